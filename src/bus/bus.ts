@@ -1,0 +1,38 @@
+/** Messages between roles. At most once, unordered across subjects: the stores hold the truth. */
+export interface Bus {
+  publish(subject: string, message: BusMessage): void;
+  /** `pattern` may end in `.*` (one more level) or `.>` (any more). The result unsubscribes. */
+  subscribe(pattern: string, handler: (message: BusMessage, subject: string) => void): () => void;
+  close(): Promise<void>;
+}
+
+/** Plain JSON. */
+export type BusMessage = Record<string, unknown>;
+
+/** Subjects in use. Tenant and device ids hold no character that a subject gives a meaning to
+ * except the full stop, which is written as `%2E`. */
+export const subjects = {
+  /** Something waits for this device: `{kind: "command" | "update"}`. */
+  device: (tenantId: string, deviceId: string) => `device.${token(tenantId)}.${token(deviceId)}`,
+  /** A certificate or device was revoked: `{serial?, deviceId}`. */
+  revocation: (tenantId: string) => `revocation.${token(tenantId)}`,
+  /** Something about a rollout changed: `{rolloutId}`. */
+  rollout: (tenantId: string, rolloutId: string) => `rollout.${token(tenantId)}.${rolloutId}`,
+  /** An alert was raised or resolved: `{alertId, state}`. */
+  alert: (tenantId: string) => `alert.${token(tenantId)}`,
+  /** A device changed presence or firmware: `{deviceId}`. */
+  fleet: (tenantId: string) => `fleet.${token(tenantId)}`,
+} as const;
+
+function token(id: string): string {
+  return id.replaceAll(".", "%2E");
+}
+
+/** Whether `subject` falls under `pattern`. */
+export function subjectMatches(pattern: string, subject: string): boolean {
+  if (pattern === subject) return true;
+  if (pattern.endsWith(".>")) return subject.startsWith(pattern.slice(0, -1));
+  if (!pattern.endsWith(".*")) return false;
+  const prefix = pattern.slice(0, -1);
+  return subject.startsWith(prefix) && !subject.slice(prefix.length).includes(".");
+}

@@ -1,0 +1,2 @@
+export * from "./bus.ts";
+export { LocalBus } from "./local-bus.ts";

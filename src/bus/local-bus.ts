@@ -1,0 +1,41 @@
+import { type Bus, type BusMessage, subjectMatches } from "./bus.ts";
+
+interface Subscription {
+  pattern: string;
+  handler: (message: BusMessage, subject: string) => void;
+}
+
+/** The bus within one process; `relay` passes what is published here on to the other processes. */
+export class LocalBus implements Bus {
+  readonly #subscriptions = new Set<Subscription>();
+  readonly #relay: ((subject: string, message: BusMessage) => void) | undefined;
+
+  constructor(relay?: (subject: string, message: BusMessage) => void) {
+    this.#relay = relay;
+  }
+
+  publish(subject: string, message: BusMessage): void {
+    this.deliver(subject, message);
+    this.#relay?.(subject, message);
+  }
+
+  subscribe(pattern: string, handler: Subscription["handler"]): () => void {
+    const subscription = { pattern, handler };
+    this.#subscriptions.add(subscription);
+    return () => this.#subscriptions.delete(subscription);
+  }
+
+  /** Hands a message to this process's subscribers, after the current turn of the event loop. */
+  deliver(subject: string, message: BusMessage): void {
+    for (const subscription of this.#subscriptions) {
+      if (!subjectMatches(subscription.pattern, subject)) continue;
+      setImmediate(() => {
+        if (this.#subscriptions.has(subscription)) subscription.handler(message, subject);
+      });
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#subscriptions.clear();
+  }
+}

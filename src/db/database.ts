@@ -1,0 +1,113 @@
+import { Kysely, PostgresDialect, sql, type Transaction } from "kysely";
+import pg from "pg";
+import { AppError, messageOf } from "../kernel/index.ts";
+import type { Schema } from "./schema.ts";
+
+/** A transaction in which row-level security shows one tenant's rows (or the platform's own). */
+export type Tx = Transaction<Schema>;
+
+// Counts and sizes stay far below 2^53; anything above is a programmer's error.
+pg.types.setTypeParser(pg.types.builtins.INT8, (text) => {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value)) throw new RangeError(`bigint ${text} is not a safe integer`);
+  return value;
+});
+
+export interface DatabaseOptions {
+  /** URL of a login that is, or may become, `vautn_app`. */
+  url: string;
+  /** Whether to become `vautn_app` on each connection (a login that owns the tables). */
+  becomeAppRole?: boolean;
+  maxConnections?: number;
+  onError?: (error: Error) => void;
+}
+
+/**
+ * The one way to the control plane's tables. Every query runs in a transaction that names its
+ * tenant; without one, row-level security shows nothing.
+ */
+export class Database {
+  readonly #kysely: Kysely<Schema>;
+
+  constructor(options: DatabaseOptions) {
+    const pool = new pg.Pool({
+      connectionString: options.url,
+      max: options.maxConnections ?? 10,
+      connectionTimeoutMillis: 10_000,
+      idleTimeoutMillis: 30_000,
+      statement_timeout: 60_000,
+      idle_in_transaction_session_timeout: 60_000,
+      ...(options.becomeAppRole ? { options: "-c role=vautn_app" } : {}),
+    });
+    // Without a listener a server that goes away would end the process.
+    pool.on("error", (error) => options.onError?.(error));
+    this.#kysely = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+  }
+
+  /** Runs `work` in a transaction that sees and writes this tenant's rows only. */
+  tenant<T>(tenantId: string, work: (tx: Tx) => Promise<T>): Promise<T> {
+    return this.#transaction(sql`select set_config('vautn.tenant', ${tenantId}, true)`, work);
+  }
+
+  /** Runs `work` in a transaction over the platform's own tables: tenants, users, settings, root. */
+  platform<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    return this.#transaction(sql`select set_config('vautn.scope', 'platform', true)`, work);
+  }
+
+  /** Tenants for which a `vautn.tenants_with_…` function finds something due. */
+  async tenantsWith(
+    what: "due_presence" | "expired_commands" | "open_deltas" | "due_rollouts" | "due_deliveries",
+    moment: Date,
+  ): Promise<string[]> {
+    const call =
+      what === "open_deltas"
+        ? sql<{ tenant: string }>`select vautn.tenants_with_open_deltas() as tenant`
+        : sql<{
+            tenant: string;
+          }>`select ${sql.raw(`vautn.tenants_with_${what}`)}(${moment}) as tenant`;
+    const { rows } = await call.execute(this.#kysely);
+    return rows.map((row) => row.tenant);
+  }
+
+  /** Resolves when a connection can be had and answers. */
+  async ping(): Promise<void> {
+    await sql`select 1`.execute(this.#kysely);
+  }
+
+  async close(): Promise<void> {
+    await this.#kysely.destroy();
+  }
+
+  async #transaction<T>(scope: ReturnType<typeof sql>, work: (tx: Tx) => Promise<T>): Promise<T> {
+    try {
+      return await this.#kysely.transaction().execute(async (tx) => {
+        await scope.execute(tx);
+        return work(tx);
+      });
+    } catch (error) {
+      throw asUnavailable(error);
+    }
+  }
+}
+
+/** Connection faults become the refusal `unavailable`; everything else passes unchanged. */
+function asUnavailable(error: unknown): unknown {
+  const code = (error as { code?: string } | null)?.code ?? "";
+  // Class 08 connection exceptions, 57P0x server shutting down, 53300 too many connections.
+  const gone = /^(08|57P0|53300)/.test(code) || /^E(CONN|PIPE|TIMEDOUT|HOST)/.test(code);
+  const message = messageOf(error);
+  if (!gone && !/Connection terminated|timeout exceeded when trying to connect/.test(message)) {
+    return error;
+  }
+  return new AppError("unavailable", "the database does not answer", {}, { cause: error });
+}
+
+/** Whether an error is PostgreSQL's `unique_violation`. */
+export function isUniqueViolation(error: unknown): boolean {
+  return (error as { code?: string } | null)?.code === "23505";
+}
+
+/** Whether an error is PostgreSQL's `foreign_key_violation`. */
+export function isForeignKeyViolation(error: unknown): boolean {
+  return (error as { code?: string } | null)?.code === "23503";
+}

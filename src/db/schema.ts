@@ -1,0 +1,493 @@
+// Written by tools/build-db-types.ts from migrations/. Do not edit.
+import type { ColumnType, Generated } from "kysely";
+
+/** JSON as the driver returns it; give arrays to it as text, objects as they are. */
+// biome-ignore lint/suspicious/noExplicitAny: the shape is the owning module's
+export type Json = ColumnType<any, object | string, object | string>;
+// biome-ignore lint/suspicious/noExplicitAny: see Json
+export type OptionalJson = ColumnType<
+  any,
+  object | string | null | undefined,
+  object | string | null
+>;
+
+export interface AlertsTable {
+  tenant_id: string;
+  id: string;
+  dedup_key: string;
+  kind: string;
+  severity: "info" | "warning" | "critical";
+  title: string;
+  subject_kind: string;
+  subject_id: string;
+  state: "open" | "acknowledged" | "resolved";
+  details: OptionalJson;
+  occurrences: Generated<number>;
+  opened_at: Date;
+  last_seen_at: Date;
+  acknowledged_at: Date | null;
+  acknowledged_by: string | null;
+  resolved_at: Date | null;
+}
+
+export interface ApiKeysTable {
+  tenant_id: string;
+  id: string;
+  name: string;
+  role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
+  key_hash: Buffer;
+  created_by: string;
+  created_at: Date;
+  expires_at: Date | null;
+  last_used_at: Date | null;
+  revoked_at: Date | null;
+}
+
+export interface ArtifactsTable {
+  tenant_id: string;
+  sha256: string;
+  size_bytes: number;
+  kind: "image" | "full-zstd" | "patch";
+  created_at: Date;
+}
+
+export interface AuditEntriesTable {
+  tenant_id: string;
+  seq: number;
+  at: Date;
+  actor_kind: string;
+  actor_id: string;
+  actor_name: string;
+  action: string;
+  target_kind: string;
+  target_id: string;
+  outcome: "done" | "refused";
+  address: string | null;
+  trace_id: string | null;
+  details: Json;
+  previous_hash: Buffer;
+  hash: Buffer;
+}
+
+export interface CertificateAuthoritiesTable {
+  tenant_id: string;
+  id: string;
+  kind: "root" | "tenant" | "server";
+  status: "active" | "retiring" | "revoked";
+  subject: string;
+  certificate_pem: string;
+  private_key_sealed: Buffer | null;
+  fingerprint: string;
+  key_identifier: string;
+  created_at: Date;
+  not_after: Date;
+}
+
+export interface CertificatesTable {
+  tenant_id: string;
+  serial: string;
+  device_id: string;
+  ca_id: string;
+  status: "active" | "superseded" | "revoked";
+  subject: string;
+  fingerprint: string;
+  public_key_sha256: string;
+  not_before: Date;
+  not_after: Date;
+  issued_at: Date;
+  issued_via: string;
+  first_used_at: Date | null;
+  revoked_at: Date | null;
+  revocation_reason: string | null;
+}
+
+export interface ClaimTokensTable {
+  tenant_id: string;
+  id: string;
+  name: string;
+  token_hash: Buffer;
+  device_pattern: string;
+  product: string;
+  hardware_revision: string;
+  region: Generated<string>;
+  tags: OptionalJson;
+  max_uses: number;
+  used_count: Generated<number>;
+  created_by: string;
+  created_at: Date;
+  expires_at: Date;
+  revoked_at: Date | null;
+}
+
+export interface CommandsTable {
+  tenant_id: string;
+  id: string;
+  device_id: string;
+  seq: Generated<number>;
+  name: string;
+  args: Json;
+  status:
+    | "queued"
+    | "delivered"
+    | "accepted"
+    | "running"
+    | "succeeded"
+    | "failed"
+    | "rejected"
+    | "expired"
+    | "cancelled";
+  created_at: Date;
+  created_by: string;
+  expires_at: Date;
+  delivered_at: Date | null;
+  finished_at: Date | null;
+  output: OptionalJson;
+  error: string | null;
+  traceparent: string | null;
+}
+
+export interface DeltasTable {
+  tenant_id: string;
+  source_sha256: string;
+  target_sha256: string;
+  format: "full-zstd" | "zstd-patch";
+  status: "queued" | "building" | "ready" | "failed";
+  artifact_sha256: string | null;
+  size_bytes: number | null;
+  target_size_bytes: number | null;
+  build_ms: number | null;
+  error: string | null;
+  attempts: Generated<number>;
+  created_at: Date;
+  finished_at: Date | null;
+}
+
+export interface DeviceGroupsTable {
+  tenant_id: string;
+  name: string;
+  query: string;
+  created_at: Date;
+}
+
+export interface DeviceIncidentsTable {
+  tenant_id: string;
+  device_id: string;
+  kind: string;
+  key: string;
+  occurred_at: Date;
+  received_at: Date;
+  firmware_sha256: string | null;
+  details: OptionalJson;
+}
+
+export interface DeviceStatesTable {
+  tenant_id: string;
+  device_id: string;
+  presence: Generated<"never" | "online" | "late" | "offline">;
+  presence_changed_at: Date | null;
+  presence_deadline_at: Date | null;
+  connected: Generated<boolean>;
+  gateway_id: string | null;
+  connection_id: string | null;
+  connected_at: Date | null;
+  disconnected_at: Date | null;
+  last_seen_at: Date | null;
+  last_heartbeat_at: Date | null;
+  heartbeat_seq: Generated<number>;
+  boot_id: string | null;
+  booted_at: Date | null;
+  uptime_seconds: number | null;
+  firmware_version: string | null;
+  firmware_sha256: string | null;
+  slot: string | null;
+  other_slot_version: string | null;
+  other_slot_sha256: string | null;
+  formats: Generated<string[]>;
+  metrics: OptionalJson;
+  assignment_sequence: Generated<number>;
+}
+
+export interface DevicesTable {
+  tenant_id: string;
+  id: string;
+  product: string;
+  hardware_revision: string;
+  region: Generated<string>;
+  tags: OptionalJson;
+  status: Generated<"active" | "quarantined" | "revoked">;
+  created_at: Date;
+  enrolled_at: Date | null;
+}
+
+export interface DirectorKeysTable {
+  tenant_id: string;
+  key_id: string;
+  public_key: Json;
+  private_key_sealed: Buffer;
+  created_at: Date;
+}
+
+export interface IdempotencyKeysTable {
+  tenant_id: string;
+  key: string;
+  request_hash: Buffer;
+  status: number;
+  response: OptionalJson;
+  created_at: Date;
+}
+
+export interface InstanceSettingsTable {
+  key: string;
+  value: Json;
+  updated_at: Date;
+}
+
+export interface MembershipsTable {
+  tenant_id: string;
+  user_id: string;
+  role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
+  created_at: Date;
+}
+
+export interface PersonalKeysTable {
+  id: string;
+  user_id: string;
+  name: string;
+  key_hash: Buffer;
+  created_at: Date;
+  expires_at: Date | null;
+  last_used_at: Date | null;
+  revoked_at: Date | null;
+}
+
+export interface ReleasesTable {
+  tenant_id: string;
+  id: string;
+  product: string;
+  version: string;
+  hardware_revisions: string[];
+  minimum_source_version: string | null;
+  security_counter: number;
+  image_sha256: string;
+  image_size_bytes: number;
+  image_name: string;
+  envelope: Json;
+  status: "published" | "yanked";
+  yank_reason: string | null;
+  notes: Generated<string>;
+  published_at: Date;
+  published_by: string;
+}
+
+export interface RolloutCountersTable {
+  tenant_id: string;
+  rollout_id: string;
+  stage_index: number;
+  state: string;
+  devices: number;
+}
+
+export interface RolloutDevicesTable {
+  tenant_id: string;
+  rollout_id: string;
+  device_id: string;
+  stage_index: number;
+  ordinal: number;
+  state:
+    | "pending"
+    | "offered"
+    | "downloading"
+    | "installing"
+    | "rebooting"
+    | "confirming"
+    | "succeeded"
+    | "failed"
+    | "fell-back"
+    | "rejected"
+    | "silent"
+    | "withdrawn";
+  progress: number | null;
+  update_id: string;
+  source_version: string | null;
+  source_sha256: string | null;
+  excluded_reason: string | null;
+  assignment: OptionalJson;
+  offered_at: Date | null;
+  phase_deadline_at: Date | null;
+  updated_at: Date | null;
+  finished_at: Date | null;
+  failure: OptionalJson;
+  format: string | null;
+  bytes_downloaded: Generated<number>;
+  bytes_full: Generated<number>;
+}
+
+export interface RolloutEvidenceTable {
+  tenant_id: string;
+  rollout_id: string;
+  metric: string;
+  arm: "treated" | "control";
+  events: Generated<number>;
+  exposure_ms: Generated<number>;
+}
+
+export interface RolloutStagesTable {
+  tenant_id: string;
+  rollout_id: string;
+  stage_index: number;
+  name: string;
+  cumulative_devices: number;
+  started_at: Date | null;
+  finished_at: Date | null;
+}
+
+export interface RolloutVerdictsTable {
+  tenant_id: string;
+  rollout_id: string;
+  seq: number;
+  at: Date;
+  stage_index: number;
+  decision:
+    | "wait"
+    | "promote"
+    | "pause"
+    | "ask"
+    | "finish"
+    | "resume"
+    | "rollback"
+    | "cancel"
+    | "start";
+  rule: string;
+  sentence: string;
+  numbers: Json;
+  decided_by: string;
+}
+
+export interface RolloutsTable {
+  tenant_id: string;
+  id: string;
+  name: string;
+  kind: "update" | "rollback";
+  release_id: string;
+  rolls_back: string | null;
+  query: string;
+  policy: Json;
+  state:
+    | "preparing"
+    | "running"
+    | "paused"
+    | "needs-decision"
+    | "succeeded"
+    | "rolling-back"
+    | "rolled-back"
+    | "cancelled"
+    | "failed";
+  state_reason: Generated<string>;
+  stage_index: Generated<number>;
+  stage_started_at: Date | null;
+  gate_state: OptionalJson;
+  last_evaluated_at: Date | null;
+  next_evaluation_at: Date | null;
+  revision: Generated<number>;
+  created_at: Date;
+  created_by: string;
+  started_at: Date | null;
+  finished_at: Date | null;
+  paused_at: Date | null;
+  traceparent: string | null;
+}
+
+export interface SessionsTable {
+  token_hash: Buffer;
+  user_id: string;
+  created_at: Date;
+  last_used_at: Date;
+  expires_at: Date;
+  revoked_at: Date | null;
+  address: string | null;
+  user_agent: string | null;
+}
+
+export interface TenantsTable {
+  id: string;
+  name: string;
+  status: Generated<"active" | "suspended">;
+  settings: OptionalJson;
+  created_at: Date;
+}
+
+export interface TrustRootsTable {
+  tenant_id: string;
+  version: number;
+  envelope: Json;
+  created_at: Date;
+}
+
+export interface UsersTable {
+  id: string;
+  email: string;
+  name: string;
+  password_hash: string | null;
+  platform_role: string | null;
+  created_at: Date;
+  disabled_at: Date | null;
+}
+
+export interface WebhookDeliveriesTable {
+  tenant_id: string;
+  id: string;
+  webhook_id: string;
+  event: Json;
+  status: "pending" | "delivered" | "failed";
+  attempts: Generated<number>;
+  next_attempt_at: Date | null;
+  last_status: number | null;
+  last_error: string | null;
+  created_at: Date;
+  delivered_at: Date | null;
+}
+
+export interface WebhooksTable {
+  tenant_id: string;
+  id: string;
+  url: string;
+  secret_sealed: Buffer;
+  event_types: string[];
+  enabled: Generated<boolean>;
+  created_at: Date;
+  created_by: string;
+}
+
+export interface Schema {
+  alerts: AlertsTable;
+  api_keys: ApiKeysTable;
+  artifacts: ArtifactsTable;
+  audit_entries: AuditEntriesTable;
+  certificate_authorities: CertificateAuthoritiesTable;
+  certificates: CertificatesTable;
+  claim_tokens: ClaimTokensTable;
+  commands: CommandsTable;
+  deltas: DeltasTable;
+  device_groups: DeviceGroupsTable;
+  device_incidents: DeviceIncidentsTable;
+  device_states: DeviceStatesTable;
+  devices: DevicesTable;
+  director_keys: DirectorKeysTable;
+  idempotency_keys: IdempotencyKeysTable;
+  instance_settings: InstanceSettingsTable;
+  memberships: MembershipsTable;
+  personal_keys: PersonalKeysTable;
+  releases: ReleasesTable;
+  rollout_counters: RolloutCountersTable;
+  rollout_devices: RolloutDevicesTable;
+  rollout_evidence: RolloutEvidenceTable;
+  rollout_stages: RolloutStagesTable;
+  rollout_verdicts: RolloutVerdictsTable;
+  rollouts: RolloutsTable;
+  sessions: SessionsTable;
+  tenants: TenantsTable;
+  trust_roots: TrustRootsTable;
+  users: UsersTable;
+  webhook_deliveries: WebhookDeliveriesTable;
+  webhooks: WebhooksTable;
+}

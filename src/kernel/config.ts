@@ -1,0 +1,164 @@
+import path from "node:path";
+
+export const ROLES = ["gateway", "device-http", "api", "worker"] as const;
+export type Role = (typeof ROLES)[number];
+
+/** The effective configuration: read once, frozen, handed down. */
+export interface Config {
+  dataDirectory: string;
+  roles: readonly Role[];
+  /** Address that every listener binds to. */
+  bindAddress: string;
+  apiPort: number;
+  deviceHttpPort: number;
+  mqttPort: number;
+  /** Host name that devices and people reach this installation by. */
+  publicHost: string;
+  trustDomain: string;
+  logLevel: string;
+  databaseUrl: string | undefined;
+  clickhouseUrl: string | undefined;
+  natsUrl: string | undefined;
+  masterKey: string | undefined;
+  /** Gateway processes on this machine. */
+  gatewayProcesses: number;
+}
+
+interface Setting {
+  variable: string;
+  describe: string;
+  secret?: boolean;
+  parse(text: string | undefined): unknown;
+}
+
+/** Name in `Config` -> where it comes from. `vautn config` prints this table. */
+export const SETTINGS: { [Name in keyof Config]: Setting } = {
+  dataDirectory: {
+    variable: "VAUTN_DATA",
+    describe: "folder of all that is kept (default ./data)",
+    parse: (text) => path.resolve(text ?? "./data"),
+  },
+  roles: {
+    variable: "VAUTN_ROLES",
+    describe: `comma-separated: ${ROLES.join(", ")} (default all)`,
+    parse: parseRoles,
+  },
+  bindAddress: {
+    variable: "VAUTN_BIND",
+    describe: "address to listen on (default 127.0.0.1)",
+    parse: (text) => text ?? "127.0.0.1",
+  },
+  apiPort: port("VAUTN_API_PORT", "console and operators' API", 8080),
+  deviceHttpPort: port("VAUTN_DEVICE_HTTP_PORT", "devices' HTTPS", 8443),
+  mqttPort: port("VAUTN_MQTT_PORT", "MQTT over mutual TLS", 8883),
+  publicHost: {
+    variable: "VAUTN_PUBLIC_HOST",
+    describe: "host name that devices and people use (default localhost)",
+    parse: (text) => text ?? "localhost",
+  },
+  trustDomain: {
+    variable: "VAUTN_TRUST_DOMAIN",
+    describe: "trust domain of device identities (default devices.vautn.internal)",
+    parse: (text) => text ?? "devices.vautn.internal",
+  },
+  logLevel: {
+    variable: "VAUTN_LOG_LEVEL",
+    describe: "trace, debug, info, warn or error (default info)",
+    parse: (text) => oneOf(text ?? "info", ["trace", "debug", "info", "warn", "error", "fatal"]),
+  },
+  databaseUrl: url("DATABASE_URL", "PostgreSQL to use instead of the embedded one", [
+    "postgres:",
+    "postgresql:",
+  ]),
+  clickhouseUrl: url("CLICKHOUSE_URL", "ClickHouse to use instead of the embedded one", [
+    "http:",
+    "https:",
+  ]),
+  natsUrl: url("NATS_URL", "NATS to use instead of the local bus", ["nats:", "tls:"]),
+  masterKey: {
+    variable: "VAUTN_MASTER_KEY",
+    describe: "64 hex digits that seal keys at rest (default: <data>/master.key)",
+    secret: true,
+    parse: (text) => {
+      if (text !== undefined && !/^[0-9a-f]{64}$/i.test(text))
+        throw new Error("needs 64 hex digits");
+      return text;
+    },
+  },
+  gatewayProcesses: {
+    variable: "VAUTN_GATEWAY_PROCESSES",
+    describe: "gateway processes on this machine (default 1)",
+    parse: (text) => integer(text ?? "1", 1, 64),
+  },
+};
+
+/** Reads every setting; all problems are named in one error. */
+export function readConfig(environment: NodeJS.ProcessEnv): Readonly<Config> {
+  const problems: string[] = [];
+  const config: Record<string, unknown> = {};
+  for (const [name, setting] of Object.entries(SETTINGS)) {
+    try {
+      config[name] = setting.parse(environment[setting.variable] || undefined);
+    } catch (error) {
+      problems.push(`${setting.variable}: ${(error as Error).message}`);
+    }
+  }
+  if (problems.length > 0)
+    throw new Error(`the configuration is not valid\n  ${problems.join("\n  ")}`);
+  return Object.freeze(config as unknown as Config);
+}
+
+/** The effective values with secrets masked, passwords inside URLs included. */
+export function describeConfig(config: Config): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(SETTINGS).map(([name, setting]) => {
+      const value = config[name as keyof Config];
+      if (value !== undefined && setting.secret) return [setting.variable, "[secret]"];
+      if (typeof value === "string" && /^[a-z]+:\/\//.test(value)) {
+        return [setting.variable, value.replace(/\/\/([^:@/]*):[^@/]*@/, "//$1:[secret]@")];
+      }
+      return [setting.variable, value ?? null];
+    }),
+  );
+}
+
+function port(variable: string, what: string, fallback: number): Setting {
+  return {
+    variable,
+    describe: `port of ${what} (default ${fallback}; 0 picks a free one)`,
+    parse: (text) => integer(text ?? String(fallback), 0, 65_535),
+  };
+}
+
+function url(variable: string, describe: string, protocols: string[]): Setting {
+  return {
+    variable,
+    describe,
+    parse(text) {
+      if (text === undefined) return undefined;
+      if (!URL.canParse(text) || !protocols.includes(new URL(text).protocol)) {
+        throw new Error(`needs a URL that starts with ${protocols.join(" or ")}`);
+      }
+      return text;
+    },
+  };
+}
+
+function parseRoles(text: string | undefined): readonly Role[] {
+  if (text === undefined) return ROLES;
+  const roles = text.split(",").map((role) => role.trim());
+  return roles.map((role) => oneOf(role, ROLES));
+}
+
+function oneOf<T extends string>(text: string, allowed: readonly T[]): T {
+  if (!allowed.includes(text as T)) throw new Error(`"${text}" is none of ${allowed.join(", ")}`);
+  return text as T;
+}
+
+function integer(text: string, minimum: number, maximum: number): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < minimum || value > maximum) {
+    throw new Error(`"${text}" is no whole number from ${minimum} to ${maximum}`);
+  }
+  return value;
+}

@@ -1,0 +1,85 @@
+/**
+ * The one catalogue of refusals: machine-readable code -> HTTP status and title (RFC 9457).
+ * A new code is added here, documented by its title, and nowhere else.
+ */
+export const ERROR_CATALOGUE = {
+  "invalid-request": { status: 400, title: "The request is malformed" },
+  "invalid-query": { status: 400, title: "The fleet query cannot be understood" },
+  "invalid-cursor": { status: 400, title: "The page cursor is not one of ours" },
+  unauthenticated: { status: 401, title: "Sign in first" },
+  "invalid-credentials": { status: 401, title: "The credentials are wrong" },
+  forbidden: { status: 403, title: "The role does not permit this" },
+  "not-found": { status: 404, title: "There is no such thing here" },
+  "method-not-allowed": { status: 405, title: "The path exists, the method does not" },
+  conflict: { status: 409, title: "The present state does not allow this" },
+  "already-exists": { status: 409, title: "It exists already" },
+  "precondition-failed": { status: 412, title: "It was changed by someone else meanwhile" },
+  "payload-too-large": { status: 413, title: "The payload is larger than the limit" },
+  "range-not-satisfiable": { status: 416, title: "The range lies outside the content" },
+  "invalid-content": { status: 422, title: "The content is well-formed and wrong" },
+  "idempotency-key-reused": {
+    status: 422,
+    title: "The idempotency key was used for another request",
+  },
+  "rate-limited": { status: 429, title: "Too many requests" },
+  "quota-exceeded": { status: 429, title: "The tenant's quota is used up" },
+  internal: { status: 500, title: "An error of ours" },
+  unavailable: { status: 503, title: "A store is not available at the moment" },
+  // Identity
+  "csr-invalid": { status: 400, title: "The certificate request cannot be accepted" },
+  "claim-refused": { status: 403, title: "The claim does not permit this enrolment" },
+  "certificate-refused": { status: 403, title: "The client certificate is not accepted" },
+  // Devices' messages
+  "topic-refused": { status: 403, title: "The topic does not belong to this device" },
+  "message-invalid": { status: 422, title: "The message does not follow its schema" },
+  "message-too-large": { status: 413, title: "The message is larger than the limit" },
+  // Firmware
+  "manifest-invalid": { status: 422, title: "The release manifest is not valid" },
+  "signature-invalid": { status: 422, title: "The signatures do not meet the threshold" },
+  "image-mismatch": { status: 422, title: "The image is not the one that the manifest names" },
+  "release-yanked": { status: 409, title: "The release has been withdrawn" },
+  "release-incompatible": { status: 422, title: "The release fits no device of the selection" },
+  "delta-invalid": { status: 422, title: "The patch does not rebuild its target" },
+  // Rollouts
+  "rollout-state": { status: 409, title: "The rollout's state does not allow this" },
+  "update-refused": { status: 409, title: "The device refused the update" },
+} as const satisfies Record<string, { status: number; title: string }>;
+
+export type ErrorCode = keyof typeof ERROR_CATALOGUE;
+
+/** An expected refusal: something the caller can understand and act upon. */
+export class AppError extends Error {
+  readonly code: ErrorCode;
+  /** Where and what: field paths, limits, ids. Never secrets. */
+  readonly details: Readonly<Record<string, unknown>>;
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    details: Record<string, unknown> = {},
+    options: { cause?: unknown } = {},
+  ) {
+    super(message, options);
+    this.name = "AppError";
+    this.code = code;
+    this.details = details;
+  }
+
+  get status(): number {
+    return ERROR_CATALOGUE[this.code].status;
+  }
+}
+
+export function isAppError(error: unknown, code?: ErrorCode): error is AppError {
+  return error instanceof AppError && (code === undefined || error.code === code);
+}
+
+/** The message of anything that was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Programmer errors: states that the code claims cannot be. */
+export function assert(condition: unknown, claim: string): asserts condition {
+  if (!condition) throw new Error(`assertion failed: ${claim}`);
+}

@@ -1,0 +1,30 @@
+/** Every bound that input can meet, in one place. Sizes in bytes, times in milliseconds. */
+export const LIMITS = {
+  /** One MQTT packet from a device, headers included. */
+  mqttPacketBytes: 256 * 1024,
+  /** Points in one telemetry message, all metrics counted. */
+  telemetryPointsPerMessage: 5_000,
+  /** Metrics in one telemetry sample. */
+  telemetryMetricsPerSample: 200,
+  metricNameLength: 128,
+  /** Lines in one log message. */
+  logLinesPerMessage: 1_000,
+  logMessageLength: 16_384,
+  logAttributes: 50,
+  /** How far ahead of our clock a device's timestamp may be. */
+  futureToleranceMs: 10 * 60_000,
+  /** Oldest timestamp that is accepted (2000-01-01): earlier means that the device has no clock. */
+  oldestTimestampMs: 946_684_800_000,
+  commandArgsBytes: 64 * 1024,
+  commandResultBytes: 64 * 1024,
+  commandsQueuedPerDevice: 1_000,
+  imageBytes: 2 * 1024 ** 3,
+  manifestBytes: 256 * 1024,
+  jsonDepth: 16,
+  pageSize: 500,
+  queryLength: 2_000,
+  queryTerms: 50,
+  rolloutStages: 20,
+  tagsPerDevice: 50,
+  certificateRequestBytes: 16 * 1024,
+} as const;

@@ -1,0 +1,79 @@
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  randomBytes,
+  timingSafeEqual,
+} from "node:crypto";
+import fs from "node:fs";
+import path from "node:path";
+
+/** Encrypts what is kept at rest: private keys, webhook secrets. */
+export interface Sealer {
+  /** `context` binds the secret to its place: opened under another context it is refused. */
+  seal(plaintext: Uint8Array | string, context: string): Buffer;
+  open(sealed: Uint8Array, context: string): Buffer;
+}
+
+const VERSION = 1;
+const NONCE_BYTES = 12;
+const TAG_BYTES = 16;
+
+/** AES-256-GCM with a random nonce: version, nonce, tag, ciphertext. */
+export function createSealer(masterKey: Uint8Array): Sealer {
+  if (masterKey.length !== 32) throw new Error("the master key must have 32 bytes");
+  return {
+    seal(plaintext, context) {
+      const nonce = randomBytes(NONCE_BYTES);
+      const cipher = createCipheriv("aes-256-gcm", masterKey, nonce).setAAD(Buffer.from(context));
+      const body = Buffer.concat([cipher.update(plaintext as Uint8Array), cipher.final()]);
+      return Buffer.concat([Buffer.from([VERSION]), nonce, cipher.getAuthTag(), body]);
+    },
+    open(sealed, context) {
+      const bytes = Buffer.from(sealed);
+      if (bytes[0] !== VERSION || bytes.length < 1 + NONCE_BYTES + TAG_BYTES) {
+        throw new Error("not a sealed secret");
+      }
+      const nonce = bytes.subarray(1, 1 + NONCE_BYTES);
+      const tag = bytes.subarray(1 + NONCE_BYTES, 1 + NONCE_BYTES + TAG_BYTES);
+      const decipher = createDecipheriv("aes-256-gcm", masterKey, nonce)
+        .setAAD(Buffer.from(context))
+        .setAuthTag(tag);
+      const body = bytes.subarray(1 + NONCE_BYTES + TAG_BYTES);
+      return Buffer.concat([decipher.update(body), decipher.final()]);
+    },
+  };
+}
+
+/**
+ * The master key: 64 hex digits from the environment, else from `<dataDirectory>/master.key`, made
+ * at the first start and readable by its owner alone.
+ */
+export function loadMasterKey(dataDirectory: string, fromEnvironment?: string): Buffer {
+  if (fromEnvironment) return parseKey(fromEnvironment, "VAUTN_MASTER_KEY");
+  const file = path.join(dataDirectory, "master.key");
+  if (!fs.existsSync(file)) {
+    fs.mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
+    fs.writeFileSync(file, `${randomBytes(32).toString("hex")}\n`, { mode: 0o600, flag: "wx" });
+  }
+  if (process.platform !== "win32" && (fs.statSync(file).mode & 0o077) !== 0) {
+    throw new Error(`${file} can be read by others: run chmod 600 on it`);
+  }
+  return parseKey(fs.readFileSync(file, "utf8").trim(), file);
+}
+
+function parseKey(text: string, where: string): Buffer {
+  if (!/^[0-9a-f]{64}$/i.test(text)) throw new Error(`${where} must hold 64 hex digits`);
+  return Buffer.from(text, "hex");
+}
+
+/** SHA-256 of a secret: what is stored instead of it. */
+export function hashSecret(secret: string): Buffer {
+  return createHash("sha256").update(secret).digest();
+}
+
+/** Equality in time that does not depend on where the inputs differ. */
+export function equalSecrets(left: string | Uint8Array, right: string | Uint8Array): boolean {
+  const digest = (value: string | Uint8Array) => createHash("sha256").update(value).digest();
+  return timingSafeEqual(digest(left), digest(right));
+}

@@ -1,0 +1,197 @@
+import { decode as decodeCbor } from "cborg";
+import { type Static, type TSchema, Type } from "typebox";
+import { Compile, type Validator } from "typebox/compile";
+import { AppError, LIMITS, messageOf } from "../kernel/index.ts";
+import { UPDATE_PHASES } from "./update.ts";
+
+/** Device time, milliseconds since the epoch. */
+const Timestamp = Type.Integer({ minimum: 0, maximum: 8_640_000_000_000_000 });
+/** Rises with each message of a device; with the device's id it makes redelivery harmless. */
+const Sequence = Type.Integer({ minimum: 0 });
+const Traceparent = Type.String({ maxLength: 64 });
+
+/** Firmware that is running, as found after the boot. */
+export const RunningFirmware = Type.Object({
+  version: Type.String({ maxLength: 64 }),
+  hash: Type.String({ pattern: "^[0-9a-f]{64}$" }),
+  slot: Type.String({ maxLength: 16 }),
+});
+
+/** One sample; values are checked one by one so that the good ones of a message are kept. */
+export const TelemetrySample = Type.Object({
+  ts: Timestamp,
+  seq: Sequence,
+  values: Type.Record(Type.String(), Type.Unknown()),
+});
+
+export const Heartbeat = Type.Object({
+  ts: Timestamp,
+  seq: Sequence,
+  bootId: Type.String({ maxLength: 64 }),
+  uptimeSeconds: Type.Number({ minimum: 0 }),
+  firmware: RunningFirmware,
+  metrics: Type.Optional(Type.Record(Type.String({ maxLength: 128 }), Type.Number())),
+  /** The image in the other slot, so that the platform knows what a rollback costs. */
+  otherSlot: Type.Optional(
+    Type.Union([Type.Null(), Type.Object({ version: Type.String(), hash: Type.String() })]),
+  ),
+  /** Artifact formats that the agent can apply. */
+  formats: Type.Optional(Type.Array(Type.String({ maxLength: 32 }), { maxItems: 16 })),
+});
+
+export const LogLine = Type.Object({
+  ts: Timestamp,
+  seq: Sequence,
+  level: Type.Union(
+    ["trace", "debug", "info", "warn", "error", "fatal"].map((level) => Type.Literal(level)),
+  ),
+  message: Type.String({ maxLength: LIMITS.logMessageLength }),
+  logger: Type.Optional(Type.String({ maxLength: 128 })),
+  traceparent: Type.Optional(Traceparent),
+  attributes: Type.Optional(Type.Record(Type.String({ maxLength: 128 }), Type.Unknown())),
+});
+
+/** `boot`, `crash`, `self-test`, `fallback` and whatever else an application reports. */
+export const DeviceEvent = Type.Object(
+  {
+    ts: Timestamp,
+    seq: Sequence,
+    type: Type.String({ minLength: 1, maxLength: 64 }),
+    bootId: Type.Optional(Type.String({ maxLength: 64 })),
+    firmware: Type.Optional(RunningFirmware),
+    /** For `self-test`. */
+    passed: Type.Optional(Type.Boolean()),
+    reason: Type.Optional(Type.String({ maxLength: 256 })),
+    message: Type.Optional(Type.String({ maxLength: 4096 })),
+    traceparent: Type.Optional(Traceparent),
+  },
+  { additionalProperties: true },
+);
+
+export const CommandMessage = Type.Object({
+  id: Type.String(),
+  name: Type.String(),
+  args: Type.Unknown(),
+  expiresAt: Timestamp,
+  traceparent: Type.Union([Traceparent, Type.Null()]),
+});
+
+export const CommandResult = Type.Object({
+  status: Type.Union(
+    ["accepted", "running", "succeeded", "failed", "rejected"].map((status) =>
+      Type.Literal(status),
+    ),
+  ),
+  output: Type.Optional(Type.Unknown()),
+  error: Type.Optional(Type.String({ maxLength: 4096 })),
+});
+
+export const UpdateState = Type.Object({
+  updateId: Type.String({ maxLength: 64 }),
+  phase: Type.Union(UPDATE_PHASES.map((phase) => Type.Literal(phase))),
+  /** 0 to 1 within the phase. */
+  progress: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
+  error: Type.Optional(
+    Type.Object({
+      phase: Type.String({ maxLength: 64 }),
+      element: Type.String({ maxLength: 128 }),
+      message: Type.String({ maxLength: 4096 }),
+    }),
+  ),
+  /** What runs after the boot; `succeeded` counts only with the target's hash here. */
+  running: Type.Optional(RunningFirmware),
+  bootId: Type.Optional(Type.String({ maxLength: 64 })),
+  /** Which artifact was used and how many bytes it cost. */
+  format: Type.Optional(Type.String({ maxLength: 32 })),
+  bytesDownloaded: Type.Optional(Type.Integer({ minimum: 0 })),
+});
+
+export type RunningFirmware = Static<typeof RunningFirmware>;
+export type TelemetrySample = Static<typeof TelemetrySample>;
+export type Heartbeat = Static<typeof Heartbeat>;
+export type LogLine = {
+  ts: number;
+  seq: number;
+  level: LogLevel;
+  message: string;
+  logger?: string;
+  traceparent?: string;
+  attributes?: Record<string, unknown>;
+};
+export type LogLevel = "trace" | "debug" | "info" | "warn" | "error" | "fatal";
+export type DeviceEvent = {
+  ts: number;
+  seq: number;
+  type: string;
+  bootId?: string;
+  firmware?: RunningFirmware;
+  passed?: boolean;
+  reason?: string;
+  message?: string;
+  traceparent?: string;
+  [attribute: string]: unknown;
+};
+export type CommandMessage = Static<typeof CommandMessage>;
+export type CommandStatus = "accepted" | "running" | "succeeded" | "failed" | "rejected";
+export type CommandResult = { status: CommandStatus; output?: unknown; error?: string };
+export type UpdateState = {
+  updateId: string;
+  phase: (typeof UPDATE_PHASES)[number];
+  progress?: number;
+  error?: { phase: string; element: string; message: string };
+  running?: RunningFirmware;
+  bootId?: string;
+  format?: string;
+  bytesDownloaded?: number;
+};
+
+const validators = new Map<TSchema, Validator>();
+
+/** Checks `value` against a message schema; the refusal names the field. */
+export function checkMessage(schema: TSchema, value: unknown): void {
+  let validator = validators.get(schema);
+  if (!validator) {
+    validator = Compile(schema) as unknown as Validator;
+    validators.set(schema, validator);
+  }
+  if (validator.Check(value)) return;
+  const [first] = validator.Errors(value);
+  throw new AppError("message-invalid", `${first?.instancePath || "/"} ${first?.message ?? ""}`, {
+    path: first?.instancePath || "/",
+  });
+}
+
+/**
+ * A payload as JSON or CBOR. The content type decides; without one, a first byte that cannot begin
+ * JSON text means CBOR. Depth and size are bounded before anything looks inside.
+ */
+export function decodePayload(payload: Uint8Array, contentType?: string): unknown {
+  if (payload.length === 0) throw new AppError("message-invalid", "the payload is empty");
+  const cbor = contentType ? /\bcbor\b/i.test(contentType) : !startsJson(payload[0] as number);
+  let value: unknown;
+  try {
+    value = cbor
+      ? decodeCbor(payload, { allowUndefined: false, rejectDuplicateMapKeys: true })
+      : JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(payload));
+  } catch (error) {
+    throw new AppError(
+      "message-invalid",
+      `the payload is not valid ${cbor ? "CBOR" : "JSON"}: ${messageOf(error)}`,
+      {},
+      { cause: error },
+    );
+  }
+  assertDepth(value, LIMITS.jsonDepth);
+  return value;
+}
+
+function startsJson(byte: number): boolean {
+  // White space, and the first characters of every JSON value (RFC 8259 §2, §3).
+  return byte < 0x80 && /[\s{["0-9tfn-]/.test(String.fromCharCode(byte));
+}
+
+function assertDepth(value: unknown, remaining: number): void {
+  if (remaining < 0) throw new AppError("message-invalid", "the payload is nested too deeply");
+  if (typeof value !== "object" || value === null) return;
+  for (const member of Object.values(value)) assertDepth(member, remaining - 1);
+}

@@ -1,0 +1,50 @@
+import pg from "pg";
+import { inject } from "vitest";
+import { Database } from "../../src/db/index.ts";
+
+let copies = 0;
+
+export interface TestDatabase {
+  db: Database;
+  /** Login `vautn_app`, which owns nothing. */
+  appUrl: string;
+  /** Login `vautn_owner`. */
+  ownerUrl: string;
+  superuserUrl: string;
+  close(): Promise<void>;
+}
+
+/** A fresh copy of the migrated template database; real PostgreSQL, real row-level security. */
+export async function createTestDatabase(): Promise<TestDatabase> {
+  const { superuserUrl, password, template } = inject("postgres");
+  const name = `test_${process.pid}_${copies++}`;
+  await asSuperuser(superuserUrl, `create database ${name} template ${template} owner vautn_owner`);
+  const url = (user: string) => {
+    const result = new URL(superuserUrl);
+    result.username = user;
+    result.password = password;
+    result.pathname = `/${name}`;
+    return result.href;
+  };
+  const db = new Database({ url: url("vautn_app"), maxConnections: 10 });
+  return {
+    db,
+    appUrl: url("vautn_app"),
+    ownerUrl: url("vautn_owner"),
+    superuserUrl: superuserUrl.replace(/\/[^/]*$/, `/${name}`),
+    async close() {
+      await db.close();
+      await asSuperuser(superuserUrl, `drop database ${name} with (force)`);
+    },
+  };
+}
+
+async function asSuperuser(url: string, statement: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    await client.query(statement);
+  } finally {
+    await client.end();
+  }
+}

@@ -1,0 +1,25 @@
+import type { Reporter, TestModule } from "vitest/node";
+
+/** Ends every run with one plain line, `N passed, N failed, N skipped`, and names what was skipped. */
+export default class SummaryReporter implements Reporter {
+  onTestRunEnd(modules: ReadonlyArray<TestModule>, errors: ReadonlyArray<unknown>): void {
+    const counts = { passed: 0, failed: errors.length, skipped: 0 };
+    const skipped: string[] = [];
+    for (const module of modules) {
+      if (module.errors().length > 0) counts.failed += 1;
+      for (const test of module.children.allTests()) {
+        const { state } = test.result();
+        if (state === "passed") counts.passed += 1;
+        else if (state === "failed") counts.failed += 1;
+        else {
+          counts.skipped += 1;
+          skipped.push(`${module.project.name}: ${test.fullName}`);
+        }
+      }
+    }
+    process.on("exit", () => {
+      for (const name of skipped) console.log(`skipped ${name}`);
+      console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
+    });
+  }
+}

@@ -1,0 +1,139 @@
+// Runs one of the project's tasks, on any Node from 20 up: installs what is missing first, says so,
+// then hands over to the Node release that the lockfile pins. Usage: node tools/run.mjs TASK [ARG ...]
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import fs from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
+process.chdir(root);
+
+/** Task name -> steps; a step is a list of arguments for Node, run in order until one fails. */
+const tasks = {
+  demo: { needs: ["web", "agent"], steps: [["src/main.ts", "demo"]] },
+  start: { needs: ["web"], steps: [["src/main.ts", "up"]] },
+  test: { needs: ["web", "agent"], steps: [["node_modules/vitest/vitest.mjs", "run"]] },
+  check: {
+    steps: [
+      ["node_modules/@biomejs/biome/bin/biome", "check", "."],
+      ["node_modules/typescript/bin/tsc", "-b"],
+      [
+        "node_modules/vitest/vitest.mjs",
+        "run",
+        "--project",
+        "unit",
+        "test/unit/architecture.test.ts",
+        "test/unit/tidy.test.ts",
+      ],
+    ],
+  },
+  format: { steps: [["node_modules/@biomejs/biome/bin/biome", "check", "--write", "."]] },
+  "build:agent": { steps: [["tools/build-agent.ts"]] },
+  "build:web": { steps: [["tools/build-web.ts"]] },
+  "build:openapi": { steps: [["tools/build-openapi.ts"]] },
+  "bench:ingest": { steps: [["bench/ingest.ts"]] },
+  "bench:storm": { steps: [["bench/storm.ts"]] },
+  "bench:delta": { steps: [["bench/delta.ts"]] },
+  "bench:rollout": { steps: [["bench/rollout.ts"]] },
+  "sim:gate": { steps: [["src/simulator/gate-simulation.ts"]] },
+  "sim:powercut": { steps: [["src/simulator/powercut-simulation.ts"]] },
+};
+
+const [taskName, ...rest] = process.argv.slice(2);
+const task = tasks[taskName ?? ""];
+if (!task) {
+  console.error(`Unknown task ${taskName ?? "(none)"}. Tasks: ${Object.keys(tasks).join(", ")}`);
+  process.exit(2);
+}
+
+installDependencies();
+const node = pinnedNode();
+for (const need of task.needs ?? []) buildIfStale(need);
+task.steps.forEach((step, index) => {
+  const last = index === task.steps.length - 1;
+  run(node, last ? [...step, ...rest] : step);
+});
+
+function installDependencies() {
+  const stampFile = "node_modules/.vautn-lock";
+  const wanted = hashFiles(["package-lock.json"]);
+  if (readIfThere(stampFile) === wanted) return;
+  console.error("vautn: installing dependencies from npm (once, about a minute) …");
+  const started = Date.now();
+  const npm = spawnSync("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], {
+    stdio: ["ignore", 2, 2],
+    env: { ...process.env, NODE_ENV: "" },
+  });
+  if (npm.error) fail(`npm could not be started: ${npm.error.message}. Install npm and try again.`);
+  if (npm.status !== 0) fail(`npm ci failed with status ${npm.status}; see its messages above.`);
+  fs.writeFileSync(stampFile, wanted);
+  console.error(`vautn: dependencies installed in ${Math.round((Date.now() - started) / 1000)} s`);
+}
+
+function pinnedNode() {
+  const pinned = path.join(root, `node_modules/node-${process.platform}-${process.arch}/bin/node`);
+  if (fs.existsSync(pinned)) return pinned;
+  if (Number(process.versions.node.split(".")[0]) >= 26) return process.execPath;
+  return fail(
+    `no Node 26 comes with the lockfile for ${process.platform}-${process.arch}, and this is ` +
+      `${process.version}. Install Node 26 or newer and try again.`,
+  );
+}
+
+function buildIfStale(name) {
+  const builds = {
+    web: {
+      inputs: ["web", "package-lock.json"],
+      output: "dist/web/index.html",
+      script: "tools/build-web.ts",
+    },
+    agent: {
+      inputs: ["src/agent", "src/kernel", "src/protocol", "src/delta", "package-lock.json"],
+      output: "dist/vautn-agent.mjs",
+      script: "tools/build-agent.ts",
+    },
+  };
+  const build = builds[name];
+  if (!build.inputs.every((input) => fs.existsSync(input))) return;
+  const stampFile = `dist/.${name}-stamp`;
+  const wanted = hashFiles(build.inputs);
+  if (fs.existsSync(build.output) && readIfThere(stampFile) === wanted) return;
+  console.error(`vautn: building ${name === "web" ? "the console" : "the device agent"} …`);
+  run(node, [build.script], ["ignore", 2, 2]);
+  fs.writeFileSync(stampFile, wanted);
+}
+
+function hashFiles(inputs) {
+  const hash = createHash("sha256");
+  for (const input of inputs) {
+    const files = fs.statSync(input).isDirectory()
+      ? fs.readdirSync(input, { recursive: true }).map((name) => path.join(input, String(name)))
+      : [input];
+    for (const file of files.sort()) {
+      if (!fs.statSync(file).isFile()) continue;
+      hash.update(`${file}\0`).update(fs.readFileSync(file));
+    }
+  }
+  return hash.digest("hex");
+}
+
+function readIfThere(file) {
+  return fs.existsSync(file) ? fs.readFileSync(file, "utf8") : undefined;
+}
+
+function run(program, args, stdio = "inherit") {
+  // Ctrl-C reaches the child through the terminal's process group; it decides how to stop.
+  const ignore = () => {};
+  process.on("SIGINT", ignore);
+  const { status, signal, error } = spawnSync(program, args, { stdio });
+  process.off("SIGINT", ignore);
+  if (error) fail(error.message);
+  if (signal) process.kill(process.pid, signal);
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+function fail(message) {
+  console.error(`vautn: ${message}`);
+  process.exit(1);
+}
