@@ -1,0 +1,154 @@
+import { createHash, randomUUID } from "node:crypto";
+import { createReadStream, mkdirSync, rmSync } from "node:fs";
+import fs from "node:fs/promises";
+import path from "node:path";
+import type { Readable } from "node:stream";
+import { AppError } from "../kernel/index.ts";
+
+export interface BlobStat {
+  sha256: string;
+  sizeBytes: number;
+}
+
+export interface PutOptions {
+  maxBytes: number;
+  /** Refused with `image-mismatch` when the content has another hash. */
+  expectedSha256?: string;
+}
+
+/** Immutable files named by the SHA-256 of their content. */
+export interface BlobStore {
+  /** Stores all of `content`; resolves when it would survive a power cut. Idempotent. */
+  put(content: AsyncIterable<Uint8Array>, options: PutOptions): Promise<BlobStat>;
+  /** Bytes `start` to `end`, both included; the whole blob without a range. */
+  open(sha256: string, range?: { start: number; end: number }): Promise<Readable>;
+  stat(sha256: string): Promise<BlobStat | undefined>;
+  has(sha256: string): Promise<boolean>;
+  /** Where the blob lies (or would lie), for workers on this machine. */
+  path(sha256: string): string;
+  delete(sha256: string): Promise<void>;
+}
+
+const SHA256 = /^[0-9a-f]{64}$/;
+
+/**
+ * Opens the store in `directory`: `<first two digits>/<next two>/<hash>`. A blob is written to
+ * `incoming/`, synced, and only then gets its name, so that a name always means the whole content.
+ * What a killed process left in `incoming/` is swept here; the data folder's lock keeps out a
+ * second process whose writes would be swept too.
+ */
+export function openBlobStore({ directory }: { directory: string }): BlobStore {
+  const incoming = path.join(directory, "incoming");
+  rmSync(incoming, { recursive: true, force: true });
+  mkdirSync(incoming, { recursive: true, mode: 0o700 });
+  return new FileBlobStore(directory, incoming);
+}
+
+class FileBlobStore implements BlobStore {
+  readonly #directory: string;
+  readonly #incoming: string;
+
+  constructor(directory: string, incoming: string) {
+    this.#directory = directory;
+    this.#incoming = incoming;
+  }
+
+  path(sha256: string): string {
+    if (!SHA256.test(sha256)) throw new AppError("not-found", "there is no such blob");
+    return path.join(this.#directory, sha256.slice(0, 2), sha256.slice(2, 4), sha256);
+  }
+
+  async put(content: AsyncIterable<Uint8Array>, options: PutOptions): Promise<BlobStat> {
+    const temporary = path.join(this.#incoming, randomUUID());
+    try {
+      const stat = await writeHashed(temporary, content, options.maxBytes);
+      const expected = options.expectedSha256;
+      if (expected !== undefined && stat.sha256 !== expected) {
+        throw new AppError("image-mismatch", "the content has another hash", {
+          expectedSha256: expected,
+          actualSha256: stat.sha256,
+        });
+      }
+      await this.#publish(temporary, stat.sha256);
+      return stat;
+    } finally {
+      await fs.rm(temporary, { force: true });
+    }
+  }
+
+  async open(sha256: string, range?: { start: number; end: number }): Promise<Readable> {
+    const stat = await this.stat(sha256);
+    if (!stat) throw new AppError("not-found", "there is no such blob");
+    if (range && !(range.start >= 0 && range.start <= range.end && range.end < stat.sizeBytes)) {
+      throw new AppError("range-not-satisfiable", "the range lies outside the blob", {
+        sizeBytes: stat.sizeBytes,
+      });
+    }
+    return createReadStream(this.path(sha256), range ?? {});
+  }
+
+  async stat(sha256: string): Promise<BlobStat | undefined> {
+    try {
+      const { size } = await fs.stat(this.path(sha256));
+      return { sha256, sizeBytes: size };
+    } catch (error) {
+      if (isMissing(error) || error instanceof AppError) return undefined;
+      throw error;
+    }
+  }
+
+  async has(sha256: string): Promise<boolean> {
+    return (await this.stat(sha256)) !== undefined;
+  }
+
+  async delete(sha256: string): Promise<void> {
+    await fs.rm(this.path(sha256), { force: true });
+  }
+
+  async #publish(temporary: string, sha256: string): Promise<void> {
+    const target = this.path(sha256);
+    const folder = path.dirname(target);
+    await fs.mkdir(folder, { recursive: true, mode: 0o700 });
+    // Two writers of the same content rename the same bytes: the later one changes nothing.
+    await fs.rename(temporary, target);
+    for (const name of [folder, path.dirname(folder), this.#directory]) await syncDirectory(name);
+  }
+}
+
+async function writeHashed(
+  file: string,
+  content: AsyncIterable<Uint8Array>,
+  maxBytes: number,
+): Promise<BlobStat> {
+  const hash = createHash("sha256");
+  let sizeBytes = 0;
+  const handle = await fs.open(file, "wx", 0o600);
+  try {
+    for await (const chunk of content) {
+      sizeBytes += chunk.length;
+      if (sizeBytes > maxBytes) {
+        throw new AppError("payload-too-large", `more than ${maxBytes} bytes`, { maxBytes });
+      }
+      hash.update(chunk);
+      await handle.appendFile(chunk);
+    }
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  return { sha256: hash.digest("hex"), sizeBytes };
+}
+
+/** A rename is durable when its directory is. */
+async function syncDirectory(directory: string): Promise<void> {
+  const handle = await fs.open(directory, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException | null)?.code === "ENOENT";
+}

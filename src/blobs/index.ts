@@ -1,0 +1,1 @@
+export { type BlobStat, type BlobStore, openBlobStore, type PutOptions } from "./blob-store.ts";

@@ -1,0 +1,51 @@
+import { AppError } from "../kernel/errors.ts";
+
+/** The old image, read at random while a patch is applied. */
+export interface PatchSource {
+  sizeBytes: number;
+  /** Up to `length` bytes from `offset`; fewer only at the end of the image. */
+  read(offset: number, length: number): Promise<Uint8Array>;
+}
+
+export interface CreateInput {
+  source: Uint8Array | null;
+  target: AsyncIterable<Uint8Array>;
+  targetSizeBytes: number;
+}
+
+export interface ApplyInput {
+  source: PatchSource | null;
+  patch: AsyncIterable<Uint8Array>;
+  expectedSizeBytes: number;
+  maxMemoryBytes: number;
+}
+
+/** What the first bytes of a patch tell. */
+export interface PatchInfo {
+  /** Formats that the bytes may be; zstd does not say whether it needs a source. */
+  formats: string[];
+  /** Null where the format does not carry it. */
+  targetSizeBytes: number | null;
+  /** Memory for the decoder's window, without the source. */
+  windowBytes: number;
+  checksum: boolean;
+}
+
+/** One way to carry an image. A new format is one more entry in the table of patch.ts. */
+export interface PatchFormat {
+  needsSource: boolean;
+  create(input: CreateInput): AsyncIterable<Uint8Array>;
+  /** Yields the image in order. What it yields is bounded and counted by the caller. */
+  apply(input: ApplyInput): AsyncIterable<Uint8Array>;
+  /** Upper bound of what `apply` holds, so that a device can choose before it downloads. */
+  memoryToApply(sizes: { sourceSizeBytes: number; targetSizeBytes: number }): number;
+}
+
+/** The refusal of a patch that does not rebuild its target. */
+export function refusePatch(
+  message: string,
+  details: Record<string, unknown> = {},
+  cause?: unknown,
+): AppError {
+  return new AppError("delta-invalid", message, details, cause === undefined ? {} : { cause });
+}

@@ -1,0 +1,83 @@
+import type { ArtifactFormat } from "../protocol/index.ts";
+import {
+  type ApplyInput,
+  type CreateInput,
+  type PatchFormat,
+  type PatchInfo,
+  refusePatch,
+} from "./format.ts";
+import { fullZstd, zstdPatch } from "./zstd.ts";
+import { frameInfo } from "./zstd-frame.ts";
+
+/** The image as it is. */
+const full: PatchFormat = {
+  needsSource: false,
+  create: (input) => input.target,
+  apply: (input) => input.patch,
+  memoryToApply: () => 0,
+};
+
+/** Every format that this build can make and apply. */
+export const PATCH_FORMATS: Readonly<Record<ArtifactFormat, PatchFormat>> = {
+  full,
+  "full-zstd": fullZstd,
+  "zstd-patch": zstdPatch,
+};
+
+export interface CreatePatchOptions extends CreateInput {
+  format: ArtifactFormat;
+}
+
+/**
+ * Makes a patch that rebuilds `target` from `source` (null for the full formats), in chunks.
+ * Holds the source in memory; the target passes through.
+ */
+export function createPatch({ format, ...input }: CreatePatchOptions): AsyncIterable<Uint8Array> {
+  const { needsSource, create } = PATCH_FORMATS[format];
+  if (needsSource && !input.source) throw refusePatch(`${format} needs a source`);
+  return create(input);
+}
+
+export interface ApplyPatchOptions extends ApplyInput {
+  format: ArtifactFormat;
+  /** Called in order, each call after the one before has resolved. */
+  write(chunk: Uint8Array): Promise<void>;
+}
+
+/**
+ * Rebuilds an image of exactly `expectedSizeBytes` and hands it to `write`. The patch may be
+ * hostile: what is cut, corrupt, padded, larger than announced or needs more than `maxMemoryBytes`
+ * is refused with `delta-invalid`. A patch can still rebuild a wrong image of the right size, so the
+ * caller compares the hash. Errors of `patch`, `source` and `write` pass unchanged.
+ */
+export async function applyPatch(options: ApplyPatchOptions): Promise<void> {
+  const { format, write, ...input } = options;
+  const { needsSource, apply } = PATCH_FORMATS[format];
+  if (needsSource && !input.source) throw refusePatch(`${format} needs a source`);
+  let written = 0;
+  for await (const chunk of apply(input)) {
+    written += chunk.length;
+    if (written > input.expectedSizeBytes) throw refusePatch("the patch makes too large an image");
+    if (chunk.length > 0) await write(chunk);
+  }
+  if (written !== input.expectedSizeBytes) {
+    throw refusePatch("the patch is cut short", {
+      writtenBytes: written,
+      expectedSizeBytes: input.expectedSizeBytes,
+    });
+  }
+}
+
+/** Bytes of memory that applying holds at most, so that a device can choose before it downloads. */
+export function memoryToApply(
+  format: ArtifactFormat,
+  sizes: { sourceSizeBytes: number; targetSizeBytes: number },
+): number {
+  return PATCH_FORMATS[format].memoryToApply(sizes);
+}
+
+/** What the first bytes of a patch (18 or more, or all there are) tell about it. */
+export function patchInfo(patch: Uint8Array): PatchInfo {
+  const plain = { formats: ["full"], targetSizeBytes: null, windowBytes: 0, checksum: false };
+  return frameInfo(patch) ?? plain;
+}

@@ -1,0 +1,132 @@
+import { pipeline } from "node:stream";
+import { constants, createZstdCompress, createZstdDecompress } from "node:zlib";
+import { type ApplyInput, type CreateInput, type PatchFormat, refusePatch } from "./format.ts";
+import { type FrameHeader, singleFrame } from "./zstd-frame.ts";
+
+/** Decoders should manage 8 MB (RFC 8878 §3.1.1.1.2); small devices cannot be asked for more. */
+const FULL_WINDOW_LOG = 23;
+const MIN_WINDOW_LOG = 10;
+const MAX_WINDOW_LOG = 31;
+/** Up to here the optimal parser's minutes are worth their bytes. */
+const THOROUGH_BYTES = 64 * 1024 * 1024;
+/** The decoder's blocks, tables and input, generously. */
+const DECODER_BYTES = 1024 * 1024;
+/** Content that begins so would be taken for a trained dictionary instead of raw bytes. */
+const DICTIONARY_MAGIC = [0x37, 0xa4, 0x30, 0xec];
+
+/** The image, compressed by itself. */
+export const fullZstd: PatchFormat = {
+  needsSource: false,
+  create: (input) =>
+    compress(input, undefined, {
+      [constants.ZSTD_c_compressionLevel]: input.targetSizeBytes > THOROUGH_BYTES ? 15 : 19,
+      [constants.ZSTD_c_windowLog]: Math.min(log2Ceiling(input.targetSizeBytes), FULL_WINDOW_LOG),
+    }),
+  apply: (input) => decompress(input, undefined),
+  memoryToApply: ({ targetSizeBytes }) =>
+    DECODER_BYTES + Math.min(targetSizeBytes, 2 ** FULL_WINDOW_LOG),
+};
+
+/**
+ * The image compressed with the old one as raw dictionary: what `zstd --patch-from` makes and
+ * `zstd -d --patch-from` reads. Node's zlib takes the dictionary only as a whole and zstd keeps a
+ * copy of it, so that applying holds the old image twice and a window as large as the new one.
+ */
+export const zstdPatch: PatchFormat = {
+  needsSource: true,
+  create(input) {
+    const source = input.source as Uint8Array;
+    if (DICTIONARY_MAGIC.every((byte, index) => source[index] === byte)) {
+      throw refusePatch("the source begins like a zstd dictionary");
+    }
+    return compress(input, source, patchParameters(source.length + input.targetSizeBytes));
+  },
+  async *apply(input) {
+    const source = input.source as NonNullable<ApplyInput["source"]>;
+    const needed = sourceMemory(source.sizeBytes);
+    if (needed > input.maxMemoryBytes) throw refuseMemory(needed, input.maxMemoryBytes);
+    const dictionary = await source.read(0, source.sizeBytes);
+    if (dictionary.length !== source.sizeBytes) throw refusePatch("the source is cut short");
+    yield* decompress(input, dictionary);
+  },
+  memoryToApply: ({ sourceSizeBytes, targetSizeBytes }) =>
+    DECODER_BYTES + sourceMemory(sourceSizeBytes) + targetSizeBytes,
+};
+
+/**
+ * Both images must lie within the window, and the match finder's tables must span them: with the
+ * defaults of a level zstd finds nothing in a big source and says nothing (21 MB instead of 1 MB
+ * for a 96 MB file system).
+ */
+function patchParameters(totalBytes: number): Record<number, number> {
+  const windowLog = log2Ceiling(totalBytes);
+  return {
+    [constants.ZSTD_c_compressionLevel]: totalBytes > 2 * THOROUGH_BYTES ? 12 : 19,
+    [constants.ZSTD_c_windowLog]: windowLog,
+    [constants.ZSTD_c_hashLog]: Math.min(windowLog, 25),
+    [constants.ZSTD_c_chainLog]: Math.min(windowLog + 1, 26),
+    [constants.ZSTD_c_enableLongDistanceMatching]: totalBytes > THOROUGH_BYTES ? 1 : 0,
+  };
+}
+
+function log2Ceiling(bytes: number): number {
+  const exponent = Math.ceil(Math.log2(Math.max(bytes, 1)));
+  return Math.min(Math.max(exponent, MIN_WINDOW_LOG), MAX_WINDOW_LOG);
+}
+
+async function* compress(
+  input: CreateInput,
+  dictionary: Uint8Array | undefined,
+  params: Record<number, number>,
+): AsyncGenerator<Uint8Array> {
+  const encoder = createZstdCompress({
+    // The content size in the header lets the other side refuse a bomb before it unpacks it.
+    pledgedSrcSize: input.targetSizeBytes,
+    params: { ...params, [constants.ZSTD_c_checksumFlag]: 1 },
+    ...(dictionary ? { dictionary } : {}),
+  });
+  yield* pipeline(input.target, encoder, ignoreError);
+}
+
+async function* decompress(
+  input: ApplyInput,
+  dictionary: Uint8Array | undefined,
+): AsyncGenerator<Uint8Array> {
+  const { expectedSizeBytes, maxMemoryBytes } = input;
+  const onHeader = (header: FrameHeader) => {
+    if (header.contentBytes !== expectedSizeBytes) {
+      throw refusePatch("the patch does not hold the image's size", {
+        claimedBytes: header.contentBytes,
+        expectedSizeBytes,
+      });
+    }
+    const needed = DECODER_BYTES + header.windowBytes + sourceMemory(dictionary?.length ?? 0);
+    if (needed > maxMemoryBytes) throw refuseMemory(needed, maxMemoryBytes);
+  };
+  const decoder = createZstdDecompress({
+    // The header has been judged by the caller's bound before a byte of it gets here.
+    params: { [constants.ZSTD_d_windowLogMax]: MAX_WINDOW_LOG },
+    ...(dictionary ? { dictionary } : {}),
+  });
+  try {
+    yield* pipeline(singleFrame(input.patch, onHeader), decoder, ignoreError);
+  } catch (error) {
+    const code = String((error as { code?: unknown } | null)?.code);
+    if (!code.startsWith("ZSTD_error")) throw error;
+    throw refusePatch("the patch is corrupt", { code }, error);
+  }
+}
+
+function sourceMemory(sourceSizeBytes: number): number {
+  return 2 * sourceSizeBytes;
+}
+
+function refuseMemory(neededBytes: number, maxMemoryBytes: number) {
+  return refusePatch(`the patch needs ${neededBytes} bytes of memory`, {
+    neededBytes,
+    maxMemoryBytes,
+  });
+}
+
+/** The iteration over the pipeline's last stream reports the error; nothing is left to do here. */
+function ignoreError(): void {}
