@@ -1,0 +1,1 @@
+export { type Jobs, type JobsDeps, startJobs } from "./jobs.ts";

@@ -1,0 +1,126 @@
+import type { Bus } from "../bus/index.ts";
+import type { Database } from "../db/index.ts";
+import type { Clock } from "../kernel/index.ts";
+import type { Logger } from "../kernel/logger.ts";
+import {
+  type AlertReport,
+  alertsForOffline,
+  type PresenceChange,
+  presenceKey,
+} from "./presence-alerts.ts";
+import { type Job, startTicker } from "./ticker.ts";
+
+/** The parts of the modules that background work calls. */
+export interface JobsDeps {
+  db: Database;
+  clock: Clock;
+  bus: Bus;
+  logger: Logger;
+  devices: {
+    extendPresenceDeadlines(now: number): Promise<void>;
+    expirePresence(tenantId: string, now: number): Promise<PresenceChange[]>;
+  };
+  commands: { expireDue(tenantId: string, now: number): Promise<unknown> };
+  firmware: {
+    requeueInterruptedDeltas(): Promise<unknown>;
+    buildNextDelta(tenantId: string): Promise<boolean>;
+    stop(): Promise<void>;
+  };
+  rollouts: { tick(tenantId: string, now: number): Promise<unknown> };
+  alerts: {
+    raise(tenantId: string, report: AlertReport): Promise<unknown>;
+    resolve(tenantId: string, key: string): Promise<unknown>;
+    deliverDue(tenantId: string, now: number): Promise<unknown>;
+  };
+  detectors: { runOnce(): Promise<unknown> };
+}
+
+export interface Jobs {
+  stop(): Promise<void>;
+}
+
+/** Starts all background work: each job looks only at tenants that have something due. */
+export async function startJobs(deps: JobsDeps): Promise<Jobs> {
+  const { db, clock, bus } = deps;
+  // A restart of the platform is no fault of the devices: their deadlines start anew.
+  await deps.devices.extendPresenceDeadlines(clock.now());
+  await deps.firmware.requeueInterruptedDeltas();
+
+  const rollouts: Job = {
+    name: "rollouts",
+    everyMs: 500,
+    run: () => forTenants("due_rollouts", (tenantId) => deps.rollouts.tick(tenantId, clock.now())),
+  };
+  const jobs: Job[] = [
+    {
+      name: "presence",
+      everyMs: 1_000,
+      run: () => forTenants("due_presence", checkPresence),
+    },
+    {
+      name: "commands",
+      everyMs: 1_000,
+      run: () =>
+        forTenants("expired_commands", (tenantId) =>
+          deps.commands.expireDue(tenantId, clock.now()),
+        ),
+    },
+    { name: "deltas", everyMs: 250, run: buildDeltas },
+    {
+      name: "webhooks",
+      everyMs: 1_000,
+      run: () =>
+        forTenants("due_deliveries", (tenantId) => deps.alerts.deliverDue(tenantId, clock.now())),
+    },
+    { name: "detectors", everyMs: 5_000, run: async () => void (await deps.detectors.runOnce()) },
+  ];
+  const rolloutTicker = startTicker(rollouts, deps);
+  const tickers = [rolloutTicker, ...jobs.map((job) => startTicker(job, deps))];
+  const unsubscribe = [
+    bus.subscribe("rollout.>", () => rolloutTicker.wake()),
+    bus.subscribe("fleet.*", (message, subject) => {
+      if (message["presence"] !== "online" || typeof message["deviceId"] !== "string") return;
+      const tenantId = subject.slice("fleet.".length);
+      void resolveOffline(tenantId, message["deviceId"]);
+    }),
+  ];
+  return {
+    async stop() {
+      for (const stop of unsubscribe) stop();
+      await Promise.all(tickers.map((ticker) => ticker.stop()));
+      await deps.firmware.stop();
+    },
+  };
+
+  async function forTenants(
+    what: Parameters<Database["tenantsWith"]>[0],
+    work: (tenantId: string) => Promise<unknown>,
+  ): Promise<void> {
+    for (const tenantId of await db.tenantsWith(what, new Date(clock.now()))) await work(tenantId);
+  }
+
+  async function checkPresence(tenantId: string): Promise<void> {
+    const changes = await deps.devices.expirePresence(tenantId, clock.now());
+    for (const report of alertsForOffline(changes)) await deps.alerts.raise(tenantId, report);
+  }
+
+  async function resolveOffline(tenantId: string, deviceId: string): Promise<void> {
+    try {
+      await deps.alerts.resolve(tenantId, presenceKey(deviceId));
+    } catch (error) {
+      deps.logger.warn({ tenantId, deviceId, err: error }, "an alert could not be resolved");
+    }
+  }
+
+  /** One delta for each tenant in turn, so that nobody's queue holds up another's. */
+  async function buildDeltas(): Promise<void> {
+    for (;;) {
+      const tenants = await db.tenantsWith("open_deltas", new Date(clock.now()));
+      let built = false;
+      for (const tenantId of tenants)
+        built = (await deps.firmware.buildNextDelta(tenantId)) || built;
+      if (!built) return;
+      bus.publish("rollout._.deltas", {});
+    }
+  }
+}

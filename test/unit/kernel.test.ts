@@ -1,0 +1,161 @@
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { describe, expect, it } from "vitest";
+import { describeConfig, readConfig } from "../../src/kernel/config.ts";
+import { AppError, Batcher, seededRandom, VirtualClock } from "../../src/kernel/index.ts";
+import { createSealer, equalSecrets, loadMasterKey } from "../../src/kernel/sealing.ts";
+import { parseTraceparent } from "../../src/kernel/tracing.ts";
+
+describe("a batcher", () => {
+  const settle = () => new Promise((resolve) => setTimeout(resolve, 20));
+
+  it("settles an item only when its batch has been written", async () => {
+    let release: () => void = () => {};
+    const written: number[][] = [];
+    const batcher = new Batcher<number>({
+      maxBatchSize: 2,
+      maxDelayMs: 1,
+      maxQueuedSize: 10,
+      write: (items) => {
+        written.push(items);
+        return new Promise((resolve) => {
+          release = resolve;
+        });
+      },
+    });
+    let acknowledged = 0;
+    const both = [1, 2].map((item) => batcher.add(item).then(() => (acknowledged += 1)));
+    await settle();
+    expect([written, acknowledged]).toEqual([[[1, 2]], 0]);
+    release();
+    await Promise.all(both);
+    expect(acknowledged).toBe(2);
+  });
+
+  it("passes a failed write on to every item of that batch and goes on", async () => {
+    let calls = 0;
+    const batcher = new Batcher<number>({
+      maxBatchSize: 1,
+      maxDelayMs: 1,
+      maxQueuedSize: 10,
+      async write() {
+        calls += 1;
+        if (calls === 1) throw new Error("disk full");
+      },
+    });
+    await expect(batcher.add(1)).rejects.toThrow("disk full");
+    await expect(batcher.add(2)).resolves.toBeUndefined();
+  });
+
+  it("refuses what exceeds its bound", async () => {
+    const batcher = new Batcher<number>({
+      maxBatchSize: 1,
+      maxDelayMs: 1,
+      maxQueuedSize: 2,
+      write: () => new Promise((resolve) => setTimeout(resolve, 30)),
+    });
+    const first = [batcher.add(1), batcher.add(2)];
+    await expect(batcher.add(3)).rejects.toBeInstanceOf(AppError);
+    await Promise.all(first);
+    await batcher.flush();
+    expect(batcher.queuedSize).toBe(0);
+  });
+});
+
+describe("a virtual clock", () => {
+  it("fires timers in the order of their time and no cancelled one", async () => {
+    const clock = new VirtualClock(0);
+    const fired: string[] = [];
+    clock.after(20, () => fired.push(`b@${clock.now()}`));
+    clock.after(10, () => {
+      fired.push(`a@${clock.now()}`);
+      clock.after(5, () => fired.push(`c@${clock.now()}`));
+    });
+    clock.after(12, () => fired.push("never")).cancel();
+    await clock.advance(30);
+    expect(fired).toEqual(["a@10", "c@15", "b@20"]);
+    expect(clock.now()).toBe(30);
+  });
+});
+
+describe("seeded chance", () => {
+  it("repeats, differs by seed and is even", () => {
+    const draw = (seed: number) => {
+      const random = seededRandom(seed);
+      return Array.from({ length: 10_000 }, () => random.next());
+    };
+    expect(draw(1)).toEqual(draw(1));
+    expect(draw(1)).not.toEqual(draw(2));
+    const values = draw(3);
+    expect(values.every((value) => value >= 0 && value < 1)).toBe(true);
+    expect(values.reduce((sum, value) => sum + value, 0) / values.length).toBeCloseTo(0.5, 1);
+  });
+});
+
+describe("sealing", () => {
+  const sealer = createSealer(Buffer.alloc(32, 7));
+
+  it("opens only what it sealed, in the same place, unaltered", () => {
+    const sealed = sealer.seal("secret", "acme/ca");
+    expect(sealer.open(sealed, "acme/ca").toString()).toBe("secret");
+    expect(() => sealer.open(sealed, "globex/ca")).toThrow();
+    expect(() => createSealer(Buffer.alloc(32, 8)).open(sealed, "acme/ca")).toThrow();
+    for (let index = 0; index < sealed.length; index += 1) {
+      const altered = Buffer.from(sealed);
+      altered[index] = (altered[index] as number) ^ 1;
+      expect(() => sealer.open(altered, "acme/ca")).toThrow();
+    }
+  });
+
+  it("keeps its master key from others", () => {
+    const directory = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-key-"));
+    const key = loadMasterKey(directory);
+    expect(loadMasterKey(directory)).toEqual(key);
+    const file = path.join(directory, "master.key");
+    expect(fs.statSync(file).mode & 0o777).toBe(0o600);
+    fs.chmodSync(file, 0o644);
+    expect(() => loadMasterKey(directory)).toThrow(/chmod 600/);
+    fs.rmSync(directory, { recursive: true });
+  });
+
+  it("compares secrets of any length", () => {
+    expect(equalSecrets("a", "a")).toBe(true);
+    expect(equalSecrets("a", "ab")).toBe(false);
+  });
+});
+
+describe("the configuration", () => {
+  it("names every problem at once", () => {
+    const read = () =>
+      readConfig({ VAUTN_API_PORT: "x", VAUTN_ROLES: "api,boss", DATABASE_URL: "mysql://x" });
+    expect(read).toThrow(/VAUTN_API_PORT[\s\S]*DATABASE_URL/);
+    expect(read).toThrow(/"boss" is none of/);
+  });
+
+  it("is printed with secrets masked", () => {
+    const config = readConfig({
+      VAUTN_MASTER_KEY: "ab".repeat(32),
+      DATABASE_URL: "postgres://user:hunter2@db/vautn",
+    });
+    const text = JSON.stringify(describeConfig(config));
+    expect(text).not.toMatch(/hunter2|abab/);
+    expect(text).toContain("postgres://user:[secret]@db/vautn");
+  });
+});
+
+describe("a traceparent", () => {
+  it("is read when it follows W3C Trace Context, and only then", () => {
+    const id = "0af7651916cd43dd8448eb211c80319c";
+    expect(parseTraceparent(`00-${id}-b7ad6b7169203331-01`)?.traceId).toBe(id);
+    for (const bad of [
+      "",
+      "x",
+      `00-${"0".repeat(32)}-b7ad6b7169203331-01`,
+      `01-${id}-b7ad6b7169203331-01`,
+      5,
+    ]) {
+      expect(parseTraceparent(bad)).toBeUndefined();
+    }
+  });
+});
