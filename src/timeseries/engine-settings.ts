@@ -1,0 +1,19 @@
+/** What every read runs with, in the embedded engine and on a server alike. */
+export const READ_SETTINGS: Record<string, string | number> = {
+  max_execution_time: 30,
+  max_memory_usage: 2 * 1024 ** 3,
+  max_result_bytes: 256 * 1024 ** 2,
+  result_overflow_mode: "throw",
+  // Sort keys hold the timestamp, so that duplicates of a row always share its partition.
+  do_not_merge_across_partitions_select_final: 1,
+  output_format_json_quote_64bit_integers: 0,
+  output_format_json_quote_denormals: 0,
+};
+
+/** What every insert runs with. */
+export const WRITE_SETTINGS: Record<string, string | number> = {
+  max_execution_time: 60,
+  // One message may hold a backlog of years; a partition is a month.
+  max_partitions_per_insert_block: 2_000,
+  input_format_null_as_default: 1,
+};

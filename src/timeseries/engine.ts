@@ -1,0 +1,190 @@
+import fs from "node:fs";
+import path from "node:path";
+import type { Session } from "chdb";
+import type { BoundValue } from "./bound-parameters.ts";
+import { READ_SETTINGS, WRITE_SETTINGS } from "./engine-settings.ts";
+import { forbidFunctions } from "./statement.ts";
+
+export interface EngineResult {
+  bytes: Uint8Array;
+  rowsRead: number;
+  bytesRead: number;
+  elapsedSeconds: number;
+}
+
+export interface EngineRequest {
+  /** A plain name. */
+  database: string;
+  sql: string;
+  values?: Record<string, BoundValue>;
+}
+
+/** One INSERT whose rows lie in a file in a format that names no statement. */
+export interface FileInsert {
+  table: string;
+  columns: string[] | undefined;
+  format: string;
+  file: string;
+  database: string;
+}
+
+const READERS = 4;
+const MAX_WAITING = 512;
+
+/** The engine's queue is full. */
+export class EngineBusy extends Error {}
+
+/**
+ * chDB behind two doors: one session that writes and several that the engine itself keeps read-only.
+ * A session runs one query at a time, hence the queues.
+ */
+export class Engine {
+  readonly #writer: Lane;
+  readonly #readers: Lane[];
+  readonly #structures = new Map<string, Column[]>();
+
+  private constructor(writer: Lane, readers: Lane[]) {
+    this.#writer = writer;
+    this.#readers = readers;
+  }
+
+  /** Opens the directory, which the engine locks for this process. */
+  static async open(directory: string): Promise<Engine> {
+    const chdb = await loadChdb();
+    const data = path.join(directory, "store");
+    fs.mkdirSync(data, { recursive: true, mode: 0o700 });
+    const lane = async (settings: Record<string, string | number>) => {
+      const session = new chdb.Session(data);
+      for (const [name, value] of Object.entries(settings)) {
+        await session.queryAsync(
+          `SET ${name} = ${typeof value === "number" ? value : `'${value}'`}`,
+        );
+      }
+      return new Lane(session);
+    };
+    const writer = await lane(WRITE_SETTINGS);
+    const request = { database: "default", sql: "SELECT name FROM system.table_functions" };
+    const { bytes } = await writer.run(request, "JSONCompact");
+    const listed = JSON.parse(Buffer.from(bytes).toString()) as { data: [string][] };
+    forbidFunctions(listed.data.map(([name]) => name));
+    const readers: Lane[] = [];
+    // `readonly` comes last: from then on the session can change nothing, itself included.
+    for (let index = 0; index < READERS; index += 1) {
+      readers.push(await lane({ ...READ_SETTINGS, readonly: 1 }));
+    }
+    return new Engine(writer, readers);
+  }
+
+  read(request: EngineRequest, format: string): Promise<EngineResult> {
+    const lane = this.#readers.reduce((best, next) => (next.waiting < best.waiting ? next : best));
+    return lane.run(request, format);
+  }
+
+  async define(request: EngineRequest): Promise<EngineResult> {
+    const result = await this.#writer.run(request, "TabSeparated");
+    this.#structures.clear();
+    return result;
+  }
+
+  async insert(insert: FileInsert): Promise<EngineResult> {
+    const { database, table } = insert;
+    const known = await this.#structure(database, table);
+    const columns = insert.columns ?? known.map((column) => column.name);
+    const structure = columns.map((column) => {
+      const type = known.find((candidate) => candidate.name === column)?.type;
+      if (!type)
+        throw new Error(
+          `Code: 16. DB::Exception: No such column ${column} in table ${table}. (NO_SUCH_COLUMN_IN_TABLE)`,
+        );
+      return `\`${column}\` ${type}`;
+    });
+    const source = [insert.file, insert.format, structure.join(", ")].map(quote).join(", ");
+    const list = columns.map((column) => `\`${column}\``).join(", ");
+    const sql = `INSERT INTO ${table} (${list}) SELECT * FROM file(${source})`;
+    return this.#writer.run({ database, sql }, "TabSeparated");
+  }
+
+  /** Waits for what runs and closes every session. */
+  async close(): Promise<void> {
+    await Promise.all([this.#writer, ...this.#readers].map((lane) => lane.close()));
+  }
+
+  async #structure(database: string, table: string): Promise<Column[]> {
+    const key = `${database}/${table}`;
+    const cached = this.#structures.get(key);
+    if (cached) return cached;
+    const sql = `DESCRIBE TABLE ${table}`;
+    const { bytes } = await this.#writer.run({ database, sql }, "JSON");
+    const { data } = JSON.parse(Buffer.from(bytes).toString()) as { data: DescribedColumn[] };
+    const columns = data.filter((column) => !/^(MATERIALIZED|ALIAS)$/.test(column.default_type));
+    this.#structures.set(key, columns);
+    return columns;
+  }
+}
+
+interface Column {
+  name: string;
+  type: string;
+}
+
+interface DescribedColumn extends Column {
+  default_type: string;
+}
+
+/** One session and the queue before it. */
+class Lane {
+  readonly #session: Session;
+  #database = "default";
+  #tail: Promise<unknown> = Promise.resolve();
+  waiting = 0;
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  async run(request: EngineRequest, format: string): Promise<EngineResult> {
+    if (this.waiting >= MAX_WAITING) throw new EngineBusy("too many queries are waiting");
+    this.waiting += 1;
+    const turn = this.#tail.then(() => this.#query(request, format));
+    this.#tail = turn.catch(() => {});
+    try {
+      return await turn;
+    } finally {
+      this.waiting -= 1;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#tail;
+    this.#session.close();
+  }
+
+  async #query({ database, sql, values }: EngineRequest, format: string): Promise<EngineResult> {
+    if (database !== this.#database) {
+      await this.#session.queryAsync(`USE \`${database}\``);
+      this.#database = database;
+    }
+    const result =
+      values && Object.keys(values).length > 0
+        ? await this.#session.queryBindAsync(sql, values, { format })
+        : await this.#session.queryAsync(sql, { format });
+    const { rowsRead, bytesRead, elapsed: elapsedSeconds } = result;
+    return { bytes: result.bytes(), rowsRead, bytesRead, elapsedSeconds };
+  }
+}
+
+function quote(text: string): string {
+  return `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
+}
+
+async function loadChdb(): Promise<typeof import("chdb")> {
+  try {
+    return await import("chdb");
+  } catch (cause) {
+    throw new Error(
+      `there is no embedded ClickHouse for ${process.platform}-${process.arch}: ` +
+        "set CLICKHOUSE_URL to a ClickHouse server",
+      { cause },
+    );
+  }
+}

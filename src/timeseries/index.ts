@@ -1,0 +1,11 @@
+export { type EmbeddedClickHouse, startEmbeddedClickHouse } from "./embedded-clickhouse.ts";
+export type {
+  DeviceEventRow,
+  HeartbeatRow,
+  LogRow,
+  SpanRow,
+  TableName,
+  TelemetryRow,
+} from "./tables.ts";
+export { PLATFORM_TENANT, type TenantQuery } from "./tenant-query.ts";
+export { createTimeseries, type Timeseries, type TimeseriesOptions } from "./timeseries.ts";

@@ -1,0 +1,153 @@
+import { isWord, type SqlToken, tokenizeSql } from "./sql-tokens.ts";
+
+/** What a request asks of the embedded engine. */
+export type Statement =
+  | { kind: "read"; sql: string; format: string }
+  | { kind: "definition"; sql: string }
+  | { kind: "insert"; table: string; columns: string[] | undefined; format: string };
+
+/** A statement that the embedded engine does not run. */
+export class StatementRefused extends Error {}
+
+const MAX_STATEMENT_LENGTH = 256 * 1024;
+
+const OUTPUT_FORMATS = new Set([
+  "JSON",
+  "JSONCompact",
+  "JSONCompactEachRow",
+  "JSONEachRow",
+  "Native",
+  "CSV",
+  "TabSeparated",
+]);
+const INPUT_FORMATS = new Set(["JSONEachRow", "JSONCompactEachRow", "Native", "RowBinary", "CSV"]);
+
+const READ_VERBS = ["SELECT", "WITH", "DESCRIBE", "DESC", "SHOW", "EXISTS", "EXPLAIN"];
+
+/**
+ * Functions that reach beyond the tables: files, networks, programs, dictionaries. Table functions
+ * that the engine lists at its start are added to these.
+ */
+const FORBIDDEN_FUNCTIONS = new Set(
+  `file url remote remoteSecure cluster clusterAllReplicas executable s3 gcs hdfs input merge mysql
+  postgresql sqlite mongodb odbc jdbc redis dictionary loop disk python view format catboostEvaluate
+  getServerSetting joinGet joinGetOrNull`
+    .toLowerCase()
+    .split(/\s+/),
+);
+/** Table functions that only make numbers. */
+const HARMLESS_FUNCTIONS = new Set(["numbers", "numbers_mt", "zeros", "generate_series", "null"]);
+
+/** Words that never occur in a statement of ours and open files or change the session. */
+const FORBIDDEN_WORDS = new Set(["OUTFILE", "INFILE", "ATTACH", "DETACH", "FETCH"]);
+
+/** Adds the engine's own table functions to the forbidden ones. */
+export function forbidFunctions(names: readonly string[]): void {
+  for (const name of names) {
+    const lower = name.toLowerCase();
+    if (!HARMLESS_FUNCTIONS.has(lower)) FORBIDDEN_FUNCTIONS.add(lower);
+  }
+}
+
+/**
+ * Sorts a statement into what may run, or throws {@link StatementRefused}. Everything that is not
+ * known to be harmless is refused: chDB has no users, so that this list is its access control.
+ */
+export function parseStatement(sql: string, defaultFormat = "TabSeparated"): Statement {
+  if (sql.length > MAX_STATEMENT_LENGTH) throw new StatementRefused("the statement is too long");
+  const tokens = tokenizeSql(sql);
+  if (!tokens || tokens.length === 0) throw new StatementRefused("not a statement");
+  for (const [index, token] of tokens.entries()) refuseDanger(token, tokens[index + 1]);
+  const verb = tokens[0]?.kind === "word" ? tokens[0].text.toUpperCase() : "";
+  if (verb === "INSERT") return parseInsert(tokens);
+  if (READ_VERBS.includes(verb)) return parseRead(sql, tokens, defaultFormat);
+  if (isDefinition(tokens)) return { kind: "definition", sql };
+  throw new StatementRefused(`statements of this form are not allowed: ${sql.slice(0, 40)}`);
+}
+
+function refuseDanger(token: SqlToken, next: SqlToken | undefined): void {
+  // ClickHouse takes typographic quotes for quotes: outside ours, nothing but printable ASCII.
+  if (token.kind === "symbol" && !/^[!-~]$/.test(token.text)) {
+    throw new StatementRefused("only ASCII is allowed outside of quotes");
+  }
+  if (token.kind === "symbol" && (token.text === ";" || token.text === "$")) {
+    throw new StatementRefused(`"${token.text}" is not allowed in a statement`);
+  }
+  if (token.kind === "word" && FORBIDDEN_WORDS.has(token.text.toUpperCase())) {
+    throw new StatementRefused(`${token.text} is not allowed in a statement`);
+  }
+  const called = next?.kind === "symbol" && next.text === "(";
+  const named = token.kind === "word" || token.kind === "quoted";
+  if (called && named && FORBIDDEN_FUNCTIONS.has(token.text.toLowerCase())) {
+    throw new StatementRefused(`the function ${token.text} is not allowed in a statement`);
+  }
+}
+
+function parseRead(sql: string, tokens: SqlToken[], defaultFormat: string): Statement {
+  const last = tokens.at(-1) as SqlToken;
+  const beforeLast = tokens.at(-2);
+  const explicit = isWord(beforeLast, "FORMAT") && last.kind === "word";
+  const format = explicit ? last.text : defaultFormat;
+  if (!OUTPUT_FORMATS.has(format)) throw new StatementRefused(`format ${format} is not offered`);
+  return {
+    kind: "read",
+    sql: explicit ? sql.slice(0, (beforeLast as SqlToken).start) : sql,
+    format,
+  };
+}
+
+/** `INSERT INTO [TABLE] [database.]table [(columns)] FORMAT name`, and nothing else. */
+function parseInsert(tokens: SqlToken[]): Statement {
+  let position = 1;
+  const fail = () => new StatementRefused("only INSERT INTO table (columns) FORMAT … is allowed");
+  const identifier = () => {
+    const token = tokens[position++];
+    if (!token || (token.kind !== "word" && token.kind !== "quoted")) throw fail();
+    if (!/^[A-Za-z_]\w*$/.test(token.text)) throw fail();
+    return token.text;
+  };
+  const symbol = (text: string) => {
+    if (tokens[position]?.kind !== "symbol" || tokens[position]?.text !== text) return false;
+    position += 1;
+    return true;
+  };
+  if (!isWord(tokens[position++], "INTO")) throw fail();
+  if (isWord(tokens[position], "TABLE")) position += 1;
+  let table = identifier();
+  if (symbol(".")) table += `.${identifier()}`;
+  let columns: string[] | undefined;
+  if (symbol("(")) {
+    columns = [identifier()];
+    while (symbol(",")) columns.push(identifier());
+    if (!symbol(")")) throw fail();
+  }
+  if (!isWord(tokens[position++], "FORMAT")) throw fail();
+  const format = identifier();
+  if (position !== tokens.length) throw fail();
+  if (!INPUT_FORMATS.has(format)) throw new StatementRefused(`format ${format} is not offered`);
+  return { kind: "insert", table, columns, format };
+}
+
+function isDefinition(tokens: SqlToken[]): boolean {
+  const words = tokens.map((token) => (token.kind === "word" ? token.text.toUpperCase() : ""));
+  const start = words.slice(0, 2).join(" ");
+  switch (start) {
+    case "CREATE DATABASE":
+      return !words.includes("ENGINE");
+    case "CREATE TABLE": {
+      // The engine decides where the rows live; others than these read files or networks.
+      const engine = words[words.indexOf("ENGINE") + 2] ?? "";
+      return words.includes("ENGINE") && /MERGETREE$/.test(engine) && !words.includes("SELECT");
+    }
+    case "ALTER TABLE":
+      return !words.includes("FROM") && !words.includes("MOVE") && !words.includes("SELECT");
+    case "DROP TABLE":
+    case "DROP DATABASE":
+    case "TRUNCATE TABLE":
+    case "OPTIMIZE TABLE":
+    case "DELETE FROM":
+      return !words.includes("SELECT");
+    default:
+      return false;
+  }
+}

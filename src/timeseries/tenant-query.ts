@@ -1,0 +1,81 @@
+import { assert } from "../kernel/index.ts";
+import { isTenantId } from "../protocol/index.ts";
+import { tokenizeSql } from "./sql-tokens.ts";
+import { TABLES, type TableName } from "./tables.ts";
+
+/**
+ * A read of one tenant's rows in one table. The fragments of SQL are constants of our code; what comes
+ * from outside goes into `params` and stands in the fragments as `{name:Type}`.
+ */
+export interface TenantQuery {
+  table: TableName;
+  /** Expressions with aliases, `count() as total`. */
+  select: string;
+  /** Conditions, all of which must hold. */
+  where?: readonly string[];
+  groupBy?: string;
+  having?: string;
+  orderBy?: string;
+  /** `1 by ts, device_id`: the first rows of each group, before `limit`. */
+  limitBy?: string;
+  limit: number;
+  /** Whether rows that were delivered more than once count once. */
+  final?: boolean;
+  params?: Record<string, unknown>;
+}
+
+/** Platform telemetry of no tenant: its own logs and spans. No tenant can have this name. */
+export const PLATFORM_TENANT = "_platform";
+
+const MAX_LIMIT = 1_000_000;
+
+/** The statement and its parameters; the tenant is always the first condition. */
+export function compileTenantQuery(
+  tenantId: string,
+  query: TenantQuery,
+): { sql: string; params: Record<string, unknown> } {
+  assert(isTenantId(tenantId) || tenantId === PLATFORM_TENANT, "a query names its tenant");
+  assert(query.table in TABLES, "a query reads one of our tables");
+  assert(Number.isInteger(query.limit) && query.limit > 0, "a query has a limit");
+  assert(query.limit <= MAX_LIMIT, "the limit is bounded");
+  assert(!("tenant" in (query.params ?? {})), "the parameter `tenant` belongs to the builder");
+  const conditions = ["tenant_id = {tenant:String}", ...(query.where ?? [])];
+  const parts = [
+    `select ${checked(query.select)}`,
+    `from ${query.table}${query.final ? " final" : ""}`,
+    `where ${conditions.map((condition) => `(${checked(condition)})`).join(" and ")}`,
+    query.groupBy && `group by ${checked(query.groupBy)}`,
+    query.having && `having ${checked(query.having)}`,
+    query.orderBy && `order by ${checked(query.orderBy)}`,
+    query.limitBy && `limit ${checked(query.limitBy)}`,
+    `limit ${query.limit}`,
+  ];
+  return {
+    sql: parts.filter(Boolean).join("\n"),
+    params: { ...query.params, tenant: tenantId },
+  };
+}
+
+/** Words by which a fragment could leave its place in the statement, or reach another table. */
+const STRUCTURAL_WORDS =
+  /^(select|from|join|union|except|intersect|settings|format|into|with|where|prewhere|limit|global|dictget\w*|joinget\w*)$/i;
+
+const checkedFragments = new Set<string>();
+const MAX_CHECKED_FRAGMENTS = 10_000;
+
+function checked(fragment: string): string {
+  if (checkedFragments.has(fragment)) return fragment;
+  const tokens = tokenizeSql(fragment);
+  assert(tokens, "a fragment of SQL closes its quotes");
+  let depth = 0;
+  for (const { kind, text } of tokens) {
+    assert(kind !== "word" || !STRUCTURAL_WORDS.test(text), `no ${text} in a fragment of SQL`);
+    if (kind !== "symbol") continue;
+    if (text === "(") depth += 1;
+    if (text === ")") depth -= 1;
+    assert(depth >= 0 && text !== ";" && text !== "$", "a fragment of SQL stays in its place");
+  }
+  assert(depth === 0, "a fragment of SQL closes its parentheses");
+  if (checkedFragments.size < MAX_CHECKED_FRAGMENTS) checkedFragments.add(fragment);
+  return fragment;
+}

@@ -1,0 +1,177 @@
+import { Readable } from "node:stream";
+import { type ClickHouseClient, ClickHouseError, createClient } from "@clickhouse/client";
+import { AppError, assert } from "../kernel/index.ts";
+import type { Logger } from "../kernel/logger.ts";
+import { READ_SETTINGS, WRITE_SETTINGS } from "./engine-settings.ts";
+import { migrateTimeseries } from "./migrate-timeseries.ts";
+import { encodeNativeBlock } from "./native-block.ts";
+import { type Rows, TABLES, type TableName } from "./tables.ts";
+import { compileTenantQuery, type TenantQuery } from "./tenant-query.ts";
+
+/** The store of telemetry, logs and traces. Every failure to reach it is `AppError("unavailable")`. */
+export interface Timeseries {
+  /** Creates what the database lacks; returns the names of the migrations that ran. */
+  migrate(): Promise<string[]>;
+  /** Resolves when the rows are durable. The same rows again change nothing. */
+  insert<Table extends TableName>(table: Table, rows: readonly Rows[Table][]): Promise<void>;
+  /** Rows of one tenant, in the shape that `query.select` gives them. */
+  tenantQuery<Row>(tenantId: string, query: TenantQuery): Promise<Row[]>;
+  /** Removes every row of a tenant. */
+  deleteTenant(tenantId: string): Promise<void>;
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface TimeseriesOptions {
+  /** ClickHouse's HTTP address, with credentials. */
+  url: string;
+  logger: Logger;
+  /** Default `vautn`. */
+  database?: string;
+}
+
+const MAX_ROWS_PER_INSERT = 200_000;
+const REQUEST_TIMEOUT_MS = 60_000;
+/** How long an insert is tried again while the engine restarts. */
+const RETRY_FOR_MS = 5_000;
+const RETRY_DELAY_MS = 200;
+
+export function createTimeseries(options: TimeseriesOptions): Timeseries {
+  const database = options.database ?? "vautn";
+  assert(/^\w{1,64}$/.test(database), "the database has a plain name");
+  const client = connect(options.url, database);
+  return {
+    migrate: () =>
+      guarded(async () => {
+        await createDatabase(options.url, database);
+        return migrateTimeseries(client);
+      }),
+    async insert(table, rows) {
+      for (let start = 0; start < rows.length; start += MAX_ROWS_PER_INSERT) {
+        const slice = rows.slice(start, start + MAX_ROWS_PER_INSERT);
+        const block = encodeNativeBlock(TABLES[table], slice);
+        await retried(() => insertBlock(client, table, block));
+      }
+    },
+    tenantQuery: (tenantId, query) => guarded(() => runQuery(client, tenantId, query)),
+    deleteTenant: (tenantId) => guarded(() => deleteTenant(client, tenantId)),
+    ping: () =>
+      guarded(async () => {
+        const result = await client.ping();
+        if (!result.success) throw result.error;
+      }),
+    close: () => client.close(),
+  };
+}
+
+function connect(url: string, database: string): ClickHouseClient {
+  return createClient({
+    url,
+    database,
+    request_timeout: REQUEST_TIMEOUT_MS,
+    max_open_connections: 16,
+    application: "vautn",
+    log: { LoggerClass: quietLogger() },
+  });
+}
+
+/** A server refuses requests to a database that is missing, so this goes through another one. */
+async function createDatabase(url: string, database: string): Promise<void> {
+  const client = connect(url, "default");
+  try {
+    await client.command({ query: `CREATE DATABASE IF NOT EXISTS ${database}` });
+  } finally {
+    await client.close();
+  }
+}
+
+async function insertBlock(
+  client: ClickHouseClient,
+  table: TableName,
+  block: Buffer,
+): Promise<void> {
+  const columns = TABLES[table].map((column) => column.name).join(", ");
+  const { stream } = await client.exec({
+    query: `INSERT INTO ${table} (${columns}) FORMAT Native`,
+    values: Readable.from([block], { objectMode: false }),
+    clickhouse_settings: WRITE_SETTINGS,
+  });
+  // The answer is empty; reading it to the end gives the connection back.
+  for await (const _ of stream);
+}
+
+async function runQuery<Row>(
+  client: ClickHouseClient,
+  tenantId: string,
+  query: TenantQuery,
+): Promise<Row[]> {
+  const { sql, params } = compileTenantQuery(tenantId, query);
+  const result = await client.query({
+    query: sql,
+    query_params: params,
+    format: "JSONEachRow",
+    clickhouse_settings: READ_SETTINGS,
+  });
+  return result.json<Row>();
+}
+
+async function deleteTenant(client: ClickHouseClient, tenantId: string): Promise<void> {
+  for (const table of Object.keys(TABLES)) {
+    await client.command({
+      query: `DELETE FROM ${table} WHERE tenant_id = {tenant:String}`,
+      query_params: { tenant: tenantId },
+    });
+  }
+}
+
+/** Inserts are idempotent: one whose answer was lost is simply sent again. */
+async function retried(work: () => Promise<void>): Promise<void> {
+  const deadline = Date.now() + RETRY_FOR_MS;
+  for (;;) {
+    try {
+      await guarded(work);
+      return;
+    } catch (error) {
+      const hopeless = !(error instanceof AppError) || Date.now() > deadline;
+      if (hopeless) throw error;
+      await new Promise((resolve) => setTimeout(resolve, RETRY_DELAY_MS));
+    }
+  }
+}
+
+/** ClickHouse's codes for "not now": timeouts, too many queries or parts, memory, no connection. */
+const PASSING_CODES = new Set(["159", "202", "209", "210", "241", "242", "252", "279", "319"]);
+
+async function guarded<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof ClickHouseError && !PASSING_CODES.has(error.code)) throw error;
+    if (!(error instanceof ClickHouseError) && !isConnectionFault(error)) throw error;
+    throw new AppError(
+      "unavailable",
+      "the time-series store does not answer",
+      {},
+      { cause: error },
+    );
+  }
+}
+
+function isConnectionFault(error: unknown): boolean {
+  const { code = "", message = "" } = error as { code?: string; message?: string };
+  return (
+    /^E(CONN|PIPE|TIMEDOUT|HOST|AI_)/.test(code) ||
+    /socket hang up|timeout error|aborted|premature close/i.test(message)
+  );
+}
+
+/** The client reports its faults by throwing; its own logger would say everything twice. */
+function quietLogger() {
+  return class {
+    trace(): void {}
+    debug(): void {}
+    info(): void {}
+    warn(): void {}
+    error(): void {}
+  };
+}
