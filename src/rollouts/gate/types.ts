@@ -1,0 +1,101 @@
+import type { ThresholdPolicy } from "../policy.ts";
+import type { Process } from "./e-process.ts";
+
+/** What is counted of one arm since the rollout began. */
+export interface ArmTotals {
+  /** At most one a device in 24 hours, so that no single device can speak for the fleet. */
+  events: number;
+  /** Every one of them. */
+  rawEvents: number;
+  exposureMs: number;
+}
+
+export interface MetricTotals {
+  treated: ArmTotals;
+  control: ArmTotals;
+}
+
+/** How many devices stand where, since the rollout began. */
+export interface UpdateCounts {
+  /** Not started. */
+  pending: number;
+  /** Offered and not heard of since. */
+  offered: number;
+  /** Downloading to confirming. */
+  underway: number;
+  succeeded: number;
+  /** Failed, fell back, refused or silent. */
+  failed: number;
+}
+
+/** A figure of the updated devices that a plain threshold is held against. */
+export interface Observation {
+  metric: ThresholdPolicy["metric"];
+  value: number;
+  devices: number;
+  deviceHours: number;
+}
+
+/** Everything that the gate looks at. */
+export interface GateFacts {
+  stageIndex: number;
+  stageName: string;
+  stageStartedAtMs: number;
+  /** The first stage of a rollout that widens: absolute stops hold, no evidence is asked for. */
+  isCanary: boolean;
+  /** The last stage before the hold-back; it ends in `finish`, or in `promote` to the hold-back. */
+  isLast: boolean;
+  /** Only the held-back devices are left: there is nothing to compare with any more. */
+  isHoldback: boolean;
+  /** Whether every device of the stage has been offered its update (a ramp is over). */
+  fullyOffered: boolean;
+  evidence: Readonly<Record<string, MetricTotals>>;
+  /** Of the present stage. */
+  stageUpdates: UpdateCounts;
+  /** Of the whole rollout. */
+  updates: UpdateCounts;
+  /** Devices left out of both arms, by reason. */
+  excluded: Readonly<Record<string, number>>;
+  observations: readonly Observation[];
+}
+
+/** What the gate remembers from look to look; plain JSON. */
+export interface GateState {
+  stageIndex: number;
+  /** Totals that the processes have taken in. */
+  seen: Record<string, { treated: ArmTotals; control: ArmTotals }>;
+  seenTrials: { failures: number; successes: number };
+  processes: Record<string, Process>;
+  /** Log likelihood ratio of the crash metric from this stage alone. */
+  stageLogRatio: number;
+  /** What a person has seen and accepted by resuming: it does not trigger again. */
+  acknowledged: { failures: number; crashes: number; thresholds: Record<string, number> };
+}
+
+export type GateDecision = "wait" | "promote" | "pause" | "ask" | "finish";
+
+export interface MetricNumbers {
+  treated: { events: number; deviceHours: number };
+  control: { events: number; deviceHours: number };
+  eValue: number;
+  /** Null where no ratio is kept. */
+  likelihoodRatio: number;
+  pauseAt: number;
+}
+
+export interface VerdictNumbers {
+  metrics: Record<string, MetricNumbers>;
+  updates: UpdateCounts;
+  excluded: Record<string, number>;
+  observations: Observation[];
+  stageAgeSeconds: number;
+}
+
+/** The gate's word: what to do, by which rule, in a sentence, with all numbers. */
+export interface Verdict {
+  at: number;
+  decision: GateDecision;
+  rule: string;
+  sentence: string;
+  numbers: VerdictNumbers;
+}

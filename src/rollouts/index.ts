@@ -1,0 +1,2 @@
+export * from "./gate/index.ts";
+export * from "./policy.ts";

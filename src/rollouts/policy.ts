@@ -1,0 +1,149 @@
+import { type Static, Type } from "typebox";
+import { Compile } from "typebox/compile";
+import { AppError, LIMITS } from "../kernel/index.ts";
+
+const Seconds = Type.Integer({ minimum: 0, maximum: 31_536_000 });
+const DeadlineMs = Type.Integer({ minimum: 1, maximum: 31_536_000_000 });
+
+/** A step of the widening: how many devices the rollout may have touched when it is full. */
+export const StagePolicy = Type.Object(
+  {
+    name: Type.String({ minLength: 1, maxLength: 64 }),
+    devices: Type.Optional(Type.Integer({ minimum: 1 })),
+    percent: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 100 })),
+    /** Instead of the policy's. */
+    minSoakSeconds: Type.Optional(Seconds),
+    /** Spreads the stage's first offers evenly over this time; 0 or absent offers all at once. */
+    rampSeconds: Type.Optional(Seconds),
+  },
+  { additionalProperties: false },
+);
+
+/** A plain limit on a figure of the updated devices, for those who want one beside the statistics. */
+export const ThresholdPolicy = Type.Object(
+  {
+    /**
+     * `crash-rate` in crashes per device-day, `error-log-rate` in lines per device-hour,
+     * `offline-share` from 0 to 1, `telemetry.<metric>` as the mean over the updated devices.
+     */
+    metric: Type.String({
+      pattern: "^(crash-rate|error-log-rate|offline-share|telemetry\\.[A-Za-z0-9_.:/-]{1,128})$",
+    }),
+    above: Type.Number(),
+    /** Evidence that must be in before the limit counts. */
+    minimumDeviceHours: Type.Optional(Type.Number({ minimum: 0 })),
+    minimumDevices: Type.Optional(Type.Integer({ minimum: 1 })),
+  },
+  { additionalProperties: false },
+);
+
+const Deadlines = Type.Object(
+  {
+    offered: DeadlineMs,
+    downloading: DeadlineMs,
+    installing: DeadlineMs,
+    rebooting: DeadlineMs,
+    confirming: DeadlineMs,
+  },
+  { additionalProperties: false },
+);
+
+export const RolloutPolicy = Type.Object(
+  {
+    stages: Type.Array(StagePolicy, { minItems: 1, maxItems: LIMITS.rolloutStages }),
+    minSoakSeconds: Seconds,
+    /** A stage of this age is promoted when nothing speaks against it; null asks for evidence. */
+    maxSoakSeconds: Type.Union([Seconds, Type.Null()]),
+    /** A stage of this age that is neither promoted nor paused asks a person. */
+    askAfterSeconds: Seconds,
+    evaluateEverySeconds: Type.Integer({ minimum: 1, maximum: 86_400 }),
+    /** Chance of pausing a good rollout, shared out over the metrics. */
+    alpha: Type.Number({ exclusiveMinimum: 0, maximum: 0.5 }),
+    /** Widen when the likelihood ratio for "`rateRatio` times worse" has fallen to this. */
+    promoteLikelihoodRatio: Type.Number({ exclusiveMinimum: 0, exclusiveMaximum: 1 }),
+    rateRatio: Type.Number({ exclusiveMinimum: 1, maximum: 100 }),
+    /** Kept as the control until the end. */
+    holdbackPercent: Type.Number({ minimum: 0, maximum: 50 }),
+    /** Crashes among the canaries that pause at once. */
+    canaryCrashLimit: Type.Integer({ minimum: 1 }),
+    /** Share of updates that may fail (fell back, silent, refused) in a good rollout. */
+    toleratedFailureShare: Type.Number({ exclusiveMinimum: 0, exclusiveMaximum: 1 }),
+    deadlines: Deadlines,
+    thresholds: Type.Array(ThresholdPolicy, { maxItems: 20 }),
+    onBreach: Type.Union([Type.Literal("pause"), Type.Literal("rollback")]),
+    /** The same wish in another word: either one makes a pause by the gate roll back. */
+    rollbackAutomatically: Type.Boolean(),
+  },
+  { additionalProperties: false },
+);
+
+export type StagePolicy = Static<typeof StagePolicy>;
+export type ThresholdPolicy = Static<typeof ThresholdPolicy>;
+export type RolloutPolicy = Static<typeof RolloutPolicy>;
+
+const HOUR_SECONDS = 3_600;
+const MINUTE_MS = 60_000;
+
+/** What `npm run sim:gate` measures; the soak times are for fleets that report crashes in hours. */
+export const DEFAULT_POLICY: RolloutPolicy = {
+  stages: [
+    { name: "canary", devices: 5 },
+    { name: "5 %", percent: 5 },
+    { name: "25 %", percent: 25 },
+    { name: "50 %", percent: 50 },
+    { name: "100 %", percent: 100, minSoakSeconds: 12 * HOUR_SECONDS },
+  ],
+  minSoakSeconds: 4 * HOUR_SECONDS,
+  maxSoakSeconds: null,
+  askAfterSeconds: 7 * 24 * HOUR_SECONDS,
+  evaluateEverySeconds: 900,
+  alpha: 0.02,
+  promoteLikelihoodRatio: 0.03,
+  rateRatio: 3,
+  holdbackPercent: 5,
+  canaryCrashLimit: 2,
+  toleratedFailureShare: 0.02,
+  deadlines: {
+    offered: 60 * MINUTE_MS,
+    downloading: 120 * MINUTE_MS,
+    installing: 30 * MINUTE_MS,
+    rebooting: 15 * MINUTE_MS,
+    confirming: 15 * MINUTE_MS,
+  },
+  thresholds: [],
+  onBreach: "pause",
+  rollbackAutomatically: false,
+};
+
+const validator = Compile(RolloutPolicy);
+
+/** The policy with defaults filled in; `invalid-request` names the field that is wrong. */
+export function completePolicy(input: unknown): RolloutPolicy {
+  const given = (input ?? {}) as Partial<RolloutPolicy>;
+  const policy = {
+    ...DEFAULT_POLICY,
+    ...given,
+    deadlines: { ...DEFAULT_POLICY.deadlines, ...given.deadlines },
+  };
+  if (!validator.Check(policy)) {
+    const [first] = validator.Errors(policy);
+    const path = `/policy${first?.instancePath ?? ""}`;
+    throw new AppError("invalid-request", `${path} ${first?.message ?? "is wrong"}`, { path });
+  }
+  policy.stages.forEach((stage, index) => {
+    if ((stage.devices === undefined) === (stage.percent === undefined)) {
+      const path = `/policy/stages/${index}`;
+      throw new AppError("invalid-request", `${path} needs either devices or percent`, { path });
+    }
+  });
+  if (policy.maxSoakSeconds !== null && policy.maxSoakSeconds < policy.minSoakSeconds) {
+    const path = "/policy/maxSoakSeconds";
+    throw new AppError("invalid-request", `${path} is shorter than minSoakSeconds`, { path });
+  }
+  return policy;
+}
+
+/** Whether a pause by the gate also sends the devices back. */
+export function rollsBackOnBreach(policy: RolloutPolicy): boolean {
+  return policy.onBreach === "rollback" || policy.rollbackAutomatically;
+}
