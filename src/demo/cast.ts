@@ -1,0 +1,65 @@
+/** Who appears in the story, and at what pace. One second of the demo stands for one hour. */
+export const SECONDS_PER_HOUR = 1;
+
+export interface DemoTenant {
+  id: string;
+  name: string;
+  /** Share of all devices, 0 to 1. */
+  share: number;
+  regions: readonly string[];
+}
+
+export const TENANTS: readonly DemoTenant[] = [
+  { id: "acme", name: "Acme Pumps", share: 0.6, regions: ["berlin", "lyon", "porto"] },
+  { id: "globex", name: "Globex Energy", share: 0.4, regions: ["oslo", "turin"] },
+];
+
+export const HARDWARE_REVISIONS = ["a", "b"] as const;
+export const PRODUCT = "hub";
+export const VERSIONS = { factory: "1.0.0", good: "1.1.0", bad: "1.2.0" } as const;
+
+const hours = (count: number) => count * SECONDS_PER_HOUR;
+
+/** The rollout policy of the demo: a day's soak at each stage, at the demo's pace. */
+export const DEMO_POLICY = {
+  stages: [
+    { name: "canary", devices: 5 },
+    { name: "5 %", percent: 5 },
+    { name: "25 %", percent: 25 },
+    { name: "50 %", percent: 50 },
+    { name: "100 %", percent: 100 },
+  ],
+  minSoakSeconds: hours(2),
+  maxSoakSeconds: hours(3),
+  askAfterSeconds: hours(7 * 24),
+  evaluateEverySeconds: 0.5,
+  alpha: 0.02,
+  promoteLikelihoodRatio: 0.05,
+  rateRatio: 3,
+  holdbackPercent: 5,
+  canaryCrashLimit: 2,
+  deadlines: {
+    offered: 30_000,
+    downloading: 30_000,
+    installing: 30_000,
+    rebooting: 30_000,
+    confirming: 30_000,
+  },
+  thresholds: [
+    { metric: "error-log-rate", above: 3600 * 2, minimumDevices: 2 },
+    { metric: "offline-share", above: 0.5, minimumDevices: 4 },
+  ],
+  onBreach: "pause",
+} as const;
+
+/** How many of `total` devices each tenant has; the last one takes what rounding leaves. */
+export function devicesPerTenant(total: number): Map<string, number> {
+  const counts = new Map<string, number>();
+  let left = total;
+  TENANTS.forEach((tenant, index) => {
+    const count = index === TENANTS.length - 1 ? left : Math.round(total * tenant.share);
+    counts.set(tenant.id, count);
+    left -= count;
+  });
+  return counts;
+}

@@ -1,0 +1,98 @@
+import { TENANTS, VERSIONS } from "./cast.ts";
+import type { Stage } from "./stage.ts";
+
+export interface Outcome {
+  /** Whether the story came out as it should; each failed expectation is named. */
+  problems: string[];
+}
+
+const MAX_PAGES = 100;
+
+/** The table at the end: every figure is asked of the platform's stores, none was counted here. */
+export async function tellSummary(
+  stage: Stage,
+  facts: { goodRollouts: Map<string, string>; badRolloutId: string; devices: number },
+): Promise<Outcome> {
+  const { api, narrator } = stage;
+  const problems: string[] = [];
+  const expect = (holds: boolean, claim: string) => {
+    if (!holds) problems.push(claim);
+  };
+
+  let updated = 0;
+  let bytesDownloaded = 0;
+  let bytesFull = 0;
+  for (const [tenant, id] of facts.goodRollouts) {
+    const view = await api.get(`/tenants/${tenant}/rollouts/${id}`);
+    updated += view.totals.succeeded;
+    bytesDownloaded += view.bytesDownloaded;
+    bytesFull += view.bytesFull;
+  }
+  const bad = await api.get(`/tenants/acme/rollouts/${facts.badRolloutId}`);
+  const exposed = await countDevices(stage, facts.badRolloutId);
+  const secondsToPause = seconds(bad.startedAt, bad.pausedAt);
+  const secondsBack = seconds(bad.pausedAt, bad.finishedAt);
+  const versions = await countVersions(stage);
+  const onGood = versions.get(VERSIONS.good) ?? 0;
+
+  expect(updated === facts.devices, `${updated} of ${facts.devices} devices were updated`);
+  expect(
+    onGood === facts.devices,
+    `${onGood} of ${facts.devices} devices run ${VERSIONS.good} at the end`,
+  );
+  expect(exposed >= 1 && exposed <= 5, `${exposed} devices had the bad image`);
+  expect(bytesDownloaded > 0 && bytesDownloaded < bytesFull / 2, "deltas saved less than half");
+  expect(Number.isFinite(secondsToPause), "the bad rollout has no time of its pause");
+  expect(Number.isFinite(secondsBack), "the rollback has no time of its end");
+
+  narrator.table([
+    ["devices updated", `${updated} of ${facts.devices}`],
+    ["bytes sent to them", `${megabytes(bytesDownloaded)} instead of ${megabytes(bytesFull)}`],
+    ["saved by deltas", `${(100 * (1 - bytesDownloaded / bytesFull)).toFixed(1)} %`],
+    ["devices that had the bad image", `${exposed} of ${bad.totals.devices}`],
+    ["time to pause", `${secondsToPause.toFixed(1)} s`],
+    ["from the pause to the good version again", `${secondsBack.toFixed(1)} s`],
+    [`devices that run ${VERSIONS.good} now`, `${onGood} of ${facts.devices}`],
+  ]);
+  return { problems };
+}
+
+/** Devices that were given the bad image, whatever became of it. */
+async function countDevices(stage: Stage, rolloutId: string): Promise<number> {
+  const items = await listAll(stage, `/tenants/acme/rollouts/${rolloutId}/devices`);
+  const untouched = ["pending", "withdrawn", "offered", "rejected"];
+  return items.filter((item) => !untouched.includes(String(item["state"]))).length;
+}
+
+async function countVersions(stage: Stage): Promise<Map<string, number>> {
+  const versions = new Map<string, number>();
+  for (const tenant of TENANTS) {
+    for (const device of await listAll(stage, `/tenants/${tenant.id}/devices`)) {
+      const { version = "unknown" } = (device["firmware"] ?? {}) as { version?: string };
+      versions.set(version, (versions.get(version) ?? 0) + 1);
+    }
+  }
+  return versions;
+}
+
+async function listAll(stage: Stage, path: string): Promise<Record<string, unknown>[]> {
+  const items: Record<string, unknown>[] = [];
+  let cursor: string | null = null;
+  for (let page = 0; page < MAX_PAGES; page += 1) {
+    const answer = await stage.api.get(
+      `${path}?limit=200${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`,
+    );
+    items.push(...answer.items);
+    cursor = answer.nextCursor ?? null;
+    if (!cursor) break;
+  }
+  return items;
+}
+
+function seconds(from: string | null, to: string | null): number {
+  return from && to ? (Date.parse(to) - Date.parse(from)) / 1000 : Number.NaN;
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)} MB`;
+}

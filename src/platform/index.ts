@@ -1,0 +1,3 @@
+export type { Modules } from "./modules.ts";
+export { type Platform, type PlatformOptions, startPlatform } from "./platform.ts";
+export { aborted, interruptions, runPlatform, type UpOptions } from "./run.ts";

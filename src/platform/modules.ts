@@ -1,0 +1,104 @@
+import { createAlerts } from "../alerts/index.ts";
+import { openBlobStore } from "../blobs/index.ts";
+import type { Bus } from "../bus/index.ts";
+import { createCommands } from "../commands/index.ts";
+import { Database } from "../db/index.ts";
+import { createDevices } from "../devices/index.ts";
+import { createFirmware } from "../firmware/index.ts";
+import { createIdentity } from "../identity/index.ts";
+import type { Config } from "../kernel/config.ts";
+import { createSealer, loadMasterKey, systemClock } from "../kernel/index.ts";
+import type { Logger } from "../kernel/logger.ts";
+import { createLogs } from "../logs/index.ts";
+import { createRollouts } from "../rollouts/index.ts";
+import { createTelemetry } from "../telemetry/index.ts";
+import { createTenancy } from "../tenancy/index.ts";
+import { createTimeseries } from "../timeseries/index.ts";
+import type { StoreAddresses } from "./stores.ts";
+
+export interface ModuleOptions {
+  config: Config;
+  stores: StoreAddresses;
+  bus: Bus;
+  logger: Logger;
+  /** Lets webhooks reach loopback addresses: for tests and the demo's own receiver. */
+  allowPrivateWebhooks?: boolean;
+}
+
+export type Modules = ReturnType<typeof createModules>;
+
+/** Makes every domain module of a process; nothing is started here but connections on demand. */
+export function createModules(options: ModuleOptions) {
+  const { config, stores, bus, logger } = options;
+  const clock = systemClock;
+  const sealer = createSealer(loadMasterKey(config.dataDirectory, config.masterKey));
+  const db = new Database({
+    url: stores.database.appUrl,
+    becomeAppRole: stores.database.becomeAppRole,
+    maxConnections: 20,
+    onError: (error) => logger.warn({ error: error.message }, "a database connection was lost"),
+  });
+  const timeseries = createTimeseries({ url: stores.clickhouseUrl, logger });
+  const blobs = openBlobStore({ directory: stores.blobDirectory });
+  const tenancy = createTenancy({ db, clock });
+  const identity = createIdentity({
+    db,
+    clock,
+    sealer,
+    bus,
+    tenancy,
+    trustDomain: config.trustDomain,
+    publicHost: config.publicHost,
+    logger,
+  });
+  const devices = createDevices({ db, clock, bus, tenancy });
+  const commands = createCommands({ db, clock, bus, tenancy, devices });
+  const telemetry = createTelemetry({ timeseries, clock });
+  const logs = createLogs({ timeseries, clock });
+  const alerts = createAlerts({
+    db,
+    clock,
+    bus,
+    sealer,
+    logger,
+    allowPrivateAddresses: options.allowPrivateWebhooks ?? false,
+  });
+  const firmware = createFirmware({ db, clock, blobs, sealer, tenancy, logger });
+  const rollouts = createRollouts({
+    db,
+    clock,
+    bus,
+    tenancy,
+    devices,
+    firmware,
+    alerts,
+    telemetry,
+    logs,
+    logger,
+    artifactUrl: (sha256) =>
+      `https://${config.publicHost}:${config.deviceHttpPort}/artifacts/${sha256}`,
+  });
+  return {
+    config,
+    clock,
+    logger,
+    bus,
+    sealer,
+    db,
+    timeseries,
+    blobs,
+    tenancy,
+    identity,
+    devices,
+    commands,
+    telemetry,
+    logs,
+    alerts,
+    firmware,
+    rollouts,
+    async close() {
+      await db.close();
+      await timeseries.close();
+    },
+  };
+}

@@ -1,0 +1,99 @@
+import path from "node:path";
+import { startApi } from "../api/index.ts";
+import type { Bus } from "../bus/index.ts";
+import { startDeviceHttp } from "../device-http/index.ts";
+import { startGateway } from "../gateway/index.ts";
+import { startJobs } from "../jobs/index.ts";
+import type { Config, Role } from "../kernel/config.ts";
+import { createLogger } from "../kernel/logger.ts";
+import { startTracing } from "../kernel/tracing.ts";
+import { createModules, type Modules } from "./modules.ts";
+import { createLogDestination } from "./platform-log.ts";
+import type { StoreAddresses } from "./stores.ts";
+
+export interface RolesOptions {
+  config: Config;
+  stores: StoreAddresses;
+  roles: readonly Role[];
+  /** Name of the process in logs and sessions, e.g. `gateway-1`. */
+  processName: string;
+  bus: Bus;
+  allowPrivateWebhooks?: boolean;
+}
+
+export interface RunningRoles {
+  modules: Modules;
+  stop(): Promise<void>;
+}
+
+const WEB_DIRECTORY = path.resolve(import.meta.dirname, "../../dist/web");
+
+/** Starts the roles of one process on modules of its own. */
+export async function startRoles(options: RolesOptions): Promise<RunningRoles> {
+  const { config, processName } = options;
+  const destination = createLogDestination();
+  const logger = createLogger({ level: config.logLevel, role: processName, destination });
+  const modules = createModules({ ...options, logger });
+  destination.shipTo(modules.logs);
+  const stopTracing = startTracing((spans) => modules.logs.recordSpans(spans));
+  const stops: (() => Promise<void>)[] = [];
+  const stop = async () => {
+    for (const stopOne of stops.reverse()) await stopOne();
+    await stopTracing();
+    await destination.close();
+    await modules.close();
+  };
+  try {
+    for (const role of options.roles) stops.push(await startRole(role, modules, processName));
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { modules, stop };
+}
+
+/** Starts one role; the result stops it. */
+async function startRole(
+  role: Role,
+  modules: Modules,
+  processName: string,
+): Promise<() => Promise<void>> {
+  const { config } = modules;
+  const listen = { bindAddress: config.bindAddress };
+  switch (role) {
+    case "gateway": {
+      const gateway = await startGateway({
+        ...modules,
+        ...listen,
+        port: config.mqttPort,
+        gatewayId: processName,
+      });
+      return () => gateway.close();
+    }
+    case "device-http": {
+      const server = await startDeviceHttp({
+        ...modules,
+        ...listen,
+        port: config.deviceHttpPort,
+        mqttUrl: `mqtts://${config.publicHost}:${config.mqttPort}`,
+        httpsUrl: `https://${config.publicHost}:${config.deviceHttpPort}`,
+      });
+      return () => server.close();
+    }
+    case "api": {
+      const api = await startApi({
+        ...modules,
+        ...listen,
+        port: config.apiPort,
+        webDirectory: WEB_DIRECTORY,
+        mqttUrl: `mqtts://${config.publicHost}:${config.mqttPort}`,
+        httpsUrl: `https://${config.publicHost}:${config.deviceHttpPort}`,
+      });
+      return () => api.close();
+    }
+    case "worker": {
+      const jobs = await startJobs(modules);
+      return () => jobs.stop();
+    }
+  }
+}

@@ -1,0 +1,100 @@
+import { type Config, readConfig } from "../kernel/config.ts";
+import { createLogger } from "../kernel/logger.ts";
+import { type Platform, startPlatform } from "./platform.ts";
+
+export interface UpOptions {
+  data?: string;
+  roles?: string;
+  /** Number of simulated devices to run beside the platform. */
+  demo?: number;
+}
+
+/** `vautn up`: runs the platform until Ctrl-C or SIGTERM; resolves with the exit status. */
+export async function runPlatform(
+  options: UpOptions,
+  environment: NodeJS.ProcessEnv,
+  whileRunning?: (platform: Platform, stopped: AbortSignal) => Promise<void>,
+): Promise<number> {
+  const config = readConfig({
+    ...environment,
+    ...(options.data ? { VAUTN_DATA: options.data } : {}),
+    ...(options.roles ? { VAUTN_ROLES: options.roles } : {}),
+  });
+  const print = (message: string) => process.stderr.write(`vautn: ${message}\n`);
+  const controller = new AbortController();
+  const stop = interruptions(controller, print);
+  const logger = createLogger({ level: config.logLevel, role: "supervisor" });
+  const platform = await startPlatform({ config, logger, onStatus: (status) => print(`${status} …`) });
+  let status = 0;
+  try {
+    printWelcome(platform, config);
+    const failed = platform.failed.then((reason) => {
+      print(`stopping: ${reason}`);
+      status = 1;
+    });
+    const work = whileRunning?.(platform, controller.signal);
+    await Promise.race([aborted(controller.signal), failed]);
+    controller.abort();
+    await work;
+  } finally {
+    stop.dispose();
+    print("stopping …");
+    await platform.stop();
+    print(`stopped; all data is in ${config.dataDirectory}`);
+  }
+  return status;
+}
+
+/** Turns the first SIGINT or SIGTERM into an abort and the third into an immediate exit. */
+export function interruptions(
+  controller: AbortController,
+  print: (message: string) => void,
+): { dispose(): void } {
+  let count = 0;
+  const onSignal = () => {
+    count += 1;
+    if (count === 1) controller.abort();
+    else if (count === 2) print("still stopping; once more ends it at once");
+    else process.exit(1);
+  };
+  process.on("SIGINT", onSignal);
+  process.on("SIGTERM", onSignal);
+  return {
+    dispose() {
+      process.off("SIGINT", onSignal);
+      process.off("SIGTERM", onSignal);
+    },
+  };
+}
+
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
+function printWelcome(platform: Platform, config: Config): void {
+  const lines = [
+    "",
+    `  Vautn is running on ${config.dataDirectory}`,
+    "",
+    `  console and API   ${platform.consoleUrl}`,
+    `  devices, MQTT     ${platform.mqttUrl}`,
+    `  devices, HTTPS    ${platform.httpsUrl}`,
+    "",
+  ];
+  if (platform.administrator) {
+    lines.push(
+      "  First start: an administrator was made. The password is shown this once.",
+      `  e-mail    ${platform.administrator.email}`,
+      `  password  ${platform.administrator.password}`,
+      "",
+      `  Next: sign in at ${platform.consoleUrl}, or: npx vautn login ${platform.consoleUrl}`,
+    );
+  } else {
+    lines.push(`  Next: sign in at ${platform.consoleUrl}`);
+  }
+  lines.push("  Ctrl-C stops everything.", "");
+  process.stderr.write(`${lines.join("\n")}\n`);
+}

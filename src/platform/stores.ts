@@ -1,0 +1,87 @@
+import path from "node:path";
+import {
+  type DatabaseUrls,
+  prepareEmbeddedDatabase,
+  prepareExternalDatabase,
+  startPostgres,
+} from "../db/index.ts";
+import type { Config } from "../kernel/config.ts";
+import type { Logger } from "../kernel/logger.ts";
+import { createTimeseries, startEmbeddedClickHouse } from "../timeseries/index.ts";
+
+/** Where the role processes find the stores. */
+export interface StoreAddresses {
+  database: DatabaseUrls;
+  clickhouseUrl: string;
+  blobDirectory: string;
+}
+
+export interface Stores {
+  addresses: StoreAddresses;
+  /** Resolves with the reason when a store that we run ends without being asked to. */
+  failed: Promise<string>;
+  stop(): Promise<void>;
+}
+
+/** Starts the embedded engines, or takes the external ones, and brings their schemas up to date. */
+export async function startStores(
+  config: Config,
+  logger: Logger,
+  options: { fast?: boolean; onStatus?: (message: string) => void } = {},
+): Promise<Stores> {
+  const stops: (() => Promise<void>)[] = [];
+  const failures: Promise<string>[] = [];
+  let stopping = false;
+  const stop = async () => {
+    stopping = true;
+    for (const stopOne of stops.reverse()) await stopOne();
+  };
+  const onEnd = (name: string, exited: Promise<void>) =>
+    exited.then(() => (stopping ? new Promise<never>(() => {}) : `${name} ended unexpectedly`));
+  try {
+    options.onStatus?.("starting PostgreSQL and the ClickHouse engine");
+    const [database, clickhouseUrl] = await Promise.all([startDatabase(), startTimeseriesEngine()]);
+    return {
+      addresses: {
+        database,
+        clickhouseUrl,
+        blobDirectory: path.join(config.dataDirectory, "blobs"),
+      },
+      failed: failures.length > 0 ? Promise.race(failures) : new Promise(() => {}),
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+
+  async function startDatabase(): Promise<DatabaseUrls> {
+    if (config.databaseUrl) return prepareExternalDatabase(config.databaseUrl);
+    const server = await startPostgres({
+      directory: path.join(config.dataDirectory, "postgres"),
+      ...(options.fast ? { skipSync: true, settings: { fsync: "off" } } : {}),
+    });
+    stops.push(() => server.stop());
+    failures.push(onEnd("PostgreSQL", server.exited));
+    return prepareEmbeddedDatabase(server);
+  }
+
+  async function startTimeseriesEngine(): Promise<string> {
+    let url = config.clickhouseUrl;
+    if (!url) {
+      const engine = await startEmbeddedClickHouse({
+        directory: path.join(config.dataDirectory, "clickhouse"),
+        logger,
+      });
+      stops.push(() => engine.stop());
+      url = engine.url;
+    }
+    const timeseries = createTimeseries({ url, logger });
+    try {
+      await timeseries.migrate();
+    } finally {
+      await timeseries.close();
+    }
+    return url;
+  }
+}

@@ -1,0 +1,74 @@
+import { execFileSync } from "node:child_process";
+import fs from "node:fs";
+import path from "node:path";
+import { describe, expect, it } from "vitest";
+
+const ROOT = path.resolve(import.meta.dirname, "../..");
+
+/** Longer than the aim of 250 lines, with the length that they may not exceed: lower it, never raise. */
+const LONG_FILES: Record<string, number> = {};
+const MAX_LINES = 400;
+
+const files = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard"], {
+  cwd: ROOT,
+  encoding: "utf8",
+})
+  .split("\n")
+  .filter((file) => file !== "" && fs.existsSync(path.join(ROOT, file)));
+
+const code = files.filter(
+  (file) =>
+    /\.(ts|tsx|mjs)$/.test(file) && !file.includes("generated") && file !== "src/db/schema.ts",
+);
+
+const read = (file: string) => fs.readFileSync(path.join(ROOT, file), "utf8");
+
+describe("the style guide", () => {
+  it("keeps source files short", () => {
+    const long = code
+      .filter((file) => /^(src|web)\//.test(file))
+      .map((file) => ({ file, lines: read(file).split("\n").length }))
+      .filter(({ file, lines }) => lines > (LONG_FILES[file] ?? MAX_LINES));
+    expect(long).toEqual([]);
+  });
+
+  it("names files in kebab case", () => {
+    const odd = code
+      .filter((file) => /^(src|bench|test|tools)\//.test(file))
+      .filter((file) => {
+        const name = path.basename(file).replace(/(\.test|\.d|\.config)?\.(ts|tsx|mjs)$/, "");
+        return !/^[a-z0-9]+(-[a-z0-9]+)*$/.test(name);
+      });
+    expect(odd).toEqual([]);
+  });
+
+  it("has no unfinished work, no focused tests and no debugging left over", () => {
+    const marks = /\b(TODO|FIXME|XXX|HACK)\b|\b(describe|it|test)\.only\(|\bdebugger;/;
+    const found = code
+      .filter((file) => file !== "test/unit/tidy.test.ts")
+      .filter((file) => marks.test(read(file)));
+    expect(found).toEqual([]);
+  });
+
+  it("names neither a machine's paths nor a registry's host", () => {
+    const marks = /\/(work|root|home\/\w+)\/(main|shared|\.library)\b|https?:\/\/registry\./;
+    const found = files
+      .filter((file) => /\.(ts|tsx|mjs|json|md|yaml|yml|sql|sh)$/.test(file) || file === ".ci/run")
+      .filter((file) => file !== "test/unit/tidy.test.ts")
+      .filter((file) => marks.test(read(file)));
+    expect(found).toEqual([]);
+  });
+
+  it("reads the environment in one place only", () => {
+    const allowed = [
+      /^src\/main\.ts$/,
+      /^src\/cli\//,
+      /^src\/kernel\/config\.ts$/,
+      /^src\/db\/postgres-server\.ts$/,
+    ];
+    const found = code
+      .filter((file) => file.startsWith("src/") && !allowed.some((pattern) => pattern.test(file)))
+      .filter((file) => /process\.env\b/.test(read(file)));
+    expect(found).toEqual([]);
+  });
+});
