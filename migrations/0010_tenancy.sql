@@ -45,7 +45,9 @@ create table memberships (
   primary key (tenant_id, user_id)
 );
 select vautn.isolate_tenants('memberships');
-create policy platform_reads on memberships for select to vautn_app using (vautn.is_platform());
+create policy platform_rows on memberships to vautn_app
+  using (vautn.is_platform()) with check (vautn.is_platform());
+create index memberships_by_user on memberships (user_id);
 
 create table sessions (
   -- SHA-256 of the cookie's secret
@@ -59,6 +61,7 @@ create table sessions (
   user_agent text
 );
 select vautn.isolate_platform('sessions');
+create index sessions_by_user on sessions (user_id);
 
 -- Keys that act as a person, with that person's roles in every tenant.
 create table personal_keys (
@@ -72,6 +75,7 @@ create table personal_keys (
   revoked_at timestamptz
 );
 select vautn.isolate_platform('personal_keys');
+create index personal_keys_by_user on personal_keys (user_id);
 
 -- Keys of a tenant, with a role of their own.
 create table api_keys (
@@ -112,7 +116,22 @@ create table audit_entries (
 );
 select vautn.isolate_tenants('audit_entries');
 revoke update, delete on audit_entries from vautn_app;
+-- The platform records what it does to a tenant in that tenant's own chain.
+create policy platform_rows on audit_entries to vautn_app
+  using (vautn.is_platform()) with check (vautn.is_platform());
 create index audit_entries_by_time on audit_entries (tenant_id, at desc);
+
+-- The last entry of each chain. Its row lock keeps a chain linear, and it tells when entries were
+-- cut from the end. It outlives the tenant, so that an id is never used twice.
+create table audit_heads (
+  tenant_id text primary key,
+  seq bigint not null,
+  hash bytea not null
+);
+select vautn.isolate_tenants('audit_heads');
+revoke delete on audit_heads from vautn_app;
+create policy platform_rows on audit_heads to vautn_app
+  using (vautn.is_platform()) with check (vautn.is_platform());
 
 create table idempotency_keys (
   tenant_id text not null,

@@ -49,6 +49,8 @@ create table certificates (
   issued_at timestamptz not null,
   issued_via text not null,
   first_used_at timestamptz,
+  -- When a later certificate was first used; this one is still accepted for a grace period.
+  superseded_at timestamptz,
   revoked_at timestamptz,
   revocation_reason text,
   primary key (tenant_id, serial),

@@ -1,0 +1,136 @@
+import type { Selectable } from "kysely";
+import type { Schema, Tx } from "../db/index.ts";
+import type { AuditFacts } from "./audit-chain.ts";
+
+export interface StoredAuditEntry extends AuditFacts {
+  previousHash: Buffer;
+  hash: Buffer;
+}
+
+export interface AuditHead {
+  seq: number;
+  hash: Buffer;
+}
+
+/** The end of a chain, locked until the transaction ends; made when the chain is new. */
+export async function lockHead(tx: Tx, tenantId: string, start: Buffer): Promise<AuditHead> {
+  await tx
+    .insertInto("audit_heads")
+    .values({ tenant_id: tenantId, seq: 0, hash: start })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+  return tx
+    .selectFrom("audit_heads")
+    .select(["seq", "hash"])
+    .where("tenant_id", "=", tenantId)
+    .forUpdate()
+    .executeTakeFirstOrThrow();
+}
+
+export async function readHead(tx: Tx, tenantId: string): Promise<AuditHead | undefined> {
+  return tx
+    .selectFrom("audit_heads")
+    .select(["seq", "hash"])
+    .where("tenant_id", "=", tenantId)
+    .executeTakeFirst();
+}
+
+export async function append(tx: Tx, entry: StoredAuditEntry): Promise<void> {
+  await tx
+    .insertInto("audit_entries")
+    .values({
+      tenant_id: entry.tenantId,
+      seq: entry.seq,
+      at: entry.at,
+      actor_kind: entry.actorKind,
+      actor_id: entry.actorId,
+      actor_name: entry.actorName,
+      action: entry.action,
+      target_kind: entry.targetKind,
+      target_id: entry.targetId,
+      outcome: entry.outcome,
+      address: entry.address,
+      trace_id: entry.traceId,
+      details: JSON.stringify(entry.details),
+      previous_hash: entry.previousHash,
+      hash: entry.hash,
+    })
+    .execute();
+  await tx
+    .updateTable("audit_heads")
+    .set({ seq: entry.seq, hash: entry.hash })
+    .where("tenant_id", "=", entry.tenantId)
+    .execute();
+}
+
+/** Entries after `seq` in the order of the chain. */
+export async function entriesAfter(
+  tx: Tx,
+  tenantId: string,
+  seq: number,
+  limit: number,
+): Promise<StoredAuditEntry[]> {
+  const rows = await tx
+    .selectFrom("audit_entries")
+    .selectAll()
+    .where("tenant_id", "=", tenantId)
+    .where("seq", ">", seq)
+    .orderBy("seq")
+    .limit(limit)
+    .execute();
+  return rows.map(entryOf);
+}
+
+export interface AuditFilters {
+  actorId?: string | undefined;
+  action?: string | undefined;
+  targetKind?: string | undefined;
+  targetId?: string | undefined;
+  outcome?: "done" | "refused" | undefined;
+  from?: Date | undefined;
+  to?: Date | undefined;
+}
+
+/** Newest first, below `before`. */
+export async function entriesBefore(
+  tx: Tx,
+  tenantId: string,
+  options: { before: number | undefined; limit: number; filters: AuditFilters },
+): Promise<StoredAuditEntry[]> {
+  const { before, filters } = options;
+  let query = tx
+    .selectFrom("audit_entries")
+    .selectAll()
+    .where("tenant_id", "=", tenantId)
+    .orderBy("seq", "desc")
+    .limit(options.limit);
+  if (before !== undefined) query = query.where("seq", "<", before);
+  if (filters.actorId) query = query.where("actor_id", "=", filters.actorId);
+  if (filters.action) query = query.where("action", "=", filters.action);
+  if (filters.targetKind) query = query.where("target_kind", "=", filters.targetKind);
+  if (filters.targetId) query = query.where("target_id", "=", filters.targetId);
+  if (filters.outcome) query = query.where("outcome", "=", filters.outcome);
+  if (filters.from) query = query.where("at", ">=", filters.from);
+  if (filters.to) query = query.where("at", "<", filters.to);
+  return (await query.execute()).map(entryOf);
+}
+
+function entryOf(row: Selectable<Schema["audit_entries"]>): StoredAuditEntry {
+  return {
+    tenantId: row.tenant_id,
+    seq: row.seq,
+    at: row.at,
+    actorKind: row.actor_kind,
+    actorId: row.actor_id,
+    actorName: row.actor_name,
+    action: row.action,
+    targetKind: row.target_kind,
+    targetId: row.target_id,
+    outcome: row.outcome,
+    address: row.address,
+    traceId: row.trace_id,
+    details: row.details,
+    previousHash: row.previous_hash,
+    hash: row.hash,
+  };
+}

@@ -1,0 +1,232 @@
+import type { Tx } from "../db/index.ts";
+import type { PlatformRole, TenantRole } from "./permissions.ts";
+
+/** A key as lists show it. */
+export interface KeyRow {
+  id: string;
+  name: string;
+  created_at: Date;
+  expires_at: Date | null;
+  last_used_at: Date | null;
+  revoked_at: Date | null;
+}
+
+/** Whom a session or key stands for; the caller has checked nothing yet but the hash. */
+export interface CredentialRow {
+  kind: "session" | "personal-key" | "tenant-key";
+  id: string;
+  name: string;
+  tenant_id: string | null;
+  role: TenantRole | null;
+  user_id: string | null;
+  platform_role: PlatformRole | null;
+  expires_at: Date | null;
+  revoked_at: Date | null;
+  disabled_at: Date | null;
+  last_used_at: Date | null;
+}
+
+export async function insertSession(
+  tx: Tx,
+  row: {
+    token_hash: Buffer;
+    user_id: string;
+    created_at: Date;
+    last_used_at: Date;
+    expires_at: Date;
+    address: string | null;
+    user_agent: string | null;
+  },
+): Promise<void> {
+  await tx.insertInto("sessions").values(row).execute();
+}
+
+/** The user who was signed in, or undefined where the session was over already. */
+export async function revokeSession(
+  tx: Tx,
+  tokenHash: Buffer,
+  now: Date,
+): Promise<string | undefined> {
+  const row = await tx
+    .updateTable("sessions")
+    .set({ revoked_at: now })
+    .where("token_hash", "=", tokenHash)
+    .where("revoked_at", "is", null)
+    .returning("user_id")
+    .executeTakeFirst();
+  return row?.user_id;
+}
+
+export async function revokeSessionsOf(tx: Tx, userId: string, now: Date): Promise<void> {
+  await tx
+    .updateTable("sessions")
+    .set({ revoked_at: now })
+    .where("user_id", "=", userId)
+    .where("revoked_at", "is", null)
+    .execute();
+}
+
+/** Keeps the table small: sessions of this user that ended before `moment`. */
+export async function deleteOldSessions(tx: Tx, userId: string, moment: Date): Promise<void> {
+  await tx
+    .deleteFrom("sessions")
+    .where("user_id", "=", userId)
+    .where("expires_at", "<", moment)
+    .execute();
+}
+
+export async function findSession(tx: Tx, tokenHash: Buffer): Promise<CredentialRow | undefined> {
+  const row = await tx
+    .selectFrom("sessions")
+    .innerJoin("users", "users.id", "sessions.user_id")
+    .select(["users.id", "email", "platform_role", "expires_at", "revoked_at", "disabled_at"])
+    .select("sessions.last_used_at")
+    .$narrowType<{ platform_role: PlatformRole | null }>()
+    .where("token_hash", "=", tokenHash)
+    .executeTakeFirst();
+  if (!row) return undefined;
+  const { id, email, ...rest } = row;
+  return { kind: "session", id, user_id: id, name: email, tenant_id: null, role: null, ...rest };
+}
+
+/** A personal or a tenant's key. */
+export async function findKey(tx: Tx, keyHash: Buffer): Promise<CredentialRow | undefined> {
+  const tenantKey = await tx
+    .selectFrom("api_keys")
+    .select(["tenant_id", "id", "name", "role", "expires_at", "revoked_at", "last_used_at"])
+    .where("key_hash", "=", keyHash)
+    .executeTakeFirst();
+  if (tenantKey) {
+    const none = { user_id: null, platform_role: null, disabled_at: null };
+    return { kind: "tenant-key", ...none, ...tenantKey };
+  }
+  const row = await tx
+    .selectFrom("personal_keys")
+    .innerJoin("users", "users.id", "personal_keys.user_id")
+    .select(["personal_keys.id", "user_id", "email", "platform_role", "disabled_at"])
+    .select(["expires_at", "revoked_at", "personal_keys.last_used_at"])
+    .$narrowType<{ platform_role: PlatformRole | null }>()
+    .where("key_hash", "=", keyHash)
+    .executeTakeFirst();
+  if (!row) return undefined;
+  const { email, ...rest } = row;
+  return { kind: "personal-key", name: email, tenant_id: null, role: null, ...rest };
+}
+
+/** Notes that a credential was used; in a transaction that may see it. */
+export async function touch(
+  tx: Tx,
+  credential: Pick<CredentialRow, "kind" | "id">,
+  hash: Buffer,
+  now: Date,
+): Promise<void> {
+  const change = { last_used_at: now };
+  switch (credential.kind) {
+    case "session":
+      await tx.updateTable("sessions").set(change).where("token_hash", "=", hash).execute();
+      return;
+    case "personal-key":
+      await tx.updateTable("personal_keys").set(change).where("key_hash", "=", hash).execute();
+      return;
+    case "tenant-key":
+      await tx.updateTable("api_keys").set(change).where("key_hash", "=", hash).execute();
+  }
+}
+
+export async function insertTenantKey(
+  tx: Tx,
+  row: {
+    tenant_id: string;
+    id: string;
+    name: string;
+    role: TenantRole;
+    key_hash: Buffer;
+    created_by: string;
+    created_at: Date;
+    expires_at: Date | null;
+  },
+): Promise<void> {
+  await tx.insertInto("api_keys").values(row).execute();
+}
+
+export async function insertPersonalKey(
+  tx: Tx,
+  row: {
+    id: string;
+    user_id: string;
+    name: string;
+    key_hash: Buffer;
+    created_at: Date;
+    expires_at: Date | null;
+  },
+): Promise<void> {
+  await tx.insertInto("personal_keys").values(row).execute();
+}
+
+const KEY_COLUMNS = [
+  "id",
+  "name",
+  "created_at",
+  "expires_at",
+  "last_used_at",
+  "revoked_at",
+] as const;
+
+export function listTenantKeys(
+  tx: Tx,
+  tenantId: string,
+  limit: number,
+): Promise<(KeyRow & { role: TenantRole; created_by: string })[]> {
+  return tx
+    .selectFrom("api_keys")
+    .select([...KEY_COLUMNS, "role", "created_by"])
+    .where("tenant_id", "=", tenantId)
+    .orderBy("created_at", "desc")
+    .limit(limit)
+    .execute();
+}
+
+export function listPersonalKeys(tx: Tx, userId: string, limit: number): Promise<KeyRow[]> {
+  return tx
+    .selectFrom("personal_keys")
+    .select(KEY_COLUMNS)
+    .where("user_id", "=", userId)
+    .orderBy("created_at", "desc")
+    .limit(limit)
+    .execute();
+}
+
+/** The key's name, or undefined where there is no such key in use. */
+export async function revokeTenantKey(
+  tx: Tx,
+  tenantId: string,
+  id: string,
+  now: Date,
+): Promise<string | undefined> {
+  const row = await tx
+    .updateTable("api_keys")
+    .set({ revoked_at: now })
+    .where("tenant_id", "=", tenantId)
+    .where("id", "=", id)
+    .where("revoked_at", "is", null)
+    .returning("name")
+    .executeTakeFirst();
+  return row?.name;
+}
+
+export async function revokePersonalKey(
+  tx: Tx,
+  userId: string,
+  id: string,
+  now: Date,
+): Promise<string | undefined> {
+  const row = await tx
+    .updateTable("personal_keys")
+    .set({ revoked_at: now })
+    .where("user_id", "=", userId)
+    .where("id", "=", id)
+    .where("revoked_at", "is", null)
+    .returning("name")
+    .executeTakeFirst();
+  return row?.name;
+}

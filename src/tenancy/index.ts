@@ -1,0 +1,21 @@
+export { type Actor, PLATFORM_CHAIN, SYSTEM_ACTOR } from "./actor.ts";
+export type { Audit, AuditEntry, AuditRecord, AuditVerification } from "./audit.ts";
+export type { AuditFilters } from "./audit-store.ts";
+export type { KeyOwner, Keys, KeyView, NewKey } from "./keys.ts";
+export {
+  authorize,
+  authorizePlatform,
+  isTenantRole,
+  PERMISSIONS,
+  type Permission,
+  type PlatformRole,
+  type Principal,
+  roleIn,
+  TENANT_ROLES,
+  type TenantRole,
+} from "./permissions.ts";
+export { effectiveSettings, TENANT_SETTINGS, type TenantSettings } from "./settings.ts";
+export type { SignedIn, SignInRequest } from "./sign-in.ts";
+export { createTenancy, type Tenancy } from "./tenancy.ts";
+export type { Tenant, TenantListener, Tenants } from "./tenants.ts";
+export type { NewUser, Users, UserView } from "./users.ts";

@@ -1,0 +1,166 @@
+import { type Database, isForeignKeyViolation } from "../db/index.ts";
+import {
+  AppError,
+  type Clock,
+  isUuid,
+  LIMITS,
+  randomSecret,
+  timeOrderedId,
+} from "../kernel/index.ts";
+import { hashSecret } from "../kernel/sealing.ts";
+import { type Actor, PLATFORM_CHAIN } from "./actor.ts";
+import type { Audit } from "./audit.ts";
+import * as store from "./credentials-store.ts";
+import { isTenantRole, type TenantRole } from "./permissions.ts";
+import { checkName } from "./tenants.ts";
+
+export interface KeyView {
+  id: string;
+  name: string;
+  /** A tenant's keys have a role of their own; a personal key has its person's. */
+  role: TenantRole | null;
+  createdAt: Date;
+  expiresAt: Date | null;
+  /** To the minute. */
+  lastUsedAt: Date | null;
+  revokedAt: Date | null;
+}
+
+/** The one time that a key is shown. */
+export interface NewKey {
+  id: string;
+  key: string;
+}
+
+export interface Keys {
+  createTenantKey(
+    tenantId: string,
+    key: { name: string; role: TenantRole; expiresAt?: Date | undefined },
+    actor: Actor,
+  ): Promise<NewKey>;
+  createPersonalKey(
+    userId: string,
+    key: { name: string; expiresAt?: Date | undefined },
+    actor: Actor,
+  ): Promise<NewKey>;
+  list(owner: KeyOwner): Promise<KeyView[]>;
+  revoke(owner: KeyOwner, id: string, actor: Actor): Promise<void>;
+}
+
+export type KeyOwner = { tenantId: string } | { userId: string };
+
+const KEY_PREFIX = "vk_";
+
+export function createKeys(deps: {
+  db: Database;
+  clock: Clock;
+  audit: Audit;
+  forget: () => void;
+}): Keys {
+  const { db, clock, audit } = deps;
+
+  function fresh(key: { name: string; expiresAt?: Date | undefined }) {
+    const now = new Date(clock.now());
+    if (key.expiresAt && key.expiresAt <= now) {
+      throw new AppError("invalid-content", "the key would have expired already", {
+        errors: [{ field: "expiresAt", message: "lies in the past" }],
+      });
+    }
+    const secret = KEY_PREFIX + randomSecret();
+    const id = timeOrderedId(clock.now());
+    const expires_at = key.expiresAt ?? null;
+    const row = { id, name: checkName(key.name), key_hash: hashSecret(secret), expires_at };
+    return { secret, row: { ...row, created_at: now } };
+  }
+
+  return {
+    async createTenantKey(tenantId, key, actor) {
+      if (!isTenantRole(key.role)) {
+        throw new AppError("invalid-content", "there is no such role", {
+          errors: [{ field: "role", message: "is none of the tenant's roles" }],
+        });
+      }
+      const { secret, row } = fresh(key);
+      const create = db.tenant(tenantId, async (tx) => {
+        const owner = { tenant_id: tenantId, role: key.role, created_by: actor.name };
+        await store.insertTenantKey(tx, { ...row, ...owner });
+        const details = { name: row.name, role: key.role };
+        await audit.record(tx, tenantId, { ...entry(actor, "key.create", row.id), details });
+      });
+      await create.catch(refuseUnknownOwner);
+      return { id: row.id, key: secret };
+    },
+
+    async createPersonalKey(userId, key, actor) {
+      const { secret, row } = fresh(key);
+      const create = db.platform(async (tx) => {
+        await store.insertPersonalKey(tx, { ...row, user_id: userId });
+        const details = { name: row.name, userId };
+        await audit.record(tx, PLATFORM_CHAIN, { ...entry(actor, "key.create", row.id), details });
+      });
+      await create.catch(refuseUnknownOwner);
+      return { id: row.id, key: secret };
+    },
+
+    async list(owner) {
+      if ("tenantId" in owner) {
+        const { tenantId } = owner;
+        const rows = await db.tenant(tenantId, (tx) =>
+          store.listTenantKeys(tx, tenantId, LIMITS.pageSize),
+        );
+        return rows.map((row) => viewOf(row, row.role));
+      }
+      const rows = await db.platform((tx) =>
+        store.listPersonalKeys(tx, owner.userId, LIMITS.pageSize),
+      );
+      return rows.map((row) => viewOf(row, null));
+    },
+
+    async revoke(owner, id, actor) {
+      const now = new Date(clock.now());
+      if (!isUuid(id)) throw noSuchKey(id);
+      if ("tenantId" in owner) {
+        const { tenantId } = owner;
+        await db.tenant(tenantId, async (tx) => {
+          const name = await store.revokeTenantKey(tx, tenantId, id, now);
+          if (name === undefined) throw noSuchKey(id);
+          const record = { ...entry(actor, "key.revoke", id), details: { name } };
+          await audit.record(tx, tenantId, record);
+        });
+      } else {
+        await db.platform(async (tx) => {
+          const name = await store.revokePersonalKey(tx, owner.userId, id, now);
+          if (name === undefined) throw noSuchKey(id);
+          const record = { ...entry(actor, "key.revoke", id), details: { name } };
+          await audit.record(tx, PLATFORM_CHAIN, record);
+        });
+      }
+      deps.forget();
+    },
+  };
+}
+
+function refuseUnknownOwner(error: unknown): never {
+  if (isForeignKeyViolation(error)) throw new AppError("not-found", "there is no such owner");
+  throw error;
+}
+
+function entry(actor: Actor, action: string, id: string) {
+  return { actor, action, targetKind: "key", targetId: id, outcome: "done" as const };
+}
+
+function viewOf(row: store.KeyRow, role: TenantRole | null): KeyView {
+  return {
+    id: row.id,
+    name: row.name,
+    role,
+    createdAt: row.created_at,
+    expiresAt: row.expires_at,
+    lastUsedAt: row.last_used_at,
+    revokedAt: row.revoked_at,
+  };
+}
+
+function noSuchKey(id: string): AppError {
+  return new AppError("not-found", "there is no such key in use", { key: id });
+}

@@ -1,0 +1,62 @@
+import { AppError } from "../kernel/index.ts";
+
+/** What a tenant may set for itself; every value is a whole number within its bounds. */
+interface Setting {
+  default: number;
+  minimum: number;
+  maximum: number;
+}
+
+export const TENANT_SETTINGS = {
+  /** How often a device says that it lives. */
+  heartbeatIntervalSeconds: { default: 60, minimum: 1, maximum: 86_400 },
+  /** Heartbeats missed until a device counts as offline. */
+  offlineAfterMissed: { default: 3, minimum: 2, maximum: 1_000 },
+  certificateLifetimeDays: { default: 90, minimum: 1, maximum: 730 },
+  maxDevices: { default: 100_000, minimum: 1, maximum: 10_000_000 },
+  maxReleases: { default: 1_000, minimum: 1, maximum: 100_000 },
+  maxWebhooks: { default: 20, minimum: 1, maximum: 1_000 },
+  telemetryRetentionDays: { default: 90, minimum: 1, maximum: 3_650 },
+  logRetentionDays: { default: 30, minimum: 1, maximum: 3_650 },
+} as const satisfies Record<string, Setting>;
+
+export type TenantSettings = { [Name in keyof typeof TENANT_SETTINGS]: number };
+
+/** Stored settings with the defaults filled in. */
+export function effectiveSettings(stored: Record<string, unknown>): TenantSettings {
+  return Object.fromEntries(
+    Object.entries(TENANT_SETTINGS).map(([name, setting]) => [
+      name,
+      Object.hasOwn(stored, name) && isWithin(setting, stored[name])
+        ? stored[name]
+        : setting.default,
+    ]),
+  ) as TenantSettings;
+}
+
+/** The settings of a request, or `invalid-content` with every field that is wrong. */
+export function checkSettings(patch: Record<string, unknown>): Partial<TenantSettings> {
+  const errors: { field: string; message: string }[] = [];
+  for (const [name, value] of Object.entries(patch)) {
+    const setting = Object.hasOwn(TENANT_SETTINGS, name)
+      ? TENANT_SETTINGS[name as keyof TenantSettings]
+      : undefined;
+    if (!setting) errors.push({ field: name, message: "there is no such setting" });
+    else if (!isWithin(setting, value)) {
+      const range = `${setting.minimum} to ${setting.maximum}`;
+      errors.push({ field: name, message: `needs a whole number from ${range}` });
+    }
+  }
+  if (errors.length > 0) {
+    throw new AppError("invalid-content", "some settings are not valid", { errors });
+  }
+  return patch as Partial<TenantSettings>;
+}
+
+function isWithin(setting: Setting, value: unknown): value is number {
+  return (
+    Number.isInteger(value) &&
+    (value as number) >= setting.minimum &&
+    (value as number) <= setting.maximum
+  );
+}

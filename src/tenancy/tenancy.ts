@@ -1,0 +1,54 @@
+import type { Database } from "../db/index.ts";
+import type { Clock } from "../kernel/index.ts";
+import { type Audit, createAudit } from "./audit.ts";
+import { createAuthentication } from "./authentication.ts";
+import { createKeys, type Keys } from "./keys.ts";
+import { createPasswords } from "./passwords.ts";
+import { authorize, type Permission, type Principal } from "./permissions.ts";
+import type { TenantSettings } from "./settings.ts";
+import { createSignIn, type SignedIn, type SignInRequest } from "./sign-in.ts";
+import { TenantDirectory, type TenantListener, type Tenants } from "./tenants.ts";
+import { createUsers, ensureAdministrator, type Users } from "./users.ts";
+
+/** Tenants, the people and keys that act in them, what they may do, and the record of what they did. */
+export interface Tenancy {
+  tenants: Tenants;
+  users: Users;
+  keys: Keys;
+  audit: Audit;
+  /** Cached for up to five seconds; `not-found` for a tenant that does not exist. */
+  settings(tenantId: string): Promise<TenantSettings>;
+  signIn(request: SignInRequest): Promise<SignedIn>;
+  signOut(token: string): Promise<void>;
+  authenticate(token: string): Promise<Principal>;
+  authorize(principal: Principal, tenantId: string, permission: Permission): void;
+  /** Called after a tenant was created, one listener after the other. */
+  onTenantCreated(listener: TenantListener): void;
+  /** Called after a tenant was suspended, resumed or deleted. */
+  onTenantStatusChanged(listener: TenantListener): void;
+  /** The first administrator's password, told once, or null where there is an administrator. */
+  ensureAdministrator(): Promise<{ email: string; password: string } | null>;
+}
+
+export function createTenancy(deps: { db: Database; clock: Clock }): Tenancy {
+  const audit = createAudit(deps);
+  const { authenticate, forget } = createAuthentication(deps);
+  const passwords = createPasswords();
+  const inner = { ...deps, audit, passwords, forget };
+  const directory = new TenantDirectory(inner);
+  const { signIn, signOut } = createSignIn(inner);
+  return {
+    tenants: directory,
+    users: createUsers(inner),
+    keys: createKeys(inner),
+    audit,
+    settings: (tenantId) => directory.settings(tenantId),
+    signIn,
+    signOut,
+    authenticate,
+    authorize,
+    onTenantCreated: (listener) => directory.onCreated(listener),
+    onTenantStatusChanged: (listener) => directory.onStatusChanged(listener),
+    ensureAdministrator: () => ensureAdministrator(inner),
+  };
+}

@@ -1,0 +1,196 @@
+import { type Database, isUniqueViolation } from "../db/index.ts";
+import { AppError, type Clock } from "../kernel/index.ts";
+import { TtlCache } from "../kernel/ttl-cache.ts";
+import { isTenantId } from "../protocol/index.ts";
+import { type Actor, PLATFORM_CHAIN } from "./actor.ts";
+import type { Audit } from "./audit.ts";
+import { checkSettings, effectiveSettings, type TenantSettings } from "./settings.ts";
+import * as store from "./tenants-store.ts";
+
+export interface Tenant {
+  id: string;
+  name: string;
+  status: "active" | "suspended";
+  settings: TenantSettings;
+  createdAt: Date;
+}
+
+export interface Tenants {
+  /** Ids are never used twice: telemetry and audit of a deleted tenant keep its id. */
+  create(
+    tenant: { id: string; name: string; settings?: Partial<TenantSettings> },
+    actor: Actor,
+  ): Promise<Tenant>;
+  get(id: string): Promise<Tenant>;
+  list(): Promise<Tenant[]>;
+  updateSettings(id: string, patch: Partial<TenantSettings>, actor: Actor): Promise<Tenant>;
+  /** A suspended tenant's devices are refused; its people can still look. */
+  setStatus(id: string, status: Tenant["status"], actor: Actor): Promise<Tenant>;
+  delete(id: string, actor: Actor): Promise<void>;
+}
+
+/** Runs after the tenant exists (or is gone); what fails here fails the request, and is retried by
+ * whoever starts the platform next, so listeners are idempotent. */
+export type TenantListener = (tenantId: string) => Promise<void>;
+
+const MAX_TENANTS = 10_000;
+const SETTINGS_TTL_MS = 5_000;
+
+interface TenantDeps {
+  db: Database;
+  clock: Clock;
+  audit: Audit;
+  /** Forgets who may do what, for a tenant is gone. */
+  forget: () => void;
+}
+
+export class TenantDirectory implements Tenants {
+  readonly #deps: TenantDeps;
+  readonly #settings: TtlCache<TenantSettings>;
+  readonly #created: TenantListener[] = [];
+  readonly #statusChanged: TenantListener[] = [];
+
+  constructor(deps: TenantDeps) {
+    this.#deps = deps;
+    const { clock } = deps;
+    this.#settings = new TtlCache({ clock, ttlMs: SETTINGS_TTL_MS, maxEntries: MAX_TENANTS });
+  }
+
+  onCreated(listener: TenantListener): void {
+    this.#created.push(listener);
+  }
+
+  onStatusChanged(listener: TenantListener): void {
+    this.#statusChanged.push(listener);
+  }
+
+  async create(
+    tenant: { id: string; name: string; settings?: Partial<TenantSettings> },
+    actor: Actor,
+  ): Promise<Tenant> {
+    const { db, clock, audit } = this.#deps;
+    if (!isTenantId(tenant.id)) {
+      throw new AppError("invalid-content", "a tenant id is lower-case letters, digits, hyphens", {
+        errors: [{ field: "id", message: "needs [a-z0-9][a-z0-9-]{0,62}" }],
+      });
+    }
+    const row: store.TenantRow = {
+      id: tenant.id,
+      name: checkName(tenant.name),
+      status: "active",
+      settings: checkSettings(tenant.settings ?? {}),
+      created_at: new Date(clock.now()),
+    };
+    try {
+      await db.platform(async (tx) => {
+        if (await store.wasUsed(tx, row.id)) throw alreadyExists(row.id);
+        await store.insertTenant(tx, row);
+        const record = { ...change(actor, "tenant.create", row.id), details: { name: row.name } };
+        await audit.record(tx, PLATFORM_CHAIN, record);
+        await audit.record(tx, row.id, record);
+      });
+    } catch (error) {
+      throw isUniqueViolation(error) ? alreadyExists(row.id) : error;
+    }
+    for (const listener of this.#created) await listener(row.id);
+    return tenantOf(row);
+  }
+
+  async get(id: string): Promise<Tenant> {
+    const row = await this.#deps.db.platform((tx) => store.findTenant(tx, id));
+    return tenantOf(row ?? notFound(id));
+  }
+
+  async list(): Promise<Tenant[]> {
+    const rows = await this.#deps.db.platform((tx) => store.listTenants(tx, MAX_TENANTS));
+    return rows.map(tenantOf);
+  }
+
+  /** Cached for up to five seconds. */
+  async settings(id: string): Promise<TenantSettings> {
+    const cached = this.#settings.get(id);
+    if (cached) return cached;
+    const row = await this.#deps.db.tenant(id, (tx) => store.findTenant(tx, id));
+    const settings = effectiveSettings((row ?? notFound(id)).settings);
+    this.#settings.set(id, settings);
+    return settings;
+  }
+
+  async updateSettings(id: string, patch: Partial<TenantSettings>, actor: Actor): Promise<Tenant> {
+    const checked = checkSettings(patch);
+    const tenant = await this.#change(id, actor, "tenant.update-settings", checked, (row) => ({
+      settings: { ...row.settings, ...checked },
+    }));
+    this.#settings.delete(id);
+    return tenant;
+  }
+
+  async setStatus(id: string, status: Tenant["status"], actor: Actor): Promise<Tenant> {
+    const action = status === "suspended" ? "tenant.suspend" : "tenant.resume";
+    const tenant = await this.#change(id, actor, action, {}, () => ({ status }));
+    for (const listener of this.#statusChanged) await listener(id);
+    return tenant;
+  }
+
+  async delete(id: string, actor: Actor): Promise<void> {
+    const { db, audit } = this.#deps;
+    await db.platform(async (tx) => {
+      if (!(await store.lockTenant(tx, id))) notFound(id);
+      await store.deleteTenant(tx, id);
+      await audit.record(tx, PLATFORM_CHAIN, change(actor, "tenant.delete", id));
+      await audit.record(tx, id, change(actor, "tenant.delete", id));
+    });
+    this.#settings.delete(id);
+    this.#deps.forget();
+    for (const listener of this.#statusChanged) await listener(id);
+  }
+
+  async #change(
+    id: string,
+    actor: Actor,
+    action: string,
+    details: Record<string, unknown>,
+    decide: (row: store.TenantRow) => Partial<Pick<store.TenantRow, "settings" | "status">>,
+  ): Promise<Tenant> {
+    const { db, audit } = this.#deps;
+    return db.platform(async (tx) => {
+      const row = (await store.lockTenant(tx, id)) ?? notFound(id);
+      const changed = decide(row);
+      await store.updateTenant(tx, id, changed);
+      await audit.record(tx, id, { ...change(actor, action, id), details });
+      return tenantOf({ ...row, ...changed });
+    });
+  }
+}
+
+function change(actor: Actor, action: string, id: string) {
+  return { actor, action, targetKind: "tenant", targetId: id, outcome: "done" as const };
+}
+
+function tenantOf(row: store.TenantRow): Tenant {
+  return {
+    id: row.id,
+    name: row.name,
+    status: row.status,
+    settings: effectiveSettings(row.settings),
+    createdAt: row.created_at,
+  };
+}
+
+export function checkName(name: string): string {
+  const trimmed = name.trim();
+  if (trimmed.length < 1 || trimmed.length > 100) {
+    throw new AppError("invalid-content", "a name has 1 to 100 characters", {
+      errors: [{ field: "name", message: "needs 1 to 100 characters" }],
+    });
+  }
+  return trimmed;
+}
+
+function alreadyExists(id: string): AppError {
+  return new AppError("already-exists", "this tenant id is taken, or was once", { tenant: id });
+}
+
+function notFound(id: string): never {
+  throw new AppError("not-found", "there is no such tenant", { tenant: id });
+}
