@@ -1,3 +1,4 @@
+export { decodePosition, encodePosition, type Position } from "./cursor.ts";
 export { type EmbeddedClickHouse, startEmbeddedClickHouse } from "./embedded-clickhouse.ts";
 export type {
   DeviceEventRow,

@@ -1,0 +1,280 @@
+import { AppError, LIMITS } from "../kernel/index.ts";
+import type { DeviceEvent } from "../protocol/index.ts";
+import { decodePosition, encodePosition, type Timeseries } from "../timeseries/index.ts";
+
+/** `from` and `to` are device times, `to` excluded. */
+export interface SeriesQuery {
+  deviceId: string;
+  metric: string;
+  from: number;
+  to: number;
+  maxPoints: number;
+}
+
+/** What lies in one slice of time; `ts` is the time of its first value. */
+export interface Bucket {
+  ts: number;
+  min: number;
+  max: number;
+  mean: number;
+  count: number;
+}
+
+export interface LatestValue {
+  metric: string;
+  ts: number;
+  value: number;
+}
+
+export interface ArmQuery {
+  metric: string;
+  deviceIds: readonly string[];
+  from: number;
+  to: number;
+}
+
+/** Figures over all values of a set of devices; the numbers are null where there is no value. */
+export interface ArmFigures {
+  devices: number;
+  count: number;
+  mean: number | null;
+  min: number | null;
+  max: number | null;
+}
+
+export interface EventQuery {
+  deviceId: string;
+  from?: number;
+  to?: number;
+  limit: number;
+  cursor?: string;
+}
+
+export interface EventPage {
+  items: DeviceEvent[];
+  nextCursor: string | null;
+}
+
+/** Place in the order in which the store took the points in. */
+export interface Watermark {
+  /** The store's time at the insert, milliseconds since the epoch. */
+  receivedAt: number;
+  deviceId: string;
+  metric: string;
+  ts: number;
+}
+
+export interface NewPoint {
+  deviceId: string;
+  metric: string;
+  ts: number;
+  value: number;
+}
+
+export interface NewPoints {
+  points: NewPoint[];
+  /** Where the next call goes on. */
+  watermark: Watermark;
+}
+
+const MAX_SERIES_POINTS = 10_000;
+const LATEST_WINDOW_MS = 30 * 86_400_000;
+/** The year 2100. */
+const FAR_FUTURE_MS = 4_102_444_800_000;
+const MAX_METRICS = 1_000;
+/** Device ids travel in the address of the request, which ClickHouse bounds at a megabyte. */
+const DEVICES_PER_QUERY = 1_000;
+
+const IN_WINDOW = [
+  "ts >= fromUnixTimestamp64Milli({from:Int64})",
+  "ts < fromUnixTimestamp64Milli({to:Int64})",
+];
+
+export async function readSeries(
+  timeseries: Timeseries,
+  tenantId: string,
+  query: SeriesQuery,
+): Promise<Bucket[]> {
+  const { deviceId, metric, from, to } = query;
+  if (!(to > from)) throw new AppError("invalid-request", "`to` must come after `from`");
+  const maxPoints = Math.min(Math.max(1, Math.floor(query.maxPoints)), MAX_SERIES_POINTS);
+  const rows = await timeseries.tenantQuery<Omit<Bucket, "ts"> & { at: number }>(tenantId, {
+    table: "telemetry",
+    select: `toUnixTimestamp64Milli(min(ts)) as at, min(value) as min, max(value) as max,
+      avg(value) as mean, count() as count`,
+    where: ["device_id = {device:String}", "metric = {metric:String}", ...IN_WINDOW],
+    groupBy: "intDiv(toUnixTimestamp64Milli(ts) - {from:Int64}, {width:Int64})",
+    orderBy: "at",
+    limit: maxPoints,
+    final: true,
+    params: {
+      device: deviceId,
+      metric,
+      from,
+      to,
+      width: Math.max(1, Math.ceil((to - from) / maxPoints)),
+    },
+  });
+  return rows.map(({ at, ...figures }) => ({ ts: at, ...figures }));
+}
+
+export async function readLatest(
+  timeseries: Timeseries,
+  tenantId: string,
+  deviceId: string,
+  now: number,
+): Promise<LatestValue[]> {
+  const read = (since: number) =>
+    timeseries.tenantQuery<{ metric: string; at: number; newest: number }>(tenantId, {
+      table: "telemetry",
+      select: `metric, toUnixTimestamp64Milli(max(ts)) as at, argMax(value, (ts, seq)) as newest`,
+      where: ["device_id = {device:String}", "ts >= fromUnixTimestamp64Milli({since:Int64})"],
+      groupBy: "metric",
+      orderBy: "metric",
+      limit: MAX_METRICS,
+      params: { device: deviceId, since },
+    });
+  const recent = await read(now - LATEST_WINDOW_MS);
+  const rows = recent.length > 0 ? recent : await read(0);
+  return rows.map(({ metric, at, newest }) => ({ metric, ts: at, value: newest }));
+}
+
+export async function listMetrics(
+  timeseries: Timeseries,
+  tenantId: string,
+  deviceId: string,
+): Promise<string[]> {
+  const rows = await timeseries.tenantQuery<{ metric: string }>(tenantId, {
+    table: "telemetry",
+    select: "metric",
+    where: ["device_id = {device:String}"],
+    groupBy: "metric",
+    orderBy: "metric",
+    limit: MAX_METRICS,
+    params: { device: deviceId },
+  });
+  return rows.map((row) => row.metric);
+}
+
+export async function readArm(
+  timeseries: Timeseries,
+  tenantId: string,
+  query: ArmQuery,
+): Promise<ArmFigures> {
+  const total: ArmFigures = { devices: 0, count: 0, mean: null, min: null, max: null };
+  let sum = 0;
+  for (let start = 0; start < query.deviceIds.length; start += DEVICES_PER_QUERY) {
+    const [part] = await timeseries.tenantQuery<{
+      devices: number;
+      count: number;
+      sum: number;
+      min: number;
+      max: number;
+    }>(tenantId, {
+      table: "telemetry",
+      select: `uniqExact(device_id) as devices, count() as count, sum(value) as sum,
+        min(value) as min, max(value) as max`,
+      where: ["has({devices:Array(String)}, device_id)", "metric = {metric:String}", ...IN_WINDOW],
+      limit: 1,
+      final: true,
+      params: {
+        devices: query.deviceIds.slice(start, start + DEVICES_PER_QUERY),
+        metric: query.metric,
+        from: query.from,
+        to: query.to,
+      },
+    });
+    if (!part || part.count === 0) continue;
+    total.devices += part.devices;
+    total.count += part.count;
+    sum += part.sum;
+    total.min = Math.min(total.min ?? part.min, part.min);
+    total.max = Math.max(total.max ?? part.max, part.max);
+  }
+  if (total.count > 0) total.mean = sum / total.count;
+  return total;
+}
+
+export async function listEvents(
+  timeseries: Timeseries,
+  tenantId: string,
+  query: EventQuery,
+): Promise<EventPage> {
+  const limit = Math.min(query.limit, LIMITS.pageSize);
+  const after = query.cursor ? decodePosition(query.cursor) : undefined;
+  const rows = await timeseries.tenantQuery<{ at: number; seq: number; body: string }>(tenantId, {
+    table: "device_events",
+    select: "toUnixTimestamp64Milli(ts) as at, seq, body",
+    where: [
+      "device_id = {device:String}",
+      ...IN_WINDOW,
+      ...(after ? ["(at, seq) < ({afterTs:Int64}, {afterSeq:UInt64})"] : []),
+    ],
+    orderBy: "ts desc, seq desc",
+    limit: limit + 1,
+    final: true,
+    params: {
+      device: query.deviceId,
+      from: query.from ?? 0,
+      to: query.to ?? FAR_FUTURE_MS,
+      ...(after ? { afterTs: after.ts, afterSeq: after.seq } : {}),
+    },
+  });
+  const page = rows.slice(0, limit);
+  const last = page.at(-1);
+  return {
+    items: page.map((row) => JSON.parse(row.body) as DeviceEvent),
+    nextCursor:
+      rows.length > limit && last
+        ? encodePosition({ ts: last.at, deviceId: query.deviceId, seq: last.seq })
+        : null,
+  };
+}
+
+/**
+ * Points in the order in which the store took them in, from the watermark on. Points that are late by
+ * more than a day are left out: a backlog fires no live alarm.
+ */
+export async function readPointsSince(
+  timeseries: Timeseries,
+  tenantId: string,
+  watermark: Watermark,
+  limit: number,
+): Promise<NewPoints> {
+  const rows = await timeseries.tenantQuery<NewPointRow>(tenantId, {
+    table: "telemetry",
+    select: `device_id as device, metric, toUnixTimestamp64Milli(ts) as at, value,
+      toUnixTimestamp64Milli(received_at) as received`,
+    where: [
+      "received_at >= fromUnixTimestamp64Milli({receivedAt:Int64})",
+      "ts >= fromUnixTimestamp64Milli({receivedAt:Int64}) - interval 1 day",
+      `(received, device, metric, at) >
+        ({receivedAt:Int64}, {device:String}, {metric:String}, {ts:Int64})`,
+    ],
+    orderBy: "received, device, metric, at",
+    limit,
+    params: {
+      receivedAt: watermark.receivedAt,
+      device: watermark.deviceId,
+      metric: watermark.metric,
+      ts: watermark.ts,
+    },
+  });
+  const last = rows.at(-1);
+  return {
+    points: rows.map(({ device, metric, at, value }) => {
+      return { deviceId: device, metric, ts: at, value };
+    }),
+    watermark: last
+      ? { receivedAt: last.received, deviceId: last.device, metric: last.metric, ts: last.at }
+      : watermark,
+  };
+}
+
+interface NewPointRow {
+  device: string;
+  metric: string;
+  at: number;
+  value: number;
+  received: number;
+}

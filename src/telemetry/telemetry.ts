@@ -1,0 +1,173 @@
+import { AppError, Batcher, type Clock } from "../kernel/index.ts";
+import { counter } from "../kernel/metrics.ts";
+import { parseTraceparent } from "../kernel/tracing.ts";
+import {
+  checkMessage,
+  type DeviceEvent,
+  DeviceEvent as DeviceEventSchema,
+  type DeviceIdentity,
+  type Heartbeat,
+} from "../protocol/index.ts";
+import type {
+  DeviceEventRow,
+  HeartbeatRow,
+  TelemetryRow,
+  Timeseries,
+} from "../timeseries/index.ts";
+import * as store from "./telemetry-store.ts";
+import {
+  checkTelemetry,
+  isMetricName,
+  type RejectedValue,
+  timestampFault,
+} from "./telemetry-validation.ts";
+
+/** Measurements, heartbeats and events of devices. Times are milliseconds since the epoch. */
+export interface Telemetry {
+  /** Resolves when the good values are durable; `message-invalid` where there are none. */
+  ingestTelemetry(
+    peer: DeviceIdentity,
+    payload: unknown,
+    receivedAt: number,
+  ): Promise<{ accepted: number; rejected: RejectedValue[] }>;
+  /** Resolves when the heartbeat, and its metrics as `heartbeat.<name>`, are durable. */
+  ingestHeartbeat(peer: DeviceIdentity, heartbeat: Heartbeat, receivedAt: number): Promise<void>;
+  /** One event or an array of them; resolves when they are durable. */
+  ingestEvents(peer: DeviceIdentity, events: unknown, receivedAt: number): Promise<void>;
+  series(tenantId: string, query: store.SeriesQuery): Promise<store.Bucket[]>;
+  /** Newest value, by device time, of each metric of the last month in which the device spoke. */
+  latest(tenantId: string, deviceId: string): Promise<store.LatestValue[]>;
+  metrics(tenantId: string, deviceId: string): Promise<string[]>;
+  metricByArm(tenantId: string, query: store.ArmQuery): Promise<store.ArmFigures>;
+  events(tenantId: string, query: store.EventQuery): Promise<store.EventPage>;
+  pointsSince(
+    tenantId: string,
+    watermark: store.Watermark,
+    limit: number,
+  ): Promise<store.NewPoints>;
+  /** Writes what is queued. */
+  close(): Promise<void>;
+}
+
+const BATCH = { maxBatchSize: 50_000, maxDelayMs: 25, maxQueuedSize: 500_000 };
+const SMALL_BATCH = { maxBatchSize: 10_000, maxDelayMs: 25, maxQueuedSize: 100_000 };
+const MAX_EVENTS_PER_MESSAGE = 100;
+const MAX_HEARTBEAT_METRICS = 100;
+
+const points = counter("vautn_telemetry_points_total", "Telemetry values by outcome", ["outcome"]);
+const overflows = counter("vautn_telemetry_overflows_total", "Messages refused by a full queue");
+
+export function createTelemetry(deps: { timeseries: Timeseries; clock: Clock }): Telemetry {
+  const { timeseries, clock } = deps;
+  const onOverflow = () => overflows.inc();
+  const telemetry = new Batcher<TelemetryRow[]>({
+    ...BATCH,
+    onOverflow,
+    write: (messages) => timeseries.insert("telemetry", messages.flat()),
+  });
+  const heartbeats = new Batcher<HeartbeatRow>({
+    ...SMALL_BATCH,
+    onOverflow,
+    write: (rows) => timeseries.insert("heartbeats", rows),
+  });
+  const events = new Batcher<DeviceEventRow[]>({
+    ...SMALL_BATCH,
+    onOverflow,
+    write: (messages) => timeseries.insert("device_events", messages.flat()),
+  });
+
+  return {
+    async ingestTelemetry(peer, payload, receivedAt) {
+      const checked = checkTelemetry(payload, receivedAt);
+      const { tenantId, deviceId } = peer;
+      const rows = checked.points.map(({ metric, ts, seq, value }) => {
+        return { tenantId, deviceId, metric, ts, seq, value };
+      });
+      await telemetry.add(rows, rows.length);
+      points.inc({ outcome: "accepted" }, rows.length);
+      points.inc({ outcome: "rejected" }, checked.rejectedCount);
+      return { accepted: rows.length, rejected: checked.rejected };
+    },
+
+    async ingestHeartbeat(peer, heartbeat, receivedAt) {
+      const row = heartbeatRow(peer, heartbeat, receivedAt);
+      const metrics = heartbeatMetrics(row, heartbeat);
+      await Promise.all([heartbeats.add(row), telemetry.add(metrics, metrics.length)]);
+    },
+
+    async ingestEvents(peer, payload, receivedAt) {
+      const list: unknown[] = Array.isArray(payload) ? payload : [payload];
+      if (list.length === 0 || list.length > MAX_EVENTS_PER_MESSAGE) {
+        throw new AppError("message-invalid", `1 to ${MAX_EVENTS_PER_MESSAGE} events, please`);
+      }
+      for (const event of list) checkMessage(DeviceEventSchema, event);
+      const rows = list.map((event) => eventRow(peer, event as DeviceEvent, receivedAt));
+      await events.add(rows, rows.length);
+    },
+
+    series: (tenantId, query) => store.readSeries(timeseries, tenantId, query),
+    latest: (tenantId, deviceId) => store.readLatest(timeseries, tenantId, deviceId, clock.now()),
+    metrics: (tenantId, deviceId) => store.listMetrics(timeseries, tenantId, deviceId),
+    metricByArm: (tenantId, query) => store.readArm(timeseries, tenantId, query),
+    events: (tenantId, query) => store.listEvents(timeseries, tenantId, query),
+    pointsSince: (tenantId, watermark, limit) =>
+      store.readPointsSince(timeseries, tenantId, watermark, limit),
+
+    async close() {
+      await Promise.all([telemetry.flush(), heartbeats.flush(), events.flush()]);
+    },
+  };
+}
+
+/** A device without a clock is heard all the same: its time is then that of the arrival. */
+function believableTime(ts: number, receivedAt: number): number {
+  return timestampFault(ts, receivedAt) ? receivedAt : ts;
+}
+
+function heartbeatRow(
+  { tenantId, deviceId }: DeviceIdentity,
+  heartbeat: Heartbeat,
+  receivedAt: number,
+): HeartbeatRow {
+  return {
+    tenantId,
+    deviceId,
+    ts: believableTime(heartbeat.ts, receivedAt),
+    seq: heartbeat.seq,
+    bootId: heartbeat.bootId,
+    uptimeSeconds: heartbeat.uptimeSeconds,
+    firmwareVersion: heartbeat.firmware.version,
+    firmwareSha256: heartbeat.firmware.hash,
+    slot: heartbeat.firmware.slot,
+  };
+}
+
+function heartbeatMetrics(row: HeartbeatRow, heartbeat: Heartbeat): TelemetryRow[] {
+  const { tenantId, deviceId, ts, seq } = row;
+  const values = { uptimeSeconds: heartbeat.uptimeSeconds, ...heartbeat.metrics };
+  return Object.entries(values)
+    .slice(0, MAX_HEARTBEAT_METRICS)
+    .map(([name, value]) => ({ metric: `heartbeat.${name}`, value }))
+    .filter(({ metric, value }) => isMetricName(metric) && Number.isFinite(value))
+    .map((point) => ({ tenantId, deviceId, ts, seq, ...point }));
+}
+
+function eventRow(
+  { tenantId, deviceId }: DeviceIdentity,
+  event: DeviceEvent,
+  receivedAt: number,
+): DeviceEventRow {
+  return {
+    tenantId,
+    deviceId,
+    ts: believableTime(event.ts, receivedAt),
+    seq: Math.min(event.seq, Number.MAX_SAFE_INTEGER),
+    type: event.type,
+    bootId: event.bootId ?? "",
+    firmwareVersion: event.firmware?.version ?? "",
+    firmwareSha256: event.firmware?.hash ?? "",
+    message: event.message ?? event.reason ?? "",
+    traceId: parseTraceparent(event.traceparent)?.traceId ?? "",
+    body: JSON.stringify(event),
+  };
+}
