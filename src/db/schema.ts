@@ -69,6 +69,12 @@ export interface AuditEntriesTable {
   hash: Buffer;
 }
 
+export interface AuditHeadsTable {
+  tenant_id: string;
+  seq: number;
+  hash: Buffer;
+}
+
 export interface CertificateAuthoritiesTable {
   tenant_id: string;
   id: string;
@@ -97,6 +103,7 @@ export interface CertificatesTable {
   issued_at: Date;
   issued_via: string;
   first_used_at: Date | null;
+  superseded_at: Date | null;
   revoked_at: Date | null;
   revocation_reason: string | null;
 }
@@ -143,6 +150,8 @@ export interface CommandsTable {
   finished_at: Date | null;
   output: OptionalJson;
   error: string | null;
+  late_result: OptionalJson;
+  late_result_at: Date | null;
   traceparent: string | null;
 }
 
@@ -158,6 +167,7 @@ export interface DeltasTable {
   build_ms: number | null;
   error: string | null;
   attempts: Generated<number>;
+  lease_expires_at: Date | null;
   created_at: Date;
   finished_at: Date | null;
 }
@@ -191,6 +201,7 @@ export interface DeviceStatesTable {
   connection_id: string | null;
   connected_at: Date | null;
   disconnected_at: Date | null;
+  disconnect_reason: string | null;
   last_seen_at: Date | null;
   last_heartbeat_at: Date | null;
   heartbeat_seq: Generated<number>;
@@ -198,6 +209,7 @@ export interface DeviceStatesTable {
   booted_at: Date | null;
   uptime_seconds: number | null;
   firmware_version: string | null;
+  firmware_version_key: string | null;
   firmware_sha256: string | null;
   slot: string | null;
   other_slot_version: string | null;
@@ -463,6 +475,7 @@ export interface Schema {
   api_keys: ApiKeysTable;
   artifacts: ArtifactsTable;
   audit_entries: AuditEntriesTable;
+  audit_heads: AuditHeadsTable;
   certificate_authorities: CertificateAuthoritiesTable;
   certificates: CertificatesTable;
   claim_tokens: ClaimTokensTable;
