@@ -15,7 +15,8 @@ create table if not exists logs (
   -- JSON object.
   attributes String codec(ZSTD(1)),
   received_at DateTime64(3, 'UTC') default now64(3, 'UTC') codec(DoubleDelta, ZSTD(1)),
-  index logs_words message type text(tokenizer = splitByNonAlpha, preprocessor = lower(message)),
+  index logs_words message type text(tokenizer = splitByNonAlpha, preprocessor = lowerUTF8(message)),
+  index logs_received received_at type minmax granularity 1,
   index logs_trace trace_id type bloom_filter(0.01) granularity 1,
   index logs_device device_id type bloom_filter(0.01) granularity 1
 )

@@ -1,6 +1,6 @@
 import { AppError, LIMITS } from "../kernel/index.ts";
 import type { DeviceEvent } from "../protocol/index.ts";
-import { decodePosition, encodePosition, type Timeseries } from "../timeseries/index.ts";
+import { decodePosition, encodePosition, SETTLED, type Timeseries } from "../timeseries/index.ts";
 
 /** `from` and `to` are device times, `to` excluded. */
 export interface SeriesQuery {
@@ -247,6 +247,7 @@ export async function readPointsSince(
       toUnixTimestamp64Milli(received_at) as received`,
     where: [
       "received_at >= fromUnixTimestamp64Milli({receivedAt:Int64})",
+      SETTLED,
       "ts >= fromUnixTimestamp64Milli({receivedAt:Int64}) - interval 1 day",
       `(received, device, metric, at) >
         ({receivedAt:Int64}, {device:String}, {metric:String}, {ts:Int64})`,

@@ -8,5 +8,5 @@ export type {
   TableName,
   TelemetryRow,
 } from "./tables.ts";
-export { PLATFORM_TENANT, type TenantQuery } from "./tenant-query.ts";
+export { PLATFORM_TENANT, SETTLED, type TenantQuery } from "./tenant-query.ts";
 export { createTimeseries, type Timeseries, type TimeseriesOptions } from "./timeseries.ts";

@@ -27,6 +27,12 @@ export interface TenantQuery {
 /** Platform telemetry of no tenant: its own logs and spans. No tenant can have this name. */
 export const PLATFORM_TENANT = "_platform";
 
+/**
+ * A condition for readers that follow a table by `received_at`: an insert becomes visible a little after
+ * the moment that it carries, and what is younger than this might still be overtaken.
+ */
+export const SETTLED = "received_at <= now64(3) - interval 1 second";
+
 const MAX_LIMIT = 1_000_000;
 
 /** The statement and its parameters; the tenant is always the first condition. */

@@ -1,0 +1,122 @@
+import { AppError, Batcher, type Clock } from "../kernel/index.ts";
+import { counter } from "../kernel/metrics.ts";
+import type { ReadableSpan } from "../kernel/tracing.ts";
+import type { DeviceIdentity } from "../protocol/index.ts";
+import type { LogRow, Timeseries } from "../timeseries/index.ts";
+import { deviceLogRows, platformLogRow, type RejectedLine } from "./log-rows.ts";
+import {
+  countErrors,
+  type ErrorFigures,
+  type LogEntry,
+  type LogPage,
+  type LogSearch,
+  readTraceLogs,
+  searchLogs,
+  type TailPosition,
+  TRACE_ID,
+  tailLogs,
+} from "./log-store.ts";
+import { spanRow } from "./span-rows.ts";
+import { readPlatformSpans, readTraceSpans, type SpanView } from "./span-store.ts";
+
+/** Lines of devices and of the platform, and the spans of traces. */
+export interface Logs {
+  /** An array of lines; resolves when the good ones are durable. */
+  ingestDeviceLogs(
+    peer: DeviceIdentity,
+    payload: unknown,
+    receivedAt: number,
+  ): Promise<{ accepted: number; rejected: RejectedLine[] }>;
+  search(
+    tenantId: string,
+    search: LogSearch & { limit: number; cursor?: string | undefined },
+  ): Promise<LogPage>;
+  /** What came in since `since`: a time to begin with, then the position of the last answer. */
+  tail(
+    tenantId: string,
+    since: number | TailPosition,
+    search?: LogSearch & { limit?: number },
+  ): Promise<{ items: LogEntry[]; position: TailPosition }>;
+  errorRate(
+    tenantId: string,
+    query: { deviceIds: readonly string[]; from: number; to: number },
+  ): Promise<ErrorFigures>;
+  /** The attribute `vautn.tenant` decides whose a span is. */
+  recordSpans(spans: ReadableSpan[]): Promise<void>;
+  /** Lines of the platform's own log, as pino writes them. */
+  recordPlatformLogs(lines: readonly string[]): Promise<void>;
+  /** The whole way of a trace as far as the tenant may see it; `not-found` where it has no part. */
+  trace(tenantId: string, traceId: string): Promise<Trace>;
+  /** Writes what is queued. */
+  close(): Promise<void>;
+}
+
+export interface Trace {
+  traceId: string;
+  spans: SpanView[];
+  logs: LogEntry[];
+}
+
+const BATCH = { maxBatchSize: 20_000, maxDelayMs: 50, maxQueuedSize: 200_000 };
+const DEFAULT_TAIL_LIMIT = 200;
+
+const lines = counter("vautn_log_lines_total", "Log lines of devices by outcome", ["outcome"]);
+const overflows = counter("vautn_log_overflows_total", "Log messages refused by a full queue");
+
+export function createLogs(deps: { timeseries: Timeseries; clock: Clock }): Logs {
+  const { timeseries, clock } = deps;
+  const batcher = new Batcher<LogRow[]>({
+    ...BATCH,
+    onOverflow: () => overflows.inc(),
+    write: (messages) => timeseries.insert("logs", messages.flat()),
+  });
+
+  return {
+    async ingestDeviceLogs(peer, payload, receivedAt) {
+      const { rows, rejected } = deviceLogRows(peer, payload, receivedAt);
+      await batcher.add(rows, rows.length);
+      lines.inc({ outcome: "accepted" }, rows.length);
+      lines.inc({ outcome: "rejected" }, rejected.length);
+      return { accepted: rows.length, rejected };
+    },
+
+    search: (tenantId, search) => searchLogs(timeseries, tenantId, search),
+
+    tail(tenantId, since, search = {}) {
+      const position =
+        typeof since === "number" ? { receivedAt: since, ts: 0, deviceId: "", seq: 0 } : since;
+      const limit = search.limit ?? DEFAULT_TAIL_LIMIT;
+      return tailLogs(timeseries, tenantId, position, { ...search, limit });
+    },
+
+    errorRate: (tenantId, query) => countErrors(timeseries, tenantId, query),
+
+    recordSpans: (spans) => timeseries.insert("spans", spans.map(spanRow)),
+
+    recordPlatformLogs: (texts) => {
+      const rows = texts.map((text) => platformLogRow(text, clock.now()));
+      return timeseries.insert(
+        "logs",
+        rows.filter((row) => row !== undefined),
+      );
+    },
+
+    async trace(tenantId, traceId) {
+      if (!TRACE_ID.test(traceId)) {
+        throw new AppError("invalid-request", "a trace id has 32 hex digits");
+      }
+      const [own, logs, platform] = await Promise.all([
+        readTraceSpans(timeseries, tenantId, traceId),
+        readTraceLogs(timeseries, tenantId, traceId),
+        readPlatformSpans(timeseries, traceId),
+      ]);
+      if (own.length === 0 && logs.length === 0) {
+        throw new AppError("not-found", "no such trace here", { traceId });
+      }
+      const spans = [...own, ...platform].sort((left, right) => left.startMs - right.startMs);
+      return { traceId, spans, logs };
+    },
+
+    close: () => batcher.flush(),
+  };
+}
