@@ -15,6 +15,9 @@ create table commands (
   finished_at timestamptz,
   output jsonb,
   error text,
+  -- What a device said after the command had expired or been cancelled: kept, and nothing more.
+  late_result jsonb,
+  late_result_at timestamptz,
   traceparent text,
   primary key (tenant_id, id),
   foreign key (tenant_id, device_id) references devices (tenant_id, id) on delete cascade

@@ -20,7 +20,7 @@ export const subjects = {
   rollout: (tenantId: string, rolloutId: string) => `rollout.${token(tenantId)}.${rolloutId}`,
   /** An alert was raised or resolved: `{alertId, state}`. */
   alert: (tenantId: string) => `alert.${token(tenantId)}`,
-  /** A device changed presence or firmware: `{deviceId}`. */
+  /** A device changed presence, firmware or description: `{deviceId, presence?}`. */
   fleet: (tenantId: string) => `fleet.${token(tenantId)}`,
 } as const;
 

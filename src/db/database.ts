@@ -56,7 +56,13 @@ export class Database {
 
   /** Tenants for which a `vautn.tenants_with_…` function finds something due. */
   async tenantsWith(
-    what: "due_presence" | "expired_commands" | "open_deltas" | "due_rollouts" | "due_deliveries",
+    what:
+      | "due_presence"
+      | "pending_presence"
+      | "expired_commands"
+      | "open_deltas"
+      | "due_rollouts"
+      | "due_deliveries",
     moment: Date,
   ): Promise<string[]> {
     const call =
@@ -66,6 +72,14 @@ export class Database {
             tenant: string;
           }>`select ${sql.raw(`vautn.tenants_with_${what}`)}(${moment}) as tenant`;
     const { rows } = await call.execute(this.#kysely);
+    return rows.map((row) => row.tenant);
+  }
+
+  /** Tenants of which a gateway says that it holds devices. */
+  async tenantsOnGateway(gatewayId: string): Promise<string[]> {
+    const { rows } = await sql<{
+      tenant: string;
+    }>`select vautn.tenants_on_gateway(${gatewayId}) as tenant`.execute(this.#kysely);
     return rows.map((row) => row.tenant);
   }
 

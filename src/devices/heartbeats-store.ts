@@ -1,0 +1,109 @@
+import { sql } from "kysely";
+import type { Tx } from "../db/index.ts";
+import { storableJson, storableText } from "../kernel/storable.ts";
+import { lateAt } from "./presence.ts";
+import type { HeartbeatRecord, PresenceSettings } from "./types.ts";
+import { versionSortKey } from "./version-order.ts";
+
+const VERSION_LENGTH = 64;
+const HASH = /^[0-9a-f]{64}$/;
+
+/**
+ * The heartbeat that counts for each device of a batch: the last in order of arrival, without those
+ * that are older, by sequence, than one of the same boot that came before them.
+ */
+export function latestHeartbeats(batch: readonly HeartbeatRecord[]): HeartbeatRecord[] {
+  const latest = new Map<string, HeartbeatRecord>();
+  for (const record of batch) {
+    const earlier = latest.get(record.deviceId);
+    const stale =
+      earlier?.heartbeat.bootId === record.heartbeat.bootId &&
+      record.heartbeat.seq <= earlier.heartbeat.seq;
+    if (!stale) latest.set(record.deviceId, record);
+  }
+  return [...latest.values()];
+}
+
+/**
+ * Writes one heartbeat per device in one statement. A heartbeat that is older than what is stored
+ * of the same boot changes nothing. Returns the devices whose presence or firmware is another now.
+ */
+export async function storeHeartbeats(
+  tx: Tx,
+  records: readonly HeartbeatRecord[],
+  settings: PresenceSettings,
+): Promise<{ deviceId: string; presence: "online" }[]> {
+  const rows = records.map(rowOf);
+  const column = <T>(read: (row: ReturnType<typeof rowOf>) => T) => rows.map(read);
+  const received = records.map((record) => new Date(record.receivedAt));
+  const deadlines = records.map((record) => new Date(lateAt(record.receivedAt, settings)));
+  const { rows: changed } = await sql<{ deviceId: string; presence: "online" }>`
+    with fresh as (
+      select b.*, s.presence as old_presence, s.firmware_sha256 as old_firmware
+      from unnest(
+        ${column((row) => row.deviceId)}::text[], ${received}::timestamptz[],
+        ${deadlines}::timestamptz[], ${column((row) => row.seq)}::bigint[],
+        ${column((row) => row.bootId)}::text[],
+        ${column((row) => row.uptimeSeconds)}::double precision[],
+        ${column((row) => row.version)}::text[], ${column((row) => row.versionKey)}::text[],
+        ${column((row) => row.sha256)}::text[], ${column((row) => row.slot)}::text[],
+        ${column((row) => row.otherVersion)}::text[], ${column((row) => row.otherSha256)}::text[],
+        ${column((row) => row.formats)}::text[], ${column((row) => row.metrics)}::text[]
+      ) as b(device_id, received_at, deadline_at, seq, boot_id, uptime_seconds, version,
+             version_key, sha256, slot, other_version, other_sha256, formats, metrics)
+      join device_states s using (device_id)
+      where s.boot_id is distinct from b.boot_id or s.heartbeat_seq < b.seq
+      order by s.device_id
+      for update of s
+    ), written as (
+      update device_states s set
+        presence = 'online',
+        presence_changed_at = case when s.presence = 'online' then s.presence_changed_at
+                                   else f.received_at end,
+        presence_deadline_at = f.deadline_at,
+        last_seen_at = greatest(s.last_seen_at, f.received_at),
+        last_heartbeat_at = f.received_at,
+        heartbeat_seq = f.seq,
+        boot_id = f.boot_id,
+        booted_at = case when s.boot_id = f.boot_id then s.booted_at
+                         else f.received_at - make_interval(secs => f.uptime_seconds) end,
+        uptime_seconds = f.uptime_seconds,
+        firmware_version = f.version,
+        firmware_version_key = f.version_key,
+        firmware_sha256 = f.sha256,
+        slot = f.slot,
+        other_slot_version = f.other_version,
+        other_slot_sha256 = f.other_sha256,
+        formats = coalesce(string_to_array(f.formats, ','), s.formats),
+        metrics = f.metrics::jsonb
+      from fresh f
+      where s.device_id = f.device_id
+    )
+    select device_id as "deviceId", 'online' as presence from fresh
+    where old_presence <> 'online' or old_firmware is distinct from sha256`.execute(tx);
+  return changed;
+}
+
+/** A century: beyond it an uptime is nonsense, and would not fit an interval. */
+const MAX_UPTIME_SECONDS = 3_155_760_000;
+
+function rowOf({ deviceId, heartbeat }: HeartbeatRecord) {
+  const { firmware, otherSlot } = heartbeat;
+  const other = otherSlot && HASH.test(otherSlot.hash) ? otherSlot : null;
+  return {
+    deviceId,
+    seq: Math.min(heartbeat.seq, Number.MAX_SAFE_INTEGER),
+    bootId: storableText(heartbeat.bootId),
+    uptimeSeconds: Math.min(heartbeat.uptimeSeconds, MAX_UPTIME_SECONDS),
+    version: storableText(firmware.version, VERSION_LENGTH),
+    versionKey: versionSortKey(firmware.version),
+    sha256: firmware.hash,
+    slot: storableText(firmware.slot),
+    otherVersion: other ? storableText(other.version, VERSION_LENGTH) : null,
+    otherSha256: other?.hash ?? null,
+    formats: heartbeat.formats
+      ? heartbeat.formats.map((format) => storableText(format).replaceAll(",", "")).join(",")
+      : null,
+    metrics: storableJson(heartbeat.metrics ?? {}),
+  };
+}

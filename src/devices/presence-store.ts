@@ -1,0 +1,64 @@
+import { sql } from "kysely";
+import type { Tx } from "../db/index.ts";
+import { nextPresence } from "./presence.ts";
+import type { DeviceStatus, Presence, PresenceChange, PresenceSettings } from "./types.ts";
+
+/** Devices that one call moves; the caller comes back for the rest. */
+export const PRESENCE_BATCH = 1_000;
+
+interface DueRow {
+  device_id: string;
+  presence: Presence;
+  last_seen_at: Date | null;
+  status: DeviceStatus;
+}
+
+/** Moves the devices whose deadline has passed; reads no others (index `device_states_due`). */
+export async function moveDuePresence(
+  tx: Tx,
+  settings: PresenceSettings,
+  nowMs: number,
+): Promise<PresenceChange[]> {
+  const { rows } = await sql<DueRow>`
+    select s.device_id, s.presence, s.last_seen_at, d.status
+    from device_states s join devices d on d.tenant_id = s.tenant_id and d.id = s.device_id
+    where s.presence_deadline_at <= ${new Date(nowMs)}
+    order by s.presence_deadline_at limit ${PRESENCE_BATCH}
+    for update of s skip locked`.execute(tx);
+  if (rows.length === 0) return [];
+  const steps = rows.map((row) => ({
+    ...row,
+    next: nextPresence(row.presence, row.last_seen_at?.getTime() ?? null, settings, nowMs),
+  }));
+  const deadlines = steps.map(({ next }) =>
+    next.deadlineAt === null ? null : new Date(next.deadlineAt),
+  );
+  await sql`
+    update device_states s set
+      presence = n.presence, presence_deadline_at = n.deadline_at,
+      presence_changed_at = case when s.presence = n.presence then s.presence_changed_at
+                                 else ${new Date(nowMs)} end
+    from unnest(${steps.map((step) => step.device_id)}::text[],
+                ${steps.map((step) => step.next.presence)}::text[],
+                ${deadlines}::timestamptz[]) as n(device_id, presence, deadline_at)
+    where s.device_id = n.device_id`.execute(tx);
+  return steps
+    .filter((step) => step.next.presence !== step.presence)
+    .map((step) => ({
+      deviceId: step.device_id,
+      previous: step.presence,
+      presence: step.next.presence,
+      lastSeenAt: step.last_seen_at,
+      status: step.status,
+    }));
+}
+
+/** Puts every deadline before `until` off to it; returns how many there were. */
+export async function postponeDeadlines(tx: Tx, until: Date): Promise<number> {
+  const { numUpdatedRows } = await tx
+    .updateTable("device_states")
+    .set({ presence_deadline_at: until })
+    .where("presence_deadline_at", "<", until)
+    .executeTakeFirst();
+  return Number(numUpdatedRows);
+}

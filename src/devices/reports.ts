@@ -1,0 +1,138 @@
+import { subjects } from "../bus/index.ts";
+import { KeyedBatcher } from "../kernel/keyed-batcher.ts";
+import type { DeviceIdentity } from "../protocol/index.ts";
+import {
+  type ConnectionEvent,
+  latestConnections,
+  releaseGateway,
+  storeConnections,
+} from "./connections-store.ts";
+import type { DevicesDeps } from "./deps.ts";
+import { latestHeartbeats, storeHeartbeats } from "./heartbeats-store.ts";
+import { storeIncidents } from "./incidents-store.ts";
+import { lateAt } from "./presence.ts";
+import { moveDuePresence, postponeDeadlines } from "./presence-store.ts";
+import type { HeartbeatRecord, Incident, Presence, PresenceChange } from "./types.ts";
+
+/** Most events of one statement, and how long the first of them waits for company. */
+const CONNECTION_BATCH = { maxBatchSize: 500, maxDelayMs: 10, maxQueuedSize: 20_000 };
+
+/** What arrives about devices from the gateways, and what the passing of time says about them. */
+export interface DeviceReports {
+  /** Resolves when it is known to the database. */
+  connected(
+    peer: DeviceIdentity,
+    connection: { gatewayId: string; connectionId: string },
+  ): Promise<void>;
+  /** Changes nothing when another connection has taken over. */
+  disconnected(
+    peer: DeviceIdentity,
+    connection: { connectionId: string; reason: string },
+  ): Promise<void>;
+  /** One statement for each tenant of the batch; resolves when durable. */
+  recordHeartbeats(batch: readonly HeartbeatRecord[]): Promise<void>;
+  /** Returns those that were not known before; safe to repeat. */
+  recordIncidents(batch: readonly Incident[]): Promise<Incident[]>;
+  /** Moves at most PRESENCE_BATCH devices whose silence has become too long; call until empty. */
+  expirePresence(tenantId: string, nowMs: number): Promise<PresenceChange[]>;
+  /** Gives every device another interval to be heard: called when the platform starts. */
+  extendPresenceDeadlines(nowMs: number): Promise<void>;
+  /** Frees the connections that an earlier life of this gateway left behind, with the same grace. */
+  gatewayStarted(gatewayId: string): Promise<void>;
+  /** Writes the connection events that wait. */
+  flush(): Promise<void>;
+}
+
+export function createReports({ db, clock, bus, tenancy }: DevicesDeps): DeviceReports {
+  const announce = (
+    tenantId: string,
+    changes: readonly { deviceId: string; presence: Presence }[],
+  ) => {
+    for (const { deviceId, presence } of changes) {
+      bus.publish(subjects.fleet(tenantId), { deviceId, presence });
+    }
+  };
+  const graceUntil = async (tenantId: string, nowMs: number) =>
+    new Date(lateAt(nowMs, await tenancy.settings(tenantId)));
+
+  const connections = new KeyedBatcher<ConnectionEvent>({
+    ...CONNECTION_BATCH,
+    async write(tenantId, events) {
+      const settings = await tenancy.settings(tenantId);
+      const latest = latestConnections(events);
+      announce(tenantId, await db.tenant(tenantId, (tx) => storeConnections(tx, latest, settings)));
+    },
+  });
+
+  return {
+    connected(peer, { gatewayId, connectionId }) {
+      return connections.add(peer.tenantId, {
+        tenantId: peer.tenantId,
+        deviceId: peer.deviceId,
+        connectionId,
+        at: clock.now(),
+        change: { kind: "began", gatewayId },
+      });
+    },
+
+    disconnected(peer, { connectionId, reason }) {
+      return connections.add(peer.tenantId, {
+        tenantId: peer.tenantId,
+        deviceId: peer.deviceId,
+        connectionId,
+        at: clock.now(),
+        change: { kind: "ended", reason },
+      });
+    },
+
+    async recordHeartbeats(batch) {
+      for (const [tenantId, records] of Map.groupBy(batch, (record) => record.tenantId)) {
+        const settings = await tenancy.settings(tenantId);
+        const latest = latestHeartbeats(records);
+        const changed = await db.tenant(tenantId, (tx) => storeHeartbeats(tx, latest, settings));
+        announce(tenantId, changed);
+      }
+    },
+
+    async recordIncidents(batch) {
+      const added: Incident[] = [];
+      for (const [tenantId, incidents] of Map.groupBy(batch, (incident) => incident.tenantId)) {
+        const now = clock.now();
+        added.push(
+          ...(await db.tenant(tenantId, (tx) => storeIncidents(tx, tenantId, incidents, now))),
+        );
+      }
+      return added;
+    },
+
+    async expirePresence(tenantId, nowMs) {
+      const settings = await tenancy.settings(tenantId);
+      const changes = await db.tenant(tenantId, (tx) => moveDuePresence(tx, settings, nowMs));
+      announce(tenantId, changes);
+      return changes;
+    },
+
+    async extendPresenceDeadlines(nowMs) {
+      const horizon = new Date(nowMs + LONGEST_GRACE_MS);
+      for (const tenantId of await db.tenantsWith("pending_presence", horizon)) {
+        const until = await graceUntil(tenantId, nowMs);
+        await db.tenant(tenantId, (tx) => postponeDeadlines(tx, until));
+      }
+    },
+
+    async gatewayStarted(gatewayId) {
+      for (const tenantId of await db.tenantsOnGateway(gatewayId)) {
+        const until = await graceUntil(tenantId, clock.now());
+        await db.tenant(tenantId, async (tx) => {
+          await releaseGateway(tx, gatewayId, new Date(clock.now()));
+          await postponeDeadlines(tx, until);
+        });
+      }
+    },
+
+    flush: () => connections.flush(),
+  };
+}
+
+/** Heartbeat intervals are at most a day. */
+const LONGEST_GRACE_MS = 2 * 86_400_000;
