@@ -20,7 +20,7 @@ create table alerts (
 );
 select vautn.isolate_tenants('alerts');
 create unique index alerts_open on alerts (tenant_id, dedup_key) where state <> 'resolved';
-create index alerts_by_time on alerts (tenant_id, opened_at desc);
+create index alerts_by_time on alerts (tenant_id, opened_at desc, id desc);
 
 create table webhooks (
   tenant_id text not null references tenants (id) on delete cascade,
@@ -52,6 +52,10 @@ create table webhook_deliveries (
   foreign key (tenant_id, webhook_id) references webhooks (tenant_id, id) on delete cascade
 );
 select vautn.isolate_tenants('webhook_deliveries');
+create index webhook_deliveries_by_webhook
+  on webhook_deliveries (tenant_id, webhook_id, created_at desc, id desc);
+create index webhook_deliveries_done on webhook_deliveries (tenant_id, created_at)
+  where status <> 'pending';
 create index webhook_deliveries_due on webhook_deliveries (next_attempt_at) where status = 'pending';
 
 create function vautn.tenants_with_due_deliveries(moment timestamptz) returns setof text

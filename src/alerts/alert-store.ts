@@ -1,0 +1,174 @@
+import { sql } from "kysely";
+import type { Tx } from "../db/index.ts";
+import { storableJson, storableText } from "../kernel/storable.ts";
+
+export interface AlertRow {
+  id: string;
+  kind: string;
+  severity: "info" | "warning" | "critical";
+  title: string;
+  subject_kind: string;
+  subject_id: string;
+  state: "open" | "acknowledged" | "resolved";
+  details: Record<string, unknown>;
+  occurrences: number;
+  opened_at: Date;
+  last_seen_at: Date;
+  acknowledged_at: Date | null;
+  acknowledged_by: string | null;
+  resolved_at: Date | null;
+}
+
+export interface AlertReport {
+  /** Two reports with the same key are one alert while it is open. */
+  key: string;
+  kind: string;
+  severity: "info" | "warning" | "critical";
+  title: string;
+  subjectKind: string;
+  subjectId: string;
+  details?: Record<string, unknown>;
+}
+
+const COLUMNS = [
+  "id",
+  "kind",
+  "severity",
+  "title",
+  "subject_kind",
+  "subject_id",
+  "state",
+  "details",
+  "occurrences",
+  "opened_at",
+  "last_seen_at",
+  "acknowledged_at",
+  "acknowledged_by",
+  "resolved_at",
+] as const;
+
+/** Opens an alert, or adds an occurrence to the one that is open; `occurrences` is 1 for a new one. */
+export async function raiseAlert(
+  tx: Tx,
+  tenantId: string,
+  id: string,
+  report: AlertReport,
+  now: Date,
+): Promise<AlertRow> {
+  const details = storableJson(report.details ?? {});
+  return tx
+    .insertInto("alerts")
+    .values({
+      tenant_id: tenantId,
+      id,
+      dedup_key: storableText(report.key, 512),
+      kind: report.kind,
+      severity: report.severity,
+      title: storableText(report.title, 512),
+      subject_kind: report.subjectKind,
+      subject_id: report.subjectId,
+      state: "open",
+      details,
+      opened_at: now,
+      last_seen_at: now,
+    })
+    .onConflict((conflict) =>
+      conflict
+        .columns(["tenant_id", "dedup_key"])
+        .where("state", "<>", "resolved")
+        .doUpdateSet({
+          occurrences: sql`alerts.occurrences + 1`,
+          last_seen_at: now,
+          severity: report.severity,
+          title: storableText(report.title, 512),
+          details,
+        }),
+    )
+    .returning(COLUMNS)
+    .executeTakeFirstOrThrow();
+}
+
+/** The alert that was resolved, or undefined where none was open under the key. */
+export async function resolveAlert(
+  tx: Tx,
+  tenantId: string,
+  key: string,
+  now: Date,
+): Promise<AlertRow | undefined> {
+  return tx
+    .updateTable("alerts")
+    .set({ state: "resolved", resolved_at: now })
+    .where("tenant_id", "=", tenantId)
+    .where("dedup_key", "=", key)
+    .where("state", "<>", "resolved")
+    .returning(COLUMNS)
+    .executeTakeFirst();
+}
+
+export async function acknowledgeAlert(
+  tx: Tx,
+  tenantId: string,
+  id: string,
+  by: string,
+  now: Date,
+): Promise<AlertRow | undefined> {
+  return tx
+    .updateTable("alerts")
+    .set({ state: "acknowledged", acknowledged_at: now, acknowledged_by: by })
+    .where("tenant_id", "=", tenantId)
+    .where("id", "=", id)
+    .where("state", "=", "open")
+    .returning(COLUMNS)
+    .executeTakeFirst();
+}
+
+export async function findAlert(
+  tx: Tx,
+  tenantId: string,
+  id: string,
+): Promise<AlertRow | undefined> {
+  return tx
+    .selectFrom("alerts")
+    .select(COLUMNS)
+    .where("tenant_id", "=", tenantId)
+    .where("id", "=", id)
+    .executeTakeFirst();
+}
+
+export interface AlertFilter {
+  state?: "open" | "acknowledged" | "resolved" | undefined;
+  /** Of the last alert of the page before. */
+  before?: { openedAt: Date; id: string } | undefined;
+}
+
+/** Newest first. */
+export async function listAlerts(
+  tx: Tx,
+  tenantId: string,
+  filter: AlertFilter,
+  limit: number,
+): Promise<AlertRow[]> {
+  let query = tx
+    .selectFrom("alerts")
+    .select(COLUMNS)
+    .where("tenant_id", "=", tenantId)
+    .orderBy("opened_at", "desc")
+    .orderBy("id", "desc")
+    .limit(limit);
+  if (filter.state) query = query.where("state", "=", filter.state);
+  const { before } = filter;
+  if (before) {
+    query = query.where(sql<boolean>`(opened_at, id) < (${before.openedAt}, ${before.id}::uuid)`);
+  }
+  return query.execute();
+}
+
+export async function countOpenAlerts(tx: Tx, tenantId: string): Promise<number> {
+  const { count } = await tx
+    .selectFrom("alerts")
+    .select(sql<number>`count(*)`.as("count"))
+    .where("tenant_id", "=", tenantId)
+    .where("state", "<>", "resolved")
+    .executeTakeFirstOrThrow();
+  return count;
+}

@@ -1,0 +1,117 @@
+import { lookup } from "node:dns/promises";
+import http from "node:http";
+import https from "node:https";
+import { isIP } from "node:net";
+import { AppError, type Clock, messageOf } from "../kernel/index.ts";
+import { isPublicAddress } from "./addresses.ts";
+
+const TIMEOUT_MS = 10_000;
+/** What is read of an answer; the rest is cut off. */
+const MAX_ANSWER_BYTES = 16 * 1024;
+const MAX_URL_LENGTH = 2_048;
+
+export type Resolve = (host: string) => Promise<{ address: string; family: number }[]>;
+
+export interface SendOptions {
+  clock: Clock;
+  allowPrivateAddresses: boolean;
+  resolve?: Resolve | undefined;
+}
+
+export interface Answer {
+  status: number;
+}
+
+/** A URL that a webhook may have; `invalid-request` says what is wrong with it. */
+export function parseWebhookUrl(text: string, allowPrivateAddresses: boolean): URL {
+  const url = text.length <= MAX_URL_LENGTH ? URL.parse(text) : null;
+  const refuse = (why: string) => new AppError("invalid-request", why, { path: "/url" });
+  if (!url || !["http:", "https:"].includes(url.protocol)) {
+    throw refuse("a webhook needs an http or https URL");
+  }
+  if (url.username !== "" || url.password !== "") {
+    throw refuse("a webhook's URL carries no credentials; the signature proves who sends");
+  }
+  const literal = hostOf(url);
+  if (isIP(literal) !== 0 && !allowPrivateAddresses && !isPublicAddress(literal)) {
+    throw refuse("a webhook may not point at a private, loopback or link-local address");
+  }
+  return url;
+}
+
+/**
+ * Posts a body to a webhook. The host is resolved once, every address must be public, and the
+ * connection goes to the very address that was checked, so that a name cannot change in between.
+ * Redirects are not followed; the answer's body is read up to a bound and dropped.
+ */
+export async function sendWebhook(
+  url: URL,
+  body: string,
+  headers: Record<string, string>,
+  options: SendOptions,
+): Promise<Answer> {
+  const address = await resolvePublic(url, options);
+  const { request: start } = url.protocol === "https:" ? https : http;
+  const abort = new AbortController();
+  const timer = options.clock.after(TIMEOUT_MS, () => abort.abort(new Error("timed out")));
+  try {
+    return await new Promise<Answer>((resolve, reject) => {
+      const request = start(url, {
+        method: "POST",
+        agent: false,
+        signal: abort.signal,
+        headers: { ...headers, "content-length": Buffer.byteLength(body) },
+        lookup: (_host, lookupOptions, done) => {
+          if (lookupOptions.all) done(null, [address]);
+          else done(null, address.address, address.family);
+        },
+      });
+      request.on("error", reject);
+      request.on("response", (response) => {
+        let received = 0;
+        const finish = () => resolve({ status: response.statusCode ?? 0 });
+        response.on("data", (chunk: Buffer) => {
+          received += chunk.length;
+          if (received <= MAX_ANSWER_BYTES) return;
+          finish();
+          request.destroy();
+        });
+        response.on("end", finish);
+        response.on("error", reject);
+      });
+      request.end(body);
+    });
+  } catch (error) {
+    if (abort.signal.aborted) throw new Error(`no answer within ${TIMEOUT_MS / 1000} s`);
+    throw error;
+  } finally {
+    timer.cancel();
+  }
+}
+
+async function resolvePublic(
+  url: URL,
+  options: SendOptions,
+): Promise<{ address: string; family: number }> {
+  const host = hostOf(url);
+  const resolve = options.resolve ?? ((name) => lookup(name, { all: true, verbatim: true }));
+  let addresses: { address: string; family: number }[];
+  try {
+    addresses = isIP(host) ? [{ address: host, family: isIP(host) }] : await resolve(host);
+  } catch (error) {
+    throw new Error(`the host name cannot be resolved (${messageOf(error)})`, { cause: error });
+  }
+  const [first] = addresses;
+  if (!first) throw new Error("the host name has no address");
+  if (
+    !options.allowPrivateAddresses &&
+    addresses.some((candidate) => !isPublicAddress(candidate.address))
+  ) {
+    throw new Error("the host name leads to a private, loopback or link-local address");
+  }
+  return first;
+}
+
+function hostOf(url: URL): string {
+  return url.hostname.replace(/^\[(.*)\]$/, "$1");
+}

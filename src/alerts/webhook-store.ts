@@ -1,0 +1,200 @@
+import { sql } from "kysely";
+import type { Tx } from "../db/index.ts";
+import { storableText } from "../kernel/storable.ts";
+import type { CloudEvent } from "./events.ts";
+
+export interface WebhookRow {
+  id: string;
+  url: string;
+  event_types: string[];
+  enabled: boolean;
+  created_at: Date;
+  created_by: string;
+}
+
+const WEBHOOK_COLUMNS = [
+  "id",
+  "url",
+  "event_types",
+  "enabled",
+  "created_at",
+  "created_by",
+] as const;
+
+export async function insertWebhook(
+  tx: Tx,
+  tenantId: string,
+  webhook: WebhookRow & { secret_sealed: Buffer },
+): Promise<void> {
+  await tx
+    .insertInto("webhooks")
+    .values({ ...webhook, tenant_id: tenantId })
+    .execute();
+}
+
+export async function listWebhooks(tx: Tx, tenantId: string): Promise<WebhookRow[]> {
+  return tx
+    .selectFrom("webhooks")
+    .select(WEBHOOK_COLUMNS)
+    .where("tenant_id", "=", tenantId)
+    .orderBy("created_at")
+    .orderBy("id")
+    .execute();
+}
+
+export async function deleteWebhook(tx: Tx, tenantId: string, id: string): Promise<boolean> {
+  const { numDeletedRows } = await tx
+    .deleteFrom("webhooks")
+    .where("tenant_id", "=", tenantId)
+    .where("id", "=", id)
+    .executeTakeFirst();
+  return numDeletedRows > 0n;
+}
+
+export async function disableWebhook(tx: Tx, tenantId: string, id: string): Promise<void> {
+  await tx
+    .updateTable("webhooks")
+    .set({ enabled: false })
+    .where("tenant_id", "=", tenantId)
+    .where("id", "=", id)
+    .execute();
+}
+
+/** Queues an event for every enabled webhook that wants its type and has room in its queue. */
+export async function enqueueDeliveries(
+  tx: Tx,
+  tenantId: string,
+  event: CloudEvent,
+  now: Date,
+  maxPending: number,
+): Promise<number> {
+  const { numAffectedRows } = await sql`
+    insert into webhook_deliveries
+      (tenant_id, id, webhook_id, event, status, next_attempt_at, created_at)
+    select tenant_id, gen_random_uuid(), id, ${JSON.stringify(event)}::jsonb, 'pending',
+           ${now}, ${now}
+    from webhooks w
+    where tenant_id = ${tenantId} and enabled
+      and (event_types @> array['*'] or event_types @> array[${event.type}::text])
+      and ${maxPending} > (select count(*) from (
+        select 1 from webhook_deliveries d
+        where d.tenant_id = ${tenantId} and d.webhook_id = w.id and d.status = 'pending'
+        limit ${maxPending}) waiting)`.execute(tx);
+  return Number(numAffectedRows ?? 0n);
+}
+
+export interface DueDelivery {
+  id: string;
+  webhook_id: string;
+  event: CloudEvent;
+  /** This attempt's number, from 1. */
+  attempts: number;
+  url: string;
+  secret_sealed: Buffer;
+}
+
+/**
+ * Takes deliveries that are due and puts them off by the lease: should the process die while it
+ * sends, they come up again. Another worker's are passed over.
+ */
+export async function claimDueDeliveries(
+  tx: Tx,
+  tenantId: string,
+  now: Date,
+  leaseUntil: Date,
+  limit: number,
+): Promise<DueDelivery[]> {
+  const { rows } = await sql<DueDelivery>`
+    update webhook_deliveries d
+    set attempts = d.attempts + 1, next_attempt_at = ${leaseUntil}
+    from webhooks w
+    where d.tenant_id = ${tenantId} and w.tenant_id = d.tenant_id and w.id = d.webhook_id
+      and d.id in (
+        select id from webhook_deliveries
+        where tenant_id = ${tenantId} and status = 'pending' and next_attempt_at <= ${now}
+        order by next_attempt_at limit ${limit} for update skip locked)
+    returning d.id, d.webhook_id, d.event, d.attempts, w.url, w.secret_sealed`.execute(tx);
+  return rows;
+}
+
+export interface DeliveryOutcome {
+  status: "delivered" | "pending" | "failed";
+  nextAttemptAt: Date | null;
+  lastStatus: number | null;
+  lastError: string | null;
+}
+
+export async function recordOutcome(
+  tx: Tx,
+  tenantId: string,
+  id: string,
+  outcome: DeliveryOutcome,
+  now: Date,
+): Promise<void> {
+  await tx
+    .updateTable("webhook_deliveries")
+    .set({
+      status: outcome.status,
+      next_attempt_at: outcome.nextAttemptAt,
+      last_status: outcome.lastStatus,
+      last_error: outcome.lastError === null ? null : storableText(outcome.lastError, 512),
+      delivered_at: outcome.status === "delivered" ? now : null,
+    })
+    .where("tenant_id", "=", tenantId)
+    .where("id", "=", id)
+    .execute();
+}
+
+export interface DeliveryRow {
+  id: string;
+  event: CloudEvent;
+  status: "pending" | "delivered" | "failed";
+  attempts: number;
+  next_attempt_at: Date | null;
+  last_status: number | null;
+  last_error: string | null;
+  created_at: Date;
+  delivered_at: Date | null;
+}
+
+/** The log of a webhook's deliveries, newest first. */
+export async function listDeliveries(
+  tx: Tx,
+  tenantId: string,
+  webhookId: string,
+  limit: number,
+): Promise<DeliveryRow[]> {
+  return tx
+    .selectFrom("webhook_deliveries")
+    .select([
+      "id",
+      "event",
+      "status",
+      "attempts",
+      "next_attempt_at",
+      "last_status",
+      "last_error",
+      "created_at",
+      "delivered_at",
+    ])
+    .where("tenant_id", "=", tenantId)
+    .where("webhook_id", "=", webhookId)
+    .orderBy("created_at", "desc")
+    .orderBy("id", "desc")
+    .limit(limit)
+    .execute();
+}
+
+/** Forgets deliveries that ended before `before`, at most `limit` at once. */
+export async function pruneDeliveries(
+  tx: Tx,
+  tenantId: string,
+  before: Date,
+  limit: number,
+): Promise<void> {
+  await sql`
+    delete from webhook_deliveries where tenant_id = ${tenantId} and id in (
+      select id from webhook_deliveries
+      where tenant_id = ${tenantId} and status <> 'pending' and created_at < ${before}
+      limit ${limit})`.execute(tx);
+}

@@ -1,0 +1,82 @@
+import { describe, expect, it } from "vitest";
+import { isPublicAddress, outcomeOf, parseWebhookUrl } from "../../src/alerts/index.ts";
+
+describe("addresses that webhooks may reach", () => {
+  it.each(["1.1.1.1", "93.184.216.34", "2606:4700::1111", "2a00:1450:4001:80e::200e"])(
+    "takes %s",
+    (address) => {
+      expect(isPublicAddress(address)).toBe(true);
+    },
+  );
+
+  it.each([
+    "127.0.0.1",
+    "127.255.0.9",
+    "0.0.0.0",
+    "10.1.2.3",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.168.1.1",
+    "100.64.0.1",
+    "169.254.169.254",
+    "224.0.0.1",
+    "255.255.255.255",
+    "::1",
+    "::",
+    "::ffff:127.0.0.1",
+    "::ffff:93.184.216.34",
+    "::ffff:7f00:1",
+    "64:ff9b::7f00:1",
+    "fe80::1",
+    "fe80::1%eth0",
+    "fd00:ec2::254",
+    "fc00::1",
+    "2002:7f00:1::",
+    "2001:0:4136:e378::",
+    "ff02::1",
+    "not an address",
+    "",
+  ])("refuses %s", (address) => {
+    expect(isPublicAddress(address)).toBe(false);
+  });
+});
+
+describe("a webhook's URL", () => {
+  it.each([
+    "ftp://example.com/",
+    "file:///etc/passwd",
+    "javascript:alert(1)",
+    "nonsense",
+    "https://user:password@example.com/",
+    "http://127.0.0.1/",
+    "http://2130706433/",
+    "http://0x7f.1/",
+    "http://[::1]:8080/",
+    "http://[::ffff:169.254.169.254]/latest/meta-data",
+    `https://example.com/${"a".repeat(3_000)}`,
+  ])("is refused: %s", (url) => {
+    expect(() => parseWebhookUrl(url, false)).toThrow(/webhook/);
+  });
+
+  it("may lead inside where the installation permits it", () => {
+    expect(parseWebhookUrl("http://127.0.0.1:9000/hook", true).port).toBe("9000");
+    expect(parseWebhookUrl("https://example.com/hook", false).host).toBe("example.com");
+  });
+});
+
+describe("the schedule of deliveries", () => {
+  it("waits longer after each failure, at most six hours, and gives up after twelve", () => {
+    const delays = Array.from({ length: 12 }, (_, index) => {
+      const outcome = outcomeOf(index + 1, 500, "the receiver answered 500", 0);
+      return outcome.nextAttemptAt?.getTime() ?? outcome.status;
+    });
+    expect(delays.slice(0, 4)).toEqual([5_000, 20_000, 80_000, 320_000]);
+    expect(Math.max(...(delays.slice(0, 11) as number[]))).toBe(6 * 3_600_000);
+    expect(delays[11]).toBe("failed");
+  });
+
+  it("ends with success, and with a receiver that is gone", () => {
+    expect(outcomeOf(1, 204, null, 0).status).toBe("delivered");
+    expect(outcomeOf(1, 410, "the receiver answered 410", 0).status).toBe("failed");
+  });
+});
