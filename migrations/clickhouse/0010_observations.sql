@@ -1,5 +1,6 @@
 -- storage_class: 'shared', or a class of its own for a tenant that is kept physically apart. Never
 -- partition by tenant: a thousand tenants would be a thousand parts for each insert.
+-- All that is older than the product lies in one partition: a backlog of decades costs what a month does.
 -- received_at is the engine's own time at the insert: what detectors follow.
 
 create table if not exists telemetry (
@@ -14,7 +15,7 @@ create table if not exists telemetry (
   index telemetry_received received_at type minmax granularity 1
 )
 engine = ReplacingMergeTree(seq)
-partition by (storage_class, toYYYYMM(ts))
+partition by (storage_class, toYYYYMM(greatest(ts, toDateTime64('2026-01-01', 3, 'UTC'))))
 order by (tenant_id, device_id, metric, ts)
 settings fsync_after_insert = 1, fsync_part_directory = 1;
 
@@ -33,7 +34,7 @@ create table if not exists heartbeats (
   index heartbeats_received received_at type minmax granularity 1
 )
 engine = ReplacingMergeTree
-partition by (storage_class, toYYYYMM(ts))
+partition by (storage_class, toYYYYMM(greatest(ts, toDateTime64('2026-01-01', 3, 'UTC'))))
 order by (tenant_id, device_id, ts, seq)
 settings fsync_after_insert = 1, fsync_part_directory = 1;
 
@@ -54,6 +55,6 @@ create table if not exists device_events (
   received_at DateTime64(3, 'UTC') default now64(3, 'UTC') codec(DoubleDelta, ZSTD(1))
 )
 engine = ReplacingMergeTree
-partition by (storage_class, toYYYYMM(ts))
+partition by (storage_class, toYYYYMM(greatest(ts, toDateTime64('2026-01-01', 3, 'UTC'))))
 order by (tenant_id, device_id, ts, seq, type)
 settings fsync_after_insert = 1, fsync_part_directory = 1;

@@ -21,7 +21,7 @@ create table if not exists logs (
   index logs_device device_id type bloom_filter(0.01) granularity 1
 )
 engine = ReplacingMergeTree
-partition by (storage_class, toYYYYMM(ts))
+partition by (storage_class, toYYYYMM(greatest(ts, toDateTime64('2026-01-01', 3, 'UTC'))))
 order by (tenant_id, ts, device_id, seq)
 settings fsync_after_insert = 1, fsync_part_directory = 1;
 
@@ -42,6 +42,6 @@ create table if not exists spans (
   attributes String codec(ZSTD(1))
 )
 engine = ReplacingMergeTree
-partition by (storage_class, toYYYYMM(started_at))
+partition by (storage_class, toYYYYMM(greatest(started_at, toDateTime64('2026-01-01', 6, 'UTC'))))
 order by (tenant_id, trace_id, span_id)
 settings fsync_after_insert = 0;

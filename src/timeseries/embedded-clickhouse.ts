@@ -19,7 +19,6 @@ export interface EmbeddedClickHouse {
 
 const READY_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 20_000;
-/** How long the engine of a process that was killed may take to notice and let go. */
 const LOCK_TIMEOUT_MS = 20_000;
 const FIRST_BACKOFF_MS = 100;
 const LONGEST_BACKOFF_MS = 10_000;
@@ -36,11 +35,13 @@ const restarts = counter("vautn_clickhouse_restarts_total", "Restarts of the emb
 export async function startEmbeddedClickHouse(options: {
   directory: string;
   logger: Logger;
+  /** How long the engine of a process that was killed may take to notice and let go. */
+  lockTimeoutMs?: number;
 }): Promise<EmbeddedClickHouse> {
   const directory = path.resolve(options.directory);
   fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
   const supervisor = new Supervisor(directory, options.logger);
-  await supervisor.start();
+  await supervisor.start(options.lockTimeoutMs ?? LOCK_TIMEOUT_MS);
   return supervisor;
 }
 
@@ -73,8 +74,8 @@ class Supervisor implements EmbeddedClickHouse {
     return this.#child?.pid ?? 0;
   }
 
-  async start(): Promise<void> {
-    const deadline = Date.now() + LOCK_TIMEOUT_MS;
+  async start(lockTimeoutMs: number): Promise<void> {
+    const deadline = Date.now() + lockTimeoutMs;
     for (;;) {
       try {
         await this.#spawn();

@@ -5,18 +5,19 @@ import path from "node:path";
 const SHARED_MEMORY = "/dev/shm";
 const MIN_FREE_BYTES = 1024 ** 3;
 
+/** Where the request bodies of an engine may lie, best first. */
+export function spoolCandidates(directory: string): string[] {
+  const name = createHash("sha256").update(path.resolve(directory)).digest("hex").slice(0, 16);
+  const shared = path.join(SHARED_MEMORY, `vautn-${process.getuid?.() ?? 0}-${name}`);
+  return [...(hasRoom(SHARED_MEMORY) ? [shared] : []), path.join(directory, "incoming")];
+}
+
 /**
  * An empty folder for request bodies: in shared memory where there is room, else in the data folder.
  * Whoever calls holds the engine's lock on `directory`, so that leftovers are nobody's.
  */
 export function prepareSpool(directory: string): string {
-  const name = createHash("sha256").update(path.resolve(directory)).digest("hex").slice(0, 16);
-  const candidates = [
-    path.join(SHARED_MEMORY, `vautn-${process.getuid?.() ?? 0}-${name}`),
-    path.join(directory, "incoming"),
-  ];
-  if (!hasRoom(SHARED_MEMORY)) candidates.shift();
-  for (const candidate of candidates) {
+  for (const candidate of spoolCandidates(directory)) {
     try {
       fs.rmSync(candidate, { recursive: true, force: true });
       // Fails where another user has put something in this place.

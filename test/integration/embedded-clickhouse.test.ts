@@ -1,0 +1,205 @@
+import fs from "node:fs";
+import {
+  type ClickHouseClient,
+  ClickHouseError,
+  ClickHouseLogLevel,
+  createClient,
+} from "@clickhouse/client";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createTimeseries, startEmbeddedClickHouse } from "../../src/timeseries/index.ts";
+import { spoolCandidates } from "../../src/timeseries/spool.ts";
+import { createTestTimeseries, silentLogger, type TestTimeseries } from "../support/timeseries.ts";
+
+// The refusals that are expected here would fill the output.
+const quiet = { level: ClickHouseLogLevel.OFF };
+
+let store: TestTimeseries;
+let client: ClickHouseClient;
+
+beforeAll(async () => {
+  store = await createTestTimeseries();
+  client = createClient({ url: store.engine.url, database: "vautn", log: quiet });
+});
+afterAll(async () => {
+  await client.close();
+  await store.close();
+});
+
+const point = (seq: number, extra = {}) => ({
+  tenantId: "acme",
+  deviceId: "d1",
+  metric: "load",
+  ts: 1_790_000_000_000 + seq,
+  seq,
+  value: seq / 2,
+  ...extra,
+});
+
+async function count(where = "1"): Promise<number> {
+  const query = `SELECT count() AS n FROM telemetry FINAL WHERE ${where}`;
+  const [row] = await (await client.query({ query, format: "JSONEachRow" })).json<{ n: number }>();
+  return row?.n ?? -1;
+}
+
+describe("the embedded ClickHouse engine", () => {
+  it("serves the unmodified client: ping, definitions, inserts, bound parameters", async () => {
+    expect(await client.ping()).toEqual({ success: true });
+    await client.command({
+      query: "CREATE TABLE plain (a String, n Int64) ENGINE = MergeTree ORDER BY a",
+    });
+    const nasty = "it's \n\n; DROP TABLE plain -- \\ \t \u0000 üñ😀";
+    await client.insert({
+      table: "plain",
+      values: [{ a: nasty, n: 1 }],
+      columns: ["a", "n"],
+      format: "JSONEachRow",
+    });
+    const result = await client.query({
+      query: "SELECT a, n FROM plain WHERE a = {a:String} AND has({l:Array(String)}, a)",
+      query_params: { a: nasty, l: ["x'", nasty] },
+      format: "JSONEachRow",
+    });
+    expect(await result.json()).toEqual([{ a: nasty, n: 1 }]);
+  });
+
+  it("gives typed errors", async () => {
+    const error = await client.query({ query: "SELECT * FROM nowhere" }).catch((cause) => cause);
+    expect(error).toBeInstanceOf(ClickHouseError);
+    expect(error).toMatchObject({ code: "60", type: "UNKNOWN_TABLE" });
+  });
+
+  it("takes rows that look like SQL for rows: nothing in a body is run", async () => {
+    await client.command({
+      query: "CREATE TABLE victim (a String) ENGINE = MergeTree ORDER BY a",
+    });
+    const bodies = [
+      '{"a":"x"}\n\n; DROP TABLE victim',
+      "\n\nDROP TABLE victim\n",
+      '{"a":"x"}\n\nDROP TABLE victim;\n{"a":"y"}',
+    ];
+    for (const body of bodies) {
+      const url = new URL(store.engine.url);
+      url.searchParams.set("database", "vautn");
+      url.searchParams.set("query", "INSERT INTO victim (a) FORMAT JSONEachRow");
+      const authorization = `Basic ${btoa(`${url.username}:${url.password}`)}`;
+      url.username = url.password = "";
+      const response = await fetch(url, { method: "POST", body, headers: { authorization } });
+      expect(response.headers.get("x-clickhouse-exception-code")).toMatch(/^\d+$/);
+    }
+    const result = await client.query({ query: "EXISTS TABLE victim", format: "JSONEachRow" });
+    expect(await result.json()).toEqual([{ result: 1 }]);
+  });
+
+  it.each([
+    "SELECT file('/etc/passwd')",
+    "SELECT * FROM url('http://127.0.0.1:1/', 'CSV')",
+    "SELECT 1 INTO OUTFILE '/tmp/vautn-outfile'",
+    "DROP USER default",
+  ])("refuses %s", async (query) => {
+    await expect(client.command({ query })).rejects.toMatchObject({ type: "ACCESS_DENIED" });
+  });
+
+  it("holds readers to reading even where a statement got past the list", async () => {
+    const query = "EXPLAIN AST DROP TABLE telemetry";
+    await client.query({ query, format: "JSONEachRow" });
+    const settings = { max_execution_time: 600 };
+    await expect(
+      client.query({ query: "SELECT 1", clickhouse_settings: settings }),
+    ).rejects.toMatchObject({ code: "452" });
+    await expect(
+      client.query({ query: "SELECT 1 SETTINGS max_execution_time = 600" }),
+    ).rejects.toMatchObject({ type: "READONLY" });
+  });
+
+  it("knows its users and bounds its bodies", async () => {
+    const url = store.engine.url.replace(/:[^:@]+@/, ":wrong@");
+    const stranger = createClient({ url, log: quiet });
+    await expect(stranger.query({ query: "SELECT 1" })).rejects.toMatchObject({ code: "516" });
+    await stranger.close();
+    const huge = "x".repeat(70 * 1024 ** 2);
+    await expect(
+      client.insert({ table: "plain", values: [{ a: huge, n: 1 }], format: "JSONEachRow" }),
+    ).rejects.toThrow();
+    expect((await client.ping()).success).toBe(true);
+  });
+
+  it("is taken by one process at a time", async () => {
+    const options = { directory: store.directory, logger: silentLogger, lockTimeoutMs: 300 };
+    await expect(startEmbeddedClickHouse(options)).rejects.toThrow(/in use by another process/);
+  });
+
+  it("loses nothing that it acknowledged when it is killed in mid-insert", async () => {
+    const acknowledged: number[] = [];
+    let sequence = 0;
+    let running = true;
+    const writer = (async () => {
+      while (running) {
+        const rows = Array.from({ length: 500 }, () => point(sequence++, { deviceId: "killed" }));
+        await store.timeseries.insert("telemetry", rows);
+        acknowledged.push(...rows.map((row) => row.seq));
+      }
+    })();
+    for (let round = 0; round < 3; round += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      const { pid } = store.engine;
+      process.kill(pid, "SIGKILL");
+      while (store.engine.pid === pid) await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    running = false;
+    await writer;
+    expect(acknowledged.length).toBeGreaterThan(0);
+    expect(await count("device_id = 'killed'")).toBe(acknowledged.length);
+    const query = "SELECT seq FROM telemetry FINAL WHERE device_id = 'killed' ORDER BY seq";
+    const rows = await client.query({ query, format: "JSONCompactEachRow" });
+    expect((await rows.json<[number]>()).map(([seq]) => seq)).toEqual(acknowledged);
+  });
+
+  it("leaves no request body behind", () => {
+    const spool = spoolCandidates(store.directory).find((place) => fs.existsSync(place));
+    expect(fs.readdirSync(spool as string)).toEqual([]);
+  });
+});
+
+describe("the time-series store", () => {
+  it("counts rows that are delivered twice once", async () => {
+    const rows = [point(1, { deviceId: "twice" }), point(2, { deviceId: "twice" })];
+    await store.timeseries.insert("telemetry", rows);
+    await store.timeseries.insert("telemetry", [...rows, point(3, { deviceId: "twice" })]);
+    expect(await count("device_id = 'twice'")).toBe(3);
+  });
+
+  it("takes a batch that spans decades", async () => {
+    const rows = Array.from({ length: 300 }, (_, month) =>
+      point(month, { deviceId: "old", ts: Date.UTC(2001, month) }),
+    );
+    await store.timeseries.insert("telemetry", rows);
+    expect(await count("device_id = 'old'")).toBe(300);
+  });
+
+  it("shows a tenant nothing of another's, and removes a tenant whole", async () => {
+    await store.timeseries.insert("telemetry", [
+      point(1, { tenantId: "north", deviceId: "shared-name" }),
+      point(2, { tenantId: "south", deviceId: "shared-name" }),
+    ]);
+    const read = (tenantId: string) =>
+      store.timeseries.tenantQuery<{ seq: number }>(tenantId, {
+        table: "telemetry",
+        select: "seq",
+        where: ["device_id = 'shared-name' or 1 = 1"],
+        limit: 10,
+      });
+    expect(await read("north")).toEqual([{ seq: 1 }]);
+    await store.timeseries.deleteTenant("north");
+    expect(await read("north")).toEqual([]);
+    expect(await read("south")).toEqual([{ seq: 2 }]);
+  });
+
+  it("says that it is unavailable when the engine is away", async () => {
+    const away = createTimeseries({ url: "http://127.0.0.1:9", logger: silentLogger });
+    await expect(away.ping()).rejects.toMatchObject({ code: "unavailable" });
+    await expect(
+      away.tenantQuery("acme", { table: "logs", select: "seq", limit: 1 }),
+    ).rejects.toMatchObject({ code: "unavailable" });
+    await away.close();
+  });
+});

@@ -1,0 +1,145 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { parseBoundValues } from "../../src/timeseries/bound-parameters.ts";
+import { parseStatement, StatementRefused } from "../../src/timeseries/statement.ts";
+import { compileTenantQuery } from "../../src/timeseries/tenant-query.ts";
+
+describe("what the embedded engine may be asked", () => {
+  it.each([
+    "SELECT count() FROM telemetry WHERE tenant_id = {tenant:String} \nFORMAT JSONEachRow",
+    "with 1 as one select one",
+    "SELECT 'file(''/etc/passwd''); DROP TABLE x' AS text",
+    "DESCRIBE TABLE telemetry",
+  ])("reads: %s", (sql) => {
+    expect(parseStatement(sql, "JSON").kind).toBe("read");
+  });
+
+  it("takes the format from the end of a read", () => {
+    expect(parseStatement("select 1 \nFORMAT JSONEachRow")).toEqual({
+      kind: "read",
+      sql: "select 1 \n",
+      format: "JSONEachRow",
+    });
+  });
+
+  it("takes rows only by INSERT INTO table (columns) FORMAT", () => {
+    expect(parseStatement("INSERT INTO vautn.logs (a, `b`) FORMAT Native")).toEqual({
+      kind: "insert",
+      table: "vautn.logs",
+      columns: ["a", "b"],
+      format: "Native",
+    });
+    for (const sql of [
+      "INSERT INTO logs VALUES (1)",
+      "INSERT INTO logs SELECT 1",
+      "INSERT INTO FUNCTION numbers(1) FORMAT Native",
+      "INSERT INTO logs (a) SETTINGS x = 1 FORMAT Native",
+      "INSERT INTO `lo``gs` FORMAT Native",
+      "INSERT INTO logs FORMAT Values",
+    ]) {
+      expect(() => parseStatement(sql), sql).toThrow(StatementRefused);
+    }
+  });
+
+  it.each([
+    "CREATE TABLE t (a String) ENGINE = ReplacingMergeTree ORDER BY a",
+    "CREATE DATABASE IF NOT EXISTS vautn",
+    "ALTER TABLE t ADD COLUMN b String",
+    "DELETE FROM t WHERE tenant_id = {tenant:String}",
+  ])("defines: %s", (sql) => {
+    expect(parseStatement(sql).kind).toBe("definition");
+  });
+
+  it.each([
+    "",
+    "select 1; drop table t",
+    "select file('/etc/passwd')",
+    "select * from FiLe /* x */ ('/etc/passwd')",
+    "select * from `file`('/etc/passwd')",
+    "select * from url('http://127.0.0.1/', 'CSV')",
+    "select * from remote('127.0.0.1', system.one)",
+    "select * from merge('vautn', '.*')",
+    "select 1 into outfile '/tmp/x'",
+    "select $x$ ' $x$, file('/etc/passwd'), $x$ ' $x$",
+    "select \u2018 ' \u2019, file('/etc/passwd'), \u2018 ' \u2019",
+    "select 'open",
+    "select 1 format PrettySpace",
+    "SET readonly = 0",
+    "SYSTEM SHUTDOWN",
+    "KILL QUERY WHERE 1",
+    "ATTACH TABLE t FROM '/x' (a String) ENGINE = Memory",
+    "CREATE TABLE t (a String) ENGINE = File('CSV', '/etc/passwd')",
+    "CREATE TABLE t ENGINE = MergeTree ORDER BY a AS SELECT 1 AS a",
+    "CREATE DATABASE d ENGINE = PostgreSQL('h', 'd', 'u', 'p')",
+    "ALTER TABLE t REPLACE PARTITION 1 FROM u",
+    "CREATE USER x",
+  ])("refuses: %s", (sql) => {
+    expect(() => parseStatement(sql, "JSON")).toThrow(StatementRefused);
+  });
+
+  it("never takes a quoted text for more than a text", () => {
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        const quoted = `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
+        expect(parseStatement(`select ${quoted} as x`, "JSON").kind).toBe("read");
+      }),
+    );
+  });
+});
+
+describe("parameters", () => {
+  it("are unescaped by the type that the statement declares", () => {
+    const texts = new Map([
+      ["a", "it\\'s\\n\\\\"],
+      ["b", "['it\\'s','[]',''] "],
+      ["c", "[1,2.5]"],
+      ["d", "['x']"],
+      ["unused", "x"],
+    ]);
+    const sql = "{a:String} {b:Array(String)} {c: Array(Float64)} {d:String}";
+    expect(parseBoundValues(sql, texts)).toEqual({
+      a: "it's\n\\",
+      b: ["it's", "[]", ""],
+      c: [1, 2.5],
+      d: "['x']",
+    });
+    expect(() => parseBoundValues("{a:Array(String)}", new Map([["a", "['x'"]]))).toThrow();
+    expect(() => parseBoundValues("{a:Array(String)}", new Map([["a", "['x'y]"]]))).toThrow();
+  });
+});
+
+describe("a query of the time-series store", () => {
+  const query = { table: "logs", select: "message", limit: 1 } as const;
+
+  it("always begins with its tenant", () => {
+    const { sql, params } = compileTenantQuery("acme", {
+      ...query,
+      where: ["1 = 1 or severity > 1"],
+      params: { tenantish: 1 },
+    });
+    expect(sql).toContain("where (tenant_id = {tenant:String}) and (1 = 1 or severity > 1)");
+    expect(params).toEqual({ tenantish: 1, tenant: "acme" });
+  });
+
+  it("cannot be built without a tenant, nor with another one", () => {
+    expect(() => compileTenantQuery("", query)).toThrow(/tenant/);
+    expect(() => compileTenantQuery("a' or '1", query)).toThrow(/tenant/);
+    expect(() => compileTenantQuery("acme", { ...query, params: { tenant: "b" } })).toThrow();
+  });
+
+  it.each([
+    "1) or (1 = 1",
+    "tenant_id in (select tenant_id from logs)",
+    "1 union all select 1",
+    "1 -- \n) or (1",
+    "'open",
+    "1; drop table logs",
+  ])("keeps every fragment in its place: %s", (fragment) => {
+    expect(() => compileTenantQuery("acme", { ...query, where: [fragment] })).toThrow(/assertion/);
+  });
+
+  it("reads our tables alone", () => {
+    const table = "system.tables" as "logs";
+    expect(() => compileTenantQuery("acme", { ...query, table })).toThrow(/tables/);
+  });
+});
