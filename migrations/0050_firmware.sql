@@ -68,9 +68,13 @@ create table deltas (
   build_ms integer,
   error text,
   attempts integer not null default 0,
+  -- While building: the builder lives as long as it keeps this in the future.
+  lease_expires_at timestamptz,
   created_at timestamptz not null,
   finished_at timestamptz,
-  primary key (tenant_id, target_sha256, source_sha256, format)
+  primary key (tenant_id, target_sha256, source_sha256, format),
+  foreign key (tenant_id, target_sha256) references artifacts (tenant_id, sha256),
+  foreign key (tenant_id, artifact_sha256) references artifacts (tenant_id, sha256)
 );
 select vautn.isolate_tenants('deltas');
 create index deltas_open on deltas (status, created_at) where status in ('queued', 'building');

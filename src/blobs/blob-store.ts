@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
-import { createReadStream, mkdirSync, rmSync } from "node:fs";
+import { createReadStream, mkdirSync, readdirSync, rmSync } from "node:fs";
 import fs from "node:fs/promises";
 import path from "node:path";
 import type { Readable } from "node:stream";
@@ -26,6 +26,8 @@ export interface BlobStore {
   has(sha256: string): Promise<boolean>;
   /** Where the blob lies (or would lie), for workers on this machine. */
   path(sha256: string): string;
+  /** Name for a file that a caller fills, puts and removes; swept if the caller dies. */
+  temporaryPath(): string;
   delete(sha256: string): Promise<void>;
 }
 
@@ -34,13 +36,15 @@ const SHA256 = /^[0-9a-f]{64}$/;
 /**
  * Opens the store in `directory`: `<first two digits>/<next two>/<hash>`. A blob is written to
  * `incoming/`, synced, and only then gets its name, so that a name always means the whole content.
- * What a killed process left in `incoming/` is swept here; the data folder's lock keeps out a
- * second process whose writes would be swept too.
+ * What killed processes left in `incoming/` is swept here; the processes of one platform share the
+ * folder, so the writes of those that live are let be.
  */
 export function openBlobStore({ directory }: { directory: string }): BlobStore {
   const incoming = path.join(directory, "incoming");
-  rmSync(incoming, { recursive: true, force: true });
   mkdirSync(incoming, { recursive: true, mode: 0o700 });
+  for (const name of readdirSync(incoming)) {
+    if (!isAlive(Number.parseInt(name, 10))) rmSync(path.join(incoming, name), { force: true });
+  }
   return new FileBlobStore(directory, incoming);
 }
 
@@ -58,8 +62,12 @@ class FileBlobStore implements BlobStore {
     return path.join(this.#directory, sha256.slice(0, 2), sha256.slice(2, 4), sha256);
   }
 
+  temporaryPath(): string {
+    return path.join(this.#incoming, `${process.pid}-${randomUUID()}`);
+  }
+
   async put(content: AsyncIterable<Uint8Array>, options: PutOptions): Promise<BlobStat> {
-    const temporary = path.join(this.#incoming, randomUUID());
+    const temporary = this.temporaryPath();
     try {
       const stat = await writeHashed(temporary, content, options.maxBytes);
       const expected = options.expectedSha256;
@@ -146,6 +154,17 @@ async function syncDirectory(directory: string): Promise<void> {
     await handle.sync();
   } finally {
     await handle.close();
+  }
+}
+
+function isAlive(processId: number): boolean {
+  // Nothing of this process can be unfinished when it opens the store: its id was another's before.
+  if (processId === process.pid || !Number.isInteger(processId)) return false;
+  try {
+    process.kill(processId, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }
 

@@ -296,7 +296,10 @@ export interface RolloutCountersTable {
   rollout_id: string;
   stage_index: number;
   state: string;
-  devices: number;
+  devices: Generated<number>;
+  excluded: Generated<number>;
+  bytes_downloaded: Generated<number>;
+  bytes_full: Generated<number>;
 }
 
 export interface RolloutDevicesTable {
@@ -322,8 +325,13 @@ export interface RolloutDevicesTable {
   update_id: string;
   source_version: string | null;
   source_sha256: string | null;
+  target_release_id: string;
+  target_sha256: string;
   excluded_reason: string | null;
   assignment: OptionalJson;
+  cancelled_at: Date | null;
+  boot_id: string | null;
+  counted: OptionalJson;
   offered_at: Date | null;
   phase_deadline_at: Date | null;
   updated_at: Date | null;
@@ -340,6 +348,7 @@ export interface RolloutEvidenceTable {
   metric: string;
   arm: "treated" | "control";
   events: Generated<number>;
+  raw_events: Generated<number>;
   exposure_ms: Generated<number>;
 }
 
@@ -348,6 +357,7 @@ export interface RolloutStagesTable {
   rollout_id: string;
   stage_index: number;
   name: string;
+  is_holdback: boolean;
   cumulative_devices: number;
   started_at: Date | null;
   finished_at: Date | null;
@@ -398,7 +408,9 @@ export interface RolloutsTable {
   stage_index: Generated<number>;
   stage_started_at: Date | null;
   gate_state: OptionalJson;
-  last_evaluated_at: Date | null;
+  accrued_at: Date | null;
+  last_verdict: OptionalJson;
+  looks: Generated<number>;
   next_evaluation_at: Date | null;
   revision: Generated<number>;
   created_at: Date;

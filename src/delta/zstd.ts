@@ -1,6 +1,12 @@
 import { pipeline } from "node:stream";
 import { constants, createZstdCompress, createZstdDecompress } from "node:zlib";
-import { type ApplyInput, type CreateInput, type PatchFormat, refusePatch } from "./format.ts";
+import {
+  type ApplyInput,
+  type CreateInput,
+  type PatchFormat,
+  type PatchSource,
+  refusePatch,
+} from "./format.ts";
 import { type FrameHeader, singleFrame } from "./zstd-frame.ts";
 
 /** Decoders should manage 8 MB (RFC 8878 §3.1.1.1.2); small devices cannot be asked for more. */
@@ -11,6 +17,7 @@ const MAX_WINDOW_LOG = 31;
 const THOROUGH_BYTES = 64 * 1024 * 1024;
 /** The decoder's blocks, tables and input, generously. */
 const DECODER_BYTES = 1024 * 1024;
+const SOURCE_READ_BYTES = 256 * 1024;
 /** Content that begins so would be taken for a trained dictionary instead of raw bytes. */
 const DICTIONARY_MAGIC = [0x37, 0xa4, 0x30, 0xec];
 
@@ -42,12 +49,10 @@ export const zstdPatch: PatchFormat = {
     return compress(input, source, patchParameters(source.length + input.targetSizeBytes));
   },
   async *apply(input) {
-    const source = input.source as NonNullable<ApplyInput["source"]>;
+    const source = input.source as PatchSource;
     const needed = sourceMemory(source.sizeBytes);
     if (needed > input.maxMemoryBytes) throw refuseMemory(needed, input.maxMemoryBytes);
-    const dictionary = await source.read(0, source.sizeBytes);
-    if (dictionary.length !== source.sizeBytes) throw refusePatch("the source is cut short");
-    yield* decompress(input, dictionary);
+    yield* decompress(input, await readWhole(source));
   },
   memoryToApply: ({ sourceSizeBytes, targetSizeBytes }) =>
     DECODER_BYTES + sourceMemory(sourceSizeBytes) + targetSizeBytes,
@@ -115,6 +120,18 @@ async function* decompress(
     if (!code.startsWith("ZSTD_error")) throw error;
     throw refusePatch("the patch is corrupt", { code }, error);
   }
+}
+
+async function readWhole(source: PatchSource): Promise<Uint8Array> {
+  const whole = new Uint8Array(source.sizeBytes);
+  for (let offset = 0; offset < whole.length; ) {
+    const length = Math.min(SOURCE_READ_BYTES, whole.length - offset);
+    const chunk = await source.read(offset, length);
+    if (chunk.length === 0 || chunk.length > length) throw refusePatch("the source is cut short");
+    whole.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return whole;
 }
 
 function sourceMemory(sourceSizeBytes: number): number {

@@ -15,6 +15,7 @@ export const ERROR_CATALOGUE = {
   "already-exists": { status: 409, title: "It exists already" },
   "precondition-failed": { status: 412, title: "It was changed by someone else meanwhile" },
   "payload-too-large": { status: 413, title: "The payload is larger than the limit" },
+  "unsupported-media-type": { status: 415, title: "The content type is not one that fits here" },
   "range-not-satisfiable": { status: 416, title: "The range lies outside the content" },
   "invalid-content": { status: 422, title: "The content is well-formed and wrong" },
   "idempotency-key-reused": {
@@ -34,6 +35,7 @@ export const ERROR_CATALOGUE = {
   "message-invalid": { status: 422, title: "The message does not follow its schema" },
   "message-too-large": { status: 413, title: "The message is larger than the limit" },
   // Firmware
+  "trust-root-invalid": { status: 422, title: "The trust root is not valid" },
   "manifest-invalid": { status: 422, title: "The release manifest is not valid" },
   "signature-invalid": { status: 422, title: "The signatures do not meet the threshold" },
   "image-mismatch": { status: 422, title: "The image is not the one that the manifest names" },

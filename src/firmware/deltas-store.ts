@@ -1,0 +1,172 @@
+import type { Selectable } from "kysely";
+import type { Schema, Tx } from "../db/index.ts";
+
+export type DeltaRow = Selectable<Schema["deltas"]>;
+export type DeltaFormat = DeltaRow["format"];
+export type DeltaKey = Pick<DeltaRow, "source_sha256" | "target_sha256" | "format">;
+
+/** How often a delta is tried before it counts as failed. */
+export const MAX_ATTEMPTS = 3;
+
+/** Adds those that are not there; returns how many were new. */
+export async function enqueue(
+  tx: Tx,
+  tenantId: string,
+  keys: readonly DeltaKey[],
+  sizes: { targetSizeBytes: number; createdAt: Date },
+): Promise<number> {
+  const { numInsertedOrUpdatedRows } = await tx
+    .insertInto("deltas")
+    .values(
+      keys.map((key) => ({
+        ...key,
+        tenant_id: tenantId,
+        status: "queued" as const,
+        target_size_bytes: sizes.targetSizeBytes,
+        created_at: sizes.createdAt,
+      })),
+    )
+    .onConflict((conflict) => conflict.doNothing())
+    .executeTakeFirst();
+  return Number(numInsertedOrUpdatedRows ?? 0);
+}
+
+/** Takes the oldest open delta; one whose builder has died counts as open. */
+export async function claimNext(
+  tx: Tx,
+  tenantId: string,
+  now: Date,
+  leaseExpiresAt: Date,
+): Promise<DeltaRow | undefined> {
+  const open = await tx
+    .selectFrom("deltas")
+    .selectAll()
+    .where("tenant_id", "=", tenantId)
+    .where("attempts", "<", MAX_ATTEMPTS)
+    .where((where) =>
+      where.or([
+        where("status", "=", "queued"),
+        where.and([where("status", "=", "building"), where("lease_expires_at", "<", now)]),
+      ]),
+    )
+    .orderBy("created_at")
+    .orderBy("source_sha256")
+    .limit(1)
+    .forUpdate()
+    .skipLocked()
+    .executeTakeFirst();
+  if (!open) return undefined;
+  const claim = {
+    status: "building" as const,
+    attempts: open.attempts + 1,
+    lease_expires_at: leaseExpiresAt,
+  };
+  await update(tx, tenantId, open, claim);
+  return { ...open, ...claim };
+}
+
+/** Puts back what is being built; whoever still builds it finds that it is no longer theirs. */
+export async function requeueBuilding(tx: Tx, tenantId: string): Promise<void> {
+  await tx
+    .updateTable("deltas")
+    .set({ status: "queued", lease_expires_at: null })
+    .where("tenant_id", "=", tenantId)
+    .where("status", "=", "building")
+    .where("attempts", "<", MAX_ATTEMPTS)
+    .execute();
+}
+
+/** Ends those whose builder died as often as a delta may be tried. */
+export async function failAbandoned(tx: Tx, tenantId: string, now: Date): Promise<void> {
+  await tx
+    .updateTable("deltas")
+    .set({ status: "failed", error: "its builder ended each time", finished_at: now })
+    .where("tenant_id", "=", tenantId)
+    .where("status", "=", "building")
+    .where("lease_expires_at", "<", now)
+    .where("attempts", ">=", MAX_ATTEMPTS)
+    .execute();
+}
+
+/** False where someone else has taken the build over. */
+export async function renewLease(
+  tx: Tx,
+  tenantId: string,
+  row: DeltaRow,
+  leaseExpiresAt: Date,
+): Promise<boolean> {
+  return update(tx, tenantId, row, { lease_expires_at: leaseExpiresAt });
+}
+
+export async function finish(
+  tx: Tx,
+  tenantId: string,
+  row: DeltaRow,
+  result:
+    | {
+        status: "ready";
+        artifact_sha256: string;
+        size_bytes: number;
+        build_ms: number;
+        finished_at: Date;
+      }
+    | { status: "queued"; error: string; attempts?: number }
+    | { status: "failed"; error: string; finished_at: Date },
+): Promise<boolean> {
+  const error = "error" in result ? result.error : null;
+  return update(tx, tenantId, row, { ...result, error, lease_expires_at: null });
+}
+
+/** Changes the row if this attempt still is the one that builds it. */
+async function update(
+  tx: Tx,
+  tenantId: string,
+  row: DeltaRow,
+  change: Partial<DeltaRow>,
+): Promise<boolean> {
+  const { numUpdatedRows } = await tx
+    .updateTable("deltas")
+    .set(change)
+    .where("tenant_id", "=", tenantId)
+    .where("source_sha256", "=", row.source_sha256)
+    .where("target_sha256", "=", row.target_sha256)
+    .where("format", "=", row.format)
+    .where("status", "=", row.status)
+    .where("attempts", "=", row.attempts)
+    .executeTakeFirst();
+  return numUpdatedRows > 0n;
+}
+
+export function listDeltas(
+  tx: Tx,
+  tenantId: string,
+  targetSha256: string,
+  limit: number,
+): Promise<DeltaRow[]> {
+  return tx
+    .selectFrom("deltas")
+    .selectAll()
+    .where("tenant_id", "=", tenantId)
+    .where("target_sha256", "=", targetSha256)
+    .orderBy("source_sha256")
+    .orderBy("format")
+    .limit(limit)
+    .execute();
+}
+
+/** What is ready for a device that runs `sourceSha256` (null: nothing known). */
+export function readyDeltas(
+  tx: Tx,
+  tenantId: string,
+  targetSha256: string,
+  sourceSha256: string | null,
+): Promise<DeltaRow[]> {
+  return tx
+    .selectFrom("deltas")
+    .selectAll()
+    .where("tenant_id", "=", tenantId)
+    .where("target_sha256", "=", targetSha256)
+    .where("source_sha256", "in", sourceSha256 === null ? [""] : ["", sourceSha256])
+    .where("status", "=", "ready")
+    .execute();
+}

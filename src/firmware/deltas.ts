@@ -1,0 +1,283 @@
+import { AppError, messageOf } from "../kernel/index.ts";
+import { counter, histogram } from "../kernel/metrics.ts";
+import { storableText } from "../kernel/storable.ts";
+import { withSpan } from "../kernel/tracing.ts";
+import type { ArtifactFormat, ArtifactOffer } from "../protocol/index.ts";
+import { createDeltaBuilder } from "./delta-builder.ts";
+import * as store from "./deltas-store.ts";
+import type { FirmwareDeps } from "./deps.ts";
+import { findArtifact, findImages, insertArtifact } from "./releases-store.ts";
+
+export interface DeltaView {
+  /** Null: the full image in a packed form. */
+  sourceSha256: string | null;
+  targetSha256: string;
+  format: string;
+  status: "queued" | "building" | "ready" | "failed";
+  artifactSha256: string | null;
+  sizeBytes: number | null;
+  targetSizeBytes: number | null;
+  /** Size of the artifact by the size of the image. */
+  ratio: number | null;
+  buildMs: number | null;
+  error: string | null;
+}
+
+export type Offer = Omit<ArtifactOffer, "url">;
+
+export interface OfferQuery {
+  targetSha256: string;
+  /** What the device runs; null where nobody knows. */
+  sourceSha256: string | null;
+  /** Formats that the device applies. */
+  formats: readonly string[];
+}
+
+export interface Deltas {
+  /**
+   * Queues what is missing: the packed image, and a patch from each source. Sources that were never
+   * published here (a factory image, say) have no content and are left out.
+   */
+  requestDeltas(
+    tenantId: string,
+    targetSha256: string,
+    sourceSha256s: readonly string[],
+  ): Promise<{ queued: number; unknownSources: string[] }>;
+  /** Builds the tenant's oldest open delta; false where there is none. */
+  buildNextDelta(tenantId: string): Promise<boolean>;
+  deltas(tenantId: string, targetSha256: string): Promise<DeltaView[]>;
+  /** Ways to obtain the image that are ready and verified, smallest first. */
+  offers(tenantId: string, query: OfferQuery): Promise<Offer[]>;
+  /**
+   * To be called when a worker starts: builds that its predecessor left are due at once, not when
+   * their leases end. A build of another live worker is merely done twice.
+   */
+  requeueInterruptedDeltas(): Promise<void>;
+  /** Ends builds under way; their deltas go back to the queue. */
+  stop(): Promise<void>;
+}
+
+const LEASE_MS = 30_000;
+const MAX_SOURCES = 200;
+const MAX_LISTED = 1_000;
+/** Above this the encoder's memory, not the link, is what costs. */
+const MAX_PATCHED_IMAGE_BYTES = 1024 ** 3;
+const MAX_ERROR_LENGTH = 2_000;
+
+const builds = counter("vautn_delta_builds_total", "Deltas built", ["format", "outcome"]);
+const buildSeconds = histogram(
+  "vautn_delta_build_seconds",
+  "Time to build and verify a delta",
+  [0.1, 0.5, 1, 5, 15, 60, 300, 1800],
+  ["format"],
+);
+
+export function createDeltas(deps: FirmwareDeps): Deltas {
+  const { db, clock, blobs } = deps;
+  const builder = createDeltaBuilder({ blobs, maxWorkers: deps.deltaWorkers ?? 1 });
+  let stopping = false;
+  const now = () => new Date(clock.now());
+  const leaseEnd = () => new Date(clock.now() + LEASE_MS);
+
+  /** Keeps the row ours while `work` runs, however long that is. */
+  async function whileLeased<T>(
+    tenantId: string,
+    row: store.DeltaRow,
+    work: () => Promise<T>,
+  ): Promise<T> {
+    const renew = () => {
+      db.tenant(tenantId, (tx) => store.renewLease(tx, tenantId, row, leaseEnd())).catch((error) =>
+        deps.logger.warn({ tenantId, err: error }, "a delta's lease could not be renewed"),
+      );
+    };
+    const timer = setInterval(renew, LEASE_MS / 3);
+    try {
+      return await work();
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
+  async function build(tenantId: string, row: store.DeltaRow): Promise<void> {
+    const started = performance.now();
+    const { format, source_sha256: source, target_sha256: target } = row;
+    const stored = await builder.build({
+      format,
+      source: source === "" ? null : { file: blobs.path(source), sha256: source },
+      target: {
+        file: blobs.path(target),
+        sha256: target,
+        sizeBytes: row.target_size_bytes as number,
+      },
+    });
+    const buildMs = Math.round(performance.now() - started);
+    buildSeconds.observe({ format }, buildMs / 1000);
+    const finishedAt = now();
+    await db.tenant(tenantId, async (tx) => {
+      await insertArtifact(tx, {
+        tenant_id: tenantId,
+        sha256: stored.sha256,
+        size_bytes: stored.sizeBytes,
+        kind: source === "" ? "full-zstd" : "patch",
+        created_at: finishedAt,
+      });
+      await store.finish(tx, tenantId, row, {
+        status: "ready",
+        artifact_sha256: stored.sha256,
+        size_bytes: stored.sizeBytes,
+        build_ms: buildMs,
+        finished_at: finishedAt,
+      });
+    });
+  }
+
+  async function recordFailure(
+    tenantId: string,
+    row: store.DeltaRow,
+    error: unknown,
+  ): Promise<void> {
+    const text = storableText(messageOf(error), MAX_ERROR_LENGTH);
+    const last = row.attempts >= store.MAX_ATTEMPTS;
+    const result = stopping
+      ? { status: "queued" as const, error: text, attempts: row.attempts - 1 }
+      : last
+        ? { status: "failed" as const, error: text, finished_at: now() }
+        : { status: "queued" as const, error: text };
+    await db.tenant(tenantId, (tx) => store.finish(tx, tenantId, row, result));
+    if (stopping) return;
+    builds.inc({ format: row.format, outcome: last ? "failed" : "retried" });
+    deps.logger.warn(
+      {
+        tenantId,
+        target: row.target_sha256,
+        format: row.format,
+        attempt: row.attempts,
+        err: error,
+      },
+      "a delta could not be built",
+    );
+  }
+
+  return {
+    async requestDeltas(tenantId, targetSha256, sourceSha256s) {
+      const sources = [...new Set(sourceSha256s)].filter((source) => source !== targetSha256);
+      if (sources.length > MAX_SOURCES) {
+        throw new AppError("invalid-request", `at most ${MAX_SOURCES} sources`, { MAX_SOURCES });
+      }
+      return db.tenant(tenantId, async (tx) => {
+        const images = await findImages(tx, tenantId, [targetSha256, ...sources]);
+        const targetSizeBytes = images.get(targetSha256);
+        if (targetSizeBytes === undefined) throw noImage(targetSha256);
+        const known = sources.filter((source) => images.has(source));
+        const patchable = known.filter(
+          (source) => targetSizeBytes + (images.get(source) as number) <= MAX_PATCHED_IMAGE_BYTES,
+        );
+        const keys = deltaKeys(targetSha256, patchable);
+        const queued = await store.enqueue(tx, tenantId, keys, {
+          targetSizeBytes,
+          createdAt: now(),
+        });
+        return { queued, unknownSources: sources.filter((source) => !images.has(source)) };
+      });
+    },
+
+    async buildNextDelta(tenantId) {
+      if (stopping) return false;
+      const row = await db.tenant(tenantId, async (tx) => {
+        await store.failAbandoned(tx, tenantId, now());
+        return store.claimNext(tx, tenantId, now(), leaseEnd());
+      });
+      if (!row) return false;
+      const { format, source_sha256: source, target_sha256: target } = row;
+      try {
+        await withSpan(
+          "firmware.build-delta",
+          { "vautn.tenant": tenantId, format, source, target },
+          () => whileLeased(tenantId, row, () => build(tenantId, row)),
+        );
+        builds.inc({ format, outcome: "ready" });
+      } catch (error) {
+        await recordFailure(tenantId, row, error);
+      }
+      return true;
+    },
+
+    async requeueInterruptedDeltas() {
+      for (const tenantId of await db.tenantsWith("open_deltas", now())) {
+        await db.tenant(tenantId, (tx) => store.requeueBuilding(tx, tenantId));
+      }
+    },
+
+    async deltas(tenantId, targetSha256) {
+      const rows = await db.tenant(tenantId, (tx) =>
+        store.listDeltas(tx, tenantId, targetSha256, MAX_LISTED),
+      );
+      return rows.map(deltaView);
+    },
+
+    async offers(tenantId, { targetSha256, sourceSha256, formats }) {
+      const { image, ready } = await db.tenant(tenantId, async (tx) => ({
+        image: await findArtifact(tx, tenantId, targetSha256),
+        ready: await store.readyDeltas(tx, tenantId, targetSha256, sourceSha256),
+      }));
+      if (image?.kind !== "image") throw noImage(targetSha256);
+      const full: Offer = {
+        format: "full",
+        sha256: image.sha256,
+        sizeBytes: image.size_bytes,
+        sourceSha256: null,
+      };
+      return [full, ...ready.map(offerOf)]
+        .filter((offer) => formats.includes(offer.format))
+        .sort((left, right) => left.sizeBytes - right.sizeBytes);
+    },
+
+    async stop() {
+      stopping = true;
+      await builder.stop();
+    },
+  };
+}
+
+/** The formats of a patch and of the packed image; a new format is a line here. */
+const PATCHES: readonly store.DeltaFormat[] = ["zstd-patch"];
+const PACKED: readonly store.DeltaFormat[] = ["full-zstd"];
+
+function deltaKeys(targetSha256: string, sources: readonly string[]): store.DeltaKey[] {
+  const keys = (source: string, formats: readonly store.DeltaFormat[]) =>
+    formats.map((format) => ({
+      source_sha256: source,
+      target_sha256: targetSha256,
+      format,
+    }));
+  return [...keys("", PACKED), ...sources.flatMap((source) => keys(source, PATCHES))];
+}
+
+function offerOf(row: store.DeltaRow): Offer {
+  return {
+    format: row.format satisfies ArtifactFormat,
+    sha256: row.artifact_sha256 as string,
+    sizeBytes: row.size_bytes as number,
+    sourceSha256: row.source_sha256 || null,
+  };
+}
+
+function deltaView(row: store.DeltaRow): DeltaView {
+  const { size_bytes: sizeBytes, target_size_bytes: targetSizeBytes } = row;
+  return {
+    sourceSha256: row.source_sha256 || null,
+    targetSha256: row.target_sha256,
+    format: row.format,
+    status: row.status,
+    artifactSha256: row.artifact_sha256,
+    sizeBytes,
+    targetSizeBytes,
+    ratio: sizeBytes !== null && targetSizeBytes ? sizeBytes / targetSizeBytes : null,
+    buildMs: row.build_ms,
+    error: row.error,
+  };
+}
+
+function noImage(sha256: string): AppError {
+  return new AppError("not-found", "there is no such image", { sha256 });
+}

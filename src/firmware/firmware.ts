@@ -1,0 +1,39 @@
+import type { Readable } from "node:stream";
+import { AppError } from "../kernel/index.ts";
+import { createDeltas, type Deltas } from "./deltas.ts";
+import type { FirmwareDeps } from "./deps.ts";
+import { createReleases, type Releases } from "./releases.ts";
+import { findArtifact } from "./releases-store.ts";
+import { createTrust, type Trust } from "./trust.ts";
+
+export interface Artifact {
+  sha256: string;
+  sizeBytes: number;
+  /** Bytes `start` to `end`, both included; everything without a range. */
+  read(range?: { start: number; end: number }): Promise<Readable>;
+}
+
+/** Releases, the keys that sign them, and the artifacts that carry them to devices. */
+export interface Firmware extends Trust, Deltas {
+  releases: Omit<Releases, "publish">;
+  publish: Releases["publish"];
+  /** Content that the tenant may read; `not-found` for everybody else's and for what is nowhere. */
+  openArtifact(tenantId: string, sha256: string): Promise<Artifact>;
+}
+
+export function createFirmware(deps: FirmwareDeps): Firmware {
+  const { db, blobs } = deps;
+  const { publish, ...releases } = createReleases(deps);
+  return {
+    ...createTrust(deps),
+    ...createDeltas(deps),
+    releases,
+    publish,
+    async openArtifact(tenantId, sha256) {
+      const row = await db.tenant(tenantId, (tx) => findArtifact(tx, tenantId, sha256));
+      const stat = row && (await blobs.stat(sha256));
+      if (!stat) throw new AppError("not-found", "there is no such artifact", { sha256 });
+      return { ...stat, read: (range) => blobs.open(sha256, range) };
+    },
+  };
+}

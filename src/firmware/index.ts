@@ -1,0 +1,5 @@
+export type { DeltaView, Offer, OfferQuery } from "./deltas.ts";
+export type { FirmwareDeps } from "./deps.ts";
+export { type Artifact, createFirmware, type Firmware } from "./firmware.ts";
+export * from "./offline-tools.ts";
+export type { PublishOptions, ReleaseView } from "./releases.ts";

@@ -1,0 +1,241 @@
+import { isUniqueViolation, type Tx } from "../db/index.ts";
+import { AppError, isUuid, LIMITS, timeOrderedId } from "../kernel/index.ts";
+import { storableText } from "../kernel/storable.ts";
+import { withSpan } from "../kernel/tracing.ts";
+import type { Envelope, ReleaseManifest } from "../protocol/index.ts";
+import type { Actor } from "../tenancy/index.ts";
+import type { FirmwareDeps } from "./deps.ts";
+import { checkManifest } from "./manifest-check.ts";
+import * as store from "./releases-store.ts";
+import { latestRoot } from "./trust-store.ts";
+
+export interface ReleaseView {
+  id: string;
+  product: string;
+  version: string;
+  hardwareRevisions: string[];
+  minimumSourceVersion: string | null;
+  securityCounter: number;
+  imageSha256: string;
+  imageSizeBytes: number;
+  imageName: string;
+  status: "published" | "yanked";
+  yankReason: string | null;
+  notes: string;
+  publishedAt: Date;
+  publishedBy: string;
+  /** Ids of the release keys that signed it. */
+  signers: string[];
+}
+
+export interface PublishOptions {
+  /** An Envelope<ReleaseManifest>, as yet unjudged. */
+  envelope: unknown;
+  image: AsyncIterable<Uint8Array>;
+  notes?: string | undefined;
+}
+
+export interface Releases {
+  /**
+   * Judges the manifest, then takes in the image, which must be the one that the manifest names.
+   * Refusals: signature-invalid, manifest-invalid (details.check), already-exists, image-mismatch,
+   * quota-exceeded, conflict (no trust root yet).
+   */
+  publish(tenantId: string, options: PublishOptions, actor: Actor): Promise<ReleaseView>;
+  get(tenantId: string, id: string): Promise<ReleaseView & { envelope: Envelope<ReleaseManifest> }>;
+  list(
+    tenantId: string,
+    options?: { product?: string | undefined; cursor?: string | undefined; limit?: number },
+  ): Promise<{ items: ReleaseView[]; nextCursor: string | null }>;
+  /** Withdraws a release: nothing new may install it. A second time changes nothing. */
+  yank(tenantId: string, id: string, reason: string, actor: Actor): Promise<ReleaseView>;
+}
+
+const DEFAULT_PAGE = 50;
+const MAX_TEXT = 10_000;
+
+export function createReleases(deps: FirmwareDeps): Releases {
+  const { db, tenancy } = deps;
+  return {
+    publish: (tenantId, options, actor) =>
+      withSpan("firmware.publish", { "vautn.tenant": tenantId }, async (span) => {
+        // Read first: a connection must not be held while another one is waited for.
+        const { maxReleases } = await tenancy.settings(tenantId);
+        const envelope = await db.tenant(tenantId, async (tx) => {
+          const judged = await judge(tx, deps, tenantId, options);
+          if ((await store.countReleases(tx, tenantId)) >= maxReleases) throw quota(maxReleases);
+          return judged;
+        });
+        const { product, version, image } = envelope.signed;
+        span.setAttributes({ product, version, sizeBytes: image.sizeBytes });
+        await takeImage(deps, envelope.signed, options.image);
+        const row = await insert(deps, tenantId, envelope, options, actor);
+        return releaseView(row);
+      }),
+
+    async get(tenantId, id) {
+      const row = isUuid(id)
+        ? await db.tenant(tenantId, (tx) => store.findRelease(tx, tenantId, id))
+        : undefined;
+      if (!row) throw notFound(id);
+      return { ...releaseView(row), envelope: row.envelope };
+    },
+
+    async list(tenantId, { product, cursor, limit = DEFAULT_PAGE } = {}) {
+      if (cursor !== undefined && !isUuid(cursor)) {
+        throw new AppError("invalid-cursor", "not a page of this list");
+      }
+      const size = Math.min(Math.max(1, limit), LIMITS.pageSize);
+      const rows = await db.tenant(tenantId, (tx) =>
+        store.listReleases(tx, tenantId, { product, before: cursor, limit: size + 1 }),
+      );
+      const page = rows.slice(0, size);
+      const nextCursor = rows.length > size ? (page.at(-1)?.id ?? null) : null;
+      return { items: page.map(releaseView), nextCursor };
+    },
+
+    async yank(tenantId, id, reason, actor) {
+      if (!isUuid(id)) throw notFound(id);
+      return db.tenant(tenantId, async (tx) => {
+        const text = storableText(reason, MAX_TEXT);
+        const yanked = await store.markYanked(tx, tenantId, id, text);
+        const row = yanked ?? (await store.findRelease(tx, tenantId, id));
+        if (!row) throw notFound(id);
+        if (yanked) {
+          const record = { action: "release.yank", targetId: id, details: { reason: text } };
+          await tenancy.audit.record(tx, tenantId, releaseRecord(actor, record));
+        }
+        return releaseView(row);
+      });
+    },
+  };
+}
+
+/** Everything that can be refused before the image is read. */
+async function judge(
+  tx: Tx,
+  deps: FirmwareDeps,
+  tenantId: string,
+  options: PublishOptions,
+): Promise<Envelope<ReleaseManifest>> {
+  const root = await latestRoot(tx, tenantId);
+  if (!root) throw new AppError("conflict", "the tenant has no trust root: set it first");
+  const envelope = checkManifest(options.envelope, {
+    tenantId,
+    root: root.signed,
+    nowMs: deps.clock.now(),
+  });
+  const { product, version } = envelope.signed;
+  if (await store.hasVersion(tx, tenantId, product, version)) throw taken(product, version);
+  return envelope;
+}
+
+async function takeImage(
+  deps: FirmwareDeps,
+  manifest: ReleaseManifest,
+  image: AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const { sha256, sizeBytes } = manifest.image;
+  try {
+    const stored = await deps.blobs.put(image, { maxBytes: sizeBytes, expectedSha256: sha256 });
+    if (stored.sizeBytes === sizeBytes) return;
+  } catch (error) {
+    if (!(error instanceof AppError) || error.code !== "payload-too-large") throw error;
+  }
+  throw new AppError("image-mismatch", `the manifest names an image of ${sizeBytes} bytes`, {
+    expectedSizeBytes: sizeBytes,
+  });
+}
+
+async function insert(
+  deps: FirmwareDeps,
+  tenantId: string,
+  envelope: Envelope<ReleaseManifest>,
+  options: PublishOptions,
+  actor: Actor,
+): Promise<store.ReleaseRow> {
+  const manifest = envelope.signed;
+  const now = new Date(deps.clock.now());
+  const row: store.ReleaseRow = {
+    tenant_id: tenantId,
+    id: timeOrderedId(now.getTime()),
+    product: manifest.product,
+    version: manifest.version,
+    hardware_revisions: manifest.hardwareRevisions,
+    minimum_source_version: manifest.minimumSourceVersion,
+    security_counter: manifest.securityCounter,
+    image_sha256: manifest.image.sha256,
+    image_size_bytes: manifest.image.sizeBytes,
+    image_name: manifest.image.name,
+    envelope,
+    status: "published",
+    yank_reason: null,
+    notes: storableText(options.notes ?? manifest.notes ?? "", MAX_TEXT),
+    published_at: now,
+    published_by: actor.name,
+  };
+  try {
+    await deps.db.tenant(tenantId, async (tx) => {
+      await store.insertArtifact(tx, {
+        tenant_id: tenantId,
+        sha256: row.image_sha256,
+        size_bytes: row.image_size_bytes,
+        kind: "image",
+        created_at: now,
+      });
+      await store.insertRelease(tx, row);
+      const { product, version, image_sha256: imageSha256 } = row;
+      const details = { product, version, imageSha256, signers: releaseView(row).signers };
+      const record = { action: "release.publish", targetId: row.id, details };
+      await deps.tenancy.audit.record(tx, tenantId, releaseRecord(actor, record));
+    });
+  } catch (error) {
+    throw isUniqueViolation(error) ? taken(row.product, row.version) : error;
+  }
+  return row;
+}
+
+function releaseRecord(
+  actor: Actor,
+  record: { action: string; targetId: string; details: Record<string, unknown> },
+) {
+  return { actor, targetKind: "release", outcome: "done" as const, ...record };
+}
+
+function releaseView(row: store.ReleaseRow): ReleaseView {
+  const envelope: Envelope<ReleaseManifest> = row.envelope;
+  return {
+    id: row.id,
+    product: row.product,
+    version: row.version,
+    hardwareRevisions: row.hardware_revisions,
+    minimumSourceVersion: row.minimum_source_version,
+    securityCounter: row.security_counter,
+    imageSha256: row.image_sha256,
+    imageSizeBytes: row.image_size_bytes,
+    imageName: row.image_name,
+    status: row.status,
+    yankReason: row.yank_reason,
+    notes: row.notes,
+    publishedAt: row.published_at,
+    publishedBy: row.published_by,
+    signers: envelope.signatures.map((signature) => signature.keyId),
+  };
+}
+
+function taken(product: string, version: string): AppError {
+  return new AppError("already-exists", `${product} ${version} has been published`, {
+    product,
+    version,
+  });
+}
+
+function quota(maxReleases: number): AppError {
+  return new AppError("quota-exceeded", `the tenant may have ${maxReleases} releases`, {
+    maxReleases,
+  });
+}
+
+function notFound(id: string): AppError {
+  return new AppError("not-found", "there is no such release", { release: id });
+}

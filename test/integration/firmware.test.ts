@@ -1,0 +1,446 @@
+import { createHash, randomBytes } from "node:crypto";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { Readable } from "node:stream";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type BlobStore, openBlobStore } from "../../src/blobs/index.ts";
+import { applyPatch } from "../../src/delta/index.ts";
+import { createFirmware, type Firmware } from "../../src/firmware/index.ts";
+import { VirtualClock } from "../../src/kernel/index.ts";
+import { createLogger } from "../../src/kernel/logger.ts";
+import { createSealer } from "../../src/kernel/sealing.ts";
+import {
+  type Assignment,
+  addSignature,
+  meetsThreshold,
+  type ReleaseManifest,
+  signDocument,
+  signingKeyId,
+} from "../../src/protocol/index.ts";
+import { createTenancy, SYSTEM_ACTOR, type Tenancy } from "../../src/tenancy/index.ts";
+import { createTestDatabase, type TestDatabase } from "../support/database.ts";
+import { firmwarePairs } from "../support/firmware-pairs.ts";
+import { makeKey, makeManifest, makeRoot, type TrustKeys, YEAR_MS } from "../support/signing.ts";
+
+const [pair] = firmwarePairs();
+const keys: TrustKeys = { root: makeKey(), release: [makeKey(), makeKey()] };
+
+describe("firmware", () => {
+  let test: TestDatabase;
+  let directory: string;
+  let blobs: BlobStore;
+  let tenancy: Tenancy;
+  let firmware: Firmware;
+  const clock = new VirtualClock(Date.now());
+
+  const make = () =>
+    createFirmware({
+      db: test.db,
+      clock,
+      blobs,
+      sealer: createSealer(Buffer.alloc(32, 1)),
+      tenancy,
+      logger: createLogger({ level: "silent" }),
+    });
+
+  beforeAll(async () => {
+    test = await createTestDatabase();
+    directory = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-firmware-"));
+    blobs = openBlobStore({ directory });
+    tenancy = createTenancy({ db: test.db, clock });
+    firmware = make();
+    for (const id of ["acme", "globex", "initech", "hooli"]) {
+      await tenancy.tenants.create({ id, name: id }, SYSTEM_ACTOR);
+    }
+    for (const id of ["acme", "globex"]) {
+      const director = await firmware.ensureDirectorKey(id);
+      await firmware.setTrustRoot(id, makeRoot(id, keys, director), SYSTEM_ACTOR);
+    }
+  });
+  afterAll(async () => {
+    await firmware?.stop();
+    await test?.close();
+    fs.rmSync(directory, { recursive: true, force: true });
+  });
+
+  const publish = (image: Buffer, manifest: ReleaseManifest, signers = keys.release) =>
+    firmware.publish(
+      manifest.tenant,
+      { envelope: signDocument(manifest, signers), image: Readable.from([image]) },
+      SYSTEM_ACTOR,
+    );
+  const release = (image: Buffer, version: string, tenant = "acme") =>
+    publish(image, makeManifest(image, { tenant, version }));
+  const buildAll = async (tenant: string) => {
+    while (await firmware.buildNextDelta(tenant));
+  };
+
+  describe("trust roots", () => {
+    it("takes the first root, then only the next version, signed by both", async () => {
+      const director = await firmware.ensureDirectorKey("initech");
+      expect(await firmware.ensureDirectorKey("initech")).toEqual(director);
+      await expect(firmware.trustRoot("initech")).rejects.toMatchObject({ code: "not-found" });
+      const set = (root: unknown) => firmware.setTrustRoot("initech", root, SYSTEM_ACTOR);
+
+      const second = makeRoot("initech", keys, director, { version: 2 });
+      await expect(set(second)).rejects.toMatchObject({ code: "conflict" });
+      const first = makeRoot("initech", keys, director);
+      await set(first);
+      expect(await firmware.trustRoot("initech")).toEqual(first);
+      await expect(set(first)).rejects.toMatchObject({ code: "conflict" });
+
+      const rotated = { root: makeKey(), release: keys.release };
+      const byItself = makeRoot("initech", rotated, director, { version: 2 });
+      await expect(set(byItself)).rejects.toMatchObject({ code: "signature-invalid" });
+      const byTheOld = makeRoot("initech", rotated, director, { version: 2, signers: [keys.root] });
+      await expect(set(byTheOld)).rejects.toMatchObject({ code: "signature-invalid" });
+      const byBoth = addSignature(byItself, keys.root);
+      await set(byBoth);
+      expect(await firmware.trustRootsAfter("initech", 0)).toEqual([first, byBoth]);
+      expect(await firmware.trustRootsAfter("initech", 1)).toEqual([byBoth]);
+    });
+
+    it("refuses roots that are foreign, expired, malformed, or let the server sign firmware", async () => {
+      const director = await firmware.ensureDirectorKey("hooli");
+      const good = makeRoot("hooli", keys, director).signed;
+      const signed = (change: object) => signDocument({ ...good, ...change }, [keys.root]);
+      const roles = (change: object) => signed({ roles: { ...good.roles, ...change } });
+      const release = (change: object) => roles({ release: { ...good.roles.release, ...change } });
+      const directorId = signingKeyId(director);
+      const releaseIds = good.roles.release.keyIds;
+      const cases: [string, unknown][] = [
+        ["foreign", signed({ tenant: "globex" })],
+        ["expired", signed({ expires: "2020-01-01T00:00:00Z" })],
+        ["threshold 0", release({ threshold: 0 })],
+        ["threshold 3 of 2", release({ threshold: 3 })],
+        ["one key twice", release({ keyIds: [releaseIds[0], releaseIds[0]] })],
+        ["online release key", release({ keyIds: [...releaseIds, directorId] })],
+        ["unknown key", roles({ root: { keyIds: ["0".repeat(64)], threshold: 1 } })],
+        ["another director", roles({ director: { keyIds: [releaseIds[0]], threshold: 1 } })],
+        ["a key by another id", signed({ keys: { ...good.keys, ["0".repeat(64)]: director } })],
+        ["NUL", signed({ note: "a\0b" })],
+        ["a fraction", { signed: { ...good, note: 1.5 }, signatures: [] }],
+        ["no envelope", good],
+        ["null", null],
+      ];
+      for (const [name, root] of cases) {
+        await expect(
+          firmware.setTrustRoot("hooli", root, SYSTEM_ACTOR),
+          name,
+        ).rejects.toMatchObject({ code: "trust-root-invalid" });
+      }
+      const unsigned = { signed: good, signatures: [] };
+      await expect(firmware.setTrustRoot("hooli", unsigned, SYSTEM_ACTOR)).rejects.toMatchObject({
+        code: "signature-invalid",
+      });
+    });
+
+    it("gives one director key to all who ask at once, and never stores it in the clear", async () => {
+      const asked = await Promise.all([1, 2, 3, 4].map(() => make().ensureDirectorKey("globex")));
+      expect(new Set(asked.map((key) => key.value)).size).toBe(1);
+      const [row] = await test.db.tenant("globex", (tx) =>
+        tx.selectFrom("director_keys").selectAll().execute(),
+      );
+      expect(row?.private_key_sealed.toString("latin1")).not.toContain("PRIVATE KEY");
+    });
+
+    it("signs assignments that the tenant's root delegates", async () => {
+      const assignment = {
+        _type: "assignment",
+        specVersion: 1,
+        tenant: "acme",
+        device: "d-1",
+        sequence: 1,
+      } as Assignment;
+      const { signed: root } = await firmware.trustRoot("acme");
+      const envelope = await firmware.signAssignment("acme", assignment);
+      expect(meetsThreshold(envelope, root.roles.director, root.keys)).toBe(true);
+      expect(meetsThreshold(envelope, root.roles.release, root.keys)).toBe(false);
+    });
+  });
+
+  describe("publishing", () => {
+    it("takes a release whose image and signatures are right, and lists it", async () => {
+      const image = randomBytes(50_000);
+      const view = await release(image, "1.0.0");
+      expect(view).toMatchObject({ version: "1.0.0", status: "published", imageSizeBytes: 50_000 });
+      expect(view.signers).toHaveLength(2);
+      const { envelope, ...rest } = await firmware.releases.get("acme", view.id);
+      expect(rest).toEqual(view);
+      const { signed: root } = await firmware.trustRoot("acme");
+      expect(meetsThreshold(envelope, root.roles.release, root.keys)).toBe(true);
+      const entries = await tenancy.audit.list("acme");
+      expect(entries.items.map((entry) => entry.action)).toContain("release.publish");
+    });
+
+    it("refuses one signature where two are needed, a repeated one, and strangers'", async () => {
+      const image = randomBytes(1_000);
+      const manifest = makeManifest(image, { tenant: "acme", version: "9.0.0" });
+      const [first] = keys.release;
+      const once = signDocument(manifest, [first!]);
+      const refused = async (envelope: unknown) => {
+        const attempt = firmware.publish(
+          "acme",
+          { envelope, image: Readable.from([image]) },
+          SYSTEM_ACTOR,
+        );
+        await expect(attempt).rejects.toMatchObject({ code: "signature-invalid" });
+      };
+      await refused(once);
+      await refused({ ...once, signatures: [...once.signatures, ...once.signatures] });
+      await refused(signDocument(manifest, [first!, makeKey()]));
+      await refused(signDocument(manifest, [first!, keys.root]));
+      await refused({ signed: manifest, signatures: [] });
+      const altered = signDocument(manifest, keys.release);
+      await refused({ ...altered, signed: { ...manifest, securityCounter: 0 } });
+    });
+
+    it("refuses a manifest that is not for here or cannot be right, and says which check", async () => {
+      const image = randomBytes(1_000);
+      const base = { tenant: "acme", version: "9.1.0" };
+      const past = new Date(clock.now() - 1_000).toISOString();
+      const good = makeManifest(image, base);
+      const cases: [string, Partial<ReleaseManifest>][] = [
+        ["tenant", { tenant: "globex" }],
+        ["expiry", { expires: past }],
+        ["expiry", { expires: "soon" }],
+        ["format", { version: "nine" }],
+        ["format", { version: "v9.1.0" }],
+        ["hardware", { hardwareRevisions: [] }],
+        ["product", { product: "../hub" }],
+        ["security-counter", { securityCounter: -1 }],
+        ["minimum-version", { minimumSourceVersion: "10.0.0" }],
+        ["size", { image: { ...good.image, sizeBytes: 3 * 1024 ** 3 } }],
+        ["image-name", { image: { ...good.image, name: "../../x" } }],
+        ["format", { image: { ...good.image, sha256: "abc" } }],
+        ["format", { notes: "a\0b" }],
+      ];
+      for (const [check, change] of cases) {
+        const envelope = signDocument({ ...good, ...change }, keys.release);
+        const attempt = firmware.publish(
+          "acme",
+          { envelope, image: Readable.from([image]) },
+          SYSTEM_ACTOR,
+        );
+        await expect(attempt, JSON.stringify(change)).rejects.toMatchObject({
+          code: "manifest-invalid",
+          details: { check },
+        });
+      }
+      for (const envelope of [null, 7, {}, { signed: {}, signatures: [] }]) {
+        const attempt = firmware.publish(
+          "acme",
+          { envelope, image: Readable.from([]) },
+          SYSTEM_ACTOR,
+        );
+        await expect(attempt).rejects.toMatchObject({ code: "manifest-invalid" });
+      }
+    });
+
+    it("refuses an image that is altered, cut or longer, and keeps nothing of it", async () => {
+      const image = randomBytes(10_000);
+      const manifest = makeManifest(image, { tenant: "acme", version: "9.2.0" });
+      const altered = Buffer.from(image);
+      altered[5_000] = altered[5_000]! ^ 1;
+      const longer = Buffer.concat([image, Buffer.from([0])]);
+      for (const wrong of [altered, image.subarray(1), longer, Buffer.alloc(0)]) {
+        await expect(publish(wrong, manifest)).rejects.toMatchObject({ code: "image-mismatch" });
+        expect(await blobs.has(sha256(wrong))).toBe(false);
+      }
+      const wrongSize = { ...manifest, image: { ...manifest.image, sizeBytes: 10_001 } };
+      await expect(publish(image, wrongSize)).rejects.toMatchObject({ code: "image-mismatch" });
+      await publish(image, manifest);
+    });
+
+    it("refuses a version twice, also when two come at once, and before there is a root", async () => {
+      const image = randomBytes(1_000);
+      const both = await Promise.allSettled([release(image, "2.0.0"), release(image, "2.0.0")]);
+      expect(both.map((result) => result.status).sort()).toEqual(["fulfilled", "rejected"]);
+      await expect(release(image, "2.0.0")).rejects.toMatchObject({ code: "already-exists" });
+      const rootless = release(image, "1.0.0", "hooli");
+      await expect(rootless).rejects.toMatchObject({ code: "conflict" });
+    });
+
+    it("refuses more releases than the tenant may have", async () => {
+      await tenancy.tenants.updateSettings("globex", { maxReleases: 1 }, SYSTEM_ACTOR);
+      await release(randomBytes(10), "1.0.0", "globex");
+      const second = release(randomBytes(10), "1.0.1", "globex");
+      await expect(second).rejects.toMatchObject({ code: "quota-exceeded" });
+    });
+
+    it("pages through releases, newest first", async () => {
+      clock.advance(5);
+      const late = await release(randomBytes(10), "3.0.0");
+      const first = await firmware.releases.list("acme", { limit: 1 });
+      expect(first.items.map((item) => item.id)).toEqual([late.id]);
+      const rest = await firmware.releases.list("acme", { cursor: first.nextCursor! });
+      expect(rest.items.map((item) => item.id)).not.toContain(late.id);
+      expect(rest.nextCursor).toBeNull();
+      const other = await firmware.releases.list("acme", { product: "lamp" });
+      expect(other.items).toEqual([]);
+      const forged = firmware.releases.list("acme", { cursor: "1; drop table releases" });
+      await expect(forged).rejects.toMatchObject({ code: "invalid-cursor" });
+    });
+
+    it("withdraws a release once, with the reason", async () => {
+      const { id } = await release(randomBytes(10), "4.0.0");
+      const yanked = await firmware.releases.yank("acme", id, "bricks the hub", SYSTEM_ACTOR);
+      expect(yanked).toMatchObject({ status: "yanked", yankReason: "bricks the hub" });
+      const again = await firmware.releases.yank("acme", id, "another reason", SYSTEM_ACTOR);
+      expect(again).toEqual(yanked);
+      const foreign = firmware.releases.yank("globex", id, "not mine", SYSTEM_ACTOR);
+      await expect(foreign).rejects.toMatchObject({ code: "not-found" });
+    });
+  });
+
+  describe("artifacts", () => {
+    it("are readable by the tenant that has them, and not found by any other", async () => {
+      const image = randomBytes(5_000);
+      await release(image, "5.0.0");
+      const artifact = await firmware.openArtifact("acme", sha256(image));
+      expect(artifact.sizeBytes).toBe(5_000);
+      const middle = await artifact.read({ start: 10, end: 19 });
+      expect(Buffer.concat(await middle.toArray())).toEqual(image.subarray(10, 20));
+      for (const hash of [sha256(image), "0".repeat(64), "../x"]) {
+        const foreign = firmware.openArtifact("globex", hash);
+        await expect(foreign, hash).rejects.toMatchObject({ code: "not-found" });
+      }
+    });
+  });
+
+  describe("deltas", () => {
+    it.skipIf(!pair)(
+      "rebuild the target, and are offered smallest first to who applies them",
+      async () => {
+        const { source, target } = pair!;
+        await release(source, "6.0.0");
+        await release(target, "6.1.0");
+        const hashes = [sha256(source), sha256(target)] as const;
+        const unknown = "f".repeat(64);
+        const request = () => firmware.requestDeltas("acme", hashes[1], [...hashes, unknown]);
+        expect(await request()).toEqual({ queued: 2, unknownSources: [unknown] });
+        expect(await request()).toEqual({ queued: 0, unknownSources: [unknown] });
+        expect(await test.db.tenantsWith("open_deltas", new Date())).toEqual(["acme"]);
+
+        const query = { targetSha256: hashes[1], sourceSha256: hashes[0] };
+        const all = { ...query, formats: ["full", "full-zstd", "zstd-patch"] };
+        expect((await firmware.offers("acme", all)).map((offer) => offer.format)).toEqual(["full"]);
+        await buildAll("acme");
+        expect(await test.db.tenantsWith("open_deltas", new Date())).toEqual([]);
+        const views = await firmware.deltas("acme", hashes[1]);
+        expect(views.map((view) => view.status)).toEqual(["ready", "ready"]);
+
+        const offers = await firmware.offers("acme", all);
+        expect(offers.map((offer) => offer.format)).toEqual(["zstd-patch", "full-zstd", "full"]);
+        const [smallest] = offers;
+        const rebuilt = createHash("sha256");
+        const artifact = await firmware.openArtifact("acme", smallest!.sha256);
+        await applyPatch({
+          format: smallest!.format,
+          source: { sizeBytes: source.length, read: async (at, n) => source.subarray(at, at + n) },
+          patch: await artifact.read(),
+          expectedSizeBytes: target.length,
+          maxMemoryBytes: 1024 ** 3,
+          write: async (chunk) => void rebuilt.update(chunk),
+        });
+        expect(rebuilt.digest("hex")).toBe(hashes[1]);
+
+        const other = await firmware.offers("acme", { ...all, sourceSha256: null });
+        expect(other.map((offer) => offer.format)).toEqual(["full-zstd", "full"]);
+        const simple = await firmware.offers("acme", { ...all, formats: ["full"] });
+        expect(simple.map((offer) => offer.format)).toEqual(["full"]);
+        const foreign = firmware.offers("globex", all);
+        await expect(foreign).rejects.toMatchObject({ code: "not-found" });
+      },
+    );
+
+    it("that cannot be built are tried three times, then recorded as failed", async () => {
+      const [source, target] = [randomBytes(2_000), randomBytes(2_000)];
+      await release(source, "7.0.0");
+      await release(target, "7.1.0");
+      fs.writeFileSync(blobs.path(sha256(source)), "rotten");
+      await firmware.requestDeltas("acme", sha256(target), [sha256(source)]);
+      await buildAll("acme");
+      const [packed, patch] = await firmware.deltas("acme", sha256(target));
+      expect(packed?.status).toBe("ready");
+      expect(patch).toMatchObject({
+        status: "failed",
+        error: "the source image on disk is damaged",
+      });
+      const rows = await test.db.tenant("acme", (tx) =>
+        tx.selectFrom("deltas").select("attempts").where("status", "=", "failed").execute(),
+      );
+      expect(rows).toEqual([{ attempts: 3 }]);
+      await firmware.requestDeltas("acme", sha256(target), [sha256(source)]);
+      expect(await firmware.buildNextDelta("acme")).toBe(false);
+    });
+
+    it("whose builder died are built by the next one, once the lease has run out", async () => {
+      const target = randomBytes(2_000);
+      await release(target, "7.2.0");
+      await firmware.requestDeltas("acme", sha256(target), []);
+      await test.db.tenant("acme", (tx) =>
+        tx
+          .updateTable("deltas")
+          .set({ status: "building", attempts: 1, lease_expires_at: new Date(clock.now() + 1_000) })
+          .where("status", "=", "queued")
+          .execute(),
+      );
+      expect(await firmware.buildNextDelta("acme")).toBe(false);
+      clock.advance(2_000);
+      expect(await firmware.buildNextDelta("acme")).toBe(true);
+      expect((await firmware.deltas("acme", sha256(target)))[0]?.status).toBe("ready");
+    });
+
+    it("that a dead worker left are due at once when a new worker starts", async () => {
+      const target = randomBytes(2_500);
+      await release(target, "7.2.5");
+      await firmware.requestDeltas("acme", sha256(target), []);
+      await test.db.tenant("acme", (tx) =>
+        tx
+          .updateTable("deltas")
+          .set({ status: "building", attempts: 2, lease_expires_at: new Date(clock.now() + 9_000) })
+          .where("status", "=", "queued")
+          .execute(),
+      );
+      await firmware.requeueInterruptedDeltas();
+      expect(await firmware.buildNextDelta("acme")).toBe(true);
+      expect((await firmware.deltas("acme", sha256(target)))[0]?.status).toBe("ready");
+    });
+
+    it("go back to the queue when the platform stops in the middle", async () => {
+      const target = randomBytes(8_000_000);
+      await release(target, "7.3.0");
+      const stopped = make();
+      await stopped.requestDeltas("acme", sha256(target), []);
+      const building = stopped.buildNextDelta("acme");
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      await stopped.stop();
+      expect(await building).toBe(true);
+      expect(await stopped.buildNextDelta("acme")).toBe(false);
+      const [row] = await firmware.deltas("acme", sha256(target));
+      expect(row?.status).toBe("queued");
+      await buildAll("acme");
+      expect((await firmware.deltas("acme", sha256(target)))[0]?.status).toBe("ready");
+    });
+  });
+
+  it("refuses to publish under a root that has expired", async () => {
+    clock.advance(YEAR_MS + 60_000);
+    const image = randomBytes(10);
+    const manifest = makeManifest(image, {
+      tenant: "acme",
+      version: "8.0.0",
+      expires: new Date(clock.now() + YEAR_MS).toISOString(),
+    });
+    await expect(publish(image, manifest)).rejects.toMatchObject({
+      code: "manifest-invalid",
+      details: { check: "expiry" },
+    });
+  });
+});
+
+function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
