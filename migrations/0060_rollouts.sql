@@ -13,9 +13,13 @@ create table rollouts (
   state_reason text not null default '',
   stage_index integer not null default 0,
   stage_started_at timestamptz,
-  -- State of the gate's e-processes, by metric.
+  -- What the gate remembers from look to look.
   gate_state jsonb not null default '{}',
-  last_evaluated_at timestamptz,
+  -- Up to when exposure has been accrued.
+  accrued_at timestamptz,
+  -- The gate's latest word, also where it was not worth a row in rollout_verdicts.
+  last_verdict jsonb,
+  looks integer not null default 0,
   next_evaluation_at timestamptz,
   revision integer not null default 1,
   created_at timestamptz not null,
@@ -29,6 +33,8 @@ create table rollouts (
 );
 select vautn.isolate_tenants('rollouts');
 create index rollouts_due on rollouts (next_evaluation_at) where next_evaluation_at is not null;
+create index rollouts_active on rollouts (tenant_id, state)
+  where state in ('preparing', 'running', 'paused', 'needs-decision', 'rolling-back');
 create index rollouts_by_time on rollouts (tenant_id, created_at desc);
 
 create table rollout_stages (
@@ -36,6 +42,7 @@ create table rollout_stages (
   rollout_id uuid not null,
   stage_index integer not null,
   name text not null,
+  is_holdback boolean not null,
   -- Devices that the rollout may have touched when this stage is full.
   cumulative_devices integer not null,
   started_at timestamptz,
@@ -61,10 +68,19 @@ create table rollout_devices (
   update_id uuid not null,
   source_version text,
   source_sha256 text,
+  -- What the device is to run: the rollout's release, or in a rollback what it came from.
+  target_release_id uuid not null,
+  target_sha256 text not null,
   -- Left out of both arms of the gate, with the reason.
   excluded_reason text,
-  -- Envelope of the Assignment while one is open.
+  -- Envelope of the latest Assignment.
   assignment jsonb,
+  -- Since when the assignment is a cancellation.
+  cancelled_at timestamptz,
+  -- The boot in which the device said that it would restart: another one means that it has.
+  boot_id text,
+  -- Time of the last counted event by metric, in milliseconds: one in 24 hours counts.
+  counted jsonb not null default '{}',
   offered_at timestamptz,
   phase_deadline_at timestamptz,
   updated_at timestamptz,
@@ -83,8 +99,9 @@ create index rollout_devices_next on rollout_devices (tenant_id, rollout_id, sta
   where state = 'pending';
 create index rollout_devices_open on rollout_devices (tenant_id, device_id)
   where state in ('offered', 'downloading', 'installing', 'rebooting', 'confirming');
-create index rollout_devices_due on rollout_devices (tenant_id, phase_deadline_at)
+create index rollout_devices_due on rollout_devices (phase_deadline_at, tenant_id, rollout_id)
   where phase_deadline_at is not null;
+create index rollout_devices_of_rollout on rollout_devices (tenant_id, rollout_id, ordinal);
 create index rollout_devices_by_device on rollout_devices (tenant_id, device_id, offered_at desc);
 
 -- Counters that move in the transaction of the status event; never recounted.
@@ -93,11 +110,27 @@ create table rollout_counters (
   rollout_id uuid not null,
   stage_index integer not null,
   state text not null,
-  devices integer not null,
+  devices integer not null default 0 check (devices >= 0),
+  -- Those of them that the gate leaves out.
+  excluded integer not null default 0 check (excluded >= 0),
+  bytes_downloaded bigint not null default 0,
+  bytes_full bigint not null default 0,
   primary key (tenant_id, rollout_id, stage_index, state),
   foreign key (tenant_id, rollout_id) references rollouts (tenant_id, id) on delete cascade
 );
 select vautn.isolate_tenants('rollout_counters');
+
+-- A device that is removed takes its rows along; the counters follow.
+create function vautn.uncount_rollout_device() returns trigger language plpgsql as $$
+begin
+  update rollout_counters
+  set devices = devices - 1, excluded = excluded - (old.excluded_reason is not null)::int
+  where tenant_id = old.tenant_id and rollout_id = old.rollout_id
+    and stage_index = old.stage_index and state = old.state;
+  return null;
+end $$;
+create trigger uncount_rollout_device after delete on rollout_devices
+  for each row execute function vautn.uncount_rollout_device();
 
 -- What the gate weighs: events and exposure of both arms, by metric.
 create table rollout_evidence (
@@ -105,7 +138,9 @@ create table rollout_evidence (
   rollout_id uuid not null,
   metric text not null,
   arm text not null check (arm in ('treated', 'control')),
+  -- At most one a device in 24 hours.
   events bigint not null default 0,
+  raw_events bigint not null default 0,
   exposure_ms double precision not null default 0,
   primary key (tenant_id, rollout_id, metric, arm),
   foreign key (tenant_id, rollout_id) references rollouts (tenant_id, id) on delete cascade
@@ -118,7 +153,8 @@ create table rollout_verdicts (
   seq integer not null,
   at timestamptz not null,
   stage_index integer not null,
-  decision text not null check (decision in ('wait', 'promote', 'pause', 'ask', 'finish', 'resume', 'rollback', 'cancel', 'start')),
+  decision text not null check (decision in
+    ('wait', 'promote', 'pause', 'ask', 'finish', 'resume', 'rollback', 'cancel', 'start')),
   rule text not null,
   sentence text not null,
   numbers jsonb not null,
@@ -130,6 +166,9 @@ select vautn.isolate_tenants('rollout_verdicts');
 
 create function vautn.tenants_with_due_rollouts(moment timestamptz) returns setof text
   language sql stable security definer set search_path = public, pg_temp as
-  $$ select distinct tenant_id from rollouts where next_evaluation_at <= moment limit 1000 $$;
+  $$ select tenant_id from rollouts where next_evaluation_at <= moment
+     union
+     select tenant_id from rollout_devices where phase_deadline_at <= moment
+     limit 1000 $$;
 revoke all on function vautn.tenants_with_due_rollouts from public;
 grant execute on function vautn.tenants_with_due_rollouts to vautn_app;

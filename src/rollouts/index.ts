@@ -1,2 +1,15 @@
 export * from "./gate/index.ts";
+export { armOf } from "./incidents.ts";
+export { type FleetFacts, planRollout } from "./planning.ts";
 export * from "./policy.ts";
+export { createRollouts, type Rollouts } from "./rollouts.ts";
+export {
+  DEVICE_STATES,
+  type DeviceProgress,
+  type DeviceState,
+  groupCounts,
+  moveByDeadline,
+  moveByReport,
+  moveBySighting,
+} from "./states.ts";
+export type * from "./types.ts";

@@ -2,7 +2,7 @@ import { type Static, Type } from "typebox";
 import { Compile } from "typebox/compile";
 import { AppError, LIMITS } from "../kernel/index.ts";
 
-const Seconds = Type.Integer({ minimum: 0, maximum: 31_536_000 });
+const Seconds = Type.Number({ minimum: 0, maximum: 31_536_000 });
 const DeadlineMs = Type.Integer({ minimum: 1, maximum: 31_536_000_000 });
 
 /** A step of the widening: how many devices the rollout may have touched when it is full. */
@@ -56,7 +56,7 @@ export const RolloutPolicy = Type.Object(
     maxSoakSeconds: Type.Union([Seconds, Type.Null()]),
     /** A stage of this age that is neither promoted nor paused asks a person. */
     askAfterSeconds: Seconds,
-    evaluateEverySeconds: Type.Integer({ minimum: 1, maximum: 86_400 }),
+    evaluateEverySeconds: Type.Number({ minimum: 0.1, maximum: 86_400 }),
     /** Chance of pausing a good rollout, shared out over the metrics. */
     alpha: Type.Number({ exclusiveMinimum: 0, maximum: 0.5 }),
     /** Widen when the likelihood ratio for "`rateRatio` times worse" has fallen to this. */

@@ -191,6 +191,7 @@ function factsOf(
     updates: counts(DEVICES - updated, updated),
     excluded: {},
     observations: [],
+    unobserved: [],
   };
 }
 

@@ -37,6 +37,7 @@ function facts(changes: Partial<GateFacts> = {}): GateFacts {
     updates: { ...NO_UPDATES, pending: 9_500, succeeded: 500 },
     excluded: {},
     observations: [],
+    unobserved: [],
     ...changes,
   };
 }

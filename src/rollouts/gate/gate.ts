@@ -189,6 +189,13 @@ function notYet(
       sentence: `${stageName}: ${stage.succeeded} of ${plural(devices, "device")} updated, ${stage.underway} underway, ${stage.offered} offered and not yet heard of.`,
     };
   }
+  if (facts.unobserved.length > 0) {
+    return {
+      decision: "wait",
+      rule: "metrics-unavailable",
+      sentence: `${stageName} waits: ${facts.unobserved.join(", ")} cannot be read at the moment.`,
+    };
+  }
   if (ageSeconds >= soak) return undefined;
   return {
     decision: "wait",

@@ -57,6 +57,8 @@ export interface GateFacts {
   /** Devices left out of both arms, by reason. */
   excluded: Readonly<Record<string, number>>;
   observations: readonly Observation[];
+  /** Metrics of thresholds that could not be read just now: nothing widens without them. */
+  unobserved: readonly string[];
 }
 
 /** What the gate remembers from look to look; plain JSON. */

@@ -1,0 +1,222 @@
+import { subjects } from "../bus/index.ts";
+import type { Tx } from "../db/index.ts";
+import { AppError, isUuid } from "../kernel/index.ts";
+import { storableText } from "../kernel/storable.ts";
+import type { Actor } from "../tenancy/index.ts";
+import { offeredDevices } from "./device-store.ts";
+import { readFacts } from "./facts.ts";
+import { acknowledge, initialGateState } from "./gate/index.ts";
+import { observe } from "./observations.ts";
+import { word } from "./offering.ts";
+import { alertKey, carryOut } from "./outcome.ts";
+import { beginRollback } from "./rollback.ts";
+import { beginStage, findRollout, lockRollout, type RolloutRow } from "./rollout-store.ts";
+import type { RolloutState, RolloutsDeps } from "./types.ts";
+
+const MAX_REASON = 1_024;
+
+/** A person's hand on a rollout. Each refuses with `rollout-state` where the state is against it. */
+export interface Control {
+  /** Stops the widening; devices that are on their way finish. */
+  pause(tenantId: string, id: string, actor: Actor, reason?: string): Promise<void>;
+  /** Goes on; what was seen up to now is accepted and does not pause again. */
+  resume(tenantId: string, id: string, actor: Actor, reason?: string): Promise<void>;
+  /** Goes on with the next stage, whatever the evidence says. */
+  approve(tenantId: string, id: string, actor: Actor, reason?: string): Promise<void>;
+  /** Sends back the devices that have the image. */
+  rollback(tenantId: string, id: string, actor: Actor, reason?: string): Promise<void>;
+  /** Ends it where it is: nobody else begins, those on their way are told to stop. */
+  cancel(tenantId: string, id: string, actor: Actor, reason?: string): Promise<void>;
+}
+
+export function createControl(deps: RolloutsDeps): Control {
+  const { db, clock, bus } = deps;
+  type Act = (tx: Tx, rollout: RolloutRow, sentence: string, now: Date) => Promise<void>;
+
+  async function change(
+    tenantId: string,
+    id: string,
+    allowed: readonly RolloutState[],
+    what: string,
+    reason: string | undefined,
+    actor: Actor,
+    act: Act,
+  ): Promise<void> {
+    const said = reason ? `: ${storableText(reason, MAX_REASON)}` : "";
+    await db.tenant(tenantId, async (tx) => {
+      const rollout = isUuid(id) ? await lockRollout(tx, tenantId, id, "wait") : undefined;
+      if (!rollout) throw new AppError("not-found", "there is no such rollout");
+      if (!allowed.includes(rollout.state)) {
+        throw new AppError(
+          "rollout-state",
+          `a rollout that is ${rollout.state} cannot be ${what}`,
+          {
+            state: rollout.state,
+            allowed,
+          },
+        );
+      }
+      await act(tx, rollout, `${actor.name} ${what} the rollout${said}`, new Date(clock.now()));
+    });
+    bus.publish(subjects.rollout(tenantId, id), { rolloutId: id });
+  }
+
+  /** Those who have not begun are asked again: they were told nothing meanwhile. */
+  async function remind(tenantId: string, id: string): Promise<void> {
+    for (const deviceId of await db.tenant(tenantId, (tx) => offeredDevices(tx, tenantId, id))) {
+      const { subject, message } = word(tenantId, deviceId);
+      bus.publish(subject, message);
+    }
+  }
+
+  return {
+    async pause(tenantId, id, actor, reason) {
+      const allowed: RolloutState[] = ["preparing", "running", "needs-decision"];
+      await change(
+        tenantId,
+        id,
+        allowed,
+        "paused",
+        reason,
+        actor,
+        async (tx, rollout, sentence, now) => {
+          refuseRollbacks(rollout, "paused");
+          const decision = { decision: "pause", rule: "person", sentence, numbers: {} };
+          const changes = {
+            state: "paused" as const,
+            state_reason: sentence,
+            paused_at: now,
+            next_evaluation_at: null,
+          };
+          await carryOut(deps, tx, rollout, decision, {
+            changes,
+            event: "vautn.rollout.paused",
+            actor,
+          });
+        },
+      );
+    },
+
+    async resume(tenantId, id, actor, reason) {
+      const row = isUuid(id)
+        ? await db.tenant(tenantId, (tx) => findRollout(tx, tenantId, id))
+        : null;
+      const observed = row ? await observe(deps, row) : { observations: [], unobserved: [] };
+      const allowed: RolloutState[] = ["paused", "needs-decision"];
+      await change(
+        tenantId,
+        id,
+        allowed,
+        "resumed",
+        reason,
+        actor,
+        async (tx, rollout, sentence, now) => {
+          const begun = rollout.started_at !== null;
+          const facts = begun ? await readFacts(tx, rollout, observed, now.getTime()) : null;
+          const changes = {
+            state: begun ? ("running" as const) : ("preparing" as const),
+            state_reason: "",
+            gate_state: JSON.stringify(facts ? acknowledge(facts.gate) : initialGateState()),
+            stage_started_at: begun ? now : null,
+            accrued_at: now,
+            next_evaluation_at: now,
+          };
+          const decision = { decision: "resume", rule: "person", sentence, numbers: {} };
+          const event = "vautn.rollout.resumed" as const;
+          await carryOut(deps, tx, rollout, decision, { changes, event, actor });
+          await deps.alerts.resolve(tenantId, alertKey(id), tx);
+        },
+      );
+      await remind(tenantId, id);
+    },
+
+    async approve(tenantId, id, actor, reason) {
+      const allowed: RolloutState[] = ["running", "paused", "needs-decision"];
+      await change(
+        tenantId,
+        id,
+        allowed,
+        "approved",
+        reason,
+        actor,
+        async (tx, rollout, sentence, now) => {
+          refuseRollbacks(rollout, "approved");
+          const observed = { observations: [], unobserved: [] };
+          const facts = await readFacts(tx, rollout, observed, now.getTime());
+          const next = rollout.stage_index + 1;
+          if (next >= facts.stages.length) {
+            throw new AppError("rollout-state", "this is the last stage: there is none to approve");
+          }
+          const changes = {
+            state: "running" as const,
+            state_reason: "",
+            gate_state: JSON.stringify({ ...acknowledge(facts.gate), stageIndex: next }),
+            stage_index: next,
+            stage_started_at: now,
+            accrued_at: now,
+            next_evaluation_at: now,
+          };
+          const decision = { decision: "promote", rule: "person", sentence, numbers: {} };
+          const event = "vautn.rollout.promoted" as const;
+          await carryOut(deps, tx, rollout, decision, { changes, event, actor });
+          await beginStage(tx, tenantId, id, next, now);
+          await deps.alerts.resolve(tenantId, alertKey(id), tx);
+        },
+      );
+      await remind(tenantId, id);
+    },
+
+    async rollback(tenantId, id, actor, reason) {
+      const allowed: RolloutState[] = [
+        "running",
+        "paused",
+        "needs-decision",
+        "succeeded",
+        "cancelled",
+      ];
+      await change(
+        tenantId,
+        id,
+        allowed,
+        "rolled back",
+        reason,
+        actor,
+        async (tx, rollout, sentence) => {
+          refuseRollbacks(rollout, "rolled back");
+          await beginRollback(deps, tx, rollout, `because ${sentence}`, actor);
+        },
+      );
+    },
+
+    async cancel(tenantId, id, actor, reason) {
+      const allowed: RolloutState[] = ["preparing", "running", "paused", "needs-decision"];
+      await change(
+        tenantId,
+        id,
+        allowed,
+        "cancelled",
+        reason,
+        actor,
+        async (tx, rollout, sentence, now) => {
+          refuseRollbacks(rollout, "cancelled");
+          const decision = { decision: "cancel", rule: "person", sentence, numbers: {} };
+          const changes = {
+            state: "cancelled" as const,
+            state_reason: sentence,
+            finished_at: now,
+            next_evaluation_at: now,
+          };
+          const event = "vautn.rollout.cancelled" as const;
+          await carryOut(deps, tx, rollout, decision, { changes, event, actor });
+          await deps.alerts.resolve(tenantId, alertKey(id), tx);
+        },
+      );
+    },
+  };
+}
+
+/** The way back is not stopped half-way: it would leave devices on an image that nobody wants. */
+function refuseRollbacks(rollout: RolloutRow, what: string): void {
+  if (rollout.kind !== "rollback") return;
+  throw new AppError("rollout-state", `a rollback cannot be ${what}`);
+}

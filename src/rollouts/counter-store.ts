@@ -1,0 +1,218 @@
+import { sql } from "kysely";
+import type { Tx } from "../db/index.ts";
+import type { MetricTotals } from "./gate/index.ts";
+import { DEVICE_STATES, type DeviceState } from "./states.ts";
+
+/** A device that left one state for another. */
+export interface Step {
+  rolloutId: string;
+  stageIndex: number;
+  from: DeviceState;
+  to: DeviceState;
+  excluded: boolean;
+  /** Counted under the new state. */
+  bytesDownloaded: number;
+  bytesFull: number;
+}
+
+export const EVIDENCE_METRICS = ["crash", "silence", "self-test", "fallback"] as const;
+export type EvidenceMetric = (typeof EVIDENCE_METRICS)[number];
+
+/** A row for every stage and state, so that moving a device never inserts and never waits for one. */
+export async function createCounters(
+  tx: Tx,
+  tenantId: string,
+  rolloutId: string,
+  stageCount: number,
+): Promise<void> {
+  await sql`
+    insert into rollout_counters (tenant_id, rollout_id, stage_index, state)
+    select ${tenantId}, ${rolloutId}, stage, state
+    from generate_series(0, ${stageCount - 1}) stage, unnest(${[...DEVICE_STATES]}::text[]) state
+  `.execute(tx);
+  await sql`
+    insert into rollout_evidence (tenant_id, rollout_id, metric, arm)
+    select ${tenantId}, ${rolloutId}, metric, arm
+    from unnest(${[...EVIDENCE_METRICS]}::text[]) metric, unnest(array['treated', 'control']) arm
+  `.execute(tx);
+}
+
+/** Devices of new rows, by stage: they all begin as pending, or withdrawn. */
+export async function countNewDevices(tx: Tx, tenantId: string, rolloutId: string): Promise<void> {
+  await sql`
+    update rollout_counters c set devices = n.devices, excluded = n.excluded
+    from (select stage_index, state, count(*) as devices,
+                 count(*) filter (where excluded_reason is not null) as excluded
+          from rollout_devices where tenant_id = ${tenantId} and rollout_id = ${rolloutId}
+          group by stage_index, state) n
+    where c.tenant_id = ${tenantId} and c.rollout_id = ${rolloutId}
+      and c.stage_index = n.stage_index and c.state = n.state`.execute(tx);
+}
+
+/**
+ * Moves the counters along with devices: one statement however many they are. Rows are locked in one
+ * order everywhere, so that two batches wait for each other and do not deadlock.
+ */
+export async function moveCounters(
+  tx: Tx,
+  tenantId: string,
+  steps: readonly Step[],
+): Promise<void> {
+  const deltas = new Map<string, Delta>();
+  const at = (step: Step, state: DeviceState): Delta => {
+    const key = `${step.rolloutId}/${step.stageIndex}/${state}`;
+    let delta = deltas.get(key);
+    if (!delta) {
+      const { rolloutId, stageIndex } = step;
+      delta = { rolloutId, stageIndex, state, devices: 0, excluded: 0, downloaded: 0, full: 0 };
+      deltas.set(key, delta);
+    }
+    return delta;
+  };
+  for (const step of steps) {
+    const from = at(step, step.from);
+    const to = at(step, step.to);
+    from.devices -= 1;
+    to.devices += 1;
+    if (step.excluded) {
+      from.excluded -= 1;
+      to.excluded += 1;
+    }
+    to.downloaded += step.bytesDownloaded;
+    to.full += step.bytesFull;
+  }
+  const rows = [...deltas.values()].filter(
+    (row) => row.devices !== 0 || row.excluded !== 0 || row.downloaded !== 0 || row.full !== 0,
+  );
+  if (rows.length === 0) return;
+  await sql`
+    with delta as (
+      select * from unnest(
+        ${rows.map((row) => row.rolloutId)}::uuid[], ${rows.map((row) => row.stageIndex)}::int[],
+        ${rows.map((row) => row.state)}::text[], ${rows.map((row) => row.devices)}::int[],
+        ${rows.map((row) => row.excluded)}::int[], ${rows.map((row) => row.downloaded)}::bigint[],
+        ${rows.map((row) => row.full)}::bigint[]
+      ) as d(rollout_id, stage_index, state, devices, excluded, downloaded, bytes_full)),
+    locked as (
+      select c.rollout_id, c.stage_index, c.state
+      from rollout_counters c join delta d using (rollout_id, stage_index, state)
+      where c.tenant_id = ${tenantId}
+      order by c.rollout_id, c.stage_index, c.state for update of c)
+    update rollout_counters c
+    set devices = c.devices + d.devices, excluded = c.excluded + d.excluded,
+        bytes_downloaded = c.bytes_downloaded + d.downloaded,
+        bytes_full = c.bytes_full + d.bytes_full
+    from locked l join delta d using (rollout_id, stage_index, state)
+    where c.tenant_id = ${tenantId} and c.rollout_id = l.rollout_id
+      and c.stage_index = l.stage_index and c.state = l.state`.execute(tx);
+}
+
+interface Delta {
+  rolloutId: string;
+  stageIndex: number;
+  state: DeviceState;
+  devices: number;
+  excluded: number;
+  downloaded: number;
+  full: number;
+}
+
+export interface CounterRow {
+  rollout_id: string;
+  stage_index: number;
+  state: DeviceState;
+  devices: number;
+  excluded: number;
+  bytes_downloaded: number;
+  bytes_full: number;
+}
+
+export async function readCounters(
+  tx: Tx,
+  tenantId: string,
+  rolloutIds: readonly string[],
+): Promise<CounterRow[]> {
+  const rows = await tx
+    .selectFrom("rollout_counters")
+    .select([
+      "rollout_id",
+      "stage_index",
+      "state",
+      "devices",
+      "excluded",
+      "bytes_downloaded",
+      "bytes_full",
+    ])
+    .where("tenant_id", "=", tenantId)
+    .where("rollout_id", "in", [...rolloutIds])
+    .execute();
+  return rows as CounterRow[];
+}
+
+/** Adds device-time of both arms to every metric that is compared over time. */
+export async function accrueExposure(
+  tx: Tx,
+  tenantId: string,
+  rolloutId: string,
+  treatedMs: number,
+  controlMs: number,
+): Promise<void> {
+  await sql`
+    update rollout_evidence
+    set exposure_ms = exposure_ms
+      + case arm when 'treated' then ${treatedMs}::float8 else ${controlMs}::float8 end
+    where tenant_id = ${tenantId} and rollout_id = ${rolloutId}`.execute(tx);
+}
+
+export interface EvidenceDelta {
+  rolloutId: string;
+  metric: EvidenceMetric;
+  arm: "treated" | "control";
+  events: number;
+  rawEvents: number;
+}
+
+export async function addEvidence(
+  tx: Tx,
+  tenantId: string,
+  deltas: readonly EvidenceDelta[],
+): Promise<void> {
+  const key = (delta: EvidenceDelta) => `${delta.rolloutId}/${delta.metric}/${delta.arm}`;
+  const sorted = [...deltas].sort((left, right) => (key(left) < key(right) ? -1 : 1));
+  for (const delta of sorted) {
+    await sql`
+      update rollout_evidence
+      set events = events + ${delta.events}, raw_events = raw_events + ${delta.rawEvents}
+      where tenant_id = ${tenantId} and rollout_id = ${delta.rolloutId}
+        and metric = ${delta.metric} and arm = ${delta.arm}`.execute(tx);
+  }
+}
+
+export async function readEvidence(
+  tx: Tx,
+  tenantId: string,
+  rolloutIds: readonly string[],
+): Promise<Map<string, Record<string, MetricTotals>>> {
+  const rows = await tx
+    .selectFrom("rollout_evidence")
+    .select(["rollout_id", "metric", "arm", "events", "raw_events", "exposure_ms"])
+    .where("tenant_id", "=", tenantId)
+    .where("rollout_id", "in", [...rolloutIds])
+    .execute();
+  const all = new Map<string, Record<string, MetricTotals>>();
+  for (const row of rows) {
+    const evidence = all.get(row.rollout_id) ?? {};
+    all.set(row.rollout_id, evidence);
+    evidence[row.metric] ??= { treated: nothing(), control: nothing() };
+    (evidence[row.metric] as MetricTotals)[row.arm as "treated" | "control"] = {
+      events: row.events,
+      rawEvents: row.raw_events,
+      exposureMs: row.exposure_ms,
+    };
+  }
+  return all;
+}
+
+function nothing() {
+  return { events: 0, rawEvents: 0, exposureMs: 0 };
+}

@@ -1,0 +1,74 @@
+import type { Tx } from "../db/index.ts";
+import type { Incident, IncidentKind } from "../devices/index.ts";
+import { addEvidence, type EvidenceDelta, type EvidenceMetric } from "./counter-store.ts";
+import { type TrackedDevice, writeCounted } from "./device-store.ts";
+
+/** A restart that nobody asked for is a crash to the gate. */
+const METRIC_OF: Readonly<Record<IncidentKind, EvidenceMetric>> = {
+  crash: "crash",
+  restart: "crash",
+  silence: "silence",
+  "self-test-failed": "self-test",
+  fallback: "fallback",
+};
+
+const REFRACTORY_MS = 24 * 3_600_000;
+
+/** To which arm an incident speaks, if to any. Pure. */
+export function armOf(
+  device: Pick<TrackedDevice, "state" | "target_sha256" | "excluded_reason">,
+  incident: Pick<Incident, "kind" | "firmwareSha256">,
+): "treated" | "control" | undefined {
+  if (device.excluded_reason !== null) return undefined;
+  if (device.state === "withdrawn") return undefined;
+  const onTarget = incident.firmwareSha256 === device.target_sha256;
+  if (device.state === "pending") return onTarget ? undefined : "control";
+  // These come from an update only: by then the device may be back on its old image.
+  if (incident.kind === "self-test-failed" || incident.kind === "fallback") return "treated";
+  if (onTarget) return "treated";
+  // Without a word about the image, a device that has updated runs the new one.
+  const updated = device.state === "succeeded" || device.state === "confirming";
+  return incident.firmwareSha256 === null && updated ? "treated" : undefined;
+}
+
+/**
+ * Adds incidents to the evidence of the rollouts whose devices they happened on. Of one device and
+ * metric one event counts in 24 hours, whichever arm it is in, so that the arms stay alike and no
+ * single device speaks for the fleet; the raw number is kept beside it. Returns the rollouts touched.
+ */
+export async function recordIncidentEvidence(
+  tx: Tx,
+  tenantId: string,
+  devices: readonly TrackedDevice[],
+  incidents: readonly Incident[],
+): Promise<Set<string>> {
+  const byDevice = Map.groupBy(incidents, (incident) => incident.deviceId);
+  const deltas = new Map<string, EvidenceDelta>();
+  const counted: { rolloutId: string; deviceId: string; counted: Record<string, number> }[] = [];
+  for (const device of devices) {
+    // A paused rollout accrues no exposure, so events of that time would weigh too much.
+    if (device.rollout_state !== "running" || device.rollout_kind !== "update") continue;
+    const last = { ...device.counted };
+    for (const incident of byDevice.get(device.device_id) ?? []) {
+      const arm = armOf(device, incident);
+      if (!arm) continue;
+      const metric = METRIC_OF[incident.kind];
+      const key = `${device.rollout_id}/${metric}/${arm}`;
+      const rolloutId = device.rollout_id;
+      const delta = deltas.get(key) ?? { rolloutId, metric, arm, events: 0, rawEvents: 0 };
+      delta.rawEvents += 1;
+      const before = last[metric] ?? Number.NEGATIVE_INFINITY;
+      if (Math.abs(incident.occurredAt - before) >= REFRACTORY_MS) {
+        delta.events += 1;
+        last[metric] = incident.occurredAt;
+      }
+      deltas.set(key, delta);
+    }
+    if (Object.keys(last).some((metric) => last[metric] !== device.counted[metric])) {
+      counted.push({ rolloutId: device.rollout_id, deviceId: device.device_id, counted: last });
+    }
+  }
+  await writeCounted(tx, tenantId, counted);
+  await addEvidence(tx, tenantId, [...deltas.values()]);
+  return new Set([...deltas.values()].map((delta) => delta.rolloutId));
+}

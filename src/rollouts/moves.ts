@@ -1,0 +1,69 @@
+import type { Tx } from "../db/index.ts";
+import { graceful } from "./assignments.ts";
+import { moveCounters, type Step } from "./counter-store.ts";
+import { type DeviceChange, type TrackedDevice, writeDevices } from "./device-store.ts";
+import { type DeviceProgress, ENDED_STATES, type Move, UNDERWAY_STATES } from "./states.ts";
+
+/** A device, where it is to go, and what else a report said. */
+export interface TrackedMove {
+  device: TrackedDevice;
+  move: Move;
+  progress?: number | null;
+  format?: string | null;
+  bytesDownloaded?: number | null;
+}
+
+export function progressOf(device: TrackedDevice): DeviceProgress {
+  return {
+    state: device.state,
+    targetSha256: device.target_sha256,
+    cancelled: device.cancelled_at !== null,
+    bootId: device.boot_id,
+  };
+}
+
+/**
+ * Moves devices and their counters in one transaction, in three statements however many they are.
+ * Each device comes at most once; the caller holds the locks on their rows.
+ */
+export async function applyMoves(
+  tx: Tx,
+  tenantId: string,
+  moves: readonly TrackedMove[],
+  nowMs: number,
+): Promise<void> {
+  const changes: DeviceChange[] = [];
+  const steps: Step[] = [];
+  for (const { device, move, ...told } of moves) {
+    const to = move.state;
+    const bytesDownloaded = Math.max(device.bytes_downloaded, told.bytesDownloaded ?? 0);
+    changes.push({
+      rolloutId: device.rollout_id,
+      deviceId: device.device_id,
+      state: to,
+      deadlineAt: deadlineOf(device, to, nowMs),
+      progress: told.progress ?? null,
+      failure: move.failure,
+      finishedAt: ENDED_STATES.includes(to) ? new Date(nowMs) : null,
+      bootId: move.bootId === undefined ? device.boot_id : move.bootId,
+      format: told.format ?? null,
+      bytesDownloaded,
+    });
+    steps.push({
+      rolloutId: device.rollout_id,
+      stageIndex: device.stage_index,
+      from: device.state,
+      to,
+      excluded: device.excluded_reason !== null,
+      bytesDownloaded: bytesDownloaded - device.bytes_downloaded,
+      bytesFull: to === "succeeded" && device.state !== "succeeded" ? device.bytes_full : 0,
+    });
+  }
+  await writeDevices(tx, tenantId, changes, new Date(nowMs));
+  await moveCounters(tx, tenantId, steps);
+}
+
+function deadlineOf(device: TrackedDevice, to: Step["to"], nowMs: number): Date | null {
+  if (!UNDERWAY_STATES.includes(to)) return null;
+  return new Date(nowMs + graceful(device.deadlines[to] as number));
+}

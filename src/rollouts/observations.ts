@@ -1,0 +1,111 @@
+import { sql } from "kysely";
+import type { Tx } from "../db/index.ts";
+import type { Observed } from "./facts.ts";
+import type { Observation } from "./gate/index.ts";
+import type { RolloutPolicy } from "./policy.ts";
+import type { RolloutRow } from "./rollout-store.ts";
+import type { RolloutsDeps } from "./types.ts";
+
+/** Devices that a figure is taken over at most; the latest to be updated come first. */
+const MAX_SAMPLE = 2_000;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+
+interface Sample {
+  deviceIds: string[];
+  offline: number;
+  deviceHours: number;
+  since: number;
+}
+
+/**
+ * The figures that the policy's thresholds ask for, of the devices that run the new image. A store
+ * that does not answer is reported as such: the gate then neither widens nor takes it for calm.
+ */
+export async function observe(deps: RolloutsDeps, rollout: RolloutRow): Promise<Observed> {
+  const policy = rollout.policy as RolloutPolicy;
+  const metrics = new Set(policy.thresholds.map((threshold) => threshold.metric));
+  if (metrics.size === 0) return { observations: [], unobserved: [] };
+  const { tenant_id: tenantId } = rollout;
+  const now = deps.clock.now();
+  const sample = await deps.db.tenant(tenantId, (tx) => readSample(tx, rollout, now));
+  const observed: Observed = { observations: [], unobserved: [] };
+  if (sample.deviceIds.length === 0) return observed;
+  for (const metric of metrics) {
+    try {
+      const value = await read(deps, rollout, metric, sample, now);
+      if (value) observed.observations.push(value);
+    } catch (error) {
+      deps.logger.warn(
+        { tenantId, rolloutId: rollout.id, metric, err: error },
+        "a metric of the gate could not be read",
+      );
+      observed.unobserved.push(metric);
+    }
+  }
+  return observed;
+}
+
+async function read(
+  deps: RolloutsDeps,
+  rollout: RolloutRow,
+  metric: string,
+  sample: Sample,
+  now: number,
+): Promise<Observation | undefined> {
+  const { tenant_id: tenantId } = rollout;
+  const { deviceIds, deviceHours } = sample;
+  const base = { metric, devices: deviceIds.length, deviceHours };
+  const window = { deviceIds, from: sample.since, to: now };
+  switch (metric) {
+    case "offline-share":
+      return { ...base, value: sample.offline / deviceIds.length };
+    case "crash-rate": {
+      const crashes = await deps.db.tenant(tenantId, (tx) => countCrashes(tx, rollout, sample));
+      return deviceHours > 0 ? { ...base, value: (crashes * 24) / deviceHours } : undefined;
+    }
+    case "error-log-rate": {
+      const { lines } = await deps.logs.errorRate(tenantId, window);
+      return deviceHours > 0 ? { ...base, value: lines / deviceHours } : undefined;
+    }
+    default: {
+      const name = metric.slice("telemetry.".length);
+      const { devices, mean } = await deps.telemetry.metricByArm(tenantId, {
+        metric: name,
+        ...window,
+      });
+      return mean === null ? undefined : { ...base, devices, value: mean };
+    }
+  }
+}
+
+async function readSample(tx: Tx, rollout: RolloutRow, now: number): Promise<Sample> {
+  const { rows } = await sql<{ device_id: string; finished_at: Date | null; offline: boolean }>`
+    select d.device_id, d.finished_at, s.presence = 'offline' as offline
+    from rollout_devices d
+    join device_states s on s.tenant_id = d.tenant_id and s.device_id = d.device_id
+    where d.tenant_id = ${rollout.tenant_id} and d.rollout_id = ${rollout.id}
+      and d.state = 'succeeded' and d.excluded_reason is null
+    order by d.ordinal desc limit ${MAX_SAMPLE}`.execute(tx);
+  const ages = rows.map((row) => Math.min(DAY_MS, now - (row.finished_at?.getTime() ?? now)));
+  const oldest = Math.max(0, ...ages);
+  return {
+    deviceIds: rows.map((row) => row.device_id),
+    offline: rows.filter((row) => row.offline).length,
+    deviceHours: ages.reduce((sum, age) => sum + age, 0) / HOUR_MS,
+    since: now - oldest,
+  };
+}
+
+async function countCrashes(tx: Tx, rollout: RolloutRow, sample: Sample): Promise<number> {
+  const { rows } = await sql<{ crashes: number }>`
+    select count(*) as crashes
+    from device_incidents i
+    join rollout_devices d on d.tenant_id = i.tenant_id and d.device_id = i.device_id
+    where i.tenant_id = ${rollout.tenant_id} and d.rollout_id = ${rollout.id}
+      and i.device_id = any(${sample.deviceIds}::text[]) and i.kind in ('crash', 'restart')
+      and i.occurred_at >= ${new Date(sample.since)} and i.occurred_at >= d.finished_at`.execute(
+    tx,
+  );
+  return rows[0]?.crashes ?? 0;
+}

@@ -1,0 +1,135 @@
+import { subjects } from "../bus/index.ts";
+import type { Tx } from "../db/index.ts";
+import { createAssignmentWriter, graceful, type Order } from "./assignments.ts";
+import { moveCounters, type Step } from "./counter-store.ts";
+import {
+  type AddressedDevice,
+  type Offered,
+  takePending,
+  takeToCancel,
+  writeCancellations,
+  writeDevices,
+  writeOffers,
+} from "./device-store.ts";
+import type { RolloutPolicy } from "./policy.ts";
+import type { RolloutRow } from "./rollout-store.ts";
+import type { RolloutsDeps } from "./types.ts";
+
+/** Devices that one step offers at most: the lock on the rollout is not held for long. */
+export const OFFER_BATCH = 500;
+
+/** What has to be said on the bus once the transaction is durable. */
+export type Announcements = { subject: string; message: Record<string, unknown> }[];
+
+/**
+ * Offers the next devices of the stages up to `stageIndex`. A device that runs the target already
+ * has nothing to do. Returns how many were taken.
+ */
+export async function offerNext(
+  deps: RolloutsDeps,
+  tx: Tx,
+  rollout: RolloutRow,
+  stageIndex: number,
+  limit: number,
+  said: Announcements,
+): Promise<number> {
+  const { tenant_id: tenantId, id } = rollout;
+  const now = deps.clock.now();
+  const devices = await takePending(tx, tenantId, id, stageIndex, Math.min(limit, OFFER_BATCH));
+  if (devices.length === 0) return 0;
+  const done = devices.filter((device) => device.firmware_sha256 === device.target_sha256);
+  const open = devices.filter((device) => device.firmware_sha256 !== device.target_sha256);
+  const policy = rollout.policy as RolloutPolicy;
+  const writer = createAssignmentWriter(deps);
+  const offers: Offered[] = [];
+  for (const device of open) {
+    const envelope = await writer.write(orderOf(rollout, device), device);
+    // The clock of an offer starts when the device can have it.
+    const deadlineMs = device.connected ? now + graceful(policy.deadlines.offered) : null;
+    const deadlineAt = deadlineMs === null ? null : new Date(deadlineMs);
+    offers.push({ deviceId: device.device_id, envelope, deadlineAt });
+  }
+  await writeOffers(tx, tenantId, id, offers, new Date(now));
+  await writeDone(tx, rollout, done, new Date(now));
+  await moveCounters(tx, tenantId, [
+    ...open.map((device) => step(rollout, device, "offered")),
+    ...done.map((device) => step(rollout, device, "succeeded")),
+  ]);
+  for (const { deviceId } of offers) said.push(word(tenantId, deviceId));
+  return devices.length;
+}
+
+/** Tells devices that are on their way to stop. */
+export async function cancelNext(
+  deps: RolloutsDeps,
+  tx: Tx,
+  rollout: RolloutRow,
+  said: Announcements,
+): Promise<number> {
+  const { tenant_id: tenantId, id } = rollout;
+  const now = deps.clock.now();
+  const devices = await takeToCancel(tx, tenantId, id, OFFER_BATCH);
+  const { deadlines } = rollout.policy as RolloutPolicy;
+  const writer = createAssignmentWriter(deps);
+  const offers: Offered[] = [];
+  for (const device of devices) {
+    const order: Order = { ...orderOf(rollout, device), action: "cancel" };
+    const envelope = await writer.write(order, device);
+    const lasts = Math.max(deadlines.offered, deadlines.rebooting + deadlines.confirming);
+    const deadlineAt = new Date(now + graceful(lasts));
+    offers.push({ deviceId: device.device_id, envelope, deadlineAt });
+  }
+  await writeCancellations(tx, tenantId, id, offers, new Date(now));
+  for (const { deviceId } of offers) said.push(word(tenantId, deviceId));
+  return devices.length;
+}
+
+/** A device that waits for its word is told through the gateway that holds its connection. */
+export function word(tenantId: string, deviceId: string): Announcements[number] {
+  return { subject: subjects.device(tenantId, deviceId), message: { kind: "update" } };
+}
+
+export function orderOf(rollout: RolloutRow, device: AddressedDevice): Order {
+  const goesBack = rollout.kind === "rollback";
+  return {
+    tenantId: rollout.tenant_id,
+    action:
+      goesBack && device.other_slot_sha256 === device.target_sha256 ? "switch-slot" : "install",
+    allowDowngrade: goesBack,
+    deadlines: (rollout.policy as RolloutPolicy).deadlines,
+    traceparent: rollout.traceparent,
+  };
+}
+
+function step(rollout: RolloutRow, device: AddressedDevice, to: Step["to"]): Step {
+  return {
+    rolloutId: rollout.id,
+    stageIndex: device.stage_index,
+    from: "pending",
+    to,
+    excluded: device.excluded_reason !== null,
+    bytesDownloaded: 0,
+    bytesFull: 0,
+  };
+}
+
+async function writeDone(
+  tx: Tx,
+  rollout: RolloutRow,
+  devices: readonly AddressedDevice[],
+  now: Date,
+): Promise<void> {
+  const changes = devices.map((device) => ({
+    rolloutId: rollout.id,
+    deviceId: device.device_id,
+    state: "succeeded" as const,
+    deadlineAt: null,
+    progress: null,
+    failure: null,
+    finishedAt: now,
+    bootId: null,
+    format: null,
+    bytesDownloaded: 0,
+  }));
+  await writeDevices(tx, rollout.tenant_id, changes, now);
+}

@@ -1,0 +1,89 @@
+import type { Tx } from "../db/index.ts";
+import { type Actor, SYSTEM_ACTOR } from "../tenancy/index.ts";
+import type { Verdict } from "./gate/index.ts";
+import {
+  insertVerdict,
+  type RolloutChanges,
+  type RolloutRow,
+  updateRollout,
+} from "./rollout-store.ts";
+import type { RolloutEvent, RolloutsDeps } from "./types.ts";
+
+/** What is decided about a rollout, by the gate or by a person. */
+export interface Decision {
+  decision: string;
+  rule: string;
+  sentence: string;
+  numbers: object;
+}
+
+/**
+ * Writes a decision down with everything that goes with it: the rollout's new state, the record for
+ * people, the audit entry and the event for webhooks, all in one transaction.
+ */
+export async function carryOut(
+  deps: RolloutsDeps,
+  tx: Tx,
+  rollout: RolloutRow,
+  decision: Decision,
+  outcome: { changes: RolloutChanges; event?: RolloutEvent; actor?: Actor },
+): Promise<void> {
+  const { tenant_id: tenantId, id } = rollout;
+  const now = new Date(deps.clock.now());
+  const actor = outcome.actor ?? SYSTEM_ACTOR;
+  const verdict = { at: now.getTime(), ...decision };
+  await updateRollout(tx, tenantId, id, {
+    ...outcome.changes,
+    last_verdict: JSON.stringify(verdict),
+  });
+  await insertVerdict(tx, tenantId, id, {
+    ...decision,
+    at: now,
+    stageIndex: rollout.stage_index,
+    decidedBy: outcome.actor ? actor.name : "gate",
+  });
+  if (!outcome.actor) {
+    await deps.tenancy.audit.record(tx, tenantId, {
+      actor,
+      action: `rollout.${decision.decision}`,
+      targetKind: "rollout",
+      targetId: id,
+      outcome: "done",
+      details: { rule: decision.rule, sentence: decision.sentence },
+    });
+  }
+  if (outcome.event) {
+    const data = { rolloutId: id, name: rollout.name, ...decision };
+    await deps.alerts.emit(tenantId, { type: outcome.event, subject: `rollouts/${id}`, data }, tx);
+  }
+}
+
+export function alertKey(rolloutId: string): string {
+  return `rollout:${rolloutId}`;
+}
+
+/** Tells people that a rollout stands still and why. */
+export async function raiseAlert(
+  deps: RolloutsDeps,
+  tx: Tx,
+  rollout: RolloutRow,
+  kind: "rollout-paused" | "rollout-needs-decision",
+  verdict: Pick<Verdict, "rule" | "sentence">,
+): Promise<void> {
+  const paused = kind === "rollout-paused";
+  await deps.alerts.raise(
+    rollout.tenant_id,
+    {
+      key: alertKey(rollout.id),
+      kind,
+      severity: paused ? "critical" : "warning",
+      title: paused
+        ? `Rollout "${rollout.name}" was paused: ${verdict.sentence}`
+        : `Rollout "${rollout.name}" needs a decision: ${verdict.sentence}`,
+      subjectKind: "rollout",
+      subjectId: rollout.id,
+      details: { rule: verdict.rule, sentence: verdict.sentence },
+    },
+    tx,
+  );
+}

@@ -1,0 +1,46 @@
+import type { Tx } from "../db/index.ts";
+import { carryOut } from "./outcome.ts";
+import type { Stepped } from "./reconciler.ts";
+import { beginStage, type RolloutRow, updateRollout } from "./rollout-store.ts";
+import type { RolloutsDeps } from "./types.ts";
+
+const LOOK_AGAIN_MS = 500;
+/** After this long the rollout starts with what there is: the full image always is. */
+const PATIENCE_MS = 30 * 60_000;
+
+/** Starts a rollout once every delta that it asked for is ready or has failed. */
+export async function stepPreparation(
+  deps: RolloutsDeps,
+  tx: Tx,
+  rollout: RolloutRow,
+): Promise<Stepped> {
+  const now = deps.clock.now();
+  const { tenant_id: tenantId, id } = rollout;
+  const { imageSha256 } = await deps.firmware.releases.get(tenantId, rollout.release_id);
+  const deltas = await deps.firmware.deltas(tenantId, imageSha256);
+  const open = deltas.filter((delta) => delta.status === "queued" || delta.status === "building");
+  if (open.length > 0 && now - rollout.created_at.getTime() < PATIENCE_MS) {
+    const next = new Date(now + LOOK_AGAIN_MS);
+    await updateRollout(tx, tenantId, id, { next_evaluation_at: next });
+    return { said: [], more: false, changed: false };
+  }
+  const at = new Date(now);
+  const ready = deltas.filter((delta) => delta.status === "ready").length;
+  const decision = {
+    decision: "start",
+    rule: "prepared",
+    sentence: `The rollout starts: ${ready} of ${deltas.length} deltas are ready.`,
+    numbers: { deltas: deltas.length, ready },
+  };
+  const changes = {
+    state: "running" as const,
+    state_reason: "",
+    started_at: at,
+    stage_started_at: at,
+    accrued_at: at,
+    next_evaluation_at: at,
+  };
+  await carryOut(deps, tx, rollout, decision, { changes, event: "vautn.rollout.started" });
+  await beginStage(tx, tenantId, id, 0, at);
+  return { said: [], more: true, changed: true };
+}

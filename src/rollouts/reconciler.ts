@@ -1,0 +1,291 @@
+import { subjects } from "../bus/index.ts";
+import type { Tx } from "../db/index.ts";
+import { withSpan } from "../kernel/tracing.ts";
+import { accrueExposure } from "./counter-store.ts";
+import { lockOverdue } from "./device-store.ts";
+import { armSizes, type Observed, type RolloutFacts, readFacts } from "./facts.ts";
+import { evaluate, type GateState, type Verdict } from "./gate/index.ts";
+import { applyMoves, progressOf, type TrackedMove } from "./moves.ts";
+import { observe } from "./observations.ts";
+import { type Announcements, OFFER_BATCH, offerNext } from "./offering.ts";
+import { carryOut, raiseAlert } from "./outcome.ts";
+import { type RolloutPolicy, rollsBackOnBreach } from "./policy.ts";
+import { stepPreparation } from "./preparation.ts";
+import { beginRollback, stepRollback, stepRolledBack, windDown } from "./rollback.ts";
+import {
+  beginStage,
+  dueRollouts,
+  findRollout,
+  finishStage,
+  insertVerdict,
+  lockRollout,
+  type RolloutRow,
+  updateRollout,
+} from "./rollout-store.ts";
+import { moveByDeadline } from "./states.ts";
+import type { RolloutsDeps } from "./types.ts";
+
+const MAX_ROLLOUTS = 100;
+const DEADLINE_BATCH = 500;
+/** Steps of one rollout in one tick: a rollout with more to do goes on at the next. */
+const MAX_STEPS = 20;
+/** Attempts when two transactions stood in each other's way. */
+const MAX_ATTEMPTS = 3;
+/** While there are devices to offer to, without a pause between ticks. */
+const WAITING_VERDICT_EVERY = 12;
+
+/** What one step of a rollout said on the bus, and whether there is more to do at once. */
+export interface Stepped {
+  said: Announcements;
+  more: boolean;
+  changed: boolean;
+}
+
+/**
+ * One reconciler tick of a tenant: brings every rollout that is due one step nearer to what its
+ * policy wants. It may die at any point and run twice at once: each step is one transaction under
+ * the rollout's lock, and what is said on the bus is only a hint to look.
+ */
+export async function tick(deps: RolloutsDeps, tenantId: string): Promise<void> {
+  const due = await deps.db.tenant(tenantId, (tx) =>
+    dueRollouts(tx, tenantId, new Date(deps.clock.now()), MAX_ROLLOUTS),
+  );
+  for (const id of due) {
+    try {
+      await reconcile(deps, tenantId, id);
+    } catch (error) {
+      deps.logger.error({ tenantId, rolloutId: id, err: error }, "a rollout could not be moved on");
+    }
+  }
+}
+
+async function reconcile(deps: RolloutsDeps, tenantId: string, id: string): Promise<void> {
+  const before = await deps.db.tenant(tenantId, (tx) => findRollout(tx, tenantId, id));
+  if (!before) return;
+  const attributes = { "vautn.tenant": tenantId, "vautn.rollout": id };
+  const work = async () => {
+    for (let count = 0; count < MAX_STEPS; count += 1) {
+      const stepped = await retryDeadlocks(() => step(deps, tenantId, id));
+      for (const { subject, message } of stepped.said) deps.bus.publish(subject, message);
+      if (stepped.changed) deps.bus.publish(subjects.rollout(tenantId, id), { rolloutId: id });
+      if (!stepped.more) return;
+    }
+  };
+  await withSpan("rollouts.reconcile", attributes, work, { parent: before.traceparent });
+}
+
+async function step(deps: RolloutsDeps, tenantId: string, id: string): Promise<Stepped> {
+  const known = await deps.db.tenant(tenantId, (tx) => findRollout(tx, tenantId, id));
+  const nothing: Stepped = { said: [], more: false, changed: false };
+  if (!known) return nothing;
+  // Read before the lock is taken: the time-series store may be slow.
+  const gated = known.state === "running" && known.kind === "update";
+  const observed = gated ? await observe(deps, known) : { observations: [], unobserved: [] };
+  return deps.db.tenant(tenantId, async (tx) => {
+    const rollout = await lockRollout(tx, tenantId, id, "skip");
+    if (!rollout) return nothing;
+    const expired = await expireDeadlines(deps, tx, rollout);
+    const stepped = await stepByState(deps, tx, rollout, observed);
+    return { ...stepped, changed: stepped.changed || expired > 0 };
+  });
+}
+
+function stepByState(
+  deps: RolloutsDeps,
+  tx: Tx,
+  rollout: RolloutRow,
+  observed: Observed,
+): Promise<Stepped> {
+  if (rollout.state === "preparing") return stepPreparation(deps, tx, rollout);
+  if (rollout.state === "running") {
+    return rollout.kind === "rollback"
+      ? stepRollback(deps, tx, rollout)
+      : stepRunning(deps, tx, rollout, observed);
+  }
+  if (rollout.state === "rolling-back") return stepRolledBack(deps, tx, rollout);
+  if (rollout.state === "cancelled") return windDown(deps, tx, rollout);
+  return Promise.resolve({ said: [], more: false, changed: false });
+}
+
+async function stepRunning(
+  deps: RolloutsDeps,
+  tx: Tx,
+  rollout: RolloutRow,
+  observed: Observed,
+): Promise<Stepped> {
+  const now = deps.clock.now();
+  const said: Announcements = [];
+  let facts = await accrueAndRead(tx, rollout, observed, now);
+  const touched = facts.counters
+    .filter((row) => row.state !== "pending")
+    .reduce((sum, row) => sum + row.devices, 0);
+  const room = facts.released - touched;
+  const offered =
+    room > 0 ? await offerNext(deps, tx, rollout, rollout.stage_index, room, said) : 0;
+  // Offers take a moment: the gate looks when they are out.
+  if (offered === OFFER_BATCH && room > OFFER_BATCH) {
+    const at = new Date(now);
+    await updateRollout(tx, rollout.tenant_id, rollout.id, {
+      accrued_at: at,
+      next_evaluation_at: at,
+    });
+    return { said, more: true, changed: true };
+  }
+  if (offered > 0) facts = await readFacts(tx, rollout, observed, now);
+  const decided = await look(deps, tx, rollout, facts, now);
+  return { said, more: decided, changed: decided || offered > 0 };
+}
+
+/** Adds the time since the last look to both arms, by the numbers that stood until now. */
+async function accrueAndRead(
+  tx: Tx,
+  rollout: RolloutRow,
+  observed: Observed,
+  nowMs: number,
+): Promise<RolloutFacts> {
+  const { tenant_id: tenantId, id } = rollout;
+  const facts = await readFacts(tx, rollout, observed, nowMs);
+  const elapsedMs = Math.max(0, nowMs - (rollout.accrued_at?.getTime() ?? nowMs));
+  if (elapsedMs === 0) return facts;
+  const { treated, control } = armSizes(facts.counters);
+  await accrueExposure(tx, tenantId, id, treated * elapsedMs, control * elapsedMs);
+  return readFacts(tx, rollout, observed, nowMs);
+}
+
+/** One look of the gate. True when it changed the rollout's course. */
+async function look(
+  deps: RolloutsDeps,
+  tx: Tx,
+  rollout: RolloutRow,
+  facts: RolloutFacts,
+  nowMs: number,
+): Promise<boolean> {
+  const policy = rollout.policy as RolloutPolicy;
+  const gateState = rollout.gate_state as GateState;
+  const { verdict, state } = evaluate(policy, gateState, facts.gate, nowMs);
+  const base = {
+    gate_state: JSON.stringify(state),
+    accrued_at: new Date(nowMs),
+    looks: rollout.looks + 1,
+    next_evaluation_at: new Date(nowMs + policy.evaluateEverySeconds * 1_000),
+  };
+  const event = { rule: verdict.rule, sentence: verdict.sentence, numbers: verdict.numbers };
+  switch (verdict.decision) {
+    case "wait":
+      await noteWaiting(tx, rollout, verdict, base);
+      return false;
+    case "promote": {
+      const next = rollout.stage_index + 1;
+      const at = new Date(nowMs);
+      const changes = { ...base, stage_index: next, stage_started_at: at, next_evaluation_at: at };
+      const outcome = { changes, event: "vautn.rollout.promoted" as const };
+      await carryOut(deps, tx, rollout, { decision: "promote", ...event }, outcome);
+      await beginStage(tx, rollout.tenant_id, rollout.id, next, at);
+      return true;
+    }
+    case "finish":
+      await finish(deps, tx, rollout, { decision: "finish", ...event }, base, nowMs);
+      return true;
+    case "pause":
+    case "ask":
+      await halt(deps, tx, rollout, verdict, base, nowMs);
+      return true;
+  }
+}
+
+type LookChanges = Parameters<typeof updateRollout>[3];
+
+async function noteWaiting(
+  tx: Tx,
+  rollout: RolloutRow,
+  verdict: Verdict,
+  changes: LookChanges,
+): Promise<void> {
+  const { tenant_id: tenantId, id } = rollout;
+  const previous = rollout.last_verdict as Verdict | null;
+  await updateRollout(tx, tenantId, id, { ...changes, last_verdict: JSON.stringify(verdict) });
+  if (previous?.rule === verdict.rule && rollout.looks % WAITING_VERDICT_EVERY !== 0) return;
+  await insertVerdict(tx, tenantId, id, {
+    ...verdict,
+    at: new Date(verdict.at),
+    stageIndex: rollout.stage_index,
+    decidedBy: "gate",
+  });
+}
+
+async function finish(
+  deps: RolloutsDeps,
+  tx: Tx,
+  rollout: RolloutRow,
+  decision: { decision: string; rule: string; sentence: string; numbers: object },
+  base: LookChanges,
+  nowMs: number,
+): Promise<void> {
+  const at = new Date(nowMs);
+  const changes = {
+    ...base,
+    state: "succeeded" as const,
+    state_reason: decision.sentence,
+    finished_at: at,
+    next_evaluation_at: null,
+  };
+  const outcome = { changes, event: "vautn.rollout.succeeded" as const };
+  await carryOut(deps, tx, rollout, decision, outcome);
+  await finishStage(tx, rollout.tenant_id, rollout.id, rollout.stage_index, at);
+}
+
+/** Stops the widening and tells people; sends the devices back at once where the policy says so. */
+async function halt(
+  deps: RolloutsDeps,
+  tx: Tx,
+  rollout: RolloutRow,
+  verdict: Verdict,
+  base: LookChanges,
+  nowMs: number,
+): Promise<void> {
+  const paused = verdict.decision === "pause";
+  const { decision, rule, sentence, numbers } = verdict;
+  const changes = {
+    ...base,
+    state: paused ? ("paused" as const) : ("needs-decision" as const),
+    state_reason: sentence,
+    paused_at: new Date(nowMs),
+    next_evaluation_at: null,
+  };
+  const event = paused
+    ? ("vautn.rollout.paused" as const)
+    : ("vautn.rollout.needs-decision" as const);
+  await carryOut(deps, tx, rollout, { decision, rule, sentence, numbers }, { changes, event });
+  const kind = paused ? "rollout-paused" : "rollout-needs-decision";
+  await raiseAlert(deps, tx, rollout, kind, verdict);
+  if (!paused || !rollsBackOnBreach(rollout.policy as RolloutPolicy)) return;
+  const reason = `by the policy: ${sentence}`;
+  await beginRollback(deps, tx, { ...rollout, ...changes }, reason);
+}
+
+/** Devices from which nothing came within the deadline of their phase. */
+async function expireDeadlines(deps: RolloutsDeps, tx: Tx, rollout: RolloutRow): Promise<number> {
+  const now = deps.clock.now();
+  const { tenant_id: tenantId, id } = rollout;
+  const overdue = await lockOverdue(tx, tenantId, id, new Date(now), DEADLINE_BATCH);
+  const moves = overdue.map((device): TrackedMove => {
+    const known = { offline: device.offline, runningSha256: device.running_sha256 };
+    const move = moveByDeadline(progressOf(device), known);
+    // It stays where it is and loses its deadline, until it comes back.
+    return { device, move: move === "wait" ? { state: device.state, failure: null } : move };
+  });
+  if (moves.length > 0) await applyMoves(tx, tenantId, moves, now);
+  return moves.length;
+}
+
+async function retryDeadlocks<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      // 40P01 deadlock_detected, 40001 serialization_failure
+      const { code } = error as { code?: string };
+      if (attempt === MAX_ATTEMPTS || (code !== "40P01" && code !== "40001")) throw error;
+    }
+  }
+}

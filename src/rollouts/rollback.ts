@@ -1,0 +1,319 @@
+import { sql } from "kysely";
+import type { Tx } from "../db/index.ts";
+import { timeOrderedId } from "../kernel/index.ts";
+import type { Actor } from "../tenancy/index.ts";
+import { countNewDevices, createCounters, moveCounters, readCounters } from "./counter-store.ts";
+import {
+  hasDeadlines,
+  insertDevices,
+  lockUntouched,
+  type NewDeviceRow,
+  withdraw,
+} from "./device-store.ts";
+import { countsOf } from "./facts.ts";
+import { type Announcements, cancelNext, OFFER_BATCH, offerNext } from "./offering.ts";
+import { alertKey, carryOut } from "./outcome.ts";
+import type { Stepped } from "./reconciler.ts";
+import { insertRollout, type RolloutRow, rollbackOf, updateRollout } from "./rollout-store.ts";
+import { groupCounts } from "./states.ts";
+import type { RolloutsDeps } from "./types.ts";
+
+const WITHDRAW_BATCH = 5_000;
+const LOOK_AGAIN_MS = 500;
+const NAMED_DEVICES = 10;
+
+/**
+ * Begins to undo a rollout, under its lock: devices that run the new image go back to what they
+ * came from, those on their way are told to stop, the rest are left alone. The way back is a rollout
+ * of its own, all at once, with deadlines like any other.
+ */
+export async function beginRollback(
+  deps: RolloutsDeps,
+  tx: Tx,
+  original: RolloutRow,
+  reason: string,
+  actor?: Actor,
+): Promise<string> {
+  const { tenant_id: tenantId } = original;
+  const now = new Date(deps.clock.now());
+  const id = timeOrderedId(now.getTime());
+  const row = {
+    tenant_id: tenantId,
+    id,
+    name: `Rollback of ${original.name}`.slice(0, 128),
+    kind: "rollback" as const,
+    release_id: original.release_id,
+    rolls_back: original.id,
+    query: original.query,
+    policy: JSON.stringify(original.policy) as unknown as object,
+    gate_state: {},
+    state: "running" as const,
+    next_evaluation_at: now,
+    created_at: now,
+    created_by: actor?.name ?? "gate",
+    traceparent: original.traceparent,
+    started_at: now,
+  };
+  await insertRollout(tx, row, [{ name: "all", cumulativeDevices: 0, isHoldback: false }]);
+  await createCounters(tx, tenantId, id, 1);
+  await updateRollout(tx, tenantId, id, { stage_started_at: now });
+  const decision = {
+    decision: "rollback",
+    rule: actor ? "person" : "policy",
+    sentence: `The rollout is undone ${reason}`.trim(),
+    numbers: { rollbackId: id },
+  };
+  await carryOut(deps, tx, original, decision, {
+    changes: {
+      state: "rolling-back",
+      paused_at: original.paused_at ?? now,
+      next_evaluation_at: now,
+    },
+    event: "vautn.rollout.rolling-back",
+    ...(actor ? { actor } : {}),
+  });
+  return id;
+}
+
+/** The original: takes back what nobody took up, stops who is on the way, waits for the way back. */
+export async function stepRolledBack(
+  deps: RolloutsDeps,
+  tx: Tx,
+  original: RolloutRow,
+): Promise<Stepped> {
+  const { tenant_id: tenantId, id } = original;
+  const wound = await windDown(deps, tx, original);
+  if (wound.more) return wound;
+  const back = await rollbackOf(tx, tenantId, id);
+  const now = new Date(deps.clock.now());
+  if (!back || back.state === "running") {
+    const next = new Date(now.getTime() + LOOK_AGAIN_MS);
+    await updateRollout(tx, tenantId, id, { next_evaluation_at: next });
+    return { ...wound, more: false };
+  }
+  const decision = {
+    decision: "finish",
+    rule: "rolled-back",
+    sentence: back.state_reason,
+    numbers: { rollbackId: back.id },
+  };
+  const changes = {
+    state: "rolled-back" as const,
+    state_reason: back.state_reason,
+    finished_at: now,
+    next_evaluation_at: null,
+  };
+  await carryOut(deps, tx, original, decision, { changes, event: "vautn.rollout.rolled-back" });
+  await deps.alerts.resolve(tenantId, alertKey(id), tx);
+  return { said: wound.said, more: false, changed: true };
+}
+
+/** Withdraws what was not begun and cancels what was, a batch at a time. */
+export async function windDown(deps: RolloutsDeps, tx: Tx, rollout: RolloutRow): Promise<Stepped> {
+  const { tenant_id: tenantId, id } = rollout;
+  const now = new Date(deps.clock.now());
+  const untouched = await lockUntouched(tx, tenantId, id, WITHDRAW_BATCH);
+  if (untouched.length > 0) {
+    await withdraw(
+      tx,
+      tenantId,
+      id,
+      untouched.map((device) => device.device_id),
+      now,
+    );
+    const steps = untouched.map((device) => ({
+      rolloutId: id,
+      stageIndex: device.stage_index,
+      from: device.state,
+      to: "withdrawn" as const,
+      excluded: device.excluded_reason !== null,
+      bytesDownloaded: 0,
+      bytesFull: 0,
+    }));
+    await moveCounters(tx, tenantId, steps);
+  }
+  const said: Announcements = [];
+  const cancelled = await cancelNext(deps, tx, rollout, said);
+  const more = untouched.length === WITHDRAW_BATCH || cancelled === OFFER_BATCH;
+  const changed = untouched.length > 0 || cancelled > 0;
+  const next = more ? now : null;
+  if (rollout.state === "cancelled") {
+    await updateRollout(tx, tenantId, id, { next_evaluation_at: next });
+  }
+  return { said, more, changed };
+}
+
+/** The way back: takes in devices as they turn out to run the bad image, and offers to them. */
+export async function stepRollback(
+  deps: RolloutsDeps,
+  tx: Tx,
+  rollout: RolloutRow,
+): Promise<Stepped> {
+  const { tenant_id: tenantId, id } = rollout;
+  const now = deps.clock.now();
+  const said: Announcements = [];
+  const originalId = rollout.rolls_back as string;
+  const originalCounts = groupCounts(countsOf(await readCounters(tx, tenantId, [originalId])));
+  const held = (await readCounters(tx, tenantId, [id])).reduce((sum, row) => sum + row.devices, 0);
+  const joined = originalCounts.succeeded > held ? await joinDevices(deps, tx, rollout) : 0;
+  const offered = await offerNext(deps, tx, rollout, 0, OFFER_BATCH, said);
+  const counts = groupCounts(countsOf(await readCounters(tx, tenantId, [id])));
+  const waiting =
+    counts.pending > 0 ||
+    counts.underway > 0 ||
+    originalCounts.pending > 0 ||
+    originalCounts.underway > 0 ||
+    (await hasDeadlines(tx, tenantId, id)) ||
+    (await hasDeadlines(tx, tenantId, originalId));
+  if (waiting) {
+    const next = new Date(now + LOOK_AGAIN_MS);
+    await updateRollout(tx, tenantId, id, { next_evaluation_at: next });
+    return { said, more: offered === OFFER_BATCH, changed: joined + offered > 0 };
+  }
+  const sentence = await describeEnd(tx, rollout, counts);
+  const decision = { decision: "finish", rule: "rolled-back", sentence, numbers: counts };
+  const changes = {
+    state: counts.failed > 0 ? ("failed" as const) : ("succeeded" as const),
+    state_reason: sentence,
+    finished_at: new Date(now),
+    next_evaluation_at: null,
+  };
+  const event = counts.failed > 0 ? "vautn.rollout.failed" : "vautn.rollout.succeeded";
+  await carryOut(deps, tx, rollout, decision, { changes, event });
+  return { said, more: false, changed: true };
+}
+
+interface Returning {
+  device_id: string;
+  source_version: string | null;
+  source_sha256: string | null;
+  release_id: string | null;
+  image_size_bytes: number | null;
+  security_counter: number | null;
+  bad_security_counter: number;
+}
+
+/**
+ * Devices of the original that run the bad image and are not on their way back yet. Those whose
+ * earlier image was never published here, or lies below the floor that the new one has raised,
+ * cannot go back; they are kept in the list, with the reason.
+ */
+async function joinDevices(deps: RolloutsDeps, tx: Tx, rollout: RolloutRow): Promise<number> {
+  const { tenant_id: tenantId, id } = rollout;
+  const { rows } = await sql<Returning>`
+    select d.device_id, d.source_version, d.source_sha256, p.id as release_id,
+           p.image_size_bytes, p.security_counter, bad.security_counter as bad_security_counter
+    from rollout_devices d
+    join releases bad on bad.tenant_id = d.tenant_id and bad.id = d.target_release_id
+    left join lateral (
+      select id, image_size_bytes, security_counter from releases
+      where tenant_id = d.tenant_id and image_sha256 = d.source_sha256 and product = bad.product
+      order by published_at desc limit 1) p on true
+    where d.tenant_id = ${tenantId} and d.rollout_id = ${rollout.rolls_back}
+      and d.state = 'succeeded'
+      and not exists (select from rollout_devices b
+        where b.tenant_id = d.tenant_id and b.rollout_id = ${id} and b.device_id = d.device_id)
+    order by d.ordinal`.execute(tx);
+  if (rows.length === 0) return 0;
+  const first = await nextOrdinal(tx, tenantId, id);
+  await insertDevices(
+    tx,
+    tenantId,
+    id,
+    rows.map((row) => returning(rollout, row)),
+    first,
+  );
+  // Only new rows are pending or withdrawn without having been moved: the counters take them all in.
+  await recount(tx, tenantId, id, rows);
+  await setStageSize(tx, tenantId, id, first + rows.length);
+  const sources = new Map<string, string[]>();
+  const bad = await deps.firmware.releases.get(tenantId, rollout.release_id);
+  for (const row of rows) {
+    if (row.release_id && row.source_sha256) sources.set(row.source_sha256, [bad.imageSha256]);
+  }
+  // In the background: who has the image in the other slot needs none, and the full image is there.
+  for (const [target, from] of sources) await deps.firmware.requestDeltas(tenantId, target, from);
+  return rows.length;
+}
+
+function returning(rollout: RolloutRow, row: Returning): NewDeviceRow {
+  const problem = whyNot(row);
+  return {
+    deviceId: row.device_id,
+    stageIndex: 0,
+    state: problem ? "withdrawn" : "pending",
+    sourceVersion: null,
+    sourceSha256: null,
+    targetReleaseId: row.release_id ?? rollout.release_id,
+    targetSha256: row.source_sha256 ?? "",
+    excludedReason: problem ?? "a rollback compares nothing",
+    failure: problem ? { phase: "pending", element: "rollback", message: problem } : null,
+    bytesFull: row.image_size_bytes ?? 0,
+  };
+}
+
+function whyNot(row: Returning): string | undefined {
+  if (!row.release_id) {
+    return `its earlier image ${row.source_version ?? "(unknown)"} was never published here`;
+  }
+  if ((row.security_counter ?? 0) < row.bad_security_counter) {
+    return `${row.source_version} lies below the security floor that the new image has raised`;
+  }
+  return undefined;
+}
+
+async function nextOrdinal(tx: Tx, tenantId: string, id: string): Promise<number> {
+  const { rows } = await sql<{ next: number }>`
+    select coalesce(max(ordinal) + 1, 0) as next from rollout_devices
+    where tenant_id = ${tenantId} and rollout_id = ${id}`.execute(tx);
+  return rows[0]?.next ?? 0;
+}
+
+async function recount(
+  tx: Tx,
+  tenantId: string,
+  id: string,
+  rows: readonly Returning[],
+): Promise<void> {
+  const first = (await readCounters(tx, tenantId, [id])).every((row) => row.devices === 0);
+  if (first) return countNewDevices(tx, tenantId, id);
+  const withdrawn = rows.filter((row) => whyNot(row)).length;
+  const pending = rows.length - withdrawn;
+  await sql`
+    update rollout_counters c set devices = c.devices + n.devices, excluded = c.excluded + n.devices
+    from (values ('pending', ${pending}::int), ('withdrawn', ${withdrawn}::int)) n(state, devices)
+    where c.tenant_id = ${tenantId} and c.rollout_id = ${id} and c.stage_index = 0
+      and c.state = n.state`.execute(tx);
+}
+
+async function setStageSize(tx: Tx, tenantId: string, id: string, devices: number) {
+  await tx
+    .updateTable("rollout_stages")
+    .set({ cumulative_devices: devices })
+    .where("tenant_id", "=", tenantId)
+    .where("rollout_id", "=", id)
+    .execute();
+}
+
+/** What became of everyone, with the names of those who could not go back. */
+async function describeEnd(
+  tx: Tx,
+  rollout: RolloutRow,
+  counts: ReturnType<typeof groupCounts>,
+): Promise<string> {
+  const { rows } = await sql<{ device_id: string; state: string; message: string | null }>`
+    select device_id, state, failure->>'message' as message from rollout_devices
+    where tenant_id = ${rollout.tenant_id} and rollout_id = ${rollout.id}
+      and state in ('withdrawn', 'failed', 'fell-back', 'rejected', 'silent')
+    order by ordinal limit ${NAMED_DEVICES + 1}`.execute(tx);
+  const parts = [
+    `${counts.succeeded} ${counts.succeeded === 1 ? "device is" : "devices are"} back`,
+  ];
+  if (counts.offered > 0) parts.push(`${counts.offered} return when they come online`);
+  const named = rows
+    .slice(0, NAMED_DEVICES)
+    .map((row) => `${row.device_id} (${row.message ?? row.state})`);
+  if (rows.length > NAMED_DEVICES) named.push("and others");
+  if (named.length > 0) parts.push(`not back: ${named.join(", ")}`);
+  return `${parts.join("; ")}.`;
+}

@@ -1,0 +1,190 @@
+import type { Tx } from "../db/index.ts";
+import { AppError, isUuid, LIMITS } from "../kernel/index.ts";
+import { withSpan } from "../kernel/tracing.ts";
+import type { Assignment, Envelope } from "../protocol/index.ts";
+import type { Actor } from "../tenancy/index.ts";
+import { ASSIGNMENT_LIFETIME_MS, graceful } from "./assignments.ts";
+import { type Control, createControl } from "./control.ts";
+import { create, plan } from "./creation.ts";
+import * as devices from "./device-store.ts";
+import { tick } from "./reconciler.ts";
+import { createReports, type Reports } from "./reports.ts";
+import * as store from "./rollout-store.ts";
+import { DEVICE_STATES, type DeviceState } from "./states.ts";
+import {
+  type Page,
+  ROLLOUT_STATES,
+  type RolloutDeviceView,
+  type RolloutPlan,
+  type RolloutSpec,
+  type RolloutState,
+  type RolloutsDeps,
+  type RolloutView,
+  type VerdictView,
+} from "./types.ts";
+import { badCursor, parsePosition, viewDevice, viewRollouts, viewVerdict } from "./views.ts";
+
+interface PageOptions {
+  cursor?: string | undefined;
+  limit?: number | undefined;
+}
+
+/** Staged rollouts that decide on evidence. */
+export interface Rollouts extends Control, Reports {
+  /** Which devices a rollout would take, in which order, and which not and why. */
+  plan(tenantId: string, spec: RolloutSpec): Promise<RolloutPlan>;
+  /** Refusals: `release-incompatible` (fits nobody), `release-yanked`, `conflict`, `invalid-query`. */
+  create(
+    tenantId: string,
+    spec: RolloutSpec,
+    actor: Actor,
+    traceparent?: string,
+  ): Promise<{ id: string }>;
+  get(tenantId: string, id: string): Promise<RolloutView>;
+  /** Newest first. */
+  list(
+    tenantId: string,
+    options?: PageOptions & { state?: string | undefined },
+  ): Promise<Page<RolloutView>>;
+  /** In the order in which the rollout touches them. */
+  devices(
+    tenantId: string,
+    id: string,
+    options?: PageOptions & { state?: string | undefined; stage?: number | undefined },
+  ): Promise<Page<RolloutDeviceView>>;
+  /** What was decided and why, newest first. */
+  verdicts(tenantId: string, id: string, options?: PageOptions): Promise<Page<VerdictView>>;
+  /** What a device is to do now, signed; asked when it connects and whenever the bus says so. */
+  currentAssignment(tenantId: string, deviceId: string): Promise<Envelope<Assignment> | null>;
+  /** One reconciler step for whatever is due in a tenant. */
+  tick(tenantId: string, nowMs?: number): Promise<void>;
+}
+
+const DEFAULT_PAGE = 50;
+/** An offer with less than this left of its life is written anew before it is handed out. */
+const RENEW_BEFORE_MS = 3_600_000;
+
+export function createRollouts(deps: RolloutsDeps): Rollouts {
+  const { db } = deps;
+  return {
+    ...createControl(deps),
+    ...createReports(deps),
+    plan: (tenantId, spec) =>
+      withSpan("rollouts.plan", { "vautn.tenant": tenantId }, () => plan(deps, tenantId, spec)),
+    create: (tenantId, spec, actor, traceparent) =>
+      withSpan(
+        "rollouts.create",
+        { "vautn.tenant": tenantId },
+        () => create(deps, tenantId, spec, actor, traceparent),
+        { parent: traceparent },
+      ),
+
+    get: (tenantId, id) =>
+      db.tenant(tenantId, async (tx) => {
+        const row = await mustFind(tx, tenantId, id);
+        const [view] = await viewRollouts(tx, tenantId, [row]);
+        return view as RolloutView;
+      }),
+
+    list: (tenantId, { state, cursor, limit } = {}) =>
+      db.tenant(tenantId, async (tx) => {
+        const size = pageSize(limit);
+        if (state !== undefined && !isState(state)) return { items: [], nextCursor: null };
+        const filter = { state, before: parseTimeCursor(cursor) };
+        const rows = await store.listRollouts(tx, tenantId, filter, size + 1);
+        const last = rows[size - 1];
+        return {
+          items: await viewRollouts(tx, tenantId, rows.slice(0, size)),
+          nextCursor: rows.length > size && last ? `${last.created_at.getTime()}_${last.id}` : null,
+        };
+      }),
+
+    devices: (tenantId, id, { state, stage, cursor, limit } = {}) =>
+      db.tenant(tenantId, async (tx) => {
+        await mustFind(tx, tenantId, id);
+        const size = pageSize(limit);
+        if (state !== undefined && !isDeviceState(state)) return { items: [], nextCursor: null };
+        const filter = { state, stage, afterOrdinal: parsePosition(cursor) };
+        const rows = await devices.listDevices(tx, tenantId, id, filter, size + 1);
+        const last = rows[size - 1];
+        return {
+          items: rows.slice(0, size).map(viewDevice),
+          nextCursor: rows.length > size && last ? String(last.ordinal) : null,
+        };
+      }),
+
+    verdicts: (tenantId, id, { cursor, limit } = {}) =>
+      db.tenant(tenantId, async (tx) => {
+        await mustFind(tx, tenantId, id);
+        const size = pageSize(limit);
+        const rows = await store.listVerdicts(tx, tenantId, id, parsePosition(cursor), size + 1);
+        const last = rows[size - 1];
+        return {
+          items: rows.slice(0, size).map(viewVerdict),
+          nextCursor: rows.length > size && last ? String(last.seq) : null,
+        };
+      }),
+
+    currentAssignment: (tenantId, deviceId) => currentAssignment(deps, tenantId, deviceId),
+    tick: (tenantId) => tick(deps, tenantId),
+  };
+}
+
+async function currentAssignment(
+  deps: RolloutsDeps,
+  tenantId: string,
+  deviceId: string,
+): Promise<Envelope<Assignment> | null> {
+  const now = deps.clock.now();
+  const open = await deps.db.tenant(tenantId, (tx) =>
+    devices.openAssignment(tx, tenantId, deviceId),
+  );
+  if (!open) return null;
+  const { envelope, rollout_id: rolloutId } = open;
+  if (open.state === "offered" && open.phase_deadline_at === null) {
+    // It has its word now: from here on silence counts.
+    const deadlineAt = new Date(now + graceful(open.offered_deadline_ms));
+    await deps.db.tenant(tenantId, (tx) =>
+      devices.startOfferDeadline(tx, tenantId, rolloutId, deviceId, deadlineAt),
+    );
+  }
+  if (Date.parse(envelope.signed.expires) - now > RENEW_BEFORE_MS) return envelope;
+  const sequence = await deps.db.tenant(tenantId, (tx) =>
+    devices.nextSequence(tx, tenantId, deviceId),
+  );
+  const renewed = await deps.firmware.signAssignment(tenantId, {
+    ...envelope.signed,
+    sequence,
+    issuedAt: new Date(now).toISOString(),
+    expires: new Date(now + ASSIGNMENT_LIFETIME_MS).toISOString(),
+  });
+  await deps.db.tenant(tenantId, (tx) =>
+    devices.renewAssignment(tx, tenantId, rolloutId, deviceId, renewed),
+  );
+  return renewed;
+}
+
+async function mustFind(tx: Tx, tenantId: string, id: string): Promise<store.RolloutRow> {
+  const row = isUuid(id) ? await store.findRollout(tx, tenantId, id) : undefined;
+  if (!row) throw new AppError("not-found", "there is no such rollout");
+  return row;
+}
+
+function pageSize(limit = DEFAULT_PAGE): number {
+  return Math.min(Math.max(1, limit), LIMITS.pageSize);
+}
+
+function isState(state: string): state is RolloutState {
+  return (ROLLOUT_STATES as readonly string[]).includes(state);
+}
+
+function isDeviceState(state: string): state is DeviceState {
+  return (DEVICE_STATES as readonly string[]).includes(state);
+}
+
+function parseTimeCursor(cursor: string | undefined): { createdAt: Date; id: string } | undefined {
+  if (cursor === undefined) return undefined;
+  const [time = "", id = ""] = cursor.split("_");
+  if (!/^\d{1,15}$/.test(time) || !isUuid(id)) throw badCursor();
+  return { createdAt: new Date(Number(time)), id };
+}

@@ -1,0 +1,223 @@
+import type { Bus } from "../bus/index.ts";
+import type { Database, Tx } from "../db/index.ts";
+import type { FleetMember, FleetQuery } from "../devices/index.ts";
+import type { Clock } from "../kernel/index.ts";
+import type { Logger } from "../kernel/logger.ts";
+import type { ArtifactOffer, Assignment, Envelope, ReleaseManifest } from "../protocol/index.ts";
+import type { Actor } from "../tenancy/index.ts";
+import type { MetricNumbers, Verdict } from "./gate/index.ts";
+import type { RolloutPolicy } from "./policy.ts";
+import type { DeviceState, Failure } from "./states.ts";
+
+export const ROLLOUT_STATES = [
+  "preparing",
+  "running",
+  "paused",
+  "needs-decision",
+  "succeeded",
+  "rolling-back",
+  "rolled-back",
+  "cancelled",
+  "failed",
+] as const;
+export type RolloutState = (typeof ROLLOUT_STATES)[number];
+
+export interface Release {
+  id: string;
+  product: string;
+  version: string;
+  hardwareRevisions: string[];
+  minimumSourceVersion: string | null;
+  securityCounter: number;
+  imageSha256: string;
+  imageSizeBytes: number;
+  status: "published" | "yanked";
+}
+
+export type SignedRelease = Release & { envelope: Envelope<ReleaseManifest> };
+
+/** What rollouts need of the other modules. */
+export interface RolloutsDeps {
+  db: Database;
+  clock: Clock;
+  bus: Bus;
+  logger: Logger;
+  /** Absolute URL at which devices fetch an artifact. */
+  artifactUrl: (sha256: string) => string;
+  tenancy: {
+    audit: {
+      record(
+        tx: Tx,
+        tenantId: string,
+        record: {
+          actor: Actor;
+          action: string;
+          targetKind: string;
+          targetId: string;
+          outcome: "done" | "refused";
+          details: Record<string, unknown>;
+        },
+      ): Promise<void>;
+    };
+  };
+  devices: {
+    matching(tx: Tx, tenantId: string, query: FleetQuery): Promise<FleetMember[]>;
+  };
+  firmware: {
+    releases: { get(tenantId: string, id: string): Promise<SignedRelease> };
+    requestDeltas(
+      tenantId: string,
+      targetSha256: string,
+      sourceSha256s: readonly string[],
+    ): Promise<unknown>;
+    deltas(
+      tenantId: string,
+      targetSha256: string,
+    ): Promise<{ sourceSha256: string | null; status: string }[]>;
+    offers(
+      tenantId: string,
+      query: { targetSha256: string; sourceSha256: string | null; formats: readonly string[] },
+    ): Promise<Omit<ArtifactOffer, "url">[]>;
+    signAssignment(tenantId: string, assignment: Assignment): Promise<Envelope<Assignment>>;
+  };
+  alerts: {
+    raise(
+      tenantId: string,
+      report: {
+        key: string;
+        kind: string;
+        severity: "info" | "warning" | "critical";
+        title: string;
+        subjectKind: string;
+        subjectId: string;
+        details: Record<string, unknown>;
+      },
+      tx?: Tx,
+    ): Promise<unknown>;
+    resolve(tenantId: string, key: string, tx?: Tx): Promise<unknown>;
+    emit(
+      tenantId: string,
+      event: { type: RolloutEvent; subject: string; data: Record<string, unknown> },
+      tx?: Tx,
+    ): Promise<void>;
+  };
+  telemetry: {
+    metricByArm(
+      tenantId: string,
+      query: { metric: string; deviceIds: readonly string[]; from: number; to: number },
+    ): Promise<{ devices: number; mean: number | null }>;
+  };
+  logs: {
+    errorRate(
+      tenantId: string,
+      query: { deviceIds: readonly string[]; from: number; to: number },
+    ): Promise<{ lines: number }>;
+  };
+}
+
+export type RolloutEvent = `vautn.rollout.${
+  | "started"
+  | "promoted"
+  | "paused"
+  | "needs-decision"
+  | "resumed"
+  | "rolling-back"
+  | "rolled-back"
+  | "succeeded"
+  | "cancelled"
+  | "failed"}`;
+
+/** What a person orders; the policy's gaps are filled with defaults. */
+export interface RolloutSpec {
+  name: string;
+  releaseId: string;
+  query: string;
+  policy?: unknown;
+}
+
+export interface RolloutPlan {
+  totalDevices: number;
+  stages: { index: number; name: string; cumulativeDevices: number; deviceIds: string[] }[];
+  excluded: { deviceId: string; reason: string }[];
+  /** In the plan, and left out of the gate's comparison. */
+  notCompared: { deviceId: string; reason: string }[];
+  /** Devices by the version that they come from. */
+  paths: { from: string | null; to: string; devices: number }[];
+  /** What full images would cost, and what the artifacts that are ready now do. */
+  bytesFull: number;
+  bytesExpected: number;
+}
+
+export interface StageView {
+  index: number;
+  name: string;
+  cumulativeDevices: number;
+  startedAt: Date | null;
+  finishedAt: Date | null;
+  counts: Partial<Record<DeviceState, number>>;
+}
+
+export interface RolloutView {
+  id: string;
+  name: string;
+  kind: "update" | "rollback";
+  state: RolloutState;
+  stateReason: string;
+  releaseId: string;
+  release: { version: string; product: string };
+  /** For a rollback: the rollout that it undoes. */
+  rollsBack: string | null;
+  query: string;
+  policy: RolloutPolicy;
+  stageIndex: number;
+  stageStartedAt: Date | null;
+  stages: StageView[];
+  totals: {
+    devices: number;
+    pending: number;
+    inProgress: number;
+    succeeded: number;
+    failed: number;
+    excluded: number;
+  };
+  evidence: Record<string, Omit<MetricNumbers, "pauseAt"> & { pauseAt: number | null }>;
+  lastVerdict: Verdict | null;
+  nextEvaluationAt: Date | null;
+  bytesDownloaded: number;
+  bytesFull: number;
+  createdAt: Date;
+  createdBy: string;
+  startedAt: Date | null;
+  pausedAt: Date | null;
+  finishedAt: Date | null;
+  revision: number;
+}
+
+export interface RolloutDeviceView {
+  deviceId: string;
+  stageIndex: number;
+  state: DeviceState;
+  progress: number | null;
+  sourceVersion: string | null;
+  excludedReason: string | null;
+  format: string | null;
+  bytesDownloaded: number;
+  bytesFull: number;
+  failure: Failure | null;
+  offeredAt: Date | null;
+  updatedAt: Date | null;
+  finishedAt: Date | null;
+}
+
+export interface VerdictView extends Omit<Verdict, "at" | "decision" | "numbers"> {
+  at: Date;
+  stageIndex: number;
+  decision: string;
+  numbers: Record<string, unknown>;
+  decidedBy: string;
+}
+
+export interface Page<Item> {
+  items: Item[];
+  nextCursor: string | null;
+}
