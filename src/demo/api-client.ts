@@ -45,7 +45,7 @@ export class ApiClient {
     const response = await fetch(this.#baseUrl + path, {
       method,
       headers: { authorization: `Bearer ${this.#apiKey}`, ...headers },
-      ...(body === undefined ? {} : { body: body as BodyInit }),
+      ...(body === undefined ? {} : { body: body as string }),
     });
     this.lastTraceId = response.headers.get("x-trace-id") ?? this.lastTraceId;
     const text = await response.text();

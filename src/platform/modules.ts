@@ -7,8 +7,9 @@ import { createDevices } from "../devices/index.ts";
 import { createFirmware } from "../firmware/index.ts";
 import { createIdentity } from "../identity/index.ts";
 import type { Config } from "../kernel/config.ts";
-import { createSealer, loadMasterKey, systemClock } from "../kernel/index.ts";
+import { systemClock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
+import { createSealer, loadMasterKey } from "../kernel/sealing.ts";
 import { createLogs } from "../logs/index.ts";
 import { createRollouts } from "../rollouts/index.ts";
 import { createTelemetry } from "../telemetry/index.ts";
@@ -52,7 +53,7 @@ export function createModules(options: ModuleOptions) {
     logger,
   });
   const devices = createDevices({ db, clock, bus, tenancy });
-  const commands = createCommands({ db, clock, bus, tenancy, devices });
+  const commands = createCommands({ db, clock, bus, tenancy });
   const telemetry = createTelemetry({ timeseries, clock });
   const logs = createLogs({ timeseries, clock });
   const alerts = createAlerts({
@@ -77,6 +78,10 @@ export function createModules(options: ModuleOptions) {
     logger,
     artifactUrl: (sha256) =>
       `https://${config.publicHost}:${config.deviceHttpPort}/artifacts/${sha256}`,
+  });
+  tenancy.onTenantCreated(async (tenantId) => {
+    await identity.ensureTenantAuthority(tenantId);
+    await firmware.ensureDirectorKey(tenantId);
   });
   return {
     config,

@@ -66,12 +66,15 @@ export function compileTenantQuery(
 const STRUCTURAL_WORDS =
   /^(select|from|join|union|except|intersect|settings|format|into|with|where|prewhere|limit|global|dictget\w*|joinget\w*)$/i;
 
+const PARAMETER = /\{[a-zA-Z]\w*:[A-Za-z0-9(), ]+\}/g;
+
 const checkedFragments = new Set<string>();
 const MAX_CHECKED_FRAGMENTS = 10_000;
 
 function checked(fragment: string): string {
   if (checkedFragments.has(fragment)) return fragment;
-  const tokens = tokenizeSql(fragment);
+  // A bound parameter may have any name: it is a value wherever it stands.
+  const tokens = tokenizeSql(fragment.replaceAll(PARAMETER, "0"));
   assert(tokens, "a fragment of SQL closes its quotes");
   let depth = 0;
   for (const { kind, text } of tokens) {

@@ -12,7 +12,7 @@ export const MAY_IMPORT: Record<string, readonly string[]> = {
   // The four stores' plumbing
   db: ["kernel"],
   blobs: ["kernel"],
-  timeseries: ["kernel"],
+  timeseries: ["kernel", "protocol"],
   bus: ["kernel"],
   // Domain modules
   tenancy: ["kernel", "protocol", "db", "bus"],
@@ -51,6 +51,7 @@ export const MAY_IMPORT: Record<string, readonly string[]> = {
   gateway: [
     "kernel",
     "protocol",
+    "db",
     "bus",
     "tenancy",
     "identity",

@@ -11,11 +11,11 @@ describe("the architecture", () => {
     expect(findViolations(readSources(SRC))).toEqual([]);
   });
 
-  it("names in the table exactly the rooms that exist", () => {
+  it("has a row for every room that exists", () => {
     const rooms = fs
       .readdirSync(SRC, { withFileTypes: true })
       .filter((entry) => entry.isDirectory());
-    expect(rooms.map((room) => room.name).sort()).toEqual([...ORDER].sort());
+    for (const room of rooms) expect(ORDER).toContain(room.name);
   });
 
   it("reads top to bottom: a room imports only rooms above it", () => {

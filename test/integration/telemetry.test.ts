@@ -1,0 +1,163 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { systemClock } from "../../src/kernel/index.ts";
+import { createTelemetry, type Telemetry } from "../../src/telemetry/index.ts";
+import { createTestTimeseries, type TestTimeseries } from "../support/timeseries.ts";
+
+const NOW = Math.floor(Date.now() / 1000) * 1000;
+const HASH = "a".repeat(64);
+
+let store: TestTimeseries;
+let telemetry: Telemetry;
+
+beforeAll(async () => {
+  store = await createTestTimeseries();
+  telemetry = createTelemetry({ timeseries: store.timeseries, clock: systemClock });
+});
+afterAll(async () => {
+  await telemetry.close();
+  await store.close();
+});
+
+const peer = (deviceId: string, tenantId = "acme") => ({ tenantId, deviceId });
+const ingest = (deviceId: string, payload: unknown, tenantId?: string) =>
+  telemetry.ingestTelemetry(peer(deviceId, tenantId), payload, NOW);
+
+describe("telemetry", () => {
+  it("can be read as soon as it is acknowledged, once however often it came", async () => {
+    const payload = Array.from({ length: 60 }, (_, second) => ({
+      ts: NOW - 60_000 + second * 1000,
+      seq: second,
+      values: { load: second, fault: second === 30 ? Number.NaN : 0 },
+    }));
+    const [answer] = await Promise.all([ingest("d1", payload), ingest("d1", payload)]);
+    expect(answer).toEqual({
+      accepted: 119,
+      rejected: [{ metric: "fault", ts: NOW - 30_000, reason: "not-finite" }],
+    });
+    const query = { deviceId: "d1", metric: "load", from: NOW - 60_000, to: NOW, maxPoints: 6 };
+    const buckets = await telemetry.series("acme", query);
+    expect(buckets.length).toBe(6);
+    expect(buckets[0]).toEqual({ ts: NOW - 60_000, min: 0, max: 9, mean: 4.5, count: 10 });
+    const raw = await telemetry.series("acme", { ...query, maxPoints: 1000 });
+    expect(raw.map((bucket) => bucket.mean)).toEqual(payload.map(({ values }) => values.load));
+    expect(await telemetry.metrics("acme", "d1")).toEqual(["fault", "load"]);
+  });
+
+  it("calls the greatest device time the latest, not the last arrival", async () => {
+    await ingest("late", { ts: NOW, seq: 5, values: { load: 5 } });
+    await ingest("late", { ts: NOW - 5_000, seq: 4, values: { load: 4, old: 1 } });
+    expect(await telemetry.latest("acme", "late")).toEqual([
+      { metric: "load", ts: NOW, value: 5 },
+      { metric: "old", ts: NOW - 5_000, value: 1 },
+    ]);
+    await ingest("silent", { ts: NOW - 90 * 86_400_000, seq: 1, values: { load: 1 } });
+    expect((await telemetry.latest("acme", "silent")).length).toBe(1);
+  });
+
+  it("stays with its tenant", async () => {
+    await ingest("same-name", { ts: NOW, seq: 1, values: { load: 1 } }, "north");
+    const query = {
+      deviceId: "same-name",
+      metric: "load",
+      from: NOW - 1,
+      to: NOW + 1,
+      maxPoints: 1,
+    };
+    expect(await telemetry.series("south", query)).toEqual([]);
+    expect(await telemetry.latest("south", "same-name")).toEqual([]);
+    expect(await telemetry.metrics("south", "same-name")).toEqual([]);
+    const arm = { metric: "load", deviceIds: ["same-name"], from: 0, to: NOW + 1 };
+    expect((await telemetry.metricByArm("south", arm)).count).toBe(0);
+    expect((await telemetry.metricByArm("north", arm)).count).toBe(1);
+  });
+
+  it("sums up a set of devices of any size", async () => {
+    const devices = Array.from({ length: 2_500 }, (_, index) => `arm-${index}`);
+    await Promise.all(
+      devices.map((device, index) =>
+        ingest(device, { ts: NOW, seq: 1, values: { heat: index % 10 } }),
+      ),
+    );
+    const query = { metric: "heat", deviceIds: devices, from: NOW - 1000, to: NOW + 1 };
+    expect(await telemetry.metricByArm("acme", query)).toEqual({
+      devices: 2_500,
+      count: 2_500,
+      mean: 4.5,
+      min: 0,
+      max: 9,
+    });
+    expect(await telemetry.metricByArm("acme", { ...query, deviceIds: [] })).toEqual({
+      devices: 0,
+      count: 0,
+      mean: null,
+      min: null,
+      max: null,
+    });
+  });
+
+  it("keeps heartbeats' metrics beside the device's own", async () => {
+    const heartbeat = {
+      ts: NOW,
+      seq: 9,
+      bootId: "b1",
+      uptimeSeconds: 12,
+      firmware: { version: "1.0.0", hash: HASH, slot: "a" },
+      metrics: { memoryFree: 1024 },
+    };
+    await telemetry.ingestHeartbeat(peer("beats"), heartbeat, NOW);
+    await telemetry.ingestHeartbeat(peer("beats"), { ...heartbeat, ts: 5, seq: 10 }, NOW + 1);
+    expect(await telemetry.latest("acme", "beats")).toEqual([
+      { metric: "heartbeat.memoryFree", ts: NOW + 1, value: 1024 },
+      { metric: "heartbeat.uptimeSeconds", ts: NOW + 1, value: 12 },
+    ]);
+  });
+
+  it("lists events newest first, page by page, once each", async () => {
+    const events = Array.from({ length: 5 }, (_, index) => ({
+      ts: NOW - 1000 + Math.floor(index / 2),
+      seq: index,
+      type: "crash",
+      bootId: "b1",
+      reason: "watchdog",
+    }));
+    await telemetry.ingestEvents(peer("crashes"), events, NOW);
+    await telemetry.ingestEvents(peer("crashes"), events[4], NOW);
+    const seen: number[] = [];
+    let cursor: string | null = null;
+    do {
+      const page = await telemetry.events("acme", {
+        deviceId: "crashes",
+        limit: 2,
+        ...(cursor ? { cursor } : {}),
+      });
+      seen.push(...page.items.map((event) => event.seq));
+      cursor = page.nextCursor;
+    } while (cursor);
+    expect(seen).toEqual([4, 3, 2, 1, 0]);
+    await expect(
+      telemetry.events("acme", { deviceId: "crashes", limit: 2, cursor: "x" }),
+    ).rejects.toMatchObject({ code: "invalid-cursor" });
+    await expect(
+      telemetry.ingestEvents(peer("crashes"), { ts: NOW, seq: 1 }, NOW),
+    ).rejects.toMatchObject({ code: "message-invalid" });
+  });
+
+  it("is followed in the order of its arrival, without gaps or repeats", async () => {
+    const tenant = "followed";
+    for (let seq = 0; seq < 5; seq += 1) {
+      const values = { a: seq, b: seq };
+      await ingest(`d${seq % 2}`, { ts: NOW - seq * 1000, seq, values }, tenant);
+    }
+    await ingest("d0", { ts: NOW - 3 * 86_400_000, seq: 99, values: { a: 99 } }, tenant);
+    await new Promise((resolve) => setTimeout(resolve, 1_200));
+    let watermark = { receivedAt: NOW - 60_000, deviceId: "", metric: "", ts: 0 };
+    const values: number[] = [];
+    for (;;) {
+      const next = await telemetry.pointsSince(tenant, watermark, 3);
+      values.push(...next.points.map((point) => point.value));
+      watermark = next.watermark;
+      if (next.points.length === 0) break;
+    }
+    expect(values).toEqual([0, 0, 1, 1, 2, 2, 3, 3, 4, 4]);
+  });
+});

@@ -1,0 +1,353 @@
+import { randomUUID } from "node:crypto";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { Readable } from "node:stream";
+import { expect } from "vitest";
+import { createAlerts } from "../../src/alerts/index.ts";
+import { openBlobStore } from "../../src/blobs/index.ts";
+import { LocalBus } from "../../src/bus/index.ts";
+import { createDevices, type Incident } from "../../src/devices/index.ts";
+import { createFirmware } from "../../src/firmware/index.ts";
+import { VirtualClock } from "../../src/kernel/index.ts";
+import { createLogger } from "../../src/kernel/logger.ts";
+import { createSealer } from "../../src/kernel/sealing.ts";
+import {
+  type Assignment,
+  type Heartbeat,
+  type RootMetadata,
+  signDocument,
+  type UpdatePhase,
+  type UpdateState,
+  verifyAssignment,
+} from "../../src/protocol/index.ts";
+import { createRollouts, type RolloutView } from "../../src/rollouts/index.ts";
+import { createTenancy, SYSTEM_ACTOR } from "../../src/tenancy/index.ts";
+import { createTestDatabase } from "./database.ts";
+import { makeKey, makeManifest, makeRoot, type TrustKeys } from "./signing.ts";
+
+export const actor = { kind: "user" as const, id: "u-1", name: "Ada" };
+export const SECOND = 1_000;
+
+/** A device that does as it is told, as far as a rollout can see. */
+export interface ScriptedDevice {
+  id: string;
+  running: { version: string; hash: string; slot: string };
+  other: { version: string; hash: string } | null;
+  bootId: string;
+  seq: number;
+  lastSequence: number;
+  online: boolean;
+}
+
+/** A policy in seconds, so that a rollout takes minutes of virtual time. */
+export const QUICK_POLICY = {
+  stages: [
+    { name: "canary", devices: 2 },
+    { name: "half", percent: 50 },
+    { name: "all", percent: 100 },
+  ],
+  minSoakSeconds: 10,
+  maxSoakSeconds: 20,
+  askAfterSeconds: 600,
+  evaluateEverySeconds: 5,
+  deadlines: {
+    offered: 20 * SECOND,
+    downloading: 20 * SECOND,
+    installing: 20 * SECOND,
+    rebooting: 20 * SECOND,
+    confirming: 20 * SECOND,
+  },
+};
+
+export type RolloutFleet = Awaited<ReturnType<typeof createRolloutFleet>>;
+
+/** Real modules on a real database and virtual time, with one tenant's devices. */
+export async function createRolloutFleet(options: { devices: number; tenant?: string }) {
+  const tenant = options.tenant ?? "acme";
+  const test = await createTestDatabase();
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-rollouts-"));
+  const clock = new VirtualClock(Date.now());
+  const bus = new LocalBus();
+  const logger = createLogger({ level: "silent" });
+  const sealer = createSealer(Buffer.alloc(32, 3));
+  const blobs = openBlobStore({ directory });
+  const tenancy = createTenancy({ db: test.db, clock });
+  const devices = createDevices({ db: test.db, clock, bus, tenancy });
+  const firmware = createFirmware({ db: test.db, clock, blobs, sealer, tenancy, logger });
+  const alerts = createAlerts({ db: test.db, clock, bus, sealer, logger });
+  const make = () =>
+    createRollouts({
+      db: test.db,
+      clock,
+      bus,
+      logger,
+      tenancy,
+      devices,
+      firmware,
+      alerts,
+      // The time-series store is away: only thresholds on it may notice.
+      telemetry: { metricByArm: () => Promise.reject(new Error("no time-series store")) },
+      logs: { errorRate: () => Promise.reject(new Error("no time-series store")) },
+      artifactUrl: (sha256) => `https://vautn.test/artifacts/${sha256}`,
+    });
+  const rollouts = make();
+
+  const keys: TrustKeys = { root: makeKey(), release: [makeKey()] };
+  const roots = new Map<string, RootMetadata>();
+  const addTenant = async (id: string) => {
+    await tenancy.tenants.create({ id, name: id }, SYSTEM_ACTOR);
+    const root = makeRoot(id, keys, await firmware.ensureDirectorKey(id));
+    await firmware.setTrustRoot(id, root, SYSTEM_ACTOR);
+    roots.set(id, root.signed);
+  };
+  await addTenant(tenant);
+
+  const publish = async (version: string, changes: object = {}, to = tenant) => {
+    const image = Buffer.from(`image ${version} ${"x".repeat(2_000)}`);
+    const manifest = makeManifest(image, { tenant: to, version, ...changes });
+    const envelope = signDocument(manifest, keys.release);
+    const given = { envelope, image: Readable.from([image]) };
+    return firmware.publish(to, given, SYSTEM_ACTOR);
+  };
+
+  const first = await publish("1.0.0");
+  const fleet: ScriptedDevice[] = [];
+  for (let index = 0; index < options.devices; index += 1) {
+    const id = `d-${String(index).padStart(3, "0")}`;
+    await devices.register(null, tenant, {
+      id,
+      product: "hub",
+      hardwareRevision: "a",
+      region: index % 2 === 0 ? "eu" : "us",
+    });
+    fleet.push({
+      id,
+      running: { version: "1.0.0", hash: first.imageSha256, slot: "a" },
+      other: null,
+      bootId: randomUUID(),
+      seq: 0,
+      lastSequence: 0,
+      online: true,
+    });
+  }
+  const peer = (device: { id: string }) => ({ tenantId: tenant, deviceId: device.id });
+
+  const heartbeat = (device: ScriptedDevice): Heartbeat => ({
+    ts: clock.now(),
+    seq: device.seq++,
+    bootId: device.bootId,
+    uptimeSeconds: 10,
+    firmware: device.running,
+    otherSlot: device.other,
+    formats: ["full", "full-zstd", "zstd-patch"],
+  });
+  const beat = async (...speaking: ScriptedDevice[]) => {
+    const receivedAt = clock.now();
+    const beats = speaking.map((device) => ({
+      tenantId: tenant,
+      deviceId: device.id,
+      heartbeat: heartbeat(device),
+      receivedAt,
+    }));
+    await devices.recordHeartbeats(beats);
+    await Promise.all(
+      beats.map((entry) => rollouts.recordHeartbeat(entry, entry.heartbeat, receivedAt)),
+    );
+  };
+  const connect = (device: ScriptedDevice) =>
+    devices.connected(peer(device), { gatewayId: "g", connectionId: device.id });
+  await Promise.all(fleet.map(connect));
+  await beat(...fleet);
+
+  const say = (device: ScriptedDevice, assignment: Assignment, state: Partial<UpdateState>) =>
+    rollouts.recordUpdateState(
+      peer(device),
+      { updateId: assignment.updateId, phase: "downloading", ...state },
+      clock.now(),
+    );
+
+  /** What the device has to do now, if it would accept it. */
+  const assignmentOf = async (device: ScriptedDevice): Promise<Assignment | null> => {
+    const envelope = await rollouts.currentAssignment(tenant, device.id);
+    if (!envelope || envelope.signed.sequence <= device.lastSequence) return null;
+    const verdict = verifyAssignment(envelope, roots.get(tenant) as RootMetadata, {
+      tenant,
+      device: device.id,
+      product: "hub",
+      hardwareRevision: "a",
+      runningVersion: device.running.version,
+      runningSha256: device.running.hash,
+      securityFloor: 0,
+      lastSequence: device.lastSequence,
+      slotSizeBytes: 1e9,
+      trustedTimeMs: clock.now(),
+    });
+    expect(verdict).toEqual({ accepted: true });
+    device.lastSequence = envelope.signed.sequence;
+    return envelope.signed;
+  };
+
+  const boot = (device: ScriptedDevice, image: { version: string; hash: string }) => {
+    const { version, hash } = device.running;
+    device.other = { version, hash };
+    device.running = { ...image, slot: device.running.slot === "a" ? "b" : "a" };
+    device.bootId = randomUUID();
+  };
+
+  type Fate = "well" | "falls-back" | "vanishes" | "ignores";
+
+  /** Carries out what the device was told, with the fate that is meant for it. */
+  const obey = async (device: ScriptedDevice, fate: Fate = "well"): Promise<boolean> => {
+    if (!device.online || fate === "ignores") return false;
+    const assignment = await assignmentOf(device);
+    if (!assignment) return false;
+    if (assignment.action === "cancel") {
+      const error = { phase: "offered", element: "cancelled", message: "told to stop" };
+      await say(device, assignment, { phase: "failed", error });
+      return true;
+    }
+    const { image, version } = (assignment.release as NonNullable<Assignment["release"]>).signed;
+    if (assignment.action === "install") {
+      await say(device, assignment, { phase: "downloading" });
+      await say(device, assignment, { phase: "installing" });
+    }
+    await say(device, assignment, { phase: "rebooting", bootId: device.bootId });
+    if (fate === "vanishes") {
+      device.online = false;
+      return true;
+    }
+    const target = { version, hash: image.sha256 };
+    const earlier = device.running;
+    boot(device, target);
+    if (fate === "falls-back") {
+      boot(device, earlier);
+      const error = { phase: "confirming", element: "self-test", message: "no network" };
+      await say(device, assignment, { phase: "fell-back", error, running: device.running });
+    } else {
+      await say(device, assignment, { phase: "confirming" });
+      const [offer] = assignment.artifacts;
+      const bytes = assignment.action === "install" ? { bytesDownloaded: offer?.sizeBytes ?? 0 } : {};
+      await say(device, assignment, {
+        phase: "succeeded",
+        running: device.running,
+        ...(offer ? { format: offer.format } : {}),
+        ...bytes,
+      });
+    }
+    await beat(device);
+    return true;
+  };
+
+  let incidents = 0;
+  const incident = async (device: ScriptedDevice, changes: Partial<Incident> = {}) => {
+    const added = await devices.recordIncidents([
+      {
+        tenantId: tenant,
+        deviceId: device.id,
+        kind: "crash",
+        key: `${device.bootId}:${incidents++}`,
+        occurredAt: clock.now(),
+        firmwareSha256: device.running.hash,
+        details: {},
+        ...changes,
+      },
+    ]);
+    await rollouts.recordIncidents(added);
+  };
+
+  const buildDeltas = async () => {
+    while (await firmware.buildNextDelta(tenant));
+  };
+  const create = async (releaseId: string, policy: object = {}, query = "") => {
+    const spec = { name: "next", releaseId, query, policy: { ...QUICK_POLICY, ...policy } };
+    const { id } = await rollouts.create(tenant, spec, actor);
+    await buildDeltas();
+    return id;
+  };
+
+  /** Lets time pass in steps of five seconds, everybody doing as `fate` says. */
+  const run = async (
+    seconds: number,
+    fate: (device: ScriptedDevice) => Fate = () => "well",
+    until: () => Promise<boolean> = async () => false,
+  ) => {
+    for (let passed = 0; passed < seconds; passed += 5) {
+      await rollouts.tick(tenant);
+      for (const device of fleet) await obey(device, fate(device));
+      await rollouts.tick(tenant);
+      if (await until()) return;
+      await clock.advance(5 * SECOND);
+    }
+  };
+  const runUntil = (
+    id: string,
+    state: RolloutView["state"],
+    fate?: (device: ScriptedDevice) => Fate,
+  ) => run(900, fate, async () => (await rollouts.get(tenant, id)).state === state);
+
+  /** Counters and rows must tell the same story. */
+  const expectCountersToMatch = async (id: string) => {
+    const rows = await test.db.tenant(tenant, (tx) =>
+      tx
+        .selectFrom("rollout_devices")
+        .select(["stage_index", "state", (build) => build.fn.countAll<number>().as("devices")])
+        .where("rollout_id", "=", id)
+        .groupBy(["stage_index", "state"])
+        .execute(),
+    );
+    const counters = await test.db.tenant(tenant, (tx) =>
+      tx
+        .selectFrom("rollout_counters")
+        .select(["stage_index", "state", "devices"])
+        .where("rollout_id", "=", id)
+        .where("devices", ">", 0)
+        .execute(),
+    );
+    const sorted = (list: { stage_index: number; state: string; devices: number }[]) =>
+      list.map((row) => `${row.stage_index} ${row.state} ${row.devices}`).sort();
+    expect(sorted(counters)).toEqual(sorted(rows));
+  };
+
+  return {
+    tenant,
+    db: test.db,
+    superuserUrl: test.superuserUrl,
+    clock,
+    bus,
+    devices,
+    firmware,
+    alerts,
+    rollouts,
+    /** Another process's module on the same stores. */
+    make,
+    fleet,
+    addTenant,
+    publish,
+    first,
+    peer,
+    beat,
+    boot,
+    connect,
+    say,
+    assignmentOf,
+    obey,
+    incident,
+    buildDeltas,
+    create,
+    run,
+    runUntil,
+    expectCountersToMatch,
+    states: async (id: string) => {
+      const { items } = await rollouts.devices(tenant, id, { limit: 500 });
+      return new Map(items.map((item) => [item.deviceId, item.state]));
+    },
+    async close() {
+      await firmware.stop();
+      await test.close();
+      fs.rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+export type { UpdatePhase };

@@ -1,0 +1,108 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { LIMITS } from "../../src/kernel/index.ts";
+import { checkTelemetry } from "../../src/telemetry/telemetry-validation.ts";
+
+const NOW = 1_790_000_000_000;
+const sample = (values: Record<string, unknown>, extra = {}) => ({
+  ts: NOW,
+  seq: 1,
+  values,
+  ...extra,
+});
+
+describe("a telemetry message", () => {
+  it("keeps its good values and gives each bad one its reason", () => {
+    const { points, rejected, rejectedCount } = checkTelemetry(
+      sample({
+        temperature: 21.5,
+        open: true,
+        nan: Number.NaN,
+        infinite: Number.POSITIVE_INFINITY,
+        nested: { a: 1 },
+        list: [1],
+        text: "21.5",
+        nothing: null,
+        "bad name": 1,
+        "": 1,
+      }),
+      NOW,
+    );
+    expect(points).toEqual([
+      { metric: "temperature", ts: NOW, seq: 1, value: 21.5 },
+      { metric: "open", ts: NOW, seq: 1, value: 1 },
+    ]);
+    expect(rejectedCount).toBe(8);
+    expect(rejected.map(({ metric, reason }) => [metric, reason])).toEqual([
+      ["nan", "not-finite"],
+      ["infinite", "not-finite"],
+      ["nested", "nested"],
+      ["list", "nested"],
+      ["text", "not-a-number"],
+      ["nothing", "not-a-number"],
+      ["bad name", "metric-name-invalid"],
+      ["", "metric-name-invalid"],
+    ]);
+  });
+
+  it("loses the samples whose time or sequence cannot be believed, and no other", () => {
+    const { points, rejected } = checkTelemetry(
+      [
+        sample({ a: 1 }, { ts: NOW + LIMITS.futureToleranceMs }),
+        sample({ a: 2 }, { ts: NOW + LIMITS.futureToleranceMs + 1 }),
+        sample({ a: 3 }, { ts: 12 }),
+        sample({ a: 4 }, { ts: "yesterday" }),
+        sample({ a: 5 }, { seq: -1 }),
+        sample({ a: 6 }, { seq: 1e300 }),
+        "nonsense",
+        { ts: NOW, seq: 1, values: [1] },
+      ],
+      NOW,
+    );
+    expect(points.map((point) => point.value)).toEqual([1]);
+    expect(rejected.map(({ reason }) => reason)).toEqual([
+      "timestamp-in-future",
+      "timestamp-too-old",
+      "timestamp-invalid",
+      "sequence-invalid",
+      "sequence-invalid",
+      "sample-malformed",
+      "sample-malformed",
+    ]);
+  });
+
+  it("is cut at its bounds", () => {
+    const many = Object.fromEntries(
+      Array.from({ length: LIMITS.telemetryMetricsPerSample + 3 }, (_, index) => [`m${index}`, 1]),
+    );
+    const one = checkTelemetry(sample(many), NOW);
+    expect(one.points.length).toBe(LIMITS.telemetryMetricsPerSample);
+    expect(one.rejected.every(({ reason }) => reason === "too-many-metrics")).toBe(true);
+    const flood = Array.from({ length: 100 }, (_, index) => sample(many, { seq: index }));
+    const all = checkTelemetry(flood, NOW);
+    expect(all.points.length).toBe(LIMITS.telemetryPointsPerMessage);
+    expect(all.rejected.length).toBe(100);
+    expect(all.points.length + all.rejectedCount).toBe(flood.length * Object.keys(many).length);
+  });
+
+  it("is refused when nothing in it can be used", () => {
+    for (const payload of [[], {}, null, 7, sample({}), sample({ a: "x" })]) {
+      expect(() => checkTelemetry(payload, NOW)).toThrow(
+        expect.objectContaining({ code: "message-invalid" }),
+      );
+    }
+  });
+
+  it("never throws anything but the refusal, and never stores what is not finite", () => {
+    fc.assert(
+      fc.property(fc.anything(), (payload) => {
+        try {
+          const { points } = checkTelemetry(payload, NOW);
+          expect(points.every(({ value }) => Number.isFinite(value))).toBe(true);
+        } catch (error) {
+          expect(error).toMatchObject({ code: "message-invalid" });
+        }
+      }),
+    );
+  });
+});
