@@ -1,8 +1,7 @@
 import { createHash, randomUUID } from "node:crypto";
-import { createReadStream, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { createReadStream, mkdirSync, type ReadStream, readdirSync, rmSync } from "node:fs";
 import fs from "node:fs/promises";
 import path from "node:path";
-import type { Readable } from "node:stream";
 import { AppError } from "../kernel/index.ts";
 
 export interface BlobStat {
@@ -21,7 +20,7 @@ export interface BlobStore {
   /** Stores all of `content`; resolves when it would survive a power cut. Idempotent. */
   put(content: AsyncIterable<Uint8Array>, options: PutOptions): Promise<BlobStat>;
   /** Bytes `start` to `end`, both included; the whole blob without a range. */
-  open(sha256: string, range?: { start: number; end: number }): Promise<Readable>;
+  open(sha256: string, range?: { start: number; end: number }): Promise<ReadStream>;
   stat(sha256: string): Promise<BlobStat | undefined>;
   has(sha256: string): Promise<boolean>;
   /** Where the blob lies (or would lie), for workers on this machine. */
@@ -84,7 +83,7 @@ class FileBlobStore implements BlobStore {
     }
   }
 
-  async open(sha256: string, range?: { start: number; end: number }): Promise<Readable> {
+  async open(sha256: string, range?: { start: number; end: number }): Promise<ReadStream> {
     const stat = await this.stat(sha256);
     if (!stat) throw new AppError("not-found", "there is no such blob");
     if (range && !(range.start >= 0 && range.start <= range.end && range.end < stat.sizeBytes)) {

@@ -1,4 +1,4 @@
-import type { Readable } from "node:stream";
+import type { ReadStream } from "node:fs";
 import { AppError } from "../kernel/index.ts";
 import { createDeltas, type Deltas } from "./deltas.ts";
 import type { FirmwareDeps } from "./deps.ts";
@@ -10,7 +10,7 @@ export interface Artifact {
   sha256: string;
   sizeBytes: number;
   /** Bytes `start` to `end`, both included; everything without a range. */
-  read(range?: { start: number; end: number }): Promise<Readable>;
+  read(range?: { start: number; end: number }): Promise<ReadStream>;
 }
 
 /** Releases, the keys that sign them, and the artifacts that carry them to devices. */

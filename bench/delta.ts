@@ -1,0 +1,206 @@
+// How small are the updates? Over pairs of firmware, our smallest format against the tools found here
+// and against the figures that lie beside the pairs. Usage: npm run bench:delta -- [DIR]
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { applyPatch, createPatch, PATCH_FORMATS } from "../src/delta/index.ts";
+import type { ArtifactFormat } from "../src/protocol/index.ts";
+import {
+  type FirmwarePair,
+  firmwarePairs,
+  firmwarePairsIn,
+} from "../test/support/firmware-pairs.ts";
+
+interface Peer {
+  name: string;
+  program: string;
+  /** Arguments that make `patch` from `old` and `new`. */
+  create(files: { source: string; target: string; patch: string }): string[];
+}
+
+const PEERS: Peer[] = [
+  {
+    name: "zstd -19 --patch-from",
+    program: "zstd",
+    create: ({ source, target, patch }) => [
+      "-19",
+      "-q",
+      "-f",
+      `--patch-from=${source}`,
+      target,
+      "-o",
+      patch,
+    ],
+  },
+  {
+    name: "xdelta3 -9",
+    program: "xdelta3",
+    create: ({ source, target, patch }) => [
+      "-9",
+      "-S",
+      "lzma",
+      "-f",
+      "-e",
+      "-s",
+      source,
+      target,
+      patch,
+    ],
+  },
+  {
+    name: "bsdiff",
+    program: "bsdiff",
+    create: ({ source, target, patch }) => [source, target, patch],
+  },
+];
+
+interface Made {
+  format: ArtifactFormat;
+  sizeBytes: number;
+  createMs: number;
+  applyMs: number;
+}
+
+const directory = process.argv.slice(2).find((argument) => !argument.startsWith("--"));
+const pairs = directory ? firmwarePairsIn(directory) : firmwarePairs();
+if (pairs.length === 0) {
+  console.error("no pairs found: name a folder with <name>/old.* and <name>/new.*");
+  process.exit(1);
+}
+const recorded = readRecorded(directory);
+const peers = PEERS.filter((peer) => isInstalled(peer));
+const scratch = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-bench-"));
+const ratios = new Map<string, number[]>();
+try {
+  for (const pair of pairs) await measure(pair);
+  for (const [against, values] of ratios) {
+    const mean = geometricMean(values);
+    report("delta/geometric-mean", mean * 100, "% of the new image", against, ratioOf(against));
+  }
+} finally {
+  fs.rmSync(scratch, { recursive: true, force: true });
+}
+
+async function measure(pair: FirmwarePair): Promise<void> {
+  const newBytes = pair.target.length;
+  const made: Made[] = [];
+  for (const format of Object.keys(PATCH_FORMATS) as ArtifactFormat[]) {
+    made.push(await make(pair, format));
+  }
+  const [best] = made.sort((left, right) => left.sizeBytes - right.sizeBytes) as [Made];
+  remember("vautn", best.sizeBytes / newBytes);
+  const name = `delta/${pair.name}`;
+  report(
+    `${name}/size`,
+    best.sizeBytes,
+    "bytes",
+    `full image (${best.format})`,
+    best.sizeBytes / newBytes,
+  );
+  report(`${name}/create`, best.createMs, "ms");
+  report(`${name}/apply`, best.applyMs, "ms");
+  report(`${name}/apply-speed`, newBytes / 1e6 / (best.applyMs / 1000), "MB/s");
+  for (const peer of peers) {
+    const theirs = runPeer(peer, pair);
+    if (theirs === undefined) continue;
+    remember(peer.name, theirs / newBytes);
+    report(`${name}/size`, best.sizeBytes, "bytes", peer.name, best.sizeBytes / theirs);
+  }
+  const known = recorded[pair.name];
+  if (known) {
+    remember("best recorded peer", known.best / newBytes);
+    const against = `${known.tool} (recorded)`;
+    report(`${name}/size`, best.sizeBytes, "bytes", against, best.sizeBytes / known.best);
+  }
+}
+
+async function make(pair: FirmwarePair, format: ArtifactFormat): Promise<Made> {
+  const { source, target } = pair;
+  let started = performance.now();
+  const chunks: Uint8Array[] = [];
+  const whole = (async function* () {
+    yield target;
+  })();
+  for await (const chunk of createPatch({
+    format,
+    source,
+    target: whole,
+    targetSizeBytes: target.length,
+  })) {
+    chunks.push(chunk);
+  }
+  const createMs = performance.now() - started;
+  started = performance.now();
+  const rebuilt = createHash("sha256");
+  await applyPatch({
+    format,
+    source: { sizeBytes: source.length, read: async (at, n) => source.subarray(at, at + n) },
+    patch: (async function* () {
+      yield* chunks;
+    })(),
+    expectedSizeBytes: target.length,
+    maxMemoryBytes: Number.MAX_SAFE_INTEGER,
+    write: async (chunk) => void rebuilt.update(chunk),
+  });
+  const applyMs = performance.now() - started;
+  if (rebuilt.digest("hex") !== createHash("sha256").update(target).digest("hex")) {
+    throw new Error(`${format} does not rebuild ${pair.name}`);
+  }
+  const sizeBytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+  return { format, sizeBytes, createMs, applyMs };
+}
+
+function isInstalled(peer: Peer): boolean {
+  // Some print a usage text and fail; what counts is that they can be started.
+  const there = spawnSync(peer.program, ["--version"], { stdio: "ignore" }).error === undefined;
+  if (!there) console.error(`skipped ${peer.name}: ${peer.program} is not on the PATH`);
+  return there;
+}
+
+function runPeer(peer: Peer, pair: FirmwarePair): number | undefined {
+  const file = (name: string) => path.join(scratch, name);
+  const files = { source: file("old"), target: file("new"), patch: file("patch") };
+  fs.writeFileSync(files.source, pair.source);
+  fs.writeFileSync(files.target, pair.target);
+  const { status } = spawnSync(peer.program, peer.create(files), { stdio: "ignore" });
+  if (status !== 0) {
+    console.error(`skipped ${peer.name} for ${pair.name}: it ended with status ${status}`);
+    return undefined;
+  }
+  return fs.statSync(files.patch).size;
+}
+
+function readRecorded(folder: string | undefined): Record<string, { best: number; tool: string }> {
+  const file = folder && path.join(folder, "PEERS.json");
+  return file && fs.existsSync(file) ? JSON.parse(fs.readFileSync(file, "utf8")) : {};
+}
+
+function remember(against: string, ratio: number): void {
+  ratios.set(against, [...(ratios.get(against) ?? []), ratio]);
+}
+
+function geometricMean(values: number[]): number {
+  return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
+}
+
+/** Our geometric mean by theirs, over the pairs that both have. */
+function ratioOf(against: string): number | undefined {
+  const [ours, theirs] = [ratios.get("vautn"), ratios.get(against)];
+  if (against === "vautn" || !ours || ours.length !== theirs?.length) return undefined;
+  return geometricMean(ours) / geometricMean(theirs);
+}
+
+function report(name: string, value: number, unit: string, against?: string, ratio?: number): void {
+  const rounded = (number: number) => Number(number.toPrecision(5));
+  console.log(
+    JSON.stringify({
+      name,
+      value: rounded(value),
+      unit,
+      ratio: ratio === undefined ? null : rounded(ratio),
+      against: against ?? null,
+    }),
+  );
+}
