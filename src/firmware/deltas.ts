@@ -2,28 +2,11 @@ import { AppError, messageOf } from "../kernel/index.ts";
 import { counter, histogram } from "../kernel/metrics.ts";
 import { storableText } from "../kernel/storable.ts";
 import { withSpan } from "../kernel/tracing.ts";
-import type { ArtifactFormat, ArtifactOffer } from "../protocol/index.ts";
 import { createDeltaBuilder } from "./delta-builder.ts";
+import { type DeltaView, deltaKeys, deltaView, type Offer, offerOf } from "./delta-views.ts";
 import * as store from "./deltas-store.ts";
 import type { FirmwareDeps } from "./deps.ts";
 import { findArtifact, findImages, insertArtifact } from "./releases-store.ts";
-
-export interface DeltaView {
-  /** Null: the full image in a packed form. */
-  sourceSha256: string | null;
-  targetSha256: string;
-  format: string;
-  status: "queued" | "building" | "ready" | "failed";
-  artifactSha256: string | null;
-  sizeBytes: number | null;
-  targetSizeBytes: number | null;
-  /** Size of the artifact by the size of the image. */
-  ratio: number | null;
-  buildMs: number | null;
-  error: string | null;
-}
-
-export type Offer = Omit<ArtifactOffer, "url">;
 
 export interface OfferQuery {
   targetSha256: string;
@@ -236,45 +219,6 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
       stopping = true;
       await builder.stop();
     },
-  };
-}
-
-/** The formats of a patch and of the packed image; a new format is a line here. */
-const PATCHES: readonly store.DeltaFormat[] = ["zstd-patch"];
-const PACKED: readonly store.DeltaFormat[] = ["full-zstd"];
-
-function deltaKeys(targetSha256: string, sources: readonly string[]): store.DeltaKey[] {
-  const keys = (source: string, formats: readonly store.DeltaFormat[]) =>
-    formats.map((format) => ({
-      source_sha256: source,
-      target_sha256: targetSha256,
-      format,
-    }));
-  return [...keys("", PACKED), ...sources.flatMap((source) => keys(source, PATCHES))];
-}
-
-function offerOf(row: store.DeltaRow): Offer {
-  return {
-    format: row.format satisfies ArtifactFormat,
-    sha256: row.artifact_sha256 as string,
-    sizeBytes: row.size_bytes as number,
-    sourceSha256: row.source_sha256 || null,
-  };
-}
-
-function deltaView(row: store.DeltaRow): DeltaView {
-  const { size_bytes: sizeBytes, target_size_bytes: targetSizeBytes } = row;
-  return {
-    sourceSha256: row.source_sha256 || null,
-    targetSha256: row.target_sha256,
-    format: row.format,
-    status: row.status,
-    artifactSha256: row.artifact_sha256,
-    sizeBytes,
-    targetSizeBytes,
-    ratio: sizeBytes !== null && targetSizeBytes ? sizeBytes / targetSizeBytes : null,
-    buildMs: row.build_ms,
-    error: row.error,
   };
 }
 

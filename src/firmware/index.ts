@@ -1,4 +1,5 @@
-export type { DeltaView, Offer, OfferQuery } from "./deltas.ts";
+export type { DeltaView, Offer } from "./delta-views.ts";
+export type { OfferQuery } from "./deltas.ts";
 export type { FirmwareDeps } from "./deps.ts";
 export { type Artifact, createFirmware, type Firmware } from "./firmware.ts";
 export * from "./offline-tools.ts";

@@ -1,0 +1,60 @@
+import type { ArtifactOffer } from "../protocol/index.ts";
+import type { DeltaFormat, DeltaKey, DeltaRow } from "./deltas-store.ts";
+
+export interface DeltaView {
+  /** Null: the full image in a packed form. */
+  sourceSha256: string | null;
+  targetSha256: string;
+  format: string;
+  status: "queued" | "building" | "ready" | "failed";
+  artifactSha256: string | null;
+  sizeBytes: number | null;
+  targetSizeBytes: number | null;
+  /** Size of the artifact by the size of the image. */
+  ratio: number | null;
+  buildMs: number | null;
+  error: string | null;
+}
+
+export type Offer = Omit<ArtifactOffer, "url">;
+
+/** The formats of a patch and of the packed image; a new format is a line here. */
+const PATCHES: readonly DeltaFormat[] = ["zstd-patch"];
+const PACKED: readonly DeltaFormat[] = ["full-zstd"];
+
+/** Everything that may be built for a target: the packed image, and patches from each source. */
+export function deltaKeys(targetSha256: string, sources: readonly string[]): DeltaKey[] {
+  const keys = (source: string, formats: readonly DeltaFormat[]) =>
+    formats.map((format) => ({
+      source_sha256: source,
+      target_sha256: targetSha256,
+      format,
+    }));
+  return [...keys("", PACKED), ...sources.flatMap((source) => keys(source, PATCHES))];
+}
+
+/** A delta that is ready, as devices are offered it. */
+export function offerOf(row: DeltaRow): Offer {
+  return {
+    format: row.format,
+    sha256: row.artifact_sha256 as string,
+    sizeBytes: row.size_bytes as number,
+    sourceSha256: row.source_sha256 || null,
+  };
+}
+
+export function deltaView(row: DeltaRow): DeltaView {
+  const { size_bytes: sizeBytes, target_size_bytes: targetSizeBytes } = row;
+  return {
+    sourceSha256: row.source_sha256 || null,
+    targetSha256: row.target_sha256,
+    format: row.format,
+    status: row.status,
+    artifactSha256: row.artifact_sha256,
+    sizeBytes,
+    targetSizeBytes,
+    ratio: sizeBytes !== null && targetSizeBytes ? sizeBytes / targetSizeBytes : null,
+    buildMs: row.build_ms,
+    error: row.error,
+  };
+}
