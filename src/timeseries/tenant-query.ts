@@ -77,8 +77,10 @@ function checked(fragment: string): string {
   const tokens = tokenizeSql(fragment.replaceAll(PARAMETER, "0"));
   assert(tokens, "a fragment of SQL closes its quotes");
   let depth = 0;
-  for (const { kind, text } of tokens) {
-    assert(kind !== "word" || !STRUCTURAL_WORDS.test(text), `no ${text} in a fragment of SQL`);
+  for (const [index, { kind, text }] of tokens.entries()) {
+    const isParameter = tokens[index - 1]?.text === "{";
+    const structural = kind === "word" && !isParameter && STRUCTURAL_WORDS.test(text);
+    assert(!structural, `no ${text} in a fragment of SQL`);
     if (kind !== "symbol") continue;
     if (text === "(") depth += 1;
     if (text === ")") depth -= 1;
