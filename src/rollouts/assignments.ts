@@ -1,5 +1,5 @@
 import type { Assignment, Envelope, PhaseDeadlines } from "../protocol/index.ts";
-import type { AddressedDevice } from "./device-store.ts";
+import type { AddressedDevice } from "./assignment-store.ts";
 import type { RolloutsDeps, SignedRelease } from "./types.ts";
 
 /** How long an offer stays good; a device that is away for longer gets a fresh one. */

@@ -1,16 +1,16 @@
 import { subjects } from "../bus/index.ts";
 import type { Tx } from "../db/index.ts";
-import { createAssignmentWriter, graceful, type Order } from "./assignments.ts";
-import { moveCounters, type Step } from "./counter-store.ts";
 import {
   type AddressedDevice,
   type Offered,
   takePending,
   takeToCancel,
   writeCancellations,
-  writeDevices,
   writeOffers,
-} from "./device-store.ts";
+} from "./assignment-store.ts";
+import { createAssignmentWriter, graceful, type Order } from "./assignments.ts";
+import { moveCounters, type Step } from "./counter-store.ts";
+import { writeDevices } from "./device-store.ts";
 import type { RolloutPolicy } from "./policy.ts";
 import type { RolloutRow } from "./rollout-store.ts";
 import type { RolloutsDeps } from "./types.ts";

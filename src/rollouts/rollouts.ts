@@ -3,6 +3,7 @@ import { AppError, isUuid, LIMITS } from "../kernel/index.ts";
 import { withSpan } from "../kernel/tracing.ts";
 import type { Assignment, Envelope } from "../protocol/index.ts";
 import type { Actor } from "../tenancy/index.ts";
+import * as assignments from "./assignment-store.ts";
 import { ASSIGNMENT_LIFETIME_MS, graceful } from "./assignments.ts";
 import { type Control, createControl } from "./control.ts";
 import { create, plan } from "./creation.ts";
@@ -137,7 +138,7 @@ async function currentAssignment(
 ): Promise<Envelope<Assignment> | null> {
   const now = deps.clock.now();
   const open = await deps.db.tenant(tenantId, (tx) =>
-    devices.openAssignment(tx, tenantId, deviceId),
+    assignments.openAssignment(tx, tenantId, deviceId),
   );
   if (!open) return null;
   const { envelope, rollout_id: rolloutId } = open;
@@ -145,12 +146,12 @@ async function currentAssignment(
     // It has its word now: from here on silence counts.
     const deadlineAt = new Date(now + graceful(open.offered_deadline_ms));
     await deps.db.tenant(tenantId, (tx) =>
-      devices.startOfferDeadline(tx, tenantId, rolloutId, deviceId, deadlineAt),
+      assignments.startOfferDeadline(tx, tenantId, rolloutId, deviceId, deadlineAt),
     );
   }
   if (Date.parse(envelope.signed.expires) - now > RENEW_BEFORE_MS) return envelope;
   const sequence = await deps.db.tenant(tenantId, (tx) =>
-    devices.nextSequence(tx, tenantId, deviceId),
+    assignments.nextSequence(tx, tenantId, deviceId),
   );
   const renewed = await deps.firmware.signAssignment(tenantId, {
     ...envelope.signed,
@@ -159,7 +160,7 @@ async function currentAssignment(
     expires: new Date(now + ASSIGNMENT_LIFETIME_MS).toISOString(),
   });
   await deps.db.tenant(tenantId, (tx) =>
-    devices.renewAssignment(tx, tenantId, rolloutId, deviceId, renewed),
+    assignments.renewAssignment(tx, tenantId, rolloutId, deviceId, renewed),
   );
   return renewed;
 }

@@ -17,7 +17,6 @@ import {
   type Heartbeat,
   type RootMetadata,
   signDocument,
-  type UpdatePhase,
   type UpdateState,
   verifyAssignment,
 } from "../../src/protocol/index.ts";
@@ -76,7 +75,7 @@ export async function createRolloutFleet(options: { devices: number; tenant?: st
   const devices = createDevices({ db: test.db, clock, bus, tenancy });
   const firmware = createFirmware({ db: test.db, clock, blobs, sealer, tenancy, logger });
   const alerts = createAlerts({ db: test.db, clock, bus, sealer, logger });
-  const make = () =>
+  const make = (brokenFirmware: object = {}) =>
     createRollouts({
       db: test.db,
       clock,
@@ -84,7 +83,7 @@ export async function createRolloutFleet(options: { devices: number; tenant?: st
       logger,
       tenancy,
       devices,
-      firmware,
+      firmware: { ...firmware, ...brokenFirmware },
       alerts,
       // The time-series store is away: only thresholds on it may notice.
       telemetry: { metricByArm: () => Promise.reject(new Error("no time-series store")) },
@@ -227,7 +226,8 @@ export async function createRolloutFleet(options: { devices: number; tenant?: st
     } else {
       await say(device, assignment, { phase: "confirming" });
       const [offer] = assignment.artifacts;
-      const bytes = assignment.action === "install" ? { bytesDownloaded: offer?.sizeBytes ?? 0 } : {};
+      const bytes =
+        assignment.action === "install" ? { bytesDownloaded: offer?.sizeBytes ?? 0 } : {};
       await say(device, assignment, {
         phase: "succeeded",
         running: device.running,
@@ -349,5 +349,3 @@ export async function createRolloutFleet(options: { devices: number; tenant?: st
     },
   };
 }
-
-export type { UpdatePhase };
