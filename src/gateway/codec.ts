@@ -1,0 +1,92 @@
+import mqtt, { type Packet, type Parser } from "mqtt-packet";
+import { ConnectionFault, REASON } from "./reason-codes.ts";
+
+export type ProtocolVersion = 4 | 5;
+
+/**
+ * Reads whole packets. One parser serves all connections of a protocol version: a packet is always
+ * complete when it comes here, so that nothing of it stays behind.
+ */
+class PacketReader {
+  readonly #settings: { protocolVersion: ProtocolVersion };
+  #parser: Parser;
+  #packet: Packet | undefined;
+  #fault: Error | undefined;
+
+  constructor(protocolVersion: ProtocolVersion) {
+    this.#settings = { protocolVersion };
+    this.#parser = this.#makeParser();
+  }
+
+  read(bytes: Buffer): Packet {
+    this.#packet = undefined;
+    this.#fault = undefined;
+    let left: number;
+    try {
+      left = this.#parser.parse(bytes);
+    } catch (error) {
+      left = -1;
+      this.#fault = error as Error;
+    }
+    const packet = this.#packet;
+    if (packet && !this.#fault && left === 0) return packet;
+    // What a broken packet left behind must not touch the next one, which is someone else's.
+    this.#parser = this.#makeParser();
+    const why = (this.#fault as Error | undefined)?.message ?? "its length is wrong";
+    throw new ConnectionFault(REASON.malformedPacket, `malformed packet: ${why}`);
+  }
+
+  #makeParser(): Parser {
+    const parser = mqtt.parser(this.#settings);
+    parser.on("packet", (packet) => {
+      this.#packet = packet;
+    });
+    parser.on("error", (error: Error) => {
+      this.#fault = error;
+    });
+    return parser;
+  }
+}
+
+const readers = { 4: new PacketReader(4), 5: new PacketReader(5) };
+
+/** Reads one whole packet of a connection; throws ConnectionFault where it is malformed. */
+export function readPacket(bytes: Buffer, version: ProtocolVersion): Packet {
+  return readers[version].read(bytes);
+}
+
+const TYPE_CONNECT = 1;
+
+/**
+ * Reads a connection's first packet, which must be a CONNECT of MQTT 3.1.1 or 5.
+ * An unknown version is told apart, because it has an answer of its own (MQTT 5.0 §3.1.2.2).
+ */
+export function readConnect(bytes: Buffer): Extract<Packet, { cmd: "connect" }> {
+  // MQTT 5.0 §3.1 [MQTT-3.1.0-1]: the first packet must be a CONNECT.
+  if ((bytes[0] as number) >> 4 !== TYPE_CONNECT) {
+    throw new ConnectionFault(REASON.protocolError, "the first packet is no CONNECT");
+  }
+  const version = protocolVersionOf(bytes);
+  if (version !== undefined && version !== 4 && version !== 5) {
+    throw new ConnectionFault(
+      REASON.unsupportedProtocolVersion,
+      `protocol version ${version} is not spoken here`,
+    );
+  }
+  // Reading a CONNECT makes it the parser's settings; a parser of its own keeps that from others.
+  return new PacketReader(5).read(bytes) as Extract<Packet, { cmd: "connect" }>;
+}
+
+/** The version byte behind the protocol's name, where there is one. */
+function protocolVersionOf(bytes: Buffer): number | undefined {
+  let offset = 1;
+  while ((bytes[offset] as number) >= 0x80) offset += 1;
+  offset += 1;
+  if (bytes.length < offset + 3) return undefined;
+  return bytes[offset + 2 + bytes.readUInt16BE(offset)];
+}
+
+/** The bytes of a packet. */
+export function writePacket(packet: Packet, version: ProtocolVersion): Buffer {
+  return mqtt.generate(packet, { protocolVersion: version }) as Buffer;
+}

@@ -1,0 +1,272 @@
+import type tls from "node:tls";
+import type { Packet } from "mqtt-packet";
+import { assert, messageOf, timeOrderedId } from "../kernel/index.ts";
+import { LIMITS } from "../kernel/limits.ts";
+import { type ProtocolVersion, readConnect, readPacket, writePacket } from "./codec.ts";
+import type { GatewayContext } from "./context.ts";
+import { Deliveries } from "./deliveries.ts";
+import type { GatewayPeer } from "./deps.ts";
+import { Framer } from "./framer.ts";
+import { disconnectsTotal, pausesTotal } from "./gateway-metrics.ts";
+import { InboundWindow } from "./inbound-window.ts";
+import { overdue } from "./liveness.ts";
+import { Outbound } from "./outbound.ts";
+import { handleConnect } from "./packets/connect.ts";
+import { handlePacket } from "./packets/index.ts";
+import { publishWill, type Will } from "./packets/will.ts";
+import { ConnectionFault, REASON, type ReasonCode } from "./reason-codes.ts";
+import { Subscriptions } from "./subscriptions.ts";
+
+/** A CONNECT holds at most a will's payload of 64 KiB and some names. */
+const MAX_CONNECT_BYTES = 80 * 1024;
+/** What is left of a connection after its last packet was written. */
+const LINGER_MS = 2_000;
+const REPORT_RETRY_MS = 5_000;
+
+export interface OpenOptions {
+  peer: GatewayPeer;
+  version: ProtocolVersion;
+  keepAliveSeconds: number;
+  will: Will | undefined;
+  receiveMaximum: number;
+  maxPacketBytes: number;
+  wantsReasons: boolean;
+}
+
+/** One device's connection, from its TLS handshake to its end. */
+export class Connection {
+  readonly id = timeOrderedId();
+  readonly context: GatewayContext;
+  readonly subscriptions: Subscriptions;
+  readonly inbound: InboundWindow;
+  readonly #socket: tls.TLSSocket;
+  readonly #framer = new Framer();
+  readonly #startedAt: number;
+  #state: "waiting" | "authenticating" | "open" | "closed" = "waiting";
+  #options: OpenOptions | undefined;
+  #outbound: Outbound | undefined;
+  #deliveries: Deliveries | undefined;
+  #holds = 0;
+  #lastHeardAt: number;
+  #packetSince: number | undefined;
+
+  constructor(socket: tls.TLSSocket, context: GatewayContext) {
+    this.context = context;
+    this.#socket = socket;
+    this.#startedAt = context.deps.clock.now();
+    this.#lastHeardAt = this.#startedAt;
+    this.subscriptions = new Subscriptions(context.limits.subscriptions);
+    this.inbound = new InboundWindow(this);
+    socket.on("data", (chunk: Buffer) => this.#onData(chunk));
+    socket.on("error", (error) => this.finish(`connection error: ${messageOf(error)}`));
+    socket.on("close", () => this.finish("the device closed the connection"));
+  }
+
+  get socket(): tls.TLSSocket {
+    return this.#socket;
+  }
+
+  get isOpen(): boolean {
+    return this.#state === "open";
+  }
+
+  get isClosed(): boolean {
+    return this.#state === "closed";
+  }
+
+  get peer(): GatewayPeer {
+    assert(this.#options, "the peer is known once the connection is open");
+    return this.#options.peer;
+  }
+
+  get version(): ProtocolVersion {
+    return this.#options?.version ?? 5;
+  }
+
+  get outbound(): Outbound {
+    assert(this.#outbound, "messages go out once the connection is open");
+    return this.#outbound;
+  }
+
+  get deliveries(): Deliveries {
+    assert(this.#deliveries, "deliveries begin once the connection is open");
+    return this.#deliveries;
+  }
+
+  /** The identity is known and the connection accepted; the caller sends the CONNACK next. */
+  open(options: OpenOptions): void {
+    this.#options = options;
+    this.#state = "open";
+    this.#outbound = new Outbound({
+      write: (bytes) => this.#write(bytes),
+      version: options.version,
+      window: Math.min(options.receiveMaximum, this.context.limits.outboundInflight),
+      maxPacketBytes: options.maxPacketBytes,
+    });
+    this.#deliveries = new Deliveries(this, this.context);
+    this.#reportConnected();
+  }
+
+  send(packet: Packet, version = this.version): void {
+    if (this.#state !== "closed") this.#write(writePacket(packet, version));
+  }
+
+  /** Whether the device wants to be told in words why something failed (MQTT 5.0 §3.1.2.11.7). */
+  reasonString(text: string): { reasonString: string } | undefined {
+    return this.#options?.version === 5 && this.#options.wantsReasons
+      ? { reasonString: text.slice(0, 256) }
+      : undefined;
+  }
+
+  /** Stops reading until `release` has been called as often. */
+  hold(): void {
+    this.#holds += 1;
+    if (this.#holds === 1) {
+      this.#socket.pause();
+      pausesTotal.inc();
+    }
+  }
+
+  release(): void {
+    this.#holds -= 1;
+    if (this.#holds > 0 || this.#state === "closed") return;
+    this.#drain();
+    if (this.#holds === 0) this.#socket.resume();
+  }
+
+  /** Says why, as far as the protocol can, and ends the connection; `quietly` without the will. */
+  fail(fault: ConnectionFault, quietly = false): void {
+    if (this.#state === "closed") return;
+    if (this.#state === "open" && this.version === 5) {
+      const reason = this.reasonString(fault.message);
+      this.send({
+        cmd: "disconnect",
+        reasonCode: fault.reason,
+        ...(reason ? { properties: reason } : {}),
+      });
+    }
+    this.end(fault.message, reasonName(fault.reason), quietly);
+  }
+
+  /** Ends the connection after what has been written; the will is published unless `quietly`. */
+  end(why: string, metric: string, quietly = false): void {
+    this.finish(why, metric, quietly);
+    const timer = this.context.deps.clock.after(LINGER_MS, () => this.#socket.destroy());
+    this.#socket.once("close", () => timer.cancel());
+    this.#socket.destroySoon();
+  }
+
+  /** Ends the connection if time has run out for it: called about once a second. */
+  check(nowMs: number): void {
+    const options = this.#options;
+    const facts = {
+      startedAt: this.#startedAt,
+      accepted: options && {
+        keepAliveSeconds: options.keepAliveSeconds,
+        notAfterMs: options.peer.notAfter.getTime(),
+      },
+      lastHeardAt: this.#lastHeardAt,
+      packetSince: this.#packetSince,
+      isHeld: this.#holds > 0,
+      unwrittenBytes: this.#socket.writableLength,
+    };
+    const due = overdue(facts, this.context.limits, nowMs);
+    if (due?.kind === "drop") this.#destroy(due.why);
+    else if (due) this.fail(due.fault);
+  }
+
+  /** Forgets the connection, once; the socket may live on for its last bytes. */
+  finish(why: string, metric = "closed", quietly = false): void {
+    if (this.#state === "closed") return;
+    const wasOpen = this.#state === "open";
+    this.#state = "closed";
+    disconnectsTotal.inc({ reason: metric });
+    if (!wasOpen) return;
+    this.context.registry.release(this.peer, this);
+    this.#outbound?.close();
+    const { devices, logger } = this.context.deps;
+    devices.disconnected(this.peer, { connectionId: this.id, reason: why }).catch((error) => {
+      logger.warn({ error: messageOf(error) }, "the end of a connection could not be recorded");
+    });
+    const will = this.#options?.will;
+    if (will && !quietly) publishWill(this.context, this.peer, will);
+  }
+
+  #onData(chunk: Buffer): void {
+    if (this.#state === "closed") return;
+    this.#lastHeardAt = this.context.deps.clock.now();
+    this.#framer.push(chunk);
+    this.#drain();
+  }
+
+  /** Handles the whole packets that have arrived, as long as nothing asks to wait. */
+  #drain(): void {
+    try {
+      while (this.#holds === 0 && this.#state !== "closed") {
+        const limit = this.#state === "open" ? LIMITS.mqttPacketBytes : MAX_CONNECT_BYTES;
+        const bytes = this.#framer.next(limit);
+        if (!bytes) break;
+        if (this.#state === "waiting") this.#begin(bytes);
+        else handlePacket(this, readPacket(bytes, this.version), bytes.length);
+      }
+    } catch (error) {
+      this.#onFault(error);
+    }
+    this.#packetSince =
+      this.#framer.size > 0 ? (this.#packetSince ?? this.#lastHeardAt) : undefined;
+  }
+
+  #begin(bytes: Buffer): void {
+    const packet = readConnect(bytes);
+    this.#state = "authenticating";
+    // What follows the CONNECT at once is read when it has been answered.
+    this.hold();
+    handleConnect(this, packet)
+      .catch((error) => this.#onFault(error))
+      .finally(() => this.release());
+  }
+
+  #onFault(error: unknown): void {
+    if (error instanceof ConnectionFault) {
+      if (this.#state === "waiting" && error.reason === REASON.unsupportedProtocolVersion) {
+        this.#refuseVersion();
+      }
+      this.fail(error);
+      return;
+    }
+    this.context.deps.logger.error({ err: error }, "a packet could not be handled");
+    this.fail(new ConnectionFault(REASON.serverBusy, "an error of the platform"));
+  }
+
+  /** MQTT 5.0 §3.1.2.2 [MQTT-3.1.2-2]: an unknown version is told so in the form of 3.1.1. */
+  #refuseVersion(): void {
+    this.send({ cmd: "connack", returnCode: 1, sessionPresent: false }, 4);
+  }
+
+  #write(bytes: Buffer): void {
+    if (this.#socket.destroyed || this.#socket.writableEnded) return;
+    this.#socket.write(bytes);
+    if (this.#socket.writableLength > this.context.limits.outboundBytes) {
+      this.#destroy("slow reader");
+    }
+  }
+
+  #destroy(why: string): void {
+    this.finish(why, why);
+    this.#socket.destroy();
+  }
+
+  #reportConnected(): void {
+    if (!this.isOpen) return;
+    const { devices, clock } = this.context.deps;
+    const connection = { gatewayId: this.context.gatewayId, connectionId: this.id };
+    devices.connected(this.peer, connection).catch(() => {
+      // The database is away: the registry learns of the connection when it is back.
+      clock.after(REPORT_RETRY_MS, () => this.#reportConnected());
+    });
+  }
+}
+
+function reasonName(reason: ReasonCode): string {
+  return Object.entries(REASON).find(([, code]) => code === reason)?.[0] ?? "other";
+}

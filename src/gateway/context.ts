@@ -1,0 +1,23 @@
+import type { Connection } from "./connection.ts";
+import type { GatewayDeps, GatewayLimits } from "./deps.ts";
+import type { MessageRouter } from "./message-router.ts";
+import type { Refusals } from "./refusals.ts";
+import type { Registry } from "./registry.ts";
+import type { TokenBuckets } from "./token-bucket.ts";
+
+/** What the connections of one gateway share. */
+export interface GatewayContext {
+  deps: GatewayDeps;
+  limits: GatewayLimits;
+  gatewayId: string;
+  router: MessageRouter;
+  refusals: Refusals;
+  registry: Registry<Connection>;
+  tenantConnects: TokenBuckets;
+  load: {
+    /** Bytes of all devices that wait for the stores. */
+    inboundBytes: number;
+    /** Rises with every revocation: who authenticated before it may have to do so again. */
+    revocations: number;
+  };
+}

@@ -1,0 +1,188 @@
+import { isSpanContextValid, type Span, SpanKind } from "@opentelemetry/api";
+import { isAppError, messageOf } from "../kernel/index.ts";
+import { currentTraceparent, formatTraceparent, withSpan } from "../kernel/tracing.ts";
+import { type CommandMessage, deviceTopic } from "../protocol/index.ts";
+import type { Connection } from "./connection.ts";
+import type { GatewayContext } from "./context.ts";
+import { deliveriesTotal } from "./gateway-metrics.ts";
+import { spanAttributes } from "./message-router.ts";
+import type { OutboundResult } from "./outbound.ts";
+
+export type DeliveryKind = "command" | "update";
+
+const RETRY_MS = 2_000;
+
+/**
+ * Brings a connected device what waits for it in the database: commands in their order, and the
+ * assignment of its update. What a device has not acknowledged is still waiting when it comes back.
+ */
+export class Deliveries {
+  readonly #connection: Connection;
+  readonly #context: GatewayContext;
+  readonly #pending = new Set<DeliveryKind>();
+  /** Commands that this connection has sent and that are not yet known to be delivered. */
+  readonly #sent = new Set<string>();
+  #running = false;
+  #moreCommands = false;
+  #lastSequence = -1;
+
+  constructor(connection: Connection, context: GatewayContext) {
+    this.#connection = connection;
+    this.#context = context;
+  }
+
+  /** Something may wait. Calls while it is being looked for are answered by one more look. */
+  wake(kind: DeliveryKind): void {
+    this.#pending.add(kind);
+    if (!this.#running) void this.#run();
+  }
+
+  async #run(): Promise<void> {
+    this.#running = true;
+    while (this.#pending.size > 0 && this.#connection.isOpen) {
+      const [kind] = this.#pending as Iterable<DeliveryKind> as [DeliveryKind];
+      this.#pending.delete(kind);
+      try {
+        await (kind === "command" ? this.#sendCommands() : this.#sendUpdate());
+      } catch (error) {
+        this.#retry(kind, error);
+      }
+    }
+    this.#running = false;
+  }
+
+  async #sendCommands(): Promise<void> {
+    const { peer, outbound } = this.#connection;
+    if (!this.#listens("commands") || outbound.free <= 0) {
+      this.#moreCommands = true;
+      return;
+    }
+    const limit = this.#sent.size + outbound.free;
+    const { commands } = this.#context.deps;
+    const waiting = await commands.undelivered(peer.tenantId, peer.deviceId, limit);
+    this.#moreCommands = waiting.length >= limit;
+    for (const command of waiting) {
+      if (this.#sent.has(command.id)) continue;
+      if (outbound.free <= 0 || !this.#connection.isOpen) {
+        this.#moreCommands = true;
+        return;
+      }
+      this.#sent.add(command.id);
+      void this.#sendCommand(command);
+    }
+  }
+
+  async #sendCommand(command: CommandMessage): Promise<void> {
+    const { peer } = this.#connection;
+    const attributes = {
+      ...spanAttributes(peer),
+      "vautn.command": command.id,
+      "vautn.command.name": command.name,
+    };
+    const seconds = Math.ceil((command.expiresAt - this.#context.deps.clock.now()) / 1_000);
+    try {
+      await withSpan(
+        "command.deliver",
+        attributes,
+        async (span) => {
+          const traceparent = traceparentOf(span);
+          const body = JSON.stringify({ ...command, traceparent });
+          const result = await this.#send("commands", body, traceparent, Math.max(1, seconds));
+          span.setAttribute("vautn.delivery", result);
+          deliveriesTotal.inc({ kind: "command", outcome: result });
+          await this.#settleCommand(command, result);
+        },
+        { parent: command.traceparent, kind: SpanKind.PRODUCER },
+      );
+    } catch (error) {
+      // The device has it, and the database does not know: its result, or its next connect, will do.
+      this.#context.deps.logger.warn(
+        { tenantId: peer.tenantId, command: command.id, error: messageOf(error) },
+        "a delivery could not be recorded",
+      );
+    }
+    if (this.#moreCommands) this.wake("command");
+  }
+
+  async #settleCommand(command: CommandMessage, result: OutboundResult): Promise<void> {
+    const { peer } = this.#connection;
+    const { commands } = this.#context.deps;
+    if (result === "acknowledged") {
+      await commands.markDelivered(peer.tenantId, peer.deviceId, [command.id]);
+    } else if (result !== "closed") {
+      const error = result === "refused" ? "the device refused it" : "too large for the device";
+      await commands.recordResult(peer, command.id, { status: "rejected", error });
+    }
+    this.#sent.delete(command.id);
+  }
+
+  async #sendUpdate(): Promise<void> {
+    const { peer, outbound } = this.#connection;
+    if (!this.#listens("update")) return;
+    const { rollouts } = this.#context.deps;
+    const envelope = await rollouts.currentAssignment(peer.tenantId, peer.deviceId);
+    if (!envelope || envelope.signed.sequence <= this.#lastSequence) return;
+    if (outbound.free <= 0) throw new Error("the device acknowledges nothing");
+    this.#lastSequence = envelope.signed.sequence;
+    const attributes = { ...spanAttributes(peer), "vautn.update": envelope.signed.updateId };
+    void withSpan(
+      "update.deliver",
+      attributes,
+      async (span) => {
+        const result = await this.#send("update", JSON.stringify(envelope), traceparentOf(span));
+        span.setAttribute("vautn.delivery", result);
+        deliveriesTotal.inc({ kind: "update", outcome: result });
+      },
+      { parent: envelope.signed.traceparent, kind: SpanKind.PRODUCER },
+    );
+  }
+
+  #send(
+    suffix: string,
+    payload: string,
+    traceparent: string,
+    expirySeconds?: number,
+  ): Promise<OutboundResult> {
+    const { peer, outbound, subscriptions } = this.#connection;
+    const topic = deviceTopic(peer, suffix);
+    const match = subscriptions.match(topic);
+    if (!match) return Promise.resolve("closed");
+    const { qos, identifiers } = match;
+    return outbound.send({
+      topic,
+      payload,
+      qos,
+      properties: {
+        payloadFormatIndicator: true,
+        contentType: "application/json",
+        userProperties: { traceparent },
+        ...(expirySeconds === undefined ? {} : { messageExpiryInterval: expirySeconds }),
+        ...(identifiers.length === 0 ? {} : { subscriptionIdentifier: identifiers }),
+      },
+    });
+  }
+
+  #listens(suffix: string): boolean {
+    const { peer, subscriptions } = this.#connection;
+    return subscriptions.match(deviceTopic(peer, suffix)) !== undefined;
+  }
+
+  #retry(kind: DeliveryKind, error: unknown): void {
+    const { clock, logger } = this.#context.deps;
+    const { tenantId, deviceId } = this.#connection.peer;
+    if (!isAppError(error, "unavailable")) {
+      logger.error({ tenantId, deviceId, kind, error: messageOf(error) }, "a delivery failed");
+    }
+    clock.after(RETRY_MS, () => {
+      if (this.#connection.isOpen) this.wake(kind);
+    });
+  }
+}
+
+/** What the device continues: the delivery's own span, even where nobody records spans. */
+function traceparentOf(span: Span): string {
+  const context = span.spanContext();
+  return isSpanContextValid(context)
+    ? formatTraceparent(context.traceId, context.spanId)
+    : currentTraceparent();
+}

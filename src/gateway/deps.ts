@@ -1,0 +1,142 @@
+import type tls from "node:tls";
+import type { Bus } from "../bus/index.ts";
+import type { Database } from "../db/index.ts";
+import type { HeartbeatRecord, Incident } from "../devices/index.ts";
+import type { Clock } from "../kernel/index.ts";
+import type { Logger } from "../kernel/logger.ts";
+import type {
+  Assignment,
+  CommandMessage,
+  CommandResult,
+  DeviceIdentity,
+  Envelope,
+  Heartbeat,
+  UpdateState,
+} from "../protocol/index.ts";
+import type { Tenancy } from "../tenancy/index.ts";
+
+/** Who is at the other end, as the certificate says. */
+export interface GatewayPeer extends DeviceIdentity {
+  serial: string;
+  /** When the certificate ends. */
+  notAfter: Date;
+}
+
+/** What the gateway needs of the modules; each method is that module's own. */
+export interface GatewayDeps {
+  identity: {
+    serverCredentials(): Promise<{ keyPem: string; certificatePem: string }>;
+    rootCertificatePem(): Promise<string>;
+    authenticatePeer(socket: tls.TLSSocket): Promise<GatewayPeer>;
+    onRevoked(
+      listener: (event: { tenantId: string; deviceId: string; serial?: string }) => void,
+    ): () => void;
+  };
+  devices: {
+    gatewayStarted(gatewayId: string): Promise<void>;
+    connected(
+      peer: DeviceIdentity,
+      connection: { gatewayId: string; connectionId: string },
+    ): Promise<void>;
+    disconnected(
+      peer: DeviceIdentity,
+      connection: { connectionId: string; reason: string },
+    ): Promise<void>;
+    recordHeartbeats(batch: readonly HeartbeatRecord[]): Promise<void>;
+    recordIncidents(batch: readonly Incident[]): Promise<Incident[]>;
+    flush(): Promise<void>;
+  };
+  commands: {
+    undelivered(tenantId: string, deviceId: string, limit: number): Promise<CommandMessage[]>;
+    markDelivered(tenantId: string, deviceId: string, ids: readonly string[]): Promise<void>;
+    recordResult(peer: DeviceIdentity, commandId: string, result: CommandResult): Promise<void>;
+  };
+  telemetry: {
+    ingestTelemetry(peer: DeviceIdentity, payload: unknown, receivedAt: number): Promise<unknown>;
+    ingestHeartbeat(
+      peer: DeviceIdentity,
+      heartbeat: Heartbeat,
+      receivedAt: number,
+    ): Promise<unknown>;
+    ingestEvents(peer: DeviceIdentity, events: unknown, receivedAt: number): Promise<unknown>;
+  };
+  logs: {
+    ingestDeviceLogs(peer: DeviceIdentity, payload: unknown, receivedAt: number): Promise<unknown>;
+  };
+  rollouts: {
+    currentAssignment(tenantId: string, deviceId: string): Promise<Envelope<Assignment> | null>;
+    recordUpdateState(
+      peer: DeviceIdentity,
+      state: UpdateState,
+      receivedAt: number,
+    ): Promise<unknown>;
+    recordHeartbeat(
+      peer: DeviceIdentity,
+      heartbeat: Heartbeat,
+      receivedAt: number,
+    ): Promise<unknown>;
+    recordIncidents(incidents: readonly Incident[]): Promise<unknown>;
+  };
+  bus: Bus;
+  clock: Clock;
+  logger: Logger;
+  /** Where refusals are put on record; without both of them they are counted and logged only. */
+  db?: Database;
+  tenancy?: Pick<Tenancy, "audit">;
+}
+
+export interface GatewayOptions {
+  /** 0 picks a free one. */
+  port: number;
+  bindAddress: string;
+  /** The same over restarts of one process: by it the connections of an earlier life are found. */
+  gatewayId: string;
+  limits?: Partial<GatewayLimits>;
+}
+
+/** Bounds of one gateway process; sizes in bytes, times in milliseconds. */
+export interface GatewayLimits {
+  connections: number;
+  /** From the first byte to the end of the TLS handshake, and from there to CONNECT. */
+  handshakeTimeoutMs: number;
+  connectTimeoutMs: number;
+  /** MQTT keep-alive that we impose on who asks for none or for more, in seconds. */
+  maxKeepAliveSeconds: number;
+  /** QoS 1 and 2 messages of a device that wait for the stores (Receive Maximum). */
+  inboundInflight: number;
+  /** Bytes of a device that wait for the stores; above it its socket is not read. */
+  inboundBytes: number;
+  /** The same for all devices together. */
+  totalInboundBytes: number;
+  /** Messages to a device that it has not acknowledged. */
+  outboundInflight: number;
+  /** Bytes that a slow reader may leave in our buffers. */
+  outboundBytes: number;
+  subscriptions: number;
+  /** Connections a second, and at once, from one address. */
+  addressRate: number;
+  addressBurst: number;
+  /** The same for one tenant. */
+  tenantRate: number;
+  tenantBurst: number;
+  /** How long a message waits for a store that is away before its device is sent away. */
+  storePatienceMs: number;
+}
+
+export const DEFAULT_GATEWAY_LIMITS: GatewayLimits = {
+  connections: 50_000,
+  handshakeTimeoutMs: 10_000,
+  connectTimeoutMs: 10_000,
+  maxKeepAliveSeconds: 1_200,
+  inboundInflight: 100,
+  inboundBytes: 1024 * 1024,
+  totalInboundBytes: 256 * 1024 * 1024,
+  outboundInflight: 16,
+  outboundBytes: 512 * 1024,
+  subscriptions: 20,
+  addressRate: 500,
+  addressBurst: 5_000,
+  tenantRate: 500,
+  tenantBurst: 5_000,
+  storePatienceMs: 10_000,
+};

@@ -1,0 +1,27 @@
+import { counter, gauge } from "../kernel/metrics.ts";
+
+export const connectionsGauge = gauge("vautn_gateway_connections", "MQTT connections held now");
+export const connectsTotal = counter(
+  "vautn_gateway_connects_total",
+  "Connection attempts by outcome",
+  ["outcome"],
+);
+export const disconnectsTotal = counter(
+  "vautn_gateway_disconnects_total",
+  "Connections that ended, by reason",
+  ["reason"],
+);
+export const messagesTotal = counter(
+  "vautn_gateway_messages_total",
+  "Messages from devices by kind and outcome",
+  ["kind", "outcome"],
+);
+export const deliveriesTotal = counter(
+  "vautn_gateway_deliveries_total",
+  "Messages to devices by kind and outcome",
+  ["kind", "outcome"],
+);
+export const pausesTotal = counter(
+  "vautn_gateway_pauses_total",
+  "Times that a device's socket was not read because the stores lagged behind",
+);

@@ -1,0 +1,200 @@
+import { once } from "node:events";
+import net from "node:net";
+import tls from "node:tls";
+import { messageOf } from "../kernel/index.ts";
+import { Connection } from "./connection.ts";
+import type { GatewayContext } from "./context.ts";
+import { DEFAULT_GATEWAY_LIMITS, type GatewayDeps, type GatewayOptions } from "./deps.ts";
+import { connectionsGauge, connectsTotal } from "./gateway-metrics.ts";
+import { MessageRouter } from "./message-router.ts";
+import { ConnectionFault, REASON } from "./reason-codes.ts";
+import { Refusals } from "./refusals.ts";
+import { Registry } from "./registry.ts";
+import { TokenBuckets } from "./token-bucket.ts";
+
+/** How often keep-alives and the like are looked at. */
+const CHECK_INTERVAL_MS = 1_000;
+/** How often a renewed server certificate is looked for. */
+const CREDENTIALS_INTERVAL_MS = 3_600_000;
+const BACKLOG = 4_096;
+/** How long connections may take to end when the gateway stops. */
+const CLOSE_TIMEOUT_MS = 5_000;
+
+/** A running MQTT listener. */
+export interface Gateway {
+  readonly port: number;
+  /** Connections of devices that have been accepted and live. */
+  connections(): number;
+  close(): Promise<void>;
+}
+
+/** Starts to listen for devices: MQTT 3.1.1 and 5 over mutual TLS. */
+export async function startGateway(deps: GatewayDeps & GatewayOptions): Promise<Gateway> {
+  const limits = { ...DEFAULT_GATEWAY_LIMITS, ...deps.limits };
+  const context: GatewayContext = {
+    deps,
+    limits,
+    gatewayId: deps.gatewayId,
+    router: new MessageRouter(deps),
+    refusals: new Refusals(deps),
+    registry: new Registry(),
+    tenantConnects: new TokenBuckets(limits.tenantRate, limits.tenantBurst),
+    load: { inboundBytes: 0, revocations: 0 },
+  };
+  await deps.devices.gatewayStarted(deps.gatewayId);
+  const connections = new Set<Connection>();
+  const tlsServer = await createTlsServer(context, connections);
+  const listener = createListener(context, tlsServer);
+  const stopTimers = startTimers(context, connections, tlsServer);
+  const unsubscribe = subscribe(context);
+  listener.listen({ port: deps.port, host: deps.bindAddress, backlog: BACKLOG });
+  await once(listener, "listening");
+  return {
+    port: (listener.address() as net.AddressInfo).port,
+    connections: () => context.registry.size,
+    async close() {
+      stopTimers();
+      for (const stop of unsubscribe) stop();
+      listener.close();
+      for (const connection of connections) shutDown(connection);
+      await Promise.race([ended(connections), timeout(CLOSE_TIMEOUT_MS)]);
+      for (const connection of connections) connection.socket.destroy();
+      await context.router.flush();
+      await deps.devices.flush();
+    },
+  };
+}
+
+/** MQTT 5.0 §4.13: the server says that it stops. The devices live on, so their wills stay shut. */
+function shutDown(connection: Connection): void {
+  if (!connection.isOpen) {
+    connection.socket.destroy();
+    return;
+  }
+  if (connection.version === 5) {
+    connection.send({ cmd: "disconnect", reasonCode: REASON.serverShuttingDown });
+  }
+  connection.end("the gateway stops", "serverShuttingDown", true);
+}
+
+async function tlsOptions(context: GatewayContext): Promise<tls.TlsOptions> {
+  const { identity } = context.deps;
+  const [credentials, root] = await Promise.all([
+    identity.serverCredentials(),
+    identity.rootCertificatePem(),
+  ]);
+  return { key: credentials.keyPem, cert: credentials.certificatePem, ca: root };
+}
+
+async function createTlsServer(
+  context: GatewayContext,
+  connections: Set<Connection>,
+): Promise<tls.Server> {
+  const { logger } = context.deps;
+  const server = tls.createServer({
+    ...(await tlsOptions(context)),
+    requestCert: true,
+    // A certificate that does not chain to the root is refused with a TLS alert; what only the
+    // database knows (revoked, suspended) is refused in the CONNACK.
+    rejectUnauthorized: true,
+    minVersion: "TLSv1.2",
+    handshakeTimeout: context.limits.handshakeTimeoutMs,
+    // Without a name of its own a resumed session is refused to who authenticated by certificate.
+    sessionIdContext: "vautn-mqtt",
+  });
+  server.on("secureConnection", (socket) => {
+    const connection = new Connection(socket, context);
+    connections.add(connection);
+    connectionsGauge.inc();
+    socket.once("close", () => {
+      connections.delete(connection);
+      connectionsGauge.dec();
+    });
+  });
+  server.on("tlsClientError", (error, socket) => {
+    connectsTotal.inc({ outcome: "tls-refused" });
+    logger.info({ address: socket.remoteAddress, error: messageOf(error) }, "TLS was refused");
+  });
+  return server;
+}
+
+/** Takes TCP connections and judges them before the handshake, which is what costs. */
+function createListener(context: GatewayContext, tlsServer: tls.Server): net.Server {
+  const { limits, deps } = context;
+  const byAddress = new TokenBuckets(limits.addressRate, limits.addressBurst);
+  const listener = net.createServer({ noDelay: true, keepAlive: true }, (socket) => {
+    if (!byAddress.take(socket.remoteAddress ?? "", deps.clock.now())) {
+      connectsTotal.inc({ outcome: "rate-limited" });
+      socket.destroy();
+      return;
+    }
+    tlsServer.emit("connection", socket);
+  });
+  listener.maxConnections = limits.connections;
+  listener.on("drop", () => connectsTotal.inc({ outcome: "full" }));
+  return listener;
+}
+
+function startTimers(
+  context: GatewayContext,
+  connections: ReadonlySet<Connection>,
+  tlsServer: tls.Server,
+): () => void {
+  const { clock, logger } = context.deps;
+  let stopped = false;
+  let checking = clock.after(CHECK_INTERVAL_MS, check);
+  let renewing = clock.after(CREDENTIALS_INTERVAL_MS, renew);
+  function check(): void {
+    const now = clock.now();
+    for (const connection of connections) connection.check(now);
+    if (!stopped) checking = clock.after(CHECK_INTERVAL_MS, check);
+  }
+  function renew(): void {
+    tlsOptions(context)
+      .then((options) => tlsServer.setSecureContext(options))
+      .catch((error) => {
+        logger.error({ error: messageOf(error) }, "the server certificate could not be renewed");
+      })
+      .finally(() => {
+        if (!stopped) renewing = clock.after(CREDENTIALS_INTERVAL_MS, renew);
+      });
+  }
+  return () => {
+    stopped = true;
+    checking.cancel();
+    renewing.cancel();
+  };
+}
+
+/** What others have to say to the devices that are connected here. */
+function subscribe({ deps, registry, load }: GatewayContext): (() => void)[] {
+  return [
+    deps.bus.subscribe("device.>", (message, subject) => {
+      const { kind } = message;
+      const connection = registry.bySubject(subject);
+      if (!connection?.isOpen || (kind !== "command" && kind !== "update")) return;
+      connection.deliveries.wake(kind);
+    }),
+    deps.identity.onRevoked(({ tenantId, deviceId, serial }) => {
+      load.revocations += 1;
+      const connection = registry.find({ tenantId, deviceId });
+      if (!connection?.isOpen || (serial && connection.peer.serial !== serial)) return;
+      const fault = new ConnectionFault(REASON.notAuthorized, "the certificate was revoked");
+      connection.fail(fault, true);
+    }),
+  ];
+}
+
+function ended(connections: ReadonlySet<Connection>): Promise<unknown> {
+  return Promise.all(
+    [...connections].map((connection) =>
+      connection.socket.destroyed ? undefined : once(connection.socket, "close"),
+    ),
+  );
+}
+
+function timeout(delayMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, delayMs).unref();
+  });
+}

@@ -1,0 +1,69 @@
+import type { Connection } from "./connection.ts";
+import { OrderedAcks } from "./ordered-acks.ts";
+import { ConnectionFault, REASON } from "./reason-codes.ts";
+
+/** What a device has sent and the stores have not yet taken: bounded in number and in bytes. */
+export class InboundWindow {
+  readonly acks = new OrderedAcks();
+  /** Identifiers of QoS 2 messages whose PUBREL has not come. */
+  readonly unreleased = new Set<number>();
+  readonly #connection: Connection;
+  #count = 0;
+  #acknowledgeable = 0;
+  #bytes = 0;
+  #held = false;
+  #tail: Promise<void> = Promise.resolve();
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  /** Counts a message in; throws when the device sends more than it may. */
+  enter(sizeBytes: number, qos: 0 | 1 | 2): void {
+    const { limits, load } = this.#connection.context;
+    if (load.inboundBytes + sizeBytes > limits.totalInboundBytes) {
+      throw new ConnectionFault(REASON.serverBusy, "the platform has too much to store");
+    }
+    const open = this.#acknowledgeable + this.unreleased.size;
+    // MQTT 5.0 §3.3.4 [MQTT-3.3.4-8]: more messages than our Receive Maximum.
+    if (qos > 0 && this.#connection.version === 5 && open >= limits.inboundInflight) {
+      throw new ConnectionFault(REASON.receiveMaximumExceeded, "too many unacknowledged messages");
+    }
+    if (qos === 2 && this.unreleased.size >= limits.inboundInflight) {
+      throw new ConnectionFault(REASON.receiveMaximumExceeded, "too many unreleased messages");
+    }
+    this.#count += 1;
+    if (qos > 0) this.#acknowledgeable += 1;
+    this.#bytes += sizeBytes;
+    load.inboundBytes += sizeBytes;
+    this.#adjust();
+  }
+
+  leave(sizeBytes: number, qos: 0 | 1 | 2): void {
+    this.#count -= 1;
+    if (qos > 0) this.#acknowledgeable -= 1;
+    this.#bytes -= sizeBytes;
+    this.#connection.context.load.inboundBytes -= sizeBytes;
+    this.#adjust();
+  }
+
+  /** Runs `work` after what was put in line before; the order of a device's messages is kept. */
+  inOrder<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#tail.then(work);
+    this.#tail = result.then(
+      () => undefined,
+      () => undefined,
+    );
+    return result;
+  }
+
+  /** Reading stops while the window is full. */
+  #adjust(): void {
+    const { limits } = this.#connection.context;
+    const full = this.#count >= limits.inboundInflight || this.#bytes >= limits.inboundBytes;
+    if (full === this.#held) return;
+    this.#held = full;
+    if (full) this.#connection.hold();
+    else this.#connection.release();
+  }
+}

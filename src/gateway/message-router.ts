@@ -1,0 +1,131 @@
+import { AppError } from "../kernel/index.ts";
+import { KeyedBatcher } from "../kernel/keyed-batcher.ts";
+import { withSpan } from "../kernel/tracing.ts";
+import {
+  type CommandResult,
+  CommandResult as CommandResultSchema,
+  checkMessage,
+  type DeviceEvent,
+  type DeviceIdentity,
+  type DevicePublish,
+  decodePayload,
+  type Heartbeat,
+  Heartbeat as HeartbeatSchema,
+  type UpdateState,
+  UpdateState as UpdateStateSchema,
+} from "../protocol/index.ts";
+import type { GatewayDeps } from "./deps.ts";
+import { incidentsOf } from "./incidents.ts";
+
+type RouterDeps = Pick<GatewayDeps, "devices" | "commands" | "telemetry" | "logs" | "rollouts">;
+
+/** A message of a device whose topic has been found to be its own. */
+export interface InboundMessage {
+  peer: DeviceIdentity;
+  publish: DevicePublish;
+  payload: Uint8Array;
+  contentType: string | undefined;
+  traceparent: string | undefined;
+  receivedAt: number;
+}
+
+const HEARTBEAT_BATCH = { maxBatchSize: 500, maxDelayMs: 20, maxQueuedSize: 20_000 };
+
+/** Kinds that may overtake one another on their way: each of their rows carries its own order. */
+export function isUnordered(publish: DevicePublish): boolean {
+  return publish.kind === "telemetry" || publish.kind === "logs";
+}
+
+/** Hands a message to the module that keeps it; resolves when what it carried is durable. */
+export class MessageRouter {
+  readonly #deps: RouterDeps;
+  readonly #heartbeats: KeyedBatcher<Parameters<RouterDeps["devices"]["recordHeartbeats"]>[0][0]>;
+
+  constructor(deps: RouterDeps) {
+    this.#deps = deps;
+    this.#heartbeats = new KeyedBatcher({
+      ...HEARTBEAT_BATCH,
+      write: (_tenantId, records) => deps.devices.recordHeartbeats(records),
+    });
+  }
+
+  /** Throws `message-invalid`, `not-found`, `topic-refused` or `unavailable`. */
+  async route(message: InboundMessage): Promise<void> {
+    const { peer, publish, receivedAt } = message;
+    const { telemetry, logs } = this.#deps;
+    const body = decodePayload(message.payload, message.contentType);
+    switch (publish.kind) {
+      case "telemetry":
+        await telemetry.ingestTelemetry(peer, body, receivedAt);
+        return;
+      case "logs":
+        await logs.ingestDeviceLogs(peer, body, receivedAt);
+        return;
+      case "heartbeat":
+        checkMessage(HeartbeatSchema, body);
+        return this.#heartbeat(peer, body as Heartbeat, receivedAt);
+      case "events":
+        return this.#events(peer, body, receivedAt);
+      case "update-state":
+        checkMessage(UpdateStateSchema, body);
+        return this.#updateState(message, body as UpdateState);
+      case "command-result":
+        checkMessage(CommandResultSchema, body);
+        return this.#commandResult(message, publish.commandId, body as CommandResult);
+      case "reported":
+      case "certificate-request":
+      case "certificate-confirm":
+        throw new AppError("topic-refused", `${publish.kind} is not served by this platform`);
+    }
+  }
+
+  /** Writes what is queued. */
+  flush(): Promise<void> {
+    return this.#heartbeats.flush();
+  }
+
+  async #heartbeat(peer: DeviceIdentity, heartbeat: Heartbeat, receivedAt: number): Promise<void> {
+    const { tenantId, deviceId } = peer;
+    await Promise.all([
+      this.#deps.telemetry.ingestHeartbeat(peer, heartbeat, receivedAt),
+      this.#heartbeats.add(tenantId, { tenantId, deviceId, heartbeat, receivedAt }),
+    ]);
+    await this.#deps.rollouts.recordHeartbeat(peer, heartbeat, receivedAt);
+  }
+
+  async #events(peer: DeviceIdentity, body: unknown, receivedAt: number): Promise<void> {
+    await this.#deps.telemetry.ingestEvents(peer, body, receivedAt);
+    const events = (Array.isArray(body) ? body : [body]) as DeviceEvent[];
+    const incidents = incidentsOf(peer, events);
+    if (incidents.length === 0) return;
+    const added = await this.#deps.devices.recordIncidents(incidents);
+    if (added.length > 0) await this.#deps.rollouts.recordIncidents(added);
+  }
+
+  #updateState(message: InboundMessage, state: UpdateState): Promise<void> {
+    const attributes = { ...spanAttributes(message.peer), "vautn.update.phase": state.phase };
+    return withSpan(
+      "device.update-state",
+      attributes,
+      async () => {
+        await this.#deps.rollouts.recordUpdateState(message.peer, state, message.receivedAt);
+      },
+      { parent: message.traceparent },
+    );
+  }
+
+  #commandResult(message: InboundMessage, id: string, result: CommandResult): Promise<void> {
+    const attributes = { ...spanAttributes(message.peer), "vautn.command.status": result.status };
+    return withSpan(
+      "device.command-result",
+      attributes,
+      () => this.#deps.commands.recordResult(message.peer, id, result),
+      { parent: message.traceparent },
+    );
+  }
+}
+
+/** What every span about a device carries; by the tenant it is found again. */
+export function spanAttributes(peer: DeviceIdentity): Record<string, string> {
+  return { "vautn.tenant": peer.tenantId, "vautn.device": peer.deviceId };
+}

@@ -1,0 +1,21 @@
+interface Slot {
+  send: (() => void) | undefined;
+}
+
+/**
+ * Sends acknowledgements in the order in which their messages came, though the stores finish with
+ * them in any order (MQTT 5.0 §4.6 [MQTT-4.6.0-2]).
+ */
+export class OrderedAcks {
+  readonly #slots: Slot[] = [];
+
+  /** Takes a place in the line; the result is called, once, with what sends the acknowledgement. */
+  reserve(): (send: () => void) => void {
+    const slot: Slot = { send: undefined };
+    this.#slots.push(slot);
+    return (send) => {
+      slot.send = send;
+      while (this.#slots[0]?.send) (this.#slots.shift() as Slot).send?.();
+    };
+  }
+}

@@ -1,0 +1,153 @@
+import type { IConnackPacket, IConnectPacket } from "mqtt-packet";
+import { AppError, isAppError, LIMITS, messageOf } from "../../kernel/index.ts";
+import type { Connection } from "../connection.ts";
+import type { GatewayPeer } from "../deps.ts";
+import { connectsTotal } from "../gateway-metrics.ts";
+import { ConnectionFault, REASON, type ReasonCode, returnCodeOf } from "../reason-codes.ts";
+import { readWill } from "./will.ts";
+
+/** MQTT 5.0 §3.1.2.11.3 and .4: what counts where the client says nothing. */
+const DEFAULT_RECEIVE_MAXIMUM = 65_535;
+const DEFAULT_MAXIMUM_PACKET_SIZE = 268_435_455;
+/** A device that is revoked again and again while it connects is not worth more tries. */
+const MAX_AUTHENTICATIONS = 3;
+
+/**
+ * Accepts or refuses a connection. Who it is comes from the certificate alone: client id, user name
+ * and password are accepted and mean nothing.
+ */
+export async function handleConnect(connection: Connection, packet: IConnectPacket): Promise<void> {
+  try {
+    checkConnect(packet);
+    const peer = await authenticate(connection);
+    if (connection.isClosed) return;
+    accept(connection, packet, peer);
+    connectsTotal.inc({ outcome: "accepted" });
+  } catch (error) {
+    const fault = asFault(connection, error);
+    connectsTotal.inc({ outcome: `refused-${fault.reason.toString(16)}` });
+    refuse(connection, packet, fault);
+  }
+}
+
+function checkConnect(packet: IConnectPacket): void {
+  const v5 = packet.protocolVersion === 5;
+  if (packet.protocolId !== "MQTT") {
+    throw new ConnectionFault(REASON.unsupportedProtocolVersion, "only MQTT is spoken here");
+  }
+  // MQTT 3.1.1 §3.1.2.9 [MQTT-3.1.2-22]: no password without a user name.
+  if (!v5 && packet.password !== undefined && packet.username === undefined) {
+    throw new ConnectionFault(REASON.malformedPacket, "a password without a user name");
+  }
+  // MQTT 5.0 §4.12 [MQTT-4.12.0-1]: a method that the server does not know.
+  if (packet.properties?.authenticationMethod !== undefined) {
+    throw new ConnectionFault(REASON.badAuthenticationMethod, "the certificate authenticates");
+  }
+  for (const name of ["receiveMaximum", "maximumPacketSize"] as const) {
+    const value = packet.properties?.[name];
+    // MQTT 5.0 §3.1.2.11.3, §3.1.2.11.4: neither may be zero or come twice.
+    if (value !== undefined && !(typeof value === "number" && value > 0)) {
+      throw new ConnectionFault(REASON.protocolError, `${name} is not valid`);
+    }
+  }
+}
+
+/** Who is there; asked anew where a revocation came while the answer was on its way. */
+async function authenticate(connection: Connection): Promise<GatewayPeer> {
+  const { deps, load } = connection.context;
+  for (let attempt = 0; attempt < MAX_AUTHENTICATIONS; attempt += 1) {
+    const before = load.revocations;
+    const peer = await deps.identity.authenticatePeer(connection.socket);
+    if (load.revocations === before) return peer;
+  }
+  throw new AppError("unavailable", "certificates are being revoked at the moment");
+}
+
+function accept(connection: Connection, packet: IConnectPacket, peer: GatewayPeer): void {
+  const { registry, tenantConnects, limits, deps } = connection.context;
+  const { properties = {} } = packet;
+  if (!tenantConnects.take(peer.tenantId, deps.clock.now())) {
+    throw new ConnectionFault(REASON.connectionRateExceeded, "the tenant connects too often");
+  }
+  const will = willOrRefusal(connection, peer, packet);
+  const asked = packet.keepalive ?? 0;
+  const keepAliveSeconds = asked === 0 ? limits.maxKeepAliveSeconds : asked;
+  // MQTT 5.0 §3.1.4 [MQTT-3.1.4-3]: the newer connection of a device ends the older one.
+  const former = registry.claim(peer, connection);
+  former?.fail(new ConnectionFault(REASON.sessionTakenOver, "the device has connected again"));
+  connection.open({
+    peer,
+    version: packet.protocolVersion === 5 ? 5 : 4,
+    keepAliveSeconds: Math.min(keepAliveSeconds, limits.maxKeepAliveSeconds),
+    will,
+    receiveMaximum: properties.receiveMaximum ?? DEFAULT_RECEIVE_MAXIMUM,
+    maxPacketBytes: properties.maximumPacketSize ?? DEFAULT_MAXIMUM_PACKET_SIZE,
+    wantsReasons: properties.requestProblemInformation !== false,
+  });
+  connection.send(connackOf(connection, packet, keepAliveSeconds));
+}
+
+function willOrRefusal(connection: Connection, peer: GatewayPeer, packet: IConnectPacket) {
+  try {
+    return readWill(peer, packet);
+  } catch (error) {
+    const target = { kind: "topic", id: packet.will?.topic ?? "" };
+    connection.context.refusals.record(peer, "mqtt.connect", target, messageOf(error));
+    throw error;
+  }
+}
+
+function connackOf(
+  connection: Connection,
+  packet: IConnectPacket,
+  keepAliveSeconds: number,
+): IConnackPacket {
+  const { limits } = connection.context;
+  // MQTT 5.0 §3.2.2.1.1 [MQTT-3.2.2-2]: no session outlives its connection, so none is present.
+  if (packet.protocolVersion !== 5) return { cmd: "connack", returnCode: 0, sessionPresent: false };
+  const changesKeepAlive = packet.keepalive !== keepAliveSeconds;
+  const imposed = Math.min(keepAliveSeconds, limits.maxKeepAliveSeconds);
+  return {
+    cmd: "connack",
+    reasonCode: REASON.success,
+    sessionPresent: false,
+    properties: {
+      receiveMaximum: limits.inboundInflight,
+      maximumPacketSize: LIMITS.mqttPacketBytes,
+      retainAvailable: false,
+      sharedSubscriptionAvailable: false,
+      // MQTT 5.0 §3.2.2.3.2: what the device asked for is not what it gets.
+      ...(packet.properties?.sessionExpiryInterval ? { sessionExpiryInterval: 0 } : {}),
+      ...(packet.clientId === "" ? { assignedClientIdentifier: connection.id } : {}),
+      ...(changesKeepAlive || imposed !== keepAliveSeconds ? { serverKeepAlive: imposed } : {}),
+    },
+  };
+}
+
+function asFault(connection: Connection, error: unknown): ConnectionFault {
+  if (error instanceof ConnectionFault) return error;
+  const { logger } = connection.context.deps;
+  const address = connection.socket.remoteAddress;
+  if (isAppError(error, "certificate-refused")) {
+    logger.warn({ address, details: error.details }, `refused a certificate: ${error.message}`);
+    return new ConnectionFault(REASON.notAuthorized, error.message);
+  }
+  if (!isAppError(error, "unavailable")) {
+    logger.error({ address, err: error }, "a device could not be authenticated");
+  }
+  return new ConnectionFault(REASON.serverUnavailable, "the platform cannot answer at the moment");
+}
+
+/** MQTT 5.0 §3.1.4: a CONNACK with the reason, then the end of the connection. */
+function refuse(connection: Connection, packet: IConnectPacket, fault: ConnectionFault): void {
+  const reasonCode: ReasonCode = fault.reason;
+  if (packet.protocolVersion === 5) {
+    const wants = packet.properties?.requestProblemInformation !== false;
+    const properties = wants ? { reasonString: fault.message.slice(0, 256) } : {};
+    connection.send({ cmd: "connack", reasonCode, sessionPresent: false, properties }, 5);
+  } else {
+    const returnCode = returnCodeOf(reasonCode);
+    connection.send({ cmd: "connack", returnCode, sessionPresent: false }, 4);
+  }
+  connection.end(fault.message, "refused");
+}

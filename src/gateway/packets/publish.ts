@@ -1,0 +1,184 @@
+import type { IPublishPacket } from "mqtt-packet";
+import { type AppError, isAppError, sleep } from "../../kernel/index.ts";
+import {
+  type DevicePublish,
+  mayPublish,
+  parseDevicePublish,
+  topicPrefix,
+} from "../../protocol/index.ts";
+import type { Connection } from "../connection.ts";
+import { messagesTotal } from "../gateway-metrics.ts";
+import { type InboundMessage, isUnordered } from "../message-router.ts";
+import { ConnectionFault, REASON, type ReasonCode } from "../reason-codes.ts";
+
+const FIRST_RETRY_MS = 250;
+/** Tries with an error that nobody expected: one may be bad luck. */
+const UNEXPECTED_TRIES = 2;
+
+/**
+ * Takes a message: acknowledged when, and only when, what it carried is durable. While a store is
+ * away it waits for a bounded time; then the device is sent away without an acknowledgement, keeps
+ * the message, and brings it again.
+ */
+export function handlePublish(
+  connection: Connection,
+  packet: IPublishPacket,
+  sizeBytes: number,
+): void {
+  checkPublish(connection, packet);
+  const { inbound } = connection;
+  const { qos } = packet;
+  const messageId = packet.messageId ?? 0;
+  if (qos === 2 && inbound.unreleased.has(messageId)) {
+    // MQTT 5.0 §4.3.3 [MQTT-4.3.3-10]: known already, so only acknowledged.
+    connection.send({ cmd: "pubrec", messageId, reasonCode: REASON.success });
+    return;
+  }
+  inbound.enter(sizeBytes, qos);
+  if (qos === 2) inbound.unreleased.add(messageId);
+  const acknowledge = qos === 0 ? undefined : inbound.acks.reserve();
+  settle(connection, packet).then((outcome) => {
+    inbound.leave(sizeBytes, qos);
+    if (outcome === "away") {
+      connection.fail(new ConnectionFault(REASON.serverBusy, "a store is not available"));
+    } else {
+      acknowledge?.(() => sendAcknowledgement(connection, packet, outcome));
+    }
+  });
+}
+
+/** What the protocol forbids ends the connection. */
+function checkPublish(connection: Connection, packet: IPublishPacket): void {
+  const { properties = {}, topic, qos } = packet;
+  if (properties.topicAlias !== undefined) {
+    // MQTT 5.0 §3.3.2.3.4 [MQTT-3.3.2-9]: our Topic Alias Maximum is 0.
+    throw new ConnectionFault(REASON.topicAliasInvalid, "topic aliases are not taken");
+  }
+  if (packet.retain && connection.version === 5) {
+    // MQTT 5.0 §3.2.2.3.5 [MQTT-3.2.2-14]: our Retain Available is 0. In MQTT 3.1.1, which cannot
+    // say so, the flag counts for nothing.
+    throw new ConnectionFault(REASON.retainNotSupported, "messages are not retained here");
+  }
+  // MQTT 5.0 §3.3.2.1 [MQTT-3.3.2-2]: a topic name has no wildcards and at least one character.
+  if (topic.length === 0 || /[+#\0]/.test(topic)) {
+    throw new ConnectionFault(REASON.topicNameInvalid, "no topic name");
+  }
+  // MQTT 5.0 §3.3.4 [MQTT-3.3.4-6]: subscription identifiers come from the server only.
+  if (properties.subscriptionIdentifier !== undefined) {
+    throw new ConnectionFault(REASON.protocolError, "a subscription identifier from a device");
+  }
+  // MQTT 5.0 §2.2.1 [MQTT-2.2.1-3]: an identifier above zero.
+  if (qos > 0 && !((packet.messageId ?? 0) > 0)) {
+    throw new ConnectionFault(REASON.protocolError, "no packet identifier");
+  }
+}
+
+/** The reason code of the acknowledgement, or `away` when there must be none. */
+async function settle(
+  connection: Connection,
+  packet: IPublishPacket,
+): Promise<ReasonCode | "away" | "internal"> {
+  const { context, inbound, peer } = connection;
+  const publish = ownPublish(connection, packet);
+  if (!publish) {
+    messagesTotal.inc({ kind: "unknown", outcome: "refused" });
+    return REASON.notAuthorized;
+  }
+  const { properties = {} } = packet;
+  const message: InboundMessage = {
+    peer,
+    publish,
+    payload: packet.payload as Buffer,
+    contentType: typeof properties.contentType === "string" ? properties.contentType : undefined,
+    traceparent: textProperty(properties.userProperties?.traceparent),
+    receivedAt: context.deps.clock.now(),
+  };
+  const store = () => storePatiently(connection, message);
+  const outcome = await (isUnordered(publish) ? store() : inbound.inOrder(store));
+  messagesTotal.inc({ kind: publish.kind, outcome: outcomeName(outcome) });
+  return outcome;
+}
+
+/** What is published, if the topics that it names are the device's own. */
+function ownPublish(connection: Connection, packet: IPublishPacket): DevicePublish | undefined {
+  const { peer, context } = connection;
+  const prefix = topicPrefix(peer);
+  const response = packet.properties?.responseTopic;
+  const foreignResponse = response !== undefined && !String(response).startsWith(prefix);
+  if (mayPublish(peer, packet.topic) && !foreignResponse) {
+    return parseDevicePublish(packet.topic.slice(prefix.length));
+  }
+  const target = { kind: "topic", id: foreignResponse ? String(response) : packet.topic };
+  context.refusals.record(peer, "mqtt.publish", target, "the topic is not this device's");
+  return undefined;
+}
+
+async function storePatiently(
+  connection: Connection,
+  message: InboundMessage,
+): Promise<ReasonCode | "away" | "internal"> {
+  const { router, deps, limits } = connection.context;
+  const deadline = message.receivedAt + limits.storePatienceMs;
+  for (let attempt = 1, delayMs = FIRST_RETRY_MS; ; attempt += 1, delayMs *= 2) {
+    // Who has gone brings it again; to store it now would be work for nothing.
+    if (connection.isClosed && attempt > 1) return "away";
+    try {
+      await router.route(message);
+      return REASON.success;
+    } catch (error) {
+      if (isAppError(error) && error.code !== "unavailable") return refusalReason(error);
+      if (!isAppError(error)) {
+        deps.logger.error({ err: error, kind: message.publish.kind }, "a message was not stored");
+        if (attempt >= UNEXPECTED_TRIES) return "internal";
+      }
+      if (deps.clock.now() + delayMs > deadline) return "away";
+      await sleep(deps.clock, delayMs);
+    }
+  }
+}
+
+function refusalReason(error: AppError): ReasonCode {
+  switch (error.code) {
+    case "not-found":
+    case "topic-refused":
+      return REASON.topicNameInvalid;
+    case "quota-exceeded":
+    case "rate-limited":
+      return REASON.quotaExceeded;
+    default:
+      return REASON.payloadFormatInvalid;
+  }
+}
+
+function sendAcknowledgement(
+  connection: Connection,
+  packet: IPublishPacket,
+  outcome: ReasonCode | "internal",
+): void {
+  const { version, inbound } = connection;
+  const messageId = packet.messageId ?? 0;
+  const cmd = packet.qos === 2 ? "pubrec" : "puback";
+  const refused = outcome !== REASON.success;
+  // MQTT 5.0 §3.5.2.1 [MQTT-4.3.3-9]: a refused message has no release to wait for.
+  if (refused) inbound.unreleased.delete(messageId);
+  if (version === 5) {
+    connection.send({ cmd, messageId, reasonCode: outcome === "internal" ? 0x80 : outcome });
+  } else if (outcome === REASON.notAuthorized || outcome === REASON.topicNameInvalid) {
+    // MQTT 3.1.1 §3.3.5: without a word for refusal, a topic that is not allowed ends it.
+    connection.fail(new ConnectionFault(REASON.notAuthorized, "the topic is not this device's"));
+  } else if (outcome === "internal") {
+    connection.fail(new ConnectionFault(REASON.serverBusy, "an error of the platform"));
+  } else {
+    // A payload that nothing can be made of would come again for ever: it is taken and counted.
+    connection.send({ cmd, messageId });
+  }
+}
+
+function outcomeName(outcome: ReasonCode | "away" | "internal"): string {
+  if (outcome === REASON.success) return "stored";
+  return typeof outcome === "string" ? outcome : "refused";
+}
+
+function textProperty(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
+}

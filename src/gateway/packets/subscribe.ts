@@ -1,0 +1,53 @@
+import type { ISubscribePacket, ISubscription } from "mqtt-packet";
+import { deviceTopic, isTopicFilter, maySubscribe } from "../../protocol/index.ts";
+import type { Connection } from "../connection.ts";
+import { ConnectionFault, REASON } from "../reason-codes.ts";
+
+/** MQTT 3.1.1 §3.9.3: its only word for a filter that is refused. */
+const FAILURE_3_1_1 = 0x80;
+
+/** Grants what lies below the device's own prefix, and sends what waits there. */
+export function handleSubscribe(connection: Connection, packet: ISubscribePacket): void {
+  const { subscriptions: asked, messageId = 0 } = packet;
+  // MQTT 5.0 §3.8.3 [MQTT-3.8.3-2], §2.2.1 [MQTT-2.2.1-3].
+  if (asked.length === 0 || messageId === 0) {
+    throw new ConnectionFault(REASON.protocolError, "SUBSCRIBE without filter or identifier");
+  }
+  const identifier = packet.properties?.subscriptionIdentifier;
+  // MQTT 5.0 §3.8.2.1.2: neither zero nor twice.
+  if (identifier !== undefined && !(typeof identifier === "number" && identifier > 0)) {
+    throw new ConnectionFault(REASON.protocolError, "the subscription identifier is not valid");
+  }
+  const granted = asked.map((subscription) => grant(connection, subscription, identifier));
+  // MQTT 5.0 §3.8.4 [MQTT-3.8.4-6]: one code for each filter, in their order.
+  connection.send({ cmd: "suback", messageId, granted });
+  for (const [suffix, kind] of [
+    ["commands", "command"],
+    ["update", "update"],
+  ] as const) {
+    if (connection.subscriptions.match(deviceTopic(connection.peer, suffix))) {
+      connection.deliveries.wake(kind);
+    }
+  }
+}
+
+function grant(
+  connection: Connection,
+  { topic, qos }: ISubscription,
+  identifier: number | undefined,
+): number {
+  const { peer, subscriptions, context, version } = connection;
+  const refuse = (reason: number) => (version === 5 ? reason : FAILURE_3_1_1);
+  if (!maySubscribe(peer, topic)) {
+    const target = { kind: "topic", id: topic };
+    context.refusals.record(peer, "mqtt.subscribe", target, "the filter is not this device's");
+    // MQTT 5.0 §3.8.3: the nearest of the reasons.
+    if (topic.startsWith("$share/")) return refuse(REASON.sharedSubscriptionsNotSupported);
+    return refuse(isTopicFilter(topic) ? REASON.notAuthorized : REASON.topicFilterInvalid);
+  }
+  // MQTT 5.0 §3.8.4 [MQTT-3.8.4-7]: the server may grant a lower QoS than was asked for.
+  const grantedQos = qos === 0 ? 0 : 1;
+  return subscriptions.add(topic, { qos: grantedQos, identifier })
+    ? grantedQos
+    : refuse(REASON.quotaExceeded);
+}
