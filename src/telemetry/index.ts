@@ -2,7 +2,7 @@ export { createTelemetry, type Telemetry } from "./telemetry.ts";
 export type {
   ArmFigures,
   Bucket,
-  EventPage,
+  EventView,
   LatestValue,
   NewPoint,
   NewPoints,

@@ -1,6 +1,6 @@
 import { AppError, LIMITS } from "../kernel/index.ts";
 import type { DeviceEvent } from "../protocol/index.ts";
-import { decodePosition, encodePosition, SETTLED, type Timeseries } from "../timeseries/index.ts";
+import { SETTLED, type Timeseries } from "../timeseries/index.ts";
 
 /** `from` and `to` are device times, `to` excluded. */
 export interface SeriesQuery {
@@ -42,17 +42,19 @@ export interface ArmFigures {
   max: number | null;
 }
 
+/** `from` and `to` are device times, `to` excluded: the next page ends where the last one began. */
 export interface EventQuery {
   deviceId: string;
   from?: number;
   to?: number;
   limit: number;
-  cursor?: string;
 }
 
-export interface EventPage {
-  items: DeviceEvent[];
-  nextCursor: string | null;
+export interface EventView {
+  ts: number;
+  type: string;
+  /** Everything else that the device said. */
+  details: Record<string, unknown>;
 }
 
 /** Place in the order in which the store took the points in. */
@@ -195,40 +197,25 @@ export async function readArm(
   return total;
 }
 
+/** Newest first; an event that was delivered twice is listed once. */
 export async function listEvents(
   timeseries: Timeseries,
   tenantId: string,
   query: EventQuery,
-): Promise<EventPage> {
-  const limit = Math.min(query.limit, LIMITS.pageSize);
-  const after = query.cursor ? decodePosition(query.cursor) : undefined;
-  const rows = await timeseries.tenantQuery<{ at: number; seq: number; body: string }>(tenantId, {
+): Promise<EventView[]> {
+  const rows = await timeseries.tenantQuery<{ at: number; type: string; body: string }>(tenantId, {
     table: "device_events",
-    select: "toUnixTimestamp64Milli(ts) as at, seq, body",
-    where: [
-      "device_id = {device:String}",
-      ...IN_WINDOW,
-      ...(after ? ["(at, seq) < ({afterTs:Int64}, {afterSeq:UInt64})"] : []),
-    ],
+    select: "toUnixTimestamp64Milli(ts) as at, type, body",
+    where: ["device_id = {device:String}", ...IN_WINDOW],
     orderBy: "ts desc, seq desc",
-    limit: limit + 1,
+    limit: Math.min(query.limit, LIMITS.pageSize),
     final: true,
-    params: {
-      device: query.deviceId,
-      from: query.from ?? 0,
-      to: query.to ?? FAR_FUTURE_MS,
-      ...(after ? { afterTs: after.ts, afterSeq: after.seq } : {}),
-    },
+    params: { device: query.deviceId, from: query.from ?? 0, to: query.to ?? FAR_FUTURE_MS },
   });
-  const page = rows.slice(0, limit);
-  const last = page.at(-1);
-  return {
-    items: page.map((row) => JSON.parse(row.body) as DeviceEvent),
-    nextCursor:
-      rows.length > limit && last
-        ? encodePosition({ ts: last.at, deviceId: query.deviceId, seq: last.seq })
-        : null,
-  };
+  return rows.map(({ at, type, body }) => {
+    const { ts: _ts, type: _type, ...details } = JSON.parse(body) as DeviceEvent;
+    return { ts: at, type, details };
+  });
 }
 
 /**

@@ -39,7 +39,7 @@ export interface Telemetry {
   latest(tenantId: string, deviceId: string): Promise<store.LatestValue[]>;
   metrics(tenantId: string, deviceId: string): Promise<string[]>;
   metricByArm(tenantId: string, query: store.ArmQuery): Promise<store.ArmFigures>;
-  events(tenantId: string, query: store.EventQuery): Promise<store.EventPage>;
+  events(tenantId: string, query: store.EventQuery): Promise<store.EventView[]>;
   pointsSince(
     tenantId: string,
     watermark: store.Watermark,
