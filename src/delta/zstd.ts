@@ -14,7 +14,7 @@ const FULL_WINDOW_LOG = 23;
 const MIN_WINDOW_LOG = 10;
 const MAX_WINDOW_LOG = 31;
 /** Up to here the optimal parser's minutes are worth their bytes. */
-const THOROUGH_BYTES = 64 * 1024 * 1024;
+const THOROUGH_BYTES = 80 * 1024 * 1024;
 /** The decoder's blocks, tables and input, generously. */
 const DECODER_BYTES = 1024 * 1024;
 const SOURCE_READ_BYTES = 256 * 1024;
@@ -38,6 +38,7 @@ export const fullZstd: PatchFormat = {
  * The image compressed with the old one as raw dictionary: what `zstd --patch-from` makes and
  * `zstd -d --patch-from` reads. Node's zlib takes the dictionary only as a whole and zstd keeps a
  * copy of it, so that applying holds the old image twice and a window as large as the new one.
+ * (The stock tool asks for `--long=31` where the new image is above 128 MB and the larger one.)
  */
 export const zstdPatch: PatchFormat = {
   needsSource: true,
@@ -46,7 +47,7 @@ export const zstdPatch: PatchFormat = {
     if (DICTIONARY_MAGIC.every((byte, index) => source[index] === byte)) {
       throw refusePatch("the source begins like a zstd dictionary");
     }
-    return compress(input, source, patchParameters(source.length + input.targetSizeBytes));
+    return compress(input, source, patchParameters(source.length, input.targetSizeBytes));
   },
   async *apply(input) {
     const source = input.source as PatchSource;
@@ -59,18 +60,19 @@ export const zstdPatch: PatchFormat = {
 };
 
 /**
- * Both images must lie within the window, and the match finder's tables must span them: with the
- * defaults of a level zstd finds nothing in a big source and says nothing (21 MB instead of 1 MB
- * for a 96 MB file system).
+ * Both images must lie within the window, and the match finder's tables must have room for every
+ * position of the source: with the defaults of a level zstd forgets most of a big source and says
+ * nothing (a 100 MB image that had only been rearranged: 49 MB instead of 20 KB). Up to
+ * THOROUGH_BYTES a binary tree of two entries a position; above, level 12's rows of the hash table.
  */
-function patchParameters(totalBytes: number): Record<number, number> {
-  const windowLog = log2Ceiling(totalBytes);
+function patchParameters(sourceBytes: number, targetBytes: number): Record<number, number> {
+  const windowLog = log2Ceiling(sourceBytes + targetBytes);
+  const thorough = sourceBytes + targetBytes <= THOROUGH_BYTES;
   return {
-    [constants.ZSTD_c_compressionLevel]: totalBytes > 2 * THOROUGH_BYTES ? 12 : 19,
     [constants.ZSTD_c_windowLog]: windowLog,
-    [constants.ZSTD_c_hashLog]: Math.min(windowLog, 25),
-    [constants.ZSTD_c_chainLog]: Math.min(windowLog + 1, 26),
-    [constants.ZSTD_c_enableLongDistanceMatching]: totalBytes > THOROUGH_BYTES ? 1 : 0,
+    [constants.ZSTD_c_compressionLevel]: thorough ? 19 : 12,
+    [constants.ZSTD_c_hashLog]: thorough ? Math.min(windowLog, 24) : log2Ceiling(sourceBytes),
+    [constants.ZSTD_c_chainLog]: thorough ? Math.min(windowLog + 1, 27) : MIN_WINDOW_LOG,
   };
 }
 

@@ -43,8 +43,8 @@ export interface Deltas {
 const LEASE_MS = 30_000;
 const MAX_SOURCES = 200;
 const MAX_LISTED = 1_000;
-/** Above this the encoder's memory, not the link, is what costs. */
-const MAX_PATCHED_IMAGE_BYTES = 1024 ** 3;
+/** Old and new together; the encoder takes about ten times as much memory. */
+const MAX_PATCHED_BYTES = 512 * 1024 ** 2;
 const MAX_ERROR_LENGTH = 2_000;
 
 const builds = counter("vautn_delta_builds_total", "Deltas built", ["format", "outcome"]);
@@ -153,7 +153,7 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
         if (targetSizeBytes === undefined) throw noImage(targetSha256);
         const known = sources.filter((source) => images.has(source));
         const patchable = known.filter(
-          (source) => targetSizeBytes + (images.get(source) as number) <= MAX_PATCHED_IMAGE_BYTES,
+          (source) => targetSizeBytes + (images.get(source) as number) <= MAX_PATCHED_BYTES,
         );
         const keys = deltaKeys(targetSha256, patchable);
         const queued = await store.enqueue(tx, tenantId, keys, {
