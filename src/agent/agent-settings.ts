@@ -1,0 +1,25 @@
+import { ARTIFACT_FORMATS, type ArtifactFormat } from "../protocol/index.ts";
+import { CONNECTION_DEFAULTS, type ConnectionOptions } from "./connection.ts";
+
+/** What may differ from device to device; everything has a safe default. */
+export interface AgentSettings {
+  heartbeatIntervalMs: number;
+  /** The first connect after a boot comes within this time, at random. */
+  connectSpreadMs: number;
+  connection: ConnectionOptions;
+  formats: readonly ArtifactFormat[];
+  maxPatchMemoryBytes: number;
+  /** Boots that a new image gets before the bootloader falls back. */
+  trialTries: number;
+  allowedCommands: readonly string[];
+}
+
+export const AGENT_DEFAULTS: AgentSettings = {
+  heartbeatIntervalMs: 60_000,
+  connectSpreadMs: 0,
+  connection: CONNECTION_DEFAULTS,
+  formats: ARTIFACT_FORMATS,
+  maxPatchMemoryBytes: 512 * 1024 ** 2,
+  trialTries: 3,
+  allowedCommands: ["ping", "reboot", "set-log-level", "collect-diagnostics"],
+};

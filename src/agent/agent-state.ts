@@ -1,0 +1,128 @@
+import type { Clock } from "../kernel/index.ts";
+import type { Assignment, CommandResult, Envelope, UpdateState } from "../protocol/index.ts";
+import { readDocument, writeDocument } from "./atomic-file.ts";
+import type { SlotName, Storage } from "./ports.ts";
+
+/** Where an update stands; kept on disk before the step that it names is begun. */
+export interface ActiveUpdate {
+  assignment: Envelope<Assignment>;
+  phase: "downloading" | "installing" | "rebooting" | "confirming";
+  /** Trusted time at which the phase began, for its deadline. */
+  phaseStartedAt: number;
+  targetSlot: SlotName;
+  /** SHA-256 of the offer being fetched or applied, null before one is chosen. */
+  offer: string | null;
+  /** Offers that did not work, and why. */
+  failedOffers: { sha256: string; element: string; message: string }[];
+  /** Bytes of `offer` that are synced in the staging file. */
+  stagedBytes: number;
+  /** Bytes fetched for this update in all. */
+  bytesDownloaded: number;
+  /** Found wrong before the fall-back; reported after it. */
+  fault: { phase: string; element: string; message: string } | null;
+}
+
+export interface RememberedCommand {
+  id: string;
+  name: string;
+  expiresAt: number;
+  traceparent: string | null;
+  /** Null while it is being carried out. */
+  result: CommandResult | null;
+  /** The platform has acknowledged `result`. */
+  delivered: boolean;
+}
+
+/** All that the agent must know again after a restart. */
+export interface AgentState {
+  version: 1;
+  /** Highest sequence among accepted assignments. */
+  lastSequence: number;
+  securityFloor: number;
+  /** Latest time that was ever seen, in milliseconds since the epoch: time never runs back. */
+  highestTimeMs: number;
+  /** Message sequence numbers below this may have been used. */
+  reservedSequence: number;
+  update: ActiveUpdate | null;
+  /** The last update that ended, to answer a repeated assignment. */
+  lastUpdate: { sequence: number; state: UpdateState } | null;
+  /** Ends of updates that the platform has not acknowledged yet, oldest first. */
+  unreported: UpdateState[];
+  commands: RememberedCommand[];
+  /** Why the agent asked for the restart that comes next. */
+  restart: { reason: "update" | "fallback" | "command"; commandId: string | null } | null;
+  logLevel: "trace" | "debug" | "info" | "warn" | "error" | "fatal";
+}
+
+const MAX_COMMANDS = 100;
+const MAX_UNREPORTED = 16;
+const FILE = "state.json";
+
+export function initialState(): AgentState {
+  return {
+    version: 1,
+    lastSequence: 0,
+    securityFloor: 0,
+    highestTimeMs: 0,
+    reservedSequence: 0,
+    update: null,
+    lastUpdate: null,
+    unreported: [],
+    commands: [],
+    restart: null,
+    logLevel: "info",
+  };
+}
+
+/** The state document: changed in memory and on disk together, one change at a time. */
+export class StateStore {
+  readonly #storage: Storage;
+  readonly #clock: Clock;
+  #current: AgentState;
+  #writing: Promise<void> = Promise.resolve();
+  /** The document on disk was not what had been written. */
+  readonly wasDamaged: boolean;
+
+  private constructor(storage: Storage, clock: Clock, current: AgentState, wasDamaged: boolean) {
+    this.#storage = storage;
+    this.#clock = clock;
+    this.#current = current;
+    this.wasDamaged = wasDamaged;
+  }
+
+  static async load(storage: Storage, clock: Clock): Promise<StateStore> {
+    const found = await readDocument(storage, FILE);
+    const document = found && found !== "damaged" ? (found.document as Partial<AgentState>) : {};
+    const current = { ...initialState(), ...document };
+    return new StateStore(storage, clock, current, found === "damaged");
+  }
+
+  /** The clock's time, but never earlier than the latest that was written down. */
+  trustedNow(): number {
+    return Math.max(this.#clock.now(), this.#current.highestTimeMs);
+  }
+
+  get current(): Readonly<AgentState> {
+    return this.#current;
+  }
+
+  /** Makes `change` durable; afterwards, and only then, `current` shows it. */
+  update(change: (state: AgentState) => AgentState): Promise<void> {
+    const written = this.#writing.then(async () => {
+      const highestTimeMs = this.trustedNow();
+      const next = bounded({ ...change(this.#current), highestTimeMs });
+      await writeDocument(this.#storage, FILE, next);
+      this.#current = next;
+    });
+    this.#writing = written.catch(() => {});
+    return written;
+  }
+}
+
+function bounded(state: AgentState): AgentState {
+  return {
+    ...state,
+    commands: state.commands.slice(-MAX_COMMANDS),
+    unreported: state.unreported.slice(-MAX_UNREPORTED),
+  };
+}

@@ -1,0 +1,86 @@
+import type { Clock, Random } from "../kernel/index.ts";
+import type { Envelope, LogLevel, RootMetadata, RunningFirmware } from "../protocol/index.ts";
+import type { AgentSettings } from "./agent-settings.ts";
+import type { CommandHandler } from "./commands.ts";
+import type {
+  Application,
+  ArtifactSource,
+  Bootloader,
+  Reboot,
+  Slots,
+  Storage,
+  Transport,
+} from "./ports.ts";
+import { RunningAgent } from "./running-agent.ts";
+
+export interface AgentDeps {
+  identity: { tenant: string; device: string; product: string; hardwareRevision: string };
+  trustRoot: Envelope<RootMetadata>;
+  clock: Clock;
+  random: Random;
+  storage: Storage;
+  slots: Slots;
+  bootloader: Bootloader;
+  transport: Transport;
+  artifacts: ArtifactSource;
+  application: Application;
+  reboot: Reboot;
+  settings?: Partial<AgentSettings>;
+  /** Commands of this device beside the built-in ones; they too must be allowed. */
+  commandHandlers?: Readonly<Record<string, CommandHandler>>;
+  newId?: () => string;
+  /** The machine's own log. */
+  localLog?: (level: LogLevel, message: string) => void;
+}
+
+export interface AgentStatus {
+  bootId: string;
+  bootReason: string;
+  firmware: RunningFirmware;
+  otherSlot: { version: string; hash: string } | null;
+  trial: boolean;
+  connected: boolean;
+  update: { updateId: string; phase: string } | null;
+  backlog: { waiting: number; dropped: number };
+}
+
+export interface Agent {
+  /** Resolves when the agent works, online or not. */
+  start(): Promise<void>;
+  /** Ends in order; what was not acknowledged is on disk. */
+  stop(): Promise<void>;
+  /** Ends at once and touches no disk: the power is gone. */
+  kill(): void;
+  /** Undefined until `start` has resolved. */
+  status(): AgentStatus | undefined;
+  /** Resolves when no step of an update is under way. */
+  idle(): Promise<void>;
+}
+
+/** The agent for one boot of the machine: after `reboot` was called, the next boot makes another. */
+export function createAgent(deps: AgentDeps): Agent {
+  const life = new AbortController();
+  let running: RunningAgent | undefined;
+  let starting: Promise<void> | undefined;
+  return {
+    start() {
+      starting ??= RunningAgent.boot(deps, life.signal).then(async (booted) => {
+        if (life.signal.aborted) return;
+        running = booted;
+        await booted.begin();
+      });
+      return starting;
+    },
+    async stop() {
+      await starting;
+      life.abort(new Error("the agent stops"));
+      await running?.stop();
+    },
+    kill() {
+      life.abort(new Error("the power is gone"));
+      running?.kill();
+    },
+    status: () => running?.status(),
+    idle: async () => running?.idle(),
+  };
+}

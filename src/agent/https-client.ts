@@ -1,0 +1,70 @@
+import type { IncomingMessage } from "node:http";
+import https from "node:https";
+import type { TlsCredentials } from "./mqtt-transport.ts";
+import type { ArtifactSource } from "./ports.ts";
+
+const MAX_ANSWER_BYTES = 256 * 1024;
+const REQUEST_TIMEOUT_MS = 30_000;
+
+/** Artifacts over mutual TLS; the server must hold a certificate for its name under our root. */
+export function createHttpsArtifacts(credentials: () => Promise<TlsCredentials>): ArtifactSource {
+  return {
+    async fetch(url, offset, signal) {
+      const { key, certificate, root } = await credentials();
+      const response = await open(
+        url,
+        {
+          key,
+          cert: certificate,
+          ca: root,
+          headers: offset > 0 ? { range: `bytes=${offset}-` } : {},
+          signal,
+        },
+        undefined,
+      );
+      return { status: response.statusCode ?? 0, body: response };
+    },
+  };
+}
+
+export interface TextAnswer {
+  status: number;
+  body: string;
+}
+
+/** One request whose answer is a small text; used for enrolment, before there is a certificate. */
+export async function requestText(
+  url: string,
+  options: { method: string; root: string; headers?: Record<string, string>; body?: string },
+): Promise<TextAnswer> {
+  const { method, root, headers = {}, body } = options;
+  const response = await open(
+    url,
+    { method, ca: root, headers, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) },
+    body,
+  );
+  let text = "";
+  response.setEncoding("utf8");
+  for await (const chunk of response) {
+    text += chunk;
+    if (text.length > MAX_ANSWER_BYTES) throw new Error("the server's answer is too large");
+  }
+  return { status: response.statusCode ?? 0, body: text };
+}
+
+function open(
+  url: string,
+  options: https.RequestOptions,
+  body: string | undefined,
+): Promise<IncomingMessage> {
+  if (new URL(url).protocol !== "https:") throw new Error(`${url} is not fetched: HTTPS only`);
+  return new Promise((resolve, reject) => {
+    const request = https.request(
+      url,
+      { ...options, rejectUnauthorized: true, agent: false },
+      resolve,
+    );
+    request.on("error", reject);
+    request.end(body);
+  });
+}

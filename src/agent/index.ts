@@ -1,0 +1,12 @@
+export * from "./agent.ts";
+export * from "./agent-settings.ts";
+export { replaceFile } from "./atomic-file.ts";
+export * from "./boot-selection.ts";
+export { type CommandContext, type CommandHandler, RESTARTING } from "./commands.ts";
+export { fileSlots, openFileStorage } from "./file-storage.ts";
+export { bootFromFiles } from "./files-bootloader.ts";
+export { createHttpsArtifacts } from "./https-client.ts";
+export { createMqttTransport, type TlsCredentials } from "./mqtt-transport.ts";
+export * from "./ports.ts";
+export { PublishRefused } from "./publish-refused.ts";
+export { hashSlot, readSlotRecord, type SlotRecord, writeSlotRecord } from "./slot-record.ts";

@@ -1,0 +1,133 @@
+import type { RunningFirmware } from "../protocol/index.ts";
+
+/**
+ * Everything through which the agent touches the world. A platform is ported by writing these few
+ * interfaces; a simulation is made by writing them with faults.
+ */
+
+/** An open file. Written bytes survive a power cut only after `sync` has resolved. */
+export interface StorageFile {
+  sizeBytes(): Promise<number>;
+  /** Exactly `length` bytes, or fewer where the file ends. */
+  read(offset: number, length: number): Promise<Uint8Array>;
+  write(offset: number, bytes: Uint8Array): Promise<void>;
+  truncate(sizeBytes: number): Promise<void>;
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * One flat folder. `rename` and `remove` are atomic, and survive a power cut only after
+ * `syncDirectory`; before that either state may be found.
+ */
+export interface Storage {
+  /** Opens for reading and writing; makes the file if it is not there. */
+  open(name: string): Promise<StorageFile>;
+  read(name: string): Promise<Uint8Array | undefined>;
+  rename(from: string, to: string): Promise<void>;
+  /** Nothing happens where there is no such file. */
+  remove(name: string): Promise<void>;
+  list(): Promise<string[]>;
+  syncDirectory(): Promise<void>;
+}
+
+export const SLOT_NAMES = ["a", "b"] as const;
+export type SlotName = (typeof SLOT_NAMES)[number];
+
+export function otherSlot(slot: SlotName): SlotName {
+  return slot === "a" ? "b" : "a";
+}
+
+/** The two places for an image. */
+export interface Slots {
+  readonly capacityBytes: number;
+  open(slot: SlotName): Promise<StorageFile>;
+}
+
+/** What the bootloader tells about the present boot. */
+export interface BootStatus {
+  running: SlotName;
+  /** The running slot is on trial: without `bless` its tries run out. */
+  trial: boolean;
+  /** A slot whose trial ended without `bless`; forgotten at the next `tryNext`. */
+  abandoned: SlotName | null;
+  resetCause: "power-on" | "software" | "watchdog";
+}
+
+/** A/B selection with a boot counter. Every method is durable when it resolves. */
+export interface Bootloader {
+  status(): Promise<BootStatus>;
+  /** From the next boot on `slot` is tried, `tries` times at most. */
+  tryNext(slot: SlotName, tries: number): Promise<void>;
+  /** The running slot becomes the one that is booted for good. */
+  bless(): Promise<void>;
+  /** Ends the trial: the next boot takes the slot that was blessed last. */
+  abandonTrial(): Promise<void>;
+}
+
+export interface PublishOptions {
+  traceparent?: string | null | undefined;
+}
+
+/** A live connection to the platform; topics are suffixes below the device's own prefix. */
+export interface Session {
+  /** Resolves with the acknowledgement (QoS 1): the platform has it on disk. */
+  publish(topic: string, payload: string, options?: PublishOptions): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface SessionHandlers {
+  /** The platform counts the message as delivered when the promise resolves. */
+  onMessage(topic: string, payload: Uint8Array): Promise<void>;
+  /** Called once, when the connection is gone for whatever reason. */
+  onClose(reason: string): void;
+}
+
+export interface Transport {
+  /** Connects and subscribes to what the platform sends; rejects when that fails. */
+  connect(handlers: SessionHandlers, signal: AbortSignal): Promise<Session>;
+}
+
+export interface ArtifactResponse {
+  /** HTTP status: 200 from the start, 206 from `offset`. */
+  status: number;
+  body: AsyncIterable<Uint8Array>;
+}
+
+export interface ArtifactSource {
+  /** GET with `Range: bytes=<offset>-` (none at offset 0). */
+  fetch(url: string, offset: number, signal: AbortSignal): Promise<ArtifactResponse>;
+}
+
+export interface SelfTestResult {
+  passed: boolean;
+  element?: string;
+  message?: string;
+}
+
+/** What an application may tell and ask while it runs. */
+export interface ApplicationContext {
+  firmware: RunningFirmware;
+  bootId: string;
+  telemetry(values: Record<string, number>): void;
+  log(
+    level: "trace" | "debug" | "info" | "warn" | "error" | "fatal",
+    message: string,
+    attributes?: Record<string, unknown>,
+  ): void;
+  event(type: string, attributes?: Record<string, unknown>): void;
+  /** The application has crashed and was started again. */
+  crashed(reason: string, message: string): void;
+}
+
+/** The firmware's own work beside the agent. */
+export interface Application {
+  start(context: ApplicationContext): Promise<void>;
+  stop(): Promise<void>;
+  selfTest(signal: AbortSignal): Promise<SelfTestResult>;
+  /** Figures for the heartbeat. */
+  metrics(): Record<string, number>;
+}
+
+/** Restarts the machine. The agent does nothing more after it has called this. */
+export type Reboot = (reason: "update" | "fallback" | "command") => void;

@@ -1,0 +1,345 @@
+import { messageOf, randomId, sleep } from "../kernel/index.ts";
+import { decodePayload, type Heartbeat, meetsThreshold } from "../protocol/index.ts";
+import type { AgentDeps, AgentStatus } from "./agent.ts";
+import { AGENT_DEFAULTS, type AgentSettings } from "./agent-settings.ts";
+import { StateStore } from "./agent-state.ts";
+import { bootReason } from "./boot-reason.ts";
+import { builtInCommands } from "./built-in-commands.ts";
+import { Commands } from "./commands.ts";
+import { Connection } from "./connection.ts";
+import { DeviceLog } from "./device-log.ts";
+import { Heartbeats } from "./heartbeats.ts";
+import { Outbox } from "./outbox.ts";
+import { type BootStatus, otherSlot } from "./ports.ts";
+import { runSelfTest } from "./self-test.ts";
+import { SequenceNumbers } from "./sequence-numbers.ts";
+import { describeSlot, readSlotRecord, type SlotRecord } from "./slot-record.ts";
+import { Updater } from "./updater.ts";
+
+const FAREWELL_MS = 1_000;
+
+/** The parts of the agent, put together for one boot. */
+export class RunningAgent {
+  readonly #deps: AgentDeps;
+  readonly #settings: AgentSettings;
+  readonly #life: AbortSignal;
+  readonly #state: StateStore;
+  readonly #boot: BootStatus;
+  readonly #bootId: string;
+  readonly #bootReason: string;
+  readonly #startedAt: number;
+  readonly #numbers: SequenceNumbers;
+  readonly #log: DeviceLog;
+  readonly #outbox: Outbox;
+  readonly #connection: Connection;
+  readonly #heartbeats: Heartbeats;
+  readonly #updater: Updater;
+  readonly #commands: Commands;
+  #slots: Record<"running" | "other", SlotRecord | undefined>;
+
+  static async boot(deps: AgentDeps, life: AbortSignal): Promise<RunningAgent> {
+    const root = deps.trustRoot.signed;
+    if (!meetsThreshold(deps.trustRoot, root.roles.root, root.keys)) {
+      throw new Error("the trust root is not signed by its own keys");
+    }
+    const state = await StateStore.load(deps.storage, deps.clock);
+    const boot = await deps.bootloader.status();
+    const running = await readSlotRecord(deps.storage, boot.running);
+    const other = await readSlotRecord(deps.storage, otherSlot(boot.running));
+    const numbers = await SequenceNumbers.open(state);
+    return new RunningAgent(deps, life, { state, boot, numbers, slots: { running, other } });
+  }
+
+  private constructor(
+    deps: AgentDeps,
+    life: AbortSignal,
+    found: {
+      state: StateStore;
+      boot: BootStatus;
+      numbers: SequenceNumbers;
+      slots: Record<"running" | "other", SlotRecord | undefined>;
+    },
+  ) {
+    this.#deps = deps;
+    this.#settings = { ...AGENT_DEFAULTS, ...deps.settings };
+    this.#life = life;
+    this.#state = found.state;
+    this.#boot = found.boot;
+    this.#numbers = found.numbers;
+    this.#slots = found.slots;
+    this.#bootId = (deps.newId ?? randomId)();
+    this.#bootReason = bootReason(found.state.current, found.boot);
+    this.#startedAt = deps.clock.now();
+    this.#outbox = this.#createOutbox();
+    this.#log = this.#createLog();
+    this.#connection = this.#createConnection();
+    this.#heartbeats = this.#createHeartbeats();
+    this.#updater = this.#createUpdater();
+    this.#commands = this.#createCommands();
+  }
+
+  /** Starts the parts; the update goes on where the last boot left it. */
+  async begin(): Promise<void> {
+    const restartedBy = this.#state.current.restart?.commandId ?? null;
+    await this.#outbox.load();
+    if (this.#state.wasDamaged) this.#log.write("error", "the agent's state was damaged");
+    await this.#event("boot", { reason: this.#bootReason });
+    await this.#commands.start(restartedBy);
+    if (this.#state.current.restart) {
+      await this.#state.update((state) => ({ ...state, restart: null }));
+    }
+    this.#startApplication();
+    this.#connection.start(this.#settings.connectSpreadMs);
+    this.#heartbeats.start();
+    this.#updater.start();
+  }
+
+  async stop(): Promise<void> {
+    this.#heartbeats.stop();
+    await this.#deps.application.stop();
+    await this.#connection.stop();
+    await this.#updater.idle();
+    await this.#outbox.stop();
+  }
+
+  kill(): void {
+    this.#heartbeats.stop();
+    this.#outbox.halt();
+    this.#connection.drop();
+    this.#deps.application.stop().catch(() => {
+      // It has lost its machine; how it ends is of no interest.
+    });
+  }
+
+  idle(): Promise<void> {
+    return this.#updater.idle();
+  }
+
+  status(): AgentStatus {
+    const update = this.#state.current.update;
+    return {
+      bootId: this.#bootId,
+      bootReason: this.#bootReason,
+      firmware: this.#firmware(),
+      otherSlot: this.#otherSlot(),
+      trial: this.#boot.trial && update?.phase === "confirming",
+      connected: this.#connection.isConnected,
+      update: update ? { updateId: update.assignment.signed.updateId, phase: update.phase } : null,
+      backlog: this.#outbox.figures(),
+    };
+  }
+
+  #firmware() {
+    return describeSlot(this.#boot.running, this.#slots.running);
+  }
+
+  #otherSlot() {
+    const record = this.#slots.other;
+    return record ? { version: record.version, hash: record.sha256 } : null;
+  }
+
+  #createOutbox(): Outbox {
+    return new Outbox({
+      storage: this.#deps.storage,
+      clock: this.#deps.clock,
+      isConnected: () => this.#connection.isConnected,
+      publish: (topic, payload, options) => this.#connection.publish(topic, payload, options),
+      onProblem: (message) => this.#log.write("debug", message),
+    });
+  }
+
+  #createLog(): DeviceLog {
+    return new DeviceLog({
+      now: () => this.#deps.clock.now(),
+      nextSequence: () => this.#numbers.next(),
+      level: () => this.#state.current.logLevel,
+      send: (line) => this.#unlessDead(this.#outbox.add("logs", line)),
+      local: this.#deps.localLog,
+    });
+  }
+
+  #createConnection(): Connection {
+    const { transport, clock, random } = this.#deps;
+    return new Connection({
+      transport,
+      clock,
+      random,
+      options: this.#settings.connection,
+      life: this.#life,
+      onMessage: (topic, payload) => this.#onMessage(topic, payload),
+      onConnected: () => {
+        this.#updater.connected();
+        this.#commands.connected();
+        this.#outbox.wake();
+        this.#heartbeats.send();
+      },
+      onProblem: (message) => this.#log.write("info", message, { logger: "connection" }),
+    });
+  }
+
+  #createUpdater(): Updater {
+    const { identity, trustRoot, clock, random, storage, slots, bootloader } = this.#deps;
+    return new Updater({
+      identity,
+      root: trustRoot.signed,
+      clock,
+      random,
+      storage,
+      slots,
+      bootloader,
+      artifacts: this.#deps.artifacts,
+      formats: this.#settings.formats,
+      maxPatchMemoryBytes: this.#settings.maxPatchMemoryBytes,
+      trialTries: this.#settings.trialTries,
+      state: this.#state,
+      bootId: this.#bootId,
+      life: this.#life,
+      reboot: this.#deps.reboot,
+      selfTest: (signal) =>
+        runSelfTest(
+          this.#deps.application,
+          (until) => this.#connection.whenConnected(until),
+          signal,
+        ),
+      running: () => this.#firmware(),
+      onSlotChanged: (record) => {
+        this.#slots = { ...this.#slots, other: record };
+      },
+      publish: (state) => this.#connection.publish("update/state", JSON.stringify(state)),
+      event: (type, attributes) => this.#event(type, attributes),
+      log: (level, message, traceparent) =>
+        this.#log.write(level, message, { logger: "update", traceparent }),
+    });
+  }
+
+  #createCommands(): Commands {
+    const { clock, commandHandlers } = this.#deps;
+    const builtIn = builtInCommands({
+      now: () => clock.now(),
+      setLogLevel: (logLevel) => this.#state.update((state) => ({ ...state, logLevel })),
+      diagnostics: () => this.#diagnostics(),
+      reboot: (commandId) => this.#rebootFor(commandId),
+    });
+    return new Commands({
+      clock,
+      state: this.#state,
+      handlers: { ...commandHandlers, ...builtIn },
+      allowed: this.#settings.allowedCommands,
+      life: this.#life,
+      bootId: this.#bootId,
+      publish: (topic, payload, options) => this.#connection.publish(topic, payload, options),
+      log: (level, message, traceparent) =>
+        this.#log.write(level, message, { logger: "commands", traceparent }),
+    });
+  }
+
+  #createHeartbeats(): Heartbeats {
+    const { clock, random } = this.#deps;
+    return new Heartbeats({
+      clock,
+      random,
+      intervalMs: this.#settings.heartbeatIntervalMs,
+      isConnected: () => this.#connection.isConnected,
+      compose: () => this.#heartbeat(),
+      publish: (payload) => this.#connection.publish("heartbeat", payload),
+      onProblem: (message) => this.#log.write("debug", message),
+    });
+  }
+
+  #heartbeat(): Heartbeat {
+    const now = this.#deps.clock.now();
+    const backlog = this.#outbox.figures();
+    return {
+      ts: now,
+      seq: this.#numbers.next(),
+      bootId: this.#bootId,
+      uptimeSeconds: Math.max(0, Math.round((now - this.#startedAt) / 1000)),
+      firmware: this.#firmware(),
+      otherSlot: this.#otherSlot(),
+      formats: [...this.#settings.formats],
+      metrics: {
+        ...this.#deps.application.metrics(),
+        "agent.backlog": backlog.waiting,
+        "agent.dropped": backlog.dropped,
+        "agent.reconnects": this.#connection.losses,
+      },
+    };
+  }
+
+  /** Resolves when the event is on disk; absent attributes are left out. */
+  #event(type: string, attributes: Record<string, unknown>): Promise<void> {
+    const given = Object.entries(attributes).filter(([, value]) => value != null);
+    return this.#outbox.add("events", {
+      ...Object.fromEntries(given),
+      ts: this.#deps.clock.now(),
+      seq: this.#numbers.next(),
+      type,
+      bootId: this.#bootId,
+      firmware: this.#firmware(),
+    });
+  }
+
+  async #onMessage(topic: string, payload: Uint8Array): Promise<void> {
+    let message: unknown;
+    try {
+      message = decodePayload(payload);
+    } catch (error) {
+      // Acknowledged all the same: it would not get better by being sent again.
+      this.#log.write("warn", `a message on ${topic} cannot be read: ${messageOf(error)}`);
+      return;
+    }
+    if (topic === "update") await this.#updater.receive(message);
+    else if (topic === "commands") await this.#commands.receive(message);
+  }
+
+  #startApplication(): void {
+    const { application, clock } = this.#deps;
+    const starting = application.start({
+      firmware: this.#firmware(),
+      bootId: this.#bootId,
+      telemetry: (values) => {
+        const sample = { ts: clock.now(), seq: this.#numbers.next(), values };
+        this.#unlessDead(this.#outbox.add("telemetry", sample));
+      },
+      log: (level, message, attributes) =>
+        this.#log.write(level, message, { logger: "application", attributes }),
+      event: (type, attributes = {}) => this.#unlessDead(this.#event(type, attributes)),
+      crashed: (reason, message) => this.#unlessDead(this.#event("crash", { reason, message })),
+    });
+    starting.catch((error) => {
+      if (this.#life.aborted) return;
+      this.#unlessDead(this.#event("crash", { reason: "start", message: messageOf(error) }));
+    });
+  }
+
+  async #diagnostics(): Promise<Record<string, unknown>> {
+    return {
+      ...this.status(),
+      uptimeSeconds: this.#heartbeat().uptimeSeconds,
+      metrics: this.#deps.application.metrics(),
+      securityFloor: this.#state.current.securityFloor,
+      lastSequence: this.#state.current.lastSequence,
+      files: await this.#deps.storage.list(),
+      log: this.#log.recent(),
+    };
+  }
+
+  async #rebootFor(commandId: string): Promise<void> {
+    const { clock, reboot } = this.#deps;
+    await this.#state.update((state) => ({ ...state, restart: { reason: "command", commandId } }));
+    const told = this.#connection
+      .publish(`commands/${commandId}/result`, JSON.stringify({ status: "running" }))
+      .catch(() => {
+        // The result after the boot says everything.
+      });
+    await Promise.race([told, sleep(clock, FAREWELL_MS, this.#life)]);
+    reboot("command");
+  }
+
+  /** For work that nobody waits for: its failure is logged, and ignored once the power is gone. */
+  #unlessDead(work: Promise<void>): void {
+    work.catch((error) => {
+      if (!this.#life.aborted) this.#deps.localLog?.("error", messageOf(error));
+    });
+  }
+}

@@ -1,0 +1,48 @@
+import type { Clock, Random } from "../kernel/index.ts";
+import type {
+  ArtifactFormat,
+  LogLevel,
+  RootMetadata,
+  RunningFirmware,
+  UpdateState,
+} from "../protocol/index.ts";
+import type { StateStore } from "./agent-state.ts";
+import type {
+  ArtifactSource,
+  Bootloader,
+  Reboot,
+  SelfTestResult,
+  Slots,
+  Storage,
+} from "./ports.ts";
+import type { SlotRecord } from "./slot-record.ts";
+
+/** What updating needs from the rest of the agent and from the world. */
+export interface UpdateContext {
+  identity: { tenant: string; device: string; product: string; hardwareRevision: string };
+  root: RootMetadata;
+  clock: Clock;
+  random: Random;
+  storage: Storage;
+  slots: Slots;
+  bootloader: Bootloader;
+  artifacts: ArtifactSource;
+  formats: readonly ArtifactFormat[];
+  maxPatchMemoryBytes: number;
+  /** Boots that a new image gets before the bootloader falls back. */
+  trialTries: number;
+  state: StateStore;
+  bootId: string;
+  /** Ends when the agent stops or the machine loses power. */
+  life: AbortSignal;
+  reboot: Reboot;
+  /** Tests the running image; `signal` ends it at its deadline. */
+  selfTest(signal: AbortSignal): Promise<SelfTestResult>;
+  running(): RunningFirmware;
+  /** The other slot now holds this, or nothing that counts. */
+  onSlotChanged(record: SlotRecord | undefined): void;
+  /** Tells the platform where the update stands; rejects while offline. */
+  publish(state: UpdateState): Promise<void>;
+  event(type: string, attributes: Record<string, unknown>): Promise<void>;
+  log(level: LogLevel, message: string, traceparent: string | null): void;
+}

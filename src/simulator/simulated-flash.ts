@@ -1,0 +1,186 @@
+import type { Slots, Storage, StorageFile } from "../agent/index.ts";
+import { AppError, type Random, seededRandom } from "../kernel/index.ts";
+import type { PagePool } from "./page-pool.ts";
+import { SimulatedFile } from "./simulated-file.ts";
+
+/** The machine has no power: every access to its flash fails until it is switched on again. */
+export class PowerLost extends Error {
+  constructor() {
+    super("the power is gone");
+    this.name = "PowerLost";
+  }
+}
+
+type DirectoryChange =
+  | { do: "link"; name: string; file: SimulatedFile }
+  | { do: "unlink"; name: string }
+  | { do: "rename"; from: string; to: string };
+
+/**
+ * A flash in memory with a file system's promises and no more: what was not synced may be lost or
+ * torn by a power cut, and changes of the folder survive in order but not for certain.
+ */
+export class SimulatedFlash implements Storage {
+  readonly #pool: PagePool;
+  readonly #random: Random;
+  #files = new Map<string, SimulatedFile>();
+  #safeFiles = new Map<string, SimulatedFile>();
+  #changes: DirectoryChange[] = [];
+  #powered = true;
+  #operations = 0;
+  #cutAt: number | undefined;
+  #onCut: (() => void) | undefined;
+  #bytesLeft: number | undefined;
+
+  constructor(pool: PagePool, random: Random = seededRandom(1)) {
+    this.#pool = pool;
+    this.#random = random;
+  }
+
+  /** Writes, syncs, renames and removals so far. */
+  get operations(): number {
+    return this.#operations;
+  }
+
+  /** Cuts the power at the `count`-th change from now, which may be half done; then tells. */
+  cutPowerAfter(count: number, onCut: () => void): void {
+    this.#cutAt = this.#operations + count;
+    this.#onCut = onCut;
+  }
+
+  /** Fails writes beyond `sizeBytes` more, as a full flash does; undefined ends that. */
+  limitSpace(sizeBytes: number | undefined): void {
+    this.#bytesLeft = sizeBytes;
+  }
+
+  /** Takes the power away now. */
+  cutPower(): void {
+    if (!this.#powered) return;
+    this.#powered = false;
+    this.#cutAt = undefined;
+    for (const change of this.#changes.slice(0, this.#survivors()))
+      applyChange(this.#safeFiles, change);
+    this.#changes = [];
+    for (const file of new Set(this.#safeFiles.values())) file.losePower(this.#random);
+    this.#files = new Map(this.#safeFiles);
+  }
+
+  /** Power is back; the flash holds what survived. */
+  restorePower(): void {
+    this.#powered = true;
+  }
+
+  async open(name: string): Promise<StorageFile> {
+    await this.#access();
+    let file = this.#files.get(name);
+    if (!file) {
+      file = new SimulatedFile(this.#pool);
+      this.#change({ do: "link", name, file });
+    }
+    return this.#handle(file);
+  }
+
+  async read(name: string): Promise<Uint8Array | undefined> {
+    await this.#access();
+    const file = this.#files.get(name);
+    return file?.read(0, file.sizeBytes);
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await this.#modify();
+    if (!this.#files.has(from)) throw new Error(`there is no file ${from}`);
+    this.#change({ do: "rename", from, to });
+  }
+
+  async remove(name: string): Promise<void> {
+    await this.#modify();
+    if (this.#files.has(name)) this.#change({ do: "unlink", name });
+  }
+
+  async list(): Promise<string[]> {
+    await this.#access();
+    return [...this.#files.keys()];
+  }
+
+  async syncDirectory(): Promise<void> {
+    await this.#modify();
+    for (const change of this.#changes) applyChange(this.#safeFiles, change);
+    this.#changes = [];
+  }
+
+  #handle(file: SimulatedFile): StorageFile {
+    return {
+      sizeBytes: async () => {
+        await this.#access();
+        return file.sizeBytes;
+      },
+      read: async (offset, length) => {
+        await this.#access();
+        return file.read(offset, length);
+      },
+      write: async (offset, bytes) => {
+        await this.#modify(() => file.write(offset, bytes));
+        this.#takeSpace(bytes.length);
+        file.write(offset, bytes);
+      },
+      truncate: async (sizeBytes) => {
+        await this.#modify();
+        file.truncate(sizeBytes);
+      },
+      sync: async () => {
+        await this.#modify();
+        file.sync();
+      },
+      close: async () => {},
+    };
+  }
+
+  #change(change: DirectoryChange): void {
+    this.#changes.push(change);
+    applyChange(this.#files, change);
+  }
+
+  #survivors(): number {
+    return Math.floor(this.#random.next() * (this.#changes.length + 1));
+  }
+
+  #takeSpace(sizeBytes: number): void {
+    if (this.#bytesLeft === undefined) return;
+    if (sizeBytes > this.#bytesLeft) {
+      throw new AppError("unavailable", "ENOSPC: no space is left on the flash");
+    }
+    this.#bytesLeft -= sizeBytes;
+  }
+
+  async #access(): Promise<void> {
+    if (!this.#powered) throw new PowerLost();
+  }
+
+  /** Counts a change and cuts the power where it is due; `halfDone` may or may not have happened. */
+  async #modify(halfDone?: () => void): Promise<void> {
+    if (!this.#powered) throw new PowerLost();
+    this.#operations += 1;
+    if (this.#cutAt === undefined || this.#operations < this.#cutAt) return;
+    halfDone?.();
+    this.cutPower();
+    const onCut = this.#onCut;
+    this.#onCut = undefined;
+    onCut?.();
+    throw new PowerLost();
+  }
+}
+
+function applyChange(files: Map<string, SimulatedFile>, change: DirectoryChange): void {
+  if (change.do === "link") files.set(change.name, change.file);
+  else if (change.do === "unlink") files.delete(change.name);
+  else {
+    const file = files.get(change.from);
+    files.delete(change.from);
+    if (file) files.set(change.to, file);
+  }
+}
+
+/** Two slots of `capacityBytes` on a simulated flash. */
+export function simulatedSlots(flash: SimulatedFlash, capacityBytes: number): Slots {
+  return { capacityBytes, open: (slot) => flash.open(`${slot}.img`) };
+}

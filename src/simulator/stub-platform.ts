@@ -1,0 +1,253 @@
+import { createHash, generateKeyPairSync, type KeyObject } from "node:crypto";
+import type { ArtifactSource, Session, SessionHandlers, Transport } from "../agent/index.ts";
+import { type Clock, sleep } from "../kernel/index.ts";
+import {
+  type ArtifactOffer,
+  type Assignment,
+  type CommandMessage,
+  type Envelope,
+  type ReleaseManifest,
+  type RootMetadata,
+  signDocument,
+  signingKeyId,
+  signingKeyOf,
+  type UpdateState,
+} from "../protocol/index.ts";
+
+const YEAR_MS = 365 * 86_400_000;
+const CHUNK_BYTES = 16 * 1024;
+const LATENCY_MS = 20;
+const MAX_MESSAGES = 100_000;
+
+export interface ReceivedMessage {
+  device: string;
+  topic: string;
+  payload: unknown;
+  at: number;
+}
+
+/**
+ * The platform's side of the wire, in memory and on any clock: signs, answers, serves artifacts by
+ * Range and remembers what it was sent. A peer for simulations, at the level of the protocol.
+ */
+export class StubPlatform {
+  readonly tenant: string;
+  readonly messages: ReceivedMessage[] = [];
+  readonly trustRoot: Envelope<RootMetadata>;
+  readonly #clock: Clock;
+  readonly #releaseKeys: KeyObject[];
+  readonly #directorKey: KeyObject;
+  readonly #artifacts = new Map<string, Buffer>();
+  readonly #assignments = new Map<string, Envelope<Assignment>>();
+  readonly #commands = new Map<string, CommandMessage[]>();
+  readonly #sessions = new Map<string, { handlers: SessionHandlers; end(reason: string): void }>();
+  readonly #sequences = new Map<string, number>();
+  #down = false;
+
+  constructor(options: { tenant: string; clock: Clock }) {
+    this.tenant = options.tenant;
+    this.#clock = options.clock;
+    const rootKey = generateKeyPairSync("ed25519").privateKey;
+    this.#directorKey = generateKeyPairSync("ed25519").privateKey;
+    this.#releaseKeys = [0, 1].map(() => generateKeyPairSync("ed25519").privateKey);
+    this.trustRoot = this.#signRoot(rootKey);
+  }
+
+  /** Signs a release of `image`; `keys` of the two that are needed sign it. */
+  release(
+    version: string,
+    image: Buffer,
+    changes: Partial<ReleaseManifest> = {},
+    keys = 2,
+  ): Envelope<ReleaseManifest> {
+    const manifest: ReleaseManifest = {
+      _type: "release",
+      specVersion: 1,
+      tenant: this.tenant,
+      product: "sensor",
+      version,
+      hardwareRevisions: ["r1"],
+      securityCounter: 1,
+      minimumSourceVersion: null,
+      image: { name: "image.bin", sha256: sha256Of(image), sizeBytes: image.length },
+      createdAt: this.#isoIn(0),
+      expires: this.#isoIn(YEAR_MS),
+      ...changes,
+    };
+    return signDocument(manifest, this.#releaseKeys.slice(0, keys));
+  }
+
+  /** Serves `bytes` under their hash; the offer says what they are. */
+  offer(
+    format: ArtifactOffer["format"],
+    bytes: Buffer,
+    sourceSha256: string | null = null,
+  ): ArtifactOffer {
+    const sha256 = sha256Of(bytes);
+    this.#artifacts.set(sha256, bytes);
+    const url = `https://platform.invalid/artifacts/${sha256}`;
+    return { format, url, sha256, sizeBytes: bytes.length, sourceSha256 };
+  }
+
+  /** What is served under an artifact's hash from now on; undefined: 404. */
+  replaceArtifact(sha256: string, bytes: Buffer | undefined): void {
+    if (bytes) this.#artifacts.set(sha256, bytes);
+    else this.#artifacts.delete(sha256);
+  }
+
+  /** Signs an assignment and sends it, now or at the next connect. */
+  assign(
+    device: string,
+    release: Envelope<ReleaseManifest> | null,
+    artifacts: ArtifactOffer[],
+    changes: Partial<Assignment> = {},
+  ): Envelope<Assignment> {
+    const sequence = (this.#sequences.get(device) ?? 0) + 1;
+    this.#sequences.set(device, sequence);
+    const limit = 3_600_000;
+    const envelope = this.sign({
+      _type: "assignment",
+      specVersion: 1,
+      tenant: this.tenant,
+      device,
+      updateId: `update-${device}-${sequence}`,
+      sequence,
+      action: "install",
+      issuedAt: this.#isoIn(0),
+      expires: this.#isoIn(YEAR_MS / 12),
+      allowDowngrade: false,
+      release,
+      artifacts,
+      deadlines: {
+        offered: limit,
+        downloading: limit,
+        installing: limit,
+        rebooting: limit,
+        confirming: 300_000,
+      },
+      traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+      ...changes,
+    });
+    this.#assignments.set(device, envelope);
+    this.send(device, "update", envelope);
+    return envelope;
+  }
+
+  sign(assignment: Assignment): Envelope<Assignment> {
+    return signDocument(assignment, [this.#directorKey]);
+  }
+
+  command(device: string, command: CommandMessage): void {
+    this.#commands.set(device, [...(this.#commands.get(device) ?? []), command]);
+    this.send(device, "commands", command);
+  }
+
+  /** Sends any message to a device that is connected. */
+  send(device: string, topic: string, message: unknown): void {
+    const session = this.#sessions.get(device);
+    if (!session) return;
+    const payload = Buffer.from(JSON.stringify(message));
+    this.#clock.after(LATENCY_MS, () => {
+      session.handlers.onMessage(topic, payload).catch(() => session.end("not taken"));
+    });
+  }
+
+  setDown(down: boolean): void {
+    this.#down = down;
+    if (!down) return;
+    for (const session of [...this.#sessions.values()]) session.end("the platform went down");
+  }
+
+  transport(device: string): Transport {
+    return {
+      connect: async (handlers, signal) => {
+        await sleep(this.#clock, LATENCY_MS, signal);
+        if (this.#down) throw new Error("connection refused");
+        this.#sessions.get(device)?.end("taken over");
+        return this.#openSession(device, handlers);
+      },
+    };
+  }
+
+  artifactSource(): ArtifactSource {
+    return {
+      fetch: async (url, offset, signal) => {
+        await sleep(this.#clock, LATENCY_MS, signal);
+        if (this.#down) throw new Error("connection refused");
+        const bytes = this.#artifacts.get(url.split("/").at(-1) ?? "");
+        if (!bytes) return { status: 404, body: chunksOf(Buffer.alloc(0)) };
+        return { status: offset > 0 ? 206 : 200, body: chunksOf(bytes.subarray(offset)) };
+      },
+    };
+  }
+
+  updateStates(device: string): UpdateState[] {
+    return this.received(device, "update/state") as UpdateState[];
+  }
+
+  /** Payloads that a device published on a topic, in order. */
+  received(device: string, topic: string): unknown[] {
+    return this.messages
+      .filter((message) => message.device === device && message.topic === topic)
+      .map((message) => message.payload);
+  }
+
+  #openSession(device: string, handlers: SessionHandlers): Session {
+    let open = true;
+    const end = (reason: string) => {
+      if (!open) return;
+      open = false;
+      if (this.#sessions.get(device)?.handlers === handlers) this.#sessions.delete(device);
+      handlers.onClose(reason);
+    };
+    this.#sessions.set(device, { handlers, end });
+    const assignment = this.#assignments.get(device);
+    if (assignment) this.send(device, "update", assignment);
+    for (const command of this.#commands.get(device) ?? []) this.send(device, "commands", command);
+    return {
+      publish: async (topic, payload) => {
+        await sleep(this.#clock, LATENCY_MS);
+        if (!open) throw new Error("the connection is closed");
+        if (this.messages.length >= MAX_MESSAGES) this.messages.shift();
+        const at = this.#clock.now();
+        this.messages.push({ device, topic, payload: JSON.parse(payload), at });
+      },
+      close: async () => end("closed"),
+    };
+  }
+
+  #signRoot(rootKey: KeyObject): Envelope<RootMetadata> {
+    const all = [rootKey, this.#directorKey, ...this.#releaseKeys].map(signingKeyOf);
+    const idOf = (key: KeyObject) => signingKeyId(signingKeyOf(key));
+    return signDocument<RootMetadata>(
+      {
+        _type: "root",
+        specVersion: 1,
+        version: 1,
+        tenant: this.tenant,
+        expires: this.#isoIn(YEAR_MS),
+        keys: Object.fromEntries(all.map((key) => [signingKeyId(key), key])),
+        roles: {
+          root: { keyIds: [idOf(rootKey)], threshold: 1 },
+          release: { keyIds: this.#releaseKeys.map(idOf), threshold: 2 },
+          director: { keyIds: [idOf(this.#directorKey)], threshold: 1 },
+        },
+      },
+      [rootKey],
+    );
+  }
+
+  #isoIn(deltaMs: number): string {
+    return new Date(this.#clock.now() + deltaMs).toISOString();
+  }
+}
+
+export function sha256Of(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+async function* chunksOf(bytes: Buffer): AsyncIterable<Uint8Array> {
+  for (let offset = 0; offset < bytes.length; offset += CHUNK_BYTES) {
+    yield bytes.subarray(offset, offset + CHUNK_BYTES);
+  }
+}
