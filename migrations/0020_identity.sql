@@ -59,6 +59,7 @@ create table certificates (
 );
 select vautn.isolate_tenants('certificates');
 create index certificates_by_device on certificates (tenant_id, device_id, issued_at desc);
+create index certificates_by_key on certificates (tenant_id, public_key_sha256);
 
 create table claim_tokens (
   tenant_id text not null references tenants (id) on delete cascade,

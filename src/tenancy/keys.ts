@@ -8,7 +8,7 @@ import {
   timeOrderedId,
 } from "../kernel/index.ts";
 import { hashSecret } from "../kernel/sealing.ts";
-import { type Actor, PLATFORM_CHAIN } from "./actor.ts";
+import { type Actor, PLATFORM_CHAIN, SYSTEM_ACTOR } from "./actor.ts";
 import type { Audit } from "./audit.ts";
 import * as store from "./credentials-store.ts";
 import { isTenantRole, type TenantRole } from "./permissions.ts";
@@ -41,7 +41,7 @@ export interface Keys {
   createPersonalKey(
     userId: string,
     key: { name: string; expiresAt?: Date | undefined },
-    actor: Actor,
+    actor?: Actor,
   ): Promise<NewKey>;
   list(owner: KeyOwner): Promise<KeyView[]>;
   revoke(owner: KeyOwner, id: string, actor: Actor): Promise<void>;
@@ -91,7 +91,7 @@ export function createKeys(deps: {
       return { id: row.id, key: secret };
     },
 
-    async createPersonalKey(userId, key, actor) {
+    async createPersonalKey(userId, key, actor = SYSTEM_ACTOR) {
       const { secret, row } = fresh(key);
       const create = db.platform(async (tx) => {
         await store.insertPersonalKey(tx, { ...row, user_id: userId });

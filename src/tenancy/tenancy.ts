@@ -24,8 +24,10 @@ export interface Tenancy {
   authorize(principal: Principal, tenantId: string, permission: Permission): void;
   /** Called after a tenant was created, one listener after the other. */
   onTenantCreated(listener: TenantListener): void;
-  /** Called after a tenant was suspended, resumed or deleted. */
+  /** Called after a tenant was suspended or resumed. */
   onTenantStatusChanged(listener: TenantListener): void;
+  /** Called after a tenant, which was suspended first, is gone. */
+  onTenantDeleted(listener: TenantListener): void;
   /** The first administrator's password, told once, or null where there is an administrator. */
   ensureAdministrator(): Promise<{ email: string; password: string } | null>;
 }
@@ -49,6 +51,7 @@ export function createTenancy(deps: { db: Database; clock: Clock }): Tenancy {
     authorize,
     onTenantCreated: (listener) => directory.onCreated(listener),
     onTenantStatusChanged: (listener) => directory.onStatusChanged(listener),
+    onTenantDeleted: (listener) => directory.onDeleted(listener),
     ensureAdministrator: () => ensureAdministrator(inner),
   };
 }

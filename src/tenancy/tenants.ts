@@ -49,6 +49,7 @@ export class TenantDirectory implements Tenants {
   readonly #settings: TtlCache<TenantSettings>;
   readonly #created: TenantListener[] = [];
   readonly #statusChanged: TenantListener[] = [];
+  readonly #deleted: TenantListener[] = [];
 
   constructor(deps: TenantDeps) {
     this.#deps = deps;
@@ -62,6 +63,10 @@ export class TenantDirectory implements Tenants {
 
   onStatusChanged(listener: TenantListener): void {
     this.#statusChanged.push(listener);
+  }
+
+  onDeleted(listener: TenantListener): void {
+    this.#deleted.push(listener);
   }
 
   async create(
@@ -134,6 +139,8 @@ export class TenantDirectory implements Tenants {
 
   async delete(id: string, actor: Actor): Promise<void> {
     const { db, audit } = this.#deps;
+    // First it is suspended, so that its devices are dropped while it is known which they are.
+    await this.setStatus(id, "suspended", actor);
     await db.platform(async (tx) => {
       if (!(await store.lockTenant(tx, id))) notFound(id);
       await store.deleteTenant(tx, id);
@@ -142,7 +149,7 @@ export class TenantDirectory implements Tenants {
     });
     this.#settings.delete(id);
     this.#deps.forget();
-    for (const listener of this.#statusChanged) await listener(id);
+    for (const listener of this.#deleted) await listener(id);
   }
 
   async #change(

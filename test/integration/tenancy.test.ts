@@ -63,7 +63,7 @@ describe("tenancy", () => {
       await expect(tenancy.tenants.get("hooli")).rejects.toMatchObject({ code: "not-found" });
       const again = tenancy.tenants.create({ id: "hooli", name: "Hooli" }, SYSTEM_ACTOR);
       await expect(again).rejects.toMatchObject({ code: "already-exists" });
-      expect((await tenancy.audit.verify("hooli")).entries).toBe(2);
+      expect((await tenancy.audit.verify("hooli")).entries).toBe(3);
     });
 
     it.each(["", "_platform", "Acme", "a/b", "a".repeat(64)])("refuses the id %j", async (id) => {

@@ -1,0 +1,119 @@
+import type { TLSSocket } from "node:tls";
+import type { Bus } from "../bus/index.ts";
+import type { Database } from "../db/index.ts";
+import { type Clock, LIMITS } from "../kernel/index.ts";
+import type { Logger } from "../kernel/logger.ts";
+import type { Sealer } from "../kernel/sealing.ts";
+import type { Actor, Tenancy } from "../tenancy/index.ts";
+import { Authorities, type ServerCredentials } from "./authorities.ts";
+import { certificatesOf } from "./certificate-store.ts";
+import { type ClaimTokens, createClaimTokens } from "./claim-tokens.ts";
+import { createEnrolment, type Enrolment, type EnrolmentRequest } from "./enrolment.ts";
+import { type DevicePeer, Peers, type RevocationEvent } from "./peers.ts";
+import { announceSuspension, revoke } from "./revocation.ts";
+
+export interface CertificateView {
+  serial: string;
+  status: "active" | "superseded" | "revoked";
+  subject: string;
+  /** SHA-256 over the DER, hex. */
+  fingerprint: string;
+  notBefore: Date;
+  notAfter: Date;
+  issuedAt: Date;
+  issuedVia: string;
+  firstUsedAt: Date | null;
+  revokedAt: Date | null;
+  revocationReason: string | null;
+}
+
+/** Who a device is: authorities, enrolment, certificates, and the check at every connection. */
+export interface Identity {
+  /** Root and server authority. Idempotent; safe when several processes start at once. */
+  ensurePlatform(): Promise<void>;
+  /** The tenant's issuing authority. Idempotent. */
+  ensureTenantAuthority(tenantId: string): Promise<void>;
+  /** For the TLS listeners; ask again from time to time, for a new pair comes before the old ends. */
+  serverCredentials(): Promise<ServerCredentials>;
+  /** What devices trust, and the listeners' `ca` for client certificates. */
+  rootCertificatePem(): Promise<string>;
+  /** The tenant's authorities, newest first, and the root: what EST gives as CA certificates. */
+  authorityCertificates(tenantId: string): Promise<string[]>;
+  /**
+   * The device at the other end, asked once a connection, resumed or not; `certificate-refused` with
+   * `details.reason` otherwise.
+   *
+   * The listener sets `requestCert: true`, `ca: rootCertificatePem()` and a `sessionIdContext`
+   * (without which TLS refuses to resume where clients authenticate). `rejectUnauthorized` may be
+   * true (strangers end in a TLS alert) or false (they end here, with a reason). In both cases this
+   * call decides: on a resumed session nothing was verified but possession of the ticket. Node then
+   * still has the leaf (`getPeerX509Certificate`) and the first handshake's verdict
+   * (`authorized`), but no chain, which is why the issuer is looked up here by tenant.
+   */
+  authenticatePeer(socket: TLSSocket): Promise<DevicePeer>;
+  /** Called in every process; listeners end the device's live connections. */
+  onRevoked(listener: (event: RevocationEvent) => void): () => void;
+  enroll(request: EnrolmentRequest): Promise<Enrolment>;
+  claimTokens: ClaimTokens;
+  /** Newest first. */
+  certificates(tenantId: string, deviceId: string): Promise<CertificateView[]>;
+  revoke(
+    tenantId: string,
+    what: { deviceId: string } | { serial: string },
+    reason: string,
+    actor: Actor,
+  ): Promise<void>;
+}
+
+export interface IdentityDeps {
+  db: Database;
+  clock: Clock;
+  sealer: Sealer;
+  bus: Bus;
+  tenancy: Tenancy;
+  trustDomain: string;
+  publicHost: string;
+  logger: Logger;
+}
+
+export function createIdentity(deps: IdentityDeps): Identity {
+  const authorities = new Authorities(deps);
+  const peers = new Peers({ ...deps, authorities });
+  const inner = { ...deps, authorities, peers };
+  deps.tenancy.onTenantStatusChanged((tenantId) => announceSuspension(inner, tenantId));
+  deps.tenancy.onTenantDeleted((tenantId) => authorities.revokeTenant(tenantId));
+  return {
+    ensurePlatform: () => authorities.ensurePlatform(),
+    ensureTenantAuthority: (tenantId) => authorities.ensureTenant(tenantId),
+    serverCredentials: () => authorities.serverCredentials(),
+    rootCertificatePem: async () => (await authorities.root()).certificatePem,
+    async authorityCertificates(tenantId) {
+      await authorities.issuing(tenantId);
+      const chain = [...(await authorities.trusted(tenantId)), await authorities.root()];
+      return chain.map((authority) => authority.certificatePem);
+    },
+    authenticatePeer: (socket) => peers.authenticate(socket),
+    onRevoked: (listener) => peers.onRevoked(listener),
+    enroll: createEnrolment(inner),
+    claimTokens: createClaimTokens(deps),
+    async certificates(tenantId, deviceId) {
+      const rows = await deps.db.tenant(tenantId, (tx) =>
+        certificatesOf(tx, tenantId, deviceId, LIMITS.pageSize),
+      );
+      return rows.map((row) => ({
+        serial: row.serial,
+        status: row.status,
+        subject: row.subject,
+        fingerprint: row.fingerprint,
+        notBefore: row.not_before,
+        notAfter: row.not_after,
+        issuedAt: row.issued_at,
+        issuedVia: row.issued_via,
+        firstUsedAt: row.first_used_at,
+        revokedAt: row.revoked_at,
+        revocationReason: row.revocation_reason,
+      }));
+    },
+    revoke: (tenantId, what, reason, actor) => revoke(inner, tenantId, what, reason, actor),
+  };
+}

@@ -1,0 +1,172 @@
+import { createHash, type X509Certificate } from "node:crypto";
+import type { TLSSocket } from "node:tls";
+import { type Bus, type BusMessage, subjects } from "../bus/index.ts";
+import type { Database } from "../db/index.ts";
+import { AppError, type Clock } from "../kernel/index.ts";
+import { counter } from "../kernel/metrics.ts";
+import { TtlCache } from "../kernel/ttl-cache.ts";
+import type { DeviceIdentity } from "../protocol/index.ts";
+import type { Authorities } from "./authorities.ts";
+import * as store from "./certificate-store.ts";
+import {
+  type CertificateRefusal,
+  isIssuedBy,
+  nameOf,
+  standingRefusal,
+  timeRefusal,
+} from "./peer-check.ts";
+
+/** The device at the other end of a connection, as its certificate proves. */
+export interface DevicePeer extends DeviceIdentity {
+  /** Lower-case hex. */
+  serial: string;
+  notAfter: Date;
+}
+
+export interface RevocationEvent extends DeviceIdentity {
+  /** One certificate; every certificate of the device where it is absent. */
+  serial?: string;
+}
+
+const STANDING_TTL_MS = 5_000;
+const MAX_STANDINGS = 100_000;
+const MAX_GENUINE = 50_000;
+const GENUINE_TTL_MS = 3_600_000;
+/** OpenSSL goes by the machine's clock, we go by ours. */
+const TIME_ERRORS = ["CERT_HAS_EXPIRED", "CERT_NOT_YET_VALID"];
+
+const refusals = counter(
+  "vautn_certificates_refused_total",
+  "Client certificates that were not accepted",
+  ["reason"],
+);
+
+interface PeersDeps {
+  db: Database;
+  clock: Clock;
+  bus: Bus;
+  authorities: Authorities;
+  trustDomain: string;
+}
+
+/** Decides who is at the other end of a TLS connection, and hears of revocations. */
+export class Peers {
+  readonly #deps: PeersDeps;
+  readonly #standings: TtlCache<store.Standing | null>;
+  /** Certificates whose names and signature were found right, by fingerprint and authority. */
+  readonly #genuine: TtlCache<DeviceIdentity>;
+  readonly #listeners = new Set<(event: RevocationEvent) => void>();
+  #revocations = 0;
+
+  constructor(deps: PeersDeps) {
+    this.#deps = deps;
+    const { clock, bus } = deps;
+    this.#standings = new TtlCache({ clock, ttlMs: STANDING_TTL_MS, maxEntries: MAX_STANDINGS });
+    this.#genuine = new TtlCache({ clock, ttlMs: GENUINE_TTL_MS, maxEntries: MAX_GENUINE });
+    bus.subscribe("revocation.*", (message) => this.#hear(message));
+  }
+
+  onRevoked(listener: (event: RevocationEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  publish(event: RevocationEvent): void {
+    // Before the bus brings it round: from here on this process answers from the database.
+    this.#forget();
+    this.#deps.bus.publish(subjects.revocation(event.tenantId), { ...event });
+  }
+
+  async authenticate(socket: TLSSocket): Promise<DevicePeer> {
+    const certificate = socket.getPeerX509Certificate();
+    if (!certificate) throw refuse("missing");
+    // Of a resumed session Node keeps the leaf and the verdict of the handshake that began it, so
+    // the same questions are asked again of the same leaf, by today's authorities and registry.
+    const verdict = socket.authorized ? null : String(socket.authorizationError);
+    return this.#accept(certificate, verdict);
+  }
+
+  async #accept(certificate: X509Certificate, tlsError: string | null): Promise<DevicePeer> {
+    const { clock } = this.#deps;
+    const fingerprint = createHash("sha256").update(certificate.raw).digest("hex");
+    const identity = await this.#identify(certificate, fingerprint);
+    const timeProblem = timeRefusal(certificate, clock.now());
+    if (timeProblem) throw refuse(timeProblem, identity);
+    if (tlsError !== null && !TIME_ERRORS.includes(tlsError)) throw refuse("foreign-ca", identity);
+    const serial = certificate.serialNumber.toLowerCase();
+    const standing = await this.#standingOf(identity.tenantId, serial);
+    const facts = { deviceId: identity.deviceId, fingerprint, nowMs: clock.now() };
+    const problem = standingRefusal(standing, facts);
+    if (problem) throw refuse(problem, identity);
+    if (standing?.firstUsedAt === null) await this.#noteFirstUse(identity.tenantId, serial);
+    return { ...identity, serial, notAfter: certificate.validToDate };
+  }
+
+  async #identify(certificate: X509Certificate, fingerprint: string): Promise<DeviceIdentity> {
+    const { authorities, clock, trustDomain } = this.#deps;
+    const named = nameOf(certificate, trustDomain);
+    if (typeof named === "string") throw refuse(named);
+    const trusted = await authorities.trusted(named.tenantId);
+    const key = `${fingerprint} ${trusted.map((authority) => authority.id).join(" ")}`;
+    const known = this.#genuine.get(key);
+    if (known) return known;
+    if (!isIssuedBy(certificate, trusted, clock.now())) throw refuse("foreign-ca", named);
+    this.#genuine.set(key, named);
+    return named;
+  }
+
+  async #standingOf(tenantId: string, serial: string): Promise<store.Standing | undefined> {
+    const key = `${tenantId} ${serial}`;
+    const cached = this.#standings.get(key);
+    if (cached !== undefined) return cached ?? undefined;
+    const before = this.#revocations;
+    const read = () =>
+      this.#deps.db.tenant(tenantId, (tx) => store.standingOf(tx, tenantId, serial));
+    const standing = await read();
+    // What was read before a revocation arrived is read again, and not remembered.
+    if (this.#revocations !== before) return read();
+    // Unknown ones are not remembered: the next moment may be the one in which it is issued.
+    if (standing && standing.firstUsedAt !== null) this.#standings.set(key, standing);
+    return standing;
+  }
+
+  /** From now on the older certificates of the device are on their way out. */
+  async #noteFirstUse(tenantId: string, serial: string): Promise<void> {
+    const now = new Date(this.#deps.clock.now());
+    await this.#deps.db.tenant(tenantId, async (tx) => {
+      const first = await store.markUsed(tx, tenantId, serial, now);
+      if (first) await store.supersedeOlder(tx, tenantId, first.deviceId, first.issuedAt, now);
+    });
+  }
+
+  #hear(message: BusMessage): void {
+    this.#forget();
+    const { tenantId, deviceId, serial } = message;
+    if (typeof tenantId !== "string" || typeof deviceId !== "string") return;
+    const event = { tenantId, deviceId, ...(typeof serial === "string" ? { serial } : {}) };
+    for (const listener of this.#listeners) listener(event);
+  }
+
+  // Everything is forgotten: revocations are rare, and a cache of five seconds fills again at once.
+  #forget(): void {
+    this.#revocations += 1;
+    this.#standings.clear();
+  }
+}
+
+function refuse(reason: CertificateRefusal, identity?: DeviceIdentity): AppError {
+  refusals.inc({ reason });
+  return new AppError("certificate-refused", SENTENCES[reason], { reason, ...identity });
+}
+
+const SENTENCES: Record<CertificateRefusal, string> = {
+  missing: "there is no client certificate",
+  malformed: "the certificate does not name exactly one device of this installation",
+  "foreign-ca": "the certificate was not issued by the tenant's own authority",
+  "wrong-usage": "the certificate is not one of a client",
+  expired: "the certificate has expired",
+  "not-yet-valid": "the certificate is not valid yet",
+  unknown: "the certificate is not in the registry",
+  revoked: "the certificate or its device was revoked",
+  suspended: "the tenant is suspended",
+};
