@@ -1,0 +1,72 @@
+import type tls from "node:tls";
+import type { Artifact } from "../firmware/index.ts";
+import type { Clock } from "../kernel/index.ts";
+import type { Logger } from "../kernel/logger.ts";
+import type { DeviceIdentity, Envelope, RootMetadata } from "../protocol/index.ts";
+
+/** Who is at the other end, as the certificate says. */
+export interface DevicePeer extends DeviceIdentity {
+  serial: string;
+  notAfter: Date;
+}
+
+/** What the listener needs of the modules; each method is that module's own. */
+export interface DeviceHttpDeps {
+  identity: {
+    serverCredentials(): Promise<{ keyPem: string; certificatePem: string }>;
+    rootCertificatePem(): Promise<string>;
+    /** The tenant's CA and those above it. */
+    authorityCertificates(tenantId: string): Promise<string[]>;
+    authenticatePeer(socket: tls.TLSSocket): Promise<DevicePeer>;
+    enroll(request: {
+      tenantId: string;
+      csr: Uint8Array | string;
+      via: string;
+      authority: { kind: "claim"; token: string } | { kind: "certificate"; peer: DevicePeer };
+    }): Promise<{ deviceId: string; certificatePem: string }>;
+  };
+  firmware: {
+    openArtifact(tenantId: string, sha256: string): Promise<Artifact>;
+    trustRoot(tenantId: string): Promise<Envelope<RootMetadata>>;
+    trustRootsAfter(tenantId: string, version: number): Promise<Envelope<RootMetadata>[]>;
+  };
+  clock: Clock;
+  logger: Logger;
+}
+
+export interface DeviceHttpOptions {
+  /** 0 picks a free one. */
+  port: number;
+  bindAddress: string;
+  /** Where devices connect, told to those that enrol. */
+  mqttUrl: string;
+  httpsUrl: string;
+  limits?: Partial<DeviceHttpLimits>;
+}
+
+/** Bounds of one process; times in milliseconds. */
+export interface DeviceHttpLimits {
+  connections: number;
+  handshakeTimeoutMs: number;
+  /** From the first byte of a request's header to its last, and of the whole request. */
+  headersTimeoutMs: number;
+  requestTimeoutMs: number;
+  /** A connection on which nothing moves, downloads included. */
+  idleTimeoutMs: number;
+  /** Downloads of one device at once. */
+  downloadsPerDevice: number;
+  /** Refused enrolments from one network address within `failureWindowMs`. */
+  enrolmentFailures: number;
+  failureWindowMs: number;
+}
+
+export const DEFAULT_DEVICE_HTTP_LIMITS: DeviceHttpLimits = {
+  connections: 20_000,
+  handshakeTimeoutMs: 10_000,
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 30_000,
+  idleTimeoutMs: 60_000,
+  downloadsPerDevice: 4,
+  enrolmentFailures: 20,
+  failureWindowMs: 60_000,
+};

@@ -1,0 +1,170 @@
+import type { Server } from "node:https";
+import type { AddressInfo } from "node:net";
+import { SpanKind } from "@opentelemetry/api";
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { AppError, type Timer } from "../kernel/index.ts";
+import { counter } from "../kernel/metrics.ts";
+import { currentTraceparent, parseTraceparent, withSpan } from "../kernel/tracing.ts";
+import { artifactRoutes } from "./artifacts.ts";
+import {
+  DEFAULT_DEVICE_HTTP_LIMITS,
+  type DeviceHttpDeps,
+  type DeviceHttpLimits,
+  type DeviceHttpOptions,
+} from "./deps.ts";
+import { enrolmentRoutes } from "./enrolment.ts";
+import { EST_PREFIX, estRoutes } from "./est.ts";
+import { FailureLimit } from "./failure-limit.ts";
+import { asAppError, problemOf } from "./problem.ts";
+
+export type DeviceServer = FastifyInstance<Server>;
+
+export interface DeviceHttp {
+  port: number;
+  close(): Promise<void>;
+}
+
+const MAX_HEADER_BYTES = 16 * 1024;
+const MAX_BODY_BYTES = 16 * 1024;
+/** How often Node looks for requests that take too long. */
+const MAX_CHECKING_INTERVAL_MS = 5_000;
+/** How often the server's own certificate is asked for again: it may have been renewed. */
+const CREDENTIALS_EVERY_MS = 3_600_000;
+
+const handshakeFailures = counter(
+  "vautn_device_http_handshake_failures_total",
+  "TLS handshakes that devices did not finish",
+);
+
+/**
+ * The devices' HTTPS. A client certificate is asked for and not demanded, because enrolment shares
+ * the port with what needs one; the routes decide.
+ */
+export async function startDeviceHttp(
+  options: DeviceHttpDeps & DeviceHttpOptions,
+): Promise<DeviceHttp> {
+  const { identity, clock, logger } = options;
+  const limits = { ...DEFAULT_DEVICE_HTTP_LIMITS, ...options.limits };
+  const server = await createServer(options, limits);
+  const failures = new FailureLimit({
+    clock,
+    maxFailures: limits.enrolmentFailures,
+    windowMs: limits.failureWindowMs,
+  });
+  artifactRoutes(server, options, limits);
+  estRoutes(server, options, failures);
+  enrolmentRoutes(server, options, options);
+  server.get("/healthz", async () => ({ status: "ok" }));
+
+  await server.listen({ port: options.port, host: options.bindAddress });
+  let timer: Timer = clock.after(CREDENTIALS_EVERY_MS, renew);
+  async function renew(): Promise<void> {
+    timer = clock.after(CREDENTIALS_EVERY_MS, renew);
+    try {
+      server.server.setSecureContext(await secureContext(identity));
+    } catch (error) {
+      logger.warn({ err: error }, "the server's certificate could not be read again");
+    }
+  }
+  const { port } = server.server.address() as AddressInfo;
+  return {
+    port,
+    async close() {
+      timer.cancel();
+      const closed = server.close();
+      // Downloads under way are resumed elsewhere; a slow one must not hold up the stop.
+      server.server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+async function createServer(
+  { identity, logger }: DeviceHttpDeps,
+  limits: DeviceHttpLimits,
+): Promise<DeviceServer> {
+  const server = fastify({
+    https: {
+      ...(await secureContext(identity)),
+      requestCert: true,
+      rejectUnauthorized: false,
+      // Without it TLS resumes no session in which a client certificate was asked for.
+      sessionIdContext: "vautn-device-http",
+      minVersion: "TLSv1.2",
+      handshakeTimeout: limits.handshakeTimeoutMs,
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: limits.headersTimeoutMs,
+      connectionsCheckingInterval: Math.min(limits.headersTimeoutMs, MAX_CHECKING_INTERVAL_MS),
+    },
+    bodyLimit: MAX_BODY_BYTES,
+    requestTimeout: limits.requestTimeoutMs,
+    connectionTimeout: limits.idleTimeoutMs,
+    keepAliveTimeout: limits.idleTimeoutMs,
+    logger: false,
+    exposeHeadRoutes: false,
+    return503OnClosing: true,
+    routerOptions: { maxParamLength: 200 },
+  });
+  server.server.maxConnections = limits.connections;
+  server.server.on("tlsClientError", () => handshakeFailures.inc());
+  traceRequests(server);
+  server.setNotFoundHandler(() => {
+    throw new AppError("not-found", "there is no such path");
+  });
+  server.setErrorHandler((thrown, request, reply) => refuse(thrown, request, reply, logger));
+  return server;
+}
+
+async function secureContext(identity: DeviceHttpDeps["identity"]) {
+  const { keyPem, certificatePem } = await identity.serverCredentials();
+  return { key: keyPem, cert: certificatePem, ca: await identity.rootCertificatePem() };
+}
+
+/** Each request runs in a span below the device's own `traceparent`, where it sent one. */
+function traceRequests(server: DeviceServer): void {
+  server.addHook("onRequest", (request, reply, done) => {
+    const { traceparent } = request.headers;
+    const route = request.routeOptions.url ?? "(none)";
+    void withSpan(
+      `${request.method} ${route}`,
+      { "http.request.method": request.method, "http.route": route },
+      () =>
+        new Promise<void>((resolve) => {
+          reply.raw.once("close", resolve);
+          done();
+        }),
+      {
+        parent: typeof traceparent === "string" ? traceparent : null,
+        kind: SpanKind.SERVER,
+      },
+    );
+  });
+}
+
+function refuse(
+  thrown: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  logger: DeviceHttpDeps["logger"],
+): FastifyReply {
+  const error = asAppError(thrown);
+  const traceId = parseTraceparent(currentTraceparent())?.traceId ?? "";
+  const facts = { code: error.code, path: request.url.slice(0, 200), address: request.ip };
+  if (error.status >= 500) logger.error({ ...facts, err: thrown }, "a device's request failed");
+  else logger.info({ ...facts, detail: error.message }, "a device's request was refused");
+  // RFC 9110 §11.6.1
+  if (error.status === 401) reply.header("www-authenticate", 'Basic realm="est", charset="UTF-8"');
+  const { retryAfterSeconds } = error.details;
+  if (typeof retryAfterSeconds === "number") reply.header("retry-after", retryAfterSeconds);
+  for (const name of ["content-length", "etag", "cache-control", "repr-digest"]) {
+    reply.removeHeader(name);
+  }
+  reply.code(error.status).header("cache-control", "no-store");
+  // A body that was not read would hold the connection.
+  if (error.status === 413) reply.header("connection", "close");
+  // RFC 7030 §4.2.3: clients show the text of the answer as it is.
+  if (request.url.startsWith(EST_PREFIX)) {
+    return reply.type("text/plain; charset=utf-8").send(`${error.message}\n`);
+  }
+  return reply.type("application/problem+json").send(JSON.stringify(problemOf(error, traceId)));
+}
