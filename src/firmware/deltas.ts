@@ -19,13 +19,14 @@ export interface OfferQuery {
 export interface Deltas {
   /**
    * Queues what is missing: the packed image, and a patch from each source. Sources that were never
-   * published here (a factory image, say) have no content and are left out.
+   * published here (a factory image, say) have no content. Of very many sources the first are taken;
+   * devices that run another one get the packed image.
    */
   requestDeltas(
     tenantId: string,
     targetSha256: string,
     sourceSha256s: readonly string[],
-  ): Promise<{ queued: number; unknownSources: string[] }>;
+  ): Promise<{ queued: number; unknownSources: string[]; leftOut: number }>;
   /** Builds the tenant's oldest open delta; false where there is none. */
   buildNextDelta(tenantId: string): Promise<boolean>;
   deltas(tenantId: string, targetSha256: string): Promise<DeltaView[]>;
@@ -143,10 +144,8 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
 
   return {
     async requestDeltas(tenantId, targetSha256, sourceSha256s) {
-      const sources = [...new Set(sourceSha256s)].filter((source) => source !== targetSha256);
-      if (sources.length > MAX_SOURCES) {
-        throw new AppError("invalid-request", `at most ${MAX_SOURCES} sources`, { MAX_SOURCES });
-      }
+      const wanted = [...new Set(sourceSha256s)].filter((source) => source !== targetSha256);
+      const sources = wanted.slice(0, MAX_SOURCES);
       return db.tenant(tenantId, async (tx) => {
         const images = await findImages(tx, tenantId, [targetSha256, ...sources]);
         const targetSizeBytes = images.get(targetSha256);
@@ -160,7 +159,8 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
           targetSizeBytes,
           createdAt: now(),
         });
-        return { queued, unknownSources: sources.filter((source) => !images.has(source)) };
+        const unknownSources = sources.filter((source) => !images.has(source));
+        return { queued, unknownSources, leftOut: wanted.length - sources.length };
       });
     },
 
