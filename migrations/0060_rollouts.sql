@@ -164,6 +164,16 @@ create table rollout_verdicts (
 );
 select vautn.isolate_tenants('rollout_verdicts');
 
+-- A large rollout makes the statistics of the tables stale at a stroke, long before autovacuum comes
+-- by; without them the planner takes the new rows for none and reads the table from end to end.
+create function vautn.analyze_rollouts() returns void
+  language plpgsql security definer set search_path = public, pg_temp as $$
+begin
+  analyze rollout_devices;
+end $$;
+revoke all on function vautn.analyze_rollouts from public;
+grant execute on function vautn.analyze_rollouts to vautn_app;
+
 create function vautn.tenants_with_due_rollouts(moment timestamptz) returns setof text
   language sql stable security definer set search_path = public, pg_temp as
   $$ select tenant_id from rollouts where next_evaluation_at <= moment

@@ -6,7 +6,13 @@ import type { Actor } from "../tenancy/index.ts";
 import { countNewDevices, createCounters, moveCounters } from "./counter-store.ts";
 import { insertDevices, lockByDevices, withdraw } from "./device-store.ts";
 import { initialGateState } from "./gate/index.ts";
-import { crashCounts, lockPlanning, supersededOffers, takenDevices } from "./plan-store.ts";
+import {
+  crashCounts,
+  lockPlanning,
+  refreshStatistics,
+  supersededOffers,
+  takenDevices,
+} from "./plan-store.ts";
 import {
   CHRONIC_DAYS,
   newRows,
@@ -21,6 +27,8 @@ import type { RolloutPlan, RolloutSpec, RolloutsDeps, SignedRelease } from "./ty
 
 const MAX_NAME = 128;
 const MAX_DELTA_SOURCES = 200;
+/** A rollout of this size changes what the database should know of the table. */
+const ANALYZE_FROM = 500;
 
 interface Prepared {
   release: SignedRelease;
@@ -101,6 +109,9 @@ export async function create(
     await countNewDevices(tx, tenantId, id);
     await supersede(tx, tenantId, planned, now);
   });
+  if (planned.devices.length >= ANALYZE_FROM) {
+    await deps.db.tenant(tenantId, (tx) => refreshStatistics(tx));
+  }
   return { id };
 }
 

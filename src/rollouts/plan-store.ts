@@ -49,3 +49,8 @@ export async function lockPlanning(tx: Tx, tenantId: string): Promise<void> {
     tx,
   );
 }
+
+/** Tells the database what the table holds now, so that the reconciler's queries use its indexes. */
+export async function refreshStatistics(tx: Tx): Promise<void> {
+  await sql`select vautn.analyze_rollouts()`.execute(tx);
+}

@@ -8,6 +8,7 @@ import { ASSIGNMENT_LIFETIME_MS, graceful } from "./assignments.ts";
 import { type Control, createControl } from "./control.ts";
 import { create, plan } from "./creation.ts";
 import * as devices from "./device-store.ts";
+import { countRunning, type DeviceUpdate, deviceUpdates } from "./device-updates.ts";
 import { tick } from "./reconciler.ts";
 import { createReports, type Reports } from "./reports.ts";
 import * as store from "./rollout-store.ts";
@@ -57,6 +58,9 @@ export interface Rollouts extends Control, Reports {
   verdicts(tenantId: string, id: string, options?: PageOptions): Promise<Page<VerdictView>>;
   /** What a device is to do now, signed; asked when it connects and whenever the bus says so. */
   currentAssignment(tenantId: string, deviceId: string): Promise<Envelope<Assignment> | null>;
+  /** Newest first. */
+  deviceUpdates(tenantId: string, deviceId: string, limit: number): Promise<DeviceUpdate[]>;
+  countRunning(tenantId: string): Promise<number>;
   /** One reconciler step for whatever is due in a tenant. */
   tick(tenantId: string, nowMs?: number): Promise<void>;
 }
@@ -70,6 +74,8 @@ export function createRollouts(deps: RolloutsDeps): Rollouts {
   return {
     ...createControl(deps),
     ...createReports(deps),
+    deviceUpdates: (tenantId, deviceId, limit) => deviceUpdates(db, tenantId, deviceId, limit),
+    countRunning: (tenantId) => countRunning(db, tenantId),
     plan: (tenantId, spec) =>
       withSpan("rollouts.plan", { "vautn.tenant": tenantId }, () => plan(deps, tenantId, spec)),
     create: (tenantId, spec, actor, traceparent) =>

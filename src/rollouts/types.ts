@@ -181,7 +181,7 @@ export interface RolloutView {
     excluded: number;
   };
   evidence: Record<string, Omit<MetricNumbers, "pauseAt"> & { pauseAt: number | null }>;
-  lastVerdict: Verdict | null;
+  lastVerdict: (Omit<Verdict, "at" | "decision"> & { at: Date; decision: string }) | null;
   nextEvaluationAt: Date | null;
   bytesDownloaded: number;
   bytesFull: number;

@@ -85,7 +85,7 @@ function viewOf(row: RolloutRow, parts: Parts): RolloutView {
       excluded: sum("excluded"),
     },
     evidence: viewEvidence(row, parts.evidence),
-    lastVerdict: row.last_verdict as Verdict | null,
+    lastVerdict: viewLastVerdict(row.last_verdict as Verdict | null),
     nextEvaluationAt: row.next_evaluation_at,
     bytesDownloaded: sum("bytes_downloaded"),
     bytesFull: sum("bytes_full"),
@@ -124,6 +124,10 @@ function viewEvidence(
   }
   for (const [metric, numbers] of Object.entries(judged)) view[metric] ??= numbers;
   return view;
+}
+
+function viewLastVerdict(verdict: Verdict | null): RolloutView["lastVerdict"] {
+  return verdict && { ...verdict, at: new Date(verdict.at) };
 }
 
 export function viewDevice(row: Omit<DeviceRow, "assignment" | "counted">): RolloutDeviceView {

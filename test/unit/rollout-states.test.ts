@@ -27,11 +27,11 @@ const report = (phase: UpdateState["phase"], changes: Partial<UpdateState> = {})
   ...changes,
 });
 /** Where a device ends after reports in turn. */
-const stateAfter = (start: DeviceProgress, reports: readonly UpdateState[]): DeviceState =>
-  reports.reduce((now, next) => {
-    const move = moveByReport(now, next);
-    return move ? { ...now, state: move.state } : now;
-  }, start).state;
+const stateAfter = (start: DeviceProgress, reports: readonly UpdateState[]): DeviceState => {
+  const now = { ...start };
+  for (const next of reports) now.state = moveByReport(now, next)?.state ?? now.state;
+  return now.state;
+};
 
 const arbitraryState = fc.constantFrom(...DEVICE_STATES);
 const arbitraryReport = fc.record({

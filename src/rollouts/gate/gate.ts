@@ -272,8 +272,8 @@ function numbersOf(
     metrics[metric] = {
       treated: arm("treated"),
       control: arm("control"),
-      eValue: Math.exp(logEvidenceOf(weighed.state, metric)),
-      likelihoodRatio: Math.exp(weighed.state.processes[metric]?.logRatio ?? 0),
+      eValue: finite(Math.exp(logEvidenceOf(weighed.state, metric))),
+      likelihoodRatio: finite(Math.exp(weighed.state.processes[metric]?.logRatio ?? 0)),
       pauseAt: 1 / (policy.alpha * share),
     };
   }
@@ -284,6 +284,11 @@ function numbersOf(
     observations: [...facts.observations],
     stageAgeSeconds: ageSeconds,
   };
+}
+
+/** JSON has no infinity, and overwhelming evidence must not read as none. */
+function finite(value: number): number {
+  return Math.min(value, Number.MAX_VALUE);
 }
 
 function treatedRaw(facts: GateFacts, ...metrics: string[]): number {
