@@ -1,0 +1,202 @@
+import { keepPreviousData, queryOptions } from "@tanstack/react-query";
+import { api } from "./client.ts";
+
+/** How often a page asks again while it is looked at. */
+const FRESH_MS = { quick: 3_000, usual: 10_000, slow: 60_000 } as const;
+
+/** Everything of a tenant lies below one key, so that it can be dropped or refreshed as a whole. */
+const key = (tenant: string, ...rest: unknown[]) => ["tenant", tenant, ...rest];
+
+export const sessionQuery = queryOptions({
+  queryKey: ["session"],
+  queryFn: () => api.whoami(),
+  staleTime: 60_000,
+  retry: false,
+});
+
+export const fleetSummaryQuery = (t: string) =>
+  queryOptions({
+    queryKey: key(t, "fleet-summary"),
+    queryFn: () => api.fleetSummary(t),
+    refetchInterval: FRESH_MS.usual,
+  });
+
+export const fleetHealthQuery = (t: string, by: string, q: string) =>
+  queryOptions({
+    queryKey: key(t, "fleet-health", by, q),
+    queryFn: () => api.fleetHealth(t, by, q),
+    refetchInterval: FRESH_MS.usual,
+    placeholderData: keepPreviousData,
+    retry: false,
+  });
+
+export interface DeviceListInput {
+  q?: string | undefined;
+  sort?: string | undefined;
+  cursor?: string | undefined;
+  limit: number;
+}
+
+export const devicesQuery = (t: string, input: DeviceListInput) =>
+  queryOptions({
+    queryKey: key(t, "devices", input),
+    queryFn: ({ signal }) => api.devices(t, { ...input }, signal),
+    refetchInterval: FRESH_MS.usual,
+    placeholderData: keepPreviousData,
+    retry: false,
+  });
+
+export const deviceQuery = (t: string, d: string) =>
+  queryOptions({
+    queryKey: key(t, "device", d),
+    queryFn: () => api.device(t, d),
+    refetchInterval: FRESH_MS.usual,
+  });
+
+export const metricsQuery = (t: string, d: string) =>
+  queryOptions({
+    queryKey: key(t, "device", d, "metrics"),
+    queryFn: () => api.metrics(t, d),
+    refetchInterval: FRESH_MS.usual,
+  });
+
+export interface SeriesInput {
+  metric: string;
+  rangeMs: number;
+  points: number;
+}
+
+export const seriesQuery = (t: string, d: string, input: SeriesInput) =>
+  queryOptions({
+    queryKey: key(t, "device", d, "series", input),
+    queryFn: async ({ signal }) => {
+      const to = Date.now();
+      const from = to - input.rangeMs;
+      const { points } = await api.telemetry(
+        t,
+        d,
+        { metric: input.metric, from, to, points: input.points },
+        signal,
+      );
+      return { from, to, points };
+    },
+    refetchInterval: input.rangeMs <= 3_600_000 ? FRESH_MS.usual : FRESH_MS.slow,
+    placeholderData: keepPreviousData,
+  });
+
+export const updatesQuery = (t: string, d: string) =>
+  queryOptions({
+    queryKey: key(t, "device", d, "updates"),
+    queryFn: () => api.updates(t, d),
+    refetchInterval: FRESH_MS.quick,
+  });
+
+export const deviceEventsQuery = (t: string, d: string) =>
+  queryOptions({
+    queryKey: key(t, "device", d, "events"),
+    queryFn: () => api.events(t, d),
+    refetchInterval: FRESH_MS.usual,
+  });
+
+export const certificatesQuery = (t: string, d: string) =>
+  queryOptions({
+    queryKey: key(t, "device", d, "certificates"),
+    queryFn: () => api.certificates(t, d),
+  });
+
+export const deviceCommandsQuery = (t: string, d: string) =>
+  queryOptions({
+    queryKey: key(t, "device", d, "commands"),
+    queryFn: () => api.commands(t, { device: d, limit: 50 }),
+    refetchInterval: FRESH_MS.quick,
+  });
+
+export interface LogInput {
+  words?: string | undefined;
+  level?: string | undefined;
+  device?: string | undefined;
+  trace?: string | undefined;
+  from?: number | undefined;
+  to?: number | undefined;
+  limit: number;
+}
+
+/** `tail`: ask again every few seconds. */
+export const logsQuery = (t: string, input: LogInput & { rangeMs?: number }, tail: boolean) =>
+  queryOptions({
+    queryKey: key(t, "logs", input),
+    queryFn: ({ signal }) => {
+      const { rangeMs, ...query } = input;
+      const from = rangeMs ? Date.now() - rangeMs : query.from;
+      return api.logs(t, { ...query, from }, signal);
+    },
+    refetchInterval: tail ? FRESH_MS.quick : false,
+    placeholderData: keepPreviousData,
+  });
+
+export const traceQuery = (t: string, id: string) =>
+  queryOptions({ queryKey: key(t, "trace", id), queryFn: () => api.trace(t, id) });
+
+export const releasesQuery = (t: string) =>
+  queryOptions({ queryKey: key(t, "releases"), queryFn: () => api.releases(t) });
+
+export const deltasQuery = (t: string, id: string) =>
+  queryOptions({
+    queryKey: key(t, "deltas", id),
+    queryFn: () => api.deltas(t, id),
+    refetchInterval: FRESH_MS.usual,
+  });
+
+export const rolloutsQuery = (t: string) =>
+  queryOptions({
+    queryKey: key(t, "rollouts"),
+    queryFn: () => api.rollouts(t),
+    refetchInterval: FRESH_MS.quick,
+  });
+
+export interface RolloutDevicesInput {
+  state?: string | undefined;
+  stage?: number | undefined;
+  cursor?: string | undefined;
+  limit: number;
+}
+
+export const rolloutDevicesQuery = (t: string, id: string, input: RolloutDevicesInput) =>
+  queryOptions({
+    queryKey: key(t, "rollout", id, "devices", input),
+    queryFn: () => api.rolloutDevices(t, id, { ...input }),
+    refetchInterval: FRESH_MS.quick,
+    placeholderData: keepPreviousData,
+  });
+
+/** `latest`: the time of the newest verdict, so that the list follows it. */
+export const verdictsQuery = (t: string, id: string, latest: string) =>
+  queryOptions({
+    queryKey: key(t, "rollout", id, "verdicts", latest),
+    queryFn: () => api.verdicts(t, id),
+    placeholderData: keepPreviousData,
+  });
+
+export const alertsQuery = (t: string, state: string) =>
+  queryOptions({
+    queryKey: key(t, "alerts", state),
+    queryFn: () => api.alerts(t, { state, limit: 100 }),
+    refetchInterval: FRESH_MS.usual,
+    placeholderData: keepPreviousData,
+  });
+
+export const auditQuery = (t: string, cursor: string | undefined) =>
+  queryOptions({
+    queryKey: key(t, "audit", cursor ?? ""),
+    queryFn: () => api.audit(t, { cursor, limit: 50 }),
+    placeholderData: keepPreviousData,
+  });
+
+export const keysQuery = (t: string) =>
+  queryOptions({ queryKey: key(t, "keys"), queryFn: () => api.keys(t) });
+
+export const claimTokensQuery = (t: string) =>
+  queryOptions({ queryKey: key(t, "claim-tokens"), queryFn: () => api.claimTokens(t) });
+
+export const webhooksQuery = (t: string) =>
+  queryOptions({ queryKey: key(t, "webhooks"), queryFn: () => api.webhooks(t) });

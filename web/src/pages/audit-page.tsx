@@ -1,0 +1,160 @@
+import { Alert, Button, Code, Paper, Text } from "@mantine/core";
+import { IconChecklist, IconShieldCheck, IconShieldX } from "@tabler/icons-react";
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { type AuditEntry, type AuditProof, api, auditQuery } from "../api/index.ts";
+import { ToneBadge } from "../components/badges.tsx";
+import { CursorPager, useCursors } from "../components/cursor-pager.tsx";
+import { DataTable } from "../components/data-table.tsx";
+import { formatNumber } from "../components/format.ts";
+import { Link } from "../components/link.tsx";
+import { Page } from "../components/page.tsx";
+import { EmptyState, ErrorState, Loaded } from "../components/states.tsx";
+import { TimeAgo } from "../components/time-ago.tsx";
+import { useTenantId } from "../shell/use-tenant.ts";
+
+/** Who did what; each entry carries the hash of the one before. */
+export function AuditPage() {
+  const tenant = useTenantId();
+  const pages = useCursors(tenant);
+  const entries = useQuery(auditQuery(tenant, pages.cursor));
+  const verify = useMutation({ mutationFn: () => api.verifyAudit(tenant) });
+  return (
+    <Page
+      title="Audit"
+      actions={
+        <Button
+          variant="default"
+          leftSection={<IconShieldCheck size={16} aria-hidden />}
+          loading={verify.isPending}
+          onClick={() => verify.mutate()}
+        >
+          Verify the chain
+        </Button>
+      }
+    >
+      {verify.error && <ErrorState error={verify.error} />}
+      {verify.data && <Proof proof={verify.data} />}
+      <Paper style={{ overflow: "hidden" }}>
+        <Loaded query={entries}>
+          {({ items, nextCursor }) =>
+            items.length === 0 ? (
+              <EmptyState icon={IconChecklist} title="Nothing has been done yet">
+                Every write to this tenant is recorded here.
+              </EmptyState>
+            ) : (
+              <>
+                <DataTable
+                  caption="Audit log"
+                  rows={items}
+                  rowId={(entry) => String(entry.seq)}
+                  columns={[
+                    {
+                      id: "seq",
+                      header: "#",
+                      width: 60,
+                      visibleFrom: "sm",
+                      cell: (entry) => (
+                        <Text span inherit c="dimmed">
+                          {entry.seq}
+                        </Text>
+                      ),
+                    },
+                    { id: "at", header: "When", cell: (entry) => <TimeAgo time={entry.at} /> },
+                    {
+                      id: "who",
+                      header: "Who",
+                      cell: (entry) => (
+                        <>
+                          {entry.actor.name}
+                          <Text size="xs" c="dimmed">
+                            {entry.actor.kind}
+                            {entry.address && ` from ${entry.address}`}
+                          </Text>
+                        </>
+                      ),
+                    },
+                    { id: "what", header: "What", cell: (entry) => <What entry={entry} /> },
+                    {
+                      id: "outcome",
+                      header: "Outcome",
+                      cell: ({ outcome }) => (
+                        <ToneBadge tone={outcome === "done" ? "ok" : "bad"} label={outcome} />
+                      ),
+                    },
+                    {
+                      id: "details",
+                      header: "Details",
+                      visibleFrom: "lg",
+                      cell: (entry) => <Details entry={entry} tenant={tenant} />,
+                    },
+                  ]}
+                />
+                <CursorPager
+                  pages={pages}
+                  nextCursor={nextCursor}
+                  summary={`${items.length} entries`}
+                />
+              </>
+            )
+          }
+        </Loaded>
+      </Paper>
+    </Page>
+  );
+}
+
+function What({ entry }: { entry: AuditEntry }) {
+  return (
+    <>
+      <Text size="sm" fw={550}>
+        {entry.action}
+      </Text>
+      <Text size="xs" c="dimmed" style={{ overflowWrap: "anywhere" }}>
+        {entry.targetKind} {entry.targetId}
+      </Text>
+    </>
+  );
+}
+
+function Details({ entry, tenant }: { entry: AuditEntry; tenant: string }) {
+  const text = JSON.stringify(entry.details);
+  return (
+    <>
+      {text !== "{}" && (
+        <Code fz="xs" style={{ overflowWrap: "anywhere" }}>
+          {text.length > 160 ? `${text.slice(0, 160)}…` : text}
+        </Code>
+      )}
+      {entry.traceId && (
+        <Text size="xs">
+          <Link to="/t/$tenant/traces/$trace" params={{ tenant, trace: entry.traceId }}>
+            trace
+          </Link>
+        </Text>
+      )}
+    </>
+  );
+}
+
+function Proof({ proof }: { proof: AuditProof }) {
+  return proof.intact ? (
+    <Alert
+      color="moss"
+      icon={<IconShieldCheck aria-hidden />}
+      title="The chain is intact"
+      role="status"
+    >
+      All {formatNumber(proof.entries)} entries carry the hash of the one before them.
+    </Alert>
+  ) : (
+    <Alert
+      color="ember"
+      icon={<IconShieldX aria-hidden />}
+      title="The chain is broken"
+      role="alert"
+    >
+      Entry {proof.firstBroken ?? "?"} does not fit{proof.reason && ` (${proof.reason})`}. Somebody
+      changed the log in the database. Compare it with a backup.
+    </Alert>
+  );
+}

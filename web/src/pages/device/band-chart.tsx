@@ -1,0 +1,111 @@
+import { useComputedColorScheme } from "@mantine/core";
+import { useEffect, useRef } from "react";
+import uPlot from "uplot";
+import type { SeriesPoint } from "../../api/index.ts";
+import { formatFigure } from "../../components/format.ts";
+
+interface BandChartProps {
+  points: SeriesPoint[];
+  /** The time axis, in milliseconds, also where nothing was measured. */
+  from: number;
+  to: number;
+  width: number;
+  height: number;
+  label: string;
+}
+
+/** A gap of more than this many usual distances is shown as a gap. */
+const GAP_FACTOR = 4;
+
+export function BandChart({ points, from, to, width, height, label }: BandChartProps) {
+  const host = useRef<HTMLDivElement>(null);
+  const chart = useRef<uPlot>(null);
+  const scheme = useComputedColorScheme();
+  const range = useRef<[number, number]>([from / 1000, to / 1000]);
+  range.current = [from / 1000, to / 1000];
+
+  // The chart is made anew only when its looks change; data and size are handed to it.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: data and size have effects of their own
+  useEffect(() => {
+    if (!host.current) return;
+    chart.current = new uPlot(
+      optionsOf({ label, width, height, dark: scheme === "dark", range }),
+      columnsOf(points),
+      host.current,
+    );
+    return () => chart.current?.destroy();
+  }, [scheme, label]);
+  useEffect(() => chart.current?.setSize({ width, height }), [width, height]);
+  useEffect(() => chart.current?.setData(columnsOf(points)), [points]);
+
+  return <div ref={host} role="img" aria-label={`${label} over time`} />;
+}
+
+interface Looks {
+  label: string;
+  width: number;
+  height: number;
+  dark: boolean;
+  range: { current: [number, number] };
+}
+
+function optionsOf({ label, width, height, dark, range }: Looks): uPlot.Options {
+  const ink = dark ? "#8fa09f" : "#65736f";
+  const grid = { stroke: dark ? "#243134" : "#ebefed", width: 1 };
+  const line = dark ? "#5cb3be" : "#176a76";
+  const edge = { stroke: "transparent", points: { show: false } };
+  const axis = {
+    stroke: ink,
+    grid,
+    ticks: { show: false },
+    font: "11px 'Inter Variable', sans-serif",
+  };
+  const value = (_: uPlot, figure: number | null) => (figure == null ? "–" : formatFigure(figure));
+  return {
+    width,
+    height,
+    legend: { live: true },
+    cursor: { sync: { key: "device-telemetry" }, points: { size: 6 }, y: false },
+    scales: { x: { time: true, range: () => range.current } },
+    axes: [
+      { ...axis, space: 70 },
+      { ...axis, size: 54, values: (_, ticks) => ticks.map(formatFigure) },
+    ],
+    series: [
+      { label: "time", value: "{YYYY}-{MM}-{DD} {HH}:{mm}:{ss}" },
+      { label: "least", value, ...edge },
+      { label: "greatest", value, ...edge },
+      { label: `mean of ${label}`, value, stroke: line, width: 1.75, points: { size: 4 } },
+    ],
+    bands: [{ series: [2, 1], fill: dark ? "rgba(92,179,190,0.22)" : "rgba(33,128,141,0.16)" }],
+  };
+}
+
+/** Columns as uPlot wants them, with empty places where the device was silent. */
+function columnsOf(points: SeriesPoint[]): uPlot.AlignedData {
+  const times: number[] = [];
+  const least: (number | null)[] = [];
+  const greatest: (number | null)[] = [];
+  const mean: (number | null)[] = [];
+  const gap = usualDistance(points) * GAP_FACTOR;
+  points.forEach((point, index) => {
+    const before = points[index - 1];
+    if (before && gap > 0 && point.ts - before.ts > gap) {
+      times.push((before.ts + 1) / 1000);
+      least.push(null);
+      greatest.push(null);
+      mean.push(null);
+    }
+    times.push(point.ts / 1000);
+    least.push(point.min);
+    greatest.push(point.max);
+    mean.push(point.mean);
+  });
+  return [times, least, greatest, mean];
+}
+
+function usualDistance(points: SeriesPoint[]): number {
+  const distances = points.slice(1).map((point, index) => point.ts - (points[index]?.ts ?? 0));
+  distances.sort((a, b) => a - b);
+  return distances[Math.floor(distances.length / 2)] ?? 0;
+}

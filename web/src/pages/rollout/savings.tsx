@@ -1,0 +1,39 @@
+import { Group, Progress, Text } from "@mantine/core";
+import type { RolloutView } from "../../api/index.ts";
+import { formatBytes, formatPercent } from "../../components/format.ts";
+import { Panel } from "../../components/page.tsx";
+
+/** What the deltas spared the fleet's links. */
+export function Savings({ rollout }: { rollout: RolloutView }) {
+  const { bytesDownloaded, bytesFull } = rollout;
+  const saved = bytesFull > 0 ? 1 - bytesDownloaded / bytesFull : 0;
+  return (
+    <Panel title="Downloaded">
+      {bytesFull === 0 ? (
+        <Text size="sm" c="dimmed">
+          Nothing yet.
+        </Text>
+      ) : (
+        <>
+          <Group align="baseline" gap={8}>
+            <Text fz={24} fw={650}>
+              {formatBytes(bytesDownloaded)}
+            </Text>
+            <Text size="sm" c="dimmed">
+              instead of {formatBytes(bytesFull)}
+            </Text>
+          </Group>
+          <Progress
+            value={(bytesDownloaded / bytesFull) * 100}
+            my={8}
+            aria-label="Share of the full images' bytes"
+          />
+          <Text size="sm" fw={600} c="var(--vautn-ok)">
+            {formatBytes(Math.max(0, bytesFull - bytesDownloaded))} saved by deltas (
+            {formatPercent(Math.max(0, saved))})
+          </Text>
+        </>
+      )}
+    </Panel>
+  );
+}

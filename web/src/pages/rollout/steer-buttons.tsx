@@ -1,0 +1,142 @@
+import { Button, Text, Textarea } from "@mantine/core";
+import { IconArrowBackUp, IconPlayerPause, IconPlayerPlay, IconX } from "@tabler/icons-react";
+import { type ReactNode, useState } from "react";
+import { api, type RolloutView, rolloutKey } from "../../api/index.ts";
+import { Confirm } from "../../components/confirm.tsx";
+import { plural } from "../../components/format.ts";
+import { useAction } from "../../components/use-action.ts";
+import { useMay, useTenantId } from "../../shell/use-tenant.ts";
+import { touchedDevices } from "./counts.ts";
+
+type Action = "pause" | "resume" | "rollback" | "cancel";
+
+interface ActionLook {
+  label: string;
+  icon: typeof IconX;
+  destructive: boolean;
+  /** States in which the platform takes it. */
+  states: readonly string[];
+  done: string;
+  need: "operate" | "engineer";
+}
+
+const ACTIONS: Record<Action, ActionLook> = {
+  pause: {
+    label: "Pause",
+    icon: IconPlayerPause,
+    destructive: false,
+    states: ["preparing", "running", "needs-decision"],
+    done: "The rollout is paused",
+    need: "operate",
+  },
+  resume: {
+    label: "Resume",
+    icon: IconPlayerPlay,
+    destructive: false,
+    states: ["paused", "needs-decision"],
+    done: "The rollout goes on",
+    need: "engineer",
+  },
+  rollback: {
+    label: "Roll back",
+    icon: IconArrowBackUp,
+    destructive: true,
+    states: ["running", "paused", "needs-decision", "succeeded", "cancelled"],
+    done: "The devices are being sent back",
+    need: "engineer",
+  },
+  cancel: {
+    label: "Cancel",
+    icon: IconX,
+    destructive: true,
+    states: ["preparing", "running", "paused", "needs-decision"],
+    done: "The rollout is cancelled",
+    need: "engineer",
+  },
+};
+
+/** A person's hand on the rollout; each button says what will happen before it happens. */
+export function SteerButtons({ rollout }: { rollout: RolloutView }) {
+  const tenant = useTenantId();
+  const may = useMay();
+  const [asked, setAsked] = useState<Action>();
+  const [reason, setReason] = useState("");
+  const close = () => {
+    setAsked(undefined);
+    setReason("");
+  };
+  const steer = useAction({
+    run: (action: Action) => api.steerRollout(tenant, rollout.id, action, reason.trim()),
+    done: (_, action) => ACTIONS[action].done,
+    refresh: rolloutKey(tenant, rollout.id),
+    onDone: close,
+  });
+  const offered = (Object.keys(ACTIONS) as Action[]).filter((action) => {
+    const { states, need } = ACTIONS[action];
+    const sensible =
+      action !== "rollback" || (rollout.kind === "update" && touchedDevices(rollout) > 0);
+    return states.includes(rollout.state) && may(need) && sensible;
+  });
+  const look = asked && ACTIONS[asked];
+
+  return (
+    <>
+      {offered.map((action) => {
+        const { label, icon: Icon, destructive } = ACTIONS[action];
+        return (
+          <Button
+            key={action}
+            variant={action === "resume" ? "filled" : destructive ? "light" : "default"}
+            {...(destructive ? { color: "red" } : {})}
+            leftSection={<Icon size={16} aria-hidden />}
+            onClick={() => setAsked(action)}
+          >
+            {label}
+          </Button>
+        );
+      })}
+      <Confirm
+        opened={asked !== undefined}
+        title={`${look?.label ?? ""} “${rollout.name}”?`}
+        confirmLabel={look?.label ?? ""}
+        destructive={look?.destructive ?? false}
+        busy={steer.isPending}
+        onConfirm={() => asked && steer.mutate(asked)}
+        onClose={close}
+      >
+        <Text size="sm">{asked && consequence(asked, rollout)}</Text>
+        <Textarea
+          label="Reason"
+          description="Optional; it stays with the verdict"
+          autosize
+          minRows={2}
+          maxLength={1024}
+          value={reason}
+          onChange={(event) => setReason(event.currentTarget.value)}
+        />
+      </Confirm>
+    </>
+  );
+}
+
+function consequence(action: Action, rollout: RolloutView): ReactNode {
+  const { totals } = rollout;
+  const touched = plural(touchedDevices(rollout), "device");
+  const untouched = plural(totals.pending, "device");
+  const underWay = plural(totals.inProgress, "device");
+  switch (action) {
+    case "pause":
+      return `No further device begins: ${untouched} stay as they are. ${underWay} under way finish what they have begun; ${plural(totals.succeeded, "device")} keep the new version.`;
+    case "resume":
+      return `The present stage goes on, and ${untouched} may follow as the gate permits. What was seen up to now counts as accepted and does not pause it again.`;
+    case "rollback":
+      return (
+        <>
+          <b>{touched}</b> go back to the version that they had before. Where it still lies in the
+          other slot that is one restart, without a download. {untouched} are not touched any more.
+        </>
+      );
+    case "cancel":
+      return `The rollout ends here and cannot go on. ${underWay} under way are told to stop where they still can; ${plural(totals.succeeded, "device")} keep the new version; ${untouched} stay as they are.`;
+  }
+}

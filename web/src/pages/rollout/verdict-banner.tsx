@@ -1,0 +1,76 @@
+import { Group, Paper, Text, ThemeIcon } from "@mantine/core";
+import {
+  IconArrowBackUp,
+  IconArrowForwardUp,
+  IconFlag,
+  IconHourglass,
+  IconPlayerPause,
+  IconPlayerPlay,
+  IconQuestionMark,
+  IconX,
+} from "@tabler/icons-react";
+import type { RolloutView } from "../../api/index.ts";
+import { formatDuration, humanize } from "../../components/format.ts";
+import { TimeAgo } from "../../components/time-ago.tsx";
+import { useNow } from "../../components/use-now.ts";
+import { TONE_COLORS, type Tone } from "../../theme/tones.ts";
+
+export const DECISIONS: Record<string, { icon: typeof IconX; tone: Tone; label: string }> = {
+  start: { icon: IconPlayerPlay, tone: "busy", label: "Started" },
+  wait: { icon: IconHourglass, tone: "busy", label: "Watching" },
+  promote: { icon: IconArrowForwardUp, tone: "ok", label: "Widened" },
+  finish: { icon: IconFlag, tone: "ok", label: "Finished" },
+  pause: { icon: IconPlayerPause, tone: "bad", label: "Paused" },
+  resume: { icon: IconPlayerPlay, tone: "busy", label: "Resumed" },
+  ask: { icon: IconQuestionMark, tone: "late", label: "Asks you" },
+  rollback: { icon: IconArrowBackUp, tone: "bad", label: "Rolling back" },
+  cancel: { icon: IconX, tone: "idle", label: "Cancelled" },
+};
+
+/** What the gate says now, in a sentence, and when it looks again. */
+export function VerdictBanner({ rollout }: { rollout: RolloutView }) {
+  const verdict = rollout.lastVerdict;
+  const look = DECISIONS[verdict?.decision ?? ""] ?? DECISIONS.wait;
+  if (!look) return null;
+  const Icon = look.icon;
+  const color = TONE_COLORS[look.tone];
+  return (
+    <Paper
+      p="md"
+      component="section"
+      aria-label="The gate's verdict"
+      aria-live="polite"
+      style={{ borderInlineStart: `4px solid var(--vautn-${look.tone})` }}
+    >
+      <Group wrap="nowrap" align="flex-start" gap="md">
+        <ThemeIcon size={40} radius="xl" variant="light" color={color}>
+          <Icon size={20} aria-hidden />
+        </ThemeIcon>
+        <div style={{ minWidth: 0, flex: 1 }}>
+          <Text fw={600} fz="lg" lh={1.4}>
+            {verdict?.sentence ?? (rollout.stateReason || "The rollout is being prepared.")}
+          </Text>
+          <Group gap="md" mt={4} c="dimmed" fz="sm">
+            {verdict && (
+              <span>
+                {look.label} by rule <span className="mono">{humanize(verdict.rule)}</span>,{" "}
+                <TimeAgo time={verdict.at} />
+              </span>
+            )}
+            {rollout.nextEvaluationAt && <Countdown at={rollout.nextEvaluationAt} />}
+          </Group>
+        </div>
+      </Group>
+    </Paper>
+  );
+}
+
+function Countdown({ at }: { at: string }) {
+  const now = useNow("second");
+  const left = Math.ceil((Date.parse(at) - now) / 1000) * 1000;
+  return (
+    <span>
+      {left > 0 ? `The gate looks again in ${formatDuration(left)}` : "The gate is looking now"}
+    </span>
+  );
+}

@@ -1,0 +1,37 @@
+import { Tabs } from "@mantine/core";
+import { useNavigate, useSearch } from "@tanstack/react-router";
+import { Page } from "../../components/page.tsx";
+import { useMay } from "../../shell/use-tenant.ts";
+import { ClaimTokens } from "./claim-tokens.tsx";
+import { Keys } from "./keys.tsx";
+import { Webhooks } from "./webhooks.tsx";
+
+export function SettingsPage() {
+  const may = useMay();
+  const { tab } = useSearch({ from: "/signed-in/t/$tenant/settings" });
+  const navigate = useNavigate({ from: "/t/$tenant/settings" });
+  return (
+    <Page title="Settings">
+      <Tabs
+        value={tab ?? (may("oversee") ? "keys" : "claim-tokens")}
+        keepMounted={false}
+        onChange={(next) => void navigate({ search: { tab: next ?? undefined }, replace: true })}
+      >
+        <Tabs.List mb="md">
+          {may("oversee") && <Tabs.Tab value="keys">API keys</Tabs.Tab>}
+          <Tabs.Tab value="claim-tokens">Claim tokens</Tabs.Tab>
+          <Tabs.Tab value="webhooks">Webhooks</Tabs.Tab>
+        </Tabs.List>
+        <Tabs.Panel value="keys">
+          <Keys />
+        </Tabs.Panel>
+        <Tabs.Panel value="claim-tokens">
+          <ClaimTokens />
+        </Tabs.Panel>
+        <Tabs.Panel value="webhooks">
+          <Webhooks />
+        </Tabs.Panel>
+      </Tabs>
+    </Page>
+  );
+}

@@ -1,0 +1,185 @@
+import type { QueryClient } from "@tanstack/react-query";
+import {
+  createRootRouteWithContext,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  Outlet,
+  redirect,
+} from "@tanstack/react-router";
+import { ApiError, sessionQuery } from "./api/index.ts";
+import { ListSkeleton } from "./components/states.tsx";
+import { NoTenant } from "./pages/no-tenant.tsx";
+import { SignInPage } from "./pages/sign-in.tsx";
+import { BrokenPage, UnknownPage } from "./shell/broken-page.tsx";
+import { Shell } from "./shell/shell.tsx";
+
+/** Search parameters: absent means the usual. */
+function optional<Name extends string>(...names: Name[]) {
+  return (search: Record<string, unknown>): Partial<Record<Name, string>> =>
+    Object.fromEntries(
+      names
+        .filter((name) => typeof search[name] === "string" || typeof search[name] === "number")
+        .filter((name) => search[name] !== "")
+        .map((name) => [name, String(search[name])]),
+    ) as Partial<Record<Name, string>>;
+}
+
+const root = createRootRouteWithContext<{ queryClient: QueryClient }>()({
+  component: Outlet,
+  notFoundComponent: UnknownPage,
+});
+
+const signIn = createRoute({
+  getParentRoute: () => root,
+  path: "/sign-in",
+  validateSearch: optional("next"),
+  component: SignInPage,
+});
+
+/** Everything behind it needs a session. */
+const signedIn = createRoute({
+  getParentRoute: () => root,
+  id: "signed-in",
+  beforeLoad: async ({ context, location }) => {
+    try {
+      return { session: await context.queryClient.ensureQueryData(sessionQuery) };
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 401) throw error;
+      const next = location.href === "/" ? undefined : location.href;
+      throw redirect({ to: "/sign-in", search: next ? { next } : {} });
+    }
+  },
+  errorComponent: BrokenPage,
+});
+
+const home = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/",
+  beforeLoad: ({ context }) => {
+    const remembered = localStorage.getItem("vautn-tenant");
+    const { tenants } = context.session;
+    const tenant = tenants.find(({ id }) => id === remembered) ?? tenants[0];
+    if (tenant) throw redirect({ to: "/t/$tenant/fleet", params: { tenant: tenant.id } });
+  },
+  component: NoTenant,
+});
+
+const tenant = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/t/$tenant",
+  component: Shell,
+  notFoundComponent: UnknownPage,
+});
+
+const tenantHome = createRoute({
+  getParentRoute: () => tenant,
+  path: "/",
+  beforeLoad: ({ params }) => {
+    throw redirect({ to: "/t/$tenant/fleet", params });
+  },
+});
+
+const fleet = createRoute({
+  getParentRoute: () => tenant,
+  path: "/fleet",
+  validateSearch: optional("q", "sort"),
+  component: lazyRouteComponent(() => import("./pages/fleet/fleet-page.tsx"), "FleetPage"),
+});
+
+const device = createRoute({
+  getParentRoute: () => tenant,
+  path: "/devices/$device",
+  validateSearch: optional("tab"),
+  component: lazyRouteComponent(() => import("./pages/device/device-page.tsx"), "DevicePage"),
+});
+
+const rollouts = createRoute({
+  getParentRoute: () => tenant,
+  path: "/rollouts",
+  validateSearch: optional("release"),
+  component: lazyRouteComponent(() => import("./pages/rollouts/rollouts-page.tsx"), "RolloutsPage"),
+});
+
+const rollout = createRoute({
+  getParentRoute: () => tenant,
+  path: "/rollouts/$rollout",
+  validateSearch: optional("state", "stage"),
+  component: lazyRouteComponent(() => import("./pages/rollout/rollout-page.tsx"), "RolloutPage"),
+});
+
+const releases = createRoute({
+  getParentRoute: () => tenant,
+  path: "/releases",
+  component: lazyRouteComponent(() => import("./pages/releases/releases-page.tsx"), "ReleasesPage"),
+});
+
+const alerts = createRoute({
+  getParentRoute: () => tenant,
+  path: "/alerts",
+  validateSearch: optional("state"),
+  component: lazyRouteComponent(() => import("./pages/alerts-page.tsx"), "AlertsPage"),
+});
+
+const logs = createRoute({
+  getParentRoute: () => tenant,
+  path: "/logs",
+  validateSearch: optional("words", "level", "device", "trace", "range"),
+  component: lazyRouteComponent(() => import("./pages/logs/logs-page.tsx"), "LogsPage"),
+});
+
+const trace = createRoute({
+  getParentRoute: () => tenant,
+  path: "/traces/$trace",
+  component: lazyRouteComponent(() => import("./pages/trace/trace-page.tsx"), "TracePage"),
+});
+
+const audit = createRoute({
+  getParentRoute: () => tenant,
+  path: "/audit",
+  component: lazyRouteComponent(() => import("./pages/audit-page.tsx"), "AuditPage"),
+});
+
+const settings = createRoute({
+  getParentRoute: () => tenant,
+  path: "/settings",
+  validateSearch: optional("tab"),
+  component: lazyRouteComponent(() => import("./pages/settings/settings-page.tsx"), "SettingsPage"),
+});
+
+const tree = root.addChildren([
+  signIn,
+  signedIn.addChildren([
+    home,
+    tenant.addChildren([
+      tenantHome,
+      fleet,
+      device,
+      rollouts,
+      rollout,
+      releases,
+      alerts,
+      logs,
+      trace,
+      audit,
+      settings,
+    ]),
+  ]),
+]);
+
+export function createConsoleRouter(queryClient: QueryClient) {
+  return createRouter({
+    routeTree: tree,
+    context: { queryClient },
+    defaultPreload: "intent",
+    defaultPendingComponent: ListSkeleton,
+    defaultErrorComponent: BrokenPage,
+    scrollRestoration: true,
+  });
+}
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: ReturnType<typeof createConsoleRouter>;
+  }
+}
