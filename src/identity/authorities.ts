@@ -1,18 +1,13 @@
-import {
-  createHash,
-  createPrivateKey,
-  generateKeyPairSync,
-  type KeyObject,
-  X509Certificate,
-} from "node:crypto";
+import { type KeyObject, X509Certificate } from "node:crypto";
 import type { Database, Tx } from "../db/index.ts";
-import { AppError, type Clock, randomId } from "../kernel/index.ts";
+import { AppError, type Clock } from "../kernel/index.ts";
 import type { Sealer } from "../kernel/sealing.ts";
 import { TtlCache } from "../kernel/ttl-cache.ts";
 import { distinguishedName, toPem } from "../protocol/index.ts";
 import { PLATFORM_CHAIN } from "../tenancy/index.ts";
+import { issuerOf, mark, newPair, sealedAuthority } from "./authority-keys.ts";
 import * as store from "./authority-store.ts";
-import { type Issuer, keyIdentifierOf, subjectOf } from "./certificate-builder.ts";
+import { type Issuer, keyIdentifierOf } from "./certificate-builder.ts";
 import {
   BACKDATE_MS,
   rootCertificate,
@@ -224,23 +219,9 @@ export class Authorities {
     der: Buffer,
     privateKey: KeyObject,
   ): Promise<store.AuthorityRow> {
-    const certificate = new X509Certificate(der);
-    const id = randomId();
-    const pkcs8 = privateKey.export({ type: "pkcs8", format: "der" });
-    const spki = certificate.publicKey.export({ type: "spki", format: "der" });
-    const row: store.AuthorityRow = {
-      tenant_id: tenantId,
-      id,
-      kind,
-      status: "active",
-      subject: certificate.subject.replaceAll("\n", ", "),
-      certificate_pem: toPem("CERTIFICATE", der),
-      private_key_sealed: this.#deps.sealer.seal(pkcs8, sealingContext(tenantId, id)),
-      fingerprint: createHash("sha256").update(der).digest("hex"),
-      key_identifier: keyIdentifierOf(spki).toString("hex"),
-      created_at: new Date(this.#deps.clock.now()),
-      not_after: certificate.validToDate,
-    };
+    const { sealer, clock } = this.#deps;
+    const createdAt = new Date(clock.now());
+    const row = sealedAuthority(sealer, { tenantId, kind, der, privateKey, createdAt });
     await store.insertAuthority(tx, row);
     return row;
   }
@@ -253,28 +234,8 @@ export class Authorities {
   }
 
   #issuerOf(row: store.AuthorityRow): Issuer {
-    const certificate = new X509Certificate(row.certificate_pem);
-    return {
-      name: subjectOf(certificate.raw),
-      keyIdentifier: Buffer.from(row.key_identifier, "hex"),
-      privateKey: this.#openKey(row),
-    };
+    return issuerOf(this.#deps.sealer, row);
   }
-
-  #openKey(row: store.AuthorityRow): KeyObject {
-    if (!row.private_key_sealed) throw new Error(`the key of ${row.subject} was destroyed`);
-    try {
-      const context = sealingContext(row.tenant_id, row.id);
-      const key = this.#deps.sealer.open(row.private_key_sealed, context);
-      return createPrivateKey({ key, format: "der", type: "pkcs8" });
-    } catch (cause) {
-      throw new Error(`the key of ${row.subject} does not open with this master key`, { cause });
-    }
-  }
-}
-
-function sealingContext(tenantId: string, authorityId: string): string {
-  return `certificate-authority:${tenantId}:${authorityId}`;
 }
 
 function authorityOf(row: store.AuthorityRow): Authority {
@@ -286,16 +247,6 @@ function authorityOf(row: store.AuthorityRow): Authority {
   };
 }
 
-function newPair(): { privateKey: KeyObject; publicKey: Buffer } {
-  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-  return { privateKey, publicKey: publicKey.export({ type: "spki", format: "der" }) };
-}
-
 function validityFrom(now: number, lifetimeMs: number) {
   return { notBefore: new Date(now - BACKDATE_MS), notAfter: new Date(now + lifetimeMs) };
-}
-
-/** Tells authorities of one name apart, for people and for verifiers that look up by name. */
-function mark(publicKey: Buffer): string {
-  return keyIdentifierOf(publicKey).toString("hex").slice(0, 8);
 }

@@ -8,7 +8,8 @@ import type { Actor, Tenancy } from "../tenancy/index.ts";
 import { Authorities, type ServerCredentials } from "./authorities.ts";
 import { certificatesOf } from "./certificate-store.ts";
 import { type ClaimTokens, createClaimTokens } from "./claim-tokens.ts";
-import { createEnrolment, type Enrolment, type EnrolmentRequest } from "./enrolment.ts";
+import { createEnrolment, type Enrolment } from "./enrolment.ts";
+import type { EnrolmentRequest } from "./enrolment-rights.ts";
 import { type DevicePeer, Peers, type RevocationEvent } from "./peers.ts";
 import { announceSuspension, revoke } from "./revocation.ts";
 

@@ -52,7 +52,7 @@ interface PeersDeps {
 /** Decides who is at the other end of a TLS connection, and hears of revocations. */
 export class Peers {
   readonly #deps: PeersDeps;
-  readonly #standings: TtlCache<store.Standing | null>;
+  readonly #standings: TtlCache<store.Standing>;
   /** Certificates whose names and signature were found right, by fingerprint and authority. */
   readonly #genuine: TtlCache<DeviceIdentity>;
   readonly #listeners = new Set<(event: RevocationEvent) => void>();
@@ -97,7 +97,11 @@ export class Peers {
     const standing = await this.#standingOf(identity.tenantId, serial);
     const facts = { deviceId: identity.deviceId, fingerprint, nowMs: clock.now() };
     const problem = standingRefusal(standing, facts);
-    if (problem) throw refuse(problem, identity);
+    if (problem) {
+      // Who was refused is looked up anew next time: a refusal may have been lifted.
+      this.#standings.delete(standingKey(identity.tenantId, serial));
+      throw refuse(problem, identity);
+    }
     if (standing?.firstUsedAt === null) await this.#noteFirstUse(identity.tenantId, serial);
     return { ...identity, serial, notAfter: certificate.validToDate };
   }
@@ -116,9 +120,9 @@ export class Peers {
   }
 
   async #standingOf(tenantId: string, serial: string): Promise<store.Standing | undefined> {
-    const key = `${tenantId} ${serial}`;
+    const key = standingKey(tenantId, serial);
     const cached = this.#standings.get(key);
-    if (cached !== undefined) return cached ?? undefined;
+    if (cached) return cached;
     const before = this.#revocations;
     const read = () =>
       this.#deps.db.tenant(tenantId, (tx) => store.standingOf(tx, tenantId, serial));
@@ -152,6 +156,10 @@ export class Peers {
     this.#revocations += 1;
     this.#standings.clear();
   }
+}
+
+function standingKey(tenantId: string, serial: string): string {
+  return `${tenantId} ${serial}`;
 }
 
 function refuse(reason: CertificateRefusal, identity?: DeviceIdentity): AppError {
