@@ -9,4 +9,10 @@ export { createHttpsArtifacts } from "./https-client.ts";
 export { createMqttTransport, type TlsCredentials } from "./mqtt-transport.ts";
 export * from "./ports.ts";
 export { PublishRefused } from "./publish-refused.ts";
-export { hashSlot, readSlotRecord, type SlotRecord, writeSlotRecord } from "./slot-record.ts";
+export {
+  hashSlot,
+  readSlotRecord,
+  recordOfRelease,
+  type SlotRecord,
+  writeSlotRecord,
+} from "./slot-record.ts";

@@ -14,7 +14,7 @@ export type BusMessage = Record<string, unknown>;
 export const subjects = {
   /** Something waits for this device: `{kind: "command" | "update"}`. */
   device: (tenantId: string, deviceId: string) => `device.${token(tenantId)}.${token(deviceId)}`,
-  /** A certificate or device was revoked: `{serial?, deviceId}`. */
+  /** A certificate or device was revoked: `{tenantId, deviceId, serial?}`. */
   revocation: (tenantId: string) => `revocation.${token(tenantId)}`,
   /** Something about a rollout changed: `{rolloutId}`. */
   rollout: (tenantId: string, rolloutId: string) => `rollout.${token(tenantId)}.${rolloutId}`,

@@ -23,14 +23,15 @@ const hours = (count: number) => count * SECONDS_PER_HOUR;
 /** The rollout policy of the demo: a day's soak at each stage, at the demo's pace. */
 export const DEMO_POLICY = {
   stages: [
-    { name: "canary", devices: 5 },
+    // What is wrong with a build mostly shows in its first hours.
+    { name: "canary", devices: 5, minSoakSeconds: hours(5) },
     { name: "5 %", percent: 5 },
     { name: "25 %", percent: 25 },
     { name: "50 %", percent: 50 },
     { name: "100 %", percent: 100 },
   ],
   minSoakSeconds: hours(2),
-  maxSoakSeconds: hours(3),
+  maxSoakSeconds: hours(5),
   askAfterSeconds: hours(7 * 24),
   evaluateEverySeconds: 0.5,
   alpha: 0.02,

@@ -123,7 +123,7 @@ export function createDevices(deps: DevicesDeps): Devices {
         await audit(tx, tenantId, actor, "device.remove", ["device", deviceId]);
       });
       // Its certificates went with it: whoever holds a connection of it must end that.
-      bus.publish(subjects.revocation(tenantId), { deviceId });
+      bus.publish(subjects.revocation(tenantId), { tenantId, deviceId });
       announce(tenantId, deviceId);
     },
 

@@ -22,6 +22,8 @@ export class Deliveries {
   readonly #pending = new Set<DeliveryKind>();
   /** Commands that this connection has sent and that are not yet known to be delivered. */
   readonly #sent = new Set<string>();
+  /** Those of them that have become known: a query that began earlier may still show them. */
+  readonly #settled = new Set<string>();
   #running = false;
   #moreCommands = false;
   #lastSequence = -1;
@@ -57,6 +59,8 @@ export class Deliveries {
       this.#moreCommands = true;
       return;
     }
+    for (const id of this.#settled) this.#sent.delete(id);
+    this.#settled.clear();
     const limit = this.#sent.size + outbound.free;
     const { commands } = this.#context.deps;
     const waiting = await commands.undelivered(peer.tenantId, peer.deviceId, limit);
@@ -113,7 +117,7 @@ export class Deliveries {
       const error = result === "refused" ? "the device refused it" : "too large for the device";
       await commands.recordResult(peer, command.id, { status: "rejected", error });
     }
-    this.#sent.delete(command.id);
+    this.#settled.add(command.id);
   }
 
   async #sendUpdate(): Promise<void> {

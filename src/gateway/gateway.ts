@@ -94,9 +94,9 @@ async function createTlsServer(
   const server = tls.createServer({
     ...(await tlsOptions(context)),
     requestCert: true,
-    // A certificate that does not chain to the root is refused with a TLS alert; what only the
-    // database knows (revoked, suspended) is refused in the CONNACK.
-    rejectUnauthorized: true,
+    // Node would drop who has no valid certificate without a word. Instead the CONNACK says what is
+    // wrong with it; `authenticate` in packets/connect.ts lets nobody past whom TLS did not verify.
+    rejectUnauthorized: false,
     minVersion: "TLSv1.2",
     handshakeTimeout: context.limits.handshakeTimeoutMs,
     // Without a name of its own a resumed session is refused to who authenticated by certificate.
@@ -114,6 +114,8 @@ async function createTlsServer(
   server.on("tlsClientError", (error, socket) => {
     connectsTotal.inc({ outcome: "tls-refused" });
     logger.info({ address: socket.remoteAddress, error: messageOf(error) }, "TLS was refused");
+    // A handshake that was never finished is only reported: the socket would stay for ever.
+    socket.destroy();
   });
   return server;
 }

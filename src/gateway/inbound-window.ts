@@ -60,7 +60,10 @@ export class InboundWindow {
   /** Reading stops while the window is full. */
   #adjust(): void {
     const { limits } = this.#connection.context;
-    const full = this.#count >= limits.inboundInflight || this.#bytes >= limits.inboundBytes;
+    // In MQTT 5 the Receive Maximum bounds what is acknowledged; QoS 0 has no bound but this.
+    const unbounded = this.#connection.version === 5 ? this.#acknowledgeable : 0;
+    const full =
+      this.#count - unbounded >= limits.inboundInflight || this.#bytes >= limits.inboundBytes;
     if (full === this.#held) return;
     this.#held = full;
     if (full) this.#connection.hold();

@@ -3,6 +3,7 @@ import { startApi } from "../api/index.ts";
 import type { Bus } from "../bus/index.ts";
 import { startDeviceHttp } from "../device-http/index.ts";
 import { startGateway } from "../gateway/index.ts";
+import { createDetectors } from "../health/index.ts";
 import { startJobs } from "../jobs/index.ts";
 import type { Config, Role } from "../kernel/config.ts";
 import { createLogger } from "../kernel/logger.ts";
@@ -86,13 +87,18 @@ async function startRole(
         ...listen,
         port: config.apiPort,
         webDirectory: WEB_DIRECTORY,
-        mqttUrl: `mqtts://${config.publicHost}:${config.mqttPort}`,
-        httpsUrl: `https://${config.publicHost}:${config.deviceHttpPort}`,
+        readiness: {
+          postgresql: () => modules.db.ping(),
+          clickhouse: () => modules.timeseries.ping(),
+        },
       });
       return () => api.close();
     }
     case "worker": {
-      const jobs = await startJobs(modules);
+      const { tenancy, telemetry, alerts, clock, logger } = modules;
+      const tenantsToWatch = async () => (await tenancy.tenants.list()).map((tenant) => tenant.id);
+      const detectors = createDetectors({ clock, logger, telemetry, alerts, tenantsToWatch });
+      const jobs = await startJobs({ ...modules, detectors });
       return () => jobs.stop();
     }
   }

@@ -24,7 +24,11 @@ export async function runPlatform(
   const controller = new AbortController();
   const stop = interruptions(controller, print);
   const logger = createLogger({ level: config.logLevel, role: "supervisor" });
-  const platform = await startPlatform({ config, logger, onStatus: (status) => print(`${status} …`) });
+  const platform = await startPlatform({
+    config,
+    logger,
+    onStatus: (status) => print(`${status} …`),
+  });
   let status = 0;
   try {
     printWelcome(platform, config);

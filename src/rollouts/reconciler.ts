@@ -133,7 +133,7 @@ async function stepRunning(
   }
   if (offered > 0) facts = await readFacts(tx, rollout, observed, now);
   const decided = await look(deps, tx, rollout, facts, now);
-  return { said, more: decided, changed: decided || offered > 0 };
+  return { said, more: decided, changed: true };
 }
 
 /** Adds the time since the last look to both arms, by the numbers that stood until now. */

@@ -4,6 +4,7 @@ import path from "node:path";
 import { readConfig } from "../../src/kernel/config.ts";
 import { createLogger } from "../../src/kernel/logger.ts";
 import { type Platform, startPlatform } from "../../src/platform/index.ts";
+import { SYSTEM_ACTOR } from "../../src/tenancy/index.ts";
 
 export interface TestPlatform extends Platform {
   /** A personal key of the administrator. */
@@ -34,9 +35,13 @@ export async function startTestPlatform(
     allowPrivateWebhooks: true,
   });
   const { users, keys } = platform.modules.tenancy;
-  const administrator = (await users.list()).items[0];
+  const administrator = (await users.list())[0];
   if (!administrator) throw new Error("the first start made no administrator");
-  const { key: adminKey } = await keys.createPersonalKey(administrator.id, { name: "tests" });
+  const { key: adminKey } = await keys.createPersonalKey(
+    administrator.id,
+    { name: "tests" },
+    SYSTEM_ACTOR,
+  );
   return {
     ...platform,
     adminKey,

@@ -11,6 +11,7 @@ const DEFAULT_RECEIVE_MAXIMUM = 65_535;
 const DEFAULT_MAXIMUM_PACKET_SIZE = 268_435_455;
 /** A device that is revoked again and again while it connects is not worth more tries. */
 const MAX_AUTHENTICATIONS = 3;
+const TIME_ERRORS = ["CERT_HAS_EXPIRED", "CERT_NOT_YET_VALID"];
 
 /**
  * Accepts or refuses a connection. Who it is comes from the certificate alone: client id, user name
@@ -58,9 +59,21 @@ async function authenticate(connection: Connection): Promise<GatewayPeer> {
   for (let attempt = 0; attempt < MAX_AUTHENTICATIONS; attempt += 1) {
     const before = load.revocations;
     const peer = await deps.identity.authenticatePeer(connection.socket);
+    refuseUnverified(connection, peer);
     if (load.revocations === before) return peer;
   }
   throw new AppError("unavailable", "certificates are being revoked at the moment");
+}
+
+/** A second look, whatever the identity module has found: nobody passes whom TLS did not verify. */
+function refuseUnverified({ socket, context }: Connection, peer: GatewayPeer): void {
+  const error = socket.authorized ? undefined : String(socket.authorizationError);
+  // OpenSSL goes by the machine's clock; the platform's own decides about time.
+  const isVerified = error === undefined || TIME_ERRORS.includes(error);
+  const now = context.deps.clock.now();
+  if (isVerified && peer.notAfter.getTime() > now) return;
+  const why = isVerified ? "it has expired" : error;
+  throw new AppError("certificate-refused", `the certificate is not valid: ${why}`, { why });
 }
 
 function accept(connection: Connection, packet: IConnectPacket, peer: GatewayPeer): void {

@@ -10,7 +10,7 @@ const FAILURE_3_1_1 = 0x80;
 export function handleSubscribe(connection: Connection, packet: ISubscribePacket): void {
   const { subscriptions: asked, messageId = 0 } = packet;
   // MQTT 5.0 §3.8.3 [MQTT-3.8.3-2], §2.2.1 [MQTT-2.2.1-3].
-  if (asked.length === 0 || messageId === 0) {
+  if (asked.length === 0 || messageId <= 0) {
     throw new ConnectionFault(REASON.protocolError, "SUBSCRIBE without filter or identifier");
   }
   const identifier = packet.properties?.subscriptionIdentifier;

@@ -6,7 +6,7 @@ import { ConnectionFault, REASON } from "../reason-codes.ts";
 export function handleUnsubscribe(connection: Connection, packet: IUnsubscribePacket): void {
   const { unsubscriptions, messageId = 0 } = packet;
   // MQTT 5.0 §3.10.3 [MQTT-3.10.3-2].
-  if (unsubscriptions.length === 0 || messageId === 0) {
+  if (unsubscriptions.length === 0 || messageId <= 0) {
     throw new ConnectionFault(REASON.protocolError, "UNSUBSCRIBE without filter or identifier");
   }
   const granted = unsubscriptions.map((filter) =>

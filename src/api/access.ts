@@ -1,0 +1,95 @@
+import type { FastifyRequest, RouteOptions } from "fastify";
+import { AppError } from "../kernel/index.ts";
+import { PERMISSIONS, type Permission, type Principal, type Tenancy } from "../tenancy/index.ts";
+
+/**
+ * Who may call a route: anyone; anyone signed in; the platform's administrators; or the members of
+ * the tenant in the path whose role holds the permission.
+ */
+export type Access = "public" | "signed-in" | "platform-administrator" | Permission;
+
+const GENERAL: readonly string[] = ["public", "signed-in", "platform-administrator"];
+
+/** Refuses, at the start, a route that does not say who may call it, or how it is recorded. */
+export function assertAccessDeclared(route: RouteOptions): void {
+  const access = route.config?.access;
+  const name = `${route.method} ${route.url}`;
+  if (access === undefined) throw new Error(`${name} declares no access`);
+  const isPermission = Object.hasOwn(PERMISSIONS, access);
+  if (!isPermission && !GENERAL.includes(access)) {
+    throw new Error(`${name} declares an unknown access "${access}"`);
+  }
+  const { action, readsOnly } = route.config ?? {};
+  const writes = [route.method].flat().some((method) => !/^(GET|HEAD|OPTIONS)$/i.test(method));
+  if (writes && access !== "public" && !readsOnly && !/^[a-z-]+\.[a-z-]+$/.test(action ?? "")) {
+    throw new Error(`${name} writes and has no action for the audit log`);
+  }
+  const hasTenant = route.url.includes("/:tenant");
+  if (isPermission && !hasTenant) throw new Error(`${name} has a permission and no tenant`);
+  if (hasTenant && !isPermission && access !== "platform-administrator") {
+    throw new Error(`${name} has a tenant and no permission`);
+  }
+}
+
+/** The one place where a request is let in or refused. Runs before the body is read. */
+export async function admit(
+  request: FastifyRequest,
+  tenancy: Pick<Tenancy, "authenticate" | "authorize">,
+): Promise<void> {
+  const { access } = request.routeOptions.config;
+  if (access === "public") return;
+  if (!request.credential) {
+    throw new AppError("unauthenticated", "send an API key as a bearer token, or sign in");
+  }
+  const principal = await tenancy.authenticate(request.credential.token);
+  request.principal = principal;
+  assertMay(request, principal, access, tenancy);
+}
+
+/** Whether a caller who was let in still would be; for answers that last. */
+export async function stillMay(
+  request: FastifyRequest,
+  tenancy: Pick<Tenancy, "authenticate" | "authorize">,
+): Promise<boolean> {
+  try {
+    await admit(request, tenancy);
+    return true;
+  } catch {
+    return false; // Whatever the reason: without a yes the answer ends.
+  }
+}
+
+function assertMay(
+  request: FastifyRequest,
+  principal: Principal,
+  access: Access | undefined,
+  tenancy: Pick<Tenancy, "authorize">,
+): void {
+  if (access === "signed-in" || access === "public") return;
+  const tenantId = (request.params as { tenant?: string }).tenant;
+  if (access === "platform-administrator") {
+    if (principal.platformRole !== "platform-administrator") {
+      throw new AppError("forbidden", "only an administrator of the platform may do this");
+    }
+    return;
+  }
+  if (!access || access === "public" || !tenantId) throw new AppError("forbidden", "the route declares no access");
+  tenancy.authorize(principal, tenantId, access);
+  request.tenantId = tenantId;
+}
+
+export function principalOf(request: FastifyRequest): Principal {
+  if (!request.principal) throw new AppError("unauthenticated", "sign in first");
+  return request.principal;
+}
+
+/** The caller with the address that the request came from: what the audit log records. */
+export function actorOf(request: FastifyRequest): Principal["actor"] {
+  return { ...principalOf(request).actor, address: request.ip };
+}
+
+/** The tenant of the path, whose member the caller is known to be. */
+export function tenantOf(request: FastifyRequest): string {
+  if (!request.tenantId) throw new AppError("not-found", "there is no such tenant");
+  return request.tenantId;
+}

@@ -1,0 +1,73 @@
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { Database } from "../db/index.ts";
+import { AppError, messageOf } from "../kernel/index.ts";
+import type { Logger } from "../kernel/logger.ts";
+import type { Tenancy } from "../tenancy/index.ts";
+import { actorOf } from "./access.ts";
+import type { Api } from "./types.ts";
+
+/** Where the platform's own doings are written; no valid tenant id. */
+const PLATFORM = "_platform";
+const READS: readonly string[] = ["GET", "HEAD", "OPTIONS"];
+
+export interface AuditDeps {
+  tenancy: { audit: Pick<Tenancy["audit"], "record"> };
+  db: Pick<Database, "tenant">;
+  logger: Logger;
+}
+
+/**
+ * Records every refused write of a known caller before its answer leaves, and the writes done whose
+ * module does not do so itself, in the transaction of the change. Attempts on a tenant by those who are no members go
+ * to the platform's log, so that strangers cannot fill a tenant's.
+ */
+export function auditWrites(api: Api, deps: AuditDeps): void {
+  const recorded = new WeakSet<FastifyRequest>();
+
+  api.addHook("onSend", async (request, reply, payload) => {
+    if (recorded.has(request) || !isAudited(request, reply)) return payload;
+    recorded.add(request);
+    try {
+      await record(request, reply, deps);
+    } catch (error) {
+      deps.logger.error({ error: messageOf(error) }, "the audit log could not be written");
+      if (reply.statusCode < 400) {
+        throw new AppError("unavailable", "it was done, but the audit log could not be written");
+      }
+    }
+    return payload;
+  });
+}
+
+function isAudited(request: FastifyRequest, reply: FastifyReply): boolean {
+  if (READS.includes(request.method) || request.routeOptions.config.readsOnly) return false;
+  // A flood is counted by the rate limit; writing it all down would be its second victim.
+  if (request.principal === null || reply.statusCode === 429) return false;
+  return reply.statusCode >= 400 || request.routeOptions.config.recordsDone === true;
+}
+
+async function record(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  deps: AuditDeps,
+): Promise<void> {
+  const { tenant, ...ids } = request.params as Record<string, string>;
+  const tenantId = request.tenantId ?? PLATFORM;
+  const action = request.routeOptions.config.action ?? request.method;
+  await deps.db.tenant(tenantId, (tx) =>
+    deps.tenancy.audit.record(tx, tenantId, {
+      actor: actorOf(request),
+      action,
+      targetKind: action.split(".")[0] ?? action,
+      targetId: request.auditTargetId ?? Object.values(ids).at(-1) ?? tenant ?? "",
+      outcome: reply.statusCode < 400 ? "done" : "refused",
+      details: {
+        status: reply.statusCode,
+        ...(request.refusalCode ? { code: request.refusalCode } : {}),
+        ...(request.tenantId === null && tenant ? { tenant: tenant.slice(0, 64) } : {}),
+      },
+      address: request.ip,
+      traceId: request.traceId,
+    }),
+  );
+}

@@ -1,0 +1,60 @@
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { AppError } from "../kernel/index.ts";
+
+export const SESSION_COOKIE = "vautn_session";
+const MAX_TOKEN_LENGTH = 512;
+
+/** What the caller signed in with: `Authorization: Bearer`, else the session cookie. */
+export function readCredential(request: FastifyRequest): FastifyRequest["credential"] {
+  const { authorization } = request.headers;
+  if (authorization !== undefined) {
+    const token = /^Bearer ([\x21-\x7e]+)$/i.exec(authorization)?.[1];
+    return token && token.length <= MAX_TOKEN_LENGTH ? { token, from: "bearer" } : null;
+  }
+  const token = request.cookies[SESSION_COOKIE];
+  return token && token.length <= MAX_TOKEN_LENGTH ? { token, from: "cookie" } : null;
+}
+
+const SAFE_METHODS: readonly string[] = ["GET", "HEAD", "OPTIONS"];
+
+/**
+ * Refuses a write that another site made a browser send. Browsers name the origin of every write
+ * (Fetch Standard §3.2); a caller without one must set a header that a form cannot.
+ */
+export function assertSameSite(request: FastifyRequest, publicOrigins: readonly string[]): void {
+  if (SAFE_METHODS.includes(request.method)) return;
+  const signsIn = request.routeOptions.config.access === "public";
+  if (request.credential?.from !== "cookie" && !signsIn) return;
+  const { origin } = request.headers;
+  const own = [`http://${request.headers.host}`, `https://${request.headers.host}`];
+  if (origin !== undefined && !own.includes(origin) && !publicOrigins.includes(origin)) {
+    throw new AppError("forbidden", "the request comes from another site", { origin });
+  }
+  if (origin === undefined && !signsIn && request.headers["x-requested-with"] === undefined) {
+    throw new AppError("forbidden", "a write with a cookie needs Origin or X-Requested-With");
+  }
+}
+
+export function setSessionCookie(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  session: { token: string; expiresAt: Date },
+): void {
+  reply.setCookie(SESSION_COOKIE, session.token, {
+    ...cookieScope(request),
+    expires: session.expiresAt,
+  });
+}
+
+export function clearSessionCookie(request: FastifyRequest, reply: FastifyReply): void {
+  reply.clearCookie(SESSION_COOKIE, cookieScope(request));
+}
+
+function cookieScope(request: FastifyRequest) {
+  return {
+    path: "/",
+    httpOnly: true,
+    sameSite: "strict" as const,
+    secure: request.protocol === "https",
+  };
+}

@@ -1,0 +1,2 @@
+export { openApiText } from "./document.ts";
+export { type ApiDeps, buildApi, startApi } from "./server.ts";

@@ -1,0 +1,69 @@
+import swagger from "@fastify/swagger";
+import type { Api } from "./types.ts";
+
+const INFO = {
+  title: "Vautn",
+  version: "1",
+  description:
+    "Operators' API. Errors are problem details (RFC 9457) with `code` and `traceId`; lists have " +
+    "cursors; POST takes `Idempotency-Key`; PATCH takes `If-Match`.",
+  license: { name: "Apache-2.0", identifier: "Apache-2.0" },
+};
+
+type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+type JsonObject = { [key: string]: Json };
+
+/** Collects the routes' schemas from here on; `openApiDocument` gives the document. */
+export async function describeApi(api: Api): Promise<void> {
+  await api.register(swagger, {
+    openapi: {
+      openapi: "3.1.0",
+      info: INFO,
+      servers: [{ url: "/" }],
+      security: [{ apiKey: [] }, { session: [] }],
+      components: {
+        securitySchemes: {
+          apiKey: { type: "http", scheme: "bearer", description: "vk_…" },
+          session: { type: "apiKey", in: "cookie", name: "vautn_session" },
+        },
+      },
+    },
+  });
+  let document: JsonObject | undefined;
+  api.get(
+    "/api/v1/openapi.json",
+    { config: { access: "public" }, schema: { hide: true } },
+    async () => {
+      document ??= openApiDocument(api);
+      return document;
+    },
+  );
+}
+
+/** The OpenAPI 3.1 document, with every titled schema named once under `components`. */
+export function openApiDocument(api: Api): JsonObject {
+  const document = JSON.parse(JSON.stringify(api.swagger())) as JsonObject;
+  const schemas: Record<string, Json> = {};
+  document.paths = nameSchemas(document.paths ?? {}, schemas);
+  const sorted = Object.entries(schemas).sort(([left], [right]) => (left < right ? -1 : 1));
+  const components = (document.components ?? {}) as JsonObject;
+  document.components = { ...components, schemas: Object.fromEntries(sorted) };
+  return document;
+}
+
+function nameSchemas(value: Json, schemas: Record<string, Json>): Json {
+  if (Array.isArray(value)) return value.map((member) => nameSchemas(member, schemas));
+  if (typeof value !== "object" || value === null) return value;
+  const walked = Object.fromEntries(
+    Object.entries(value).map(([key, member]) => [key, nameSchemas(member, schemas)]),
+  ) as JsonObject;
+  const { title } = walked;
+  if (typeof title !== "string" || typeof walked.type !== "string") return walked;
+  const { title: _, ...schema } = walked;
+  const earlier = schemas[title];
+  if (earlier !== undefined && JSON.stringify(earlier) !== JSON.stringify(schema)) {
+    throw new Error(`two schemas are called ${title}`);
+  }
+  schemas[title] = schema;
+  return { $ref: `#/components/schemas/${title}` };
+}

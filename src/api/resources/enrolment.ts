@@ -1,0 +1,213 @@
+import type { Devices } from "../../devices/index.ts";
+import { AppError } from "../../kernel/index.ts";
+import type { Actor } from "../../tenancy/index.ts";
+import { actorOf, tenantOf } from "../access.ts";
+import { answers, NoContent, strict, TenantId, TenantParams, Uuid } from "../schemas/common.ts";
+import {
+  CertificateList,
+  EnrollDeviceBody,
+  EnrolledDeviceView,
+  RevokeBody,
+} from "../schemas/devices.ts";
+import {
+  ClaimTokenList,
+  CreateClaimTokenBody,
+  CreatedClaimTokenView,
+} from "../schemas/tenancy.ts";
+import type { Api } from "../types.ts";
+import { dateOf } from "../validation.ts";
+import { DeviceParams } from "./devices.ts";
+
+interface NewClaimToken {
+  name: string;
+  devicePattern: string;
+  product: string;
+  hardwareRevision: string;
+  region?: string | undefined;
+  tags?: Record<string, string> | undefined;
+  maxUses: number;
+  expiresAt: Date;
+}
+
+export interface EnrolmentDeps {
+  devices: Pick<Devices, "get" | "register">;
+  identity: {
+    enroll(request: {
+      tenantId: string;
+      csr: string;
+      via: string;
+      authority: { kind: "operator"; actor: Actor; deviceId: string };
+      device?: {
+        product: string;
+        hardwareRevision: string;
+        region?: string;
+        tags?: Record<string, string>;
+      };
+    }): Promise<{ serial: string; certificatePem: string; chainPem: string; rootPem: string }>;
+    certificates(tenantId: string, deviceId: string): Promise<{ serial: string }[]>;
+    revoke(
+      tenantId: string,
+      what: { deviceId: string } | { serial: string },
+      reason: string,
+      actor: Actor,
+    ): Promise<unknown>;
+    claimTokens: {
+      create(
+        tenantId: string,
+        token: NewClaimToken,
+        actor: Actor,
+      ): Promise<{ id: string; token: string }>;
+      list(tenantId: string): Promise<object[]>;
+      revoke(tenantId: string, id: string, actor: Actor): Promise<unknown>;
+    };
+  };
+}
+
+/** How devices come to have an identity, and lose it. */
+export function enrolmentRoutes(api: Api, deps: EnrolmentDeps): void {
+  deviceIdentityRoutes(api, deps);
+  claimTokenRoutes(api, deps);
+}
+
+function deviceIdentityRoutes(api: Api, { devices, identity }: EnrolmentDeps): void {
+  const tags = ["devices"];
+
+  api.post(
+    "/tenants/:tenant/devices",
+    {
+      config: { access: "devices.enroll", action: "device.enroll" },
+      schema: {
+        operationId: "enrollDevice",
+        tags,
+        summary: "Registers a device; with a certificate request, issues its certificate too",
+        params: TenantParams,
+        body: EnrollDeviceBody,
+        response: answers(201, EnrolledDeviceView),
+      },
+    },
+    async (request, reply) => {
+      const tenantId = tenantOf(request);
+      const actor = actorOf(request);
+      const { id, csr, ...device } = request.body;
+      request.auditTargetId = id;
+      if (csr === undefined) {
+        await devices.register(null, tenantId, { id, ...device }, actor);
+        return reply.code(201).send({ device: await devices.get(tenantId, id), certificate: null });
+      }
+      const { serial, certificatePem, chainPem, rootPem } = await identity.enroll({
+        tenantId,
+        csr,
+        via: "operator",
+        authority: { kind: "operator", actor, deviceId: id },
+        device,
+      });
+      const certificate = { serial, certificatePem, chainPem, rootPem };
+      return reply.code(201).send({ device: await devices.get(tenantId, id), certificate });
+    },
+  );
+
+  api.post(
+    "/tenants/:tenant/devices/:device/revoke",
+    {
+      config: { access: "devices.revoke", action: "device.revoke" },
+      schema: {
+        operationId: "revokeDevice",
+        tags,
+        params: DeviceParams,
+        body: RevokeBody,
+        response: answers(204, NoContent),
+      },
+    },
+    async (request, reply) => {
+      const tenantId = tenantOf(request);
+      const { device } = request.params;
+      const { serial, reason } = request.body;
+      await devices.get(tenantId, device);
+      const own = await identity.certificates(tenantId, device);
+      if (serial !== undefined && !own.some((certificate) => certificate.serial === serial)) {
+        throw new AppError("not-found", "the device has no such certificate", { serial });
+      }
+      const what = serial === undefined ? { deviceId: device } : { serial };
+      await identity.revoke(tenantId, what, reason, actorOf(request));
+      return reply.code(204).send();
+    },
+  );
+
+  api.get(
+    "/tenants/:tenant/devices/:device/certificates",
+    {
+      config: { access: "devices.read" },
+      schema: {
+        operationId: "listDeviceCertificates",
+        tags,
+        params: DeviceParams,
+        response: answers(200, CertificateList),
+      },
+    },
+    async (request) => {
+      const tenantId = tenantOf(request);
+      const { device } = request.params;
+      await devices.get(tenantId, device);
+      return { items: await identity.certificates(tenantId, device) };
+    },
+  );
+}
+
+function claimTokenRoutes(api: Api, { identity }: EnrolmentDeps): void {
+  const tags = ["claim-tokens"];
+
+  api.get(
+    "/tenants/:tenant/claim-tokens",
+    {
+      config: { access: "devices.read" },
+      schema: {
+        operationId: "listClaimTokens",
+        tags,
+        params: TenantParams,
+        response: answers(200, ClaimTokenList),
+      },
+    },
+    async (request) => ({ items: await identity.claimTokens.list(tenantOf(request)) }),
+  );
+
+  api.post(
+    "/tenants/:tenant/claim-tokens",
+    {
+      config: { access: "devices.enroll", action: "claim-token.create", answersSecret: true },
+      schema: {
+        operationId: "createClaimToken",
+        tags,
+        params: TenantParams,
+        body: CreateClaimTokenBody,
+        response: answers(201, CreatedClaimTokenView),
+      },
+    },
+    async (request, reply) => {
+      const token = { ...request.body, expiresAt: dateOf(request.body.expiresAt) };
+      const created = await identity.claimTokens.create(
+        tenantOf(request),
+        token,
+        actorOf(request),
+      );
+      return reply.code(201).send({ id: created.id, token: created.token });
+    },
+  );
+
+  api.delete(
+    "/tenants/:tenant/claim-tokens/:claimToken",
+    {
+      config: { access: "devices.enroll", action: "claim-token.revoke" },
+      schema: {
+        operationId: "revokeClaimToken",
+        tags,
+        params: strict({ tenant: TenantId, claimToken: Uuid }),
+        response: answers(204, NoContent),
+      },
+    },
+    async (request, reply) => {
+      const { claimToken } = request.params;
+      await identity.claimTokens.revoke(tenantOf(request), claimToken, actorOf(request));
+      return reply.code(204).send();
+    },
+  );
+}

@@ -1,0 +1,70 @@
+import type { EventStreams } from "../event-stream.ts";
+import type { Api } from "../types.ts";
+import { type AlertsDeps, alertRoutes } from "./alerts.ts";
+import { type AuditRouteDeps, auditRoutes } from "./audit.ts";
+import { type CommandsDeps, commandRoutes } from "./commands.ts";
+import { type DeviceRouteDeps, deviceRoutes } from "./devices.ts";
+import { type EnrolmentDeps, enrolmentRoutes } from "./enrolment.ts";
+import { type FirmwareDeps, firmwareRoutes } from "./firmware.ts";
+import { type FleetDeps, fleetRoutes } from "./fleet.ts";
+import { type KeyDeps, keyRoutes } from "./keys.ts";
+import { type LogsDeps, logRoutes } from "./logs.ts";
+import { type OperationsDeps, operationsRoutes } from "./operations.ts";
+import { type RolloutsDeps, rolloutRoutes } from "./rollouts.ts";
+import { type SessionDeps, sessionRoutes } from "./sessions.ts";
+import { type TelemetryDeps, telemetryRoutes } from "./telemetry.ts";
+import { type TenantDeps, tenantRoutes } from "./tenants.ts";
+import { type TrustDeps, trustRoutes } from "./trust.ts";
+import { type UserDeps, userRoutes } from "./users.ts";
+import { type WatchDeps, watchRoutes } from "./watch.ts";
+import { type WebhooksDeps, webhookRoutes } from "./webhooks.ts";
+
+/** What the routes need of the modules: each resource names its own part. */
+export type ResourceDeps = AlertsDeps &
+  AuditRouteDeps &
+  CommandsDeps &
+  DeviceRouteDeps &
+  EnrolmentDeps &
+  FirmwareDeps &
+  FleetDeps &
+  KeyDeps &
+  LogsDeps &
+  OperationsDeps &
+  RolloutsDeps &
+  SessionDeps &
+  TelemetryDeps &
+  TenantDeps &
+  TrustDeps &
+  UserDeps &
+  Omit<WatchDeps, "streams"> &
+  WebhooksDeps;
+
+export async function registerResources(
+  api: Api,
+  deps: ResourceDeps & { streams: EventStreams },
+): Promise<void> {
+  operationsRoutes(api, deps);
+  await api.register(
+    async (scope) => {
+      const routes = scope as unknown as Api;
+      sessionRoutes(routes, deps);
+      tenantRoutes(routes, deps);
+      keyRoutes(routes, deps);
+      userRoutes(routes, deps);
+      auditRoutes(routes, deps);
+      deviceRoutes(routes, deps);
+      enrolmentRoutes(routes, deps);
+      telemetryRoutes(routes, deps);
+      fleetRoutes(routes, deps);
+      commandRoutes(routes, deps);
+      firmwareRoutes(routes, deps);
+      trustRoutes(routes, deps);
+      rolloutRoutes(routes, deps);
+      watchRoutes(routes, deps);
+      logRoutes(routes, deps);
+      alertRoutes(routes, deps);
+      webhookRoutes(routes, deps);
+    },
+    { prefix: "/api/v1" },
+  );
+}

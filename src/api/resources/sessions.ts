@@ -1,0 +1,158 @@
+import type { FastifyRequest } from "fastify";
+import { AppError } from "../../kernel/index.ts";
+import type { Principal, Tenancy } from "../../tenancy/index.ts";
+import { actorOf, principalOf } from "../access.ts";
+import { clearSessionCookie, setSessionCookie } from "../credentials.ts";
+import { answers, NoContent, strict, Uuid } from "../schemas/common.ts";
+import {
+  CreatedKeyView,
+  CreatePersonalKeyBody,
+  KeyList,
+  SessionView,
+  SignInBody,
+  WhoamiView,
+} from "../schemas/tenancy.ts";
+import type { Api } from "../types.ts";
+import { dateOf } from "../validation.ts";
+
+export interface SessionDeps {
+  tenancy: Pick<Tenancy, "signIn" | "signOut" | "tenants" | "keys" | "authenticate">;
+}
+
+const SIGN_INS_PER_MINUTE = 30;
+const tags = ["sessions"];
+
+/** Signing in and out, and what the caller is. */
+export function sessionRoutes(api: Api, { tenancy }: SessionDeps): void {
+  api.post(
+    "/auth/sign-in",
+    {
+      config: {
+        access: "public",
+        rateLimit: { max: SIGN_INS_PER_MINUTE, timeWindow: 60_000 },
+      },
+      schema: {
+        operationId: "signIn",
+        tags,
+        security: [],
+        body: SignInBody,
+        response: answers(200, SessionView),
+      },
+    },
+    async (request, reply) => {
+      const session = await tenancy.signIn({
+        ...request.body,
+        address: request.ip,
+        userAgent: request.headers["user-agent"]?.slice(0, 256) ?? "",
+      });
+      const principal = await tenancy.authenticate(session.token);
+      setSessionCookie(request, reply, session);
+      const { id, email, name } = session.user;
+      return {
+        user: { id, email, name },
+        platformRole: principal.platformRole,
+        tenants: await tenantsOf(principal, tenancy),
+        expiresAt: session.expiresAt,
+      };
+    },
+  );
+
+  api.post(
+    "/auth/sign-out",
+    {
+      config: { access: "signed-in", action: "session.sign-out" },
+      schema: { operationId: "signOut", tags, response: answers(204, NoContent) },
+    },
+    async (request, reply) => {
+      if (request.credential?.from === "cookie") await tenancy.signOut(request.credential.token);
+      clearSessionCookie(request, reply);
+      return reply.code(204).send();
+    },
+  );
+
+  api.get(
+    "/auth/whoami",
+    {
+      config: { access: "signed-in" },
+      schema: { operationId: "whoami", tags, response: answers(200, WhoamiView) },
+    },
+    async (request) => {
+      const principal = principalOf(request);
+      const { kind, id, name } = principal.actor;
+      return {
+        actor: { kind, id, name },
+        platformRole: principal.platformRole,
+        tenants: await tenantsOf(principal, tenancy),
+      };
+    },
+  );
+
+  personalKeyRoutes(api, { tenancy });
+}
+
+/** Keys that act as the person who made them. */
+function personalKeyRoutes(api: Api, { tenancy }: SessionDeps): void {
+  api.get(
+    "/auth/keys",
+    {
+      config: { access: "signed-in" },
+      schema: { operationId: "listPersonalKeys", tags, response: answers(200, KeyList) },
+    },
+    async (request) => ({ items: await tenancy.keys.list({ userId: userIdOf(request) }) }),
+  );
+
+  api.post(
+    "/auth/keys",
+    {
+      config: { access: "signed-in", answersSecret: true, action: "personal-key.create" },
+      schema: {
+        operationId: "createPersonalKey",
+        tags,
+        body: CreatePersonalKeyBody,
+        response: answers(201, CreatedKeyView),
+      },
+    },
+    async (request, reply) => {
+      const { name, expiresAt } = request.body;
+      const created = await tenancy.keys.createPersonalKey(
+        userIdOf(request),
+        { name, ...(expiresAt ? { expiresAt: dateOf(expiresAt) } : {}) },
+        actorOf(request),
+      );
+      request.auditTargetId = created.id;
+      return reply.code(201).send({ id: created.id, key: created.key });
+    },
+  );
+
+  api.delete(
+    "/auth/keys/:key",
+    {
+      config: { access: "signed-in", action: "personal-key.revoke" },
+      schema: {
+        operationId: "revokePersonalKey",
+        tags,
+        params: strict({ key: Uuid }),
+        response: answers(204, NoContent),
+      },
+    },
+    async (request, reply) => {
+      const owner = { userId: userIdOf(request) };
+      await tenancy.keys.revoke(owner, request.params.key, actorOf(request));
+      return reply.code(204).send();
+    },
+  );
+}
+
+function userIdOf(request: FastifyRequest): string {
+  const { actor } = principalOf(request);
+  if (actor.kind === "user") return actor.id;
+  throw new AppError("forbidden", "a tenant's key is no person: sign in as one");
+}
+
+async function tenantsOf(principal: Principal, tenancy: SessionDeps["tenancy"]) {
+  const isAdministrator = principal.platformRole !== null;
+  const all = await tenancy.tenants.list();
+  return all
+    .filter(({ id }) => isAdministrator || Object.hasOwn(principal.rolesByTenant, id))
+    .map(({ id, name }) => ({ id, name, role: principal.rolesByTenant[id] ?? null }));
+}

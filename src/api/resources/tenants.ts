@@ -1,0 +1,110 @@
+import type { Tenancy } from "../../tenancy/index.ts";
+import { actorOf, principalOf, tenantOf } from "../access.ts";
+import { answerWithEtag, assertIfMatch, etagOf } from "../etag.ts";
+import { answers, NoContent, TenantParams } from "../schemas/common.ts";
+import { CreateTenantBody, TenantList, TenantView, UpdateTenantBody } from "../schemas/tenancy.ts";
+import type { Api } from "../types.ts";
+
+export interface TenantDeps {
+  tenancy: Pick<Tenancy, "tenants">;
+}
+
+const tags = ["tenants"];
+
+export function tenantRoutes(api: Api, { tenancy }: TenantDeps): void {
+  api.get(
+    "/tenants",
+    {
+      config: { access: "signed-in" },
+      schema: { operationId: "listTenants", tags, response: answers(200, TenantList) },
+    },
+    async (request) => {
+      const { platformRole, rolesByTenant } = principalOf(request);
+      const all = await tenancy.tenants.list();
+      const mine = all.filter(({ id }) => platformRole || Object.hasOwn(rolesByTenant, id));
+      return { items: mine };
+    },
+  );
+
+  api.post(
+    "/tenants",
+    {
+      config: {
+        access: "platform-administrator",
+        action: "tenant.create",
+      },
+      schema: {
+        operationId: "createTenant",
+        tags,
+        body: CreateTenantBody,
+        response: answers(201, TenantView),
+      },
+    },
+    async (request, reply) => {
+      request.auditTargetId = request.body.id;
+      const tenant = await tenancy.tenants.create(request.body, actorOf(request));
+      return reply.code(201).header("etag", etagOf(tenant.settings)).send(tenant);
+    },
+  );
+
+  api.get(
+    "/tenants/:tenant",
+    {
+      config: { access: "tenant.read" },
+      schema: {
+        operationId: "getTenant",
+        tags,
+        params: TenantParams,
+        response: answers(200, TenantView),
+      },
+    },
+    async (request, reply) => {
+      const tenant = await tenancy.tenants.get(tenantOf(request));
+      return answerWithEtag(request, reply, tenant.settings, tenant);
+    },
+  );
+
+  api.patch(
+    "/tenants/:tenant",
+    {
+      config: {
+        access: "tenancy.manage",
+        action: "tenant.update-settings",
+      },
+      schema: {
+        operationId: "updateTenant",
+        tags,
+        params: TenantParams,
+        body: UpdateTenantBody,
+        response: answers(200, TenantView),
+      },
+    },
+    async (request, reply) => {
+      const tenantId = tenantOf(request);
+      assertIfMatch(request, (await tenancy.tenants.get(tenantId)).settings);
+      const { settings } = request.body;
+      const tenant = await tenancy.tenants.updateSettings(tenantId, settings, actorOf(request));
+      return reply.header("etag", etagOf(tenant.settings)).send(tenant);
+    },
+  );
+
+  api.delete(
+    "/tenants/:tenant",
+    {
+      config: {
+        access: "platform-administrator",
+        action: "tenant.delete",
+      },
+      schema: {
+        operationId: "deleteTenant",
+        tags,
+        params: TenantParams,
+        response: answers(204, NoContent),
+      },
+    },
+    async (request, reply) => {
+      await tenancy.tenants.delete(request.params.tenant, actorOf(request));
+      return reply.code(204).send();
+    },
+  );
+}

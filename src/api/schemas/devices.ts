@@ -1,0 +1,209 @@
+import { Type } from "typebox";
+import {
+  DeviceId,
+  FleetQueryText,
+  listOf,
+  Name,
+  nullable,
+  page,
+  Sha256,
+  strict,
+  Tags,
+  Timestamp,
+  Uuid,
+  view,
+  Word,
+} from "./common.ts";
+
+const Firmware = view("RunningFirmware", {
+  version: Type.String(),
+  sha256: Sha256,
+  slot: Type.String(),
+});
+
+export const DeviceView = view("Device", {
+  id: DeviceId,
+  product: Type.String(),
+  hardwareRevision: Type.String(),
+  region: Type.String(),
+  tags: Type.Record(Type.String(), Type.Unknown()),
+  status: Type.Enum(["active", "quarantined", "revoked"] as const),
+  presence: Type.Enum(["never", "online", "late", "offline"] as const),
+  presenceChangedAt: nullable(Timestamp),
+  lastSeenAt: nullable(Timestamp),
+  connected: Type.Boolean(),
+  firmware: nullable(Firmware),
+  otherSlot: nullable(Type.Object({ version: Type.String(), sha256: Type.String() })),
+  formats: Type.Array(Type.String()),
+  bootId: nullable(Type.String()),
+  uptimeSeconds: nullable(Type.Number()),
+  metrics: Type.Record(Type.String(), Type.Number()),
+  createdAt: Timestamp,
+});
+export const DevicePage = view("DevicePage", {
+  items: Type.Array(DeviceView),
+  nextCursor: nullable(Type.String()),
+  total: Type.Optional(Type.Integer({ description: "Devices that the query matches" })),
+});
+
+export const EnrollDeviceBody = strict({
+  id: DeviceId,
+  product: Word,
+  hardwareRevision: Word,
+  region: Type.Optional(Type.String({ maxLength: 64 })),
+  tags: Type.Optional(Tags),
+  csr: Type.Optional(
+    Type.String({
+      maxLength: 16 * 1024,
+      description: "PKCS#10 request, PEM or base64 DER; without it the device is only registered",
+    }),
+  ),
+});
+export const EnrolledDeviceView = view("EnrolledDevice", {
+  device: DeviceView,
+  certificate: nullable(
+    view("CertificateBundle", {
+      serial: Type.String(),
+      certificatePem: Type.String(),
+      chainPem: Type.String(),
+      rootPem: Type.String(),
+    }),
+  ),
+});
+export const UpdateDeviceBody = strict({
+  tags: Type.Optional(Tags),
+  region: Type.Optional(Type.String({ maxLength: 64 })),
+  status: Type.Optional(Type.Enum(["active", "quarantined"] as const)),
+});
+export const RevokeBody = strict({
+  reason: Type.String({ minLength: 1, maxLength: 256 }),
+  serial: Type.Optional(
+    Type.String({ pattern: "^[0-9a-f]{1,64}$", description: "One certificate; all without it" }),
+  ),
+});
+
+export const CertificateView = view("Certificate", {
+  serial: Type.String(),
+  status: Type.Enum(["active", "superseded", "revoked"] as const),
+  subject: Type.String(),
+  fingerprint: Type.String(),
+  notBefore: Timestamp,
+  notAfter: Timestamp,
+  issuedAt: Timestamp,
+  issuedVia: Type.String(),
+  firstUsedAt: nullable(Timestamp),
+  revokedAt: nullable(Timestamp),
+  revocationReason: nullable(Type.String()),
+});
+export const CertificateList = listOf("CertificateList", CertificateView);
+
+export const DeviceUpdateView = view("DeviceUpdate", {
+  updateId: Uuid,
+  rolloutId: Uuid,
+  rolloutName: Type.String(),
+  state: Type.String(),
+  progress: nullable(Type.Number()),
+  sourceVersion: nullable(Type.String()),
+  targetVersion: Type.String(),
+  format: nullable(Type.String()),
+  bytesDownloaded: Type.Integer(),
+  bytesFull: Type.Integer(),
+  failure: Type.Unknown(),
+  offeredAt: nullable(Timestamp),
+  finishedAt: nullable(Timestamp),
+});
+export const DeviceUpdateList = listOf("DeviceUpdateList", DeviceUpdateView);
+
+export const DeviceEventView = view("DeviceEvent", {
+  ts: Type.Number({ description: "Milliseconds since the epoch" }),
+  type: Type.String(),
+  details: Type.Record(Type.String(), Type.Unknown()),
+});
+export const DeviceEventList = listOf("DeviceEventList", DeviceEventView);
+
+export const SeriesView = view("TelemetrySeries", {
+  metric: Type.String(),
+  points: Type.Array(
+    view("TelemetryPoint", {
+      ts: Type.Number(),
+      min: Type.Number(),
+      max: Type.Number(),
+      mean: Type.Number(),
+      count: Type.Integer(),
+    }),
+  ),
+});
+export const LatestMetrics = listOf(
+  "LatestMetrics",
+  view("LatestMetric", { metric: Type.String(), ts: Type.Number(), value: Type.Number() }),
+);
+
+export const FleetHealth = listOf(
+  "FleetHealth",
+  view("FleetHealthRow", {
+    key: Type.String(),
+    total: Type.Integer(),
+    online: Type.Integer(),
+    late: Type.Integer(),
+    offline: Type.Integer(),
+    never: Type.Integer(),
+    crashes24h: Type.Integer(),
+  }),
+);
+export const FleetSummary = view("FleetSummary", {
+  total: Type.Integer(),
+  online: Type.Integer(),
+  late: Type.Integer(),
+  offline: Type.Integer(),
+  never: Type.Integer(),
+  crashes24h: Type.Integer(),
+  openAlerts: Type.Integer(),
+  runningRollouts: Type.Integer(),
+});
+
+export const GroupView = view("Group", {
+  name: Type.String(),
+  query: Type.String(),
+  createdAt: Timestamp,
+});
+export const GroupList = listOf("GroupList", GroupView);
+export const CreateGroupBody = strict({ name: Name, query: FleetQueryText });
+
+export const CommandStatus = Type.Enum([
+  "queued",
+  "delivered",
+  "accepted",
+  "running",
+  "succeeded",
+  "failed",
+  "rejected",
+  "expired",
+  "cancelled",
+] as const);
+export const CommandView = view("Command", {
+  id: Uuid,
+  deviceId: DeviceId,
+  name: Type.String(),
+  args: Type.Unknown(),
+  status: CommandStatus,
+  createdAt: Timestamp,
+  createdBy: Type.String(),
+  expiresAt: Timestamp,
+  deliveredAt: nullable(Timestamp),
+  finishedAt: nullable(Timestamp),
+  output: Type.Unknown(),
+  error: nullable(Type.String()),
+  lateResult: Type.Unknown({ description: "What the device said after the end" }),
+  traceparent: nullable(Type.String()),
+});
+export const CommandList = listOf("CommandList", CommandView);
+export const CommandPage = page("CommandPage", CommandView);
+export const SendCommandBody = strict({
+  devices: Type.Optional(Type.Array(DeviceId, { minItems: 1, maxItems: 1000 })),
+  query: Type.Optional(FleetQueryText),
+  name: Type.String({ pattern: "^[A-Za-z][A-Za-z0-9._-]{0,63}$" }),
+  args: Type.Optional(Type.Unknown()),
+  ttlSeconds: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 30 * 86_400, description: "3600 where left out" }),
+  ),
+});

@@ -1,0 +1,160 @@
+import { Type } from "typebox";
+import { RolloutPolicy } from "../../rollouts/index.ts";
+import {
+  DeviceId,
+  FleetQueryText,
+  listOf,
+  Name,
+  nullable,
+  page,
+  strict,
+  Timestamp,
+  Uuid,
+  view,
+} from "./common.ts";
+
+/** What an operator gives: everything left out takes its default. */
+export const RolloutPolicyInput = Type.Partial(
+  Type.Object({
+    ...RolloutPolicy.properties,
+    deadlines: Type.Partial(RolloutPolicy.properties.deadlines),
+  }),
+  { additionalProperties: false, title: "RolloutPolicyInput" },
+);
+const RolloutPolicyView = view("RolloutPolicy", RolloutPolicy.properties);
+
+export const RolloutBody = strict({
+  name: Name,
+  releaseId: Uuid,
+  query: Type.Optional(FleetQueryText),
+  policy: Type.Optional(RolloutPolicyInput),
+});
+export const PlanBody = strict({
+  name: Type.Optional(Name),
+  releaseId: Uuid,
+  query: Type.Optional(FleetQueryText),
+  policy: Type.Optional(RolloutPolicyInput),
+});
+export const ReasonBody = strict({
+  reason: Type.Optional(Type.String({ maxLength: 1024 })),
+});
+
+const DeviceReason = Type.Object({ deviceId: DeviceId, reason: Type.String() });
+export const PlanView = view("RolloutPlan", {
+  totalDevices: Type.Integer(),
+  stages: Type.Array(
+    Type.Object({
+      index: Type.Integer(),
+      name: Type.String(),
+      cumulativeDevices: Type.Integer(),
+      deviceIds: Type.Array(DeviceId),
+    }),
+  ),
+  excluded: Type.Array(DeviceReason),
+  notCompared: Type.Array(DeviceReason, {
+    description: "In the plan, and left out of the gate's comparison",
+  }),
+  paths: Type.Array(
+    Type.Object({
+      from: nullable(Type.String()),
+      to: Type.String(),
+      devices: Type.Integer(),
+    }),
+  ),
+  bytesFull: Type.Integer({ description: "What full images would cost" }),
+  bytesExpected: Type.Integer({ description: "What the artifacts that are ready now cost" }),
+});
+
+const Arm = Type.Object({ events: Type.Number(), deviceHours: Type.Number() });
+export const VerdictView = view("RolloutVerdict", {
+  at: Timestamp,
+  stageIndex: Type.Optional(Type.Integer()),
+  decision: Type.String(),
+  rule: Type.String(),
+  sentence: Type.String(),
+  numbers: Type.Record(Type.String(), Type.Unknown()),
+  decidedBy: Type.Optional(Type.String()),
+});
+export const VerdictPage = page("RolloutVerdictPage", VerdictView);
+
+export const RolloutView = view("Rollout", {
+  id: Uuid,
+  name: Type.String(),
+  kind: Type.Enum(["update", "rollback"] as const),
+  state: Type.Enum([
+    "preparing",
+    "running",
+    "paused",
+    "needs-decision",
+    "succeeded",
+    "rolling-back",
+    "rolled-back",
+    "cancelled",
+    "failed",
+  ] as const),
+  stateReason: Type.String(),
+  releaseId: Uuid,
+  release: Type.Object({ version: Type.String(), product: Type.String() }),
+  rollsBack: nullable(Uuid),
+  query: Type.String(),
+  policy: RolloutPolicyView,
+  stageIndex: Type.Integer(),
+  stageStartedAt: nullable(Timestamp),
+  stages: Type.Array(
+    view("RolloutStage", {
+      index: Type.Integer(),
+      name: Type.String(),
+      cumulativeDevices: Type.Integer(),
+      startedAt: nullable(Timestamp),
+      finishedAt: nullable(Timestamp),
+      counts: Type.Record(Type.String(), Type.Integer()),
+    }),
+  ),
+  totals: view("RolloutTotals", {
+    devices: Type.Integer(),
+    pending: Type.Integer(),
+    inProgress: Type.Integer(),
+    succeeded: Type.Integer(),
+    failed: Type.Integer(),
+    excluded: Type.Integer(),
+  }),
+  evidence: Type.Record(
+    Type.String(),
+    view("RolloutEvidence", {
+      treated: Arm,
+      control: Arm,
+      eValue: nullable(Type.Number()),
+      likelihoodRatio: nullable(Type.Number()),
+      pauseAt: nullable(Type.Number({ description: "E-value at which the gate pauses" })),
+    }),
+  ),
+  lastVerdict: nullable(VerdictView),
+  nextEvaluationAt: nullable(Timestamp),
+  bytesDownloaded: Type.Integer(),
+  bytesFull: Type.Integer(),
+  createdAt: Timestamp,
+  createdBy: Type.String(),
+  startedAt: nullable(Timestamp),
+  pausedAt: nullable(Timestamp),
+  finishedAt: nullable(Timestamp),
+  revision: Type.Integer(),
+});
+export const RolloutPage = page("RolloutPage", RolloutView);
+
+export const RolloutDeviceView = view("RolloutDevice", {
+  deviceId: DeviceId,
+  stageIndex: Type.Integer(),
+  state: Type.String(),
+  progress: nullable(Type.Number()),
+  sourceVersion: nullable(Type.String()),
+  excludedReason: nullable(Type.String()),
+  format: nullable(Type.String()),
+  bytesDownloaded: Type.Integer(),
+  bytesFull: Type.Integer(),
+  failure: Type.Unknown(),
+  offeredAt: nullable(Timestamp),
+  updatedAt: nullable(Timestamp),
+  finishedAt: nullable(Timestamp),
+});
+export const RolloutDevicePage = page("RolloutDevicePage", RolloutDeviceView);
+export const RolloutDeviceList = listOf("RolloutDeviceList", RolloutDeviceView);

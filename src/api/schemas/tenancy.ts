@@ -1,0 +1,165 @@
+import { Type } from "typebox";
+import {
+  listOf,
+  Name,
+  nullable,
+  page,
+  Role,
+  strict,
+  Tags,
+  TenantId,
+  Timestamp,
+  Uuid,
+  view,
+  Word,
+} from "./common.ts";
+
+const Email = Type.String({ format: "email", maxLength: 254 });
+const Password = Type.String({ minLength: 12, maxLength: 256 });
+const PlatformRole = Type.Enum(["platform-administrator"] as const);
+
+export const SignInBody = strict({
+  email: Type.String({ minLength: 1, maxLength: 254 }),
+  password: Type.String({ minLength: 1, maxLength: 256 }),
+});
+
+const TenantAccess = view("TenantAccess", {
+  id: TenantId,
+  name: Type.String(),
+  role: nullable(Role),
+});
+
+export const SessionView = view("Session", {
+  user: Type.Object({ id: Uuid, email: Type.String(), name: Type.String() }),
+  platformRole: nullable(PlatformRole),
+  tenants: Type.Array(TenantAccess),
+  expiresAt: Timestamp,
+});
+
+export const WhoamiView = view("Whoami", {
+  actor: Type.Object({ kind: Type.String(), id: Type.String(), name: Type.String() }),
+  platformRole: nullable(PlatformRole),
+  tenants: Type.Array(TenantAccess),
+});
+
+export const TenantSettingsPatch = Type.Object(
+  {},
+  {
+    additionalProperties: Type.Unknown(),
+    maxProperties: 50,
+    description: "heartbeatIntervalSeconds, offlineAfterMissed, certificateLifetimeDays, …",
+  },
+);
+
+export const TenantView = view("Tenant", {
+  id: TenantId,
+  name: Type.String(),
+  status: Type.Enum(["active", "suspended"] as const),
+  settings: Type.Record(Type.String(), Type.Unknown()),
+  createdAt: Timestamp,
+});
+export const TenantList = listOf("TenantList", TenantView);
+export const CreateTenantBody = strict({
+  id: TenantId,
+  name: Name,
+  settings: Type.Optional(TenantSettingsPatch),
+});
+export const UpdateTenantBody = strict({ settings: TenantSettingsPatch });
+
+export const KeyView = view("ApiKey", {
+  id: Uuid,
+  name: Type.String(),
+  role: nullable(Role),
+  createdAt: Timestamp,
+  expiresAt: nullable(Timestamp),
+  lastUsedAt: nullable(Timestamp),
+  revokedAt: nullable(Timestamp),
+});
+export const KeyList = listOf("ApiKeyList", KeyView);
+export const CreateKeyBody = strict({
+  name: Name,
+  role: Role,
+  expiresAt: Type.Optional(Timestamp),
+});
+export const CreatePersonalKeyBody = strict({ name: Name, expiresAt: Type.Optional(Timestamp) });
+export const CreatedKeyView = view("CreatedApiKey", {
+  id: Uuid,
+  key: Type.String({ description: "Shown this once" }),
+});
+
+export const UserView = view("User", {
+  id: Uuid,
+  email: Type.String(),
+  name: Type.String(),
+  platformRole: nullable(PlatformRole),
+  memberships: Type.Array(Type.Object({ tenantId: TenantId, role: Role })),
+  createdAt: Timestamp,
+  disabledAt: nullable(Timestamp),
+});
+export const UserList = listOf("UserList", UserView);
+export const CreateUserBody = strict({
+  email: Email,
+  name: Name,
+  password: Type.Optional(Password),
+  platformRole: Type.Optional(PlatformRole),
+  memberships: Type.Optional(
+    Type.Array(strict({ tenantId: TenantId, role: Role }), { maxItems: 100 }),
+  ),
+});
+export const MembershipBody = strict({ email: Email, role: Role });
+export const SetPasswordBody = strict({ password: Password });
+
+export const ClaimTokenView = view("ClaimToken", {
+  id: Uuid,
+  name: Type.String(),
+  devicePattern: Type.String(),
+  product: Type.String(),
+  hardwareRevision: Type.String(),
+  region: Type.String(),
+  tags: Type.Record(Type.String(), Type.Unknown()),
+  maxUses: Type.Integer(),
+  usedCount: Type.Integer(),
+  createdBy: Type.String(),
+  createdAt: Timestamp,
+  expiresAt: Timestamp,
+  revokedAt: nullable(Timestamp),
+});
+export const ClaimTokenList = listOf("ClaimTokenList", ClaimTokenView);
+export const CreateClaimTokenBody = strict({
+  name: Name,
+  devicePattern: Type.String({
+    pattern: "^[A-Za-z0-9*?][A-Za-z0-9._*?-]{0,127}$",
+    description: "Device ids that it may enrol: * and ? stand for any characters and for one",
+  }),
+  product: Word,
+  hardwareRevision: Word,
+  region: Type.Optional(Type.String({ maxLength: 64 })),
+  tags: Type.Optional(Tags),
+  maxUses: Type.Integer({ minimum: 1, maximum: 1_000_000 }),
+  expiresAt: Timestamp,
+});
+export const CreatedClaimTokenView = view("CreatedClaimToken", {
+  id: Uuid,
+  token: Type.String({ description: "Shown this once" }),
+});
+
+export const AuditEntryView = view("AuditEntry", {
+  seq: Type.Integer(),
+  at: Timestamp,
+  actor: Type.Object({ kind: Type.String(), id: Type.String(), name: Type.String() }),
+  action: Type.String(),
+  targetKind: Type.String(),
+  targetId: Type.String(),
+  outcome: Type.Enum(["done", "refused"] as const),
+  hash: Type.String({ description: "Hex" }),
+  address: nullable(Type.String()),
+  traceId: nullable(Type.String()),
+  details: Type.Record(Type.String(), Type.Unknown()),
+});
+export const AuditPage = page("AuditPage", AuditEntryView);
+export const AuditVerification = view("AuditVerification", {
+  entries: Type.Integer(),
+  intact: Type.Boolean(),
+  firstBroken: Type.Optional(Type.Integer()),
+  reason: Type.Optional(Type.Enum(["missing", "altered", "cut"] as const)),
+});

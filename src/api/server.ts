@@ -1,0 +1,155 @@
+import type { AddressInfo } from "node:net";
+import { Readable } from "node:stream";
+import cookie from "@fastify/cookie";
+import helmet from "@fastify/helmet";
+import rateLimit from "@fastify/rate-limit";
+import fastify from "fastify";
+import type { Database } from "../db/index.ts";
+import { AppError, type Clock } from "../kernel/index.ts";
+import type { Logger } from "../kernel/logger.ts";
+import type { Tenancy } from "../tenancy/index.ts";
+import { admit, assertAccessDeclared } from "./access.ts";
+import { auditWrites } from "./audit-writes.ts";
+import { serveConsole } from "./console.ts";
+import { assertSameSite, readCredential } from "./credentials.ts";
+import { EventStreams } from "./event-stream.ts";
+import { rememberAnswers } from "./idempotency.ts";
+import { describeApi } from "./openapi.ts";
+import { asAppError, problemOf } from "./problem.ts";
+import { boundReading } from "./read-deadline.ts";
+import { traceRequests } from "./request-tracing.ts";
+import { type ResourceDeps, registerResources } from "./resources/index.ts";
+import type { Api } from "./types.ts";
+import { assertDepth, validatorCompiler } from "./validation.ts";
+
+const BODY_LIMIT_BYTES = 1024 * 1024;
+const MAX_CONNECTIONS = 2_000;
+/** An upload of the largest image over a slow line. */
+const REQUEST_TIMEOUT_MS = 3_600_000;
+
+export interface ApiDeps extends ResourceDeps {
+  tenancy: ResourceDeps["tenancy"] & Pick<Tenancy, "authenticate" | "authorize" | "audit">;
+  db: Pick<Database, "tenant">;
+  clock: Clock;
+  logger: Logger;
+  /** Folder of the built console; undefined or absent where it was not built. */
+  webDirectory?: string | undefined;
+  /** Origins other than the server's own that the console is reached by (behind a proxy). */
+  publicOrigins?: readonly string[];
+  /** Whether a proxy in front may say whom a request comes from. */
+  trustProxy?: boolean;
+  /** Requests a minute from one address. */
+  requestsPerMinute?: number;
+}
+
+/** The server with every route, not yet listening. */
+export async function buildApi(deps: ApiDeps): Promise<Api> {
+  const streams = new EventStreams();
+  const api: Api = fastify({
+    loggerInstance: undefined,
+    logger: false,
+    bodyLimit: BODY_LIMIT_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: 65_000,
+    forceCloseConnections: true,
+    trustProxy: deps.trustProxy ?? false,
+    routerOptions: { maxParamLength: 256, ignoreTrailingSlash: false },
+    return503OnClosing: true,
+  });
+  api.server.maxConnections = MAX_CONNECTIONS;
+  api.setValidatorCompiler(validatorCompiler);
+  // Answers are what the modules give; that they follow their schemas is for the tests to say.
+  api.setSerializerCompiler(() => (body) => JSON.stringify(body));
+  for (const name of ["principal", "credential", "tenantId", "auditTargetId", "refusalCode"]) {
+    api.decorateRequest(name, null);
+  }
+  for (const name of ["traceId", "traceparent"]) api.decorateRequest(name, "");
+
+  api.addHook("onRoute", assertAccessDeclared);
+  traceRequests(api);
+  handleErrors(api, deps.logger);
+  await api.register(cookie);
+  await api.register(helmet, securityHeaders);
+  await api.register(rateLimit, {
+    global: false,
+    max: deps.requestsPerMinute ?? 6_000,
+    timeWindow: 60_000,
+    errorResponseBuilder: () => new AppError("rate-limited", "slow down, then try again"),
+  });
+  // Before anything is asked of the database.
+  api.addHook("onRequest", api.rateLimit());
+  boundReading(api);
+  letIn(api, deps);
+  auditWrites(api, deps);
+  rememberAnswers(api, deps);
+  // An image is handed on as it arrives: it never stands in memory as a whole.
+  api.addContentTypeParser("application/octet-stream", (_request, payload, done) => {
+    done(null, payload);
+  });
+  await describeApi(api);
+  await registerResources(api, { ...deps, streams });
+  await serveConsole(api, deps.webDirectory);
+  api.addHook("preClose", async () => streams.closeAll());
+  await api.ready();
+  return api;
+}
+
+/** Starts the operators' API and the console. */
+export async function startApi(
+  deps: ApiDeps & { port: number; bindAddress: string },
+): Promise<{ port: number; url: string; close(): Promise<void> }> {
+  const api = await buildApi(deps);
+  await api.listen({ port: deps.port, host: deps.bindAddress });
+  const { port } = api.server.address() as AddressInfo;
+  const host = deps.bindAddress.includes(":") ? `[${deps.bindAddress}]` : deps.bindAddress;
+  return { port, url: `http://${host}:${port}`, close: () => api.close() };
+}
+
+function letIn(api: Api, deps: ApiDeps): void {
+  api.addHook("onRequest", async (request, reply) => {
+    if (request.is404) return;
+    if (request.url.startsWith("/api/")) reply.header("cache-control", "no-store");
+    request.credential = readCredential(request);
+    assertSameSite(request, deps.publicOrigins ?? []);
+    await admit(request, deps.tenancy);
+  });
+  api.addHook("preValidation", async (request) => {
+    // An upload is a stream and has no members to count.
+    if (!(request.body instanceof Readable)) assertDepth(request.body);
+  });
+}
+
+function handleErrors(api: Api, logger: Logger): void {
+  api.setErrorHandler((thrown, request, reply) => {
+    const error = asAppError(thrown);
+    request.refusalCode = error.code;
+    if (error.status >= 500) {
+      const route = request.routeOptions.url;
+      logger.error({ err: thrown, route, method: request.method }, "a request failed");
+    }
+    return reply
+      .code(error.status)
+      .type("application/problem+json")
+      .send(problemOf(error, request.traceId));
+  });
+}
+
+const securityHeaders = {
+  contentSecurityPolicy: {
+    useDefaults: false,
+    directives: {
+      defaultSrc: ["'self'"],
+      // The component library sets its variables in style attributes and elements.
+      styleSrc: ["'self'", "'unsafe-inline'"],
+      imgSrc: ["'self'", "data:"],
+      fontSrc: ["'self'", "data:"],
+      objectSrc: ["'none'"],
+      baseUri: ["'self'"],
+      formAction: ["'self'"],
+      frameAncestors: ["'none'"],
+    },
+  },
+  // A proxy that ends TLS sets it; over plain HTTP it means nothing (RFC 6797 §8.1).
+  strictTransportSecurity: false,
+  xFrameOptions: { action: "deny" as const },
+};

@@ -1,0 +1,73 @@
+import type { FastifySchemaCompiler, FastifySchemaValidationError } from "fastify";
+import type { TSchema } from "typebox";
+import { Compile } from "typebox/compile";
+import { AppError, LIMITS } from "../kernel/index.ts";
+
+interface PropertySchema {
+  type?: string;
+  default?: unknown;
+}
+
+/**
+ * Bodies are checked as they are: nothing is converted, filled in or left out. Query strings and
+ * path parameters are text by nature, so numbers and booleans are read from them, and only from
+ * text that is exactly one (`""`, `1.5` for an integer and `0x10` are refused).
+ */
+export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
+  const validator = Compile(schema);
+  const properties = (schema as { properties?: Record<string, PropertySchema> }).properties ?? {};
+  return (input: unknown) => {
+    const value = httpPart === "body" ? input : readText(input, properties);
+    if (validator.Check(value)) return { value };
+    const errors = validator.Errors(value) as FastifySchemaValidationError[];
+    return { error: errors.filter((error) => error.keyword !== "boolean") };
+  };
+};
+
+function readText(input: unknown, properties: Record<string, PropertySchema>): unknown {
+  if (typeof input !== "object" || input === null) return input;
+  const result: Record<string, unknown> = { ...input };
+  for (const [name, property] of Object.entries(properties)) {
+    const text = result[name];
+    if (text === undefined && property.default !== undefined) result[name] = property.default;
+    if (typeof text !== "string") continue;
+    if (property.type === "integer" && /^-?\d{1,15}$/.test(text)) result[name] = Number(text);
+    if (property.type === "number" && /^-?\d{1,15}(\.\d{1,15})?$/.test(text)) {
+      result[name] = Number(text);
+    }
+    if (property.type === "boolean" && /^(true|false)$/.test(text)) result[name] = text === "true";
+  }
+  return result;
+}
+
+/** Refuses a body that is nested deeper than the limit. */
+export function assertDepth(value: unknown, remaining: number = LIMITS.jsonDepth): void {
+  if (typeof value !== "object" || value === null) return;
+  if (remaining <= 0) {
+    throw new AppError("invalid-request", `the body is nested deeper than ${LIMITS.jsonDepth}`, {
+      limit: LIMITS.jsonDepth,
+    });
+  }
+  for (const member of Object.values(value)) assertDepth(member, remaining - 1);
+}
+
+/** Milliseconds since the epoch of a query's moment (ISO 8601 or milliseconds). */
+export function momentMs(text: string): number;
+export function momentMs(text: string | undefined): number | undefined;
+export function momentMs(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const value = /^\d+$/.test(text) ? Number(text) : Date.parse(text);
+  if (!(value >= 0 && value <= 8_640_000_000_000_000)) {
+    throw new AppError("invalid-request", `"${text}" is no moment in time`);
+  }
+  return value;
+}
+
+/** The date of a body's timestamp, whose form its schema has checked. */
+export function dateOf(text: string): Date {
+  const date = new Date(text);
+  if (Number.isNaN(date.getTime())) {
+    throw new AppError("invalid-request", `"${text}" is no moment in time`);
+  }
+  return date;
+}

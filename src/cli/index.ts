@@ -1,0 +1,1 @@
+export { type CliActions, runCli } from "./cli.ts";

@@ -1,0 +1,253 @@
+import fc from "fast-check";
+import mqttPacket from "mqtt-packet";
+import { describe, expect, it } from "vitest";
+import { readConnect, readPacket } from "../../src/gateway/codec.ts";
+import { DEFAULT_GATEWAY_LIMITS } from "../../src/gateway/deps.ts";
+import { Framer } from "../../src/gateway/framer.ts";
+import { incidentsOf } from "../../src/gateway/incidents.ts";
+import { overdue } from "../../src/gateway/liveness.ts";
+import { OrderedAcks } from "../../src/gateway/ordered-acks.ts";
+import { Outbound } from "../../src/gateway/outbound.ts";
+import { ConnectionFault, REASON } from "../../src/gateway/reason-codes.ts";
+import { Subscriptions } from "../../src/gateway/subscriptions.ts";
+import { TokenBuckets } from "../../src/gateway/token-bucket.ts";
+import { seededRandom } from "../../src/kernel/index.ts";
+
+const publish = (payload: Buffer) =>
+  mqttPacket.generate({
+    cmd: "publish",
+    topic: "t",
+    payload,
+    qos: 0,
+    dup: false,
+    retain: false,
+  }) as Buffer;
+
+describe("the framer", () => {
+  it("gives back the packets that were put in, however the bytes are cut", () => {
+    const packets = fc.array(fc.uint8Array({ minLength: 1, maxLength: 300 }), { maxLength: 8 });
+    const cuts = fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1, maxLength: 50 });
+    fc.assert(
+      fc.property(packets, cuts, (payloads, sizes) => {
+        const whole = payloads.map((payload) => publish(Buffer.from(payload)));
+        const stream = Buffer.concat(whole);
+        const framer = new Framer();
+        const found: Buffer[] = [];
+        for (let offset = 0, turn = 0; offset < stream.length; turn += 1) {
+          const size = sizes[turn % sizes.length] as number;
+          framer.push(stream.subarray(offset, offset + size));
+          offset += size;
+          for (let next = framer.next(1_000); next; next = framer.next(1_000)) {
+            found.push(Buffer.from(next));
+          }
+        }
+        expect(found).toEqual(whole);
+        expect(framer.size).toBe(0);
+      }),
+    );
+  });
+
+  it("refuses an oversized packet by its header, before there is anything of it", () => {
+    const framer = new Framer();
+    framer.push(Buffer.from([0x30, 0xff, 0xff, 0x7f]));
+    expect(() => framer.next(256 * 1024)).toThrow(/more than/);
+  });
+
+  it("refuses a length of five bytes", () => {
+    const framer = new Framer();
+    framer.push(Buffer.from([0x30, 0x80, 0x80, 0x80, 0x80, 0x01]));
+    expect(() => framer.next(1_000)).toThrow(/too many bytes/);
+  });
+});
+
+describe("the codec", () => {
+  it("answers any bytes with a packet or a fault, and is whole again afterwards", () => {
+    // The seed of a failure is in the message; the count keeps the run within seconds.
+    const seed = 20_261_123;
+    const random = seededRandom(seed);
+    const byte = () => Math.floor(random.next() * 256);
+    const samples = [
+      publish(Buffer.from("hello")),
+      mqttPacket.generate({
+        cmd: "subscribe",
+        messageId: 7,
+        subscriptions: [{ topic: "a/b", qos: 1 }],
+      }) as Buffer,
+      mqttPacket.generate(
+        {
+          cmd: "connect",
+          clientId: "c",
+          protocolId: "MQTT",
+          protocolVersion: 5,
+          clean: true,
+          keepalive: 1,
+          will: { topic: "t", payload: Buffer.from("p"), qos: 1, retain: false },
+          properties: { receiveMaximum: 5, userProperties: { a: "b" } },
+        },
+        { protocolVersion: 5 },
+      ) as Buffer,
+      mqttPacket.generate({ cmd: "disconnect", reasonCode: 4 }, { protocolVersion: 5 }) as Buffer,
+    ];
+    let understood = 0;
+    for (let run = 0; run < 30_000; run += 1) {
+      const bytes = Buffer.from(samples[run % samples.length] as Buffer);
+      const mutations = 1 + Math.floor(random.next() * 4);
+      for (let time = 0; time < mutations; time += 1) {
+        bytes[Math.floor(random.next() * bytes.length)] = byte();
+      }
+      try {
+        const version = run % 2 === 0 ? 4 : 5;
+        if ((bytes[0] as number) >> 4 === 1) readConnect(bytes);
+        else readPacket(bytes, version);
+        understood += 1;
+      } catch (error) {
+        expect(error, `seed ${seed}, run ${run}: ${bytes.toString("hex")}`).toBeInstanceOf(
+          ConnectionFault,
+        );
+      }
+    }
+    expect(understood).toBeGreaterThan(100);
+    expect(readPacket(publish(Buffer.from("still")), 4)).toMatchObject({
+      cmd: "publish",
+      topic: "t",
+    });
+  });
+});
+
+describe("acknowledgements", () => {
+  it("go out in the order of their messages, whichever is stored first", () => {
+    const order = fc.integer({ min: 1, max: 30 }).chain((count) =>
+      fc.shuffledSubarray(
+        Array.from({ length: count }, (_, index) => index),
+        { minLength: count },
+      ),
+    );
+    fc.assert(
+      fc.property(order, (finished) => {
+        const acks = new OrderedAcks();
+        const sent: number[] = [];
+        const slots = finished.map(() => acks.reserve());
+        for (const index of finished) slots[index]?.(() => sent.push(index));
+        expect(sent).toEqual(finished.toSorted((left, right) => left - right));
+      }),
+    );
+  });
+});
+
+describe("messages to a device", () => {
+  const outbound = (options: Partial<ConstructorParameters<typeof Outbound>[0]> = {}) =>
+    new Outbound({ write: () => {}, version: 5, window: 2, maxPacketBytes: 1_000, ...options });
+  const message = { topic: "t", payload: "p", qos: 1, properties: {} } as const;
+
+  it("have identifiers of their own while they are under way", async () => {
+    const written: number[] = [];
+    const out = outbound({ write: (bytes) => written.push(bytes.readUInt16BE(5)) });
+    const first = out.send(message);
+    void out.send(message);
+    expect(out.free).toBe(0);
+    expect(out.acknowledge(1, 0)).toBe(true);
+    expect(out.acknowledge(1, 0)).toBe(false);
+    expect(await first).toBe("acknowledged");
+    for (let time = 0; time < 65_535; time += 1) {
+      void out.send(message);
+      out.acknowledge(written.at(-1) as number, 0);
+    }
+    expect(written.filter((id) => id === 2)).toHaveLength(1);
+    expect(Math.min(...written)).toBe(1);
+  });
+
+  it("are given back when the connection ends, and refused ones are told apart", async () => {
+    const out = outbound();
+    const refused = out.send(message);
+    const lost = out.send(message);
+    out.acknowledge(1, 0x97);
+    out.close();
+    expect(await Promise.all([refused, lost])).toEqual(["refused", "closed"]);
+    expect(await outbound({ maxPacketBytes: 5 }).send(message)).toBe("too-large");
+  });
+});
+
+describe("subscriptions", () => {
+  it("overlap into one copy with the highest QoS and every identifier", () => {
+    const subscriptions = new Subscriptions(3);
+    expect(subscriptions.match("a/b")).toBeUndefined();
+    subscriptions.add("a/#", { qos: 0, identifier: 4 });
+    subscriptions.add("a/+", { qos: 1, identifier: undefined });
+    subscriptions.add("x", { qos: 1, identifier: 9 });
+    expect(subscriptions.match("a/b")).toEqual({ qos: 1, identifiers: [4] });
+    expect(subscriptions.add("one/more", { qos: 0, identifier: undefined })).toBe(false);
+    expect(subscriptions.add("x", { qos: 0, identifier: undefined })).toBe(true);
+    expect(subscriptions.remove("x")).toBe(true);
+    expect(subscriptions.remove("x")).toBe(false);
+  });
+});
+
+describe("a token bucket", () => {
+  it("never grants more than the burst and what the time has brought", () => {
+    const steps = fc.array(fc.nat({ max: 500 }), { maxLength: 200 });
+    fc.assert(
+      fc.property(steps, (gaps) => {
+        const buckets = new TokenBuckets(10, 5);
+        let now = 0;
+        let granted = 0;
+        for (const gap of gaps) {
+          now += gap;
+          if (buckets.take("a", now)) granted += 1;
+        }
+        expect(granted).toBeLessThanOrEqual(5 + Math.ceil(now / 100));
+      }),
+    );
+  });
+
+  it("forgets who has rested longest when there are too many", () => {
+    const buckets = new TokenBuckets(1, 1);
+    for (let index = 0; index < 25_000; index += 1) buckets.take(String(index), 0);
+    expect(buckets.size).toBe(20_000);
+    expect(buckets.take("24999", 0)).toBe(false);
+  });
+});
+
+describe("the passing of time", () => {
+  const facts = {
+    startedAt: 0,
+    accepted: { keepAliveSeconds: 60, notAfterMs: 1e12 },
+    lastHeardAt: 0,
+    packetSince: undefined,
+    isHeld: false,
+    unwrittenBytes: 0,
+  };
+  const at = (nowMs: number, changes: Partial<Parameters<typeof overdue>[0]> = {}) =>
+    overdue({ ...facts, ...changes }, DEFAULT_GATEWAY_LIMITS, nowMs);
+
+  it("ends a connection that is silent for one and a half keep-alives, unless we do not read", () => {
+    expect(at(90_000)).toBeUndefined();
+    expect(at(90_001)).toMatchObject({ kind: "fail", fault: { reason: REASON.keepAliveTimeout } });
+    expect(at(90_001, { isHeld: true })).toBeUndefined();
+  });
+
+  it("ends one that sends no CONNECT, never finishes a packet, does not read, or has expired", () => {
+    expect(at(10_001, { accepted: undefined })).toMatchObject({ kind: "drop" });
+    expect(at(300_001, { packetSince: 0, lastHeardAt: 300_000 })).toMatchObject({ kind: "drop" });
+    expect(at(1, { unwrittenBytes: 1e6 })).toMatchObject({ why: "slow reader" });
+    expect(at(1, { accepted: { keepAliveSeconds: 60, notAfterMs: 1 } })).toMatchObject({
+      fault: { reason: REASON.notAuthorized },
+    });
+  });
+});
+
+describe("incidents in a device's events", () => {
+  const event = (type: string, extra = {}) => ({ ts: 1, seq: 1, type, bootId: "b", ...extra });
+  const kinds = (...events: ReturnType<typeof event>[]) =>
+    incidentsOf({ tenantId: "t", deviceId: "d" }, events).map((incident) => incident.kind);
+
+  it("are crashes, fallbacks, failed self-tests and boots that nobody asked for", () => {
+    expect(kinds(event("crash"), event("fallback"))).toEqual(["crash", "fallback"]);
+    expect(
+      kinds(event("boot", { reason: "watchdog" }), event("boot", { reason: "update" })),
+    ).toEqual(["crash"]);
+    expect(
+      kinds(event("self-test", { passed: false }), event("self-test", { passed: true })),
+    ).toEqual(["self-test-failed"]);
+    expect(kinds(event("door-opened"))).toEqual([]);
+  });
+});

@@ -1,0 +1,167 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { scoreStream } from "../../src/health/score-stream.ts";
+import {
+  REFRACTORY_POINTS,
+  STATE_BYTES,
+  STATE_LENGTH,
+  scoreNext,
+} from "../../src/health/series-detector.ts";
+import { SeriesSlab } from "../../src/health/series-slab.ts";
+import { type Random, seededRandom } from "../../src/kernel/index.ts";
+
+const START = Date.UTC(2026, 0, 5);
+const MINUTE = 60_000;
+/** Scores from here on are alerts. */
+const ALERT = 0.6;
+
+/** Normal by Box and Muller. */
+function gaussian(random: Random): number {
+  return Math.sqrt(-2 * Math.log(1 - random.next())) * Math.cos(2 * Math.PI * random.next());
+}
+
+function scores(values: readonly number[], stepMs = MINUTE): number[] {
+  const state = new Float32Array(STATE_LENGTH);
+  return values.map((value, index) => scoreNext(state, 0, START + index * stepMs, value));
+}
+
+const noisy = (seed: number, length: number, shape: (index: number) => number = () => 0) => {
+  const random = seededRandom(seed);
+  return Array.from({ length }, (_, index) => shape(index) + gaussian(random));
+};
+
+describe("the anomaly detector", () => {
+  it("fits its state of a series into 256 bytes", () => {
+    expect(STATE_BYTES).toBeLessThanOrEqual(256);
+  });
+
+  it("does not look ahead: a prefix scores the same with and without what follows", () => {
+    const value = fc.oneof(
+      fc.double({ min: -1e6, max: 1e6, noNaN: true }),
+      fc.constant(Number.NaN),
+    );
+    fc.assert(
+      fc.property(fc.array(value, { maxLength: 300 }), fc.nat(300), (values, cut) => {
+        expect(scores(values).slice(0, cut)).toEqual(scores(values.slice(0, cut)));
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it("scores from 0 to 1 whatever it is fed", () => {
+    fc.assert(
+      fc.property(fc.array(fc.double(), { maxLength: 200 }), (values) => {
+        for (const score of scores(values)) {
+          expect(score).toBeGreaterThanOrEqual(0);
+          expect(score).toBeLessThanOrEqual(1);
+        }
+      }),
+    );
+  });
+
+  it("reports within the refractory period only what is more unusual than the last report", () => {
+    fc.assert(
+      fc.property(fc.integer(), fc.array(fc.nat(40), { maxLength: 30 }), (seed, bumps) => {
+        const values = noisy(seed, 1_500);
+        for (const [index, bump] of bumps.entries()) values[200 + index * 40] = bump;
+        let last = { index: Number.NEGATIVE_INFINITY, score: 0 };
+        for (const [index, score] of scores(values).entries()) {
+          if (score === 0) continue;
+          if (index - last.index <= REFRACTORY_POINTS) {
+            expect(score).toBeGreaterThan(last.score);
+          }
+          last = { index, score };
+        }
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it("finds a spike, a shift, a lost rhythm and a burst of noise", () => {
+    const day = (index: number) => 5 * Math.sin((2 * Math.PI * index) / 1440);
+    const found = (values: number[], from: number, to: number) =>
+      Math.max(...scores(values).slice(from, to));
+    for (let seed = 1; seed <= 5; seed += 1) {
+      const spike = noisy(seed, 6_000);
+      spike[5_000] = 15;
+      expect(found(spike, 5_000, 5_003)).toBeGreaterThan(ALERT);
+      const shift = noisy(seed, 6_000, (index) => (index >= 5_000 ? 5 : 0));
+      expect(found(shift, 5_000, 5_060)).toBeGreaterThan(ALERT);
+      const stopped = noisy(seed, 9_000, (index) => (index >= 8_000 ? day(8_000) : day(index)));
+      expect(found(stopped, 8_000, 9_000)).toBeGreaterThan(found(stopped, 6_000, 8_000));
+      const burst = noisy(seed, 6_000).map((value, index) => (index >= 5_000 ? value * 6 : value));
+      expect(found(burst, 5_000, 5_100)).toBeGreaterThan(ALERT);
+    }
+  });
+
+  it("raises at most one alert on a quiet series in thirty days", () => {
+    const minutes = 30 * 1440;
+    const day = (index: number) => 3 * Math.sin((2 * Math.PI * index) / 1440);
+    const drift = { value: 0 };
+    const kinds: ((seed: number) => number[])[] = [
+      (seed) => noisy(seed, minutes),
+      (seed) => noisy(seed, minutes, day),
+      (seed) => noisy(seed, minutes, () => 1e9),
+      (seed) => {
+        drift.value = 0;
+        return noisy(seed, minutes).map((step) => {
+          drift.value = 0.95 * drift.value + step;
+          return drift.value;
+        });
+      },
+      () => new Array<number>(minutes).fill(7),
+    ];
+    for (const [kind, make] of kinds.entries()) {
+      for (let seed = 1; seed <= 4; seed += 1) {
+        const alerts = scores(make(seed)).filter((score) => score >= ALERT).length;
+        expect(alerts, `kind ${kind}, seed ${seed}`).toBeLessThanOrEqual(1);
+      }
+    }
+  });
+
+  it("keeps many series apart in one slab, up to its bound", () => {
+    const slab = new SeriesSlab(3_000);
+    const values = noisy(1, 120);
+    const alone = scores(values);
+    for (const [index, value] of values.entries()) {
+      const answers = new Set<number | undefined>();
+      for (let series = 0; series < 3_000; series += 1) {
+        answers.add(slab.score(`s${series}`, START + index * MINUTE, value));
+      }
+      expect([...answers]).toEqual([alone[index]]);
+    }
+    expect(slab.score("one too many", START, 1)).toBeUndefined();
+  });
+});
+
+describe("scores of rows", () => {
+  it("come one for each row, heading aside, whatever the row holds", async () => {
+    const rows = [
+      "timestamp,value",
+      ...Array.from({ length: 100 }, (_, index) => `2026-01-01 00:${index % 60}:00,${index % 3}`),
+      "2026-01-01 02:00:00,",
+      "not a date,1",
+      "1767225600,50",
+    ];
+    const answers = await Array.fromAsync(scoreStream(rows, { periodSeconds: 60 }));
+    expect(answers.length).toBe(103);
+    expect(answers[100]).toBe(0);
+    expect(answers[102]).toBeGreaterThan(0.5);
+  });
+
+  it("come before the next row is read", async () => {
+    let read = 0;
+    async function* rows() {
+      for (;;) {
+        read += 1;
+        yield `${read},1`;
+      }
+    }
+    let answered = 0;
+    for await (const _ of scoreStream(rows())) {
+      answered += 1;
+      expect(read).toBe(answered);
+      if (answered === 10) break;
+    }
+  });
+});
