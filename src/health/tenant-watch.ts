@@ -103,7 +103,7 @@ export class TenantWatch {
       const score = this.#slab.score(series, slot.ts, residual) ?? 0;
       this.#settle(series, changes);
       // A fleet that moves as a whole is one event, not one for each device.
-      if (score < ALERT_SCORE || fleet || slot.ts < this.#liveFrom) continue;
+      if (fleet || !this.#isNews(series, slot, score)) continue;
       found.set(series, deviceAlert(slot, { deviceId, value, median, score }));
     }
     if (found.size > COMMON_CAUSE_DEVICES) {
@@ -121,12 +121,17 @@ export class TenantWatch {
     const series = this.#name("fleet", slot.cohort, slot.metric);
     const score = this.#slab.score(series, slot.ts, median) ?? 0;
     this.#settle(series, changes);
-    if (score >= ALERT_SCORE && slot.ts >= this.#liveFrom) {
+    if (this.#isNews(series, slot, score)) {
       const report = fleetAlert(slot, median, score);
       this.#remember(series, report.key);
       changes.push({ kind: "raise", report });
     }
     return this.#slab.present(series) >= ALERT_SCORE;
+  }
+
+  /** Unusual, not long past, and not part of what an open alert has told already. */
+  #isNews(series: string, slot: Slot, score: number): boolean {
+    return score >= ALERT_SCORE && slot.ts >= this.#liveFrom && !this.#open.has(series);
   }
 
   #name(mode: string, subject: string, metric: string): string {
