@@ -1,3 +1,6 @@
 export * from "./behaviour.ts";
+export { FaultyNetwork } from "./faulty-network.ts";
 export { PagePool } from "./page-pool.ts";
+export { PowerLost, SimulatedFlash, simulatedSlots } from "./simulated-flash.ts";
 export { type MachineOptions, type MachineStatus, SimulatedMachine } from "./simulated-machine.ts";
+export { type ReceivedMessage, StubPlatform, sha256Of } from "./stub-platform.ts";
