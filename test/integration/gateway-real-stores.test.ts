@@ -1,0 +1,174 @@
+import { generateKeyPairSync } from "node:crypto";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { LocalBus } from "../../src/bus/index.ts";
+import { type Gateway, startGateway } from "../../src/gateway/index.ts";
+import { readConfig } from "../../src/kernel/config.ts";
+import { startTracing } from "../../src/kernel/tracing.ts";
+import { createModules, type Modules } from "../../src/platform/modules.ts";
+import { createCertificateRequest } from "../../src/protocol/index.ts";
+import { SYSTEM_ACTOR } from "../../src/tenancy/index.ts";
+import { createTestDatabase, type TestDatabase } from "../support/database.ts";
+import type { Credentials } from "../support/device-pki.ts";
+import { RawClient, until } from "../support/gateway.ts";
+import { createTestTimeseries, silentLogger, type TestTimeseries } from "../support/timeseries.ts";
+
+const PREFIX = "tenants/acme/devices/d-1/";
+const TRACE_ID = "0af7651916cd43dd8448eb211c80319c";
+
+describe("the gateway on the real modules and stores", () => {
+  let test: TestDatabase;
+  let store: TestTimeseries;
+  let directory: string;
+  let modules: Modules;
+  let gateway: Gateway;
+  let stopTracing: () => Promise<void>;
+
+  beforeAll(async () => {
+    [test, store] = await Promise.all([createTestDatabase(), createTestTimeseries()]);
+    directory = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-gateway-"));
+    modules = createModules({
+      config: readConfig({ VAUTN_DATA: directory }),
+      stores: {
+        database: { ownerUrl: test.ownerUrl, appUrl: test.appUrl, becomeAppRole: false },
+        clickhouseUrl: store.engine.url,
+        blobDirectory: path.join(directory, "blobs"),
+      },
+      bus: new LocalBus(),
+      logger: silentLogger,
+    });
+    stopTracing = startTracing((spans) => modules.logs.recordSpans(spans));
+    await modules.identity.ensurePlatform();
+    await modules.tenancy.tenants.create({ id: "acme", name: "acme" }, SYSTEM_ACTOR);
+    const listen = {
+      port: 0,
+      bindAddress: "127.0.0.1",
+      gatewayId: "g",
+      limits: { storePatienceMs: 300 },
+    };
+    gateway = await startGateway({ ...modules, ...listen });
+  });
+  afterAll(async () => {
+    await gateway.close();
+    await stopTracing();
+    await modules.close();
+    await store.close();
+    await test.close();
+    fs.rmSync(directory, { recursive: true });
+  });
+
+  async function enroll(deviceId: string): Promise<Credentials> {
+    const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const commonName = `acme/${deviceId}`;
+    const { chainPem, rootPem } = await modules.identity.enroll({
+      tenantId: "acme",
+      csr: createCertificateRequest({ privateKey, commonName, organization: "acme" }),
+      via: "operator",
+      authority: { kind: "operator", actor: SYSTEM_ACTOR, deviceId },
+      device: { product: "hub", hardwareRevision: "a" },
+    });
+    const key = privateKey.export({ type: "pkcs8", format: "pem" }) as string;
+    return { key, cert: chainPem, ca: rootPem };
+  }
+
+  const publish = (topic: string, payload: unknown, messageId: number, traceparent?: string) =>
+    ({
+      cmd: "publish",
+      topic,
+      payload: JSON.stringify(payload),
+      qos: 1,
+      dup: false,
+      retain: false,
+      messageId,
+      ...(traceparent ? { properties: { userProperties: { traceparent } } } : {}),
+    }) as const;
+  const sample = (seq: number) => ({ ts: Date.now(), seq, values: { temperature: seq } });
+  const temperatures = async () => {
+    const range = { from: Date.now() - 3_600_000, to: Date.now() + 1_000, maxPoints: 1_000 };
+    const query = { deviceId: "d-1", metric: "temperature", ...range };
+    const buckets = await modules.telemetry.series("acme", query);
+    return buckets.reduce((sum, bucket) => sum + bucket.count, 0);
+  };
+
+  it("keeps every acknowledged message though the engine is killed, and loses none for good", async () => {
+    const device = await enroll("d-1");
+    let client = await RawClient.connect(gateway.port, device);
+    client.send(publish(`${PREFIX}telemetry`, sample(1), 1));
+    expect(await client.next("puback", 20_000)).toMatchObject({ reasonCode: 0 });
+    const { pid } = store.engine;
+    process.kill(pid, "SIGKILL");
+    client.send(publish(`${PREFIX}telemetry`, sample(2), 2));
+    let acknowledged = false;
+    for (let attempt = 0; attempt < 40 && !acknowledged; attempt += 1) {
+      try {
+        const puback = await client.next("puback", 20_000);
+        expect(puback).toMatchObject({ messageId: 2, reasonCode: 0 });
+        acknowledged = true;
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, 250));
+        client = await RawClient.connect(gateway.port, device);
+        client.send({ ...publish(`${PREFIX}telemetry`, sample(2), 2), dup: true });
+      }
+    }
+    expect(acknowledged).toBe(true);
+    await until(async () => (await temperatures()) === 2, 10_000);
+    client.destroy();
+  }, 120_000);
+
+  it("closes the live connection of a revoked device and lets it in no more", async () => {
+    const device = await enroll("d-2");
+    const client = await RawClient.connect(gateway.port, device);
+    await modules.identity.revoke("acme", { deviceId: "d-2" }, "stolen", SYSTEM_ACTOR);
+    expect(await client.next("disconnect")).toMatchObject({ reasonCode: 0x87 });
+    const again = await RawClient.open(gateway.port, device);
+    const base = { cmd: "connect", clientId: "x", protocolId: "MQTT", protocolVersion: 5 } as const;
+    again.send({ ...base, clean: true, keepalive: 60 });
+    expect(await again.next("connack")).toMatchObject({
+      reasonCode: 0x87,
+      properties: { reasonString: expect.stringMatching(/revoked/) },
+    });
+  });
+
+  it("closes the live connection of a device that is removed", async () => {
+    const client = await RawClient.connect(gateway.port, await enroll("d-3"));
+    await modules.devices.remove("acme", "d-3", SYSTEM_ACTOR);
+    expect(await client.next("disconnect")).toMatchObject({ reasonCode: 0x87 });
+  });
+
+  it("carries one trace from the order of a command to the device and back", async () => {
+    const client = await RawClient.connect(gateway.port, await enroll("d-1"));
+    client.send({
+      cmd: "subscribe",
+      messageId: 1,
+      subscriptions: [{ topic: `${PREFIX}commands`, qos: 1 }],
+    });
+    const [command] = await modules.commands.send(
+      "acme",
+      { deviceIds: ["d-1"], name: "reboot", args: {}, ttlSeconds: 60 },
+      SYSTEM_ACTOR,
+      `00-${TRACE_ID}-b7ad6b7169203331-01`,
+    );
+    const delivery = await client.next("publish");
+    client.send({ cmd: "puback", messageId: delivery.messageId as number, reasonCode: 0 });
+    const { traceparent } = JSON.parse(String(delivery.payload));
+    const topic = `${PREFIX}commands/${command?.id}/result`;
+    client.send(publish(topic, { status: "succeeded" }, 5, traceparent));
+    await client.next("puback");
+    const line = { ts: Date.now(), seq: 9, level: "info", message: "rebooting", traceparent };
+    client.send(publish(`${PREFIX}logs`, [line], 6));
+    expect(await client.next("puback", 20_000)).toMatchObject({ reasonCode: 0 });
+    await until(async () => {
+      const { spans } = await modules.logs.trace("acme", TRACE_ID);
+      return spans.length === 2;
+    }, 10_000);
+    const { spans, logs } = await modules.logs.trace("acme", TRACE_ID);
+    expect(spans.map((span) => span.name).sort()).toEqual([
+      "command.deliver",
+      "device.command-result",
+    ]);
+    expect(logs.map((entry) => entry.message)).toEqual(["rebooting"]);
+    client.destroy();
+  });
+});
