@@ -73,7 +73,7 @@ function assertMay(
     }
     return;
   }
-  if (!access || access === "public" || !tenantId) throw new AppError("forbidden", "the route declares no access");
+  if (!access || !tenantId) throw new AppError("forbidden", "the route declares no access");
   tenancy.authorize(principal, tenantId, access);
   request.tenantId = tenantId;
 }

@@ -2,12 +2,10 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Database } from "../db/index.ts";
 import { AppError, messageOf } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
-import type { Tenancy } from "../tenancy/index.ts";
+import { PLATFORM_CHAIN, type Tenancy } from "../tenancy/index.ts";
 import { actorOf } from "./access.ts";
 import type { Api } from "./types.ts";
 
-/** Where the platform's own doings are written; no valid tenant id. */
-const PLATFORM = "_platform";
 const READS: readonly string[] = ["GET", "HEAD", "OPTIONS"];
 
 export interface AuditDeps {
@@ -52,7 +50,7 @@ async function record(
   deps: AuditDeps,
 ): Promise<void> {
   const { tenant, ...ids } = request.params as Record<string, string>;
-  const tenantId = request.tenantId ?? PLATFORM;
+  const tenantId = request.tenantId ?? PLATFORM_CHAIN;
   const action = request.routeOptions.config.action ?? request.method;
   await deps.db.tenant(tenantId, (tx) =>
     deps.tenancy.audit.record(tx, tenantId, {

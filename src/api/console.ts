@@ -13,12 +13,15 @@ export async function serveConsole(api: Api, webDirectory: string | undefined): 
   const built = webDirectory && fs.existsSync(path.join(webDirectory, "index.html"));
   if (built) {
     await api.register(fastifyStatic, { root: webDirectory, serve: false });
-    api.get("/assets/*", { config: { access: "public" }, schema: { hide: true } }, (request, reply) =>
-      // The names carry a hash of the content, so that they can be kept for ever.
-      reply.sendFile(`assets/${(request.params as { "*": string })["*"]}`, {
-        maxAge: "365d",
-        immutable: true,
-      }),
+    api.get(
+      "/assets/*",
+      { config: { access: "public" }, schema: { hide: true } },
+      (request, reply) =>
+        // The names carry a hash of the content, so that they can be kept for ever.
+        reply.sendFile(`assets/${(request.params as { "*": string })["*"]}`, {
+          maxAge: "365d",
+          immutable: true,
+        }),
     );
   }
   const files = built ? rootFiles(webDirectory) : new Set<string>();

@@ -24,7 +24,12 @@ export async function takeKey(
   requestHash: Buffer,
   now: Date,
 ): Promise<RememberedAnswer | undefined> {
-  const values = { request_hash: requestHash, status: IN_PROGRESS, response: null, created_at: now };
+  const values = {
+    request_hash: requestHash,
+    status: IN_PROGRESS,
+    response: null,
+    created_at: now,
+  };
   const taken = await tx
     .insertInto("idempotency_keys")
     .values({ tenant_id: tenantId, key, ...values })

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Database } from "../db/index.ts";
 import { AppError, type Clock } from "../kernel/index.ts";
+import { PLATFORM_CHAIN } from "../tenancy/index.ts";
 import { principalOf } from "./access.ts";
 import {
   forgetOldKeys,
@@ -12,7 +13,6 @@ import {
 } from "./idempotency-store.ts";
 import type { Api } from "./types.ts";
 
-const PLATFORM = "_platform";
 const KEY = /^[\x21-\x7e]{1,128}$/;
 const FORGET_EVERY_MS = 3_600_000;
 /** Tenants whose last clean-up is remembered; beyond it the clean-up just runs once more. */
@@ -37,7 +37,7 @@ export function rememberAnswers(
   api.addHook("preHandler", async (request, reply) => {
     const key = keyOf(request);
     if (key === undefined) return;
-    const tenantId = request.tenantId ?? PLATFORM;
+    const tenantId = request.tenantId ?? PLATFORM_CHAIN;
     const now = new Date(clock.now());
     const earlier = await db.tenant(tenantId, async (tx) => {
       if (now.getTime() - (forgottenAt.get(tenantId) ?? 0) > FORGET_EVERY_MS) {
@@ -87,7 +87,10 @@ function keyOf(request: FastifyRequest): string | undefined {
   const { access, readsOnly } = request.routeOptions.config;
   if (readsOnly || access === "public") return undefined;
   if (typeof key !== "string" || !KEY.test(key)) {
-    throw new AppError("invalid-request", "Idempotency-Key takes 1 to 128 visible ASCII characters");
+    throw new AppError(
+      "invalid-request",
+      "Idempotency-Key takes 1 to 128 visible ASCII characters",
+    );
   }
   return key;
 }

@@ -45,10 +45,30 @@ export function openApiDocument(api: Api): JsonObject {
   const document = JSON.parse(JSON.stringify(api.swagger())) as JsonObject;
   const schemas: Record<string, Json> = {};
   document.paths = nameSchemas(document.paths ?? {}, schemas);
+  for (const methods of Object.values(document.paths as JsonObject)) {
+    for (const operation of Object.values(methods as JsonObject)) complete(operation as JsonObject);
+  }
   const sorted = Object.entries(schemas).sort(([left], [right]) => (left < right ? -1 : 1));
   const components = (document.components ?? {}) as JsonObject;
   document.components = { ...components, schemas: Object.fromEntries(sorted) };
   return document;
+}
+
+/** What the routes' schemas cannot say: the kind of refusals, and the image of a release. */
+function complete(operation: JsonObject): void {
+  for (const [status, response] of Object.entries((operation.responses ?? {}) as JsonObject)) {
+    const answer = response as JsonObject;
+    const json = (answer.content as JsonObject | undefined)?.["application/json"];
+    if (/^[45]XX$/.test(status) && json) answer.content = { "application/problem+json": json };
+    answer.description = /^2/.test(status) ? "Done" : "Refused, or an error of ours";
+  }
+  if (operation.operationId === "publishRelease") {
+    const schema = { type: "string", contentMediaType: "application/octet-stream" };
+    operation.requestBody = {
+      required: true,
+      content: { "application/octet-stream": { schema } },
+    };
+  }
 }
 
 function nameSchemas(value: Json, schemas: Record<string, Json>): Json {

@@ -33,9 +33,14 @@ export function asAppError(error: unknown): AppError {
   if (status >= 400 && status < 500) {
     return new AppError("invalid-request", fault?.message ?? "", {}, { cause: error });
   }
-  return new AppError("internal", "something went wrong here; the log has it under the trace id", {}, {
-    cause: error,
-  });
+  return new AppError(
+    "internal",
+    "something went wrong here; the log has it under the trace id",
+    {},
+    {
+      cause: error,
+    },
+  );
 }
 
 const FASTIFY_CODES: Record<string, ErrorCode> = {
@@ -57,7 +62,12 @@ export function problemOf(error: AppError, traceId: string): Problem {
     code: error.code,
     traceId,
     ...(errors
-      ? { errors: errors.map(({ path, field, message }) => ({ path: path ?? field ?? "", message })) }
+      ? {
+          errors: errors.map(({ path, field, message }) => ({
+            path: path ?? field ?? "",
+            message,
+          })),
+        }
       : {}),
     ...(Object.keys(details).length > 0 ? { details } : {}),
   };

@@ -1,5 +1,5 @@
-import { Type } from "typebox";
-import type { Tenancy } from "../../tenancy/index.ts";
+import { type Static, Type } from "typebox";
+import { PLATFORM_CHAIN, type Tenancy } from "../../tenancy/index.ts";
 import { tenantOf } from "../access.ts";
 import { decodeCursor, wrapPage } from "../cursor.ts";
 import { answers, PageQuery, strict, TenantParams } from "../schemas/common.ts";
@@ -13,7 +13,54 @@ export interface AuditRouteDeps {
 const tags = ["audit"];
 const Filter = Type.Optional(Type.String({ minLength: 1, maxLength: 128 }));
 
+const AuditQuery = strict({
+  ...PageQuery,
+  action: Filter,
+  actor: Filter,
+  target: Filter,
+  outcome: Type.Optional(Type.Enum(["done", "refused"] as const)),
+});
+
+/** What was done and refused: a tenant's own log, and the platform's. */
 export function auditRoutes(api: Api, { tenancy }: AuditRouteDeps): void {
+  const list = async (chain: string, query: Static<typeof AuditQuery>) => {
+    const { cursor, limit, action, actor, target, outcome } = query;
+    const page = await tenancy.audit.list(chain, {
+      cursor: decodeCursor("audit", cursor),
+      ...(limit ? { limit } : {}),
+      filters: { action, actorId: actor, targetId: target, outcome },
+    });
+    return wrapPage("audit", page);
+  };
+
+  api.get(
+    "/audit",
+    {
+      config: { access: "platform-administrator" },
+      schema: {
+        operationId: "listPlatformAudit",
+        tags,
+        summary: "What concerns no single tenant, and attempts on tenants by others",
+        querystring: AuditQuery,
+        response: answers(200, AuditPage),
+      },
+    },
+    async (request) => list(PLATFORM_CHAIN, request.query),
+  );
+
+  api.get(
+    "/audit/verify",
+    {
+      config: { access: "platform-administrator" },
+      schema: {
+        operationId: "verifyPlatformAudit",
+        tags,
+        response: answers(200, AuditVerification),
+      },
+    },
+    async () => tenancy.audit.verify(PLATFORM_CHAIN),
+  );
+
   api.get(
     "/tenants/:tenant/audit",
     {
@@ -22,25 +69,11 @@ export function auditRoutes(api: Api, { tenancy }: AuditRouteDeps): void {
         operationId: "listAudit",
         tags,
         params: TenantParams,
-        querystring: strict({
-          ...PageQuery,
-          action: Filter,
-          actor: Filter,
-          target: Filter,
-          outcome: Type.Optional(Type.Enum(["done", "refused"] as const)),
-        }),
+        querystring: AuditQuery,
         response: answers(200, AuditPage),
       },
     },
-    async (request) => {
-      const { cursor, limit, action, actor, target, outcome } = request.query;
-      const page = await tenancy.audit.list(tenantOf(request), {
-        cursor: decodeCursor("audit", cursor),
-        ...(limit ? { limit } : {}),
-        filters: { action, actorId: actor, targetId: target, outcome },
-      });
-      return wrapPage("audit", page);
-    },
+    async (request) => list(tenantOf(request), request.query),
   );
 
   api.get(

@@ -111,7 +111,6 @@ export function commandRoutes(api: Api, { commands }: CommandsDeps): void {
         response: answers(200, CommandView),
       },
     },
-    async (request) =>
-      commands.cancel(tenantOf(request), request.params.command, actorOf(request)),
+    async (request) => commands.cancel(tenantOf(request), request.params.command, actorOf(request)),
   );
 }

@@ -1,5 +1,5 @@
 import { Type } from "typebox";
-import type { Devices, DeviceView as Device } from "../../devices/index.ts";
+import type { DeviceView as Device, Devices } from "../../devices/index.ts";
 import { actorOf, tenantOf } from "../access.ts";
 import { decodeCursor, wrapPage } from "../cursor.ts";
 import { assertIfMatch, etagOf } from "../etag.ts";

@@ -9,11 +9,7 @@ import {
   EnrolledDeviceView,
   RevokeBody,
 } from "../schemas/devices.ts";
-import {
-  ClaimTokenList,
-  CreateClaimTokenBody,
-  CreatedClaimTokenView,
-} from "../schemas/tenancy.ts";
+import { ClaimTokenList, CreateClaimTokenBody, CreatedClaimTokenView } from "../schemas/tenancy.ts";
 import type { Api } from "../types.ts";
 import { dateOf } from "../validation.ts";
 import { DeviceParams } from "./devices.ts";
@@ -30,6 +26,8 @@ interface NewClaimToken {
 }
 
 export interface EnrolmentDeps {
+  /** Where devices connect; told to those who enrol one. */
+  deviceConnection?: { mqttUrl: string; httpsUrl: string };
   devices: Pick<Devices, "get" | "register">;
   identity: {
     enroll(request: {
@@ -69,7 +67,8 @@ export function enrolmentRoutes(api: Api, deps: EnrolmentDeps): void {
   claimTokenRoutes(api, deps);
 }
 
-function deviceIdentityRoutes(api: Api, { devices, identity }: EnrolmentDeps): void {
+function deviceIdentityRoutes(api: Api, deps: EnrolmentDeps): void {
+  const { devices, identity } = deps;
   const tags = ["devices"];
 
   api.post(
@@ -88,21 +87,25 @@ function deviceIdentityRoutes(api: Api, { devices, identity }: EnrolmentDeps): v
     async (request, reply) => {
       const tenantId = tenantOf(request);
       const actor = actorOf(request);
-      const { id, csr, ...device } = request.body;
+      const { id, csr, ...description } = request.body;
       request.auditTargetId = id;
+      let certificate = null;
       if (csr === undefined) {
-        await devices.register(null, tenantId, { id, ...device }, actor);
-        return reply.code(201).send({ device: await devices.get(tenantId, id), certificate: null });
+        await devices.register(null, tenantId, { id, ...description }, actor);
+      } else {
+        const issued = await identity.enroll({
+          tenantId,
+          csr,
+          via: "operator",
+          authority: { kind: "operator", actor, deviceId: id },
+          device: description,
+        });
+        const { serial, certificatePem, chainPem, rootPem } = issued;
+        certificate = { serial, certificatePem, chainPem, rootPem };
       }
-      const { serial, certificatePem, chainPem, rootPem } = await identity.enroll({
-        tenantId,
-        csr,
-        via: "operator",
-        authority: { kind: "operator", actor, deviceId: id },
-        device,
-      });
-      const certificate = { serial, certificatePem, chainPem, rootPem };
-      return reply.code(201).send({ device: await devices.get(tenantId, id), certificate });
+      const device = await devices.get(tenantId, id);
+      const connection = deps.deviceConnection ?? null;
+      return reply.code(201).send({ device, certificate, connection });
     },
   );
 
@@ -184,11 +187,7 @@ function claimTokenRoutes(api: Api, { identity }: EnrolmentDeps): void {
     },
     async (request, reply) => {
       const token = { ...request.body, expiresAt: dateOf(request.body.expiresAt) };
-      const created = await identity.claimTokens.create(
-        tenantOf(request),
-        token,
-        actorOf(request),
-      );
+      const created = await identity.claimTokens.create(tenantOf(request), token, actorOf(request));
       return reply.code(201).send({ id: created.id, token: created.token });
     },
   );

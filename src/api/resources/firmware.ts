@@ -13,7 +13,13 @@ import {
   Uuid,
   Word,
 } from "../schemas/common.ts";
-import { DeltaList, ReleaseDetailView, ReleasePage, ReleaseView, YankBody } from "../schemas/firmware.ts";
+import {
+  DeltaList,
+  ReleaseDetailView,
+  ReleasePage,
+  ReleaseView,
+  YankBody,
+} from "../schemas/firmware.ts";
 import type { Api } from "../types.ts";
 import { assertDepth } from "../validation.ts";
 
@@ -100,7 +106,10 @@ function publishRoute(api: Api, { firmware }: FirmwareDeps): void {
 /** What the envelope holds is for the firmware module to judge; here it only has to be one. */
 function readManifest(text: string | undefined): unknown {
   if (text === undefined) {
-    throw new AppError("invalid-request", "the manifest is missing: ?manifest= or X-Vautn-Manifest");
+    throw new AppError(
+      "invalid-request",
+      "the manifest is missing: ?manifest= or X-Vautn-Manifest",
+    );
   }
   if (text.length > MAX_MANIFEST_TEXT) {
     throw new AppError("payload-too-large", `a manifest has at most ${LIMITS.manifestBytes} bytes`);

@@ -1,7 +1,15 @@
 import { Type } from "typebox";
 import type { Devices, HealthDimension } from "../../devices/index.ts";
 import { actorOf, tenantOf } from "../access.ts";
-import { answers, FleetQueryText, Name, NoContent, strict, TenantId, TenantParams } from "../schemas/common.ts";
+import {
+  answers,
+  FleetQueryText,
+  Name,
+  NoContent,
+  strict,
+  TenantId,
+  TenantParams,
+} from "../schemas/common.ts";
 import {
   CreateGroupBody,
   FleetHealth,

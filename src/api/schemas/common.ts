@@ -59,7 +59,8 @@ export const Role = Type.Enum([
 
 /** ISO 8601, or milliseconds since the epoch. */
 export const Moment = Type.String({
-  pattern: "^(\\d{1,16}|\\d{4}-\\d\\d-\\d\\d(T\\d\\d:\\d\\d(:\\d\\d(\\.\\d{1,9})?)?(Z|[+-]\\d\\d:\\d\\d))?)$",
+  pattern:
+    "^(\\d{1,16}|\\d{4}-\\d\\d-\\d\\d(T\\d\\d:\\d\\d(:\\d\\d(\\.\\d{1,9})?)?(Z|[+-]\\d\\d:\\d\\d))?)$",
   description: "ISO 8601 with a time zone, or milliseconds since the epoch",
 });
 
