@@ -3,12 +3,15 @@ export * from "./agent-settings.ts";
 export { replaceFile } from "./atomic-file.ts";
 export * from "./boot-selection.ts";
 export { type CommandContext, type CommandHandler, RESTARTING } from "./commands.ts";
+export { type EnrolmentOptions, enrolByClaim } from "./enrolment.ts";
 export { fileSlots, openFileStorage } from "./file-storage.ts";
 export { bootFromFiles } from "./files-bootloader.ts";
 export { createHttpsArtifacts } from "./https-client.ts";
 export { createMqttTransport, type TlsCredentials } from "./mqtt-transport.ts";
 export * from "./ports.ts";
+export { type Provisioning, readProvisioning, writeProvisioning } from "./provisioning.ts";
 export { PublishRefused } from "./publish-refused.ts";
+export { runAgent } from "./run-agent.ts";
 export {
   hashSlot,
   readSlotRecord,

@@ -1,6 +1,8 @@
 export * from "./behaviour.ts";
 export { FaultyNetwork } from "./faulty-network.ts";
+export { createFleet, type Fleet, type FleetOptions, type FleetStatus } from "./fleet.ts";
 export { PagePool } from "./page-pool.ts";
+export { runSimulation, type SimulationOptions } from "./run-simulation.ts";
 export { PowerLost, SimulatedFlash, simulatedSlots } from "./simulated-flash.ts";
 export { type MachineOptions, type MachineStatus, SimulatedMachine } from "./simulated-machine.ts";
 export { type ReceivedMessage, StubPlatform, sha256Of } from "./stub-platform.ts";

@@ -1,0 +1,78 @@
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { type Static, Type } from "typebox";
+import { isAppError, messageOf } from "../kernel/index.ts";
+import { checkMessage } from "../protocol/index.ts";
+
+const FileName = Type.String({ minLength: 1 });
+/** Program and arguments; no shell is involved. */
+const CommandLine = Type.Array(Type.String(), { minItems: 1, maxItems: 100 });
+
+/** The file that `vautn agent run --config FILE` reads. Paths are relative to its folder. */
+export const AgentConfig = Type.Object(
+  {
+    /** Folder with key, certificate, root, trust root and `device.json`. */
+    provisioning: FileName,
+    /** Folder of all that the agent keeps. */
+    data: FileName,
+    slotSizeBytes: Type.Optional(Type.Integer({ minimum: 1 })),
+    /** What the device was made with; taken into slot a at the first start. */
+    factory: Type.Optional(Type.Object({ image: FileName, manifest: FileName })),
+    /** How to get the provisioning folder filled where it is empty. */
+    enrolment: Type.Optional(
+      Type.Object({
+        httpsUrl: Type.String(),
+        root: FileName,
+        tenant: Type.String(),
+        device: Type.String(),
+        product: Type.String(),
+        hardwareRevision: Type.String(),
+        claimTokenFile: FileName,
+      }),
+    ),
+    /** Program to keep running; `{image}` stands for the file of the running slot. */
+    application: Type.Optional(CommandLine),
+    /** Program whose exit status 0 means that the image is fit to stay. */
+    selfTest: Type.Optional(CommandLine),
+    /** What restarts the machine; without it the agent exits with status 75. */
+    reboot: Type.Optional(CommandLine),
+    heartbeatIntervalSeconds: Type.Optional(Type.Number({ minimum: 1, maximum: 86_400 })),
+    telemetryIntervalSeconds: Type.Optional(Type.Number({ minimum: 1, maximum: 86_400 })),
+    allowedCommands: Type.Optional(Type.Array(Type.String(), { maxItems: 100 })),
+    maxPatchMemoryBytes: Type.Optional(Type.Integer({ minimum: 0 })),
+    trialTries: Type.Optional(Type.Integer({ minimum: 1, maximum: 10 })),
+  },
+  { additionalProperties: false },
+);
+export type AgentConfig = Static<typeof AgentConfig>;
+
+/** Reads the file; every path in the result is absolute. The error names the file and the field. */
+export async function readAgentConfig(file: string): Promise<AgentConfig> {
+  let config: AgentConfig;
+  try {
+    config = JSON.parse(await readFile(file, "utf8")) as AgentConfig;
+    checkMessage(AgentConfig, config);
+  } catch (error) {
+    const where = isAppError(error, "message-invalid") ? "is not valid at" : "cannot be read:";
+    throw new Error(`${file} ${where} ${messageOf(error)}`, { cause: error });
+  }
+  const locate = (name: string) => path.resolve(path.dirname(file), name);
+  const { factory, enrolment } = config;
+  return {
+    ...config,
+    provisioning: locate(config.provisioning),
+    data: locate(config.data),
+    ...(factory
+      ? { factory: { image: locate(factory.image), manifest: locate(factory.manifest) } }
+      : {}),
+    ...(enrolment
+      ? {
+          enrolment: {
+            ...enrolment,
+            root: locate(enrolment.root),
+            claimTokenFile: locate(enrolment.claimTokenFile),
+          },
+        }
+      : {}),
+  };
+}

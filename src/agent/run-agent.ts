@@ -1,0 +1,167 @@
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { messageOf, systemClock, systemRandom } from "../kernel/index.ts";
+import { isReleaseEnvelope, type LogLevel } from "../protocol/index.ts";
+import { type Agent, createAgent } from "./agent.ts";
+import { type AgentConfig, readAgentConfig } from "./agent-config.ts";
+import type { AgentSettings } from "./agent-settings.ts";
+import { enrolByClaim } from "./enrolment.ts";
+import { fileSlots, openFileStorage } from "./file-storage.ts";
+import { bootFromFiles } from "./files-bootloader.ts";
+import { HostApplication } from "./host-application.ts";
+import { createHttpsArtifacts } from "./https-client.ts";
+import { createMqttTransport } from "./mqtt-transport.ts";
+import type { SlotName, Storage } from "./ports.ts";
+import { type Provisioning, readProvisioning, writeProvisioning } from "./provisioning.ts";
+import { hashSlot, readSlotRecord, recordOfRelease, writeSlotRecord } from "./slot-record.ts";
+
+/** Tells the supervisor that the machine is to be started again (EX_TEMPFAIL of sysexits.h). */
+export const RESTART_STATUS = 75;
+const DEFAULT_SLOT_BYTES = 256 * 1024 ** 2;
+const DEFAULT_TELEMETRY_SECONDS = 60;
+
+/**
+ * Runs the agent on an ordinary machine, with slots and bootloader state as files. Resolves with
+ * the exit status: 0 after SIGTERM or SIGINT, 75 when the machine is to be restarted and the
+ * configuration names no command for that. Rejects when it cannot start, with the reason.
+ */
+export async function runAgent(configFile: string): Promise<number> {
+  const config = await readAgentConfig(configFile);
+  const provisioning = await provision(config);
+  const storage = await openFileStorage(config.data);
+  const slots = fileSlots(storage, config.slotSizeBytes ?? DEFAULT_SLOT_BYTES);
+  await installFactoryImage(config, storage);
+  const bootloader = await bootFromFiles(storage, "power-on");
+  const { running } = await bootloader.status();
+
+  const outcome = Promise.withResolvers<number>();
+  const agent = createAgent({
+    identity: provisioning,
+    trustRoot: provisioning.trustRoot,
+    clock: systemClock,
+    random: systemRandom,
+    storage,
+    slots,
+    bootloader,
+    ...connectionTo(provisioning),
+    application: applicationOf(config, running),
+    reboot: () => outcome.resolve(RESTART_STATUS),
+    settings: settingsOf(config),
+    localLog: writeLine,
+  });
+  const onSignal = () => outcome.resolve(0);
+  process.on("SIGTERM", onSignal);
+  process.on("SIGINT", onSignal);
+  try {
+    await agent.start();
+    announce(agent, provisioning);
+    const status = await outcome.promise;
+    await agent.stop();
+    return status === RESTART_STATUS && config.reboot ? await restart(config.reboot) : status;
+  } finally {
+    process.off("SIGTERM", onSignal);
+    process.off("SIGINT", onSignal);
+  }
+}
+
+async function provision(config: AgentConfig): Promise<Provisioning> {
+  const { enrolment, provisioning: directory } = config;
+  if (!enrolment || existsSync(path.join(directory, "device.json"))) {
+    return readProvisioning(directory);
+  }
+  const { root, claimTokenFile, ...identity } = enrolment;
+  const enrolled = await enrolByClaim({
+    ...identity,
+    root: await readFile(root, "utf8"),
+    claimToken: (await readFile(claimTokenFile, "utf8")).trim(),
+  });
+  await writeProvisioning(directory, enrolled);
+  writeLine("info", `enrolled as ${enrolled.tenant}/${enrolled.device}`);
+  return enrolled;
+}
+
+/** The first start puts what the device was made with into slot a. */
+async function installFactoryImage(config: AgentConfig, storage: Storage): Promise<void> {
+  const { factory } = config;
+  if (!factory || (await readSlotRecord(storage, "a")) || (await readSlotRecord(storage, "b"))) {
+    return;
+  }
+  const release = JSON.parse(await readFile(factory.manifest, "utf8"));
+  if (!isReleaseEnvelope(release)) throw new Error(`${factory.manifest} is no release manifest`);
+  const record = recordOfRelease(release);
+  const slots = fileSlots(storage, record.sizeBytes);
+  const slot = await slots.open("a");
+  try {
+    await slot.truncate(0);
+    await slot.write(0, await readFile(factory.image));
+    await slot.sync();
+  } finally {
+    await slot.close();
+  }
+  if ((await hashSlot(slots, "a", record.sizeBytes)) !== record.sha256) {
+    throw new Error(`${factory.image} is not the image that its manifest names`);
+  }
+  await writeSlotRecord(storage, "a", record);
+}
+
+function connectionTo(provisioning: Provisioning) {
+  const credentials = async () => provisioning;
+  return {
+    transport: createMqttTransport({
+      url: provisioning.mqttUrl,
+      tenantId: provisioning.tenant,
+      deviceId: provisioning.device,
+      credentials,
+    }),
+    artifacts: createHttpsArtifacts(credentials),
+  };
+}
+
+function applicationOf(config: AgentConfig, running: SlotName): HostApplication {
+  const image = path.join(config.data, `${running}.img`);
+  const resolved = (command: readonly string[] | undefined) =>
+    command?.map((argument) => argument.replaceAll("{image}", image));
+  return new HostApplication({
+    clock: systemClock,
+    random: systemRandom,
+    command: resolved(config.application),
+    selfTest: resolved(config.selfTest),
+    telemetryIntervalMs: (config.telemetryIntervalSeconds ?? DEFAULT_TELEMETRY_SECONDS) * 1000,
+  });
+}
+
+function settingsOf(config: AgentConfig): Partial<AgentSettings> {
+  const { heartbeatIntervalSeconds, allowedCommands, maxPatchMemoryBytes, trialTries } = config;
+  return {
+    ...(heartbeatIntervalSeconds ? { heartbeatIntervalMs: heartbeatIntervalSeconds * 1000 } : {}),
+    ...(allowedCommands ? { allowedCommands } : {}),
+    ...(maxPatchMemoryBytes !== undefined ? { maxPatchMemoryBytes } : {}),
+    ...(trialTries ? { trialTries } : {}),
+  };
+}
+
+async function restart(command: readonly string[]): Promise<number> {
+  const [program = "", ...args] = command;
+  const child = spawn(program, args, { stdio: "inherit" });
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("exit", (status) => resolve(status === 0 ? 0 : 1));
+  });
+}
+
+function announce(agent: Agent, provisioning: Provisioning): void {
+  const status = agent.status();
+  if (!status) return;
+  const { version, slot } = status.firmware;
+  const name = `${provisioning.tenant}/${provisioning.device}`;
+  writeLine("info", `${name} runs ${version} from slot ${slot} (${status.bootReason})`);
+}
+
+function writeLine(level: LogLevel, message: string): void {
+  if (level === "trace" || level === "debug") return;
+  // CR and LF of foreign origin must not make lines of their own.
+  const line = messageOf(message).replace(/[\r\n]+/g, " ");
+  process.stderr.write(`${new Date().toISOString()} ${level} ${line}\n`);
+}
