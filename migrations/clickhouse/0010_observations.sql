@@ -10,7 +10,7 @@ create table if not exists telemetry (
   metric LowCardinality(String),
   ts DateTime64(3, 'UTC') codec(DoubleDelta, ZSTD(1)),
   seq UInt64 codec(DoubleDelta, ZSTD(1)),
-  value Float64 codec(Gorilla, ZSTD(1)),
+  value Float64 codec(ZSTD(1)),
   received_at DateTime64(3, 'UTC') default now64(3, 'UTC') codec(DoubleDelta, ZSTD(1)),
   index telemetry_received received_at type minmax granularity 1
 )
