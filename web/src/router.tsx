@@ -4,15 +4,17 @@ import {
   createRoute,
   createRouter,
   lazyRouteComponent,
+  notFound,
   Outlet,
   redirect,
 } from "@tanstack/react-router";
-import { ApiError, sessionQuery } from "./api/index.ts";
+import { ApiError, api, sessionQuery } from "./api/index.ts";
 import { ListSkeleton } from "./components/states.tsx";
 import { NoTenant } from "./pages/no-tenant.tsx";
 import { SignInPage } from "./pages/sign-in.tsx";
 import { BrokenPage, UnknownPage } from "./shell/broken-page.tsx";
 import { Shell } from "./shell/shell.tsx";
+import { homeTenant, PLACES, tenantWith } from "./short-links.ts";
 
 /** Search parameters: absent means the usual. */
 function optional<Name extends string>(...names: Name[]) {
@@ -57,12 +59,45 @@ const home = createRoute({
   getParentRoute: () => signedIn,
   path: "/",
   beforeLoad: ({ context }) => {
-    const remembered = localStorage.getItem("vautn-tenant");
-    const { tenants } = context.session;
-    const tenant = tenants.find(({ id }) => id === remembered) ?? tenants[0];
-    if (tenant) throw redirect({ to: "/t/$tenant/fleet", params: { tenant: tenant.id } });
+    const found = homeTenant(context.session);
+    if (found) throw redirect({ to: "/t/$tenant/fleet", params: { tenant: found.id } });
   },
   component: NoTenant,
+});
+
+/** Addresses without a tenant, as messages and the command line name them. */
+const shortPlace = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/$place",
+  beforeLoad: ({ context, params }) => {
+    const found = homeTenant(context.session);
+    if (!found || !PLACES.includes(params.place)) throw notFound();
+    throw redirect({ href: `/t/${found.id}/${params.place}` });
+  },
+});
+
+const shortRollout = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/rollouts/$rollout",
+  beforeLoad: async ({ context, params }) => {
+    const found = await tenantWith(context.session, (id) => api.rollout(id, params.rollout));
+    throw redirect({
+      to: "/t/$tenant/rollouts/$rollout",
+      params: { tenant: found, rollout: params.rollout },
+    });
+  },
+});
+
+const shortDevice = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/devices/$device",
+  beforeLoad: async ({ context, params }) => {
+    const found = await tenantWith(context.session, (id) => api.device(id, params.device));
+    throw redirect({
+      to: "/t/$tenant/devices/$device",
+      params: { tenant: found, device: params.device },
+    });
+  },
 });
 
 const tenant = createRoute({
@@ -151,6 +186,9 @@ const tree = root.addChildren([
   signIn,
   signedIn.addChildren([
     home,
+    shortPlace,
+    shortRollout,
+    shortDevice,
     tenant.addChildren([
       tenantHome,
       fleet,

@@ -1,101 +1,102 @@
-import { request } from "./http.ts";
-import type {
-  RolloutDevice,
-  RolloutPlan,
-  RolloutSpec,
-  RolloutView,
-  Verdict,
-} from "./rollout-types.ts";
-import type * as T from "./types.ts";
+import { type CallOptions, call } from "./call.ts";
+import type { Operations } from "./generated.ts";
+import type { LogRecord, RolloutSpec, RolloutView, TenantRole, UpdateRecord } from "./types.ts";
 
-type Query = Record<string, string | number | boolean | undefined | null>;
+type Query<Id extends keyof Operations> = Operations[Id]["query"];
+type Body<Id extends keyof Operations> = Operations[Id]["body"];
 
-const encode = encodeURIComponent;
-const at = (tenant: string, rest: string) => `/tenants/${encode(tenant)}${rest}`;
-const get = <R>(path: string, query?: Query, signal?: AbortSignal) =>
-  request<R>("GET", path, { ...(query ? { query } : {}), ...(signal ? { signal } : {}) });
-const post = <R>(path: string, body: unknown = {}) => request<R>("POST", path, { body });
+export type RolloutAction = "pause" | "resume" | "approve" | "rollback" | "cancel";
 
-/** The operators' API, one function a route. */
+/** What the console asks of the operators' API, in the words of its pages. */
 export const api = {
-  signIn: (email: string, password: string) => post("/auth/sign-in", { email, password }),
-  signOut: () => post("/auth/sign-out"),
-  whoami: () => get<T.Session>("/auth/whoami"),
-  createTenant: (tenant: { id: string; name: string }) => post("/tenants", tenant),
+  signIn: (email: string, password: string) => call("signIn", { body: { email, password } }),
+  signOut: () => call("signOut", {}),
+  whoami: () => call("whoami", {}),
+  createTenant: (body: { id: string; name: string }) => call("createTenant", { body }),
 
-  fleetSummary: (t: string) => get<T.FleetSummary>(at(t, "/fleet/summary")),
-  fleetHealth: (t: string, by: string, q: string) =>
-    get<{ items: T.HealthRow[] }>(at(t, "/fleet/health"), { by, q }),
-  devices: (t: string, query: Query, signal?: AbortSignal) =>
-    get<T.Page<T.DeviceView>>(at(t, "/devices"), query, signal),
-  device: (t: string, d: string) => get<T.DeviceView>(at(t, `/devices/${encode(d)}`)),
-  revokeDevice: (t: string, d: string, reason: string) =>
-    post(at(t, `/devices/${encode(d)}/revoke`), { reason }),
-  metrics: (t: string, d: string) =>
-    get<{ items: T.LatestMetric[] }>(at(t, `/devices/${encode(d)}/metrics`)),
-  telemetry: (t: string, d: string, query: Query, signal?: AbortSignal) =>
-    get<{ metric: string; points: T.SeriesPoint[] }>(
-      at(t, `/devices/${encode(d)}/telemetry`),
-      query,
-      signal,
+  fleetSummary: (tenant: string) => call("getFleetSummary", { params: { tenant } }),
+  fleetHealth: (tenant: string, query: Query<"getFleetHealth">) =>
+    call("getFleetHealth", { params: { tenant }, query }),
+  devices: (tenant: string, query: Query<"listDevices">, options?: CallOptions) =>
+    call("listDevices", { params: { tenant }, query }, options),
+  device: (tenant: string, device: string) => call("getDevice", { params: { tenant, device } }),
+  revokeDevice: (tenant: string, device: string, reason: string) =>
+    call("revokeDevice", { params: { tenant, device }, body: { reason } }),
+  metrics: (tenant: string, device: string) =>
+    call("getLatestMetrics", { params: { tenant, device } }),
+  series: (tenant: string, device: string, query: Query<"getSeries">, options?: CallOptions) =>
+    call("getSeries", { params: { tenant, device }, query }, options),
+  updates: async (tenant: string, device: string) => {
+    const { items } = await call("listDeviceUpdates", { params: { tenant, device } });
+    return { items: items as UpdateRecord[] };
+  },
+  events: (tenant: string, device: string) =>
+    call("listDeviceEvents", { params: { tenant, device } }),
+  certificates: (tenant: string, device: string) =>
+    call("listDeviceCertificates", { params: { tenant, device } }),
+
+  commands: (tenant: string, query: Query<"listCommands">) =>
+    call("listCommands", { params: { tenant }, query }),
+  sendCommand: (tenant: string, body: Body<"sendCommand">) =>
+    call("sendCommand", { params: { tenant }, body }),
+  cancelCommand: (tenant: string, command: string) =>
+    call("cancelCommand", { params: { tenant, command } }),
+
+  logs: async (tenant: string, query: Query<"searchLogs">, options?: CallOptions) => {
+    const page = await call("searchLogs", { params: { tenant }, query }, options);
+    return { ...page, items: page.items as LogRecord[] };
+  },
+  trace: (tenant: string, trace: string) => call("getTrace", { params: { tenant, trace } }),
+
+  releases: (tenant: string) => call("listReleases", { params: { tenant }, query: { limit: 100 } }),
+  publishRelease: (tenant: string, manifest: string, image: Blob) =>
+    call(
+      "publishRelease",
+      { params: { tenant } },
+      { upload: image, headers: { "x-vautn-manifest": manifest } },
     ),
-  updates: (t: string, d: string) =>
-    get<T.Page<T.UpdateRecord>>(at(t, `/devices/${encode(d)}/updates`)),
-  events: (t: string, d: string) =>
-    get<T.Page<T.DeviceEventRecord>>(at(t, `/devices/${encode(d)}/events`)),
-  certificates: (t: string, d: string) =>
-    get<T.Page<T.CertificateView>>(at(t, `/devices/${encode(d)}/certificates`)),
+  yankRelease: (tenant: string, release: string, reason: string) =>
+    call("yankRelease", { params: { tenant, release }, body: { reason } }),
+  deltas: (tenant: string, release: string) => call("listDeltas", { params: { tenant, release } }),
 
-  commands: (t: string, query: Query) => get<T.Page<T.CommandView>>(at(t, "/commands"), query),
-  sendCommand: (
-    t: string,
-    command: { devices: string[]; name: string; args: unknown; ttlSeconds: number },
-  ) => post<{ items: T.CommandView[] }>(at(t, "/commands"), command),
-  cancelCommand: (t: string, id: string) => post(at(t, `/commands/${encode(id)}/cancel`)),
+  rollouts: async (tenant: string) => {
+    const page = await call("listRollouts", { params: { tenant }, query: { limit: 50 } });
+    return { ...page, items: page.items as RolloutView[] };
+  },
+  rollout: async (tenant: string, rollout: string) =>
+    (await call("getRollout", { params: { tenant, rollout } })) as RolloutView,
+  planRollout: (tenant: string, body: RolloutSpec) =>
+    call("planRollout", { params: { tenant }, body }),
+  createRollout: (tenant: string, body: RolloutSpec) =>
+    call("createRollout", { params: { tenant }, body }),
+  rolloutDevices: (tenant: string, rollout: string, query: Query<"listRolloutDevices">) =>
+    call("listRolloutDevices", { params: { tenant, rollout }, query }),
+  verdicts: (tenant: string, rollout: string) =>
+    call("listRolloutVerdicts", { params: { tenant, rollout }, query: { limit: 100 } }),
+  steerRollout: (tenant: string, rollout: string, action: RolloutAction, reason: string) =>
+    call(`${action}Rollout`, { params: { tenant, rollout }, body: reason ? { reason } : {} }),
 
-  logs: (t: string, query: Query, signal?: AbortSignal) =>
-    get<T.Page<T.LogRecord>>(at(t, "/logs"), query, signal),
-  trace: (t: string, id: string) => get<T.Trace>(at(t, `/traces/${encode(id)}`)),
+  alerts: (tenant: string, query: Query<"listAlerts">) =>
+    call("listAlerts", { params: { tenant }, query }),
+  acknowledgeAlert: (tenant: string, alert: string) =>
+    call("acknowledgeAlert", { params: { tenant, alert } }),
 
-  releases: (t: string) => get<T.Page<T.ReleaseView>>(at(t, "/releases")),
-  publishRelease: (t: string, manifest: string, image: Blob) =>
-    request<T.ReleaseView>("POST", at(t, "/releases"), {
-      body: image,
-      headers: { "x-vautn-manifest": manifest },
-    }),
-  yankRelease: (t: string, id: string, reason: string) =>
-    post(at(t, `/releases/${encode(id)}/yank`), { reason }),
-  deltas: (t: string, id: string) =>
-    get<{ items: T.DeltaView[] }>(at(t, `/releases/${encode(id)}/deltas`)),
+  audit: (tenant: string, query: Query<"listAudit">) =>
+    call("listAudit", { params: { tenant }, query }),
+  verifyAudit: (tenant: string) => call("verifyAudit", { params: { tenant } }),
 
-  rollouts: (t: string) => get<T.Page<RolloutView>>(at(t, "/rollouts")),
-  rollout: (t: string, id: string) => get<RolloutView>(at(t, `/rollouts/${encode(id)}`)),
-  planRollout: (t: string, spec: RolloutSpec) => post<RolloutPlan>(at(t, "/rollouts/plan"), spec),
-  createRollout: (t: string, spec: RolloutSpec) => post<RolloutView>(at(t, "/rollouts"), spec),
-  rolloutDevices: (t: string, id: string, query: Query) =>
-    get<T.Page<RolloutDevice>>(at(t, `/rollouts/${encode(id)}/devices`), query),
-  verdicts: (t: string, id: string) =>
-    get<T.Page<Verdict>>(at(t, `/rollouts/${encode(id)}/verdicts`)),
-  steerRollout: (t: string, id: string, action: string, reason: string) =>
-    post<RolloutView>(at(t, `/rollouts/${encode(id)}/${action}`), reason ? { reason } : {}),
-
-  alerts: (t: string, query: Query) => get<T.Page<T.AlertView>>(at(t, "/alerts"), query),
-  acknowledgeAlert: (t: string, id: string) => post(at(t, `/alerts/${encode(id)}/acknowledge`)),
-
-  audit: (t: string, query: Query) => get<T.Page<T.AuditEntry>>(at(t, "/audit"), query),
-  verifyAudit: (t: string) => get<T.AuditProof>(at(t, "/audit/verify")),
-
-  keys: (t: string) => get<{ items: T.KeyView[] }>(at(t, "/keys")),
-  createKey: (t: string, key: { name: string; role: T.TenantRole; expiresAt?: string }) =>
-    post<{ id: string; key: string }>(at(t, "/keys"), key),
-  revokeKey: (t: string, id: string) => request("DELETE", at(t, `/keys/${encode(id)}`)),
-  claimTokens: (t: string) => get<{ items: T.ClaimTokenView[] }>(at(t, "/claim-tokens")),
-  createClaimToken: (t: string, token: Record<string, unknown>) =>
-    post<{ id: string; token: string }>(at(t, "/claim-tokens"), token),
-  revokeClaimToken: (t: string, id: string) =>
-    request("DELETE", at(t, `/claim-tokens/${encode(id)}`)),
-  webhooks: (t: string) => get<{ items: T.WebhookView[] }>(at(t, "/webhooks")),
-  createWebhook: (t: string, webhook: { url: string; eventTypes: string[] }) =>
-    post<{ id: string; secret: string }>(at(t, "/webhooks"), webhook),
-  deleteWebhook: (t: string, id: string) => request("DELETE", at(t, `/webhooks/${encode(id)}`)),
+  keys: (tenant: string) => call("listKeys", { params: { tenant } }),
+  createKey: (tenant: string, body: { name: string; role: TenantRole; expiresAt?: string }) =>
+    call("createKey", { params: { tenant }, body }),
+  revokeKey: (tenant: string, key: string) => call("revokeKey", { params: { tenant, key } }),
+  claimTokens: (tenant: string) => call("listClaimTokens", { params: { tenant } }),
+  createClaimToken: (tenant: string, body: Body<"createClaimToken">) =>
+    call("createClaimToken", { params: { tenant }, body }),
+  revokeClaimToken: (tenant: string, claimToken: string) =>
+    call("revokeClaimToken", { params: { tenant, claimToken } }),
+  webhooks: (tenant: string) => call("listWebhooks", { params: { tenant } }),
+  createWebhook: (tenant: string, body: { url: string; eventTypes: string[] }) =>
+    call("createWebhook", { params: { tenant }, body }),
+  deleteWebhook: (tenant: string, webhook: string) =>
+    call("deleteWebhook", { params: { tenant, webhook } }),
 };

@@ -38,7 +38,7 @@ export async function request<T>(
   const timeout = AbortSignal.timeout(body instanceof Blob ? 600_000 : REQUEST_TIMEOUT_MS);
   let response: Response;
   try {
-    response = await fetch(`/api/v1${path}${queryString(query)}`, {
+    response = await fetch(`${path}${queryString(query)}`, {
       method,
       credentials: "same-origin",
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,

@@ -1,7 +1,5 @@
-export { api } from "./client.ts";
+export { api, type RolloutAction } from "./client.ts";
 export { ApiError } from "./http.ts";
 export { type Liveness, rolloutKey, useLiveRollout } from "./live-rollout.ts";
 export * from "./queries.ts";
-export type * from "./rollout-types.ts";
-export type * from "./types.ts";
-export { PRESENCES, TENANT_ROLES } from "./types.ts";
+export * from "./types.ts";

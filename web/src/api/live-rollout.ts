@@ -1,7 +1,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { api } from "./client.ts";
-import type { RolloutView } from "./rollout-types.ts";
+import type { RolloutView } from "./types.ts";
 
 /** How fresh the page is: pushed by the server, or asked for every few seconds. */
 export type Liveness = "connecting" | "live" | "polling";

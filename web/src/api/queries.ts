@@ -1,5 +1,6 @@
 import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 import { api } from "./client.ts";
+import type { AlertView, LogRecord } from "./types.ts";
 
 /** How often a page asks again while it is looked at. */
 const FRESH_MS = { quick: 3_000, usual: 10_000, slow: 60_000 } as const;
@@ -24,7 +25,7 @@ export const fleetSummaryQuery = (t: string) =>
 export const fleetHealthQuery = (t: string, by: string, q: string) =>
   queryOptions({
     queryKey: key(t, "fleet-health", by, q),
-    queryFn: () => api.fleetHealth(t, by, q),
+    queryFn: () => api.fleetHealth(t, { by, q: q || undefined }),
     refetchInterval: FRESH_MS.usual,
     placeholderData: keepPreviousData,
     retry: false,
@@ -40,7 +41,7 @@ export interface DeviceListInput {
 export const devicesQuery = (t: string, input: DeviceListInput) =>
   queryOptions({
     queryKey: key(t, "devices", input),
-    queryFn: ({ signal }) => api.devices(t, { ...input }, signal),
+    queryFn: ({ signal }) => api.devices(t, { ...input }, { signal }),
     refetchInterval: FRESH_MS.usual,
     placeholderData: keepPreviousData,
     retry: false,
@@ -72,11 +73,11 @@ export const seriesQuery = (t: string, d: string, input: SeriesInput) =>
     queryFn: async ({ signal }) => {
       const to = Date.now();
       const from = to - input.rangeMs;
-      const { points } = await api.telemetry(
+      const { points } = await api.series(
         t,
         d,
-        { metric: input.metric, from, to, points: input.points },
-        signal,
+        { metric: input.metric, from: String(from), to: String(to), points: input.points },
+        { signal },
       );
       return { from, to, points };
     },
@@ -113,22 +114,22 @@ export const deviceCommandsQuery = (t: string, d: string) =>
 
 export interface LogInput {
   words?: string | undefined;
-  level?: string | undefined;
+  level?: LogRecord["level"] | undefined;
   device?: string | undefined;
   trace?: string | undefined;
-  from?: number | undefined;
-  to?: number | undefined;
   limit: number;
+  /** How far back; without it any time. */
+  rangeMs?: number | undefined;
 }
 
 /** `tail`: ask again every few seconds. */
-export const logsQuery = (t: string, input: LogInput & { rangeMs?: number }, tail: boolean) =>
+export const logsQuery = (t: string, input: LogInput, tail: boolean) =>
   queryOptions({
     queryKey: key(t, "logs", input),
     queryFn: ({ signal }) => {
       const { rangeMs, ...query } = input;
-      const from = rangeMs ? Date.now() - rangeMs : query.from;
-      return api.logs(t, { ...query, from }, signal);
+      const from = rangeMs ? String(Date.now() - rangeMs) : undefined;
+      return api.logs(t, { ...query, from }, { signal });
     },
     refetchInterval: tail ? FRESH_MS.quick : false,
     placeholderData: keepPreviousData,
@@ -177,7 +178,7 @@ export const verdictsQuery = (t: string, id: string, latest: string) =>
     placeholderData: keepPreviousData,
   });
 
-export const alertsQuery = (t: string, state: string) =>
+export const alertsQuery = (t: string, state: AlertView["state"]) =>
   queryOptions({
     queryKey: key(t, "alerts", state),
     queryFn: () => api.alerts(t, { state, limit: 100 }),

@@ -1,12 +1,9 @@
-/** Shapes of the operators' API as the console reads them. Times are ISO 8601 unless in `...Ms`. */
+import type * as G from "./generated.ts";
 
-export interface Page<T> {
-  items: T[];
-  nextCursor: string | null;
-  total?: number;
-}
-
-export type TenantRole = "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
+/** The API's shapes in the words of the pages, narrower where openapi.json says less. */
+export type Session = G.Whoami;
+export type Membership = Session["tenants"][number];
+export type TenantRole = NonNullable<Membership["role"]>;
 export const TENANT_ROLES: readonly TenantRole[] = [
   "viewer",
   "operator",
@@ -15,253 +12,55 @@ export const TENANT_ROLES: readonly TenantRole[] = [
   "auditor",
 ];
 
-export interface Membership {
-  id: string;
-  name: string;
-  role: TenantRole | null;
-}
-
-export interface Session {
-  actor: { kind: string; id: string; name: string };
-  platformRole: string | null;
-  tenants: Membership[];
-}
-
-export type Presence = "online" | "late" | "offline" | "never";
-export const PRESENCES: readonly Presence[] = ["online", "late", "offline", "never"];
-
-export interface DeviceView {
-  id: string;
-  product: string;
-  hardwareRevision: string;
-  region: string;
-  tags: Record<string, string>;
-  status: string;
-  presence: Presence;
-  presenceChangedAt: string | null;
-  lastSeenAt: string | null;
-  connected: boolean;
-  firmware: { version: string; sha256: string; slot: string } | null;
-  otherSlot: { version: string | null; sha256: string } | null;
-  bootId: string | null;
-  uptimeSeconds: number | null;
-  metrics: Record<string, number>;
-  createdAt: string;
-}
-
-export interface FleetSummary {
-  total: number;
-  online: number;
-  late: number;
-  offline: number;
-  never: number;
-  openAlerts: number;
-  runningRollouts: number;
-}
-
-export interface HealthRow {
-  key: string;
-  total: number;
-  online: number;
-  late: number;
-  offline: number;
-  never: number;
-  crashes24h: number;
-}
-
-export interface SeriesPoint {
-  ts: number;
-  min: number;
-  max: number;
-  mean: number;
-  count: number;
-}
-
-export interface LatestMetric {
-  metric: string;
-  ts: number;
-  value: number;
-}
+export type DeviceView = G.Device;
+export type FleetSummary = G.FleetSummary;
+export type HealthRow = G.FleetHealthRow;
+export type SeriesPoint = G.TelemetryPoint;
+export type LatestMetric = G.LatestMetric;
+export type DeviceEventRecord = G.DeviceEvent;
+export type CertificateView = G.Certificate;
+export type CommandView = G.Command;
+export type LogRecord = G.LogLine;
+export type Span = G.Span;
+export type Trace = G.Trace;
+export type ReleaseView = G.Release;
+export type DeltaView = G.Delta;
+export type AlertView = G.Alert;
+export type AuditEntry = G.AuditEntry;
+export type AuditProof = G.AuditVerification;
+export type KeyView = G.ApiKey;
+export type ClaimTokenView = G.ClaimToken;
+export type WebhookView = G.Webhook;
 
 export interface UpdateFailure {
   phase: string;
   element: string;
   message: string;
 }
+export type UpdateRecord = Omit<G.DeviceUpdate, "failure"> & { failure: UpdateFailure | null };
 
-export interface UpdateRecord {
-  updateId: string;
-  rolloutId: string;
-  rolloutName: string;
-  state: string;
-  sourceVersion: string | null;
-  targetVersion: string;
-  progress: number | null;
-  failure: UpdateFailure | null;
-  format: string | null;
-  bytesDownloaded: number;
-  bytesFull: number;
-  offeredAt: string | null;
-  finishedAt: string | null;
+export type RolloutPolicy = G.RolloutPolicy;
+export type RolloutPlan = G.RolloutPlan;
+export type RolloutSpec = G.Operations["createRollout"]["body"];
+export type StageView = G.RolloutStage;
+export type Evidence = G.RolloutEvidence;
+export type RolloutDevice = G.RolloutDevice;
+export type Verdict = G.RolloutVerdict;
+export type RolloutView = G.Rollout;
+
+/** What the gate counted, inside a verdict's `numbers`. */
+export interface VerdictNumbers {
+  metrics?: Record<string, Evidence & { pauseAt?: number }>;
+  excluded?: Record<string, number>;
+  observations?: { metric: string; value: number; devices: number; deviceHours: number }[];
+  stageAgeSeconds?: number;
 }
 
-export interface DeviceEventRecord {
-  ts: number;
-  type: string;
-  details: Record<string, unknown>;
+/** The numbers of a verdict; a person's decision has none. */
+export function numbersOf(verdict: Verdict | null): VerdictNumbers {
+  return (verdict?.numbers ?? {}) as VerdictNumbers;
 }
 
-export interface CertificateView {
-  serial: string;
-  status: string;
-  fingerprint: string;
-  issuedVia: string;
-  notBefore: string;
-  notAfter: string;
-  revokedAt: string | null;
-  revocationReason: string | null;
-}
-
-export interface LogRecord {
-  ts: number;
-  level: string;
-  deviceId: string | null;
-  message: string;
-  logger: string | null;
-  traceId: string | null;
-  attributes: Record<string, unknown>;
-}
-
-export interface Span {
-  spanId: string;
-  parentSpanId: string | null;
-  name: string;
-  service: string;
-  startMs: number;
-  durationMs: number;
-  status: string;
-  attributes: Record<string, unknown>;
-}
-
-export interface Trace {
-  traceId: string;
-  spans: Span[];
-  logs: LogRecord[];
-}
-
-export interface CommandView {
-  id: string;
-  deviceId: string;
-  name: string;
-  args: unknown;
-  status: string;
-  createdAt: string;
-  createdBy: string;
-  expiresAt: string;
-  deliveredAt: string | null;
-  finishedAt: string | null;
-  output: unknown;
-  error: string | null;
-  traceparent: string | null;
-}
-
-export interface ReleaseView {
-  id: string;
-  product: string;
-  version: string;
-  hardwareRevisions: string[];
-  minimumSourceVersion: string | null;
-  securityCounter: number;
-  imageSha256: string;
-  imageSizeBytes: number;
-  imageName: string;
-  status: "published" | "yanked";
-  yankReason: string | null;
-  notes: string;
-  publishedAt: string;
-  publishedBy: string;
-  /** Ids of the keys that signed it. */
-  signers: string[];
-}
-
-export interface DeltaView {
-  /** Null for the whole image, compressed. */
-  sourceSha256: string | null;
-  format: string;
-  status: "queued" | "building" | "ready" | "failed";
-  sizeBytes: number | null;
-  targetSizeBytes: number | null;
-  ratio: number | null;
-  buildMs: number | null;
-  error: string | null;
-}
-
-export interface AlertView {
-  id: string;
-  kind: string;
-  severity: string;
-  title: string;
-  subjectKind: string;
-  subjectId: string;
-  state: "open" | "acknowledged" | "resolved";
-  details: Record<string, unknown>;
-  occurrences: number;
-  openedAt: string;
-  lastSeenAt: string;
-  acknowledgedAt: string | null;
-  acknowledgedBy: string | null;
-  resolvedAt: string | null;
-}
-
-export interface AuditEntry {
-  seq: number;
-  at: string;
-  actor: { kind: string; id: string; name: string };
-  action: string;
-  targetKind: string;
-  targetId: string;
-  outcome: string;
-  address: string | null;
-  traceId: string | null;
-  details: Record<string, unknown>;
-}
-
-export interface AuditProof {
-  entries: number;
-  intact: boolean;
-  firstBroken?: number;
-  reason?: string;
-}
-
-export interface KeyView {
-  id: string;
-  name: string;
-  role: TenantRole | null;
-  createdAt: string;
-  expiresAt: string | null;
-  lastUsedAt: string | null;
-  revokedAt: string | null;
-}
-
-export interface ClaimTokenView {
-  id: string;
-  name: string;
-  devicePattern: string;
-  product: string;
-  hardwareRevision: string;
-  region: string;
-  maxUses: number;
-  usedCount: number;
-  expiresAt: string;
-  revokedAt: string | null;
-  createdAt: string;
-}
-
-export interface WebhookView {
-  id: string;
-  url: string;
-  eventTypes: string[];
-  enabled: boolean;
-  createdAt: string;
-  createdBy: string;
+export function failureOf(device: RolloutDevice): UpdateFailure | null {
+  return (device.failure ?? null) as UpdateFailure | null;
 }

@@ -69,7 +69,12 @@ export function DataTable<T extends object>(props: DataTableProps<T>) {
                 {row.getAllCells().map((cell) => {
                   const column = byId.get(cell.column.id) as Column<T>;
                   return (
-                    <Table.Td key={cell.id} ta={column.align} visibleFrom={column.visibleFrom}>
+                    <Table.Td
+                      key={cell.id}
+                      ta={column.align}
+                      className={column.align ? "figures" : undefined}
+                      visibleFrom={column.visibleFrom}
+                    >
                       <table.FlexRender cell={cell} />
                     </Table.Td>
                   );

@@ -1,4 +1,5 @@
 const NUMBER = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
+const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "long" });
 const EXACT = new Intl.DateTimeFormat("en-GB", {
   dateStyle: "medium",
@@ -18,14 +19,15 @@ export function formatNumber(value: number): string {
 export function formatFigure(value: number): string {
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "–";
   const size = Math.abs(value);
-  if (size !== 0 && (size < 0.001 || size >= 1e6)) return value.toExponential(1);
+  if (size !== 0 && size < 0.001) return value.toExponential(1);
+  if (size >= 1e6) return COMPACT.format(value);
   return new Intl.NumberFormat("en", { maximumSignificantDigits: 3 }).format(value);
 }
 
 export function formatPercent(share: number): string {
   if (!Number.isFinite(share)) return "–";
   const percent = share * 100;
-  return `${percent > 0 && percent < 10 ? percent.toFixed(1) : Math.round(percent)} %`;
+  return `${percent < 10 ? Number(percent.toFixed(1)) : Math.round(percent)} %`;
 }
 
 export function formatBytes(bytes: number): string {
@@ -61,7 +63,8 @@ export function formatDuration(ms: number): string {
 export function formatRelative(time: number, now: number): string {
   const difference = time - now;
   const size = Math.abs(difference);
-  if (size < 5 * SECOND) return "just now";
+  // Clocks differ a little: what lies a few seconds ahead has just been.
+  if (size < 5 * SECOND || (difference > 0 && size < MINUTE)) return "just now";
   if (size < MINUTE) return RELATIVE.format(Math.round(difference / SECOND), "second");
   if (size < HOUR) return RELATIVE.format(Math.round(difference / MINUTE), "minute");
   if (size < DAY) return RELATIVE.format(Math.round(difference / HOUR), "hour");

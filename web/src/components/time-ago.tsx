@@ -23,7 +23,9 @@ export function TimeAgo({ time, fallback = "–" }: TimeAgoProps) {
   const exact = formatExact(moment);
   return (
     <Tooltip label={exact}>
-      <time dateTime={new Date(moment).toISOString()}>{formatRelative(moment, now)}</time>
+      <time dateTime={new Date(moment).toISOString()} style={{ whiteSpace: "nowrap" }}>
+        {formatRelative(moment, now)}
+      </time>
     </Tooltip>
   );
 }

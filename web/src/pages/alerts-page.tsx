@@ -13,7 +13,9 @@ import { TimeAgo } from "../components/time-ago.tsx";
 import { useAction } from "../components/use-action.ts";
 import { useMay, useTenantId } from "../shell/use-tenant.ts";
 
-const STATES = [
+type State = AlertView["state"];
+
+const STATES: { value: State; label: string }[] = [
   { value: "open", label: "Open" },
   { value: "acknowledged", label: "Acknowledged" },
   { value: "resolved", label: "Resolved" },
@@ -21,7 +23,8 @@ const STATES = [
 
 export function AlertsPage() {
   const tenant = useTenantId();
-  const { state = "open" } = useSearch({ from: "/signed-in/t/$tenant/alerts" });
+  const search = useSearch({ from: "/signed-in/t/$tenant/alerts" });
+  const state = STATES.find(({ value }) => value === search.state)?.value ?? "open";
   const navigate = useNavigate({ from: "/t/$tenant/alerts" });
   const alerts = useQuery(alertsQuery(tenant, state));
   return (

@@ -108,9 +108,26 @@ export const theme = createTheme({
   },
 });
 
+const TONES = ["fjord", "moss", "amber", "ember", "gray", "red"] as const;
+
+/** Mantine's light variant all but vanishes on a dark page. */
+function tintsForDark(colors: Record<string, readonly string[] | undefined>) {
+  return Object.fromEntries(
+    TONES.flatMap((name) => {
+      const strong = colors[name]?.[5] ?? "";
+      const bright = colors[name]?.[3] ?? "";
+      return [
+        [`--mantine-color-${name}-light`, `color-mix(in srgb, ${strong} 20%, transparent)`],
+        [`--mantine-color-${name}-light-hover`, `color-mix(in srgb, ${strong} 28%, transparent)`],
+        [`--mantine-color-${name}-light-color`, bright],
+      ];
+    }),
+  );
+}
+
 /** The page lies a shade below the cards; the rest follows Mantine. */
 export const cssVariables: CSSVariablesResolver = (resolved) => ({
-  variables: {},
+  variables: { "--mantine-color-error": "var(--vautn-bad)" },
   light: {
     "--vautn-page": resolved.colors.gray[0],
     "--vautn-card": "#ffffff",
@@ -125,6 +142,7 @@ export const cssVariables: CSSVariablesResolver = (resolved) => ({
     "--vautn-busy": resolved.colors.fjord?.[5] ?? "",
   },
   dark: {
+    ...tintsForDark(resolved.colors),
     "--vautn-page": resolved.colors.dark[8],
     "--vautn-card": resolved.colors.dark[7],
     "--vautn-line": resolved.colors.dark[5],

@@ -58,7 +58,7 @@ export function Overview({ device }: { device: DeviceView }) {
             </Fact>
             {Object.entries(device.tags).map(([name, value]) => (
               <Fact key={name} label={`tags.${name}`}>
-                {value}
+                {String(value)}
               </Fact>
             ))}
           </Panel>

@@ -139,13 +139,13 @@ function columnsOf(tenant: string): Column<DeviceView>[] {
   ];
 }
 
-export function Tags({ tags }: { tags: Record<string, string> }) {
+export function Tags({ tags }: { tags: Record<string, unknown> }) {
   const all = Object.entries(tags);
   return (
     <Group gap={4} wrap="nowrap">
       {all.slice(0, TAGS_SHOWN).map(([name, value]) => (
         <Badge key={name} variant="default" radius="sm" tt="none" fw={450} size="sm">
-          {name}: {value}
+          {name}: {String(value)}
         </Badge>
       ))}
       {all.length > TAGS_SHOWN && (

@@ -73,7 +73,7 @@ export function QueryBox({ query, error, onSearch }: QueryBoxProps) {
           error={error && <QueryError error={error} query={query} />}
           onChange={(event) => setText(event.currentTarget.value)}
         />
-        <Button type="submit" variant={text === query ? "default" : "filled"}>
+        <Button type="submit" visibleFrom="xs" variant={text === query ? "default" : "filled"}>
           Search
         </Button>
         <QueryHelp

@@ -3,14 +3,14 @@ import { useDebouncedValue } from "@mantine/hooks";
 import { IconFileSearch, IconSearch } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { logsQuery } from "../../api/index.ts";
+import { type LogRecord, logsQuery } from "../../api/index.ts";
 import { EmptyState, Loaded } from "../../components/states.tsx";
 import { useTenantId } from "../../shell/use-tenant.ts";
 import { LogLines } from "./log-lines.tsx";
 
 const LINES = 300;
 const HOUR = 3_600_000;
-const LEVELS = [
+const LEVELS: { value: LogRecord["level"] | ""; label: string }[] = [
   { value: "", label: "Every level" },
   { value: "debug", label: "Debug and up" },
   { value: "info", label: "Info and up" },
@@ -54,7 +54,7 @@ export function LogView({ deviceId, filter: given, onFilter }: LogViewProps) {
       tenant,
       {
         words: settled.words,
-        level: settled.level,
+        level: LEVELS.find(({ value }) => value && value === settled.level)?.value || undefined,
         device: deviceId ?? settled.device,
         trace: /^[0-9a-f]{32}$/.test(settled.trace ?? "") ? settled.trace : undefined,
         limit: LINES,

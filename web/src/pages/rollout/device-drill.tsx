@@ -2,7 +2,12 @@ import { Box, Chip, Group, Progress, Select, Text } from "@mantine/core";
 import { IconDevices } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { type RolloutDevice, type RolloutView, rolloutDevicesQuery } from "../../api/index.ts";
+import {
+  failureOf,
+  type RolloutDevice,
+  type RolloutView,
+  rolloutDevicesQuery,
+} from "../../api/index.ts";
 import { UpdateBadge } from "../../components/badges.tsx";
 import { CursorPager, useCursors } from "../../components/cursor-pager.tsx";
 import { type Column, DataTable } from "../../components/data-table.tsx";
@@ -129,6 +134,7 @@ function columnsOf(tenant: string, rollout: RolloutView): Column<RolloutDevice>[
           params={{ tenant, device: device.deviceId }}
           search={{ tab: "updates" }}
           fw={550}
+          style={{ whiteSpace: "nowrap" }}
         >
           {device.deviceId}
         </Link>
@@ -178,13 +184,14 @@ function columnsOf(tenant: string, rollout: RolloutView): Column<RolloutDevice>[
 }
 
 function WhatHappened({ device }: { device: RolloutDevice }) {
-  if (device.failure) {
+  const failure = failureOf(device);
+  if (failure) {
     return (
       <Text size="sm" c="var(--vautn-bad)">
-        {device.failure.message}
+        {failure.message}
         <Text span size="xs" c="dimmed">
           {" "}
-          ({[device.failure.phase, device.failure.element].filter(Boolean).join(", ")})
+          ({[failure.phase, failure.element].filter(Boolean).join(", ")})
         </Text>
       </Text>
     );

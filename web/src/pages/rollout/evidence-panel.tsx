@@ -1,5 +1,5 @@
 import { Group, SimpleGrid, Stack, Table, Text } from "@mantine/core";
-import type { Evidence, RolloutView } from "../../api/index.ts";
+import { type Evidence, numbersOf, type RolloutView } from "../../api/index.ts";
 import { formatFigure, formatNumber, humanize, plural } from "../../components/format.ts";
 import { Panel } from "../../components/page.tsx";
 import { LogGauge } from "./log-gauge.tsx";
@@ -7,7 +7,7 @@ import { LogGauge } from "./log-gauge.tsx";
 /** Both arms and what the gate makes of them, metric by metric. */
 export function EvidencePanel({ rollout }: { rollout: RolloutView }) {
   const metrics = Object.entries(rollout.evidence);
-  const excluded = Object.entries(rollout.lastVerdict?.numbers.excluded ?? {}).filter(
+  const excluded = Object.entries(numbersOf(rollout.lastVerdict).excluded ?? {}).filter(
     ([, count]) => count > 0,
   );
   return (
@@ -48,7 +48,7 @@ interface MetricProps {
 
 function Metric({ metric, evidence, rollout }: MetricProps) {
   const { policy, lastVerdict } = rollout;
-  const pauseAt = lastVerdict?.numbers.metrics?.[metric]?.pauseAt ?? 1 / policy.alpha;
+  const pauseAt = numbersOf(lastVerdict).metrics?.[metric]?.pauseAt ?? 1 / policy.alpha;
   return (
     <section>
       <Group justify="space-between" mb={6}>

@@ -1,14 +1,23 @@
 import { Button, Text, Textarea } from "@mantine/core";
-import { IconArrowBackUp, IconPlayerPause, IconPlayerPlay, IconX } from "@tabler/icons-react";
+import {
+  IconArrowBackUp,
+  IconArrowForwardUp,
+  IconPlayerPause,
+  IconPlayerPlay,
+  IconX,
+} from "@tabler/icons-react";
 import { type ReactNode, useState } from "react";
-import { api, type RolloutView, rolloutKey } from "../../api/index.ts";
+import {
+  type RolloutAction as Action,
+  api,
+  type RolloutView,
+  rolloutKey,
+} from "../../api/index.ts";
 import { Confirm } from "../../components/confirm.tsx";
 import { plural } from "../../components/format.ts";
 import { useAction } from "../../components/use-action.ts";
 import { useMay, useTenantId } from "../../shell/use-tenant.ts";
 import { touchedDevices } from "./counts.ts";
-
-type Action = "pause" | "resume" | "rollback" | "cancel";
 
 interface ActionLook {
   label: string;
@@ -35,6 +44,14 @@ const ACTIONS: Record<Action, ActionLook> = {
     destructive: false,
     states: ["paused", "needs-decision"],
     done: "The rollout goes on",
+    need: "engineer",
+  },
+  approve: {
+    label: "Widen now",
+    icon: IconArrowForwardUp,
+    destructive: false,
+    states: ["paused", "needs-decision"],
+    done: "The next stage begins",
     need: "engineer",
   },
   rollback: {
@@ -73,8 +90,7 @@ export function SteerButtons({ rollout }: { rollout: RolloutView }) {
   });
   const offered = (Object.keys(ACTIONS) as Action[]).filter((action) => {
     const { states, need } = ACTIONS[action];
-    const sensible =
-      action !== "rollback" || (rollout.kind === "update" && touchedDevices(rollout) > 0);
+    const sensible = isSensible(action, rollout);
     return states.includes(rollout.state) && may(need) && sensible;
   });
   const look = asked && ACTIONS[asked];
@@ -119,6 +135,14 @@ export function SteerButtons({ rollout }: { rollout: RolloutView }) {
   );
 }
 
+/** Leaves out what the platform would take and nobody could want. */
+function isSensible(action: Action, rollout: RolloutView): boolean {
+  if (rollout.kind === "rollback") return action === "cancel";
+  if (action === "rollback") return touchedDevices(rollout) > 0;
+  if (action === "approve") return rollout.stageIndex < rollout.stages.length - 1;
+  return true;
+}
+
 function consequence(action: Action, rollout: RolloutView): ReactNode {
   const { totals } = rollout;
   const touched = plural(touchedDevices(rollout), "device");
@@ -129,6 +153,10 @@ function consequence(action: Action, rollout: RolloutView): ReactNode {
       return `No further device begins: ${untouched} stay as they are. ${underWay} under way finish what they have begun; ${plural(totals.succeeded, "device")} keep the new version.`;
     case "resume":
       return `The present stage goes on, and ${untouched} may follow as the gate permits. What was seen up to now counts as accepted and does not pause it again.`;
+    case "approve": {
+      const next = rollout.stages[rollout.stageIndex + 1];
+      return `The next stage (${next?.name}) begins at once, up to ${plural(next?.cumulativeDevices ?? 0, "device")} in all, although the gate has not found enough evidence that it is safe.`;
+    }
     case "rollback":
       return (
         <>

@@ -1,5 +1,5 @@
 import { Table, Text } from "@mantine/core";
-import type { RolloutView } from "../../api/index.ts";
+import { numbersOf, type RolloutView } from "../../api/index.ts";
 import { formatDuration, formatFigure, formatPercent } from "../../components/format.ts";
 import { Fact, Panel } from "../../components/page.tsx";
 
@@ -7,7 +7,7 @@ import { Fact, Panel } from "../../components/page.tsx";
 export function ThresholdTable({ rollout }: { rollout: RolloutView }) {
   const { policy } = rollout;
   const observed = new Map(
-    rollout.lastVerdict?.numbers.observations?.map((entry) => [entry.metric, entry.value]),
+    numbersOf(rollout.lastVerdict).observations?.map((entry) => [entry.metric, entry.value]),
   );
   return (
     <Panel title="Rules">

@@ -69,7 +69,7 @@ function Countdown({ at }: { at: string }) {
   const now = useNow("second");
   const left = Math.ceil((Date.parse(at) - now) / 1000) * 1000;
   return (
-    <span>
+    <span className="figures">
       {left > 0 ? `The gate looks again in ${formatDuration(left)}` : "The gate is looking now"}
     </span>
   );

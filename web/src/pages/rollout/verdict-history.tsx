@@ -16,7 +16,7 @@ export function VerdictHistory({ rollout }: { rollout: RolloutView }) {
   return (
     <Loaded query={verdicts} skeleton={<ListSkeleton rows={4} />}>
       {({ items }) => (
-        <Timeline bulletSize={24} lineWidth={2}>
+        <Timeline bulletSize={24} lineWidth={1} active={SHOWN}>
           {fold(items)
             .slice(0, SHOWN)
             .map(({ verdict, looks }) => {

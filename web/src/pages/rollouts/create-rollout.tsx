@@ -112,7 +112,7 @@ function SpecForm({ releases, initial, releaseId, busy, onPreview }: SpecFormPro
       releaseId: initial?.releaseId ?? releaseId ?? null,
       query: initial?.query ?? "",
       preset: "evidence",
-      rollBack: initial?.policy.onBreach === "rollback",
+      rollBack: initial?.policy?.onBreach === "rollback",
     },
     validate: { releaseId: (id) => (id ? null : "Choose a release") },
   });

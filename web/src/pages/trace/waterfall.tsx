@@ -10,7 +10,7 @@ import classes from "./waterfall.module.css";
 
 const ROWS_AT_MOST = 1_000;
 const TICKS = [0, 0.25, 0.5, 0.75, 1];
-const SERVICE_COLORS = ["fjord", "moss", "amber", "grape", "indigo", "cyan"];
+const SERVICE_COLORS = ["fjord", "indigo", "grape", "teal", "pink", "cyan"];
 
 /** Spans and log lines on one time axis. */
 export function Waterfall({ trace }: { trace: Trace }) {

@@ -1,0 +1,1549 @@
+// Written by tools/build-openapi.ts from the routes' schemas. Do not edit.
+
+export type Alert = {
+  id: string;
+  kind: string;
+  severity: "info" | "warning" | "critical";
+  title: string;
+  subjectKind: string;
+  subjectId: string;
+  state: "open" | "acknowledged" | "resolved";
+  details: Record<string, unknown>;
+  occurrences: number;
+  openedAt: string;
+  lastSeenAt: string;
+  acknowledgedAt: string | null;
+  acknowledgedBy: string | null;
+  resolvedAt: string | null;
+};
+
+export type AlertPage = {
+  items: Array<Alert>;
+  nextCursor: string | null;
+};
+
+export type ApiKey = {
+  id: string;
+  name: string;
+  role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor" | null;
+  createdAt: string;
+  expiresAt: string | null;
+  lastUsedAt: string | null;
+  revokedAt: string | null;
+};
+
+export type ApiKeyList = {
+  items: Array<ApiKey>;
+};
+
+export type AuditEntry = {
+  seq: number;
+  at: string;
+  actor: {
+    kind: string;
+    id: string;
+    name: string;
+  };
+  action: string;
+  targetKind: string;
+  targetId: string;
+  outcome: "done" | "refused";
+  /** Hex */
+  hash: string;
+  address: string | null;
+  traceId: string | null;
+  details: Record<string, unknown>;
+};
+
+export type AuditPage = {
+  items: Array<AuditEntry>;
+  nextCursor: string | null;
+};
+
+export type AuditVerification = {
+  entries: number;
+  intact: boolean;
+  firstBroken?: number | undefined;
+  reason?: "missing" | "altered" | "cut" | undefined;
+};
+
+export type Certificate = {
+  serial: string;
+  status: "active" | "superseded" | "revoked";
+  subject: string;
+  fingerprint: string;
+  notBefore: string;
+  notAfter: string;
+  issuedAt: string;
+  issuedVia: string;
+  firstUsedAt: string | null;
+  revokedAt: string | null;
+  revocationReason: string | null;
+};
+
+export type CertificateBundle = {
+  serial: string;
+  certificatePem: string;
+  chainPem: string;
+  rootPem: string;
+};
+
+export type CertificateList = {
+  items: Array<Certificate>;
+};
+
+export type ClaimToken = {
+  id: string;
+  name: string;
+  devicePattern: string;
+  product: string;
+  hardwareRevision: string;
+  region: string;
+  tags: Record<string, unknown>;
+  maxUses: number;
+  usedCount: number;
+  createdBy: string;
+  createdAt: string;
+  expiresAt: string;
+  revokedAt: string | null;
+};
+
+export type ClaimTokenList = {
+  items: Array<ClaimToken>;
+};
+
+export type Command = {
+  id: string;
+  deviceId: string;
+  name: string;
+  args: unknown;
+  status:
+    | "queued"
+    | "delivered"
+    | "accepted"
+    | "running"
+    | "succeeded"
+    | "failed"
+    | "rejected"
+    | "expired"
+    | "cancelled";
+  createdAt: string;
+  createdBy: string;
+  expiresAt: string;
+  deliveredAt: string | null;
+  finishedAt: string | null;
+  output: unknown;
+  error: string | null;
+  /** What the device said after the end */
+  lateResult: unknown;
+  traceparent: string | null;
+};
+
+export type CommandList = {
+  items: Array<Command>;
+};
+
+export type CommandPage = {
+  items: Array<Command>;
+  nextCursor: string | null;
+};
+
+export type CreatedApiKey = {
+  id: string;
+  /** Shown this once */
+  key: string;
+};
+
+export type CreatedClaimToken = {
+  id: string;
+  /** Shown this once */
+  token: string;
+};
+
+export type CreatedWebhook = {
+  id: string;
+  /** whsec_…, shown this once */
+  secret: string;
+};
+
+export type Delta = {
+  sourceSha256: string | null;
+  targetSha256: string;
+  format: string;
+  status: "queued" | "building" | "ready" | "failed";
+  artifactSha256: string | null;
+  sizeBytes: number | null;
+  targetSizeBytes: number | null;
+  ratio: number | null;
+  buildMs: number | null;
+  error: string | null;
+};
+
+export type DeltaList = {
+  items: Array<Delta>;
+};
+
+export type Device = {
+  id: string;
+  product: string;
+  hardwareRevision: string;
+  region: string;
+  tags: Record<string, unknown>;
+  status: "active" | "quarantined" | "revoked";
+  presence: "never" | "online" | "late" | "offline";
+  presenceChangedAt: string | null;
+  lastSeenAt: string | null;
+  connected: boolean;
+  firmware: RunningFirmware | null;
+  otherSlot: {
+    version: string;
+    sha256: string;
+  } | null;
+  formats: Array<string>;
+  bootId: string | null;
+  uptimeSeconds: number | null;
+  metrics: Record<string, number>;
+  createdAt: string;
+};
+
+export type DeviceConnection = {
+  /** Where devices connect by MQTT over mutual TLS */
+  mqttUrl: string;
+  /** Where devices fetch artifacts and certificates */
+  httpsUrl: string;
+};
+
+export type DeviceEvent = {
+  /** Milliseconds since the epoch */
+  ts: number;
+  type: string;
+  details: Record<string, unknown>;
+};
+
+export type DeviceEventList = {
+  items: Array<DeviceEvent>;
+};
+
+export type DevicePage = {
+  items: Array<Device>;
+  nextCursor: string | null;
+  /** Devices that the query matches */
+  total?: number | undefined;
+};
+
+export type DeviceUpdate = {
+  updateId: string;
+  rolloutId: string;
+  rolloutName: string;
+  state: string;
+  progress: number | null;
+  sourceVersion: string | null;
+  targetVersion: string;
+  format: string | null;
+  bytesDownloaded: number;
+  bytesFull: number;
+  failure: unknown;
+  offeredAt: string | null;
+  finishedAt: string | null;
+};
+
+export type DeviceUpdateList = {
+  items: Array<DeviceUpdate>;
+};
+
+export type DirectorKey = {
+  keyId: string;
+  key: SigningKey;
+};
+
+export type EnrolledDevice = {
+  device: Device;
+  certificate: CertificateBundle | null;
+  connection: DeviceConnection | null;
+};
+
+export type FleetHealth = {
+  items: Array<FleetHealthRow>;
+};
+
+export type FleetHealthRow = {
+  key: string;
+  total: number;
+  online: number;
+  late: number;
+  offline: number;
+  never: number;
+  crashes24h: number;
+};
+
+export type FleetSummary = {
+  total: number;
+  online: number;
+  late: number;
+  offline: number;
+  never: number;
+  crashes24h: number;
+  openAlerts: number;
+  runningRollouts: number;
+};
+
+export type Group = {
+  name: string;
+  query: string;
+  createdAt: string;
+};
+
+export type GroupList = {
+  items: Array<Group>;
+};
+
+export type Health = {
+  status: "ok";
+};
+
+export type LatestMetric = {
+  metric: string;
+  ts: number;
+  value: number;
+};
+
+export type LatestMetrics = {
+  items: Array<LatestMetric>;
+};
+
+export type LogLine = {
+  /** Milliseconds since the epoch */
+  ts: number;
+  level: "trace" | "debug" | "info" | "warn" | "error" | "fatal";
+  deviceId: string | null;
+  message: string;
+  seq: number;
+  logger: string | null;
+  traceId: string | null;
+  spanId: string | null;
+  attributes: Record<string, unknown>;
+};
+
+export type LogPage = {
+  items: Array<LogLine>;
+  nextCursor: string | null;
+};
+
+export type Problem = {
+  type: string;
+  title: string;
+  status: number;
+  detail: string;
+  code:
+    | "invalid-request"
+    | "invalid-query"
+    | "invalid-cursor"
+    | "unauthenticated"
+    | "invalid-credentials"
+    | "forbidden"
+    | "not-found"
+    | "method-not-allowed"
+    | "conflict"
+    | "already-exists"
+    | "precondition-failed"
+    | "payload-too-large"
+    | "unsupported-media-type"
+    | "range-not-satisfiable"
+    | "invalid-content"
+    | "idempotency-key-reused"
+    | "rate-limited"
+    | "quota-exceeded"
+    | "internal"
+    | "unavailable"
+    | "csr-invalid"
+    | "claim-refused"
+    | "certificate-refused"
+    | "topic-refused"
+    | "message-invalid"
+    | "message-too-large"
+    | "trust-root-invalid"
+    | "manifest-invalid"
+    | "signature-invalid"
+    | "image-mismatch"
+    | "release-yanked"
+    | "release-incompatible"
+    | "delta-invalid"
+    | "rollout-state"
+    | "update-refused";
+  traceId: string;
+  /** Fields that were refused */
+  errors?:
+    | Array<{
+        path: string;
+        message: string;
+      }>
+    | undefined;
+  details?: Record<string, unknown> | undefined;
+};
+
+export type Readiness = {
+  ready: boolean;
+  checks: Record<string, "up" | "down">;
+};
+
+export type Release = {
+  id: string;
+  product: string;
+  version: string;
+  hardwareRevisions: Array<string>;
+  minimumSourceVersion: string | null;
+  securityCounter: number;
+  imageSha256: string;
+  imageSizeBytes: number;
+  imageName: string;
+  status: "published" | "yanked";
+  yankReason: string | null;
+  notes: string;
+  publishedAt: string;
+  publishedBy: string;
+  /** Ids of the keys that signed it */
+  signers: Array<string>;
+};
+
+export type ReleaseDetail = {
+  id: string;
+  product: string;
+  version: string;
+  hardwareRevisions: Array<string>;
+  minimumSourceVersion: string | null;
+  securityCounter: number;
+  imageSha256: string;
+  imageSizeBytes: number;
+  imageName: string;
+  status: "published" | "yanked";
+  yankReason: string | null;
+  notes: string;
+  publishedAt: string;
+  publishedBy: string;
+  /** Ids of the keys that signed it */
+  signers: Array<string>;
+  envelope: ReleaseEnvelope;
+};
+
+export type ReleaseEnvelope = {
+  signed: ReleaseManifest;
+  signatures: Array<Signature>;
+};
+
+export type ReleaseManifest = {
+  _type: "release";
+  specVersion: 1;
+  tenant: string;
+  product: string;
+  version: string;
+  hardwareRevisions: Array<string>;
+  securityCounter: number;
+  minimumSourceVersion: string | null;
+  image: {
+    name: string;
+    sha256: string;
+    sizeBytes: number;
+  };
+  createdAt: string;
+  expires: string;
+  notes?: string | undefined;
+};
+
+export type ReleasePage = {
+  items: Array<Release>;
+  nextCursor: string | null;
+};
+
+export type Rollout = {
+  id: string;
+  name: string;
+  kind: "update" | "rollback";
+  state:
+    | "preparing"
+    | "running"
+    | "paused"
+    | "needs-decision"
+    | "succeeded"
+    | "rolling-back"
+    | "rolled-back"
+    | "cancelled"
+    | "failed";
+  stateReason: string;
+  releaseId: string;
+  release: {
+    version: string;
+    product: string;
+  };
+  rollsBack: string | null;
+  query: string;
+  policy: RolloutPolicy;
+  stageIndex: number;
+  stageStartedAt: string | null;
+  stages: Array<RolloutStage>;
+  totals: RolloutTotals;
+  evidence: Record<string, RolloutEvidence>;
+  lastVerdict: RolloutVerdict | null;
+  nextEvaluationAt: string | null;
+  bytesDownloaded: number;
+  bytesFull: number;
+  createdAt: string;
+  createdBy: string;
+  startedAt: string | null;
+  pausedAt: string | null;
+  finishedAt: string | null;
+  revision: number;
+};
+
+export type RolloutDevice = {
+  deviceId: string;
+  stageIndex: number;
+  state: string;
+  progress: number | null;
+  sourceVersion: string | null;
+  excludedReason: string | null;
+  format: string | null;
+  bytesDownloaded: number;
+  bytesFull: number;
+  failure: unknown;
+  offeredAt: string | null;
+  updatedAt: string | null;
+  finishedAt: string | null;
+};
+
+export type RolloutDevicePage = {
+  items: Array<RolloutDevice>;
+  nextCursor: string | null;
+};
+
+export type RolloutEvidence = {
+  treated: {
+    events: number;
+    deviceHours: number;
+  };
+  control: {
+    events: number;
+    deviceHours: number;
+  };
+  eValue: number | null;
+  likelihoodRatio: number | null;
+  pauseAt: number | null;
+};
+
+export type RolloutPage = {
+  items: Array<Rollout>;
+  nextCursor: string | null;
+};
+
+export type RolloutPlan = {
+  totalDevices: number;
+  stages: Array<{
+    index: number;
+    name: string;
+    cumulativeDevices: number;
+    deviceIds: Array<string>;
+  }>;
+  excluded: Array<{
+    deviceId: string;
+    reason: string;
+  }>;
+  /** In the plan, and left out of the gate's comparison */
+  notCompared: Array<{
+    deviceId: string;
+    reason: string;
+  }>;
+  paths: Array<{
+    from: string | null;
+    to: string;
+    devices: number;
+  }>;
+  /** What full images would cost */
+  bytesFull: number;
+  /** What the artifacts that are ready now cost */
+  bytesExpected: number;
+};
+
+export type RolloutPolicy = {
+  stages: Array<{
+    name: string;
+    devices?: number | undefined;
+    percent?: number | undefined;
+    minSoakSeconds?: number | undefined;
+    rampSeconds?: number | undefined;
+  }>;
+  minSoakSeconds: number;
+  maxSoakSeconds: number | null;
+  askAfterSeconds: number;
+  evaluateEverySeconds: number;
+  alpha: number;
+  promoteLikelihoodRatio: number;
+  rateRatio: number;
+  holdbackPercent: number;
+  canaryCrashLimit: number;
+  toleratedFailureShare: number;
+  deadlines: {
+    offered: number;
+    downloading: number;
+    installing: number;
+    rebooting: number;
+    confirming: number;
+  };
+  thresholds: Array<{
+    metric: string;
+    above: number;
+    minimumDeviceHours?: number | undefined;
+    minimumDevices?: number | undefined;
+  }>;
+  onBreach: "pause" | "rollback";
+  rollbackAutomatically: boolean;
+};
+
+export type RolloutPolicyInput = {
+  stages?:
+    | Array<{
+        name: string;
+        devices?: number | undefined;
+        percent?: number | undefined;
+        minSoakSeconds?: number | undefined;
+        rampSeconds?: number | undefined;
+      }>
+    | undefined;
+  minSoakSeconds?: number | undefined;
+  maxSoakSeconds?: number | null | undefined;
+  askAfterSeconds?: number | undefined;
+  evaluateEverySeconds?: number | undefined;
+  alpha?: number | undefined;
+  promoteLikelihoodRatio?: number | undefined;
+  rateRatio?: number | undefined;
+  holdbackPercent?: number | undefined;
+  canaryCrashLimit?: number | undefined;
+  toleratedFailureShare?: number | undefined;
+  deadlines?:
+    | {
+        offered?: number | undefined;
+        downloading?: number | undefined;
+        installing?: number | undefined;
+        rebooting?: number | undefined;
+        confirming?: number | undefined;
+      }
+    | undefined;
+  thresholds?:
+    | Array<{
+        metric: string;
+        above: number;
+        minimumDeviceHours?: number | undefined;
+        minimumDevices?: number | undefined;
+      }>
+    | undefined;
+  onBreach?: "pause" | "rollback" | undefined;
+  rollbackAutomatically?: boolean | undefined;
+};
+
+export type RolloutStage = {
+  index: number;
+  name: string;
+  cumulativeDevices: number;
+  startedAt: string | null;
+  finishedAt: string | null;
+  counts: Record<string, number>;
+};
+
+export type RolloutTotals = {
+  devices: number;
+  pending: number;
+  inProgress: number;
+  succeeded: number;
+  failed: number;
+  excluded: number;
+};
+
+export type RolloutVerdict = {
+  at: string;
+  stageIndex?: number | undefined;
+  decision: string;
+  rule: string;
+  sentence: string;
+  numbers: Record<string, unknown>;
+  decidedBy?: string | undefined;
+};
+
+export type RolloutVerdictPage = {
+  items: Array<RolloutVerdict>;
+  nextCursor: string | null;
+};
+
+export type RootEnvelope = {
+  signed: RootMetadata;
+  signatures: Array<Signature>;
+};
+
+export type RootMetadata = {
+  _type: "root";
+  specVersion: 1;
+  version: number;
+  tenant: string;
+  expires: string;
+  keys: Record<string, SigningKey>;
+  roles: {
+    root: SigningRole;
+    release: SigningRole;
+    director: SigningRole;
+  };
+};
+
+export type RunningFirmware = {
+  version: string;
+  sha256: string;
+  slot: string;
+};
+
+export type Session = {
+  user: {
+    id: string;
+    email: string;
+    name: string;
+  };
+  platformRole: "platform-administrator" | null;
+  tenants: Array<TenantAccess>;
+  expiresAt: string;
+};
+
+export type Signature = {
+  keyId: string;
+  signature: string;
+};
+
+export type SigningKey = {
+  scheme: "ed25519" | "ecdsa-p256-sha256";
+  /** SubjectPublicKeyInfo, base64 */
+  value: string;
+};
+
+export type SigningRole = {
+  keyIds: Array<string>;
+  threshold: number;
+};
+
+export type Span = {
+  spanId: string;
+  parentSpanId: string | null;
+  name: string;
+  service: string;
+  startMs: number;
+  durationMs: number;
+  status: "unset" | "ok" | "error";
+  statusMessage: string | null;
+  attributes: Record<string, unknown>;
+};
+
+export type TelemetryPoint = {
+  ts: number;
+  min: number;
+  max: number;
+  mean: number;
+  count: number;
+};
+
+export type TelemetrySeries = {
+  metric: string;
+  points: Array<TelemetryPoint>;
+};
+
+export type Tenant = {
+  id: string;
+  name: string;
+  status: "active" | "suspended";
+  settings: Record<string, unknown>;
+  createdAt: string;
+};
+
+export type TenantAccess = {
+  id: string;
+  name: string;
+  role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor" | null;
+};
+
+export type TenantList = {
+  items: Array<Tenant>;
+};
+
+export type Trace = {
+  traceId: string;
+  spans: Array<Span>;
+  logs: Array<LogLine>;
+};
+
+export type User = {
+  id: string;
+  email: string;
+  name: string;
+  platformRole: "platform-administrator" | null;
+  memberships: Array<{
+    tenantId: string;
+    role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
+  }>;
+  createdAt: string;
+  disabledAt: string | null;
+};
+
+export type UserList = {
+  items: Array<User>;
+};
+
+export type Webhook = {
+  id: string;
+  url: string;
+  eventTypes: Array<string>;
+  enabled: boolean;
+  createdAt: string;
+  createdBy: string;
+};
+
+export type WebhookList = {
+  items: Array<Webhook>;
+};
+
+export type Whoami = {
+  actor: {
+    kind: string;
+    id: string;
+    name: string;
+  };
+  platformRole: "platform-administrator" | null;
+  tenants: Array<TenantAccess>;
+};
+
+/** What each operation takes and gives. */
+export interface Operations {
+  getHealth: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: undefined;
+    answer: Health;
+  };
+  getReadiness: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: undefined;
+    answer: Readiness;
+  };
+  getMetrics: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: undefined;
+    answer: string;
+  };
+  signIn: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: {
+      email: string;
+      password: string;
+    };
+    answer: Session;
+  };
+  signOut: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
+  whoami: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: undefined;
+    answer: Whoami;
+  };
+  listPersonalKeys: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: undefined;
+    answer: ApiKeyList;
+  };
+  createPersonalKey: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: {
+      name: string;
+      expiresAt?: string | undefined;
+    };
+    answer: CreatedApiKey;
+  };
+  revokePersonalKey: {
+    params: { key: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
+  listTenants: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: undefined;
+    answer: TenantList;
+  };
+  createTenant: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: {
+      id: string;
+      name: string;
+      /** heartbeatIntervalSeconds, offlineAfterMissed, certificateLifetimeDays, … */
+      settings?: Record<string, unknown> | undefined;
+    };
+    answer: Tenant;
+  };
+  getTenant: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: Tenant;
+  };
+  updateTenant: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      /** heartbeatIntervalSeconds, offlineAfterMissed, certificateLifetimeDays, … */
+      settings: Record<string, unknown>;
+    };
+    answer: Tenant;
+  };
+  deleteTenant: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
+  listKeys: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: ApiKeyList;
+  };
+  createKey: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      name: string;
+      role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
+      expiresAt?: string | undefined;
+    };
+    answer: CreatedApiKey;
+  };
+  revokeKey: {
+    params: { tenant: string; key: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
+  listUsers: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: undefined;
+    answer: UserList;
+  };
+  createUser: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: {
+      email: string;
+      name: string;
+      password?: string | undefined;
+      platformRole?: "platform-administrator" | undefined;
+      memberships?:
+        | Array<{
+            tenantId: string;
+            role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
+          }>
+        | undefined;
+    };
+    answer: User;
+  };
+  setUserPassword: {
+    params: { user: string };
+    query: Record<never, never>;
+    body: {
+      password: string;
+    };
+    answer: undefined;
+  };
+  disableUser: {
+    params: { user: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
+  listMembers: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: UserList;
+  };
+  /** Makes a user of this installation a member, or changes the role */
+  setMember: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      email: string;
+      role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
+    };
+    answer: UserList;
+  };
+  removeMember: {
+    params: { tenant: string; user: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
+  /** What concerns no single tenant, and attempts on tenants by others */
+  listPlatformAudit: {
+    params: Record<never, never>;
+    query: {
+      cursor?: string | undefined;
+      limit?: number | undefined;
+      action?: string | undefined;
+      actor?: string | undefined;
+      target?: string | undefined;
+      outcome?: "done" | "refused" | undefined;
+    };
+    body: undefined;
+    answer: AuditPage;
+  };
+  verifyPlatformAudit: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: undefined;
+    answer: AuditVerification;
+  };
+  listAudit: {
+    params: { tenant: string };
+    query: {
+      cursor?: string | undefined;
+      limit?: number | undefined;
+      action?: string | undefined;
+      actor?: string | undefined;
+      target?: string | undefined;
+      outcome?: "done" | "refused" | undefined;
+    };
+    body: undefined;
+    answer: AuditPage;
+  };
+  verifyAudit: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: AuditVerification;
+  };
+  listDevices: {
+    params: { tenant: string };
+    query: {
+      cursor?: string | undefined;
+      limit?: number | undefined;
+      q?: string | undefined;
+      sort?: string | undefined;
+    };
+    body: undefined;
+    answer: DevicePage;
+  };
+  /** Registers a device; with a certificate request, issues its certificate too */
+  enrollDevice: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      id: string;
+      product: string;
+      hardwareRevision: string;
+      region?: string | undefined;
+      /** Labels, at most 50 */
+      tags?: Record<string, string> | undefined;
+      /** PKCS#10 request, PEM or base64 DER; without it the device is only registered */
+      csr?: string | undefined;
+    };
+    answer: EnrolledDevice;
+  };
+  getDevice: {
+    params: { tenant: string; device: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: Device;
+  };
+  updateDevice: {
+    params: { tenant: string; device: string };
+    query: Record<never, never>;
+    body: {
+      /** Labels, at most 50 */
+      tags?: Record<string, string> | undefined;
+      region?: string | undefined;
+      status?: "active" | "quarantined" | undefined;
+    };
+    answer: Device;
+  };
+  deleteDevice: {
+    params: { tenant: string; device: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
+  listDeviceUpdates: {
+    params: { tenant: string; device: string };
+    query: { limit?: number | undefined };
+    body: undefined;
+    answer: DeviceUpdateList;
+  };
+  listDeviceEvents: {
+    params: { tenant: string; device: string };
+    query: { limit?: number | undefined };
+    body: undefined;
+    answer: DeviceEventList;
+  };
+  revokeDevice: {
+    params: { tenant: string; device: string };
+    query: Record<never, never>;
+    body: {
+      reason: string;
+      /** One certificate; all without it */
+      serial?: string | undefined;
+    };
+    answer: undefined;
+  };
+  listDeviceCertificates: {
+    params: { tenant: string; device: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: CertificateList;
+  };
+  listClaimTokens: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: ClaimTokenList;
+  };
+  createClaimToken: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      name: string;
+      /** Device ids that it may enrol: * and ? stand for any characters and for one */
+      devicePattern: string;
+      product: string;
+      hardwareRevision: string;
+      region?: string | undefined;
+      /** Labels, at most 50 */
+      tags?: Record<string, string> | undefined;
+      maxUses: number;
+      expiresAt: string;
+    };
+    answer: CreatedClaimToken;
+  };
+  revokeClaimToken: {
+    params: { tenant: string; claimToken: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
+  getSeries: {
+    params: { tenant: string; device: string };
+    query: {
+      metric: string;
+      from?: string | undefined;
+      to?: string | undefined;
+      points?: number | undefined;
+    };
+    body: undefined;
+    answer: TelemetrySeries;
+  };
+  getLatestMetrics: {
+    params: { tenant: string; device: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: LatestMetrics;
+  };
+  getFleetHealth: {
+    params: { tenant: string };
+    query: { by: string; q?: string | undefined };
+    body: undefined;
+    answer: FleetHealth;
+  };
+  getFleetSummary: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: FleetSummary;
+  };
+  listGroups: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: GroupList;
+  };
+  createGroup: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      name: string;
+      /** Fleet query, for example `firmware.version < "2.4.0" and tags.site = "berlin" and online` */
+      query: string;
+    };
+    answer: Group;
+  };
+  deleteGroup: {
+    params: { tenant: string; group: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
+  listCommands: {
+    params: { tenant: string };
+    query: {
+      cursor?: string | undefined;
+      limit?: number | undefined;
+      device?: string | undefined;
+      status?:
+        | "queued"
+        | "delivered"
+        | "accepted"
+        | "running"
+        | "succeeded"
+        | "failed"
+        | "rejected"
+        | "expired"
+        | "cancelled"
+        | undefined;
+    };
+    body: undefined;
+    answer: CommandPage;
+  };
+  sendCommand: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      devices?: Array<string> | undefined;
+      /** Fleet query, for example `firmware.version < "2.4.0" and tags.site = "berlin" and online` */
+      query?: string | undefined;
+      name: string;
+      args?: unknown | undefined;
+      /** 3600 where left out */
+      ttlSeconds?: number | undefined;
+    };
+    answer: CommandList;
+  };
+  getCommand: {
+    params: { tenant: string; command: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: Command;
+  };
+  cancelCommand: {
+    params: { tenant: string; command: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: Command;
+  };
+  /** Publishes an image (the body) with its signed manifest */
+  publishRelease: {
+    params: { tenant: string };
+    query: { manifest?: string | undefined; notes?: string | undefined };
+    body: string;
+    answer: Release;
+  };
+  listReleases: {
+    params: { tenant: string };
+    query: {
+      cursor?: string | undefined;
+      limit?: number | undefined;
+      product?: string | undefined;
+    };
+    body: undefined;
+    answer: ReleasePage;
+  };
+  getRelease: {
+    params: { tenant: string; release: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: ReleaseDetail;
+  };
+  /** Withdraws a release: no rollout can use it any more */
+  yankRelease: {
+    params: { tenant: string; release: string };
+    query: Record<never, never>;
+    body: {
+      reason: string;
+    };
+    answer: Release;
+  };
+  listDeltas: {
+    params: { tenant: string; release: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: DeltaList;
+  };
+  getTrustRoot: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: RootEnvelope;
+  };
+  setTrustRoot: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: RootEnvelope;
+    answer: RootEnvelope;
+  };
+  getDirectorKey: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: DirectorKey;
+  };
+  /** Which devices a rollout would take, stage by stage; changes nothing */
+  planRollout: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      name?: string | undefined;
+      releaseId: string;
+      /** Fleet query, for example `firmware.version < "2.4.0" and tags.site = "berlin" and online` */
+      query?: string | undefined;
+      policy?: RolloutPolicyInput | undefined;
+    };
+    answer: RolloutPlan;
+  };
+  createRollout: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      name: string;
+      releaseId: string;
+      /** Fleet query, for example `firmware.version < "2.4.0" and tags.site = "berlin" and online` */
+      query?: string | undefined;
+      policy?: RolloutPolicyInput | undefined;
+    };
+    answer: Rollout;
+  };
+  listRollouts: {
+    params: { tenant: string };
+    query: { cursor?: string | undefined; limit?: number | undefined; state?: string | undefined };
+    body: undefined;
+    answer: RolloutPage;
+  };
+  getRollout: {
+    params: { tenant: string; rollout: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: Rollout;
+  };
+  listRolloutDevices: {
+    params: { tenant: string; rollout: string };
+    query: {
+      cursor?: string | undefined;
+      limit?: number | undefined;
+      state?: string | undefined;
+      stage?: number | undefined;
+    };
+    body: undefined;
+    answer: RolloutDevicePage;
+  };
+  listRolloutVerdicts: {
+    params: { tenant: string; rollout: string };
+    query: { cursor?: string | undefined; limit?: number | undefined };
+    body: undefined;
+    answer: RolloutVerdictPage;
+  };
+  pauseRollout: {
+    params: { tenant: string; rollout: string };
+    query: Record<never, never>;
+    body: {
+      reason?: string | undefined;
+    };
+    answer: Rollout;
+  };
+  resumeRollout: {
+    params: { tenant: string; rollout: string };
+    query: Record<never, never>;
+    body: {
+      reason?: string | undefined;
+    };
+    answer: Rollout;
+  };
+  approveRollout: {
+    params: { tenant: string; rollout: string };
+    query: Record<never, never>;
+    body: {
+      reason?: string | undefined;
+    };
+    answer: Rollout;
+  };
+  rollbackRollout: {
+    params: { tenant: string; rollout: string };
+    query: Record<never, never>;
+    body: {
+      reason?: string | undefined;
+    };
+    answer: Rollout;
+  };
+  cancelRollout: {
+    params: { tenant: string; rollout: string };
+    query: Record<never, never>;
+    body: {
+      reason?: string | undefined;
+    };
+    answer: Rollout;
+  };
+  /** Server-sent events named `rollout`, each with the rollout as GET gives it */
+  watchRollout: {
+    params: { tenant: string; rollout: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: string;
+  };
+  searchLogs: {
+    params: { tenant: string };
+    query: {
+      cursor?: string | undefined;
+      limit?: number | undefined;
+      words?: string | undefined;
+      level?: "trace" | "debug" | "info" | "warn" | "error" | "fatal" | undefined;
+      device?: string | undefined;
+      from?: string | undefined;
+      to?: string | undefined;
+      trace?: string | undefined;
+    };
+    body: undefined;
+    answer: LogPage;
+  };
+  /** A trace from the request through the platform to the devices' log lines */
+  getTrace: {
+    params: { tenant: string; trace: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: Trace;
+  };
+  listAlerts: {
+    params: { tenant: string };
+    query: {
+      cursor?: string | undefined;
+      limit?: number | undefined;
+      state?: "open" | "acknowledged" | "resolved" | undefined;
+    };
+    body: undefined;
+    answer: AlertPage;
+  };
+  acknowledgeAlert: {
+    params: { tenant: string; alert: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: Alert;
+  };
+  listWebhooks: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: WebhookList;
+  };
+  createWebhook: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      url: string;
+      eventTypes?: Array<string> | undefined;
+    };
+    answer: CreatedWebhook;
+  };
+  deleteWebhook: {
+    params: { tenant: string; webhook: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
+}
+
+export const ROUTES = {
+  getHealth: { method: "GET", path: "/healthz" },
+  getReadiness: { method: "GET", path: "/readyz" },
+  getMetrics: { method: "GET", path: "/metrics" },
+  signIn: { method: "POST", path: "/api/v1/auth/sign-in" },
+  signOut: { method: "POST", path: "/api/v1/auth/sign-out" },
+  whoami: { method: "GET", path: "/api/v1/auth/whoami" },
+  listPersonalKeys: { method: "GET", path: "/api/v1/auth/keys" },
+  createPersonalKey: { method: "POST", path: "/api/v1/auth/keys" },
+  revokePersonalKey: { method: "DELETE", path: "/api/v1/auth/keys/{key}" },
+  listTenants: { method: "GET", path: "/api/v1/tenants" },
+  createTenant: { method: "POST", path: "/api/v1/tenants" },
+  getTenant: { method: "GET", path: "/api/v1/tenants/{tenant}" },
+  updateTenant: { method: "PATCH", path: "/api/v1/tenants/{tenant}" },
+  deleteTenant: { method: "DELETE", path: "/api/v1/tenants/{tenant}" },
+  listKeys: { method: "GET", path: "/api/v1/tenants/{tenant}/keys" },
+  createKey: { method: "POST", path: "/api/v1/tenants/{tenant}/keys" },
+  revokeKey: { method: "DELETE", path: "/api/v1/tenants/{tenant}/keys/{key}" },
+  listUsers: { method: "GET", path: "/api/v1/users" },
+  createUser: { method: "POST", path: "/api/v1/users" },
+  setUserPassword: { method: "PUT", path: "/api/v1/users/{user}/password" },
+  disableUser: { method: "POST", path: "/api/v1/users/{user}/disable" },
+  listMembers: { method: "GET", path: "/api/v1/tenants/{tenant}/users" },
+  setMember: { method: "PUT", path: "/api/v1/tenants/{tenant}/users" },
+  removeMember: { method: "DELETE", path: "/api/v1/tenants/{tenant}/users/{user}" },
+  listPlatformAudit: { method: "GET", path: "/api/v1/audit" },
+  verifyPlatformAudit: { method: "GET", path: "/api/v1/audit/verify" },
+  listAudit: { method: "GET", path: "/api/v1/tenants/{tenant}/audit" },
+  verifyAudit: { method: "GET", path: "/api/v1/tenants/{tenant}/audit/verify" },
+  listDevices: { method: "GET", path: "/api/v1/tenants/{tenant}/devices" },
+  enrollDevice: { method: "POST", path: "/api/v1/tenants/{tenant}/devices" },
+  getDevice: { method: "GET", path: "/api/v1/tenants/{tenant}/devices/{device}" },
+  updateDevice: { method: "PATCH", path: "/api/v1/tenants/{tenant}/devices/{device}" },
+  deleteDevice: { method: "DELETE", path: "/api/v1/tenants/{tenant}/devices/{device}" },
+  listDeviceUpdates: { method: "GET", path: "/api/v1/tenants/{tenant}/devices/{device}/updates" },
+  listDeviceEvents: { method: "GET", path: "/api/v1/tenants/{tenant}/devices/{device}/events" },
+  revokeDevice: { method: "POST", path: "/api/v1/tenants/{tenant}/devices/{device}/revoke" },
+  listDeviceCertificates: {
+    method: "GET",
+    path: "/api/v1/tenants/{tenant}/devices/{device}/certificates",
+  },
+  listClaimTokens: { method: "GET", path: "/api/v1/tenants/{tenant}/claim-tokens" },
+  createClaimToken: { method: "POST", path: "/api/v1/tenants/{tenant}/claim-tokens" },
+  revokeClaimToken: {
+    method: "DELETE",
+    path: "/api/v1/tenants/{tenant}/claim-tokens/{claimToken}",
+  },
+  getSeries: { method: "GET", path: "/api/v1/tenants/{tenant}/devices/{device}/telemetry" },
+  getLatestMetrics: { method: "GET", path: "/api/v1/tenants/{tenant}/devices/{device}/metrics" },
+  getFleetHealth: { method: "GET", path: "/api/v1/tenants/{tenant}/fleet/health" },
+  getFleetSummary: { method: "GET", path: "/api/v1/tenants/{tenant}/fleet/summary" },
+  listGroups: { method: "GET", path: "/api/v1/tenants/{tenant}/groups" },
+  createGroup: { method: "POST", path: "/api/v1/tenants/{tenant}/groups" },
+  deleteGroup: { method: "DELETE", path: "/api/v1/tenants/{tenant}/groups/{group}" },
+  listCommands: { method: "GET", path: "/api/v1/tenants/{tenant}/commands" },
+  sendCommand: { method: "POST", path: "/api/v1/tenants/{tenant}/commands" },
+  getCommand: { method: "GET", path: "/api/v1/tenants/{tenant}/commands/{command}" },
+  cancelCommand: { method: "POST", path: "/api/v1/tenants/{tenant}/commands/{command}/cancel" },
+  publishRelease: { method: "POST", path: "/api/v1/tenants/{tenant}/releases" },
+  listReleases: { method: "GET", path: "/api/v1/tenants/{tenant}/releases" },
+  getRelease: { method: "GET", path: "/api/v1/tenants/{tenant}/releases/{release}" },
+  yankRelease: { method: "POST", path: "/api/v1/tenants/{tenant}/releases/{release}/yank" },
+  listDeltas: { method: "GET", path: "/api/v1/tenants/{tenant}/releases/{release}/deltas" },
+  getTrustRoot: { method: "GET", path: "/api/v1/tenants/{tenant}/trust-root" },
+  setTrustRoot: { method: "PUT", path: "/api/v1/tenants/{tenant}/trust-root" },
+  getDirectorKey: { method: "GET", path: "/api/v1/tenants/{tenant}/trust/director-key" },
+  planRollout: { method: "POST", path: "/api/v1/tenants/{tenant}/rollouts/plan" },
+  createRollout: { method: "POST", path: "/api/v1/tenants/{tenant}/rollouts" },
+  listRollouts: { method: "GET", path: "/api/v1/tenants/{tenant}/rollouts" },
+  getRollout: { method: "GET", path: "/api/v1/tenants/{tenant}/rollouts/{rollout}" },
+  listRolloutDevices: {
+    method: "GET",
+    path: "/api/v1/tenants/{tenant}/rollouts/{rollout}/devices",
+  },
+  listRolloutVerdicts: {
+    method: "GET",
+    path: "/api/v1/tenants/{tenant}/rollouts/{rollout}/verdicts",
+  },
+  pauseRollout: { method: "POST", path: "/api/v1/tenants/{tenant}/rollouts/{rollout}/pause" },
+  resumeRollout: { method: "POST", path: "/api/v1/tenants/{tenant}/rollouts/{rollout}/resume" },
+  approveRollout: { method: "POST", path: "/api/v1/tenants/{tenant}/rollouts/{rollout}/approve" },
+  rollbackRollout: { method: "POST", path: "/api/v1/tenants/{tenant}/rollouts/{rollout}/rollback" },
+  cancelRollout: { method: "POST", path: "/api/v1/tenants/{tenant}/rollouts/{rollout}/cancel" },
+  watchRollout: { method: "GET", path: "/api/v1/tenants/{tenant}/rollouts/{rollout}/events" },
+  searchLogs: { method: "GET", path: "/api/v1/tenants/{tenant}/logs" },
+  getTrace: { method: "GET", path: "/api/v1/tenants/{tenant}/traces/{trace}" },
+  listAlerts: { method: "GET", path: "/api/v1/tenants/{tenant}/alerts" },
+  acknowledgeAlert: { method: "POST", path: "/api/v1/tenants/{tenant}/alerts/{alert}/acknowledge" },
+  listWebhooks: { method: "GET", path: "/api/v1/tenants/{tenant}/webhooks" },
+  createWebhook: { method: "POST", path: "/api/v1/tenants/{tenant}/webhooks" },
+  deleteWebhook: { method: "DELETE", path: "/api/v1/tenants/{tenant}/webhooks/{webhook}" },
+} as const satisfies Record<keyof Operations, { method: string; path: string }>;
