@@ -1,6 +1,6 @@
 import type tls from "node:tls";
 import type { Packet } from "mqtt-packet";
-import { assert, messageOf, timeOrderedId } from "../kernel/index.ts";
+import { assert, messageOf } from "../kernel/index.ts";
 import { LIMITS } from "../kernel/limits.ts";
 import { type ProtocolVersion, readConnect, readPacket, writePacket } from "./codec.ts";
 import type { GatewayContext } from "./context.ts";
@@ -11,10 +11,11 @@ import { disconnectsTotal, pausesTotal } from "./gateway-metrics.ts";
 import { InboundWindow } from "./inbound-window.ts";
 import { overdue } from "./liveness.ts";
 import { Outbound } from "./outbound.ts";
+import { Output } from "./output.ts";
 import { handleConnect } from "./packets/connect.ts";
 import { handlePacket } from "./packets/index.ts";
 import { publishWill, type Will } from "./packets/will.ts";
-import { ConnectionFault, REASON, type ReasonCode } from "./reason-codes.ts";
+import { ConnectionFault, REASON, reasonName } from "./reason-codes.ts";
 import { Subscriptions } from "./subscriptions.ts";
 
 /** A CONNECT holds at most a will's payload of 64 KiB and some names. */
@@ -35,12 +36,13 @@ export interface OpenOptions {
 
 /** One device's connection, from its TLS handshake to its end. */
 export class Connection {
-  readonly id = timeOrderedId();
+  readonly id: string;
   readonly context: GatewayContext;
   readonly subscriptions: Subscriptions;
   readonly inbound: InboundWindow;
   readonly #socket: tls.TLSSocket;
   readonly #framer = new Framer();
+  readonly #output: Output;
   readonly #startedAt: number;
   #state: "waiting" | "authenticating" | "open" | "closed" = "waiting";
   #options: OpenOptions | undefined;
@@ -52,7 +54,9 @@ export class Connection {
 
   constructor(socket: tls.TLSSocket, context: GatewayContext) {
     this.context = context;
+    this.id = context.nextConnectionId();
     this.#socket = socket;
+    this.#output = new Output(socket);
     this.#startedAt = context.deps.clock.now();
     this.#lastHeardAt = this.#startedAt;
     this.subscriptions = new Subscriptions(context.limits.subscriptions);
@@ -151,6 +155,7 @@ export class Connection {
   /** Ends the connection after what has been written; the will is published unless `quietly`. */
   end(why: string, metric: string, quietly = false): void {
     this.finish(why, metric, quietly);
+    this.#output.flush();
     const timer = this.context.deps.clock.after(LINGER_MS, () => this.#socket.destroy());
     this.#socket.once("close", () => timer.cancel());
     this.#socket.destroySoon();
@@ -168,7 +173,7 @@ export class Connection {
       lastHeardAt: this.#lastHeardAt,
       packetSince: this.#packetSince,
       isHeld: this.#holds > 0,
-      unwrittenBytes: this.#socket.writableLength,
+      unwrittenBytes: this.#output.waitingBytes,
     };
     const due = overdue(facts, this.context.limits, nowMs);
     if (due?.kind === "drop") this.#destroy(due.why);
@@ -244,11 +249,8 @@ export class Connection {
   }
 
   #write(bytes: Buffer): void {
-    if (this.#socket.destroyed || this.#socket.writableEnded) return;
-    this.#socket.write(bytes);
-    if (this.#socket.writableLength > this.context.limits.outboundBytes) {
-      this.#destroy("slow reader");
-    }
+    this.#output.write(bytes);
+    if (this.#output.waitingBytes > this.context.limits.outboundBytes) this.#destroy("slow reader");
   }
 
   #destroy(why: string): void {
@@ -265,8 +267,4 @@ export class Connection {
       clock.after(REPORT_RETRY_MS, () => this.#reportConnected());
     });
   }
-}
-
-function reasonName(reason: ReasonCode): string {
-  return Object.entries(REASON).find(([, code]) => code === reason)?.[0] ?? "other";
 }

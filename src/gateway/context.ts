@@ -10,6 +10,8 @@ export interface GatewayContext {
   deps: GatewayDeps;
   limits: GatewayLimits;
   gatewayId: string;
+  /** A name that no other connection of this gateway has had, in this life or an earlier one. */
+  nextConnectionId(): string;
   router: MessageRouter;
   refusals: Refusals;
   registry: Registry<Connection>;

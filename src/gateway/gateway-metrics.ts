@@ -1,3 +1,4 @@
+import type { Counter } from "prom-client";
 import { counter, gauge } from "../kernel/metrics.ts";
 
 export const connectionsGauge = gauge("vautn_gateway_connections", "MQTT connections held now");
@@ -11,7 +12,7 @@ export const disconnectsTotal = counter(
   "Connections that ended, by reason",
   ["reason"],
 );
-export const messagesTotal = counter(
+const messagesTotal = counter(
   "vautn_gateway_messages_total",
   "Messages from devices by kind and outcome",
   ["kind", "outcome"],
@@ -25,3 +26,16 @@ export const pausesTotal = counter(
   "vautn_gateway_pauses_total",
   "Times that a device's socket was not read because the stores lagged behind",
 );
+
+const messageCounters = new Map<string, Counter.Internal>();
+
+/** Counts a message; kinds and outcomes are few, and finding a counter by its labels is slow. */
+export function countMessage(kind: string, outcome: string): void {
+  const key = `${kind} ${outcome}`;
+  let known = messageCounters.get(key);
+  if (!known) {
+    known = messagesTotal.labels(kind, outcome);
+    messageCounters.set(key, known);
+  }
+  known.inc();
+}

@@ -35,6 +35,7 @@ export async function startGateway(deps: GatewayDeps & GatewayOptions): Promise<
     deps,
     limits,
     gatewayId: deps.gatewayId,
+    nextConnectionId: connectionIds(deps),
     router: new MessageRouter(deps),
     refusals: new Refusals(deps),
     registry: new Registry(),
@@ -62,6 +63,15 @@ export async function startGateway(deps: GatewayDeps & GatewayOptions): Promise<
       await context.router.flush();
       await deps.devices.flush();
     },
+  };
+}
+
+function connectionIds({ gatewayId, clock }: GatewayDeps & GatewayOptions): () => string {
+  const life = clock.now().toString(36);
+  let count = 0;
+  return () => {
+    count += 1;
+    return `${gatewayId}-${life}-${count}`;
   };
 }
 

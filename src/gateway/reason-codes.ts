@@ -27,6 +27,11 @@ export const REASON = {
 } as const;
 export type ReasonCode = (typeof REASON)[keyof typeof REASON];
 
+/** The name of a code in REASON, for metrics. */
+export function reasonName(reason: ReasonCode): string {
+  return Object.entries(REASON).find(([, code]) => code === reason)?.[0] ?? "other";
+}
+
 /** CONNACK return codes of MQTT 3.1.1 §3.2.2.3 for the reasons of MQTT 5. */
 export function returnCodeOf(reason: ReasonCode): number {
   switch (reason) {

@@ -161,6 +161,8 @@ export function checkMessage(schema: TSchema, value: unknown): void {
   });
 }
 
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
 /**
  * A payload as JSON or CBOR. The content type decides; without one, a first byte that cannot begin
  * JSON text means CBOR. Depth and size are bounded before anything looks inside.
@@ -172,7 +174,7 @@ export function decodePayload(payload: Uint8Array, contentType?: string): unknow
   try {
     value = cbor
       ? decodeCbor(payload, { allowUndefined: false, rejectDuplicateMapKeys: true })
-      : JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(payload));
+      : JSON.parse(utf8.decode(payload));
   } catch (error) {
     throw new AppError(
       "message-invalid",

@@ -7,7 +7,7 @@ import {
   topicPrefix,
 } from "../../protocol/index.ts";
 import type { Connection } from "../connection.ts";
-import { messagesTotal } from "../gateway-metrics.ts";
+import { countMessage } from "../gateway-metrics.ts";
 import { type InboundMessage, isUnordered } from "../message-router.ts";
 import { ConnectionFault, REASON, type ReasonCode } from "../reason-codes.ts";
 
@@ -81,7 +81,7 @@ async function settle(
   const { context, inbound, peer } = connection;
   const publish = ownPublish(connection, packet);
   if (!publish) {
-    messagesTotal.inc({ kind: "unknown", outcome: "refused" });
+    countMessage("unknown", "refused");
     return REASON.notAuthorized;
   }
   const { properties = {} } = packet;
@@ -95,7 +95,7 @@ async function settle(
   };
   const store = () => storePatiently(connection, message);
   const outcome = await (isUnordered(publish) ? store() : inbound.inOrder(store));
-  messagesTotal.inc({ kind: publish.kind, outcome: outcomeName(outcome) });
+  countMessage(publish.kind, outcomeName(outcome));
   return outcome;
 }
 

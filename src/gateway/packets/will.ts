@@ -3,7 +3,7 @@ import { messageOf } from "../../kernel/index.ts";
 import { mayPublish, parseDevicePublish, topicPrefix } from "../../protocol/index.ts";
 import type { GatewayContext } from "../context.ts";
 import type { GatewayPeer } from "../deps.ts";
-import { messagesTotal } from "../gateway-metrics.ts";
+import { countMessage } from "../gateway-metrics.ts";
 import { ConnectionFault, REASON } from "../reason-codes.ts";
 
 /** What is published for a device whose connection ends without a farewell. */
@@ -41,9 +41,9 @@ export function publishWill(context: GatewayContext, peer: GatewayPeer, will: Wi
   const { payload, contentType } = will;
   const message = { peer, publish, payload, contentType, traceparent: undefined };
   context.router.route({ ...message, receivedAt: clock.now() }).then(
-    () => messagesTotal.inc({ kind: "will", outcome: "stored" }),
+    () => countMessage("will", "stored"),
     (error) => {
-      messagesTotal.inc({ kind: "will", outcome: "lost" });
+      countMessage("will", "lost");
       logger.warn({ deviceId: peer.deviceId, error: messageOf(error) }, "a will was not stored");
     },
   );
