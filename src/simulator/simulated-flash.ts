@@ -48,6 +48,11 @@ export class SimulatedFlash implements Storage {
     this.#onCut = onCut;
   }
 
+  cancelPowerCut(): void {
+    this.#cutAt = undefined;
+    this.#onCut = undefined;
+  }
+
   /** Fails writes beyond `sizeBytes` more, as a full flash does; undefined ends that. */
   limitSpace(sizeBytes: number | undefined): void {
     this.#bytesLeft = sizeBytes;

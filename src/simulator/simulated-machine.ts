@@ -96,11 +96,23 @@ export class SimulatedMachine {
     this.flash.cutPower();
   }
 
+  /** Takes the power away at the `operations`-th change of the flash, for `outageMs`. */
+  cutPowerAfter(operations: number, outageMs = DEFAULT_OUTAGE_MS, onCut?: () => void): void {
+    this.flash.cutPowerAfter(operations, () => {
+      onCut?.();
+      this.#powerCuts += 1;
+      this.#powered = false;
+      this.#endLife();
+      this.#after(outageMs, () => this.powerOn());
+    });
+  }
+
   /** Ends in order. */
   async stop(): Promise<void> {
     const agent = this.#agent;
     this.#powered = false;
     this.#life += 1;
+    this.flash.cancelPowerCut();
     this.#cancelTimers();
     this.#network.stop();
     await agent?.stop();
@@ -239,12 +251,7 @@ export class SimulatedMachine {
     const fault = this.#faults.find((candidate) => candidate.kind === "power-cut");
     if (fault?.kind !== "power-cut") return;
     this.#faults = this.#faults.filter((candidate) => candidate !== fault);
-    this.flash.cutPowerAfter(fault.afterOperations, () => {
-      this.#powerCuts += 1;
-      this.#powered = false;
-      this.#endLife();
-      this.#after(fault.outageMs ?? DEFAULT_OUTAGE_MS, () => this.powerOn());
-    });
+    this.cutPowerAfter(fault.afterOperations, fault.outageMs);
   }
 
   #after(delayMs: number, work: () => void): void {

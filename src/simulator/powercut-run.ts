@@ -1,0 +1,202 @@
+import { createHash } from "node:crypto";
+import { hashSlot, recordOfRelease } from "../agent/index.ts";
+import { createPatch } from "../delta/index.ts";
+import { type Random, seededRandom, VirtualClock } from "../kernel/index.ts";
+import { type Assignment, isFinalPhase, type UpdateState } from "../protocol/index.ts";
+import type { Behaviours } from "./behaviour.ts";
+import { PagePool } from "./page-pool.ts";
+import { simulatedSlots } from "./simulated-flash.ts";
+import { SimulatedMachine } from "./simulated-machine.ts";
+import { StubPlatform, sha256Of } from "./stub-platform.ts";
+
+/** Ways through an update, each with writes of its own to be cut. */
+export const SCENARIOS = ["patch", "full", "failing-self-test", "switch-slot"] as const;
+export type Scenario = (typeof SCENARIOS)[number];
+
+export interface PowercutRun {
+  outcome: "updated" | "fell-back" | "failed";
+  /** Changes of the flash from the assignment to the end. */
+  operations: number;
+  cuts: number;
+  /** What must never be, in words. */
+  violations: string[];
+}
+
+const IMAGE_BYTES = 96_000;
+const DEVICE = "device-1";
+const STEP_MS = 500;
+const LIMIT_MS = 6 * 3_600_000;
+const CAPACITY_BYTES = 256 * 1024;
+
+/** One update of one real agent on a simulated flash, whose power goes at the given changes. */
+export async function runWithCuts(
+  scenario: Scenario,
+  cutsAt: readonly number[],
+  seed: number,
+): Promise<PowercutRun> {
+  const random = seededRandom(seed);
+  const clock = new VirtualClock();
+  const platform = new StubPlatform({ tenant: "acme", clock });
+  const images = makeImages(random);
+  const violations: string[] = [];
+  const machine = createMachine({ scenario, random, clock, platform, images, violations });
+  const oldRelease = platform.release("1.0.0", images.old);
+  await machine.provision(images.old, recordOfRelease(oldRelease));
+  machine.powerOn();
+  const connected = () => machine.status().agent?.connected === true;
+  await passUntil(clock, connected);
+  if (scenario === "switch-slot") {
+    await update(platform, clock, images, "full", {});
+    await passUntil(clock, () => machine.status().agent?.update === null && connected());
+  }
+
+  const before = machine.flash.operations;
+  armCuts(machine, cutsAt);
+  const target = scenario === "switch-slot" ? images.old : images.new;
+  const { updateId } =
+    scenario === "switch-slot"
+      ? platform.assign(DEVICE, oldRelease, [platform.offer("full", images.old)], {
+          action: "switch-slot",
+          allowDowngrade: true,
+        }).signed
+      : await update(platform, clock, images, scenario === "full" ? "full" : "zstd-patch", {});
+  const finalState = () =>
+    platform.updateStates(DEVICE).findLast((state) => state.updateId === updateId);
+  const ended = () => {
+    const state = finalState();
+    return state !== undefined && isFinalPhase(state.phase) && connected();
+  };
+  try {
+    await passUntil(clock, ended);
+  } catch {
+    violations.push(`the update did not end: ${JSON.stringify(finalState() ?? null)}`);
+  }
+  const running = machine.status().agent?.firmware.hash;
+  const outcome = judge(finalState(), running, sha256Of(target), violations);
+  const operations = machine.flash.operations - before;
+  const cuts = machine.status().powerCuts;
+  await machine.stop();
+  return { outcome, operations, cuts, violations };
+}
+
+interface Images {
+  old: Buffer;
+  new: Buffer;
+}
+
+function createMachine(parts: {
+  scenario: Scenario;
+  random: Random;
+  clock: VirtualClock;
+  platform: StubPlatform;
+  images: Images;
+  violations: string[];
+}): SimulatedMachine {
+  const { scenario, random, clock, platform, images, violations } = parts;
+  const signed = [sha256Of(images.old), sha256Of(images.new)];
+  const behaviours: Behaviours =
+    scenario === "failing-self-test"
+      ? { [sha256Of(images.new)]: { faults: [{ kind: "failing-self-test" }] } }
+      : {};
+  return new SimulatedMachine({
+    identity: { tenant: "acme", device: DEVICE, product: "sensor", hardwareRevision: "r1" },
+    trustRoot: platform.trustRoot,
+    transport: platform.transport(DEVICE),
+    artifacts: platform.artifactSource(),
+    clock,
+    random,
+    pool: new PagePool(),
+    behaviours,
+    timeScale: 1,
+    slotCapacityBytes: CAPACITY_BYTES,
+    watchdogMs: 30_000,
+    async onBoot({ running }, flash) {
+      // What is booted is what the flash holds, whatever the agent's files say of it.
+      const slots = simulatedSlots(flash, CAPACITY_BYTES);
+      const hashes = await Promise.all(
+        [images.old, images.new].map((image) => hashSlot(slots, running, image.length)),
+      );
+      if (!hashes.some((hash) => signed.includes(hash))) {
+        violations.push(`booted slot ${running}, which holds neither of the signed images`);
+      }
+    },
+  });
+}
+
+async function update(
+  platform: StubPlatform,
+  clock: VirtualClock,
+  images: Images,
+  format: "full" | "zstd-patch",
+  changes: Partial<Assignment>,
+): Promise<Assignment> {
+  await clock.advance(0);
+  const release = platform.release("1.1.0", images.new);
+  const full = platform.offer("full", images.new);
+  if (format === "full") return platform.assign(DEVICE, release, [full], changes).signed;
+  const patch = await patchBetween(images.old, images.new);
+  const offers = [full, platform.offer("zstd-patch", patch, sha256Of(images.old))];
+  return platform.assign(DEVICE, release, offers, changes).signed;
+}
+
+/** Each cut is armed when the one before has happened. */
+function armCuts(machine: SimulatedMachine, cutsAt: readonly number[]): void {
+  const [first, ...rest] = cutsAt;
+  if (first === undefined) return;
+  machine.cutPowerAfter(first, 2_000, () => armCuts(machine, rest));
+}
+
+function judge(
+  state: UpdateState | undefined,
+  running: string | undefined,
+  targetSha256: string,
+  violations: string[],
+): PowercutRun["outcome"] {
+  if (state?.phase === "succeeded") {
+    if (state.running?.hash !== targetSha256 || running !== targetSha256) {
+      violations.push(`success was reported, but ${running} runs`);
+    }
+    return "updated";
+  }
+  if (running === targetSha256) violations.push(`${state?.phase} was reported, the target runs`);
+  if (!state?.error)
+    violations.push("an update that did not succeed was reported without a reason");
+  return state?.phase === "fell-back" ? "fell-back" : "failed";
+}
+
+/** A new image that shares most of its content with the old one, from the seed alone. */
+function makeImages(random: Random): Images {
+  const bytes = (length: number) => {
+    const block = createHash("sha256").update(String(random.next())).digest();
+    return Buffer.from(
+      Array.from({ length }, (_, index) => (block[index % 32] ?? 0) ^ (index >> 5)),
+    );
+  };
+  const old = bytes(IMAGE_BYTES);
+  return { old, new: Buffer.concat([old.subarray(0, 60_000), bytes(4_000), old.subarray(61_000)]) };
+}
+
+async function patchBetween(source: Buffer, target: Buffer): Promise<Buffer> {
+  async function* chunks() {
+    yield target;
+  }
+  const patch: Uint8Array[] = [];
+  const sizes = { targetSizeBytes: target.length };
+  for await (const chunk of createPatch({
+    format: "zstd-patch",
+    source,
+    target: chunks(),
+    ...sizes,
+  })) {
+    patch.push(chunk);
+  }
+  return Buffer.concat(patch);
+}
+
+async function passUntil(clock: VirtualClock, done: () => boolean): Promise<void> {
+  const end = clock.now() + LIMIT_MS;
+  while (!done()) {
+    if (clock.now() >= end) throw new Error("it did not happen in time");
+    await clock.advance(STEP_MS);
+  }
+}

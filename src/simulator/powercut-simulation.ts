@@ -1,0 +1,99 @@
+import { parseArgs } from "node:util";
+import { randomInteger, seededRandom } from "../kernel/index.ts";
+import { type PowercutRun, runWithCuts, SCENARIOS, type Scenario } from "./powercut-run.ts";
+
+/**
+ * The real agent's update on a flash that loses, tears and half-writes what was not synced, with
+ * the power cut at every single change of the flash in turn, and then at several at random. After
+ * each cut the machine boots again; it must always boot a signed image, and always end updated or
+ * with a reason reported.
+ */
+export interface PowercutSummary {
+  name: "powercut";
+  seed: number;
+  runs: number;
+  cuts: number;
+  /** Changes of the flash in an update without a cut. */
+  operations: Record<string, number>;
+  outcomes: Record<PowercutRun["outcome"], number>;
+  violations: string[];
+  seconds: number;
+}
+
+const MAX_VIOLATIONS = 20;
+const MAX_CUTS_A_RUN = 4;
+
+/** Runs until at least `cuts` cuts have been made. */
+export async function simulatePowercuts(
+  cuts: number,
+  seed: number,
+  scenarios: readonly Scenario[] = SCENARIOS,
+): Promise<PowercutSummary> {
+  const started = performance.now();
+  const random = seededRandom(seed);
+  const summary: PowercutSummary = {
+    name: "powercut",
+    seed,
+    runs: 0,
+    cuts: 0,
+    operations: {},
+    outcomes: { updated: 0, "fell-back": 0, failed: 0 },
+    violations: [],
+    seconds: 0,
+  };
+  const run = async (scenario: Scenario, cutsAt: readonly number[]) => {
+    const runSeed = randomInteger(random, 2 ** 31);
+    const result = await runWithCuts(scenario, cutsAt, runSeed);
+    summary.runs += 1;
+    summary.cuts += result.cuts;
+    summary.outcomes[result.outcome] += 1;
+    for (const violation of result.violations.slice(0, MAX_VIOLATIONS)) {
+      const where = `${scenario}, cut at ${cutsAt.join("+")}, seed ${runSeed}`;
+      if (summary.violations.length < MAX_VIOLATIONS) {
+        summary.violations.push(`${where}: ${violation}`);
+      }
+    }
+    return result;
+  };
+  for (const scenario of scenarios) {
+    summary.operations[scenario] = (await run(scenario, [])).operations;
+  }
+  // Every change in turn, the scenarios abreast, so that a short run sees something of each.
+  const longest = Math.max(...Object.values(summary.operations));
+  for (let cutAt = 1; cutAt <= longest && summary.cuts < cuts; cutAt += 1) {
+    for (const scenario of scenarios) {
+      const within = cutAt <= (summary.operations[scenario] ?? 0);
+      if (within && summary.cuts < cuts) await run(scenario, [cutAt]);
+    }
+  }
+  while (summary.cuts < cuts) {
+    const scenario = scenarios[randomInteger(random, scenarios.length)] as Scenario;
+    const operations = summary.operations[scenario] ?? 1;
+    const count = 1 + randomInteger(random, MAX_CUTS_A_RUN);
+    const cutsAt = Array.from({ length: count }, () => 1 + randomInteger(random, operations));
+    await run(scenario, cutsAt);
+  }
+  summary.seconds = Math.round((performance.now() - started) / 100) / 10;
+  return summary;
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      cuts: { type: "string", default: "1000" },
+      seed: { type: "string", default: "1" },
+      json: { type: "boolean", default: false },
+    },
+  });
+  const cuts = Number(values.cuts);
+  const seed = Number(values.seed);
+  if (!Number.isSafeInteger(cuts) || cuts < 1 || !Number.isSafeInteger(seed)) {
+    console.error("usage: sim:powercut [--cuts N] [--seed N]");
+    process.exit(2);
+  }
+  const summary = await simulatePowercuts(cuts, seed);
+  console.log(JSON.stringify(summary));
+  if (summary.violations.length > 0) process.exitCode = 1;
+}
+
+if (import.meta.main) await main();
