@@ -1,5 +1,5 @@
 import { TENANTS, VERSIONS } from "./cast.ts";
-import type { Stage } from "./stage.ts";
+import { type Stage, waitFor } from "./stage.ts";
 
 export interface Outcome {
   /** Whether the story came out as it should; each failed expectation is named. */
@@ -7,6 +7,7 @@ export interface Outcome {
 }
 
 const MAX_PAGES = 100;
+const HEARTBEATS_MS = 20_000;
 
 /** The table at the end: every figure is asked of the platform's stores, none was counted here. */
 export async function tellSummary(
@@ -32,8 +33,13 @@ export async function tellSummary(
   const exposed = await countDevices(stage, facts.badRolloutId);
   const secondsToPause = seconds(bad.startedAt, bad.pausedAt);
   const secondsBack = seconds(bad.pausedAt, bad.finishedAt);
-  const versions = await countVersions(stage);
-  const onGood = versions.get(VERSIONS.good) ?? 0;
+  // What a device runs is told by its heartbeats, the next of which may still be on its way.
+  const onGood = await waitFor(
+    async () => (await countVersions(stage)).get(VERSIONS.good) ?? 0,
+    (count) => count === facts.devices,
+    HEARTBEATS_MS,
+    `${facts.devices} devices on ${VERSIONS.good}`,
+  );
 
   expect(updated === facts.devices, `${updated} of ${facts.devices} devices were updated`);
   expect(
