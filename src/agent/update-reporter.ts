@@ -66,7 +66,8 @@ export class UpdateReporter {
     const artifact = assignment.artifacts.find((offer) => offer.sha256 === update.offer);
     const told: UpdateState = {
       updateId: assignment.updateId,
-      ...end,
+      phase: end.phase,
+      ...(end.phase === "succeeded" ? {} : { error: end.error }),
       running: running(),
       bootId,
       bytesDownloaded: update.bytesDownloaded,

@@ -110,9 +110,9 @@ function createMachine(parts: {
     timeScale: 1,
     slotCapacityBytes: CAPACITY_BYTES,
     watchdogMs: 30_000,
-    async onBoot({ running }, flash) {
+    async onBoot({ running }, storage) {
       // What is booted is what the flash holds, whatever the agent's files say of it.
-      const slots = simulatedSlots(flash, CAPACITY_BYTES);
+      const slots = simulatedSlots(storage, CAPACITY_BYTES);
       const hashes = await Promise.all(
         [images.old, images.new].map((image) => hashSlot(slots, running, image.length)),
       );

@@ -95,6 +95,6 @@ function torn(before: Buffer | undefined, after: Buffer, random: Random): Buffer
   const page = Buffer.from(after);
   const cut = randomInteger(random, page.length + 1);
   page.fill(0xff, cut);
-  before?.copy(page, cut, cut);
+  if (before && cut < before.length) before.copy(page, cut, cut);
   return page;
 }

@@ -20,13 +20,15 @@ type DirectoryChange =
  * A flash in memory with a file system's promises and no more: what was not synced may be lost or
  * torn by a power cut, and changes of the folder survive in order but not for certain.
  */
-export class SimulatedFlash implements Storage {
+export class SimulatedFlash {
   readonly #pool: PagePool;
   readonly #random: Random;
   #files = new Map<string, SimulatedFile>();
   #safeFiles = new Map<string, SimulatedFile>();
   #changes: DirectoryChange[] = [];
   #powered = true;
+  /** Rises when the power goes: what was opened before stays dead. */
+  #epoch = 0;
   #operations = 0;
   #cutAt: number | undefined;
   #onCut: (() => void) | undefined;
@@ -58,11 +60,11 @@ export class SimulatedFlash implements Storage {
     this.#bytesLeft = sizeBytes;
   }
 
-  /** Takes the power away now. */
+  /** Takes the power away now; a reset does the same. A cut that is still to come stays so. */
   cutPower(): void {
     if (!this.#powered) return;
     this.#powered = false;
-    this.#cutAt = undefined;
+    this.#epoch += 1;
     for (const change of this.#changes.slice(0, this.#survivors()))
       applyChange(this.#safeFiles, change);
     this.#changes = [];
@@ -75,65 +77,66 @@ export class SimulatedFlash implements Storage {
     this.#powered = true;
   }
 
-  async open(name: string): Promise<StorageFile> {
-    await this.#access();
-    let file = this.#files.get(name);
-    if (!file) {
-      file = new SimulatedFile(this.#pool);
-      this.#change({ do: "link", name, file });
-    }
-    return this.#handle(file);
+  /** The folder for one life of the machine: after a power cut it only fails. */
+  mount(): Storage {
+    const epoch = this.#epoch;
+    return {
+      open: async (name) => {
+        this.#access(epoch);
+        let file = this.#files.get(name);
+        if (!file) {
+          file = new SimulatedFile(this.#pool);
+          this.#change({ do: "link", name, file });
+        }
+        return this.#handle(file, epoch);
+      },
+      read: async (name) => {
+        this.#access(epoch);
+        const file = this.#files.get(name);
+        return file?.read(0, file.sizeBytes);
+      },
+      rename: async (from, to) => {
+        this.#modify(epoch);
+        if (!this.#files.has(from)) throw new Error(`there is no file ${from}`);
+        this.#change({ do: "rename", from, to });
+      },
+      remove: async (name) => {
+        this.#modify(epoch);
+        if (this.#files.has(name)) this.#change({ do: "unlink", name });
+      },
+      list: async () => {
+        this.#access(epoch);
+        return [...this.#files.keys()];
+      },
+      syncDirectory: async () => {
+        this.#modify(epoch);
+        for (const change of this.#changes) applyChange(this.#safeFiles, change);
+        this.#changes = [];
+      },
+    };
   }
 
-  async read(name: string): Promise<Uint8Array | undefined> {
-    await this.#access();
-    const file = this.#files.get(name);
-    return file?.read(0, file.sizeBytes);
-  }
-
-  async rename(from: string, to: string): Promise<void> {
-    await this.#modify();
-    if (!this.#files.has(from)) throw new Error(`there is no file ${from}`);
-    this.#change({ do: "rename", from, to });
-  }
-
-  async remove(name: string): Promise<void> {
-    await this.#modify();
-    if (this.#files.has(name)) this.#change({ do: "unlink", name });
-  }
-
-  async list(): Promise<string[]> {
-    await this.#access();
-    return [...this.#files.keys()];
-  }
-
-  async syncDirectory(): Promise<void> {
-    await this.#modify();
-    for (const change of this.#changes) applyChange(this.#safeFiles, change);
-    this.#changes = [];
-  }
-
-  #handle(file: SimulatedFile): StorageFile {
+  #handle(file: SimulatedFile, epoch: number): StorageFile {
     return {
       sizeBytes: async () => {
-        await this.#access();
+        this.#access(epoch);
         return file.sizeBytes;
       },
       read: async (offset, length) => {
-        await this.#access();
+        this.#access(epoch);
         return file.read(offset, length);
       },
       write: async (offset, bytes) => {
-        await this.#modify(() => file.write(offset, bytes));
+        this.#modify(epoch, () => file.write(offset, bytes));
         this.#takeSpace(bytes.length);
         file.write(offset, bytes);
       },
       truncate: async (sizeBytes) => {
-        await this.#modify();
+        this.#modify(epoch);
         file.truncate(sizeBytes);
       },
       sync: async () => {
-        await this.#modify();
+        this.#modify(epoch);
         file.sync();
       },
       close: async () => {},
@@ -157,15 +160,16 @@ export class SimulatedFlash implements Storage {
     this.#bytesLeft -= sizeBytes;
   }
 
-  async #access(): Promise<void> {
-    if (!this.#powered) throw new PowerLost();
+  #access(epoch: number): void {
+    if (!this.#powered || epoch !== this.#epoch) throw new PowerLost();
   }
 
   /** Counts a change and cuts the power where it is due; `halfDone` may or may not have happened. */
-  async #modify(halfDone?: () => void): Promise<void> {
-    if (!this.#powered) throw new PowerLost();
+  #modify(epoch: number, halfDone?: () => void): void {
+    this.#access(epoch);
     this.#operations += 1;
     if (this.#cutAt === undefined || this.#operations < this.#cutAt) return;
+    this.#cutAt = undefined;
     halfDone?.();
     this.cutPower();
     const onCut = this.#onCut;
@@ -186,6 +190,6 @@ function applyChange(files: Map<string, SimulatedFile>, change: DirectoryChange)
 }
 
 /** Two slots of `capacityBytes` on a simulated flash. */
-export function simulatedSlots(flash: SimulatedFlash, capacityBytes: number): Slots {
-  return { capacityBytes, open: (slot) => flash.open(`${slot}.img`) };
+export function simulatedSlots(storage: Storage, capacityBytes: number): Slots {
+  return { capacityBytes, open: (slot) => storage.open(`${slot}.img`) };
 }

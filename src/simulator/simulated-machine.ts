@@ -7,6 +7,7 @@ import {
   createAgent,
   readSlotRecord,
   type SlotRecord,
+  type Storage,
   writeSlotRecord,
 } from "../agent/index.ts";
 import { type Clock, messageOf, type Random, type Timer } from "../kernel/index.ts";
@@ -30,7 +31,7 @@ export interface MachineOptions
   /** Time after which a machine that does not come up is reset. */
   watchdogMs: number;
   /** Sees each boot before the agent starts. */
-  onBoot?: (boot: BootStatus, flash: SimulatedFlash) => Promise<void>;
+  onBoot?: (boot: BootStatus, storage: Storage) => Promise<void>;
 }
 
 export interface MachineStatus {
@@ -72,19 +73,18 @@ export class SimulatedMachine {
 
   /** Puts the factory's image into slot a. */
   async provision(image: Uint8Array, record: SlotRecord): Promise<void> {
-    this.flash.restorePower();
-    const slot = await this.flash.open("a.img");
+    const storage = this.flash.mount();
+    const slot = await storage.open("a.img");
     await slot.truncate(0);
     await slot.write(0, image);
     await slot.sync();
-    await this.flash.syncDirectory();
-    await writeSlotRecord(this.flash, "a", record);
+    await storage.syncDirectory();
+    await writeSlotRecord(storage, "a", record);
   }
 
   powerOn(): void {
     if (this.#powered) return;
     this.#powered = true;
-    this.flash.restorePower();
     this.#boot("power-on");
   }
 
@@ -93,7 +93,6 @@ export class SimulatedMachine {
     if (!this.#powered) return;
     this.#powered = false;
     this.#endLife();
-    this.flash.cutPower();
   }
 
   /** Takes the power away at the `operations`-th change of the flash, for `outageMs`. */
@@ -148,6 +147,7 @@ export class SimulatedMachine {
   #boot(resetCause: BootStatus["resetCause"]): void {
     this.#life += 1;
     this.#boots += 1;
+    this.flash.restorePower();
     const life = this.#life;
     this.#bootInto(resetCause, life).catch((error) => {
       // The power went during the boot; whatever else it is, the watchdog sees a machine that hangs.
@@ -159,10 +159,11 @@ export class SimulatedMachine {
 
   async #bootInto(resetCause: BootStatus["resetCause"], life: number): Promise<void> {
     const { behaviours, onBoot } = this.#options;
-    const bootloader = await bootFromFiles(this.flash, resetCause);
+    const storage = this.flash.mount();
+    const bootloader = await bootFromFiles(storage, resetCause);
     const boot = await bootloader.status();
-    await onBoot?.(boot, this.flash);
-    const record = await readSlotRecord(this.flash, boot.running);
+    await onBoot?.(boot, storage);
+    const record = await readSlotRecord(storage, boot.running);
     if (life !== this.#life) return;
     const sha256 = record?.sha256 ?? "";
     const behaviour = behaviourOf(behaviours, sha256);
@@ -173,7 +174,7 @@ export class SimulatedMachine {
     }
     this.#network.setSilent(false);
     this.#after(behaviour.bootMs, () => {
-      const agent = this.#createAgent(bootloader, sha256);
+      const agent = this.#createAgent(storage, bootloader, sha256);
       this.#agent = agent;
       agent.start().catch((error) => {
         if (life !== this.#life || !this.#powered) return;
@@ -184,7 +185,7 @@ export class SimulatedMachine {
     });
   }
 
-  #createAgent(bootloader: AgentDeps["bootloader"], sha256: string): Agent {
+  #createAgent(storage: Storage, bootloader: AgentDeps["bootloader"], sha256: string): Agent {
     const { clock, random, behaviours, timeScale, slotCapacityBytes } = this.#options;
     const { identity, trustRoot, transport, artifacts, settings, localLog, newId } = this.#options;
     return createAgent({
@@ -192,8 +193,8 @@ export class SimulatedMachine {
       trustRoot,
       clock,
       random,
-      storage: this.flash,
-      slots: simulatedSlots(this.flash, slotCapacityBytes),
+      storage,
+      slots: simulatedSlots(storage, slotCapacityBytes),
       bootloader,
       transport: this.#network.transport(transport),
       artifacts: this.#network.artifacts(artifacts, () => this.#armPowerCut()),
@@ -220,7 +221,7 @@ export class SimulatedMachine {
     return [...struck, ...this.#faults.filter(isFirmwareFault)];
   }
 
-  /** A reset: memory is lost, what was written to the flash stays. */
+  /** A reset: what was in memory or not synced is lost. */
   #restart(cause: BootStatus["resetCause"]): void {
     if (!this.#powered) return;
     this.#endLife();
@@ -232,6 +233,7 @@ export class SimulatedMachine {
     this.#cancelTimers();
     this.#agent?.kill();
     this.#agent = undefined;
+    this.flash.cutPower();
   }
 
   #planWatchdog(): void {
