@@ -24,7 +24,7 @@ const hours = (count: number) => count * SECONDS_PER_HOUR;
 export const DEMO_POLICY = {
   stages: [
     // What is wrong with a build mostly shows in its first hours.
-    { name: "canary", devices: 5, minSoakSeconds: hours(5) },
+    { name: "canary", devices: 5, minSoakSeconds: hours(10) },
     { name: "5 %", percent: 5 },
     { name: "25 %", percent: 25 },
     { name: "50 %", percent: 50 },
