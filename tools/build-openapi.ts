@@ -1,4 +1,4 @@
-// Writes openapi.json from the routes' schemas, and from it what the command line calls the
+// Writes openapi.json from the routes' schemas, and from it what the command line and the console
 // call the API by. `--check` only says whether the committed files are what would be written.
 import fs from "node:fs";
 import path from "node:path";

@@ -11,6 +11,8 @@ import { build, createServer, type InlineConfig } from "vite";
 const { values } = parseArgs({ options: { serve: { type: "string" } } });
 const root = path.resolve(import.meta.dirname, "..");
 const started = performance.now();
+// React takes its development form from any other value, a test runner's for example.
+process.env.NODE_ENV = values.serve ? "development" : "production";
 
 const config: InlineConfig = {
   configFile: false,

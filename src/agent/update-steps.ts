@@ -67,8 +67,10 @@ function stepBeforeRestart(update: ActiveUpdate, facts: UpdateFacts): UpdateStep
   if (facts.now >= deadlineOf(update)) {
     return failed("deadline", `not finished within ${phaseLimitMs(update)} ms`);
   }
+  const wanted = manifestOf(assignment).image.sha256;
+  if (facts.runningSha256 === wanted) return { do: "finish", phase: "succeeded" };
   // Also what makes `switch-slot`, and a cut after the last byte was written, cheap.
-  if (facts.targetSlotSha256 === manifestOf(assignment).image.sha256) return { do: "restart" };
+  if (facts.targetSlotSha256 === wanted) return { do: "restart" };
   const failures = update.failedOffers;
   const offers = usableOffers(assignment.artifacts, facts).filter(
     (offer) => !failures.some((failure) => failure.sha256 === offer.sha256),

@@ -1,6 +1,12 @@
 import type { FastifyRequest, RouteOptions } from "fastify";
 import { AppError } from "../kernel/index.ts";
-import { PERMISSIONS, type Permission, type Principal, type Tenancy } from "../tenancy/index.ts";
+import {
+  PERMISSIONS,
+  type Permission,
+  type Principal,
+  roleIn,
+  type Tenancy,
+} from "../tenancy/index.ts";
 
 /**
  * Who may call a route: anyone; anyone signed in; the platform's administrators; or the members of
@@ -74,8 +80,9 @@ function assertMay(
     return;
   }
   if (!access || !tenantId) throw new AppError("forbidden", "the route declares no access");
+  // A member who lacks the right is refused in the tenant's own name, and in its audit log.
+  if (roleIn(principal, tenantId)) request.tenantId = tenantId;
   tenancy.authorize(principal, tenantId, access);
-  request.tenantId = tenantId;
 }
 
 export function principalOf(request: FastifyRequest): Principal {

@@ -26,6 +26,7 @@ export interface EventStreamOptions {
 export class EventStreams {
   readonly #perCaller = new Map<string, number>();
   readonly #closers = new Set<() => void>();
+  #count = 0;
 
   async open(
     request: FastifyRequest,
@@ -33,14 +34,14 @@ export class EventStreams {
     options: EventStreamOptions,
   ): Promise<void> {
     const caller = request.principal?.actor.id ?? request.ip;
-    const callers = this.#perCaller.get(caller) ?? 0;
-    if (this.#closers.size >= MAX_STREAMS || callers >= MAX_STREAMS_PER_CALLER) {
-      throw new AppError("rate-limited", "too many live views are open", {
-        limit: callers >= MAX_STREAMS_PER_CALLER ? MAX_STREAMS_PER_CALLER : MAX_STREAMS,
-      });
+    this.#take(caller);
+    let first: unknown;
+    try {
+      first = await options.read(); // Refusals are still plain answers here.
+    } catch (error) {
+      this.#giveBack(caller);
+      throw error;
     }
-    const first = await options.read(); // Refusals are still plain answers here.
-    this.#perCaller.set(caller, callers + 1);
     reply.hijack();
     reply.raw.writeHead(200, {
       ...(reply.getHeaders() as Record<string, string>),
@@ -50,17 +51,34 @@ export class EventStreams {
     });
     const stop = follow(reply, options, first, () => {
       this.#closers.delete(stop);
-      const left = (this.#perCaller.get(caller) ?? 1) - 1;
-      if (left > 0) this.#perCaller.set(caller, left);
-      else this.#perCaller.delete(caller);
-      openStreams.set(this.#closers.size);
+      this.#giveBack(caller);
     });
     this.#closers.add(stop);
-    openStreams.set(this.#closers.size);
   }
 
   closeAll(): void {
     for (const close of this.#closers) close();
+  }
+
+  /** Counted before anything is waited for, so that many at once do not slip through together. */
+  #take(caller: string): void {
+    const own = this.#perCaller.get(caller) ?? 0;
+    if (this.#count >= MAX_STREAMS || own >= MAX_STREAMS_PER_CALLER) {
+      throw new AppError("rate-limited", "too many live views are open", {
+        limit: own >= MAX_STREAMS_PER_CALLER ? MAX_STREAMS_PER_CALLER : MAX_STREAMS,
+      });
+    }
+    this.#perCaller.set(caller, own + 1);
+    this.#count += 1;
+    openStreams.set(this.#count);
+  }
+
+  #giveBack(caller: string): void {
+    const left = (this.#perCaller.get(caller) ?? 1) - 1;
+    if (left > 0) this.#perCaller.set(caller, left);
+    else this.#perCaller.delete(caller);
+    this.#count -= 1;
+    openStreams.set(this.#count);
   }
 }
 
@@ -128,6 +146,8 @@ function follow(
   const heartbeat = setInterval(() => void beat(), options.heartbeatMs ?? HEARTBEAT_MS);
   raw.once("close", close);
   raw.once("error", close);
-  send(first);
+  // The caller may have gone while the first state was read.
+  if (raw.destroyed) setImmediate(close);
+  else send(first);
   return close;
 }

@@ -1,91 +1,140 @@
+import type { Readable } from "node:stream";
 import { messageOf } from "../kernel/index.ts";
-import { type CliContext, UsageError } from "./context.ts";
+import { ApiRefusal, CliError } from "./cli-error.ts";
+import { type Operations, ROUTES } from "./generated-api.ts";
 
-// biome-ignore lint/suspicious/noExplicitAny: answers are described in openapi.json
-export type Answer = any;
+export type OperationName = keyof Operations;
 
-/** A refusal of the API, with what a person needs to act on it. */
-export class ApiRefusal extends Error {
-  readonly status: number;
-  readonly code: string;
+/** What a call of an operation needs: only what it has. */
+export type CallInput<Name extends OperationName, Filled extends string = never> = Part<
+  "params",
+  Omit<Operations[Name]["params"], Filled>
+> &
+  (undefined extends Operations[Name]["body"] ? unknown : { body: Operations[Name]["body"] }) & {
+    query?: Operations[Name]["query"];
+  };
 
-  constructor(status: number, problem: { code?: string; detail?: string; traceId?: string }) {
-    const trace = problem.traceId ? ` (trace ${problem.traceId})` : "";
-    super(`${problem.detail ?? "the request was refused"} [${problem.code ?? status}]${trace}`);
-    this.status = status;
-    this.code = problem.code ?? "";
+type Part<Key extends string, Value> = keyof Value extends never
+  ? { [key in Key]?: Value }
+  : { [key in Key]: Value };
+
+interface RawInput {
+  params?: Record<string, string>;
+  query?: Record<string, unknown>;
+  body?: unknown;
+}
+
+const TIMEOUT_MS = 60_000;
+const UPLOAD_TIMEOUT_MS = 3_600_000;
+
+/** The operators' API by operation, with the types that openapi.json gives. */
+export class ApiClient {
+  readonly url: string;
+  readonly #headers: Record<string, string>;
+
+  constructor(url: string, credentials: { apiKey?: string | undefined; cookie?: string }) {
+    this.url = url.replace(/\/+$/, "");
+    this.#headers = {
+      ...(credentials.apiKey ? { authorization: `Bearer ${credentials.apiKey}` } : {}),
+      ...(credentials.cookie ? { cookie: credentials.cookie, "x-requested-with": "vautn" } : {}),
+    };
+  }
+
+  async call<Name extends OperationName>(
+    name: Name,
+    input: CallInput<Name>,
+  ): Promise<Operations[Name]["answer"]> {
+    const { body } = input as RawInput;
+    const response = await this.#send(name, input as RawInput, {
+      headers: body === undefined ? {} : { "content-type": "application/json" },
+      body: body === undefined ? null : JSON.stringify(body),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+    const text = await response.text();
+    return (text === "" ? undefined : JSON.parse(text)) as Operations[Name]["answer"];
+  }
+
+  /** Sends a file as it is read; it never stands in memory as a whole. */
+  async upload<Name extends OperationName>(
+    name: Name,
+    input: CallInput<Name>,
+    image: Readable,
+    headers: Record<string, string>,
+  ): Promise<Operations[Name]["answer"]> {
+    const response = await this.#send(
+      name,
+      input as RawInput,
+      {
+        headers: { "content-type": "application/octet-stream", ...headers },
+        body: image as unknown as ReadableStream,
+        duplex: "half",
+        signal: AbortSignal.timeout(UPLOAD_TIMEOUT_MS),
+      } as RequestInit,
+    );
+    return (await response.json()) as Operations[Name]["answer"];
+  }
+
+  /** The data of a live view's events, until it ends. */
+  async *events<Name extends OperationName>(
+    name: Name,
+    input: CallInput<Name>,
+    signal: AbortSignal,
+  ): AsyncGenerator<unknown> {
+    const response = await this.#send(name, input as RawInput, { signal });
+    const decoder = new TextDecoder();
+    let buffered = "";
+    for await (const chunk of response.body ?? []) {
+      buffered += decoder.decode(chunk as Uint8Array, { stream: true });
+      const blocks = buffered.split("\n\n");
+      buffered = blocks.pop() ?? "";
+      for (const block of blocks) {
+        const data = block.split("\n").find((line) => line.startsWith("data: "));
+        if (data) yield JSON.parse(data.slice("data: ".length));
+      }
+    }
+  }
+
+  /** A plain request for what is no JSON, such as the session's cookie. */
+  async #send(name: OperationName, input: RawInput, init: RequestInit): Promise<Response> {
+    const response = await this.raw(name, input, init);
+    if (response.ok) return response;
+    throw new ApiRefusal(response.status, await problemOf(response));
+  }
+
+  async raw(name: OperationName, input: RawInput, init: RequestInit): Promise<Response> {
+    const { method, path } = ROUTES[name];
+    const filled = path.replace(/\{(\w+)\}/g, (_, key: string) =>
+      encodeURIComponent(input.params?.[key] ?? ""),
+    );
+    const url = new URL(this.url + filled);
+    for (const [key, value] of Object.entries(input.query ?? {})) {
+      if (value !== undefined && value !== null) url.searchParams.set(key, String(value));
+    }
+    try {
+      return await fetch(url, { ...init, method, headers: { ...this.#headers, ...init.headers } });
+    } catch (error) {
+      if ((error as Error).name === "AbortError") throw error;
+      throw unreachable(this.url, error);
+    }
   }
 }
 
-export class ApiClient {
-  readonly #context: CliContext;
-  /** Trace id of the latest answer. */
-  lastTraceId = "";
-
-  constructor(context: CliContext) {
-    this.#context = context;
+async function problemOf(response: Response): Promise<Record<string, never>> {
+  try {
+    return JSON.parse(await response.text());
+  } catch {
+    return {}; // A proxy's own page: the status says what there is to say.
   }
+}
 
-  get(path: string): Promise<Answer> {
-    return this.request("GET", path);
-  }
-
-  post(path: string, body: unknown = {}): Promise<Answer> {
-    return this.request("POST", path, body);
-  }
-
-  /** JSON, or bytes with the headers that say what they are. */
-  async request(
-    method: string,
-    path: string,
-    body?: unknown,
-    headers: Record<string, string> = {},
-  ): Promise<Answer> {
-    const { url, apiKey } = this.#context;
-    if (!url) throw new UsageError("no platform is known. Next: vautn login URL, or set VAUTN_URL");
-    if (!apiKey) throw new UsageError("no API key. Next: vautn login URL, or set VAUTN_API_KEY");
-    const binary = body instanceof Uint8Array;
-    const response = await this.#fetch(`${url.replace(/\/$/, "")}/api/v1${path}`, {
-      method,
-      headers: {
-        authorization: `Bearer ${apiKey}`,
-        ...(body === undefined || binary ? {} : { "content-type": "application/json" }),
-        ...headers,
-      },
-      ...(body === undefined ? {} : { body: binary ? (body as never) : JSON.stringify(body) }),
-    });
-    this.lastTraceId = response.headers.get("x-trace-id") ?? "";
-    const text = await response.text();
-    let answer: Answer;
-    try {
-      answer = text ? JSON.parse(text) : undefined;
-    } catch {
-      throw new Error(`${url} does not answer like a Vautn platform (status ${response.status})`);
-    }
-    if (!response.ok) throw new ApiRefusal(response.status, answer ?? {});
-    return answer;
-  }
-
-  /** All items of a list, page after page, up to `most`. */
-  async list(path: string, most = 10_000): Promise<Answer[]> {
-    const items: Answer[] = [];
-    let cursor: string | null = null;
-    do {
-      const mark: string = path.includes("?") ? "&" : "?";
-      const page: string = cursor ? `${path}${mark}cursor=${encodeURIComponent(cursor)}` : path;
-      const answer = await this.get(page);
-      items.push(...answer.items);
-      cursor = answer.nextCursor ?? null;
-    } while (cursor && items.length < most);
-    return items.slice(0, most);
-  }
-
-  async #fetch(url: string, init: RequestInit): Promise<Response> {
-    try {
-      return await fetch(url, init);
-    } catch (error) {
-      const cause = (error as { cause?: unknown }).cause ?? error;
-      throw new Error(`${new URL(url).origin} cannot be reached: ${messageOf(cause)}`);
-    }
-  }
+function unreachable(url: string, error: unknown): CliError {
+  const cause = (error as { cause?: { code?: string; message?: string } }).cause;
+  const why = cause?.code ?? cause?.message ?? messageOf(error);
+  const isTls = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY/.test(why);
+  return new CliError(`${url} does not answer (${why})`, {
+    cause: error,
+    next: isTls
+      ? "name the CA of its certificate: VAUTN_CA=/path/to/ca.pem"
+      : "start the platform with: vautn up; or name another with VAUTN_URL",
+  });
 }

@@ -1,40 +1,56 @@
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import { misuse } from "./cli-error.ts";
 
-/** Where the command line talks to, and as whom. */
-export interface CliContext {
-  url: string | undefined;
-  apiKey: string | undefined;
-  tenant: string | undefined;
+/** Where and as whom the user works; kept per user, readable by nobody else. */
+export interface Context {
+  url?: string;
+  apiKey?: string;
+  tenant?: string;
 }
 
-/** A mistake in how the program was called: exit status 2. */
-export class UsageError extends Error {}
-
-function contextFile(environment: NodeJS.ProcessEnv): string {
-  const base = environment.XDG_CONFIG_HOME ?? path.join(os.homedir(), ".config");
+export function contextFile(environment: NodeJS.ProcessEnv): string {
+  const base = environment.XDG_CONFIG_HOME || path.join(os.homedir(), ".config");
   return path.join(base, "vautn", "context.json");
 }
 
-/** The stored context with `VAUTN_URL`, `VAUTN_API_KEY` and `VAUTN_TENANT` above it. */
-export function readContext(environment: NodeJS.ProcessEnv): CliContext {
+export function readContext(environment: NodeJS.ProcessEnv): Context {
   const file = contextFile(environment);
-  const stored = fs.existsSync(file)
-    ? (JSON.parse(fs.readFileSync(file, "utf8")) as Partial<CliContext>)
-    : {};
-  return {
-    url: environment.VAUTN_URL ?? stored.url,
-    apiKey: environment.VAUTN_API_KEY ?? stored.apiKey,
-    tenant: environment.VAUTN_TENANT ?? stored.tenant,
-  };
+  let text: string;
+  try {
+    text = fs.readFileSync(file, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return {};
+    throw error;
+  }
+  try {
+    const value = JSON.parse(text) as Record<string, unknown> | null;
+    const only = (name: keyof Context) =>
+      typeof value?.[name] === "string" ? { [name]: value[name] } : {};
+    return { ...only("url"), ...only("apiKey"), ...only("tenant") };
+  } catch {
+    throw misuse(`${file} is damaged`, `remove it and sign in again: rm ${file}`);
+  }
 }
 
-/** Keeps the context for this user alone; the result is the file's name. */
-export function writeContext(environment: NodeJS.ProcessEnv, context: CliContext): string {
+/** Replaces the file as a whole, so that an interruption leaves the old one. */
+export function writeContext(environment: NodeJS.ProcessEnv, context: Context): string {
   const file = contextFile(environment);
   fs.mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
-  fs.writeFileSync(file, `${JSON.stringify(context, null, 2)}\n`, { mode: 0o600 });
-  fs.chmodSync(file, 0o600);
+  const temporary = `${file}.${process.pid}`;
+  fs.writeFileSync(temporary, `${JSON.stringify(context, null, 2)}\n`, { mode: 0o600 });
+  fs.renameSync(temporary, file);
   return file;
+}
+
+/** The stored context with the environment's word above it. */
+export function effectiveContext(environment: NodeJS.ProcessEnv): Context {
+  const { VAUTN_URL: url, VAUTN_API_KEY: apiKey, VAUTN_TENANT: tenant } = environment;
+  return {
+    ...readContext(environment),
+    ...(url ? { url } : {}),
+    ...(apiKey ? { apiKey } : {}),
+    ...(tenant ? { tenant } : {}),
+  };
 }

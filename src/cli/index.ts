@@ -1,1 +1,2 @@
-export { type CliActions, runCli } from "./cli.ts";
+export type { CliIo } from "./io.ts";
+export { runCli } from "./run.ts";

@@ -1,43 +1,72 @@
 import Table from "cli-table3";
 
-export interface Output {
-  print(text: string): void;
-  /** For people, beside the data: standard error. */
-  note(text: string): void;
-  json(value: unknown): void;
-}
+type Cell = string | number | null | undefined;
 
-export const standardOutput: Output = {
-  print: (text) => process.stdout.write(`${text}\n`),
-  note: (text) => process.stderr.write(`${text}\n`),
-  json: (value) => process.stdout.write(`${JSON.stringify(value, null, 2)}\n`),
+const BARE = {
+  top: "",
+  "top-mid": "",
+  "top-left": "",
+  "top-right": "",
+  bottom: "",
+  "bottom-mid": "",
+  "bottom-left": "",
+  "bottom-right": "",
+  left: "",
+  "left-mid": "",
+  mid: "",
+  "mid-mid": "",
+  right: "",
+  "right-mid": "",
+  middle: "  ",
 };
 
-/** Rows under a head without rules between them: readable, and easy to cut in a pipe. */
-export function tableOf(head: string[], rows: (string | number | null | undefined)[][]): string {
-  const table = new Table({
+/** A table without lines, as other command lines print theirs. */
+export function table(head: string[], rows: Cell[][]): string {
+  const drawn = new Table({
     head,
-    style: { head: [], border: [], "padding-left": 0, "padding-right": 2 },
-    chars: Object.fromEntries(
-      [
-        "top",
-        "top-mid",
-        "top-left",
-        "top-right",
-        "bottom",
-        "bottom-mid",
-        "bottom-left",
-        "bottom-right",
-        "left",
-        "left-mid",
-        "mid",
-        "mid-mid",
-        "right",
-        "right-mid",
-        "middle",
-      ].map((name) => [name, ""]),
-    ),
+    chars: BARE,
+    style: { head: [], border: [], "padding-left": 0, "padding-right": 0 },
   });
-  table.push(...rows.map((row) => row.map((cell) => String(cell ?? "-"))));
-  return table.toString();
+  drawn.push(...rows.map((row) => row.map((cell) => printable(String(cell ?? "-")))));
+  return `${drawn
+    .toString()
+    .split("\n")
+    .map((line) => line.trimEnd())
+    .join("\n")}\n`;
+}
+
+/** Pairs of a name and a value, one a line. */
+export function facts(pairs: [string, Cell][]): string {
+  const width = Math.max(...pairs.map(([name]) => name.length));
+  return pairs
+    .map(([name, value]) => `${name.padEnd(width)}  ${printable(String(value ?? "-"))}\n`)
+    .join("");
+}
+
+/** Text from elsewhere cannot move the cursor or write over what stands there. */
+export function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is replaced
+  return text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, "\u00b7");
+}
+
+export function bytes(count: number | null | undefined): string {
+  if (count === null || count === undefined) return "-";
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let value = count;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
+}
+
+/** How long ago a moment is. */
+export function ago(moment: string | number | null | undefined, nowMs = Date.now()): string {
+  if (moment === null || moment === undefined) return "never";
+  const seconds = Math.max(0, (nowMs - new Date(moment).getTime()) / 1000);
+  if (seconds < 90) return `${Math.round(seconds)} s ago`;
+  if (seconds < 5_400) return `${Math.round(seconds / 60)} min ago`;
+  if (seconds < 129_600) return `${Math.round(seconds / 3600)} h ago`;
+  return `${Math.round(seconds / 86_400)} d ago`;
 }

@@ -87,6 +87,10 @@ async function startRole(
         ...listen,
         port: config.apiPort,
         webDirectory: WEB_DIRECTORY,
+        deviceConnection: {
+          mqttUrl: `mqtts://${config.publicHost}:${config.mqttPort}`,
+          httpsUrl: `https://${config.publicHost}:${config.deviceHttpPort}`,
+        },
         readiness: {
           postgresql: () => modules.db.ping(),
           clickhouse: () => modules.timeseries.ping(),

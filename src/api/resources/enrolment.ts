@@ -5,6 +5,7 @@ import { actorOf, tenantOf } from "../access.ts";
 import { answers, NoContent, strict, TenantId, TenantParams, Uuid } from "../schemas/common.ts";
 import {
   CertificateList,
+  DeviceConnection,
   EnrollDeviceBody,
   EnrolledDeviceView,
   RevokeBody,
@@ -27,7 +28,7 @@ interface NewClaimToken {
 
 export interface EnrolmentDeps {
   /** Where devices connect; told to those who enrol one. */
-  deviceConnection?: { mqttUrl: string; httpsUrl: string };
+  deviceConnection: { mqttUrl: string; httpsUrl: string };
   devices: Pick<Devices, "get" | "register">;
   identity: {
     enroll(request: {
@@ -42,6 +43,7 @@ export interface EnrolmentDeps {
         tags?: Record<string, string>;
       };
     }): Promise<{ serial: string; certificatePem: string; chainPem: string; rootPem: string }>;
+    rootCertificatePem(): Promise<string>;
     certificates(tenantId: string, deviceId: string): Promise<{ serial: string }[]>;
     revoke(
       tenantId: string,
@@ -104,9 +106,23 @@ function deviceIdentityRoutes(api: Api, deps: EnrolmentDeps): void {
         certificate = { serial, certificatePem, chainPem, rootPem };
       }
       const device = await devices.get(tenantId, id);
-      const connection = deps.deviceConnection ?? null;
-      return reply.code(201).send({ device, certificate, connection });
+      return reply.code(201).send({ device, certificate });
     },
+  );
+
+  api.get(
+    "/tenants/:tenant/device-connection",
+    {
+      config: { access: "devices.read" },
+      schema: {
+        operationId: "getDeviceConnection",
+        tags,
+        summary: "Where devices connect, and the root certificate that they trust",
+        params: TenantParams,
+        response: answers(200, DeviceConnection),
+      },
+    },
+    async () => ({ ...deps.deviceConnection, rootPem: await identity.rootCertificatePem() }),
   );
 
   api.post(

@@ -69,12 +69,11 @@ export const EnrolledDeviceView = view("EnrolledDevice", {
       rootPem: Type.String(),
     }),
   ),
-  connection: nullable(
-    view("DeviceConnection", {
-      mqttUrl: Type.String({ description: "Where devices connect by MQTT over mutual TLS" }),
-      httpsUrl: Type.String({ description: "Where devices fetch artifacts and certificates" }),
-    }),
-  ),
+});
+export const DeviceConnection = view("DeviceConnection", {
+  mqttUrl: Type.String({ description: "Where devices connect by MQTT over mutual TLS" }),
+  httpsUrl: Type.String({ description: "Where devices fetch artifacts and certificates" }),
+  rootPem: Type.String({ description: "The root certificate that devices trust" }),
 });
 export const UpdateDeviceBody = strict({
   tags: Type.Optional(Tags),

@@ -16,6 +16,11 @@ export const LogLineView = view("LogLine", {
 });
 export const LogPage = page("LogPage", LogLineView);
 
+export const LogTail = view("LogTail", {
+  items: Type.Array(LogLineView),
+  position: Type.String({ description: "Give it with the next request" }),
+});
+
 export const TraceView = view("Trace", {
   traceId: Type.String(),
   spans: Type.Array(

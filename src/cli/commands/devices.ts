@@ -1,129 +1,166 @@
-import { generateKeyPairSync } from "node:crypto";
-import fs from "node:fs";
-import path from "node:path";
 import type { Command } from "commander";
-import { createCertificateRequest, toPem } from "../../protocol/index.ts";
-import { type CommandEnvironment, callFor, tenantOptions } from "../command-context.ts";
-import { tableOf } from "../output.ts";
+import { type Cli, type CommonOptions, group, leaf, pairs, several, wholeNumber } from "../cli.ts";
+import { misuse } from "../cli-error.ts";
+import type { Device } from "../generated-api.ts";
+import { ago, facts, table } from "../output.ts";
+import { confirm } from "../prompt.ts";
+import { enrolCommand } from "./enrol.ts";
 
-/** `device …` and `command …`. */
-export function deviceCommands(program: Command, env: CommandEnvironment): void {
-  const device = program.command("device").description("registry of devices");
-  tenantOptions(device.command("list").description("devices, filtered by a fleet query"))
-    .option("-q, --query <query>", `e.g. 'firmware.version < "2.0.0" and online'`)
-    .option("-n, --limit <count>", "devices", Number, 100)
-    .action(async (options) => {
-      const call = callFor(env, options);
-      const query = options.query ? `?q=${encodeURIComponent(options.query)}` : "";
-      const items = await call.api.list(call.at(`/devices${query}`), options.limit);
-      if (call.json) env.output.json(items);
-      else if (items.length === 0) {
-        env.output.print(
-          "No devices. Next: vautn device enroll ID --product P --hardware H --out DIR",
-        );
-      } else {
-        const rows = items.map((item) => [
-          item.id,
-          item.product,
-          item.hardwareRevision,
-          item.region,
-          item.presence,
-          item.firmware?.version,
-          item.lastSeenAt,
-        ]);
-        const head = ["ID", "PRODUCT", "HARDWARE", "REGION", "PRESENCE", "FIRMWARE", "LAST SEEN"];
-        env.output.print(tableOf(head, rows));
-      }
-    });
-  tenantOptions(device.command("show <id>")).action(async (id: string, options) => {
-    const call = callFor(env, options);
-    const found = await call.api.get(call.at(`/devices/${encodeURIComponent(id)}`));
-    if (call.json) env.output.json(found);
-    else env.output.print(tableOf(["FIELD", "VALUE"], fieldsOf(found)));
-  });
-  tenantOptions(device.command("enroll <id>").description("make key and certificate for a device"))
-    .requiredOption("--product <product>", "product")
-    .requiredOption("--hardware <revision>", "hardware revision")
-    .option("--region <region>", "region", "")
-    .requiredOption("--out <folder>", "folder for key, certificate and trust root")
-    .action(async (id: string, options) => {
-      const call = callFor(env, options);
-      const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-      const commonName = `${call.tenant}/${id}`;
-      const request = createCertificateRequest({
-        privateKey,
-        commonName,
-        organization: call.tenant,
-      });
-      const made = await call.api.post(call.at("/devices"), {
-        id,
-        product: options.product,
-        hardwareRevision: options.hardware,
-        region: options.region,
-        csr: toPem("CERTIFICATE REQUEST", request),
-      });
-      const trustRoot = await call.api.get(call.at("/trust-root")).catch(() => null);
-      const write = (name: string, text: string, mode = 0o644) =>
-        fs.writeFileSync(path.join(options.out, name), text, { mode });
-      fs.mkdirSync(options.out, { recursive: true, mode: 0o700 });
-      write("key.pem", privateKey.export({ type: "pkcs8", format: "pem" }) as string, 0o600);
-      write("certificate.pem", made.certificate.chainPem);
-      write("root.pem", made.certificate.rootPem);
-      if (trustRoot) write("trust-root.json", JSON.stringify(trustRoot, null, 2));
-      if (call.json) env.output.json({ id, serial: made.certificate.serial, folder: options.out });
-      else env.output.print(`enrolled ${id}; key and certificate are in ${options.out}`);
-    });
-  tenantOptions(device.command("revoke <id>").description("refuse the device from now on"))
-    .requiredOption("--reason <reason>", "why, for the audit log")
-    .action(async (id: string, options) => {
-      const call = callFor(env, options);
-      const body = { reason: options.reason };
-      await call.api.post(call.at(`/devices/${encodeURIComponent(id)}/revoke`), body);
-      env.output.print(`revoked ${id}; its connections are closed`);
+type ListOptions = CommonOptions & { query?: string; limit: number; sort?: string };
+
+export function deviceCommands(program: Command, cli: Cli): void {
+  const device = group(program, "device", "the registry of devices", "vautn device list");
+  readingCommands(device, cli);
+  enrolCommand(device, cli);
+  writingCommands(device, cli);
+}
+
+function readingCommands(device: Command, cli: Cli): void {
+  leaf(device, {
+    usage: "list",
+    summary: "devices, all or those that a fleet query finds",
+    example: `vautn device list -q 'firmware.version < "2.4.0" and online'`,
+    data: true,
+    tenant: true,
+  })
+    .option("-q, --query <query>", "fleet query")
+    .option("--sort <field>", "id, lastSeen, firmware.version, presence, product; - reverses")
+    .option("--limit <count>", "at most so many", wholeNumber("--limit", 1, 100_000), 100)
+    .action(async (options: ListOptions) => {
+      const { query: q, sort } = options;
+      const page = await cli
+        .session(options)
+        .collect("listDevices", { query: { q, sort } }, options.limit);
+      cli.printList(
+        options,
+        page,
+        deviceTable,
+        q ? "No device matches." : "No devices yet. Next: vautn device enroll ID --product NAME …",
+      );
     });
 
-  const command = program.command("command").description("commands to devices");
-  tenantOptions(command.command("send <name>").description("queue a command"))
-    .option("-d, --device <id...>", "devices")
-    .option("-q, --query <query>", "or a fleet query")
-    .option("--args <json>", "arguments", "{}")
-    .option("--ttl <seconds>", "expires after", Number, 3600)
-    .action(async (name: string, options) => {
-      const call = callFor(env, options);
-      const answer = await call.api.post(call.at("/commands"), {
-        ...(options.device ? { devices: options.device } : {}),
-        ...(options.query ? { query: options.query } : {}),
-        name,
-        args: JSON.parse(options.args),
-        ttlSeconds: options.ttl,
-      });
-      if (call.json) env.output.json(answer.items);
-      else {
-        env.output.print(`${answer.items.length} queued`);
-        env.output.print(`Next: vautn command list, or vautn trace ${call.api.lastTraceId}`);
+  leaf(device, {
+    usage: "show <device>",
+    summary: "one device: what it is, what it runs, its certificates and updates",
+    example: "vautn device show hub-001",
+    data: true,
+    tenant: true,
+  }).action(async (id: string, options: CommonOptions) => {
+    const session = cli.session(options);
+    const input = { params: { device: id } };
+    const [found, certificates, updates] = await Promise.all([
+      session.call("getDevice", input),
+      session.call("listDeviceCertificates", input),
+      session.call("listDeviceUpdates", input),
+    ]);
+    const data = { ...found, certificates: certificates.items, updates: updates.items };
+    cli.print(options, data, () => {
+      const parts = [describe(found)];
+      if (updates.items.length > 0) {
+        const rows = updates.items.slice(0, 10).map((update) => {
+          const path = `${update.sourceVersion ?? "?"} -> ${update.targetVersion}`;
+          return [update.rolloutName, path, update.state, update.format, ago(update.offeredAt)];
+        });
+        parts.push(table(["UPDATE", "FROM -> TO", "STATE", "BY", "OFFERED"], rows));
       }
-    });
-  tenantOptions(command.command("list").description("newest first"))
-    .option("-n, --limit <count>", "commands", Number, 50)
-    .action(async (options) => {
-      const call = callFor(env, options);
-      const items = await call.api.list(call.at("/commands"), options.limit);
-      if (call.json) env.output.json(items);
-      else {
-        const rows = items.map((c) => [c.id, c.deviceId, c.name, c.status, c.createdAt]);
-        env.output.print(tableOf(["ID", "DEVICE", "NAME", "STATUS", "CREATED"], rows));
+      if (certificates.items.length > 0) {
+        const rows = certificates.items
+          .slice(0, 10)
+          .map(({ serial, status, notAfter, issuedVia }) => [serial, status, notAfter, issuedVia]);
+        parts.push(table(["CERTIFICATE", "STATUS", "UNTIL", "VIA"], rows));
       }
+      return parts.join("\n");
     });
-  tenantOptions(command.command("cancel <id>")).action(async (id: string, options) => {
-    const call = callFor(env, options);
-    await call.api.post(call.at(`/commands/${encodeURIComponent(id)}/cancel`));
-    env.output.print(`cancelled ${id}`);
   });
 }
 
-function fieldsOf(value: Record<string, unknown>): string[][] {
-  return Object.entries(value).map(([name, member]) => [
-    name,
-    typeof member === "object" ? JSON.stringify(member) : String(member),
+function deviceTable(items: Device[]): string {
+  return table(
+    ["DEVICE", "PRESENCE", "FIRMWARE", "PRODUCT", "HARDWARE", "REGION", "LAST SEEN"],
+    items.map((item) => [
+      item.id,
+      item.status === "active" ? item.presence : item.status,
+      item.firmware?.version,
+      item.product,
+      item.hardwareRevision,
+      item.region,
+      ago(item.lastSeenAt),
+    ]),
+  );
+}
+
+function describe(device: Device): string {
+  const { firmware, otherSlot } = device;
+  const tags = Object.entries(device.tags).map(([key, value]) => `${key}=${value}`);
+  return facts([
+    ["device", device.id],
+    ["status", device.status],
+    ["presence", `${device.presence}, last seen ${ago(device.lastSeenAt)}`],
+    ["product", `${device.product}, hardware ${device.hardwareRevision}`],
+    ["region", device.region],
+    ["tags", tags.join(" ")],
+    ["firmware", firmware && `${firmware.version} in slot ${firmware.slot}`],
+    ["other slot", otherSlot?.version],
+    ["uptime", device.uptimeSeconds === null ? null : `${Math.round(device.uptimeSeconds)} s`],
   ]);
 }
+
+function writingCommands(device: Command, cli: Cli): void {
+  leaf(device, {
+    usage: "tag <device>",
+    summary: "set and remove tags, and set the region",
+    example: "vautn device tag hub-001 --set site=berlin --unset old",
+    data: true,
+    tenant: true,
+  })
+    .option("--set <key=value>", "set a tag (several times)", several)
+    .option("--unset <key>", "remove a tag (several times)", several)
+    .option("--region <region>", "set the region")
+    .action(async (id: string, options: TagOptions) => {
+      if (!options.set && !options.unset && options.region === undefined) {
+        throw misuse("nothing to change", "give --set KEY=VALUE, --unset KEY or --region REGION");
+      }
+      const session = cli.session(options);
+      const params = { device: id };
+      const { tags } = await session.call("getDevice", { params });
+      const changed = { ...tags, ...pairs(options.set, "--set") } as Record<string, string>;
+      for (const key of options.unset ?? []) delete changed[key];
+      const { region } = options;
+      const body = { tags: changed, ...(region === undefined ? {} : { region }) };
+      const updated = await session.call("updateDevice", { params, body });
+      cli.print(options, updated, () => describe(updated));
+    });
+
+  leaf(device, {
+    usage: "revoke <device>",
+    summary: "end a device's certificates; its connections end at once",
+    example: 'vautn device revoke hub-001 --reason "stolen" --yes',
+    tenant: true,
+  })
+    .requiredOption("--reason <text>", "why, for the audit log")
+    .option("--serial <hex>", "one certificate only")
+    .option("--yes", "do not ask")
+    .action(async (id: string, options: RevokeOptions) => {
+      await confirm(cli.io, options.yes, `revoking ${id}`);
+      const { reason, serial } = options;
+      const body = { reason, ...(serial ? { serial } : {}) };
+      await cli.session(options).call("revokeDevice", { params: { device: id }, body });
+      cli.note(`${id} was revoked`);
+    });
+
+  leaf(device, {
+    usage: "delete <device>",
+    summary: "remove a device from the registry",
+    example: "vautn device delete hub-001 --yes",
+    tenant: true,
+  })
+    .option("--yes", "do not ask")
+    .action(async (id: string, options: CommonOptions & { yes?: boolean }) => {
+      await confirm(cli.io, options.yes, `deleting ${id}`);
+      await cli.session(options).call("deleteDevice", { params: { device: id } });
+      cli.note(`${id} was deleted`);
+    });
+}
+
+type TagOptions = CommonOptions & { set?: string[]; unset?: string[]; region?: string };
+type RevokeOptions = CommonOptions & { reason: string; serial?: string; yes?: boolean };

@@ -1,155 +1,194 @@
 import fs from "node:fs";
 import path from "node:path";
 import type { Command } from "commander";
-import {
-  buildManifest,
-  createRoot,
-  generateSigningKey,
-  readSigningKey,
-  sign,
-  verifyRelease,
-} from "../../firmware/index.ts";
-import { signingKeyOf } from "../../protocol/index.ts";
-import { type CommandEnvironment, callFor, tenantOptions } from "../command-context.ts";
-import { tableOf } from "../output.ts";
+import { type Cli, type CommonOptions, group, leaf, several, wholeNumber } from "../cli.ts";
+import { CliError, misuse } from "../cli-error.ts";
+import { readDocument, readSigningKeyFile, writeDocument } from "../document-files.ts";
+import { bytes, facts } from "../output.ts";
+import { releaseCommands } from "./releases.ts";
+import { rootCommands } from "./trust-root.ts";
 
-const YEAR_MS = 365 * 86_400_000;
+interface BuildOptions extends CommonOptions {
+  product: string;
+  version: string;
+  hardware: string;
+  securityCounter: number;
+  minimumSource?: string;
+  notes?: string;
+  validity: number;
+  out?: string;
+}
 
-/** `firmware …`: the pipeline from an image to a published release. */
-export function firmwareCommands(program: Command, env: CommandEnvironment): void {
-  const firmware = program.command("firmware").description("build, sign and publish releases");
-  const passphrase = () => env.environment.VAUTN_KEY_PASSPHRASE;
-
-  firmware
-    .command("keygen <file>")
-    .description("make an offline signing key (Ed25519); VAUTN_KEY_PASSPHRASE encrypts it")
-    .action((file: string) => {
-      const key = generateSigningKey({ passphrase: passphrase() });
-      fs.writeFileSync(file, key.privateKeyPem, { mode: 0o600, flag: "wx" });
-      fs.writeFileSync(`${file}.pub`, key.publicKeyPem);
-      env.output.print(`key ${key.keyId.slice(0, 16)}… in ${file}; keep it off the server`);
-    });
-
-  tenantOptions(firmware.command("root").description("make and upload the tenant's trust root"))
-    .requiredOption("--root-key <file>", "offline root key")
-    .requiredOption("--release-key <file...>", "offline release keys")
-    .option("--threshold <count>", "release keys that must sign", Number, 1)
-    .action(async (options) => {
-      const call = callFor(env, options);
-      const read = (file: string) => readSigningKey(fs.readFileSync(file, "utf8"), passphrase());
-      const director = await call.api.get(call.at("/trust/director-key"));
-      const rootKey = read(options.rootKey);
-      const envelope = createRoot({
-        tenant: call.tenant,
-        version: 1,
-        expires: new Date(Date.now() + 10 * YEAR_MS).toISOString(),
-        root: { keys: [signingKeyOf(rootKey)], threshold: 1 },
-        release: {
-          keys: options.releaseKey.map((file: string) => signingKeyOf(read(file))),
-          threshold: options.threshold,
-        },
-        director: director.key ?? director,
-      });
-      await call.api.request("PUT", call.at("/trust-root"), sign(envelope, rootKey));
-      env.output.print(`trust root of ${call.tenant} set. Next: vautn firmware build IMAGE …`);
-    });
-
-  tenantOptions(firmware.command("build <image>").description("make a release manifest"))
-    .requiredOption("--product <product>", "product")
-    .requiredOption("--version <version>", "semantic version")
-    .requiredOption("--hardware <revision...>", "hardware revisions that it fits")
-    .option(
-      "--security-counter <number>",
-      "rises when older releases must never run again",
-      Number,
-      1,
-    )
-    .option("--minimum-version <version>", "oldest version to update from")
-    .option("--validity <days>", "days until devices refuse it", Number, 1825)
-    .requiredOption("--out <file>", "manifest to write")
-    .action(async (image: string, options) => {
-      const call = callFor(env, options);
-      const epoch = env.environment.SOURCE_DATE_EPOCH;
-      const createdAtMs = epoch ? Number(epoch) * 1000 : Date.now();
-      const manifest = await buildManifest(fs.createReadStream(image), {
-        tenant: call.tenant,
-        product: options.product,
-        version: options.version,
-        hardwareRevisions: options.hardware,
-        securityCounter: options.securityCounter,
-        minimumSourceVersion: options.minimumVersion ?? null,
-        imageName: path.basename(image),
-        createdAtMs,
-        validityDays: options.validity,
-      });
-      fs.writeFileSync(options.out, `${JSON.stringify(manifest, null, 2)}\n`);
-      env.output.print(
-        `${options.out}: unsigned. Next: vautn firmware sign ${options.out} --key FILE`,
-      );
-    });
-
-  firmware
-    .command("sign <manifest>")
-    .description("add a signature")
-    .requiredOption("--key <file>", "offline release key")
-    .action((manifest: string, options: { key: string }) => {
-      const envelope = JSON.parse(fs.readFileSync(manifest, "utf8"));
-      const key = readSigningKey(fs.readFileSync(options.key, "utf8"), passphrase());
-      const signed = sign(envelope, key);
-      fs.writeFileSync(manifest, `${JSON.stringify(signed, null, 2)}\n`);
-      env.output.print(`${signed.signatures.length} signature(s) on ${manifest}`);
-    });
-
-  tenantOptions(firmware.command("verify <manifest>").description("what the platform would say"))
-    .option("--image <file>", "also compare the image")
-    .action(async (manifest: string, options) => {
-      const call = callFor(env, options);
-      const root = await call.api.get(call.at("/trust-root"));
-      const result = await verifyRelease(JSON.parse(fs.readFileSync(manifest, "utf8")), root, {
-        nowMs: Date.now(),
-        ...(options.image ? { image: fs.createReadStream(options.image) } : {}),
-      });
-      if (call.json) env.output.json(result);
-      else if (result.accepted) env.output.print(`good: ${result.signers.length} signers`);
-      if (!result.accepted) throw new Error(result.reason ?? "refused");
-    });
-
-  tenantOptions(firmware.command("publish <manifest>").description("upload a signed release"))
-    .requiredOption("--image <file>", "the image")
-    .action(async (manifest: string, options) => {
-      const call = callFor(env, options);
-      const envelope = JSON.stringify(JSON.parse(fs.readFileSync(manifest, "utf8")));
-      const release = await call.api.request(
-        "POST",
-        call.at("/releases"),
-        fs.readFileSync(options.image),
-        {
-          "content-type": "application/octet-stream",
-          "x-vautn-manifest": Buffer.from(envelope).toString("base64url"),
-        },
-      );
-      if (call.json) env.output.json(release);
-      else env.output.print(`published ${release.version}. Next: vautn rollout create …`);
-    });
-
-  tenantOptions(firmware.command("list").description("published releases")).action(
-    async (options) => {
-      const call = callFor(env, options);
-      const items = await call.api.list(call.at("/releases"));
-      if (call.json) env.output.json(items);
-      else if (items.length === 0)
-        env.output.print("No releases. Next: vautn firmware build IMAGE");
-      else {
-        const rows = items.map((r) => [r.id, r.product, r.version, r.status, r.publishedAt]);
-        env.output.print(tableOf(["ID", "PRODUCT", "VERSION", "STATUS", "PUBLISHED"], rows));
-      }
-    },
+/** The pipeline: keys, manifests and signatures are made here; only `publish` meets the platform. */
+export function firmwareCommands(program: Command, cli: Cli): void {
+  const firmware = group(
+    program,
+    "firmware",
+    "build, sign, verify and publish releases",
+    "vautn firmware list",
   );
-  tenantOptions(firmware.command("yank <id>").description("withdraw a release"))
-    .requiredOption("--reason <reason>", "why")
-    .action(async (id: string, options) => {
-      const call = callFor(env, options);
-      await call.api.post(call.at(`/releases/${id}/yank`), { reason: options.reason });
-      env.output.print(`withdrawn ${id}`);
+  keyCommand(firmware, cli);
+  buildCommand(firmware, cli);
+  signCommands(firmware, cli);
+  releaseCommands(firmware, cli);
+  rootCommands(firmware, cli);
+}
+
+function keyCommand(firmware: Command, cli: Cli): void {
+  leaf(firmware, {
+    usage: "keygen <file>",
+    summary: "make a signing key; keep it away from the platform",
+    example: "vautn firmware keygen release.key",
+    data: true,
+  })
+    .option("--scheme <scheme>", "ed25519 or ecdsa-p256-sha256", "ed25519")
+    .option("--passphrase-env <variable>", "encrypt it with the passphrase in this variable")
+    .action(async (file: string, options: KeygenOptions) => {
+      const { generateSigningKey } = await import("../../firmware/index.ts");
+      const scheme = options.scheme;
+      if (scheme !== "ed25519" && scheme !== "ecdsa-p256-sha256") {
+        throw misuse(`--scheme is ed25519 or ecdsa-p256-sha256, not "${scheme}"`);
+      }
+      const passphrase = options.passphraseEnv && cli.io.environment[options.passphraseEnv];
+      if (options.passphraseEnv && !passphrase) throw misuse(`${options.passphraseEnv} is not set`);
+      const made = generateSigningKey({ scheme, passphrase: passphrase || undefined });
+      try {
+        fs.writeFileSync(file, made.privateKeyPem, { mode: 0o600, flag: "wx" });
+        fs.writeFileSync(`${file}.pub`, made.publicKeyPem, { flag: "wx" });
+      } catch (error) {
+        throw new CliError(`${file}: ${(error as Error).message}`, {
+          next: "keys are never written over: choose another name",
+        });
+      }
+      const data = { keyId: made.keyId, privateKey: file, publicKey: `${file}.pub` };
+      cli.print(options, data, () =>
+        facts([
+          ["key id", data.keyId],
+          ["private key", data.privateKey],
+          ["public key", data.publicKey],
+        ]),
+      );
     });
 }
+
+type KeygenOptions = CommonOptions & { scheme: string; passphraseEnv?: string };
+
+function buildCommand(firmware: Command, cli: Cli): void {
+  leaf(firmware, {
+    usage: "build <image>",
+    summary: "make the manifest of an image: its hash, size and which devices it fits",
+    example: "vautn firmware build hub.bin --product hub --version 2.4.0 --hardware rev-a,rev-b",
+    data: true,
+    tenant: true,
+  })
+    .requiredOption("--product <name>", "product")
+    .requiredOption("--version <version>", "semantic version")
+    .requiredOption("--hardware <revisions>", "hardware revisions that it fits, comma-separated")
+    .option("--security-counter <n>", "rises when older releases must not come back", counter, 0)
+    .option("--minimum-source <version>", "oldest version that may update to it directly")
+    .option("--notes <text>", "what is new")
+    .option("--validity <days>", "days until it expires", wholeNumber("--validity", 1, 3_650), 365)
+    .option("--out <file>", "manifest to write (default: the image's name with .manifest.json)")
+    .action((image: string, options: BuildOptions) => build(cli, image, options));
+}
+
+const counter = wholeNumber("--security-counter", 0, 2_147_483_647);
+
+async function build(cli: Cli, image: string, options: BuildOptions): Promise<void> {
+  const { buildManifest } = await import("../../firmware/index.ts");
+  const tenant = options.tenant ?? tenantWithoutPlatform(cli);
+  const epoch = cli.io.environment.SOURCE_DATE_EPOCH;
+  const envelope = await buildManifest(openImage(image), {
+    tenant,
+    product: options.product,
+    version: options.version,
+    hardwareRevisions: options.hardware.split(",").map((revision) => revision.trim()),
+    securityCounter: options.securityCounter,
+    minimumSourceVersion: options.minimumSource ?? null,
+    imageName: path.basename(image),
+    createdAtMs: epoch ? Number(epoch) * 1000 : Date.now(),
+    validityDays: options.validity,
+    notes: options.notes,
+  });
+  const file = options.out ?? `${image}.manifest.json`;
+  writeDocument(file, envelope);
+  const { version, image: built } = envelope.signed;
+  cli.print(options, { file, ...envelope }, () =>
+    facts([
+      ["manifest", file],
+      ["version", `${envelope.signed.product} ${version}`],
+      ["image", `${built.sha256}, ${bytes(built.sizeBytes)}`],
+    ]),
+  );
+  cli.note(`Next: vautn firmware sign ${file} --key release.key`);
+}
+
+/** A manifest is made without the platform, so the tenant's name alone is asked for. */
+function tenantWithoutPlatform(cli: Cli): string {
+  const tenant = cli.contextTenant();
+  if (tenant) return tenant;
+  throw misuse("no tenant is named", "give --tenant ID or set VAUTN_TENANT");
+}
+
+export function openImage(file: string): fs.ReadStream {
+  if (!fs.existsSync(file) || !fs.statSync(file).isFile()) throw misuse(`${file} is no file`);
+  return fs.createReadStream(file, { highWaterMark: 1024 * 1024 });
+}
+
+function signCommands(firmware: Command, cli: Cli): void {
+  leaf(firmware, {
+    usage: "sign <document>",
+    summary: "add signatures to a manifest or a trust root",
+    example: "vautn firmware sign hub.bin.manifest.json --key release.key",
+    data: true,
+  })
+    .requiredOption("-k, --key <file>", "private key (several times)", several)
+    .option("--passphrase-env <variable>", "variable with the keys' passphrase")
+    .option("--out <file>", "write here (default: in place)")
+    .action(async (file: string, options: SignOptions) => {
+      const { sign } = await import("../../firmware/index.ts");
+      let envelope = readDocument(file);
+      for (const key of options.key) {
+        const passphrase = options.passphraseEnv && cli.io.environment[options.passphraseEnv];
+        envelope = sign(envelope, await readSigningKeyFile(key, passphrase || undefined));
+      }
+      const target = options.out ?? file;
+      writeDocument(target, envelope);
+      const signers = envelope.signatures.map(({ keyId }) => keyId);
+      cli.print(options, { file: target, signers }, () =>
+        facts(signers.map((keyId) => ["signed by", keyId])),
+      );
+    });
+
+  leaf(firmware, {
+    usage: "verify <manifest>",
+    summary: "what the platform would say to a release; status 1 when it would refuse it",
+    example: "vautn firmware verify hub.bin.manifest.json --image hub.bin --root trust-root.json",
+    data: true,
+    tenant: true,
+  })
+    .option("--root <file>", "trust root (default: the platform's)")
+    .option("--image <file>", "compare this image too")
+    .action(async (file: string, options: VerifyOptions) => {
+      const { verifyRelease } = await import("../../firmware/index.ts");
+      const root = options.root
+        ? readDocument(options.root)
+        : await cli.session(options).call("getTrustRoot");
+      const verification = await verifyRelease(readDocument(file), root as never, {
+        nowMs: Date.now(),
+        ...(options.image ? { image: openImage(options.image) } : {}),
+      });
+      const { accepted, reason, signers, threshold } = verification;
+      cli.print(options, verification, () =>
+        facts([
+          ["accepted", accepted ? "yes" : "no"],
+          ["reason", reason ?? "all checks hold"],
+          ["signatures", `${signers.length} of the ${threshold} that are needed`],
+        ]),
+      );
+      if (!accepted) throw new CliError("the release would be refused");
+    });
+}
+
+type SignOptions = CommonOptions & { key: string[]; passphraseEnv?: string; out?: string };
+type VerifyOptions = CommonOptions & { root?: string; image?: string };

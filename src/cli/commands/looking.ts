@@ -1,118 +1,161 @@
-import readline from "node:readline";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Command } from "commander";
-import { scoreStream } from "../../health/index.ts";
-import type { Answer } from "../api-client.ts";
-import { type CommandEnvironment, callFor, tenantOptions } from "../command-context.ts";
-import { tableOf } from "../output.ts";
+import { type Cli, type CommonOptions, group, leaf, wholeNumber } from "../cli.ts";
+import type { LogLine } from "../generated-api.ts";
+import { printable, table } from "../output.ts";
+import { waterfall } from "../waterfall.ts";
+
+type Level = "trace" | "debug" | "info" | "warn" | "error" | "fatal";
+
+interface LogOptions extends CommonOptions {
+  level?: Level;
+  device?: string;
+  trace?: string;
+  since?: string;
+  limit: number;
+  follow?: boolean;
+}
 
 const FOLLOW_EVERY_MS = 1_000;
 
-/** `logs`, `trace`, `telemetry query`, `detect`. */
-export function lookingCommands(program: Command, env: CommandEnvironment): void {
-  tenantOptions(program.command("logs").description("search the logs of devices"))
-    .option("-w, --words <words>", "words that the message holds")
-    .option("-l, --level <levels>", "levels, comma-separated")
-    .option("-d, --device <id>", "device")
-    .option("--trace <id>", "trace id")
-    .option("-n, --limit <count>", "lines", Number, 100)
-    .option("-f, --follow", "go on as lines arrive")
-    .action(async (options) => {
-      const call = callFor(env, options);
-      const search = new URLSearchParams();
-      for (const name of ["words", "level", "device", "trace"]) {
-        if (options[name]) search.set(name, options[name]);
-      }
-      let lines = await call.api.list(call.at(`/logs?${search}`), options.limit);
-      const show = (line: Answer) =>
-        env.output.print(
-          call.json
-            ? JSON.stringify(line)
-            : `${new Date(line.ts).toISOString()} ${line.level.padEnd(5)} ${line.deviceId} ${line.message}`,
-        );
-      for (const line of lines.toReversed()) show(line);
-      if (lines.length === 0 && !call.json) env.output.note("No lines match.");
-      while (options.follow) {
-        await new Promise((resolve) => setTimeout(resolve, FOLLOW_EVERY_MS));
-        const newest = lines[0]?.ts ?? 0;
-        search.set("from", new Date(newest + 1).toISOString());
-        const more = await call.api.list(call.at(`/logs?${search}`), 1_000);
-        for (const line of more.toReversed()) show(line);
-        if (more.length > 0) lines = more;
-      }
-    });
+export function lookingCommands(program: Command, cli: Cli): void {
+  leaf(program, {
+    usage: "logs [words...]",
+    summary: "devices' log lines by words, level, device, time and trace",
+    example: "vautn logs --level warn --device hub-001 checksum",
+    data: true,
+    tenant: true,
+  })
+    .option("--level <level>", "this level and what is more severe")
+    .option("-d, --device <id>", "of one device")
+    .option("--trace <id>", "of one trace")
+    .option("--since <time>", "ISO 8601, or such as 15m, 2h, 7d")
+    .option("--limit <count>", "at most so many", wholeNumber("--limit", 1, 10_000), 100)
+    .option("--follow", "go on printing what comes in, until Ctrl-C")
+    .action((words: string[], options: LogOptions) => logs(cli, words, options));
 
-  tenantOptions(
-    program.command("trace <id>").description("a request's whole way, down to the device's log"),
-  ).action(async (id: string, options) => {
-    const call = callFor(env, options);
-    const trace = await call.api.get(call.at(`/traces/${id}`));
-    if (call.json) env.output.json(trace);
-    else if (trace.spans.length + trace.logs.length === 0)
-      env.output.print("Nothing is known of it.");
-    else env.output.print(waterfall(trace));
+  telemetryCommand(program, cli);
+
+  leaf(program, {
+    usage: "trace <id>",
+    summary: "the whole way of a trace: request, platform, devices' log lines",
+    example: "vautn trace 4bf92f3577b34da6a3ce929d0e0e4736",
+    data: true,
+    tenant: true,
+  }).action(async (id: string, options: CommonOptions) => {
+    const trace = await cli.session(options).call("getTrace", { params: { trace: id } });
+    cli.print(options, trace, () => waterfall(trace, cli.io.columns ?? 120));
   });
+}
 
-  const telemetry = program.command("telemetry").description("what devices measure");
-  tenantOptions(telemetry.command("query").description("one metric of one device"))
-    .requiredOption("-d, --device <id>", "device")
-    .requiredOption("-m, --metric <name>", "metric")
-    .option("--from <time>", "ISO 8601 (default: an hour ago)")
-    .option("--to <time>", "ISO 8601 (default: now)")
-    .option("--points <count>", "at most so many", Number, 60)
-    .action(async (options) => {
-      const call = callFor(env, options);
-      const search = new URLSearchParams({
-        metric: options.metric,
-        from: options.from ?? new Date(Date.now() - 3_600_000).toISOString(),
-        to: options.to ?? new Date().toISOString(),
-        points: String(options.points),
-      });
-      const device = encodeURIComponent(options.device);
-      const answer = await call.api.get(call.at(`/devices/${device}/telemetry?${search}`));
-      if (call.json) env.output.json(answer);
-      else if (answer.points.length === 0) env.output.print("No points in this time.");
-      else {
-        const rows = answer.points.map((p: Answer) => [
-          new Date(p.ts).toISOString(),
-          p.min,
-          p.mean,
-          p.max,
-          p.count,
-        ]);
-        env.output.print(tableOf(["TIME", "MIN", "MEAN", "MAX", "COUNT"], rows));
+function telemetryCommand(program: Command, cli: Cli): void {
+  const telemetry = group(
+    program,
+    "telemetry",
+    "measurements of devices",
+    "vautn telemetry query hub-001 temperature",
+  );
+  leaf(telemetry, {
+    usage: "query <device> [metric]",
+    summary: "a metric over time; without one, the latest value of each",
+    example: "vautn telemetry query hub-001 temperature --since 24h --points 100",
+    data: true,
+    tenant: true,
+  })
+    .option("--since <time>", "ISO 8601, or such as 15m, 2h, 7d", "24h")
+    .option("--until <time>", "likewise (default: now)")
+    .option("--points <count>", "at most so many points", wholeNumber("--points", 1, 4_000), 60)
+    .action(async (device: string, metric: string | undefined, options: QueryOptions) => {
+      const session = cli.session(options);
+      const params = { device };
+      if (metric === undefined) {
+        const latest = await session.call("getLatestMetrics", { params });
+        const hint = `No telemetry from ${device} in the last month.`;
+        cli.printList(options, latest, (items) => latestTable(items), hint);
+        return;
       }
-    });
-
-  program
-    .command("detect")
-    .description(
-      "read `timestamp,value` rows on standard input, write an anomaly score in 0..1 a row",
-    )
-    .option("--period <seconds>", "seconds between points, where the rows do not tell", Number)
-    .action(async (options: { period?: number }) => {
-      const rows = readline.createInterface({ input: process.stdin });
-      const scores = scoreStream(rows, {
-        ...(options.period ? { periodSeconds: options.period } : {}),
-      });
-      for await (const score of scores) env.output.print(score.toFixed(6));
+      const query = {
+        metric,
+        from: momentOf(options.since),
+        to: options.until ? momentOf(options.until) : undefined,
+        points: options.points,
+      };
+      const series = await session.call("getSeries", { params, query });
+      cli.printList(
+        options,
+        { ...series, items: series.points },
+        (items) =>
+          table(
+            ["TIME", "MEAN", "MIN", "MAX", "VALUES"],
+            items.map(({ ts, mean, min, max, count }) => [
+              new Date(ts).toISOString(),
+              mean,
+              min,
+              max,
+              count,
+            ]),
+          ),
+        `No values of ${metric} in that time. Next: vautn telemetry query ${device}`,
+      );
     });
 }
 
-function waterfall(trace: Answer): string {
-  const rows: { at: number; text: string }[] = trace.spans.map((span: Answer) => ({
-    at: span.startMs,
-    text: `${span.name} [${span.service}] ${span.durationMs.toFixed(1)} ms ${span.status === "error" ? "ERROR" : ""}`,
-  }));
-  for (const line of trace.logs) {
-    rows.push({
-      at: line.ts,
-      text: `  log ${line.level} ${line.deviceId ?? "platform"}: ${line.message}`,
-    });
-  }
-  rows.sort((left, right) => left.at - right.at);
-  const start = rows[0]?.at ?? 0;
-  const body = rows.map(
-    (row) => `${`+${(row.at - start).toFixed(0)} ms`.padStart(10)}  ${row.text}`,
+type QueryOptions = CommonOptions & { since: string; until?: string; points: number };
+
+function latestTable(items: { metric: string; ts: number; value: number }[]): string {
+  return table(
+    ["METRIC", "VALUE", "TIME"],
+    items.map(({ metric, value, ts }) => [metric, value, new Date(ts).toISOString()]),
   );
-  return [`trace ${trace.traceId}`, ...body].join("\n");
+}
+
+async function logs(cli: Cli, words: string[], options: LogOptions): Promise<void> {
+  const session = cli.session(options);
+  const filter = {
+    words: words.length > 0 ? words.join(" ") : undefined,
+    level: options.level,
+    device: options.device,
+    trace: options.trace,
+  };
+  const from = options.since ? momentOf(options.since) : undefined;
+  if (!options.follow) {
+    const query = { ...filter, from };
+    const page = await session.collect("searchLogs", { query }, options.limit);
+    cli.printList(
+      options,
+      page,
+      (items) => items.toReversed().map(lineOf).join(""),
+      "No log line matches. Take off a filter, or look further back with --since 7d",
+    );
+    return;
+  }
+  let position: string | undefined;
+  let since: string | undefined = from ?? String(Date.now());
+  while (!cli.io.interrupted.aborted) {
+    const query: Record<string, string | undefined> = { ...filter, since, position };
+    const answer = await session.call("tailLogs", { query });
+    for (const item of answer.items) {
+      cli.io.out(options.json ? `${JSON.stringify(item)}\n` : lineOf(item));
+    }
+    ({ position } = answer);
+    since = undefined;
+    if (answer.items.length === 0) {
+      await delay(FOLLOW_EVERY_MS, undefined, { signal: cli.io.interrupted });
+    }
+  }
+}
+
+export function lineOf(item: LogLine): string {
+  const level = item.level.toUpperCase().padEnd(5);
+  const who = item.deviceId ?? "platform";
+  const message = printable(item.message).replaceAll("\n", "\n    ");
+  return `${new Date(item.ts).toISOString()} ${level} ${who}  ${message}\n`;
+}
+
+const UNITS: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** ISO 8601 as it is; `15m` as milliseconds since the epoch. */
+export function momentOf(text: string, nowMs = Date.now()): string {
+  const relative = /^(\d{1,6})([smhd])$/.exec(text);
+  return relative ? String(nowMs - Number(relative[1]) * (UNITS[relative[2] ?? ""] ?? 0)) : text;
 }

@@ -1,119 +1,238 @@
-import fs from "node:fs";
 import type { Command } from "commander";
-import { parse } from "yaml";
-import type { Answer } from "../api-client.ts";
-import {
-  type CommandEnvironment,
-  callFor,
-  type TenantCall,
-  tenantOptions,
-} from "../command-context.ts";
-import { UsageError } from "../context.ts";
-import { tableOf } from "../output.ts";
+import { type Cli, type CommonOptions, group, leaf, wholeNumber } from "../cli.ts";
+import { CliError } from "../cli-error.ts";
+import type { Rollout, RolloutPlan } from "../generated-api.ts";
+import { ago, bytes, facts, table } from "../output.ts";
+import { confirm } from "../prompt.ts";
+import { readSpec, type SpecOptions } from "../rollout-file.ts";
+import { describeRollout } from "../rollout-view.ts";
+import { watchRollout } from "../rollout-watch.ts";
+import type { Session } from "../session.ts";
+import { UUID } from "./releases.ts";
 
-const WATCH_EVERY_MS = 1_000;
-const ENDED = ["succeeded", "rolled-back", "cancelled", "failed", "paused", "needs-decision"];
+export function rolloutCommands(program: Command, cli: Cli): void {
+  const rollout = group(program, "rollout", "staged rollouts of releases", "vautn rollout list");
+  creationCommands(rollout, cli);
+  readingCommands(rollout, cli);
+  for (const action of ACTIONS) actionCommand(rollout, cli, action);
+}
 
-/** `rollout …`. */
-export function rolloutCommands(program: Command, env: CommandEnvironment): void {
-  const rollout = program.command("rollout").description("staged updates of many devices");
+function specOptions(command: Command): Command {
+  return command
+    .option("-f, --file <file>", "rollout as YAML: name, release, query, policy")
+    .option("--name <name>", "name")
+    .option("--release <release>", "id, or PRODUCT@VERSION")
+    .option("-q, --query <query>", "devices (default: all that the release fits)");
+}
 
-  const withSpec = (command: Command) =>
-    tenantOptions(command)
-      .option("-f, --file <yaml>", "the rollout as YAML: name, release, query, policy")
-      .option("--name <name>", "name")
-      .option("--release <version or id>", "release")
-      .option("-q, --query <query>", "fleet query");
-
-  withSpec(rollout.command("plan").description("which devices, and which not")).action(
-    async (options) => {
-      const call = callFor(env, options);
-      const plan = await call.api.post(call.at("/rollouts/plan"), await specOf(call, options));
-      if (call.json) env.output.json(plan);
-      else env.output.print(JSON.stringify(plan, null, 2));
-    },
-  );
-  withSpec(rollout.command("create").description("start a rollout")).action(async (options) => {
-    const call = callFor(env, options);
-    const made = await call.api.post(call.at("/rollouts"), await specOf(call, options));
-    if (call.json) env.output.json(made);
-    else env.output.print(`rollout ${made.id} started. Next: vautn rollout watch ${made.id}`);
+function creationCommands(rollout: Command, cli: Cli): void {
+  specOptions(
+    leaf(rollout, {
+      usage: "plan",
+      summary: "exactly which devices a rollout would take, stage by stage; changes nothing",
+      example: "vautn rollout plan --release hub@2.4.0 -q 'tags.site = \"berlin\"'",
+      data: true,
+      tenant: true,
+    }),
+  ).action(async (options: SpecOptions) => {
+    const session = cli.session(options);
+    const plan = await session.call("planRollout", { body: await readSpec(session, options) });
+    cli.print(options, plan, () => describePlan(plan));
   });
-  tenantOptions(rollout.command("list")).action(async (options) => {
-    const call = callFor(env, options);
-    const items = await call.api.list(call.at("/rollouts"));
-    if (call.json) env.output.json(items);
-    else if (items.length === 0) env.output.print("No rollouts. Next: vautn rollout create …");
-    else {
-      const rows = items.map((r) => [
-        r.id,
-        r.name,
-        r.state,
-        r.totals?.succeeded,
-        r.totals?.devices,
-      ]);
-      env.output.print(tableOf(["ID", "NAME", "STATE", "UPDATED", "DEVICES"], rows));
-    }
+
+  specOptions(
+    leaf(rollout, {
+      usage: "create",
+      summary: "start a rollout",
+      example: "vautn rollout create -f rollout.yaml",
+      data: true,
+      tenant: true,
+    }),
+  ).action(async (options: SpecOptions) => {
+    const session = cli.session(options);
+    const spec = await readSpec(session, options);
+    const name = spec.name ?? `rollout of ${options.release ?? spec.releaseId}`;
+    const created = await session.call("createRollout", { body: { ...spec, name } });
+    cli.print(options, created, () => describeRollout(created));
+    cli.note(`Next: vautn rollout watch ${created.id}`);
   });
-  tenantOptions(rollout.command("status <rollout>")).action(async (name: string, options) => {
-    const call = callFor(env, options);
-    const view = await find(call, name);
-    if (call.json) env.output.json(view);
-    else env.output.print(describe(view));
-  });
-  tenantOptions(rollout.command("watch <rollout>").description("until it ends or stops")).action(
-    async (name: string, options) => {
-      const call = callFor(env, options);
-      let last = "";
-      for (;;) {
-        const view = await find(call, name);
-        const text = call.json ? JSON.stringify(view) : describe(view);
-        if (text !== last) env.output.print(text);
-        last = text;
-        if (ENDED.includes(view.state)) return;
-        await new Promise((resolve) => setTimeout(resolve, WATCH_EVERY_MS));
-      }
-    },
-  );
-  for (const verb of ["pause", "resume", "rollback", "cancel"] as const) {
-    tenantOptions(rollout.command(`${verb} <rollout>`)).action(async (name: string, options) => {
-      const call = callFor(env, options);
-      const { id } = await find(call, name);
-      const view = await call.api.post(call.at(`/rollouts/${id}/${verb}`));
-      if (call.json) env.output.json(view);
-      else env.output.print(`${verb}: done. Next: vautn rollout watch ${id}`);
+}
+
+function readingCommands(rollout: Command, cli: Cli): void {
+  leaf(rollout, {
+    usage: "list",
+    summary: "rollouts, newest first",
+    example: "vautn rollout list",
+    data: true,
+    tenant: true,
+  })
+    .option("--state <state>", "in one state, e.g. running or paused")
+    .option("--limit <count>", "at most so many", wholeNumber("--limit", 1, 10_000), 50)
+    .action(async (options: CommonOptions & { state?: string; limit: number }) => {
+      const query = { state: options.state };
+      const page = await cli.session(options).collect("listRollouts", { query }, options.limit);
+      cli.printList(
+        options,
+        page,
+        rolloutTable,
+        "No rollouts yet. Next: vautn rollout plan --release PRODUCT@VERSION",
+      );
     });
+
+  leaf(rollout, {
+    usage: "status <rollout>",
+    summary: "where a rollout stands: stages, counts, the gate's word with its numbers",
+    example: "vautn rollout status 0199…",
+    data: true,
+    tenant: true,
+  }).action(async (id: string, options: CommonOptions) => {
+    const session = cli.session(options);
+    const params = { rollout: await rolloutId(session, id) };
+    const found = await session.call("getRollout", { params });
+    cli.print(options, found, () => describeRollout(found));
+  });
+
+  leaf(rollout, {
+    usage: "watch <rollout>",
+    summary: "follow a rollout to its end; status 1 when it did not succeed",
+    example: "vautn rollout watch 0199…",
+    data: true,
+    tenant: true,
+  }).action(async (name: string, options: CommonOptions) => {
+    await watchRollout(cli, await rolloutId(cli.session(options), name), options);
+  });
+
+  leaf(rollout, {
+    usage: "devices <rollout>",
+    summary: "the devices of a rollout and how far each of them is",
+    example: "vautn rollout devices 0199… --state failed",
+    data: true,
+    tenant: true,
+  })
+    .option("--state <state>", "in one state")
+    .option("--limit <count>", "at most so many", wholeNumber("--limit", 1, 100_000), 100)
+    .action(async (id: string, options: CommonOptions & { state?: string; limit: number }) => {
+      const session = cli.session(options);
+      const params = { rollout: await rolloutId(session, id) };
+      const input = { params, query: { state: options.state } };
+      const page = await session.collect("listRolloutDevices", input, options.limit);
+      const render = (items: typeof page.items) =>
+        table(
+          ["DEVICE", "STAGE", "STATE", "FROM", "BY", "BYTES", "WHY"],
+          items.map((item) => [
+            item.deviceId,
+            item.stageIndex,
+            item.state,
+            item.sourceVersion,
+            item.format,
+            bytes(item.bytesDownloaded),
+            item.excludedReason ?? failureText(item.failure),
+          ]),
+        );
+      cli.printList(options, page, render, "No devices in that state.");
+    });
+}
+
+const ACTIONS = [
+  { name: "pause", summary: "stop the widening; devices that are on their way finish" },
+  { name: "resume", summary: "go on; what was seen up to now is accepted" },
+  { name: "approve", summary: "go on with the next stage, whatever the evidence says" },
+  { name: "rollback", summary: "send back the devices that have the image" },
+  { name: "cancel", summary: "end it where it is" },
+] as const;
+
+const OPERATIONS = {
+  pause: "pauseRollout",
+  resume: "resumeRollout",
+  approve: "approveRollout",
+  rollback: "rollbackRollout",
+  cancel: "cancelRollout",
+} as const;
+
+function actionCommand(
+  rollout: Command,
+  cli: Cli,
+  { name, summary }: (typeof ACTIONS)[number],
+): void {
+  const cannotBeUndone = name === "rollback" || name === "cancel";
+  const command = leaf(rollout, {
+    usage: `${name} <rollout>`,
+    summary,
+    example: `vautn rollout ${name} 0199… --reason "seen in the lab"`,
+    data: true,
+    tenant: true,
+  }).option("--reason <text>", "why, for the record");
+  if (cannotBeUndone) command.option("--yes", "do not ask");
+  command.action(
+    async (id: string, options: CommonOptions & { reason?: string; yes?: boolean }) => {
+      if (cannotBeUndone) await confirm(cli.io, options.yes, `${name} of rollout ${id}`);
+      const body = options.reason ? { reason: options.reason } : {};
+      const session = cli.session(options);
+      const params = { rollout: await rolloutId(session, id) };
+      const changed = await session.call(OPERATIONS[name], { params, body });
+      cli.print(options, changed, () => describeRollout(changed));
+    },
+  );
+}
+
+/** The id of a rollout that is named by its id, or the newest of that name. */
+async function rolloutId(session: Session, name: string): Promise<string> {
+  if (UUID.test(name)) return name;
+  const { items } = await session.collect("listRollouts", {}, 1_000);
+  const found = items.find((rollout) => rollout.name === name);
+  if (found) return found.id;
+  throw new CliError(`there is no rollout ${name}`, { next: "vautn rollout list" });
+}
+
+function rolloutTable(items: Rollout[]): string {
+  return table(
+    ["ROLLOUT", "NAME", "RELEASE", "STATE", "STAGE", "DEVICES", "DONE", "FAILED", "STARTED"],
+    items.map(({ id, name, release, state, stages, stageIndex, totals, startedAt }) => [
+      id,
+      name,
+      `${release.product}@${release.version}`,
+      state,
+      stages[stageIndex]?.name,
+      totals.devices,
+      totals.succeeded,
+      totals.failed,
+      ago(startedAt),
+    ]),
+  );
+}
+
+function describePlan(plan: RolloutPlan): string {
+  const { stages, excluded, notCompared, paths, totalDevices, bytesExpected, bytesFull } = plan;
+  const parts = [
+    facts([
+      ["devices", totalDevices],
+      ["to download", `${bytes(bytesExpected)} (full images: ${bytes(bytesFull)})`],
+    ]),
+    table(
+      ["STAGE", "DEVICES", "FIRST OF THEM"],
+      stages.map(({ name, cumulativeDevices, deviceIds }) => [
+        name,
+        cumulativeDevices,
+        deviceIds.slice(0, 5).join(" "),
+      ]),
+    ),
+    table(
+      ["FROM", "TO", "DEVICES"],
+      paths.map(({ from, to, devices }) => [from ?? "(unknown)", to, devices]),
+    ),
+  ];
+  for (const [title, list] of [
+    ["EXCLUDED", excluded],
+    ["NOT COMPARED", notCompared],
+  ] as const) {
+    if (list.length === 0) continue;
+    const rows = list.slice(0, 20).map(({ deviceId, reason }) => [deviceId, reason]);
+    parts.push(table([`${title} (${list.length})`, "WHY"], rows));
   }
+  return parts.join("\n");
 }
 
-async function find(call: TenantCall, nameOrId: string): Promise<Answer> {
-  if (/^[0-9a-f-]{36}$/.test(nameOrId)) return call.api.get(call.at(`/rollouts/${nameOrId}`));
-  const items = await call.api.list(call.at("/rollouts"));
-  const found = items.find((item) => item.name === nameOrId);
-  if (!found) throw new Error(`there is no rollout called ${nameOrId}`);
-  return call.api.get(call.at(`/rollouts/${found.id}`));
-}
-
-async function specOf(call: TenantCall, options: Record<string, string>): Promise<object> {
-  const file = options.file ? parse(fs.readFileSync(options.file, "utf8")) : {};
-  const wanted = options.release ?? file.release ?? file.releaseId;
-  if (!wanted) throw new UsageError("name a release with --release or in the file");
-  const releases = await call.api.list(call.at("/releases"));
-  const release = releases.find((item) => item.id === wanted || item.version === String(wanted));
-  if (!release) throw new Error(`there is no release ${wanted}. Next: vautn firmware list`);
-  const query = options.query ?? file.query ?? `product = "${release.product}"`;
-  const name = options.name ?? file.name ?? `${release.product} ${release.version}`;
-  return { name, releaseId: release.id, query, ...(file.policy ? { policy: file.policy } : {}) };
-}
-
-function describe(view: Answer): string {
-  const stages = view.stages.map((stage: Answer) => [
-    stage.index === view.stageIndex ? `> ${stage.name}` : `  ${stage.name}`,
-    stage.cumulativeDevices,
-    Object.entries(stage.counts)
-      .map(([state, count]) => `${count} ${state}`)
-      .join(", "),
-  ]);
-  const verdict = view.lastVerdict ? `\n${view.lastVerdict.sentence}` : "";
-  return `${view.name}: ${view.state} ${view.stateReason}\n${tableOf(["STAGE", "DEVICES", "STATES"], stages)}${verdict}`;
+function failureText(failure: unknown): string {
+  const { phase, element, message } = (failure ?? {}) as Record<string, string | undefined>;
+  return [phase, element, message].filter(Boolean).join(": ");
 }

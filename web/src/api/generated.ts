@@ -211,6 +211,8 @@ export type DeviceConnection = {
   mqttUrl: string;
   /** Where devices fetch artifacts and certificates */
   httpsUrl: string;
+  /** The root certificate that devices trust */
+  rootPem: string;
 };
 
 export type DeviceEvent = {
@@ -259,7 +261,6 @@ export type DirectorKey = {
 export type EnrolledDevice = {
   device: Device;
   certificate: CertificateBundle | null;
-  connection: DeviceConnection | null;
 };
 
 export type FleetHealth = {
@@ -327,6 +328,12 @@ export type LogLine = {
 export type LogPage = {
   items: Array<LogLine>;
   nextCursor: string | null;
+};
+
+export type LogTail = {
+  items: Array<LogLine>;
+  /** Give it with the next request */
+  position: string;
 };
 
 export type Problem = {
@@ -1094,6 +1101,13 @@ export interface Operations {
     body: undefined;
     answer: DeviceEventList;
   };
+  /** Where devices connect, and the root certificate that they trust */
+  getDeviceConnection: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: DeviceConnection;
+  };
   revokeDevice: {
     params: { tenant: string; device: string };
     query: Record<never, never>;
@@ -1402,12 +1416,26 @@ export interface Operations {
       words?: string | undefined;
       level?: "trace" | "debug" | "info" | "warn" | "error" | "fatal" | undefined;
       device?: string | undefined;
+      trace?: string | undefined;
       from?: string | undefined;
       to?: string | undefined;
-      trace?: string | undefined;
     };
     body: undefined;
     answer: LogPage;
+  };
+  /** Lines in the order in which they came in: begin with since, go on with position */
+  tailLogs: {
+    params: { tenant: string };
+    query: {
+      words?: string | undefined;
+      level?: "trace" | "debug" | "info" | "warn" | "error" | "fatal" | undefined;
+      device?: string | undefined;
+      trace?: string | undefined;
+      since?: string | undefined;
+      position?: string | undefined;
+    };
+    body: undefined;
+    answer: LogTail;
   };
   /** A trace from the request through the platform to the devices' log lines */
   getTrace: {
@@ -1491,6 +1519,7 @@ export const ROUTES = {
   deleteDevice: { method: "DELETE", path: "/api/v1/tenants/{tenant}/devices/{device}" },
   listDeviceUpdates: { method: "GET", path: "/api/v1/tenants/{tenant}/devices/{device}/updates" },
   listDeviceEvents: { method: "GET", path: "/api/v1/tenants/{tenant}/devices/{device}/events" },
+  getDeviceConnection: { method: "GET", path: "/api/v1/tenants/{tenant}/device-connection" },
   revokeDevice: { method: "POST", path: "/api/v1/tenants/{tenant}/devices/{device}/revoke" },
   listDeviceCertificates: {
     method: "GET",
@@ -1540,6 +1569,7 @@ export const ROUTES = {
   cancelRollout: { method: "POST", path: "/api/v1/tenants/{tenant}/rollouts/{rollout}/cancel" },
   watchRollout: { method: "GET", path: "/api/v1/tenants/{tenant}/rollouts/{rollout}/events" },
   searchLogs: { method: "GET", path: "/api/v1/tenants/{tenant}/logs" },
+  tailLogs: { method: "GET", path: "/api/v1/tenants/{tenant}/logs/tail" },
   getTrace: { method: "GET", path: "/api/v1/tenants/{tenant}/traces/{trace}" },
   listAlerts: { method: "GET", path: "/api/v1/tenants/{tenant}/alerts" },
   acknowledgeAlert: { method: "POST", path: "/api/v1/tenants/{tenant}/alerts/{alert}/acknowledge" },

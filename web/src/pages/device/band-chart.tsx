@@ -68,7 +68,11 @@ function optionsOf({ label, width, height, dark, range }: Looks): uPlot.Options 
     cursor: { sync: { key: "device-telemetry" }, points: { size: 6 }, y: false },
     scales: { x: { time: true, range: () => range.current } },
     axes: [
-      { ...axis, space: 70 },
+      {
+        ...axis,
+        space: 70,
+        values: (_, ticks, _axis, _space, step) => ticks.map((at) => clock(at, step)),
+      },
       { ...axis, size: 54, values: (_, ticks) => ticks.map(formatFigure) },
     ],
     series: [
@@ -79,6 +83,21 @@ function optionsOf({ label, width, height, dark, range }: Looks): uPlot.Options 
     ],
     bands: [{ series: [2, 1], fill: dark ? "rgba(92,179,190,0.22)" : "rgba(33,128,141,0.16)" }],
   };
+}
+
+const DAY_SECONDS = 86_400;
+const DATE = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+const MINUTES = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const SECONDS = new Intl.DateTimeFormat("en-GB", {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+});
+
+/** A mark of the time axis, as fine as the distance between the marks asks for. */
+function clock(atSeconds: number, stepSeconds: number): string {
+  const format = stepSeconds >= DAY_SECONDS ? DATE : stepSeconds < 60 ? SECONDS : MINUTES;
+  return format.format(atSeconds * 1000);
 }
 
 /** Columns as uPlot wants them, with empty places where the device was silent. */

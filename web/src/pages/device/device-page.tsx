@@ -70,7 +70,7 @@ export function DevicePage() {
               <Overview device={view} />
             </Tabs.Panel>
             <Tabs.Panel value="telemetry">
-              <TelemetryPanel deviceId={id} />
+              <TelemetryPanel device={view} />
             </Tabs.Panel>
             <Tabs.Panel value="updates">
               <UpdateHistory deviceId={id} />

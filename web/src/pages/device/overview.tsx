@@ -163,19 +163,22 @@ function LatestMetrics({ deviceId }: { deviceId: string }) {
             </Text>
           ) : (
             <SimpleGrid cols={{ base: 2, sm: 3, lg: 4 }} spacing="md">
-              {items.slice(0, METRICS_SHOWN).map((item) => (
-                <div key={item.metric}>
-                  <Text size="xs" c="dimmed" truncate title={item.metric}>
-                    {item.metric}
-                  </Text>
-                  <Text fz="lg" fw={600}>
-                    {formatFigure(item.value)}
-                  </Text>
-                  <Text size="xs" c="dimmed">
-                    <TimeAgo time={item.ts} />
-                  </Text>
-                </div>
-              ))}
+              {items
+                .filter(({ metric }) => !metric.startsWith("heartbeat."))
+                .slice(0, METRICS_SHOWN)
+                .map((item) => (
+                  <div key={item.metric}>
+                    <Text size="xs" c="dimmed" truncate title={item.metric}>
+                      {item.metric}
+                    </Text>
+                    <Text fz="lg" fw={600}>
+                      {formatFigure(item.value)}
+                    </Text>
+                    <Text size="xs" c="dimmed">
+                      <TimeAgo time={item.ts} />
+                    </Text>
+                  </div>
+                ))}
             </SimpleGrid>
           )
         }

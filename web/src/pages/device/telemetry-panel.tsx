@@ -2,7 +2,7 @@ import { Group, MultiSelect, SegmentedControl, Stack, Text } from "@mantine/core
 import { IconChartLine } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useState } from "react";
-import { metricsQuery } from "../../api/index.ts";
+import { type DeviceView, metricsQuery } from "../../api/index.ts";
 import { EmptyState, ListSkeleton, Loaded } from "../../components/states.tsx";
 import { useTenantId } from "../../shell/use-tenant.ts";
 
@@ -19,20 +19,32 @@ const RANGES = [
   { label: "7 d", value: String(7 * 24 * HOUR) },
   { label: "30 d", value: String(30 * 24 * HOUR) },
 ];
-const CHARTS_AT_FIRST = 3;
+const CHARTS_AT_FIRST = 4;
 const CHARTS_AT_MOST = 12;
 
+/** What the application measures comes before what the agent says of itself. */
+function byInterest(a: string, b: string): number {
+  const own = (name: string) => Number(name.startsWith("heartbeat."));
+  return own(a) - own(b) || a.localeCompare(b);
+}
+
+/** A device that has just come would draw a short stroke at the edge of a long axis. */
+function firstRange({ createdAt }: DeviceView): string {
+  return String(Date.now() - Date.parse(createdAt) < HOUR ? HOUR / 4 : HOUR);
+}
+
 /** Charts of what the device measures, on one time axis. */
-export function TelemetryPanel({ deviceId }: { deviceId: string }) {
+export function TelemetryPanel({ device }: { device: DeviceView }) {
+  const deviceId = device.id;
   const tenant = useTenantId();
   const metrics = useQuery(metricsQuery(tenant, deviceId));
   const [picked, setPicked] = useState<string[]>();
-  const [range, setRange] = useState(String(HOUR));
+  const [range, setRange] = useState(() => firstRange(device));
 
   return (
     <Loaded query={metrics}>
       {({ items }) => {
-        const names = items.map((item) => item.metric);
+        const names = items.map((item) => item.metric).toSorted(byInterest);
         const shown = picked ?? names.slice(0, CHARTS_AT_FIRST);
         if (names.length === 0) {
           return (

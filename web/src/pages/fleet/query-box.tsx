@@ -70,6 +70,7 @@ export function QueryBox({ query, error, onSearch }: QueryBoxProps) {
           autoCapitalize="off"
           autoComplete="off"
           value={text}
+          errorProps={{ component: "div" }}
           error={error && <QueryError error={error} query={query} />}
           onChange={(event) => setText(event.currentTarget.value)}
         />

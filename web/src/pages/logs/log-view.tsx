@@ -8,7 +8,7 @@ import { EmptyState, Loaded } from "../../components/states.tsx";
 import { useTenantId } from "../../shell/use-tenant.ts";
 import { LogLines } from "./log-lines.tsx";
 
-const LINES = 300;
+const LINES = 200;
 const HOUR = 3_600_000;
 const LEVELS: { value: LogRecord["level"] | ""; label: string }[] = [
   { value: "", label: "Every level" },

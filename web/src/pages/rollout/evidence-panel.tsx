@@ -1,12 +1,25 @@
 import { Group, SimpleGrid, Stack, Table, Text } from "@mantine/core";
 import { type Evidence, numbersOf, type RolloutView } from "../../api/index.ts";
-import { formatFigure, formatNumber, humanize, plural } from "../../components/format.ts";
+import {
+  formatFigure,
+  formatNumber,
+  formatPercent,
+  humanize,
+  plural,
+} from "../../components/format.ts";
 import { Panel } from "../../components/page.tsx";
 import { LogGauge } from "./log-gauge.tsx";
+
+/** The metric whose likelihood ratio decides over widening. */
+const PROMOTING_METRIC = "crash";
+/** Weighed against the tolerated share of updates instead of the other arm. */
+const FAILURE_METRIC = "update-failure";
 
 /** Both arms and what the gate makes of them, metric by metric. */
 export function EvidencePanel({ rollout }: { rollout: RolloutView }) {
   const metrics = Object.entries(rollout.evidence);
+  const tested = metrics.filter(([, { pauseAt }]) => pauseAt !== null);
+  const counted = metrics.filter(([, { pauseAt }]) => pauseAt === null);
   const excluded = Object.entries(numbersOf(rollout.lastVerdict).excluded ?? {}).filter(
     ([, count]) => count > 0,
   );
@@ -24,10 +37,11 @@ export function EvidencePanel({ rollout }: { rollout: RolloutView }) {
           Nothing is weighed yet: the first devices have to run the new image first.
         </Text>
       ) : (
-        <Stack gap="xl">
-          {metrics.map(([metric, evidence]) => (
+        <Stack gap="lg">
+          {tested.map(([metric, evidence]) => (
             <Metric key={metric} metric={metric} evidence={evidence} rollout={rollout} />
           ))}
+          {counted.length > 0 && <Counted metrics={counted} />}
         </Stack>
       )}
       {excluded.length > 0 && (
@@ -47,8 +61,7 @@ interface MetricProps {
 }
 
 function Metric({ metric, evidence, rollout }: MetricProps) {
-  const { policy, lastVerdict } = rollout;
-  const pauseAt = numbersOf(lastVerdict).metrics?.[metric]?.pauseAt ?? 1 / policy.alpha;
+  const { policy } = rollout;
   return (
     <section>
       <Group justify="space-between" mb={6}>
@@ -60,26 +73,32 @@ function Metric({ metric, evidence, rollout }: MetricProps) {
         </Text>
       </Group>
       <SimpleGrid cols={{ base: 1, sm: 2 }} spacing="lg" verticalSpacing="md">
-        <ArmTable evidence={evidence} />
+        {metric === FAILURE_METRIC ? (
+          <Failures rollout={rollout} />
+        ) : (
+          <ArmTable evidence={evidence} />
+        )}
         <Stack gap="md" justify="center">
           <LogGauge
             label="Evidence that it is worse (E)"
-            hint="The e-value of an anytime-valid test. Reaching the limit pauses the rollout; a good release gets there with probability α at most, however often one looks."
+            hint="The e-value of an anytime-valid test. Reaching the limit pauses the rollout; a good release gets there with a probability of α at most, shared over the metrics, however often one looks."
             value={evidence.eValue}
             start={1}
-            limit={pauseAt}
+            limit={evidence.pauseAt ?? 1 / policy.alpha}
             limitLabel="pause at"
             tone="bad"
           />
-          <LogGauge
-            label={`Likelihood that it is ${formatFigure(policy.rateRatio)}× worse`}
-            hint="How well the counts fit a release that is this much worse, against one that is as good as the old. Falling to the limit permits the next stage."
-            value={evidence.likelihoodRatio}
-            start={1}
-            limit={policy.promoteLikelihoodRatio}
-            limitLabel="widen at"
-            tone="ok"
-          />
+          {metric === PROMOTING_METRIC && (
+            <LogGauge
+              label={`Likelihood ratio of ${formatFigure(policy.rateRatio)}× worse`}
+              hint="How well the counts fit a release that is this much worse, against one that is no worse than the old. Falling to the limit permits the next stage."
+              value={evidence.likelihoodRatio}
+              start={1}
+              limit={policy.promoteLikelihoodRatio}
+              limitLabel="widen at"
+              tone="ok"
+            />
+          )}
         </Stack>
       </SimpleGrid>
     </section>
@@ -92,7 +111,7 @@ function ArmTable({ evidence }: { evidence: Evidence }) {
     { name: "Not yet", arm: evidence.control },
   ];
   return (
-    <Table fz="sm" horizontalSpacing="xs" verticalSpacing={5} withRowBorders={false}>
+    <Table fz="sm" horizontalSpacing="xs" verticalSpacing={4} withRowBorders={false}>
       <Table.Thead>
         <Table.Tr c="dimmed" fz="xs">
           <Table.Th fw={500}>Devices</Table.Th>
@@ -107,7 +126,7 @@ function ArmTable({ evidence }: { evidence: Evidence }) {
           </Table.Th>
         </Table.Tr>
       </Table.Thead>
-      <Table.Tbody>
+      <Table.Tbody className="figures">
         {arms.map(({ name, arm }) => (
           <Table.Tr key={name}>
             <Table.Td>{name}</Table.Td>
@@ -120,6 +139,34 @@ function ArmTable({ evidence }: { evidence: Evidence }) {
         ))}
       </Table.Tbody>
     </Table>
+  );
+}
+
+function Failures({ rollout }: { rollout: RolloutView }) {
+  const { succeeded, failed } = rollout.totals;
+  const ended = succeeded + failed;
+  return (
+    <Text size="sm" px="xs">
+      <b>{formatNumber(failed)}</b> of {plural(ended, "update")} failed
+      {ended > 0 && ` (${formatPercent(failed / ended)})`}: refused, fell back, went silent or broke
+      off. A good release may have {formatPercent(rollout.policy.toleratedFailureShare)}.
+    </Text>
+  );
+}
+
+/** Metrics without a test of their own; among the canaries one of them stops at once. */
+function Counted({ metrics }: { metrics: [string, Evidence][] }) {
+  return (
+    <Text size="xs" c="dimmed">
+      Counted as well:{" "}
+      {metrics
+        .map(
+          ([metric, { treated, control }]) =>
+            `${humanize(metric).toLowerCase()} ${treated.events} on updated devices, ${control.events} on the others`,
+        )
+        .join("; ")}
+      .
+    </Text>
   );
 }
 

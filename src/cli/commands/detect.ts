@@ -1,0 +1,44 @@
+import { createInterface } from "node:readline";
+import type { Command } from "commander";
+import { type Cli, leaf } from "../cli.ts";
+import { misuse } from "../cli-error.ts";
+
+const BATCH_LENGTH = 16_384;
+
+export function detectCommand(program: Command, cli: Cli): void {
+  leaf(program, {
+    usage: "detect",
+    summary: "score `timestamp,value` rows of standard input: one score from 0 to 1 a row",
+    example: "vautn detect --period 300 < temperature.csv",
+  })
+    .option("--period <seconds>", "time between rows whose timestamps cannot be read", periodOf)
+    .option("--json", "print a JSON object a row")
+    .action(async (options: { period?: number; json?: boolean }) => {
+      const { scoreStream } = await import("../../health/index.ts");
+      const { io } = cli;
+      if (io.input.isTTY) throw misuse("nothing to read", "vautn detect < rows.csv");
+      const lines = createInterface({ input: io.input, crlfDelay: Number.POSITIVE_INFINITY });
+      const settings = options.period ? { periodSeconds: options.period } : {};
+      let batch = "";
+      let timer: NodeJS.Timeout | undefined;
+      const flush = () => {
+        clearTimeout(timer);
+        timer = undefined;
+        if (batch) io.out(batch);
+        batch = "";
+      };
+      for await (const score of scoreStream(lines, settings)) {
+        batch += options.json ? `${JSON.stringify({ score })}\n` : `${score}\n`;
+        // Prompt for who reads along, in pieces for who reads a file.
+        if (batch.length >= BATCH_LENGTH) flush();
+        else timer ??= setTimeout(flush, 50);
+      }
+      flush();
+    });
+}
+
+function periodOf(text: string): number {
+  const value = Number(text);
+  if (value > 0 && Number.isFinite(value)) return value;
+  throw misuse(`--period takes seconds above 0, not "${text}"`);
+}

@@ -1,0 +1,45 @@
+import type { Command } from "commander";
+import type { Cli } from "../cli.ts";
+import { alertCommands } from "./alerts.ts";
+import { auditCommands } from "./audit.ts";
+import { claimCommands } from "./claims.ts";
+import { commandCommands } from "./commands.ts";
+import { deltaCommands } from "./deltas.ts";
+import { detectCommand } from "./detect.ts";
+import { deviceCommands } from "./devices.ts";
+import { firmwareCommands } from "./firmware.ts";
+import { fleetCommands } from "./fleet.ts";
+import { keyCommands } from "./keys.ts";
+import { lookingCommands } from "./looking.ts";
+import { operationsCommands } from "./operations.ts";
+import { type PlatformActions, platformCommands } from "./platform.ts";
+import { rolloutCommands } from "./rollouts.ts";
+import { signInCommands } from "./sign-in.ts";
+import { deviceSideCommands } from "./simulate.ts";
+import { tenancyCommands } from "./tenancy.ts";
+
+/** Every command, in the order in which help shows them. */
+export function registerCommands(
+  program: Command,
+  cli: Cli,
+  actions: PlatformActions,
+  outcome: { status: number },
+): void {
+  platformCommands(program, cli, actions, outcome);
+  signInCommands(program, cli);
+  tenancyCommands(program, cli);
+  keyCommands(program, cli);
+  deviceCommands(program, cli);
+  claimCommands(program, cli);
+  fleetCommands(program, cli);
+  commandCommands(program, cli);
+  firmwareCommands(program, cli);
+  deltaCommands(program, cli);
+  rolloutCommands(program, cli);
+  lookingCommands(program, cli);
+  alertCommands(program, cli);
+  detectCommand(program, cli);
+  auditCommands(program, cli);
+  deviceSideCommands(program, cli, outcome);
+  operationsCommands(program, cli);
+}

@@ -1,0 +1,75 @@
+import type { Command } from "commander";
+import { type Cli, type CommonOptions, group, leaf } from "../cli.ts";
+import { ago, table } from "../output.ts";
+
+type Role = "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
+type KeyOptions = CommonOptions & { personal?: boolean; role: Role; expires?: string };
+
+export function keyCommands(program: Command, cli: Cli): void {
+  const key = group(program, "key", "API keys of the tenant, or your own", "vautn key list");
+
+  leaf(key, {
+    usage: "list",
+    summary: "keys, and when they were last used",
+    example: "vautn key list",
+    data: true,
+    tenant: true,
+  })
+    .option("--personal", "your own keys")
+    .action(async (options: KeyOptions) => {
+      const session = cli.session(options);
+      const page = await session.call(options.personal ? "listPersonalKeys" : "listKeys");
+      cli.printList(
+        options,
+        page,
+        (items) =>
+          table(
+            ["KEY", "NAME", "ROLE", "LAST USED", "EXPIRES", "STATE"],
+            items.map((item) => [
+              item.id,
+              item.name,
+              item.role,
+              ago(item.lastUsedAt),
+              item.expiresAt,
+              item.revokedAt ? "revoked" : "in use",
+            ]),
+          ),
+        "No keys yet. Next: vautn key create NAME --role viewer",
+      );
+    });
+
+  leaf(key, {
+    usage: "create <name>",
+    summary: "make a key; it is shown this once",
+    example: "vautn key create ci --role fleet-engineer --expires 2027-01-01T00:00:00Z",
+    data: true,
+    tenant: true,
+  })
+    .option("--personal", "a key that acts as you")
+    .option("--role <role>", "viewer, operator, fleet-engineer, administrator, auditor", "viewer")
+    .option("--expires <time>", "when it ends, ISO 8601")
+    .action(async (name: string, options: KeyOptions) => {
+      const session = cli.session(options);
+      const expiry = options.expires ? { expiresAt: options.expires } : {};
+      const created = options.personal
+        ? await session.call("createPersonalKey", { body: { name, ...expiry } })
+        : await session.call("createKey", { body: { name, role: options.role, ...expiry } });
+      cli.print(options, created, () => `${created.key}\n`);
+      cli.note("keep it: it is not shown again. Use it as VAUTN_API_KEY");
+    });
+
+  leaf(key, {
+    usage: "revoke <key>",
+    summary: "end a key at once",
+    example: "vautn key revoke 0199…",
+    tenant: true,
+  })
+    .option("--personal", "one of your own keys")
+    .action(async (id: string, options: KeyOptions) => {
+      const input = { params: { key: id } };
+      const session = cli.session(options);
+      if (options.personal) await session.call("revokePersonalKey", input);
+      else await session.call("revokeKey", input);
+      cli.note("the key has ended");
+    });
+}

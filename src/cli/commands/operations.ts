@@ -1,0 +1,130 @@
+import fs from "node:fs";
+import type { Command } from "commander";
+import { describeConfig, readConfig } from "../../kernel/config.ts";
+import { messageOf } from "../../kernel/index.ts";
+import { type Cli, type CommonOptions, leaf } from "../cli.ts";
+import { CliError, misuse } from "../cli-error.ts";
+import { effectiveContext } from "../context.ts";
+import { table } from "../output.ts";
+import { trustPrivateAuthority } from "../session.ts";
+
+interface Finding {
+  check: string;
+  state: "ok" | "note" | "problem";
+  detail: string;
+}
+
+const PROBE_TIMEOUT_MS = 5_000;
+
+export function operationsCommands(program: Command, cli: Cli): void {
+  leaf(program, {
+    usage: "config",
+    summary: "the effective configuration, secrets masked",
+    example: "VAUTN_API_PORT=9000 vautn config",
+    data: true,
+  }).action((options: CommonOptions) => {
+    const effective = describeConfig(configOf(cli));
+    cli.print(options, effective, () =>
+      table(
+        ["SETTING", "VALUE"],
+        Object.entries(effective).map(([name, value]) => [name, String(value ?? "(not set)")]),
+      ),
+    );
+  });
+
+  leaf(program, {
+    usage: "doctor",
+    summary: "look for what keeps this installation from working; status 1 when there is something",
+    example: "vautn doctor",
+    data: true,
+  }).action(async (options: CommonOptions) => {
+    const items = [...checkMachine(cli), ...(await checkPlatform(cli))];
+    cli.print(options, { items }, () =>
+      table(
+        ["CHECK", "STATE", "DETAIL"],
+        items.map(({ check, state, detail }) => [check, state, detail]),
+      ),
+    );
+    const problems = items.filter(({ state }) => state === "problem");
+    if (problems.length > 0) throw new CliError(`${problems.length} problem(s) found`);
+  });
+}
+
+function configOf(cli: Cli) {
+  try {
+    return readConfig(cli.io.environment);
+  } catch (error) {
+    throw misuse(messageOf(error));
+  }
+}
+
+function checkMachine(cli: Cli): Finding[] {
+  const version = process.versions.node;
+  const findings: Finding[] = [
+    {
+      check: "node",
+      state: Number(version.split(".")[0]) >= 26 ? "ok" : "problem",
+      detail: `${version} (26 or newer is needed)`,
+    },
+    {
+      check: "tls",
+      state: "ok",
+      // Node's OpenSSL offers X25519MLKEM768 first since 3.5.
+      detail: `OpenSSL ${process.versions.openssl}, ${hybridKeyExchange()}`,
+    },
+  ];
+  try {
+    const { dataDirectory } = readConfig(cli.io.environment);
+    findings.push({ check: "configuration", state: "ok", detail: "every setting is valid" });
+    findings.push(checkDataDirectory(dataDirectory));
+  } catch (error) {
+    findings.push({ check: "configuration", state: "problem", detail: messageOf(error) });
+  }
+  return findings;
+}
+
+function hybridKeyExchange(): string {
+  const [major = 0, minor = 0] = process.versions.openssl.split(".").map(Number);
+  return major > 3 || (major === 3 && minor >= 5)
+    ? "post-quantum key exchange is on"
+    : "no post-quantum key exchange";
+}
+
+function checkDataDirectory(directory: string): Finding {
+  const check = "data folder";
+  if (!fs.existsSync(directory)) {
+    return { check, state: "note", detail: `${directory} is made at the first start` };
+  }
+  try {
+    fs.accessSync(directory, fs.constants.W_OK);
+  } catch {
+    return { check, state: "problem", detail: `${directory} cannot be written to` };
+  }
+  const { bavail, bsize } = fs.statfsSync(directory);
+  const freeGib = (bavail * bsize) / 1024 ** 3;
+  const state = freeGib < 1 ? "problem" : freeGib < 10 ? "note" : "ok";
+  return { check, state, detail: `${directory}, ${freeGib.toFixed(1)} GiB free` };
+}
+
+async function checkPlatform(cli: Cli): Promise<Finding[]> {
+  const { url } = effectiveContext(cli.io.environment);
+  if (!url) {
+    return [{ check: "platform", state: "note", detail: "none named: vautn login URL" }];
+  }
+  trustPrivateAuthority(cli.io.environment);
+  try {
+    const response = await fetch(`${url}/readyz`, {
+      signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
+    });
+    const { checks } = (await response.json()) as { checks: Record<string, "up" | "down"> };
+    const stores = Object.entries(checks).map(([store, state]): Finding => {
+      return { check: store, state: state === "up" ? "ok" : "problem", detail: state };
+    });
+    return [{ check: "platform", state: "ok", detail: `${url} answers` }, ...stores];
+  } catch (error) {
+    const cause = (error as { cause?: { code?: string } }).cause?.code;
+    return [
+      { check: "platform", state: "problem", detail: `${url}: ${cause ?? messageOf(error)}` },
+    ];
+  }
+}

@@ -1,0 +1,45 @@
+import type { Command } from "commander";
+import { type Cli, leaf, wholeNumber } from "../cli.ts";
+
+/** What starts the platform and the demo: handed in by the program, which knows how. */
+export interface PlatformActions {
+  up(
+    options: { data?: string; roles?: string; demo?: number },
+    environment: NodeJS.ProcessEnv,
+  ): Promise<number>;
+  demo(
+    options: { once?: boolean; devices?: number; data?: string },
+    environment: NodeJS.ProcessEnv,
+  ): Promise<number>;
+}
+
+export function platformCommands(
+  program: Command,
+  cli: Cli,
+  actions: PlatformActions,
+  outcome: { status: number },
+): void {
+  leaf(program, {
+    usage: "up",
+    summary: "run the platform, with its stores unless the environment names others",
+    example: "vautn up --data /var/lib/vautn",
+  })
+    .option("--data <directory>", "folder of all that is kept (default ./data)")
+    .option("--roles <roles>", "comma-separated: gateway, device-http, api, worker (default all)")
+    .option("--demo <devices>", "run simulated devices too", wholeNumber("--demo", 1, 2_000))
+    .action(async (options: { data?: string; roles?: string; demo?: number }) => {
+      outcome.status = await actions.up(options, cli.io.environment);
+    });
+
+  leaf(program, {
+    usage: "demo",
+    summary: "two tenants, a fleet, a good rollout and a bad one, told step by step",
+    example: "vautn demo --once",
+  })
+    .option("--once", "end when the story is told: status 0 when it came out right")
+    .option("--devices <count>", "devices in all", wholeNumber("--devices", 20, 2_000))
+    .option("--data <directory>", "folder of all that is kept (default ./data)")
+    .action(async (options: { once?: boolean; devices?: number; data?: string }) => {
+      outcome.status = await actions.demo(options, cli.io.environment);
+    });
+}

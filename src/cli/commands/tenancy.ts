@@ -1,0 +1,178 @@
+import type { Command } from "commander";
+import { type Cli, type CommonOptions, group, leaf } from "../cli.ts";
+import { CliError } from "../cli-error.ts";
+import { readContext, writeContext } from "../context.ts";
+import { ago, table } from "../output.ts";
+import { ask, confirm, readAll } from "../prompt.ts";
+
+export function tenancyCommands(program: Command, cli: Cli): void {
+  tenantCommands(program, cli);
+  userCommands(program, cli);
+}
+
+function tenantCommands(program: Command, cli: Cli): void {
+  const tenant = group(program, "tenant", "tenants of the platform", "vautn tenant list");
+
+  leaf(tenant, {
+    usage: "list",
+    summary: "tenants that you can see",
+    example: "vautn tenant list",
+    data: true,
+  }).action(async (options: CommonOptions) => {
+    const page = await cli.session().call("listTenants");
+    cli.printList(
+      options,
+      page,
+      (items) =>
+        table(
+          ["TENANT", "NAME", "STATUS", "CREATED"],
+          items.map(({ id, name, status, createdAt }) => [id, name, status, ago(createdAt)]),
+        ),
+      "No tenants yet. Next: vautn tenant create ID --name NAME",
+    );
+  });
+
+  leaf(tenant, {
+    usage: "create <id>",
+    summary: "make a tenant, with a certificate authority of its own",
+    example: 'vautn tenant create acme --name "Acme Corp"',
+    data: true,
+  })
+    .option("--name <name>", "name for people (default: the id)")
+    .action(async (id: string, options: CommonOptions & { name?: string }) => {
+      const body = { id, name: options.name ?? id };
+      const created = await cli.session().call("createTenant", { body });
+      cli.print(options, created, () => `tenant ${id} was created\n`);
+      cli.note(`Next: vautn tenant use ${id}, then vautn device enroll ID`);
+    });
+
+  leaf(tenant, {
+    usage: "use <id>",
+    summary: "work in this tenant from now on",
+    example: "vautn tenant use acme",
+  }).action(async (id: string) => {
+    const { tenants } = await cli.session().call("whoami");
+    if (!tenants.some((known) => known.id === id)) {
+      throw new CliError(`you are no member of ${id}`, { next: "vautn tenant list" });
+    }
+    writeContext(cli.io.environment, { ...readContext(cli.io.environment), tenant: id });
+    cli.note(`tenant ${id}. Next: vautn device list`);
+  });
+
+  leaf(tenant, {
+    usage: "delete <id>",
+    summary: "delete a tenant with everything in it; its id is never used again",
+    example: "vautn tenant delete acme --yes",
+  })
+    .option("--yes", "do not ask")
+    .action(async (id: string, options: { yes?: boolean }) => {
+      await confirm(cli.io, options.yes, `deleting tenant ${id}`);
+      await cli.session({ tenant: id }).call("deleteTenant");
+      cli.note(`tenant ${id} was deleted`);
+    });
+}
+
+function userCommands(program: Command, cli: Cli): void {
+  const user = group(program, "user", "people", "vautn user list");
+
+  leaf(user, {
+    usage: "list",
+    summary: "members of the tenant, or everyone with --all",
+    example: "vautn user list --tenant acme",
+    data: true,
+    tenant: true,
+  })
+    .option("--all", "everyone on the platform")
+    .action(async (options: CommonOptions & { all?: boolean }) => {
+      const session = cli.session(options);
+      const page = await session.call(options.all ? "listUsers" : "listMembers");
+      cli.printList(
+        options,
+        page,
+        (items) =>
+          table(
+            ["USER", "E-MAIL", "NAME", "ROLE"],
+            items.map(({ id, email, name, platformRole, memberships }) => [
+              id,
+              email,
+              name,
+              [platformRole, ...memberships.map(({ tenantId, role }) => `${tenantId}:${role}`)]
+                .filter(Boolean)
+                .join(" "),
+            ]),
+          ),
+        "No members yet. Next: vautn user create --email ADDRESS --name NAME --role ROLE",
+      );
+    });
+
+  leaf(user, {
+    usage: "create",
+    summary: "make a user; in a tenant with --role, or as an administrator of the platform",
+    example: "vautn user create --email eve@example.com --name Eve --role operator",
+    data: true,
+    tenant: true,
+  })
+    .requiredOption("--email <address>", "what the user signs in with")
+    .requiredOption("--name <name>", "name for people")
+    .option("--role <role>", "viewer, operator, fleet-engineer, administrator or auditor")
+    .option("--platform-administrator", "may do everything on this platform")
+    .option("--password-stdin", "read the password from standard input")
+    .action((options: CreateUserOptions) => createUser(cli, options));
+
+  leaf(user, {
+    usage: "set-role <email> <role>",
+    summary: "make a user a member of the tenant, or change the role",
+    example: "vautn user set-role eve@example.com fleet-engineer",
+    tenant: true,
+  }).action(async (email: string, role: Role, options: CommonOptions) => {
+    await cli.session(options).call("setMember", { body: { email, role } });
+    cli.note(`${email} is ${role} now`);
+  });
+
+  leaf(user, {
+    usage: "remove <user>",
+    summary: "end a user's membership of the tenant",
+    example: "vautn user remove 0199…",
+    tenant: true,
+  }).action(async (id: string, options: CommonOptions) => {
+    await cli.session(options).call("removeMember", { params: { user: id } });
+    cli.note("the membership has ended");
+  });
+
+  leaf(user, {
+    usage: "disable <user>",
+    summary: "end a user's sessions and keys for good",
+    example: "vautn user disable 0199…",
+  }).action(async (id: string) => {
+    await cli.session().call("disableUser", { params: { user: id } });
+    cli.note("the user is disabled");
+  });
+}
+
+type Role = "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
+
+interface CreateUserOptions extends CommonOptions {
+  email: string;
+  name: string;
+  role?: Role;
+  platformAdministrator?: boolean;
+  passwordStdin?: boolean;
+}
+
+async function createUser(cli: Cli, options: CreateUserOptions): Promise<void> {
+  const session = cli.session(options);
+  const password = options.passwordStdin
+    ? (await readAll(cli.io)).replace(/\r?\n$/, "")
+    : await ask(cli.io, "password (12 characters or more): ", { hidden: true });
+  const { email, name, role } = options;
+  const user = await session.call("createUser", {
+    body: {
+      email,
+      name,
+      password,
+      ...(options.platformAdministrator ? { platformRole: "platform-administrator" } : {}),
+      ...(role ? { memberships: [{ tenantId: session.tenant, role }] } : {}),
+    },
+  });
+  cli.print(options, user, () => `user ${user.email} was created\n`);
+}

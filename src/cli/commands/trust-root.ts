@@ -1,0 +1,176 @@
+import type { Command } from "commander";
+import {
+  type Envelope,
+  type RootMetadata,
+  type SigningKey,
+  signingKeyOf,
+} from "../../protocol/index.ts";
+import { type Cli, type CommonOptions, group, leaf, several, wholeNumber } from "../cli.ts";
+import { ApiRefusal } from "../cli-error.ts";
+import { readDocument, readSigningKeyFile, readText, writeDocument } from "../document-files.ts";
+import { facts } from "../output.ts";
+
+interface CreateOptions extends CommonOptions {
+  rootKey: string[];
+  releaseKey: string[];
+  rootThreshold: number;
+  releaseThreshold: number;
+  validity: number;
+  sign?: string[];
+  passphraseEnv?: string;
+  out: string;
+  upload?: boolean;
+}
+
+interface ShortOptions extends CommonOptions {
+  key?: string[];
+  rootKey?: string[];
+  releaseKey?: string[];
+  passphraseEnv?: string;
+  out: string;
+}
+
+const DEFAULTS = { rootThreshold: 1, releaseThreshold: 1, validity: 730 };
+const DAY_MS = 86_400_000;
+
+/** The root of the tenant's trust: which keys sign releases. */
+export function rootCommands(firmware: Command, cli: Cli): void {
+  const root = group(
+    firmware,
+    "root",
+    "the trust root: which keys may sign releases; with private keys, makes one and puts it in force",
+    "vautn firmware root --root-key root.pem --release-key release.pem",
+  )
+    .option("-k, --key <file>", "private key for both roles (several times)", several)
+    .option("--root-key <file>", "private key that may change the root (several times)", several)
+    .option("--release-key <file>", "key that signs releases (several times)", several)
+    .option("--passphrase-env <variable>", "variable with the keys' passphrase")
+    .option("--out <file>", "file to write", "trust-root.json")
+    .option("-t, --tenant <id>", "tenant (default: VAUTN_TENANT)")
+    .option("--json", "print JSON")
+    .action(async (options: ShortOptions, command: Command) => {
+      const rootKey = options.rootKey ?? options.key;
+      const releaseKey = options.releaseKey ?? options.key;
+      if (!rootKey || !releaseKey) return command.help({ error: true });
+      const keys = { rootKey, releaseKey, sign: rootKey };
+      return create(cli, { ...DEFAULTS, ...options, ...keys, upload: true });
+    });
+
+  leaf(root, {
+    usage: "create",
+    summary: "make a trust root from public keys, sign it and, with --upload, put it in force",
+    example:
+      "vautn firmware root create --root-key root.key.pub --release-key release.key.pub --sign root.key --upload",
+    data: true,
+    tenant: true,
+  })
+    .requiredOption(
+      "--root-key <file>",
+      "public key that may change the root (several times)",
+      several,
+    )
+    .requiredOption(
+      "--release-key <file>",
+      "public key that signs releases (several times)",
+      several,
+    )
+    .option(
+      "--root-threshold <n>",
+      "root signatures needed",
+      wholeNumber("--root-threshold", 1, 32),
+      1,
+    )
+    .option(
+      "--release-threshold <n>",
+      "signatures that a release needs",
+      wholeNumber("--release-threshold", 1, 32),
+      1,
+    )
+    .option("--validity <days>", "days until it expires", wholeNumber("--validity", 1, 3_650), 730)
+    .option("--sign <file>", "private root key to sign with (several times)", several)
+    .option("--passphrase-env <variable>", "variable with the keys' passphrase")
+    .option("--out <file>", "file to write", "trust-root.json")
+    .option("--upload", "put it in force at once")
+    .action((options: CreateOptions) => create(cli, options));
+
+  leaf(root, {
+    usage: "upload <file>",
+    summary: "put a signed trust root in force",
+    example: "vautn firmware root upload trust-root.json",
+    data: true,
+    tenant: true,
+  }).action(async (file: string, options: CommonOptions) => {
+    const body = readDocument(file) as Envelope<RootMetadata>;
+    const envelope = await cli.session(options).call("setTrustRoot", { body });
+    cli.print(options, envelope, () => describe(envelope as Envelope<RootMetadata>));
+  });
+
+  leaf(root, {
+    usage: "show",
+    summary: "the trust root in force",
+    example: "vautn firmware root show --json > trust-root.json",
+    data: true,
+    tenant: true,
+  }).action(async (options: CommonOptions) => {
+    const envelope = await cli.session(options).call("getTrustRoot");
+    cli.print(options, envelope, () => describe(envelope as Envelope<RootMetadata>));
+  });
+}
+
+async function create(cli: Cli, options: CreateOptions): Promise<void> {
+  const { createRoot, sign } = await import("../../firmware/index.ts");
+  const session = cli.session(options);
+  const { key: director } = await session.call("getDirectorKey");
+  const passphrase =
+    (options.passphraseEnv && cli.io.environment[options.passphraseEnv]) || undefined;
+  const keys = (files: readonly string[]) =>
+    Promise.all(files.map((file) => publicKeyOf(file, passphrase)));
+  let envelope = createRoot({
+    tenant: session.tenant,
+    version: await nextVersion(cli, options),
+    expires: new Date(Date.now() + options.validity * DAY_MS).toISOString(),
+    root: { keys: await keys(options.rootKey), threshold: options.rootThreshold },
+    release: { keys: await keys(options.releaseKey), threshold: options.releaseThreshold },
+    director: director as SigningKey,
+  });
+  for (const file of options.sign ?? []) {
+    const key = await readSigningKeyFile(file, passphrase);
+    envelope = sign(envelope, key) as Envelope<RootMetadata>;
+  }
+  writeDocument(options.out, envelope);
+  if (options.upload) await session.call("setTrustRoot", { body: envelope });
+  cli.print(options, { file: options.out, ...envelope }, () => describe(envelope));
+  cli.note(
+    options.upload
+      ? `in force; kept in ${options.out}. Next: vautn firmware build IMAGE …`
+      : `written to ${options.out}. Next: vautn firmware root upload ${options.out}`,
+  );
+}
+
+/** The public half, from a public key or from a private one that may be encrypted. */
+async function publicKeyOf(file: string, passphrase: string | undefined): Promise<SigningKey> {
+  const { readPublicKey } = await import("../../firmware/index.ts");
+  if (!readText(file).includes("PRIVATE KEY")) return readPublicKey(readText(file));
+  return signingKeyOf(await readSigningKeyFile(file, passphrase));
+}
+
+async function nextVersion(cli: Cli, options: CommonOptions): Promise<number> {
+  try {
+    return (await cli.session(options).call("getTrustRoot")).signed.version + 1;
+  } catch (error) {
+    if (error instanceof ApiRefusal && error.code === "not-found") return 1;
+    throw error;
+  }
+}
+
+function describe({ signed, signatures }: Envelope<RootMetadata>): string {
+  const { root, release } = signed.roles;
+  return facts([
+    ["tenant", signed.tenant],
+    ["version", signed.version],
+    ["expires", signed.expires],
+    ["root keys", `${root.keyIds.length}, ${root.threshold} needed`],
+    ["release keys", `${release.keyIds.length}, ${release.threshold} needed`],
+    ["signatures", signatures.length],
+  ]);
+}

@@ -1,0 +1,98 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { SingleBar } from "cli-progress";
+import type { Cli, CommonOptions } from "./cli.ts";
+import { ApiRefusal, CliError } from "./cli-error.ts";
+import type { Rollout } from "./generated-api.ts";
+import { countsText, describeRollout, nextStep } from "./rollout-view.ts";
+
+const FINAL: readonly string[] = ["succeeded", "rolled-back", "cancelled", "failed"];
+const RETRY_MS = 2_000;
+const MAX_RETRIES = 30;
+
+/**
+ * Follows a rollout by its live view: a bar on a terminal, a line for each change in a pipe, a JSON
+ * object a line with --json. Connects again when the view breaks off.
+ */
+export async function watchRollout(cli: Cli, id: string, options: CommonOptions): Promise<void> {
+  const session = cli.session(options);
+  const input = session.fill("watchRollout", { params: { rollout: id } });
+  const show = options.json ? jsonLines(cli) : cli.io.isInteractive ? bar() : plainLines(cli);
+  let ended: Rollout | undefined;
+  try {
+    for (let retries = 0; retries < MAX_RETRIES && !ended; retries += 1) {
+      try {
+        for await (const data of session.client.events("watchRollout", input, cli.io.interrupted)) {
+          const rollout = data as Rollout;
+          retries = 0;
+          show.update(rollout);
+          if (FINAL.includes(rollout.state)) {
+            ended = rollout;
+            break;
+          }
+        }
+      } catch (error) {
+        // A refusal is an answer; a connection that broke is not.
+        if (error instanceof ApiRefusal || cli.io.interrupted.aborted) throw error;
+      }
+      if (!ended) await delay(RETRY_MS, undefined, { signal: cli.io.interrupted });
+    }
+  } finally {
+    show.end();
+  }
+  if (!ended) throw new CliError("the platform answers no more", { next: "vautn doctor" });
+  finish(cli, options, ended);
+}
+
+function finish(cli: Cli, options: CommonOptions, rollout: Rollout): void {
+  if (!options.json) cli.io.out(`\n${describeRollout(rollout)}`);
+  if (rollout.state === "succeeded") return;
+  throw new CliError(`the rollout ended as ${rollout.state}: ${rollout.stateReason}`, {
+    next: `vautn rollout devices ${rollout.id}`,
+  });
+}
+
+interface View {
+  update(rollout: Rollout): void;
+  end(): void;
+}
+
+function jsonLines(cli: Cli): View {
+  return { update: (rollout) => cli.io.out(`${JSON.stringify(rollout)}\n`), end() {} };
+}
+
+function plainLines(cli: Cli): View {
+  let last = "";
+  return {
+    update(rollout) {
+      const line = lineOf(rollout);
+      if (line === last) return;
+      last = line;
+      cli.io.out(`${line}\n`);
+      const next = rollout.state === "running" ? undefined : nextStep(rollout);
+      if (next) cli.note(`Next: ${next}`);
+    },
+    end() {},
+  };
+}
+
+function lineOf({ state, stages, stageIndex, totals, stateReason }: Rollout): string {
+  const stage = stages[stageIndex];
+  const counts = stage ? `${stage.name} (${countsText(stage.counts)})` : "";
+  const reason = stateReason && state !== "running" ? `: ${stateReason}` : "";
+  return `${state}${reason}  ${totals.succeeded}/${totals.devices} done, ${totals.failed} failed  ${counts}`;
+}
+
+function bar(): View {
+  const format = "{bar} {value}/{total}  {state}  {stage}";
+  const drawn = new SingleBar({ format, clearOnComplete: false, hideCursor: true });
+  let isStarted = false;
+  return {
+    update({ totals, state, stages, stageIndex }) {
+      const payload = { state, stage: stages[stageIndex]?.name ?? "" };
+      if (!isStarted) drawn.start(totals.devices, totals.succeeded, payload);
+      else drawn.update(totals.succeeded, payload);
+      isStarted = true;
+    },
+    end: () => drawn.stop(),
+  };
+}

@@ -1,0 +1,76 @@
+import fs from "node:fs";
+import { Command, CommanderError } from "commander";
+import { isAppError, messageOf } from "../kernel/index.ts";
+import { Cli } from "./cli.ts";
+import { ApiRefusal, CliError, EXIT } from "./cli-error.ts";
+import { registerCommands } from "./commands/index.ts";
+import type { PlatformActions } from "./commands/platform.ts";
+import { type CliIo, processIo } from "./io.ts";
+
+/**
+ * Runs one command; resolves with the exit status: 0 done, 1 failed, 2 used wrongly. `actions` start
+ * what the command line itself has no part in.
+ */
+export async function runCli(
+  argv: readonly string[],
+  actions: PlatformActions,
+  io: CliIo = processIo(),
+): Promise<number> {
+  const outcome = { status: EXIT.done as number };
+  const program = createProgram(new Cli(io), actions, outcome);
+  try {
+    await program.parseAsync([...argv], { from: "user" });
+    return outcome.status;
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      // Help that was asked for is an answer; help for want of a command is not.
+      const asked = error.code === "commander.helpDisplayed" || error.code === "commander.version";
+      return asked ? EXIT.done : EXIT.misuse;
+    }
+    if ((error as Error | null)?.name === "AbortError" && io.interrupted.aborted) return EXIT.done;
+    return report(io, error);
+  }
+}
+
+export function createProgram(
+  cli: Cli,
+  actions: PlatformActions,
+  outcome: { status: number },
+): Command {
+  const program = new Command("vautn")
+    .description(
+      "Runs fleets of devices: identity, firmware, rollouts, telemetry, for many tenants",
+    )
+    .version(versionOf())
+    // So that `firmware build --version` is the command's option and not the program's.
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => cli.io.out(text), writeErr: (text) => cli.io.err(text) })
+    .showSuggestionAfterError()
+    .showHelpAfterError("(try the command with --help)")
+    .addHelpText(
+      "after",
+      "\nExample:\n  vautn up\n\nVAUTN_URL, VAUTN_API_KEY, VAUTN_TENANT and VAUTN_CA override what login stored.",
+    );
+  registerCommands(program, cli, actions, outcome);
+  return program;
+}
+
+function versionOf(): string {
+  const manifest = new URL("../../package.json", import.meta.url);
+  return (JSON.parse(fs.readFileSync(manifest, "utf8")) as { version: string }).version;
+}
+
+function report(io: CliIo, error: unknown): number {
+  io.err(`vautn: ${messageOf(error)}\n`);
+  if (error instanceof ApiRefusal) {
+    const trace = error.traceId ? `  trace: ${error.traceId}` : "";
+    io.err(`  code: ${error.code}${trace}\n`);
+  } else if (isAppError(error)) io.err(`  code: ${error.code}\n`);
+  if (error instanceof CliError) {
+    if (error.next) io.err(`  next: ${error.next}\n`);
+    return error.exitStatus;
+  }
+  if (io.environment.VAUTN_DEBUG && error instanceof Error) io.err(`${error.stack}\n`);
+  return EXIT.failed;
+}

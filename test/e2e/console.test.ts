@@ -1,0 +1,192 @@
+import { execFileSync } from "node:child_process";
+import fs from "node:fs";
+import path from "node:path";
+import { type Browser, chromium, type Locator, type Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type ConsoleScene, setConsoleScene } from "../support/console-scene.ts";
+
+const CHROMIUM = process.env.VAUTN_CHROMIUM ?? "/usr/bin/chromium";
+const DEVICES = 12;
+const PATIENCE_MS = 30_000;
+
+describe.skipIf(!fs.existsSync(CHROMIUM))("The console in Chromium", () => {
+  let scene: ConsoleScene;
+  let browser: Browser;
+  let page: Page;
+  /** What the browser complained of: scripts, blocked content, failed requests. */
+  const complaints: string[] = [];
+
+  beforeAll(async () => {
+    buildConsole();
+    scene = await setConsoleScene({ devices: DEVICES });
+    browser = await chromium.launch({
+      executablePath: CHROMIUM,
+      args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
+    });
+    page = await browser.newPage({ viewport: { width: 1440, height: 1000 } });
+    page.setDefaultTimeout(PATIENCE_MS);
+    page.on("pageerror", (error) => complaints.push(error.message));
+    page.on("console", (message) => {
+      if (message.type() === "error") complaints.push(message.text());
+    });
+  });
+
+  afterAll(async () => {
+    await browser?.close();
+    await scene?.stop();
+  });
+
+  test("leads from a wrong password to the page that was asked for", async () => {
+    await page.goto(`${scene.platform.consoleUrl}/t/${scene.tenant}/fleet`);
+    await page.getByLabel("E-mail").fill(scene.platform.administrator?.email ?? "");
+    await page.getByLabel("Password", { exact: true }).fill("not the password");
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await visible(page.getByRole("alert").getByText("The e-mail or the password is wrong"));
+
+    await page.getByLabel("Password", { exact: true }).fill(scene.platform.adminPassword);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await visible(page.getByRole("heading", { name: "Fleet" }));
+    expect(new URL(page.url()).pathname).toBe(`/t/${scene.tenant}/fleet`);
+    // 401 before and at the wrong password, which the browser reports as errors of its own.
+    expect(complaints.filter((text) => !/\b401\b/.test(text))).toEqual([]);
+    complaints.length = 0;
+  });
+
+  test("shows the fleet and drills down by clicking what is seen", async () => {
+    await visible(page.getByRole("button", { name: new RegExp(`Online ?${DEVICES}`) }));
+    await page.getByRole("button", { name: /^1\.0\.0: 12 devices/ }).click();
+    await expectValue(page.getByLabel("Fleet query"), 'firmware.version = "1.0.0"');
+    await page.getByRole("button", { name: /^eu-west: 4 devices/ }).click();
+    await expectValue(
+      page.getByLabel("Fleet query"),
+      'firmware.version = "1.0.0" and region = "eu-west"',
+    );
+    const devices = page.getByRole("region", { name: "Devices" });
+    await expectCount(devices.getByRole("link"), 4);
+    await page.getByRole("button", { name: /^eu-west: 4 devices/ }).click();
+    await expectCount(devices.getByRole("link"), DEVICES);
+    expect(complaints).toEqual([]);
+  });
+
+  test("points at the place where a fleet query goes wrong", async () => {
+    const query = page.getByLabel("Fleet query");
+    await query.fill('region = "eu-west" and and');
+    await query.press("Enter");
+    await visible(page.getByText("▲"));
+    expect(await query.getAttribute("aria-invalid")).toBe("true");
+    await page.getByRole("button", { name: "Clear the query" }).click();
+    await visible(page.getByRole("link", { name: "hub-001" }));
+    // The refusal itself: the browser reports every 400.
+    expect(complaints.filter((text) => !/\b400\b/.test(text))).toEqual([]);
+    complaints.length = 0;
+  });
+
+  test("opens a device: what runs, its telemetry, and a command with its answer", async () => {
+    await page.getByRole("link", { name: "hub-001" }).click();
+    await visible(page.getByRole("heading", { name: "hub-001" }));
+    await visible(page.getByText("Slot a"));
+    await visible(page.getByText("1.0.0", { exact: true }).first());
+
+    await page.getByRole("tab", { name: "Telemetry" }).click();
+    await visible(page.getByRole("img", { name: "temperature over time" }).locator("canvas"));
+
+    await page.getByRole("button", { name: "Send a command" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel("Command", { exact: true }).first().fill("ping");
+    await dialog.getByRole("button", { name: "Send", exact: true }).click();
+    await visible(dialog.getByText("Succeeded"));
+    await dialog.getByRole("button", { name: "Close" }).last().click();
+    expect(complaints).toEqual([]);
+  });
+
+  test("starts a rollout after its plan was seen, pauses it and lets it go on", async () => {
+    await scene.publish("1.1.0");
+    await page.getByRole("link", { name: "Rollouts" }).click();
+    await page.getByRole("button", { name: "New rollout" }).first().click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel("Release").first().click();
+    await page.getByRole("option", { name: /hub 1\.1\.0/ }).click();
+    await dialog.getByLabel("Devices").fill('product = "hub"');
+    await dialog.getByRole("radio", { name: "Trial" }).check();
+    await dialog.getByRole("button", { name: "Show the plan" }).click();
+    await visible(dialog.getByText("12 devices from 1.0.0"));
+    await dialog.getByRole("button", { name: /Start with 5 of 12 devices/ }).click();
+
+    await visible(page.getByRole("heading", { name: "hub 1.1.0" }));
+    await visible(page.getByRole("status").getByText("Live"));
+    const canary = page.getByRole("listitem").filter({ hasText: "canary" });
+    await visible(canary.getByText("of 5 · 100 %"));
+    await visible(
+      page.getByLabel("The gate's verdict").getByText(/The gate looks again|looking now/),
+    );
+
+    await page.getByRole("button", { name: "Pause" }).click();
+    await visible(page.getByRole("dialog").getByText("7 devices stay as they are"));
+    await page.getByRole("dialog").getByLabel("Reason").fill("a look at the canaries");
+    await page.getByRole("dialog").getByRole("button", { name: "Pause" }).click();
+    await visible(page.getByText("Paused", { exact: true }).first());
+    await visible(page.getByLabel("The gate's verdict").getByText(/a look at the canaries/));
+    expect((await onlyRollout()).state).toBe("paused");
+
+    await page.getByRole("button", { name: "Resume" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Resume" }).click();
+    await visible(page.getByText("Running", { exact: true }).first());
+    expect((await onlyRollout()).state).toBe("running");
+    expect(complaints).toEqual([]);
+  });
+
+  test("follows the rollout by itself and shows its devices by state", async () => {
+    await page.getByText(/^Succeeded \d+$/).click();
+    await expectCount(
+      page.getByRole("table", { name: "Devices of the rollout" }).getByRole("link"),
+      5,
+    );
+    expect(complaints).toEqual([]);
+  });
+
+  test("is usable at the width of a phone and in the dark", async () => {
+    await page.setViewportSize({ width: 420, height: 900 });
+    await page.emulateMedia({ colorScheme: "dark" });
+    await page.getByRole("button", { name: "Menu" }).click();
+    await page.getByRole("link", { name: "Fleet" }).click();
+    await visible(page.getByRole("link", { name: "hub-001" }));
+    const sideways = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
+    expect(await page.evaluate(sideways)).toBe(0);
+    const scheme = "document.documentElement.dataset.mantineColorScheme";
+    expect(await page.evaluate(scheme)).toBe("dark");
+    expect(complaints).toEqual([]);
+  });
+
+  test("lets nobody back in after signing out", async () => {
+    await page.setViewportSize({ width: 1440, height: 1000 });
+    await page.getByRole("button", { name: /Appearance and signing out/ }).click();
+    await page.getByRole("menuitem", { name: "Sign out" }).click();
+    await visible(page.getByRole("heading", { name: "Sign in" }));
+    await page.goto(`${scene.platform.consoleUrl}/fleet`);
+    await visible(page.getByRole("heading", { name: "Sign in" }));
+  });
+
+  async function onlyRollout(): Promise<{ state: string }> {
+    const { body } = await scene.platform.api("GET", `/tenants/${scene.tenant}/rollouts`);
+    expect(body.items).toHaveLength(1);
+    return body.items[0];
+  }
+});
+
+/** What is being tested is the console as it is built now. */
+function buildConsole(): void {
+  const root = path.resolve(import.meta.dirname, "../..");
+  execFileSync(process.execPath, [path.join(root, "tools/build-web.ts")], { stdio: "ignore" });
+}
+
+async function visible(locator: Locator): Promise<void> {
+  await locator.waitFor({ state: "visible" });
+}
+
+async function expectValue(input: Locator, value: string): Promise<void> {
+  await expect.poll(() => input.inputValue(), { timeout: PATIENCE_MS }).toBe(value);
+}
+
+async function expectCount(locator: Locator, count: number): Promise<void> {
+  await expect.poll(() => locator.count(), { timeout: PATIENCE_MS }).toBe(count);
+}

@@ -1,0 +1,113 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startTestApi, type TestApi } from "../support/api.ts";
+import { apiRoutes } from "../support/api-routes.ts";
+
+const routes = apiRoutes();
+const guarded = routes.filter((route) => !route.isPublic);
+const tenantRoutes = routes.filter((route) => route.hasTenant);
+const adminOnly = ["deleteTenant"];
+
+describe("who may call the API", () => {
+  let test: TestApi;
+  let viewer: string;
+  beforeAll(async () => {
+    test = await startTestApi();
+    viewer = await test.keyOf("acme", "viewer");
+    await test.call("POST", "/tenants/acme/devices", {
+      body: { id: "hub-1", product: "hub", hardwareRevision: "a" },
+    });
+  });
+  afterAll(() => test.close());
+
+  const send = (route: (typeof routes)[number], tenant: string, key: string | null) =>
+    test.call(route.method, route.url(tenant), { key, ...(route.body ? { body: {} } : {}) });
+
+  it("knows every route of the committed description", () => {
+    expect(routes.length).toBeGreaterThan(60);
+    expect(routes.filter((route) => route.isPublic).map((route) => route.operationId)).toEqual([
+      "getHealth",
+      "getReadiness",
+      "getMetrics",
+      "signIn",
+    ]);
+  });
+
+  it.each(guarded.map((route) => [route.operationId, route] as const))(
+    "%s refuses those without credentials and with wrong ones",
+    async (_name, route) => {
+      const wrong = `vk_${"A".repeat(43)}`;
+      for (const key of [null, "nonsense", wrong]) {
+        const { status, body } = await send(route, "acme", key);
+        expect([status, body.code], String(key)).toEqual([401, "unauthenticated"]);
+      }
+    },
+  );
+
+  it.each(tenantRoutes.map((route) => [route.operationId, route] as const))(
+    "%s hides a foreign tenant as if it did not exist",
+    async (_name, route) => {
+      if (adminOnly.includes(route.operationId)) {
+        expect((await send(route, "acme", test.globex)).status).toBe(403);
+        return;
+      }
+      const foreign = await send(route, "acme", test.globex);
+      const missing = await send(route, "no-such-tenant", test.globex);
+      expect([foreign.status, foreign.body.code]).toEqual([404, "not-found"]);
+      expect([missing.status, missing.body.detail]).toEqual([404, foreign.body.detail]);
+    },
+  );
+
+  it.each(
+    tenantRoutes
+      .filter((route) => route.method !== "GET" && route.operationId !== "planRollout")
+      .map((route) => [route.operationId, route] as const),
+  )("%s refuses a viewer", async (_name, route) => {
+    const { status, body } = await send(route, "acme", viewer);
+    expect([status, body.code]).toEqual([403, "forbidden"]);
+  });
+
+  it("does not reach another tenant's things through ids of one's own tenant", async () => {
+    const options = { key: test.globex };
+    const device = await test.call("GET", "/tenants/globex/devices/hub-1", options);
+    expect(device.status).toBe(404);
+    const bulk = await test.call("POST", "/tenants/globex/commands", {
+      ...options,
+      body: { devices: ["hub-1"], name: "ping" },
+    });
+    expect(bulk.status).toBe(404);
+    const byQuery = await test.call("POST", "/tenants/globex/commands", {
+      ...options,
+      body: { query: 'id = "hub-1"', name: "ping" },
+    });
+    expect(byQuery.body.items ?? []).toEqual([]);
+    const sent = await test.call("GET", "/tenants/acme/commands");
+    expect(sent.body.items).toEqual([]);
+  });
+
+  it("shows each caller only the tenants that are theirs", async () => {
+    const { body } = await test.call("GET", "/tenants", { key: test.globex });
+    expect(body.items.map((tenant: { id: string }) => tenant.id)).toEqual(["globex"]);
+  });
+
+  it("writes an attempt on a foreign tenant into the platform's log, not into the tenant's", async () => {
+    const before = await test.modules.tenancy.audit.list("acme");
+    await test.call("DELETE", "/tenants/acme/devices/hub-1", { key: test.globex });
+    const after = await test.modules.tenancy.audit.list("acme");
+    expect(after.items.length).toBe(before.items.length);
+    const platform = await test.call("GET", "/api/v1/audit?action=device.remove");
+    expect(platform.body.items[0]).toMatchObject({
+      outcome: "refused",
+      targetId: "hub-1",
+      details: { tenant: "acme", status: 404 },
+    });
+    expect((await test.call("GET", "/tenants/acme/devices/hub-1")).status).toBe(200);
+  });
+
+  it("writes a member's refused write into the tenant's log and keeps the chain whole", async () => {
+    await test.call("DELETE", "/tenants/acme/devices/hub-1", { key: viewer });
+    const { body } = await test.call("GET", "/tenants/acme/audit?outcome=refused&limit=1");
+    expect(body.items[0]).toMatchObject({ action: "device.remove", details: { status: 403 } });
+    const proof = await test.call("GET", "/tenants/acme/audit/verify");
+    expect(proof.body.intact).toBe(true);
+  });
+});

@@ -1,0 +1,321 @@
+import { execFile } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { Readable } from "node:stream";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { runCli } from "../../src/cli/index.ts";
+import { PASSWORD, startTestApi, type TestApi } from "../support/api.ts";
+
+const ROOT = path.resolve(import.meta.dirname, "../..");
+const actions = { up: async () => 0, demo: async () => 0 };
+
+interface Result {
+  status: number;
+  out: string;
+  err: string;
+}
+
+describe("the command line", () => {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-cli-"));
+  const file = (name: string) => path.join(directory, name);
+  let test: TestApi;
+  let url: string;
+  beforeAll(async () => {
+    test = await startTestApi();
+    url = await test.listen();
+  });
+  afterAll(async () => {
+    await test.close();
+    fs.rmSync(directory, { recursive: true, force: true });
+  });
+
+  async function run(argv: string[], options: { input?: string; env?: object } = {}) {
+    const result: Result = { status: -1, out: "", err: "" };
+    result.status = await runCli(argv, actions, {
+      out: (text) => {
+        result.out += text;
+      },
+      err: (text) => {
+        result.err += text;
+      },
+      input: Readable.from([Buffer.from(options.input ?? "")]),
+      isInteractive: false,
+      columns: undefined,
+      environment: { XDG_CONFIG_HOME: directory, VAUTN_TENANT: "acme", ...options.env },
+      interrupted: new AbortController().signal,
+    });
+    return result;
+  }
+
+  /** Runs a command that must succeed; its JSON. */
+  async function json(...argv: string[]) {
+    const result = await run([...argv, "--json"]);
+    expect(result.status, result.err).toBe(0);
+    return JSON.parse(result.out);
+  }
+
+  it("asks to sign in before it can do anything, as misuse", async () => {
+    const { status, err } = await run(["device", "list"]);
+    expect(status).toBe(2);
+    expect(err).toContain("vautn login URL");
+  });
+
+  it("signs in with a password, keeps a key that only the user can read, and no password", async () => {
+    const login = await run(["login", url, "--email", "admin@example.com", "--password-stdin"], {
+      input: `${PASSWORD}\n`,
+    });
+    expect(login.status, login.err).toBe(0);
+    const context = file("vautn/context.json");
+    expect(fs.statSync(context).mode & 0o777).toBe(0o600);
+    expect(fs.readFileSync(context, "utf8")).not.toContain(PASSWORD);
+    expect((await json("whoami")).actor.name).toBe("admin@example.com");
+  });
+
+  it("says what is wrong with a wrong password, with code and trace", async () => {
+    const { status, err } = await run(
+      ["login", url, "--email", "admin@example.com", "--password-stdin"],
+      { input: "wrong", env: { XDG_CONFIG_HOME: file("other") } },
+    );
+    expect(status).toBe(1);
+    expect(err).toMatch(/code: invalid-credentials {2}trace: [0-9a-f]{32}/);
+  });
+
+  it("exits 2 where it is used wrongly, and 1 where the platform refuses", async () => {
+    const misused = [["nonsense"], ["device"], ["device", "show"], ["device", "list", "--limit=x"]];
+    for (const argv of misused) expect((await run(argv)).status, argv.join(" ")).toBe(2);
+    const refused = await run(["device", "show", "nobody"]);
+    expect([refused.status, refused.out]).toEqual([1, ""]);
+    expect(refused.err).toContain("code: not-found");
+    const query = await run(["device", "list", "-q", "product = "]);
+    expect([query.status, query.err.includes("invalid-query")]).toEqual([1, true]);
+  });
+
+  it("exits 1 with a next step where nobody answers", async () => {
+    const { status, err } = await run(["whoami"], { env: { VAUTN_URL: "http://127.0.0.1:9" } });
+    expect(status).toBe(1);
+    expect(err).toMatch(/does not answer[\s\S]*next: start the platform/);
+  });
+
+  it("shows help with an example for every command, and exits 0", async () => {
+    const visited: string[][] = [];
+    const visit = async (argv: string[]): Promise<void> => {
+      const { status, out } = await run([...argv, "--help"]);
+      expect(status, argv.join(" ")).toBe(0);
+      expect(out, argv.join(" ")).toMatch(/Example:\n {2}\S*vautn |Example:\n {2}VAUTN/);
+      visited.push(argv);
+      const commands = /Commands:\n([\s\S]*?)\n\n/.exec(out)?.[1] ?? "";
+      for (const [, name] of commands.matchAll(/^ {2}([a-z-]+)/gm)) {
+        if (name && name !== "help") await visit([...argv, name]);
+      }
+    };
+    await visit([]);
+    expect(visited.length).toBeGreaterThan(60);
+  });
+
+  it("says what to do next where a list is empty", async () => {
+    for (const [argv, next] of [
+      [["device", "list"], "vautn device enroll"],
+      [["firmware", "list"], "vautn firmware build"],
+      [["rollout", "list"], "vautn rollout plan"],
+      [["command", "list"], "vautn command send"],
+    ] as const) {
+      const { status, out } = await run([...argv]);
+      expect([status, out.includes(`Next: ${next}`)], out).toEqual([0, true]);
+    }
+  });
+
+  it("goes from keys and an image to a rollout, without the platform ever seeing a key", async () => {
+    const image = file("hub.bin");
+    fs.writeFileSync(image, randomBytes(20_000));
+    const { keyId } = await json("firmware", "keygen", file("release.key"));
+    expect(fs.statSync(file("release.key")).mode & 0o777).toBe(0o600);
+    await json("firmware", "root", "--key", file("release.key"), "--out", file("root.json"));
+    const enrolled = await json(
+      ...["device", "enroll", "hub-1", "--product", "hub", "--hardware", "a"],
+      ...["--tag", "site=berlin", "--out", file("hub-1")],
+    );
+    expect(enrolled.certificate.serial).toMatch(/^[0-9a-f]+$/);
+    expect(fs.readdirSync(file("hub-1")).sort()).toEqual([
+      "agent.json",
+      "certificate.pem",
+      "device.json",
+      "key.pem",
+      "root.pem",
+      "trust-root.json",
+    ]);
+    expect(fs.statSync(file("hub-1/key.pem")).mode & 0o777).toBe(0o600);
+
+    const built = await json(
+      ...["firmware", "build", image, "--product", "hub", "--version", "1.1.0", "--hardware", "a"],
+    );
+    const publish = ["firmware", "publish", built.file, "--image", image];
+    const unsigned = await run(publish);
+    expect([unsigned.status, unsigned.err.includes("signature-invalid")]).toEqual([1, true]);
+    const signed = await json("firmware", "sign", built.file, "--key", file("release.key"));
+    expect(signed.signers).toEqual([keyId]);
+    const verdict = await json("firmware", "verify", built.file, "--image", image);
+    expect(verdict.accepted).toBe(true);
+    const release = await json(...publish);
+    expect(release).toMatchObject({ version: "1.1.0", signers: [keyId] });
+
+    const plan = await json("rollout", "plan", "--release", "hub@1.1.0");
+    expect(plan.totalDevices).toBe(1);
+    fs.writeFileSync(file("rollout.yaml"), 'name: first\nrelease: 1.1.0\nquery: product = "hub"\n');
+    const rollout = await json("rollout", "create", "-f", file("rollout.yaml"));
+    expect(rollout).toMatchObject({ name: "first", release: { version: "1.1.0" } });
+    const status = await run(["rollout", "status", "first"]);
+    expect(status.out).toContain("hub@1.1.0");
+    const watching = run(["rollout", "watch", "first"]);
+    const cancelled = await run(["rollout", "cancel", "first", "--yes", "--reason", "enough"]);
+    expect(cancelled.status, cancelled.err).toBe(0);
+    const watched = await watching;
+    expect([watched.status, watched.err.includes("cancelled")]).toEqual([1, true]);
+  });
+
+  it("refuses an image that is not the one that the manifest names", async () => {
+    fs.writeFileSync(file("other.bin"), randomBytes(20_000));
+    const argv = ["firmware", "build", file("other.bin"), "--product", "hub", "--hardware", "a"];
+    const built = await json(...argv, "--version", "1.2.0");
+    await json("firmware", "sign", built.file, "--key", file("release.key"));
+    const wrong = await run(["firmware", "publish", built.file, "--image", file("hub.bin")]);
+    expect([wrong.status, wrong.err.includes("image-mismatch")]).toEqual([1, true]);
+    const verified = await run(["firmware", "verify", built.file, "--image", file("hub.bin")]);
+    expect(verified.status).toBe(1);
+  });
+
+  it("sends commands with a trace to look at, and calls back what still waits", async () => {
+    const sent = await run(["command", "send", "ping", "--device", "hub-1"]);
+    expect(sent.status, sent.err).toBe(0);
+    expect(sent.err).toMatch(/Next: vautn trace [0-9a-f]{32}/);
+    const { items } = await json("command", "list", "--device", "hub-1");
+    expect(items[0]).toMatchObject({ name: "ping", status: "queued" });
+    expect((await json("command", "cancel", items[0].id)).status).toBe("cancelled");
+    expect((await run(["command", "send", "ping"])).status).toBe(2);
+  });
+
+  it("tags, shows and revokes a device, and asks before what cannot be undone", async () => {
+    await json("device", "tag", "hub-1", "--set", "floor=2", "--unset", "site");
+    const shown = await json("device", "show", "hub-1");
+    expect(shown.tags).toEqual({ floor: "2" });
+    expect(shown.certificates).toHaveLength(1);
+    const revoke = ["device", "revoke", "hub-1", "--reason", "stolen"];
+    expect((await run(revoke)).status).toBe(2);
+    expect((await run([...revoke, "--yes"])).status).toBe(0);
+    expect((await json("device", "show", "hub-1")).status).toBe("revoked");
+  });
+
+  it("makes tenants, people and keys, and proves the audit log", async () => {
+    await json("tenant", "create", "initech", "--name", "Initech");
+    const created = await json("key", "create", "ci", "--role", "viewer");
+    const asViewer = { VAUTN_API_KEY: created.key };
+    const refused = await run(["group", "create", "x", "-q", "online"], { env: asViewer });
+    expect([refused.status, refused.err.includes("code: forbidden")]).toEqual([1, true]);
+    const log = await json("audit", "list", "--outcome", "refused");
+    expect(log.items[0]).toMatchObject({ action: "group.create", actor: { name: "ci" } });
+    expect(await json("audit", "verify")).toMatchObject({ intact: true });
+    await run(["key", "revoke", created.id]);
+    expect((await run(["device", "list"], { env: asViewer })).err).toContain("unauthenticated");
+  });
+
+  it("finds log lines, follows traces and reads telemetry of a device", async () => {
+    const peer = { tenantId: "acme", deviceId: "hub-1" };
+    const traceId = "4bf92f3577b34da6a3ce929d0e0e4736";
+    const now = Date.now();
+    const line = {
+      ts: now,
+      seq: 1,
+      level: "warn",
+      message: "checksum differs \u001b[2Jgone",
+      traceparent: `00-${traceId}-00f067aa0ba902b7-01`,
+    };
+    await test.modules.logs.ingestDeviceLogs(peer, [line], now);
+    const sample = { ts: now, seq: 1, values: { temperature: 21.5 } };
+    await test.modules.telemetry.ingestTelemetry(peer, sample, now);
+    const found = await run(["logs", "checksum", "--level", "warn", "--device", "hub-1"]);
+    expect(found.out).toContain("hub-1  checksum differs");
+    expect(found.out, "escape sequences reach the terminal").not.toContain("\u001b");
+    expect((await run(["trace", traceId])).out).toContain("hub-1 warn: checksum differs");
+    const latest = await json("telemetry", "query", "hub-1");
+    expect(latest.items).toMatchObject([{ metric: "temperature", value: 21.5 }]);
+    const series = await json("telemetry", "query", "hub-1", "temperature", "--since", "1h");
+    expect(series.points).toMatchObject([{ mean: 21.5, count: 1 }]);
+  });
+
+  it("makes a patch, proves it and applies it", async () => {
+    const old = randomBytes(100_000);
+    const target = Buffer.concat([
+      old.subarray(0, 50_000),
+      Buffer.from("new"),
+      old.subarray(50_000),
+    ]);
+    fs.writeFileSync(file("old.bin"), old);
+    fs.writeFileSync(file("new.bin"), target);
+    const made = await json(
+      ...["delta", "create", file("old.bin"), file("new.bin"), file("p.patch")],
+    );
+    expect(made).toMatchObject({ verified: true, targetSizeBytes: target.length });
+    expect(made.sizeBytes).toBeLessThan(5_000);
+    await json("delta", "apply", file("old.bin"), file("p.patch"), file("rebuilt.bin"));
+    expect(fs.readFileSync(file("rebuilt.bin")).equals(target)).toBe(true);
+    fs.writeFileSync(file("bad.patch"), fs.readFileSync(file("p.patch")).subarray(0, -4));
+    const bad = await run(["delta", "apply", file("old.bin"), file("bad.patch"), file("x.bin")]);
+    expect([bad.status, bad.err.includes("delta-invalid")]).toEqual([1, true]);
+    expect(fs.existsSync(file("x.bin"))).toBe(false);
+  });
+
+  it("scores rows of standard input, one score a row", async () => {
+    const rows = Array.from({ length: 50 }, (_, index) => `${index * 300},${20 + (index % 3)}`);
+    const { status, out } = await run(["detect"], {
+      input: `timestamp,value\n${rows.join("\n")}\n`,
+    });
+    const scores = out.trim().split("\n").map(Number);
+    expect([status, scores.length]).toEqual([0, 50]);
+    for (const score of scores) expect(score >= 0 && score <= 1).toBe(true);
+  });
+
+  it("names every wrong setting at once and masks secrets", async () => {
+    const wrong = await run(["config"], { env: { VAUTN_API_PORT: "x", VAUTN_ROLES: "y" } });
+    expect(wrong.status).toBe(2);
+    expect(wrong.err).toMatch(/VAUTN_ROLES[\s\S]*VAUTN_API_PORT|VAUTN_API_PORT[\s\S]*VAUTN_ROLES/);
+    const env = { DATABASE_URL: "postgres://u:hunter2@db/x", VAUTN_MASTER_KEY: "0".repeat(64) };
+    const shown = await run(["config"], { env });
+    expect(shown.out).not.toMatch(/hunter2|0{64}/);
+  });
+
+  it("hands up and demo to the program with their options", async () => {
+    const seen: unknown[] = [];
+    const io = {
+      out() {},
+      err() {},
+      input: Readable.from([]),
+      isInteractive: false,
+      columns: undefined,
+      environment: {},
+      interrupted: new AbortController().signal,
+    };
+    const recording = {
+      up: async (options: object) => seen.push(options) + 6,
+      demo: async (options: object) => seen.push(options),
+    };
+    expect(await runCli(["up", "--data", "/d", "--demo", "5"], recording, io)).toBe(7);
+    await runCli(["demo", "--once", "--devices", "40"], recording, io);
+    expect(seen).toEqual([
+      { data: "/d", demo: 5 },
+      { once: true, devices: 40 },
+    ]);
+  });
+
+  it("works as a program, with the same exit statuses", async () => {
+    const spawned = await new Promise<Result>((resolve) => {
+      const argv = [path.join(ROOT, "src/main.ts"), "device", "list", "--json"];
+      const env = { ...process.env, XDG_CONFIG_HOME: directory, VAUTN_TENANT: "acme" };
+      execFile(process.execPath, argv, { env }, (error, out, err) => {
+        resolve({ status: error ? Number(error.code) : 0, out, err });
+      });
+    });
+    expect(spawned.status, spawned.err).toBe(0);
+    expect(JSON.parse(spawned.out).items).toHaveLength(1);
+  });
+});

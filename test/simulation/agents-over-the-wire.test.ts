@@ -1,0 +1,190 @@
+import { randomBytes } from "node:crypto";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { Readable } from "node:stream";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { enrolByClaim } from "../../src/agent/index.ts";
+import { signDocument } from "../../src/protocol/index.ts";
+import { createFleet, type Fleet, sha256Of } from "../../src/simulator/index.ts";
+import { SYSTEM_ACTOR } from "../../src/tenancy/index.ts";
+import { startTestPlatform, type TestPlatform } from "../support/platform.ts";
+import { makeKey, makeManifest, makeRoot } from "../support/signing.ts";
+import { type SupervisedAgent, startSupervisedAgent } from "../support/supervised-agent.ts";
+
+const TENANT = "acme";
+const DEVICES = 8;
+const keys = { root: makeKey(), release: [makeKey()] };
+const oldImage = randomBytes(200_000);
+const newImage = Buffer.concat([oldImage.subarray(0, 190_000), randomBytes(20_000)]);
+
+let platform: TestPlatform;
+let fleet: Fleet;
+let rootPem: string;
+let claimToken: string;
+let supervised: SupervisedAgent | undefined;
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-device-"));
+
+const release = (version: string, image: Buffer) =>
+  signDocument(makeManifest(image, { tenant: TENANT, version }), keys.release);
+
+beforeAll(async () => {
+  platform = await startTestPlatform();
+  const { tenancy, identity, firmware } = platform.modules;
+  await tenancy.tenants.create({ id: TENANT, name: "Acme" }, SYSTEM_ACTOR);
+  await identity.ensureTenantAuthority(TENANT);
+  rootPem = await identity.rootCertificatePem();
+  const director = await firmware.ensureDirectorKey(TENANT);
+  await firmware.setTrustRoot(TENANT, makeRoot(TENANT, keys, director), SYSTEM_ACTOR);
+  const made = await identity.claimTokens.create(
+    TENANT,
+    {
+      name: "factory",
+      devicePattern: "hub-*",
+      product: "hub",
+      hardwareRevision: "a",
+      maxUses: 100,
+      expiresAt: new Date(Date.now() + 3_600_000),
+    },
+    SYSTEM_ACTOR,
+  );
+  claimToken = made.token;
+  fleet = createFleet({
+    count: DEVICES,
+    provisioning: (index) => enrol(`hub-${index}`),
+    factory: { image: oldImage, release: release("1.0.0", oldImage) },
+    spreadMs: 500,
+    settings: { heartbeatIntervalMs: 1_000 },
+  });
+  await fleet.start();
+});
+afterAll(async () => {
+  await supervised?.stop();
+  await fleet?.stop();
+  await platform?.stop();
+  fs.rmSync(folder, { recursive: true, force: true });
+});
+
+function enrol(device: string, token = claimToken) {
+  const identity = { tenant: TENANT, device, product: "hub", hardwareRevision: "a" };
+  return enrolByClaim({
+    ...identity,
+    httpsUrl: platform.httpsUrl,
+    root: rootPem,
+    claimToken: token,
+  });
+}
+
+async function until(holds: () => Promise<boolean>, timeoutMs = 60_000): Promise<void> {
+  const end = Date.now() + timeoutMs;
+  while (!(await holds())) {
+    if (Date.now() > end) throw new Error(`did not happen in ${timeoutMs} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+}
+
+test("agents enrol with a claim token and are online over mutual TLS", async () => {
+  await fleet.waitUntil(({ connected }) => connected === DEVICES, 60_000);
+  await until(async () => {
+    const { body } = await platform.api("GET", `/tenants/${TENANT}/devices?q=online`);
+    return body.items?.length === DEVICES;
+  });
+  const { body } = await platform.api("GET", `/tenants/${TENANT}/devices`);
+  const hash = sha256Of(oldImage);
+  for (const device of body.items) {
+    expect(device.firmware).toMatchObject({ version: "1.0.0", sha256: hash });
+  }
+});
+
+test("a wrong token and a foreign device id are refused with the platform's reason", async () => {
+  await expect(enrol("hub-99", "vct_wrong")).rejects.toThrow(/refused with 40[13]/);
+  await expect(enrol("pump-1")).rejects.toThrow(/refused with 403/);
+});
+
+test("a command comes back with its result", async () => {
+  const sent = await platform.api("POST", `/tenants/${TENANT}/commands`, {
+    devices: ["hub-0"],
+    name: "ping",
+    args: {},
+    ttlSeconds: 60,
+  });
+  const id = sent.body.items[0].id;
+  await until(async () => {
+    const { body } = await platform.api("GET", `/tenants/${TENANT}/commands/${id}`);
+    return body.state === "succeeded" || body.status === "succeeded";
+  });
+});
+
+test("the bundled agent enrols itself by its configuration and reports what runs", async () => {
+  const write = (name: string, content: string | Buffer) =>
+    fs.writeFileSync(path.join(folder, name), content);
+  write("root.pem", rootPem);
+  write("claim", claimToken);
+  write("image.bin", oldImage);
+  write("manifest.json", JSON.stringify(release("1.0.0", oldImage)));
+  const config = {
+    provisioning: "identity",
+    data: "data",
+    slotSizeBytes: 1_000_000,
+    factory: { image: "image.bin", manifest: "manifest.json" },
+    enrolment: {
+      httpsUrl: platform.httpsUrl,
+      root: "root.pem",
+      tenant: TENANT,
+      device: "hub-bundled",
+      product: "hub",
+      hardwareRevision: "a",
+      claimTokenFile: "claim",
+    },
+    heartbeatIntervalSeconds: 1,
+  };
+  write("agent.json", JSON.stringify(config));
+  supervised = startSupervisedAgent(path.join(folder, "agent.json"));
+  await until(async () => {
+    const { status, body } = await platform.api("GET", `/tenants/${TENANT}/devices/hub-bundled`);
+    return status === 200 && body.firmware?.version === "1.0.0";
+  });
+});
+
+test("a rollout brings every device onto the release by patch, and each says so after its boot", async () => {
+  const { firmware } = platform.modules;
+  // A patch is made from what the platform has: the devices' own release as well.
+  for (const [version, image] of [
+    ["1.0.0", oldImage],
+    ["1.1.0", newImage],
+  ] as const) {
+    const envelope = release(version, image);
+    const input = { envelope, image: Readable.from([image]), notes: "" };
+    await firmware.publish(TENANT, input, SYSTEM_ACTOR);
+  }
+  // Built ahead: a device that asks before its patch is there gets the full image.
+  const [target, source] = [newImage, oldImage].map((image) => sha256Of(image));
+  await firmware.requestDeltas(TENANT, target as string, [source as string]);
+  await until(async () => {
+    const deltas = await firmware.deltas(TENANT, target as string);
+    return deltas.length > 1 && deltas.every(({ status }) => status === "ready");
+  });
+  const releases = await platform.api("GET", `/tenants/${TENANT}/releases`);
+  const newest = releases.body.items.find((item: { version: string }) => item.version === "1.1.0");
+  const made = await platform.api("POST", `/tenants/${TENANT}/rollouts`, {
+    name: "to 1.1.0",
+    releaseId: newest.id,
+    query: 'product = "hub"',
+    policy: {
+      stages: [{ name: "all", percent: 100 }],
+      minSoakSeconds: 0,
+      maxSoakSeconds: 1,
+      holdbackPercent: 0,
+      evaluateEverySeconds: 1,
+    },
+  });
+  expect(made.status, JSON.stringify(made.body)).toBe(201);
+  await fleet.waitUntil(({ byVersion }) => byVersion["1.1.0"] === DEVICES, 90_000);
+  const { downloadedBytes } = fleet.status();
+  expect(downloadedBytes).toBeLessThan(DEVICES * newImage.length * 0.5);
+  await until(async () => {
+    const { body } = await platform.api("GET", `/tenants/${TENANT}/rollouts/${made.body.id}`);
+    return body.totals?.succeeded === DEVICES + 1;
+  });
+  expect(supervised?.restarts()).toBe(1);
+});

@@ -1,0 +1,46 @@
+import fs from "node:fs";
+import path from "node:path";
+
+export interface ApiRoute {
+  operationId: string;
+  method: string;
+  /** Path with sample parameters; `tenant` fills the tenant's place. */
+  url(tenant: string): string;
+  hasTenant: boolean;
+  isPublic: boolean;
+  /** Whether it takes a body. */
+  body: boolean;
+}
+
+interface Document {
+  paths: Record<
+    string,
+    Record<string, { operationId: string; security?: unknown[]; requestBody?: unknown }>
+  >;
+}
+
+const UUID = "01990000-0000-7000-8000-000000000000";
+const SAMPLES: Record<string, string> = {
+  device: "hub-1",
+  group: "berlin",
+  trace: "0af7651916cd43dd8448eb211c80319c",
+};
+
+/** Every operation of the committed openapi.json, ready to be called. */
+export function apiRoutes(): ApiRoute[] {
+  const file = path.resolve(import.meta.dirname, "../../openapi.json");
+  const document = JSON.parse(fs.readFileSync(file, "utf8")) as Document;
+  return Object.entries(document.paths).flatMap(([template, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({
+      operationId: operation.operationId,
+      method: method.toUpperCase(),
+      url: (tenant: string) =>
+        template.replace(/\{(\w+)\}/g, (_, name: string) =>
+          name === "tenant" ? tenant : (SAMPLES[name] ?? UUID),
+        ),
+      hasTenant: template.includes("{tenant}"),
+      isPublic: operation.security?.length === 0,
+      body: operation.requestBody !== undefined,
+    })),
+  );
+}

@@ -1,0 +1,148 @@
+import { stringify } from "yaml";
+import {
+  CommandMessage,
+  CommandResult,
+  DEVICE_ID,
+  DEVICE_PUBLISHES,
+  DeviceEvent,
+  Heartbeat,
+  LogLine,
+  PLATFORM_PUBLISHES,
+  TENANT_ID,
+  TelemetrySample,
+  UpdateState,
+} from "../src/protocol/index.ts";
+
+interface Message {
+  summary: string;
+  payload: object;
+}
+
+const DESCRIPTION = [
+  "What devices and the platform say to each other by MQTT 3.1.1 or 5 over mutual TLS. The",
+  "identity is the certificate's: a device reaches the topics below its own prefix and no",
+  "others. Payloads are JSON in UTF-8, or CBOR where the first byte (MQTT 5: the content",
+  "type) says so. A QoS 1 publish is acknowledged when it is durable; redelivery is",
+  "harmless, for seq rises with each message.",
+].join(" ");
+
+const oneOrMany = (schema: object) => ({ oneOf: [schema, { type: "array", items: schema }] });
+
+const SIGNED = {
+  type: "object",
+  required: ["signed", "signatures"],
+  properties: {
+    signed: { type: "object" },
+    signatures: {
+      type: "array",
+      items: {
+        type: "object",
+        required: ["keyId", "signature"],
+        properties: { keyId: { type: "string" }, signature: { type: "string" } },
+      },
+    },
+  },
+};
+
+/** What each topic carries; a topic of the protocol that is missing here is a type error. */
+const MESSAGES: Record<
+  (typeof DEVICE_PUBLISHES)[number] | (typeof PLATFORM_PUBLISHES)[number],
+  Message
+> = {
+  telemetry: {
+    summary: "Samples; a backlog is sent the same way",
+    payload: oneOrMany(TelemetrySample),
+  },
+  heartbeat: { summary: "That it lives, and what runs", payload: Heartbeat },
+  logs: { summary: "Log lines", payload: { type: "array", items: LogLine } },
+  events: { summary: "Boots, crashes, self-tests and others", payload: oneOrMany(DeviceEvent) },
+  "commands/+/result": { summary: "How far a command is", payload: CommandResult },
+  "update/state": { summary: "How far an update is", payload: UpdateState },
+  reported: {
+    summary: "Reserved, not served yet: configuration as it is, a JSON merge patch",
+    payload: { type: "object" },
+  },
+  "certificate/request": {
+    summary: "Reserved, not served yet: request for the next certificate",
+    payload: { type: "object" },
+  },
+  "certificate/confirm": {
+    summary: "Reserved, not served yet: the new certificate is in use",
+    payload: { type: "object" },
+  },
+  commands: { summary: "An order to the device", payload: CommandMessage },
+  update: { summary: "What to install, signed by the director", payload: SIGNED },
+  desired: {
+    summary: "Reserved, not served yet: configuration as it shall be, a merge patch",
+    payload: { type: "object" },
+  },
+  "certificate/response": {
+    summary: "Reserved, not served yet: the next certificate",
+    payload: { type: "object" },
+  },
+};
+
+/** The text of asyncapi.yaml (AsyncAPI 3.0), seen from the platform. */
+export function asyncApiText(): string {
+  const topics = [
+    ...DEVICE_PUBLISHES.map((topic) => ({ topic, action: "receive" })),
+    ...PLATFORM_PUBLISHES.map((topic) => ({ topic, action: "send" })),
+  ];
+  const named = topics.map(({ topic, action }) => ({ topic, action, name: nameOf(topic) }));
+  const document = {
+    asyncapi: "3.0.0",
+    info: { title: "Vautn devices", version: "1", description: DESCRIPTION },
+    defaultContentType: "application/json",
+    servers: {
+      mqtt: {
+        host: "localhost:8883",
+        protocol: "secure-mqtt",
+        security: [{ $ref: "#/components/securitySchemes/certificate" }],
+      },
+    },
+    channels: Object.fromEntries(
+      named.map(({ topic, name }) => [
+        name,
+        {
+          address: addressOf(topic),
+          parameters: parametersOf(topic),
+          messages: { [name]: { $ref: `#/components/messages/${name}` } },
+        },
+      ]),
+    ),
+    operations: Object.fromEntries(
+      named.map(({ action, name }) => [
+        `${action}${name[0]?.toUpperCase()}${name.slice(1)}`,
+        { action, channel: { $ref: `#/channels/${name}` } },
+      ]),
+    ),
+    components: {
+      securitySchemes: { certificate: { type: "X509" } },
+      messages: Object.fromEntries(named.map(({ topic, name }) => [name, MESSAGES[topic]])),
+    },
+  };
+  // By way of JSON: schemas carry members that are not for print.
+  const plain = JSON.parse(JSON.stringify(document));
+  return `# Written by tools/build-asyncapi.ts from src/protocol. Do not edit.\n${stringify(plain)}`;
+}
+
+export function addressOf(topic: string): string {
+  return `tenants/{tenant}/devices/{device}/${topic.replace("+", "{command}")}`;
+}
+
+function parametersOf(topic: string) {
+  return {
+    tenant: { description: `Tenant: ${TENANT_ID.source}` },
+    device: { description: `Device: ${DEVICE_ID.source}` },
+    ...(topic.includes("+") ? { command: { description: "Id of the command" } } : {}),
+  };
+}
+
+/** `commands/+/result` -> `commandsResult`. */
+function nameOf(topic: string): string {
+  return topic
+    .split("/")
+    .filter((level) => level !== "+")
+    .map((level, index) => (index === 0 ? level : `${level[0]?.toUpperCase()}${level.slice(1)}`))
+    .join("");
+}
