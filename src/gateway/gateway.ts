@@ -199,9 +199,11 @@ function subscribe({ deps, registry, load }: GatewayContext): (() => void)[] {
 
 function ended(connections: ReadonlySet<Connection>): Promise<unknown> {
   return Promise.all(
-    [...connections].map((connection) =>
-      connection.socket.destroyed ? undefined : once(connection.socket, "close"),
-    ),
+    [...connections].map(({ socket }) => {
+      if (socket.destroyed) return undefined;
+      // A reset on the way is an end like any other: `events.once` would reject on it.
+      return new Promise<void>((resolve) => socket.once("close", () => resolve()));
+    }),
   );
 }
 

@@ -102,6 +102,7 @@ export function createModules(options: ModuleOptions) {
     firmware,
     rollouts,
     async close() {
+      await Promise.all([telemetry.close(), logs.close()]);
       await db.close();
       await timeseries.close();
     },

@@ -38,6 +38,11 @@ export interface Platform {
 /** Starts stores and roles on the data folder; what was started is stopped again on a failure. */
 export async function startPlatform(options: PlatformOptions): Promise<Platform> {
   const { logger } = options;
+  if (options.config.natsUrl) {
+    throw new Error(
+      "NATS_URL is set, and a bus between machines is not built yet: unset it to run on one machine",
+    );
+  }
   const stops: (() => Promise<unknown>)[] = [];
   const stop = async () => {
     for (const stopOne of stops.splice(0).reverse()) await stopOne();

@@ -5,8 +5,6 @@ import { type Platform, startPlatform } from "./platform.ts";
 export interface UpOptions {
   data?: string;
   roles?: string;
-  /** Number of simulated devices to run beside the platform. */
-  demo?: number;
 }
 
 /** `vautn up`: runs the platform until Ctrl-C or SIGTERM; resolves with the exit status. */

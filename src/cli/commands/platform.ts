@@ -4,7 +4,7 @@ import { type Cli, leaf, wholeNumber } from "../cli.ts";
 /** What starts the platform and the demo: handed in by the program, which knows how. */
 export interface PlatformActions {
   up(
-    options: { data?: string; roles?: string; demo?: number },
+    options: { data?: string; roles?: string },
     environment: NodeJS.ProcessEnv,
   ): Promise<number>;
   demo(
@@ -26,8 +26,7 @@ export function platformCommands(
   })
     .option("--data <directory>", "folder of all that is kept (default ./data)")
     .option("--roles <roles>", "comma-separated: gateway, device-http, api, worker (default all)")
-    .option("--demo <devices>", "run simulated devices too", wholeNumber("--demo", 1, 2_000))
-    .action(async (options: { data?: string; roles?: string; demo?: number }) => {
+    .action(async (options: { data?: string; roles?: string }) => {
       outcome.status = await actions.up(options, cli.io.environment);
     });
 
