@@ -5,6 +5,8 @@ import { type Platform, startPlatform } from "./platform.ts";
 export interface UpOptions {
   data?: string;
   roles?: string;
+  /** Simulated devices to run beside the platform: refused until it is built. */
+  demo?: number;
 }
 
 /** `vautn up`: runs the platform until Ctrl-C or SIGTERM; resolves with the exit status. */
@@ -13,6 +15,9 @@ export async function runPlatform(
   environment: NodeJS.ProcessEnv,
   whileRunning?: (platform: Platform, stopped: AbortSignal) => Promise<void>,
 ): Promise<number> {
+  if (options.demo !== undefined) {
+    throw new Error("up --demo is not built yet. Next: vautn demo, or vautn simulate beside vautn up");
+  }
   const config = readConfig({
     ...environment,
     ...(options.data ? { VAUTN_DATA: options.data } : {}),

@@ -4,7 +4,7 @@ import { type Cli, leaf, wholeNumber } from "../cli.ts";
 /** What starts the platform and the demo: handed in by the program, which knows how. */
 export interface PlatformActions {
   up(
-    options: { data?: string; roles?: string },
+    options: { data?: string; roles?: string; demo?: number },
     environment: NodeJS.ProcessEnv,
   ): Promise<number>;
   demo(
@@ -26,7 +26,8 @@ export function platformCommands(
   })
     .option("--data <directory>", "folder of all that is kept (default ./data)")
     .option("--roles <roles>", "comma-separated: gateway, device-http, api, worker (default all)")
-    .action(async (options: { data?: string; roles?: string }) => {
+    .option("--demo <devices>", "run simulated devices too", wholeNumber("--demo", 1, 2_000))
+    .action(async (options: { data?: string; roles?: string; demo?: number }) => {
       outcome.status = await actions.up(options, cli.io.environment);
     });
 
