@@ -16,7 +16,9 @@ export async function runPlatform(
   whileRunning?: (platform: Platform, stopped: AbortSignal) => Promise<void>,
 ): Promise<number> {
   if (options.demo !== undefined) {
-    throw new Error("up --demo is not built yet. Next: vautn demo, or vautn simulate beside vautn up");
+    throw new Error(
+      "up --demo is not built yet. Next: vautn demo, or vautn simulate beside vautn up",
+    );
   }
   const config = readConfig({
     ...environment,
