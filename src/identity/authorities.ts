@@ -5,9 +5,11 @@ import type { Sealer } from "../kernel/sealing.ts";
 import { TtlCache } from "../kernel/ttl-cache.ts";
 import { distinguishedName, toPem } from "../protocol/index.ts";
 import { PLATFORM_CHAIN } from "../tenancy/index.ts";
-import { issuerOf, mark, newPair, sealedAuthority } from "./authority-keys.ts";
+import { localKey, newPrivateKey } from "./authority-key.ts";
+import { issuerOf, mark, sealedAuthority } from "./authority-keys.ts";
 import * as store from "./authority-store.ts";
 import { type Issuer, keyIdentifierOf } from "./certificate-builder.ts";
+import { DeviceCertificates } from "./device-certificates.ts";
 import {
   BACKDATE_MS,
   rootCertificate,
@@ -37,6 +39,7 @@ export interface Authority {
 /** An authority that can sign. */
 export interface IssuingAuthority extends Authority {
   issuer: Issuer;
+  devices: DeviceCertificates;
 }
 
 export interface ServerCredentials {
@@ -143,7 +146,9 @@ export class Authorities {
       [row] = await find();
     }
     if (!row) throw new AppError("not-found", "there is no such tenant", { tenant: tenantId });
-    const authority = { ...authorityOf(row), issuer: this.#issuerOf(row) };
+    const issuer = this.#issuerOf(row);
+    const devices = new DeviceCertificates(issuer, tenantId, this.#deps.trustDomain);
+    const authority = { ...authorityOf(row), issuer, devices };
     this.#issuing.set(tenantId, authority);
     return authority;
   }
@@ -157,10 +162,11 @@ export class Authorities {
     }
     const [row] = await db.platform((tx) => store.usableAuthorities(tx, PLATFORM_CHAIN, "server"));
     if (!row) throw new Error("there is no server authority: ensurePlatform has not run");
-    const { privateKey, publicKey } = newPair();
+    const privateKey = newPrivateKey();
+    const { publicKey } = localKey(privateKey);
     const validity = validityFrom(now, SERVER_LIFETIME_MS);
     const request = { issuer: this.#issuerOf(row), publicKey, ...validity };
-    const { der } = serverCertificate(request, publicHost);
+    const { der } = await serverCertificate(request, publicHost);
     this.#server = {
       keyPem: privateKey.export({ type: "pkcs8", format: "pem" }) as string,
       certificatePem: toPem("CERTIFICATE", der) + row.certificate_pem,
@@ -185,30 +191,33 @@ export class Authorities {
   }
 
   async #createRoot(tx: Tx): Promise<store.AuthorityRow> {
-    const { privateKey, publicKey } = newPair();
+    const privateKey = newPrivateKey();
+    const { publicKey } = localKey(privateKey);
     const name = distinguishedName("Vautn", `Vautn Root CA ${mark(publicKey)}`);
     const validity = validityFrom(this.#deps.clock.now(), ROOT_LIFETIME_MS);
-    const issuer = { name, keyIdentifier: keyIdentifierOf(publicKey), privateKey };
-    const { der } = rootCertificate({ issuer, publicKey, ...validity });
+    const issuer = { name, keyIdentifier: keyIdentifierOf(publicKey), key: localKey(privateKey) };
+    const { der } = await rootCertificate({ issuer, publicKey, ...validity });
     return this.#keep(tx, PLATFORM_CHAIN, "root", der, privateKey);
   }
 
   async #createServerAuthority(tx: Tx, root: store.AuthorityRow): Promise<void> {
-    const { privateKey, publicKey } = newPair();
+    const privateKey = newPrivateKey();
+    const { publicKey } = localKey(privateKey);
     const name = distinguishedName("Vautn", `Vautn Server CA ${mark(publicKey)}`);
     const request = { issuer: this.#issuerOf(root), publicKey, ...this.#validityUnder(root) };
-    const { der } = serverAuthorityCertificate(request, name);
+    const { der } = await serverAuthorityCertificate(request, name);
     await this.#keep(tx, PLATFORM_CHAIN, "server", der, privateKey);
   }
 
   async #createTenantAuthority(tx: Tx, tenantId: string): Promise<void> {
     const [root] = await store.usableAuthorities(tx, PLATFORM_CHAIN, "root");
     if (!root) throw new Error("there is no root authority: ensurePlatform has not run");
-    const { privateKey, publicKey } = newPair();
+    const privateKey = newPrivateKey();
+    const { publicKey } = localKey(privateKey);
     const name = distinguishedName(tenantId, `${tenantId} Issuing CA ${mark(publicKey)}`);
     const request = { issuer: this.#issuerOf(root), publicKey, ...this.#validityUnder(root) };
     const { trustDomain } = this.#deps;
-    const { der } = tenantAuthorityCertificate(request, name, { id: tenantId, trustDomain });
+    const { der } = await tenantAuthorityCertificate(request, name, { id: tenantId, trustDomain });
     await this.#keep(tx, tenantId, "tenant", der, privateKey);
   }
 

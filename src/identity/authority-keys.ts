@@ -1,21 +1,10 @@
-import {
-  createHash,
-  createPrivateKey,
-  generateKeyPairSync,
-  type KeyObject,
-  X509Certificate,
-} from "node:crypto";
+import { createHash, createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { randomId } from "../kernel/index.ts";
 import type { Sealer } from "../kernel/sealing.ts";
 import { toPem } from "../protocol/index.ts";
+import { localKey } from "./authority-key.ts";
 import type { AuthorityKind, AuthorityRow } from "./authority-store.ts";
 import { type Issuer, keyIdentifierOf, subjectOf } from "./certificate-builder.ts";
-
-/** A new P-256 key, and the DER of its public half. */
-export function newPair(): { privateKey: KeyObject; publicKey: Buffer } {
-  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-  return { privateKey, publicKey: publicKey.export({ type: "spki", format: "der" }) };
-}
 
 /** Tells authorities of one name apart, for people and for verifiers that look up by name. */
 export function mark(publicKey: Buffer): string {
@@ -59,7 +48,7 @@ export function issuerOf(sealer: Sealer, row: AuthorityRow): Issuer {
   return {
     name: subjectOf(certificate.raw),
     keyIdentifier: Buffer.from(row.key_identifier, "hex"),
-    privateKey: openKey(sealer, row),
+    key: localKey(openKey(sealer, row)),
   };
 }
 

@@ -1,4 +1,4 @@
-import { createHash, type KeyObject, randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import {
   bits,
   bitsOf,
@@ -15,9 +15,10 @@ import {
   TAG,
   time,
 } from "../kernel/der.ts";
-import { distinguishedName, signatureAlgorithm } from "../protocol/index.ts";
+import { distinguishedName } from "../protocol/index.ts";
+import { type AuthorityKey, algorithmIdentifier } from "./authority-key.ts";
 
-/** Certificates are written as DER by hand: a library takes twenty to a hundred times as long. */
+/** What a certificate is made from, besides its serial number. */
 export interface CertificateRecipe {
   issuer: Issuer;
   /** DER of the subject's name. */
@@ -35,7 +36,7 @@ export interface Issuer {
   /** DER of the issuer's name, byte for byte as its own certificate has it. */
   name: Buffer;
   keyIdentifier: Buffer;
-  privateKey: KeyObject;
+  key: AuthorityKey;
 }
 
 export interface BuiltCertificate {
@@ -44,32 +45,54 @@ export interface BuiltCertificate {
   serial: string;
 }
 
-const VERSION_3 = context(0, integer(Buffer.from([2])));
-const SERIAL_BYTES = 16;
+/** RFC 5280 §4.1.2.1 */
+export const VERSION_3 = context(0, integer(Buffer.from([2])));
+export const SERIAL_BYTES = 16;
 
-export function buildCertificate(recipe: CertificateRecipe): BuiltCertificate {
-  const { issuer } = recipe;
+export async function buildCertificate(recipe: CertificateRecipe): Promise<BuiltCertificate> {
+  const serial = newSerial();
+  const toBeSigned = certificateToBeSigned(recipe, serial);
+  return { der: await signed(recipe.issuer, toBeSigned), serial: serial.toString("hex") };
+}
+
+/** RFC 5280 §4.1.2.2: positive; and never with leading zeros, so that its hex has one length. */
+export function newSerial(): Buffer {
   const serial = randomBytes(SERIAL_BYTES);
-  // RFC 5280 §4.1.2.2: positive; and never with leading zeros, so that its hex has one length.
   serial[0] = ((serial[0] as number) & 0x3f) | 0x40;
-  const algorithm = signatureAlgorithm(issuer.privateKey);
+  return serial;
+}
+
+/** What is signed of a certificate (TBSCertificate), as this recipe always gives it. */
+export function certificateToBeSigned(recipe: CertificateRecipe, serial: Buffer): Buffer {
+  const { issuer } = recipe;
   const extensions = sequence(
     ...recipe.extensions,
-    extension("2.5.29.14", false, octets(keyIdentifierOf(recipe.publicKey))),
-    extension("2.5.29.35", false, sequence(contextPrimitive(0, issuer.keyIdentifier))),
+    extension(OID_EXTENSION.subjectKey, false, octets(keyIdentifierOf(recipe.publicKey))),
+    authorityKeyIdentifier(issuer.keyIdentifier),
   );
-  const toBeSigned = sequence(
+  return sequence(
     VERSION_3,
     integer(serial),
-    algorithm.identifier,
+    algorithmIdentifier(issuer.key.algorithm),
     issuer.name,
     sequence(time(recipe.notBefore), time(recipe.notAfter)),
     recipe.subject,
     recipe.publicKey,
     context(3, extensions),
   );
-  const der = sequence(toBeSigned, algorithm.identifier, bits(algorithm.sign(toBeSigned)));
-  return { der, serial: serial.toString("hex") };
+}
+
+/** A certificate, revocation list or the like: what is signed, the algorithm, the signature. */
+export async function signed(issuer: Pick<Issuer, "key">, toBeSigned: Uint8Array): Promise<Buffer> {
+  const signature = await issuer.key.sign(toBeSigned);
+  return sequence(toBeSigned, algorithmIdentifier(issuer.key.algorithm), bits(signature));
+}
+
+export const OID_EXTENSION = { subjectKey: "2.5.29.14", alternativeNames: "2.5.29.17" } as const;
+
+/** RFC 5280 §4.2.1.1: by which key the issuer is found. */
+export function authorityKeyIdentifier(keyIdentifier: Uint8Array): Buffer {
+  return extension("2.5.29.35", false, sequence(contextPrimitive(0, keyIdentifier)));
 }
 
 /** RFC 5280 §4.2.1.2, method 1: SHA-1 over the bits of the public key. It names and protects nothing. */
@@ -111,7 +134,7 @@ export function extendedKeyUsage(purpose: string): Buffer {
 }
 
 export function subjectAlternativeNames(names: Buffer[]): Buffer {
-  return extension("2.5.29.17", false, sequence(...names));
+  return extension(OID_EXTENSION.alternativeNames, false, sequence(...names));
 }
 
 /** General names (RFC 5280 §4.2.1.6). */

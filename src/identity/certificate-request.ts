@@ -11,6 +11,7 @@ import {
 } from "../kernel/der.ts";
 import { AppError, LIMITS } from "../kernel/index.ts";
 import { type DeviceIdentity, isDeviceId, isTenantId, OID } from "../protocol/index.ts";
+import { keyAlgorithmOf } from "./authority-key.ts";
 
 /** What a request proves (possession of the key) and asks for (a name); nothing else is used. */
 export interface CertificateRequest {
@@ -28,23 +29,25 @@ export interface CertificateRequest {
  * Reads and checks a PKCS#10 request (RFC 2986): PEM, DER or base64 of DER; a P-256 or Ed25519 key;
  * signed by that key. Throws `csr-invalid` with `details.reason`.
  */
-export function readCertificateRequest(csr: string | Uint8Array): CertificateRequest {
+export async function readCertificateRequest(
+  csr: string | Uint8Array,
+): Promise<CertificateRequest> {
   const der = derOf(csr);
   try {
-    return parse(der);
+    return await parse(der);
   } catch (error) {
     if (!(error instanceof DerError)) throw error;
     throw refused("malformed", `the request cannot be read: ${error.message}`);
   }
 }
 
-function parse(der: Buffer): CertificateRequest {
+async function parse(der: Buffer): Promise<CertificateRequest> {
   const [information, algorithm, signature] = membersOf(readDer(der), TAG.sequence);
   const [, subject, keyInfo, attributes] = membersOf(information, TAG.sequence);
   if (!information || !keyInfo) throw new DerError("parts are missing");
   const key = publicKeyOf(keyInfo);
   const algorithmOid = oidOf(membersOf(algorithm, TAG.sequence)[0]);
-  if (!isSignedBy(key, algorithmOid, information.raw, bitsOf(signature))) {
+  if (!(await isSignedBy(key, algorithmOid, information.raw, bitsOf(signature)))) {
     throw refused("signature", "the request is not signed by its own key");
   }
   return {
@@ -70,6 +73,12 @@ function derOf(csr: string | Uint8Array): Buffer {
   return Buffer.from(base64, "base64");
 }
 
+/** One encoding of a key only, so that its hash names it (RFC 5480 §2, RFC 8410 §4). */
+const USUAL_FORMS = [
+  { start: Buffer.from("3059301306072a8648ce3d020106082a8648ce3d03010703420004", "hex"), size: 91 },
+  { start: Buffer.from("302a300506032b6570032100", "hex"), size: 44 },
+];
+
 function publicKeyOf(keyInfo: DerValue): KeyObject {
   let key: KeyObject;
   try {
@@ -77,22 +86,32 @@ function publicKeyOf(keyInfo: DerValue): KeyObject {
   } catch {
     throw refused("key", "the public key cannot be read");
   }
-  const isP256 =
-    key.asymmetricKeyType === "ec" && key.asymmetricKeyDetails?.namedCurve === "prime256v1";
-  if (!isP256 && key.asymmetricKeyType !== "ed25519") {
-    throw refused("key", "the key must be P-256 or Ed25519");
+  const bits = key.asymmetricKeyDetails?.modulusLength;
+  if (bits !== undefined) {
+    throw refused("key", `the key must be P-256 or Ed25519, not RSA of ${bits} bits`);
   }
-  // One encoding of a key only, so that its hash names it.
-  if (!key.export({ type: "spki", format: "der" }).equals(keyInfo.raw)) {
-    throw refused("key", "the public key is not in its usual form");
-  }
+  if (!keyAlgorithmOf(key)) throw refused("key", "the key must be P-256 or Ed25519");
+  const { raw } = keyInfo;
+  const isUsual = ({ start, size }: (typeof USUAL_FORMS)[number]) =>
+    raw.length === size && raw.subarray(0, start.length).equals(start);
+  if (!USUAL_FORMS.some(isUsual)) throw refused("key", "the public key is not in its usual form");
   return key;
 }
 
-function isSignedBy(key: KeyObject, algorithm: string, data: Buffer, signature: Buffer): boolean {
-  const expected = key.asymmetricKeyType === "ed25519" ? OID.ed25519 : OID.ecdsaWithSha256;
-  if (algorithm !== expected) return false;
-  return verify(expected === OID.ed25519 ? null : "sha256", data, key, signature);
+/** The check takes longer than issuing does: it runs in the thread pool. */
+async function isSignedBy(
+  key: KeyObject,
+  algorithm: string,
+  data: Buffer,
+  signature: Buffer,
+): Promise<boolean> {
+  const isEd25519 = keyAlgorithmOf(key) === "ed25519";
+  if (algorithm !== (isEd25519 ? OID.ed25519 : OID.ecdsaWithSha256)) return false;
+  return new Promise((resolve, reject) => {
+    verify(isEd25519 ? null : "sha256", data, key, signature, (error, isGood) =>
+      error ? reject(error) : resolve(isGood),
+    );
+  });
 }
 
 const TEXT_TAGS: readonly number[] = [TAG.utf8String, TAG.printableString];

@@ -21,7 +21,7 @@ import {
 } from "./enrolment-rights.ts";
 import { markEnrolled } from "./enrolment-store.ts";
 import { SUPERSEDED_GRACE_MS } from "./peer-check.ts";
-import { BACKDATE_MS, commonNameOf, deviceCertificate } from "./profiles.ts";
+import { BACKDATE_MS, commonNameOf } from "./profiles.ts";
 
 export interface Enrolment {
   deviceId: string;
@@ -68,7 +68,7 @@ export function createEnrolment(deps: Deps): (request: EnrolmentRequest) => Prom
   return async function enroll(request) {
     const { tenantId, authority } = request;
     try {
-      const csr = readCertificateRequest(request.csr);
+      const csr = await readCertificateRequest(request.csr);
       const identity = checkName(request, csr, trustDomain);
       const settings = await tenancy.settings(tenantId);
       const issuer = await authorities.issuing(tenantId);
@@ -174,7 +174,7 @@ async function retire(
 
 async function issue(
   tx: Tx,
-  { clock, trustDomain }: Deps,
+  { clock }: Deps,
   what: {
     request: EnrolmentRequest;
     identity: DeviceIdentity;
@@ -189,12 +189,9 @@ async function issue(
     notBefore: new Date(now - BACKDATE_MS),
     notAfter: new Date(Math.min(now + what.lifetimeMs, issuer.notAfter.getTime())),
   };
-  const { der, serial } = deviceCertificate(
-    { issuer: issuer.issuer, publicKey: csr.publicKey, ...validity },
-    identity,
-    trustDomain,
-  );
   const { tenantId, deviceId } = identity;
+  const { publicKey } = csr;
+  const { der, serial } = await issuer.devices.issue({ deviceId, publicKey, ...validity });
   await markEnrolled(tx, tenantId, deviceId, new Date(now));
   await certificates.insertCertificate(tx, tenantId, {
     serial,

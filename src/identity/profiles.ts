@@ -1,5 +1,5 @@
 import { isIPv4, isIPv6 } from "node:net";
-import { type DeviceIdentity, deviceUri, distinguishedName } from "../protocol/index.ts";
+import { type DeviceIdentity, distinguishedName } from "../protocol/index.ts";
 import {
   type BuiltCertificate,
   basicConstraints,
@@ -25,13 +25,16 @@ interface Request {
   notAfter: Date;
 }
 
-export function rootCertificate(request: Request): BuiltCertificate {
+export function rootCertificate(request: Request): Promise<BuiltCertificate> {
   const extensions = [basicConstraints(1), keyUsage("certificate-authority")];
   return buildCertificate({ ...request, subject: request.issuer.name, extensions });
 }
 
 /** Issues for listeners only: its certificates are good for servers and nothing else. */
-export function serverAuthorityCertificate(request: Request, name: Buffer): BuiltCertificate {
+export function serverAuthorityCertificate(
+  request: Request,
+  name: Buffer,
+): Promise<BuiltCertificate> {
   const extensions = [
     basicConstraints(0),
     keyUsage("certificate-authority"),
@@ -45,7 +48,7 @@ export function tenantAuthorityCertificate(
   request: Request,
   name: Buffer,
   tenant: { id: string; trustDomain: string },
-): BuiltCertificate {
+): Promise<BuiltCertificate> {
   const extensions = [
     basicConstraints(0),
     keyUsage("certificate-authority"),
@@ -55,7 +58,7 @@ export function tenantAuthorityCertificate(
   return buildCertificate({ ...request, subject: name, extensions });
 }
 
-export function serverCertificate(request: Request, publicHost: string): BuiltCertificate {
+export function serverCertificate(request: Request, publicHost: string): Promise<BuiltCertificate> {
   const hosts = [...new Set([publicHost, "localhost", "127.0.0.1", "::1"])];
   const extensions = [
     basicConstraints(null),
@@ -67,23 +70,12 @@ export function serverCertificate(request: Request, publicHost: string): BuiltCe
   return buildCertificate({ ...request, subject, extensions });
 }
 
-const DEVICE_EXTENSIONS = [
+/** What every device's certificate says besides its names and keys. */
+export const DEVICE_EXTENSIONS = [
   basicConstraints(null),
   keyUsage("digital-signature"),
   extendedKeyUsage(CLIENT_AUTH),
 ];
-
-/** Nothing of it comes from the request but the public key. */
-export function deviceCertificate(
-  request: Request,
-  identity: DeviceIdentity,
-  trustDomain: string,
-): BuiltCertificate {
-  const subject = distinguishedName(identity.tenantId, commonNameOf(identity));
-  const uri = generalName.uri(deviceUri(identity, trustDomain));
-  const extensions = [...DEVICE_EXTENSIONS, subjectAlternativeNames([uri])];
-  return buildCertificate({ ...request, subject, extensions });
-}
 
 export function commonNameOf(identity: DeviceIdentity): string {
   return `${identity.tenantId}/${identity.deviceId}`;

@@ -172,7 +172,8 @@ function readAt(bytes: Buffer, position: number): DerValue {
   };
 }
 
-function header(tag: number, size: number): Buffer {
+/** Tag and length of a value whose content has `size` bytes. */
+export function header(tag: number, size: number): Buffer {
   if (size < 0x80) return Buffer.from([tag, size]);
   if (size < 0x100) return Buffer.from([tag, 0x81, size]);
   if (size < 0x1_0000) return Buffer.from([tag, 0x82, size >> 8, size & 0xff]);

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { createPublicKey, generateKeyPairSync, X509Certificate } from "node:crypto";
+import { generateKeyPairSync, X509Certificate } from "node:crypto";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
@@ -7,10 +7,12 @@ import "reflect-metadata";
 import * as x509 from "@peculiar/x509";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
+import { type KeyAlgorithm, localKey, newPrivateKey } from "../../src/identity/authority-key.ts";
 import {
   basicConstraints,
   buildCertificate,
   CLIENT_AUTH,
+  certificateToBeSigned,
   certsOnlyPkcs7,
   extendedKeyUsage,
   generalName,
@@ -19,16 +21,16 @@ import {
   subjectAlternativeNames,
 } from "../../src/identity/certificate-builder.ts";
 import { matchesPattern } from "../../src/identity/claim-tokens.ts";
+import { DeviceCertificates } from "../../src/identity/device-certificates.ts";
 import {
-  deviceCertificate,
+  DEVICE_EXTENSIONS,
   rootCertificate,
   serverAuthorityCertificate,
   serverCertificate,
   tenantAuthorityCertificate,
 } from "../../src/identity/profiles.ts";
-import { integer, oid, oidOf, readDer, time } from "../../src/kernel/der.ts";
+import { integer, membersOf, oid, oidOf, readDer, TAG, time } from "../../src/kernel/der.ts";
 import { distinguishedName, toPem } from "../../src/protocol/index.ts";
-import { newKey } from "../support/pki.ts";
 
 const TRUST_DOMAIN = "devices.vautn.internal";
 const validity = {
@@ -36,60 +38,65 @@ const validity = {
   notAfter: new Date(Date.now() + 86_400_000),
 };
 
-function party(name: Buffer) {
-  const privateKey = newKey();
-  const publicKey = createPublicKey(privateKey).export({ type: "spki", format: "der" });
-  return { publicKey, issuer: { name, privateKey, keyIdentifier: keyIdentifierOf(publicKey) } };
+function party(name: Buffer, algorithm: KeyAlgorithm = "ecdsa-p256") {
+  const key = localKey(newPrivateKey(algorithm));
+  const { publicKey } = key;
+  return { publicKey, issuer: { name, key, keyIdentifier: keyIdentifierOf(publicKey) } };
 }
 
 const root = party(distinguishedName("Vautn", "Vautn Root CA"));
-const rootDer = rootCertificate({ ...root, ...validity }).der;
-function authority(tenantId: string) {
+const rootDer = (await rootCertificate({ ...root, ...validity })).der;
+async function authority(tenantId: string, algorithm?: KeyAlgorithm) {
   const name = distinguishedName(tenantId, `${tenantId} Issuing CA`);
-  const own = party(name);
+  const own = party(name, algorithm);
   const request = { issuer: root.issuer, publicKey: own.publicKey, ...validity };
   const tenant = { id: tenantId, trustDomain: TRUST_DOMAIN };
-  return { ...own, der: tenantAuthorityCertificate(request, name, tenant).der };
+  const { der } = await tenantAuthorityCertificate(request, name, tenant);
+  return { ...own, der, devices: new DeviceCertificates(own.issuer, tenantId, TRUST_DOMAIN) };
 }
-const acme = authority("acme");
-const device = { tenantId: "acme", deviceId: "d-1" };
+const acme = await authority("acme");
+const acmeEd25519 = await authority("acme", "ed25519");
+const deviceKey = (algorithm: KeyAlgorithm) => localKey(newPrivateKey(algorithm)).publicKey;
+/** Every kind of key of a device below every kind of key of an authority. */
+const VARIANTS = (["ecdsa-p256", "ed25519"] as const).flatMap((device) => [
+  { device, issuing: acme, by: "P-256" },
+  { device, issuing: acmeEd25519, by: "Ed25519" },
+]);
+const deviceId = "d-1";
 
 describe("a certificate of ours", () => {
-  it.each([
-    ["P-256", generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey],
-    ["Ed25519", generateKeyPairSync("ed25519").publicKey],
-  ])("for a device's %s key is read by another library as it was meant", async (_, key) => {
-    const publicKey = key.export({ type: "spki", format: "der" });
-    const { der, serial } = deviceCertificate(
-      { issuer: acme.issuer, publicKey, ...validity },
-      device,
-      TRUST_DOMAIN,
-    );
-    const parsed = new x509.X509Certificate(new Uint8Array(der));
-    const issuer = new x509.X509Certificate(new Uint8Array(acme.der));
-    expect(parsed.serialNumber).toBe(serial);
-    expect(parsed.subject).toBe("O=acme, CN=acme/d-1");
-    expect(parsed.issuer).toBe(issuer.subject);
-    expect(await parsed.verify({ publicKey: issuer.publicKey, signatureOnly: true })).toBe(true);
-    expect(Buffer.from(parsed.publicKey.rawData)).toEqual(publicKey);
-    expect(parsed.getExtension(x509.BasicConstraintsExtension)).toMatchObject({
-      ca: false,
-      critical: true,
-    });
-    expect(parsed.getExtension(x509.KeyUsagesExtension)?.usages).toBe(
-      x509.KeyUsageFlags.digitalSignature,
-    );
-    expect(parsed.getExtension(x509.ExtendedKeyUsageExtension)?.usages).toEqual([CLIENT_AUTH]);
-    const names = parsed.getExtension(x509.SubjectAlternativeNameExtension)?.names.toJSON();
-    expect(names).toEqual([{ type: "url", value: `spiffe://acme.${TRUST_DOMAIN}/device/d-1` }]);
-    const identifier = parsed.getExtension(x509.SubjectKeyIdentifierExtension)?.keyId;
-    const theirs = await x509.SubjectKeyIdentifierExtension.create(parsed.publicKey);
-    expect(identifier).toBe(theirs.keyId);
-    expect(parsed.getExtension(x509.AuthorityKeyIdentifierExtension)?.keyId).toBe(
-      issuer.getExtension(x509.SubjectKeyIdentifierExtension)?.keyId,
-    );
-    expect(parsed.notAfter.getTime()).toBe(Math.floor(validity.notAfter.getTime() / 1000) * 1000);
-  });
+  it.each(VARIANTS)(
+    "for a device's $device key, signed with $by, is read by another library as it was meant",
+    async (variant) => {
+      const publicKey = deviceKey(variant.device);
+      const { issuing } = variant;
+      const { der, serial } = await issuing.devices.issue({ deviceId, publicKey, ...validity });
+      const parsed = new x509.X509Certificate(new Uint8Array(der));
+      const issuer = new x509.X509Certificate(new Uint8Array(issuing.der));
+      expect(parsed.serialNumber).toBe(serial);
+      expect(parsed.subject).toBe("O=acme, CN=acme/d-1");
+      expect(parsed.issuer).toBe(issuer.subject);
+      expect(await parsed.verify({ publicKey: issuer.publicKey, signatureOnly: true })).toBe(true);
+      expect(Buffer.from(parsed.publicKey.rawData)).toEqual(publicKey);
+      expect(parsed.getExtension(x509.BasicConstraintsExtension)).toMatchObject({
+        ca: false,
+        critical: true,
+      });
+      expect(parsed.getExtension(x509.KeyUsagesExtension)?.usages).toBe(
+        x509.KeyUsageFlags.digitalSignature,
+      );
+      expect(parsed.getExtension(x509.ExtendedKeyUsageExtension)?.usages).toEqual([CLIENT_AUTH]);
+      const names = parsed.getExtension(x509.SubjectAlternativeNameExtension)?.names.toJSON();
+      expect(names).toEqual([{ type: "url", value: `spiffe://acme.${TRUST_DOMAIN}/device/d-1` }]);
+      const identifier = parsed.getExtension(x509.SubjectKeyIdentifierExtension)?.keyId;
+      const theirs = await x509.SubjectKeyIdentifierExtension.create(parsed.publicKey);
+      expect(identifier).toBe(theirs.keyId);
+      expect(parsed.getExtension(x509.AuthorityKeyIdentifierExtension)?.keyId).toBe(
+        issuer.getExtension(x509.SubjectKeyIdentifierExtension)?.keyId,
+      );
+      expect(parsed.notAfter.getTime()).toBe(Math.floor(validity.notAfter.getTime() / 1000) * 1000);
+    },
+  );
 
   it("carries its critical constraints when it is a tenant's authority", () => {
     const parsed = new x509.X509Certificate(new Uint8Array(acme.der));
@@ -100,13 +107,56 @@ describe("a certificate of ours", () => {
     });
   });
 
-  it("has a positive serial of 16 bytes that does not come twice", () => {
-    const serials = Array.from({ length: 200 }, () => {
-      const request = { issuer: acme.issuer, publicKey: root.publicKey, ...validity };
-      return deviceCertificate(request, device, TRUST_DOMAIN).serial;
-    });
+  it("has a positive serial of 16 bytes that does not come twice", async () => {
+    const request = { deviceId, publicKey: root.publicKey, ...validity };
+    const issued = await Promise.all(
+      Array.from({ length: 200 }, () => acme.devices.issue(request)),
+    );
+    const serials = issued.map(({ serial }) => serial);
     expect(new Set(serials).size).toBe(200);
     for (const serial of serials) expect(serial).toMatch(/^[4-7][0-9a-f]{31}$/);
+  });
+
+  it("from the template is the one that the rare way of building gives, for any id and time", async () => {
+    const id = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/);
+    const moment = fc.date({
+      min: new Date("2020-01-01"),
+      max: new Date("2080-01-01"),
+      noInvalidDate: true,
+    });
+    const algorithm = fc.constantFrom<KeyAlgorithm>("ecdsa-p256", "ed25519");
+    await fc.assert(
+      fc.asyncProperty(id, moment, moment, algorithm, async (name, notBefore, notAfter, kind) => {
+        const publicKey = deviceKey(kind);
+        const times = { notBefore, notAfter };
+        const { der } = await acme.devices.issue({ deviceId: name, publicKey, ...times });
+        const [ours] = membersOf(readDer(der), TAG.sequence);
+        const serial = membersOf(ours, TAG.sequence)[1]?.content as Buffer;
+        const uri = `spiffe://acme.${TRUST_DOMAIN}/device/${name}`;
+        const plain = certificateToBeSigned(
+          {
+            issuer: acme.issuer,
+            subject: distinguishedName("acme", `acme/${name}`),
+            publicKey,
+            ...times,
+            extensions: [...DEVICE_EXTENSIONS, subjectAlternativeNames([generalName.uri(uri)])],
+          },
+          serial,
+        );
+        expect(ours?.raw.equals(plain)).toBe(true);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("is not issued for a key of another kind", async () => {
+    const publicKey = generateKeyPairSync("rsa", { modulusLength: 2048 }).publicKey.export({
+      type: "spki",
+      format: "der",
+    });
+    await expect(acme.devices.issue({ deviceId, publicKey, ...validity })).rejects.toThrow(
+      "P-256 or Ed25519",
+    );
   });
 });
 
@@ -175,8 +225,8 @@ describe.skipIf(!hasOpenssl())("OpenSSL", () => {
       return `${stdout}${stderr}`;
     }
   }
-  const leafOf = (subject: Buffer, names: Buffer[], issuer = acme.issuer) =>
-    buildCertificate({
+  const leafOf = async (subject: Buffer, names: Buffer[], issuer = acme.issuer) => {
+    const certificate = await buildCertificate({
       issuer,
       subject,
       publicKey: root.publicKey,
@@ -187,24 +237,35 @@ describe.skipIf(!hasOpenssl())("OpenSSL", () => {
         extendedKeyUsage(CLIENT_AUTH),
         subjectAlternativeNames(names),
       ],
-    }).der;
+    });
+    return certificate.der;
+  };
   const own = distinguishedName("acme", "acme/d-1");
   const ownUri = generalName.uri(`spiffe://acme.${TRUST_DOMAIN}/device/d-1`);
 
-  it("accepts a device's certificate strictly", () => {
-    const request = { issuer: acme.issuer, publicKey: root.publicKey, ...validity };
-    const leaf = deviceCertificate(request, device, TRUST_DOMAIN).der;
-    expect(verify("sslclient", acme.der, leaf)).toContain(": OK");
-    expect(verify("sslserver", acme.der, leaf)).toContain("unsuitable certificate purpose");
-  });
+  it.each(VARIANTS)(
+    "accepts a certificate of a $device key, signed with $by, strictly",
+    async (variant) => {
+      const { issuing } = variant;
+      const publicKey = deviceKey(variant.device);
+      for (const id of ["d", "d-1", "D".repeat(128)]) {
+        for (const notAfter of [validity.notAfter, new Date("2051-01-01")]) {
+          const request = { deviceId: id, publicKey, ...validity, notAfter };
+          const { der } = await issuing.devices.issue(request);
+          expect(verify("sslclient", issuing.der, der)).toContain(": OK");
+          expect(verify("sslserver", issuing.der, der)).toContain("unsuitable certificate purpose");
+        }
+      }
+    },
+  );
 
-  it("accepts a server's certificate strictly, and not as a client's", () => {
+  it("accepts a server's certificate strictly, and not as a client's", async () => {
     const name = distinguishedName("Vautn", "Vautn Server CA");
     const server = party(name);
     const request = { issuer: root.issuer, publicKey: server.publicKey, ...validity };
-    const authorityDer = serverAuthorityCertificate(request, name).der;
+    const authorityDer = (await serverAuthorityCertificate(request, name)).der;
     const leafRequest = { issuer: server.issuer, publicKey: root.publicKey, ...validity };
-    const leaf = serverCertificate(leafRequest, "2001:db8::1").der;
+    const leaf = (await serverCertificate(leafRequest, "2001:db8::1")).der;
     expect(verify("sslserver", authorityDer, leaf)).toContain(": OK");
     expect(verify("sslclient", authorityDer, leaf)).toContain("unsuitable certificate purpose");
     expect(new X509Certificate(leaf).checkIP("2001:db8::1")).toBe("2001:db8::1");
@@ -218,11 +279,11 @@ describe.skipIf(!hasOpenssl())("OpenSSL", () => {
     ["an e-mail address", own, [ownUri, generalName.email("a@example.com")]],
     ["an IPv4 address", own, [ownUri, generalName.ip(Buffer.from([192, 0, 2, 1]))]],
     ["an IPv6 address", own, [ownUri, generalName.ip(Buffer.alloc(16, 1))]],
-  ])("refuses %s below a tenant's authority", (_, subject, names) => {
-    const verdict = verify("sslclient", acme.der, leafOf(subject, names));
+  ])("refuses %s below a tenant's authority", async (_, subject, names) => {
+    const verdict = verify("sslclient", acme.der, await leafOf(subject, names));
     expect(verdict).toMatch(/permitted subtree violation|excluded subtree violation/);
     // The control: nothing but the name is at fault.
-    expect(verify("sslclient", acme.der, leafOf(own, [ownUri]))).toContain(": OK");
+    expect(verify("sslclient", acme.der, await leafOf(own, [ownUri]))).toContain(": OK");
   });
 
   it("reads a certs-only answer", () => {
