@@ -7,10 +7,10 @@ import { generateClient } from "./generate-client.ts";
 
 const root = path.resolve(import.meta.dirname, "..");
 const document = await openApiText();
-const client = generateClient(JSON.parse(document), "src/cli/generated-api.ts");
+const client = generateClient(JSON.parse(document), "src/client/generated-api.ts");
 const outputs: [string, string][] = [
   ["openapi.json", document],
-  ["src/cli/generated-api.ts", client],
+  ["src/client/generated-api.ts", client],
   ["web/src/api/generated.ts", client],
 ];
 

@@ -16,7 +16,7 @@ const tasks = {
   test: { needs: ["web", "agent"], steps: [["node_modules/vitest/vitest.mjs", "run"]] },
   check: {
     steps: [
-      ["node_modules/@biomejs/biome/bin/biome", "check", "."],
+      ["node_modules/@biomejs/biome/bin/biome", "check", "--error-on-warnings", "."],
       ["node_modules/typescript/bin/tsc", "-b"],
       [
         "node_modules/vitest/vitest.mjs",

@@ -1,3 +1,5 @@
+import { ApiRefusal, PlatformUnreachable } from "../client/index.ts";
+
 /** Exit statuses: done, failed, used wrongly. */
 export const EXIT = { done: 0, failed: 1, misuse: 2 } as const;
 
@@ -22,31 +24,14 @@ export function misuse(message: string, next?: string): CliError {
   return new CliError(message, { exitStatus: EXIT.misuse, ...(next ? { next } : {}) });
 }
 
-/** The API's own refusal: problem details of RFC 9457. */
-export class ApiRefusal extends CliError {
-  readonly status: number;
-  readonly code: string;
-  readonly traceId: string | undefined;
-
-  constructor(
-    status: number,
-    problem: {
-      code?: string;
-      detail?: string;
-      title?: string;
-      traceId?: string;
-      errors?: { path: string; message: string }[];
-    },
-  ) {
-    const fields = (problem.errors ?? []).map(({ path, message }) => `\n  ${path} ${message}`);
-    const detail = problem.detail || problem.title || `the platform answered ${status}`;
-    const next = NEXT_STEPS[problem.code ?? ""];
-    super(`${detail}${fields.length > 1 ? fields.join("") : ""}`, next ? { next } : {});
-    this.name = "ApiRefusal";
-    this.status = status;
-    this.code = problem.code ?? `http-${status}`;
-    this.traceId = problem.traceId;
-  }
+/** What the person can do about it, for errors that do not say so themselves. */
+export function nextStepOf(error: unknown): string | undefined {
+  if (error instanceof CliError) return error.next;
+  if (error instanceof ApiRefusal) return NEXT_STEPS[error.code];
+  if (!(error instanceof PlatformUnreachable)) return undefined;
+  return error.isUntrusted
+    ? "name the CA of its certificate: VAUTN_CA=/path/to/ca.pem"
+    : "start the platform with: vautn up; or name another with VAUTN_URL";
 }
 
 const NEXT_STEPS: Record<string, string> = {

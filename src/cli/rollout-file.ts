@@ -1,9 +1,8 @@
-import { parse } from "yaml";
+import type { RolloutPolicyInput } from "../client/index.ts";
 import type { CommonOptions } from "./cli.ts";
 import { misuse } from "./cli-error.ts";
 import { releaseId } from "./commands/releases.ts";
 import { readText } from "./document-files.ts";
-import type { RolloutPolicyInput } from "./generated-api.ts";
 import type { Session } from "./session.ts";
 
 export interface SpecOptions extends CommonOptions {
@@ -24,7 +23,7 @@ const KEYS: readonly string[] = ["name", "release", "releaseId", "query", "polic
 
 /** What the file says, with the command line's word above it. */
 export async function readSpec(session: Session, options: SpecOptions): Promise<RolloutSpec> {
-  const file = options.file ? parseFile(options.file) : {};
+  const file = options.file ? await parseFile(options.file) : {};
   const release = options.release ?? file.release ?? file.releaseId;
   if (typeof release !== "string") {
     throw misuse("which release?", "give --release PRODUCT@VERSION, or release: in the file");
@@ -39,7 +38,8 @@ export async function readSpec(session: Session, options: SpecOptions): Promise<
   };
 }
 
-function parseFile(file: string): Record<string, unknown> {
+async function parseFile(file: string): Promise<Record<string, unknown>> {
+  const { parse } = await import("yaml");
   let value: unknown;
   try {
     value = parse(readText(file), { maxAliasCount: 10 });

@@ -1,4 +1,4 @@
-import type { Rollout } from "./generated-api.ts";
+import type { Rollout } from "../client/index.ts";
 import { ago, bytes, facts, table } from "./output.ts";
 
 /** A rollout as its page shows it: state, stages, the gate's word with its numbers. */

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { SingleBar } from "cli-progress";
+import type { Rollout } from "../client/index.ts";
+import { ApiRefusal } from "../client/index.ts";
 import type { Cli, CommonOptions } from "./cli.ts";
-import { ApiRefusal, CliError } from "./cli-error.ts";
-import type { Rollout } from "./generated-api.ts";
+import { CliError } from "./cli-error.ts";
 import { countsText, describeRollout, nextStep } from "./rollout-view.ts";
 
 const FINAL: readonly string[] = ["succeeded", "rolled-back", "cancelled", "failed"];
@@ -16,7 +16,7 @@ const MAX_RETRIES = 30;
 export async function watchRollout(cli: Cli, id: string, options: CommonOptions): Promise<void> {
   const session = cli.session(options);
   const input = session.fill("watchRollout", { params: { rollout: id } });
-  const show = options.json ? jsonLines(cli) : cli.io.isInteractive ? bar() : plainLines(cli);
+  const show = options.json ? jsonLines(cli) : cli.io.isInteractive ? await bar() : plainLines(cli);
   let ended: Rollout | undefined;
   try {
     for (let retries = 0; retries < MAX_RETRIES && !ended; retries += 1) {
@@ -82,7 +82,8 @@ function lineOf({ state, stages, stageIndex, totals, stateReason }: Rollout): st
   return `${state}${reason}  ${totals.succeeded}/${totals.devices} done, ${totals.failed} failed  ${counts}`;
 }
 
-function bar(): View {
+async function bar(): Promise<View> {
+  const { SingleBar } = await import("cli-progress");
   const format = "{bar} {value}/{total}  {state}  {stage}";
   const drawn = new SingleBar({ format, clearOnComplete: false, hideCursor: true });
   let isStarted = false;

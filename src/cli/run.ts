@@ -1,8 +1,9 @@
 import fs from "node:fs";
 import { Command, CommanderError } from "commander";
+import { ApiRefusal } from "../client/index.ts";
 import { isAppError, messageOf } from "../kernel/index.ts";
 import { Cli } from "./cli.ts";
-import { ApiRefusal, CliError, EXIT } from "./cli-error.ts";
+import { CliError, EXIT, nextStepOf } from "./cli-error.ts";
 import { registerCommands } from "./commands/index.ts";
 import type { PlatformActions } from "./commands/platform.ts";
 import { type CliIo, processIo } from "./io.ts";
@@ -67,10 +68,9 @@ function report(io: CliIo, error: unknown): number {
     const trace = error.traceId ? `  trace: ${error.traceId}` : "";
     io.err(`  code: ${error.code}${trace}\n`);
   } else if (isAppError(error)) io.err(`  code: ${error.code}\n`);
-  if (error instanceof CliError) {
-    if (error.next) io.err(`  next: ${error.next}\n`);
-    return error.exitStatus;
-  }
+  const next = nextStepOf(error);
+  if (next) io.err(`  next: ${next}\n`);
+  if (error instanceof CliError) return error.exitStatus;
   if (io.environment.VAUTN_DEBUG && error instanceof Error) io.err(`${error.stack}\n`);
   return EXIT.failed;
 }

@@ -1,9 +1,14 @@
 import fs from "node:fs";
 import tls from "node:tls";
-import { ApiClient, type CallInput, type OperationName } from "./api-client.ts";
+import {
+  ApiClient,
+  type CallInput,
+  type OperationName,
+  type Operations,
+  ROUTES,
+} from "../client/index.ts";
 import { misuse } from "./cli-error.ts";
 import { effectiveContext } from "./context.ts";
-import { type Operations, ROUTES } from "./generated-api.ts";
 
 /** A client of the platform in one tenant: what the context and the environment say. */
 export class Session {

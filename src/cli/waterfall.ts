@@ -1,4 +1,4 @@
-import type { LogLine, Span, Trace } from "./generated-api.ts";
+import type { LogLine, Span, Trace } from "../client/index.ts";
 import { printable } from "./output.ts";
 
 const BAR_WIDTH = 24;

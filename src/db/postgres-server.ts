@@ -110,7 +110,7 @@ interface Account {
  */
 function unprivilegedAccount(directory: string, binary: string): Account {
   const stdio: SpawnOptions["stdio"] = ["ignore", "ignore", "pipe"];
-  const env = { PATH: process.env["PATH"], LC_ALL: "C", LC_MESSAGES: "C", TZ: "UTC" };
+  const env = { PATH: process.env.PATH, LC_ALL: "C", LC_MESSAGES: "C", TZ: "UTC" };
   if (process.getuid?.() !== 0) {
     return { own() {}, spawn: (command, args) => spawn(command, args, { stdio, env }) };
   }

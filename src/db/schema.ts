@@ -1,12 +1,12 @@
 // Written by tools/build-db-types.ts from migrations/. Do not edit.
 import type { ColumnType, Generated } from "kysely";
 
-/** JSON as the driver returns it; give arrays to it as text, objects as they are. */
 // biome-ignore lint/suspicious/noExplicitAny: the shape is the owning module's
-export type Json = ColumnType<any, object | string, object | string>;
-// biome-ignore lint/suspicious/noExplicitAny: see Json
+type AnyJson = any;
+/** JSON as the driver returns it; give arrays to it as text, objects as they are. */
+export type Json = ColumnType<AnyJson, object | string, object | string>;
 export type OptionalJson = ColumnType<
-  any,
+  AnyJson,
   object | string | null | undefined,
   object | string | null
 >;

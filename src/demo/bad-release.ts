@@ -17,10 +17,10 @@ export async function tellBadRelease(stage: Stage, consoleUrl: string): Promise<
   );
   const release = await publish(stage, TENANT, VERSIONS.bad, images.bad);
   const rolloutId = await startRollout(stage, TENANT, `hub ${VERSIONS.bad}`, release.id);
-  const path = `/tenants/${TENANT}/rollouts/${rolloutId}`;
+  const params = { tenant: TENANT, rollout: rolloutId };
   narrator.look(`${consoleUrl}/rollouts/${rolloutId}`);
   const paused = await waitFor(
-    () => api.get(path),
+    () => api.call("getRollout", { params }),
     (view) => view.state === "paused",
     TIMEOUT_MS,
     "the pause of the bad rollout",
@@ -30,15 +30,18 @@ export async function tellBadRelease(stage: Stage, consoleUrl: string): Promise<
     },
   );
   narrator.bad(`paused by itself: ${paused.stateReason}`);
-  const alerts = await api.get(`/tenants/${TENANT}/alerts?state=open`);
-  const alert = alerts.items.find((item: { subjectId: string }) => item.subjectId === rolloutId);
+  const alerts = await api.call("listAlerts", {
+    params: { tenant: TENANT },
+    query: { state: "open" },
+  });
+  const alert = alerts.items.find((item) => item.subjectId === rolloutId);
   if (!alert) throw new Error("the pause raised no alert");
   narrator.say(`alert raised: ${alert.title}`);
 
   narrator.step("Roll back: the devices that have it return by their other slot");
-  await api.post(`${path}/rollback`);
+  await api.call("rollbackRollout", { params, body: {} });
   await waitFor(
-    () => api.get(path),
+    () => api.call("getRollout", { params }),
     (view) => view.state === "rolled-back",
     TIMEOUT_MS,
     "the rollback",

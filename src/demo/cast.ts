@@ -1,3 +1,5 @@
+import type { RolloutPolicyInput } from "../client/index.ts";
+
 /** Who appears in the story, and at what pace. One second of the demo stands for one hour. */
 export const SECONDS_PER_HOUR = 1;
 
@@ -21,7 +23,7 @@ export const VERSIONS = { factory: "1.0.0", good: "1.1.0", bad: "1.2.0" } as con
 const hours = (count: number) => count * SECONDS_PER_HOUR;
 
 /** The rollout policy of the demo: a day's soak at each stage, at the demo's pace. */
-export const DEMO_POLICY = {
+export const DEMO_POLICY: RolloutPolicyInput = {
   stages: [
     // What is wrong with a build mostly shows in its first hours.
     { name: "canary", devices: 5, minSoakSeconds: hours(10) },
@@ -51,7 +53,7 @@ export const DEMO_POLICY = {
     { metric: "offline-share", above: 0.5, minimumDevices: 4 },
   ],
   onBreach: "pause",
-} as const;
+};
 
 /** How many of `total` devices each tenant has; the last one takes what rounding leaves. */
 export function devicesPerTenant(total: number): Map<string, number> {

@@ -43,19 +43,23 @@ export async function enrollFleet(stage: Stage, total: number): Promise<Enrolled
         commonName: `${device.tenant}/${device.device}`,
         organization: device.tenant,
       });
-      const answer = await stage.api.post(`/tenants/${device.tenant}/devices`, {
-        id: device.device,
-        product: device.product,
-        hardwareRevision: device.hardwareRevision,
-        region,
-        tags: { site: `${region}-${1 + (index % 3)}` },
-        csr: toPem("CERTIFICATE REQUEST", csr),
+      const { certificate } = await stage.api.call("enrollDevice", {
+        params: { tenant: device.tenant },
+        body: {
+          id: device.device,
+          product: device.product,
+          hardwareRevision: device.hardwareRevision,
+          region,
+          tags: { site: `${region}-${1 + (index % 3)}` },
+          csr: toPem("CERTIFICATE REQUEST", csr),
+        },
       });
-      rootPem = answer.certificate.rootPem;
+      if (!certificate) throw new Error(`${device.device} was given no certificate`);
+      rootPem = certificate.rootPem;
       devices.push({
         ...device,
         keyPem: privateKey.export({ type: "pkcs8", format: "pem" }) as string,
-        chainPem: answer.certificate.chainPem,
+        chainPem: certificate.chainPem,
       });
       stage.narrator.progress(devices.length, wanted.length, "devices enrolled");
     }

@@ -27,7 +27,9 @@ export async function tellGoodRelease(
   await waitFor(
     () =>
       Promise.all(
-        [...rollouts].map(([tenant, id]) => api.get(`/tenants/${tenant}/rollouts/${id}`)),
+        [...rollouts].map(([tenant, id]) =>
+          api.call("getRollout", { params: { tenant, rollout: id } }),
+        ),
       ),
     (views) => views.every((view) => view.state === "succeeded"),
     TIMEOUT_MS,

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
+import { ApiClient } from "../client/index.ts";
 import { readConfig } from "../kernel/config.ts";
 import { messageOf } from "../kernel/index.ts";
 import { createLogger } from "../kernel/logger.ts";
 import { aborted, interruptions, type Platform, startPlatform } from "../platform/index.ts";
-import { ApiClient } from "./api-client.ts";
 import { tellBadRelease } from "./bad-release.ts";
 import { SECONDS_PER_HOUR, TENANTS, VERSIONS } from "./cast.ts";
 import { tellCommandAndTrace } from "./command-and-trace.ts";
@@ -108,7 +108,10 @@ async function tellStory(
   });
   onFleet(fleet);
   await waitFor(
-    () => Promise.all(TENANTS.map((tenant) => api.get(`/tenants/${tenant.id}/fleet/summary`))),
+    () =>
+      Promise.all(
+        TENANTS.map((tenant) => api.call("getFleetSummary", { params: { tenant: tenant.id } })),
+      ),
     (views) => sumOf(views, "online") === total,
     60_000,
     "all devices online",
@@ -134,7 +137,7 @@ async function signIn(platform: Platform): Promise<{ api: ApiClient; password: s
   const system = { kind: "system", id: "demo", name: "demo" } as const;
   const { key } = await keys.createPersonalKey(administrator.id, { name: "demo" }, system);
   const password = platform.administrator?.password ?? "(as told at the first start)";
-  return { api: new ApiClient(platform.consoleUrl, key), password };
+  return { api: new ApiClient(platform.consoleUrl, { apiKey: key }), password };
 }
 
 /** The firmware that the devices leave the factory with, published as a release like any other. */
@@ -143,7 +146,7 @@ async function publishFactory(stage: Stage) {
   for (const tenant of TENANTS) {
     const image = stage.images.factory;
     const release = await publish(stage, tenant.id, VERSIONS.factory, image);
-    const trustRoot = await stage.api.get(`/tenants/${tenant.id}/trust-root`);
+    const trustRoot = await stage.api.call("getTrustRoot", { params: { tenant: tenant.id } });
     tenants[tenant.id] = { trustRoot, factoryRelease: release.envelope };
   }
   return tenants;

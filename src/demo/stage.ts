@@ -1,5 +1,5 @@
-import type { Envelope, ReleaseManifest } from "../protocol/index.ts";
-import type { ApiClient } from "./api-client.ts";
+import type { ApiClient } from "../client/index.ts";
+import type { Envelope, ReleaseManifest, SigningKey } from "../protocol/index.ts";
 import { DEMO_POLICY, HARDWARE_REVISIONS, TENANTS } from "./cast.ts";
 import type { DemoImages } from "./images.ts";
 import type { Narrator } from "./narrator.ts";
@@ -20,17 +20,14 @@ export async function setStage(
 ): Promise<Stage> {
   const keys = new Map<string, OfflineKeys>();
   for (const tenant of TENANTS) {
-    await api.post("/tenants", {
-      id: tenant.id,
-      name: tenant.name,
-      settings: { heartbeatIntervalSeconds: 2 },
+    await api.call("createTenant", {
+      body: { id: tenant.id, name: tenant.name, settings: { heartbeatIntervalSeconds: 2 } },
     });
     const offline = makeOfflineKeys();
-    const director = await api.get(`/tenants/${tenant.id}/trust/director-key`);
-    await api.put(
-      `/tenants/${tenant.id}/trust-root`,
-      makeTrustRoot(tenant.id, offline, director.key ?? director),
-    );
+    const params = { tenant: tenant.id };
+    const director = await api.call("getDirectorKey", { params });
+    const body = makeTrustRoot(tenant.id, offline, director.key as SigningKey);
+    await api.call("setTrustRoot", { params, body });
     keys.set(tenant.id, offline);
     narrator.say(
       `tenant ${tenant.id}: its own certificate authority; two offline release keys, both needed`,
@@ -53,9 +50,12 @@ export async function publish(
 ): Promise<PublishedRelease> {
   const keys = stage.keys.get(tenantId) as OfflineKeys;
   const envelope = signRelease(tenantId, version, image, [...HARDWARE_REVISIONS], keys);
-  const release = await stage.api.upload(`/tenants/${tenantId}/releases`, image, {
+  const params = { tenant: tenantId };
+  const headers = {
     "x-vautn-manifest": Buffer.from(JSON.stringify(envelope)).toString("base64url"),
-  });
+  };
+  const bytes = new Uint8Array(image);
+  const release = await stage.api.upload("publishRelease", { params }, bytes, headers);
   return { id: release.id, envelope };
 }
 
@@ -66,11 +66,9 @@ export async function startRollout(
   name: string,
   releaseId: string,
 ): Promise<string> {
-  const rollout = await stage.api.post(`/tenants/${tenantId}/rollouts`, {
-    name,
-    releaseId,
-    query: 'product = "hub"',
-    policy: DEMO_POLICY,
+  const rollout = await stage.api.call("createRollout", {
+    params: { tenant: tenantId },
+    body: { name, releaseId, query: 'product = "hub"', policy: DEMO_POLICY },
   });
   return rollout.id;
 }

@@ -6,6 +6,7 @@ export interface Outcome {
   problems: string[];
 }
 
+const BAD_TENANT = "acme";
 const MAX_PAGES = 100;
 const HEARTBEATS_MS = 20_000;
 
@@ -24,13 +25,14 @@ export async function tellSummary(
   let bytesDownloaded = 0;
   let bytesFull = 0;
   for (const [tenant, id] of facts.goodRollouts) {
-    const view = await api.get(`/tenants/${tenant}/rollouts/${id}`);
+    const view = await api.call("getRollout", { params: { tenant, rollout: id } });
     updated += view.totals.succeeded;
     bytesDownloaded += view.bytesDownloaded;
     bytesFull += view.bytesFull;
   }
-  const bad = await api.get(`/tenants/acme/rollouts/${facts.badRolloutId}`);
-  const exposed = await countDevices(stage, facts.badRolloutId);
+  const badRollout = { tenant: BAD_TENANT, rollout: facts.badRolloutId };
+  const bad = await api.call("getRollout", { params: badRollout });
+  const exposed = await countDevices(stage, badRollout);
   const secondsToPause = seconds(bad.startedAt, bad.pausedAt);
   const secondsBack = seconds(bad.pausedAt, bad.finishedAt);
   // What a device runs is told by its heartbeats, the next of which may still be on its way.
@@ -64,32 +66,40 @@ export async function tellSummary(
 }
 
 /** Devices that were given the bad image, whatever became of it. */
-async function countDevices(stage: Stage, rolloutId: string): Promise<number> {
-  const items = await listAll(stage, `/tenants/acme/rollouts/${rolloutId}/devices`);
+async function countDevices(
+  { api }: Stage,
+  params: { tenant: string; rollout: string },
+): Promise<number> {
+  const items = await listAll((query) => api.call("listRolloutDevices", { params, query }));
   const untouched = ["pending", "withdrawn", "offered", "rejected"];
-  return items.filter((item) => !untouched.includes(String(item["state"]))).length;
+  return items.filter((item) => !untouched.includes(item.state)).length;
 }
 
-async function countVersions(stage: Stage): Promise<Map<string, number>> {
+async function countVersions({ api }: Stage): Promise<Map<string, number>> {
   const versions = new Map<string, number>();
-  for (const tenant of TENANTS) {
-    for (const device of await listAll(stage, `/tenants/${tenant.id}/devices`)) {
-      const { version = "unknown" } = (device["firmware"] ?? {}) as { version?: string };
+  for (const { id: tenant } of TENANTS) {
+    const params = { tenant };
+    for (const device of await listAll((query) => api.call("listDevices", { params, query }))) {
+      const version = device.firmware?.version ?? "unknown";
       versions.set(version, (versions.get(version) ?? 0) + 1);
     }
   }
   return versions;
 }
 
-async function listAll(stage: Stage, path: string): Promise<Record<string, unknown>[]> {
-  const items: Record<string, unknown>[] = [];
+/** Every item of a list, page by page. */
+async function listAll<Item>(
+  list: (page: { limit: number; cursor?: string }) => Promise<{
+    items: Item[];
+    nextCursor: string | null;
+  }>,
+): Promise<Item[]> {
+  const items: Item[] = [];
   let cursor: string | null = null;
   for (let page = 0; page < MAX_PAGES; page += 1) {
-    const answer = await stage.api.get(
-      `${path}?limit=200${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`,
-    );
+    const answer = await list({ limit: 200, ...(cursor ? { cursor } : {}) });
     items.push(...answer.items);
-    cursor = answer.nextCursor ?? null;
+    cursor = answer.nextCursor;
     if (!cursor) break;
   }
   return items;

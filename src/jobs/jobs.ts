@@ -79,9 +79,9 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
   const unsubscribe = [
     bus.subscribe("rollout.>", () => rolloutTicker.wake()),
     bus.subscribe("fleet.*", (message, subject) => {
-      if (message["presence"] !== "online" || typeof message["deviceId"] !== "string") return;
+      if (message.presence !== "online" || typeof message.deviceId !== "string") return;
       const tenantId = subject.slice("fleet.".length);
-      void resolveOffline(tenantId, message["deviceId"]);
+      void resolveOffline(tenantId, message.deviceId);
     }),
   ];
   return {

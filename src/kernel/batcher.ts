@@ -91,6 +91,7 @@ export interface BatcherOptions<Item, Result> {
   /** Sum of sizes that may wait; beyond it `add` refuses. */
   maxQueuedSize: number;
   /** Makes the batch durable; the results stand in the order of the items (or none at all). */
+  // biome-ignore lint/suspicious/noConfusingVoidType: who writes without results returns nothing
   write(items: Item[]): Promise<Result[] | void>;
   onOverflow?(): void;
 }

@@ -44,6 +44,7 @@ export async function readFacts(
     stageStartedAtMs: startedAtMs,
     isCanary: rollout.stage_index === 0 && widening.length > 1,
     isLast: rollout.stage_index === widening.length - 1,
+    isFinal: rollout.stage_index === stages.length - 1,
     isHoldback: stage.is_holdback,
     fullyOffered: released >= stage.cumulative_devices,
     evidence,

@@ -184,6 +184,7 @@ function factsOf(
     stageStartedAtMs,
     isCanary: stageIndex === 0,
     isLast: stageIndex === stages.length - 2,
+    isFinal: stageIndex === stages.length - 1,
     isHoldback: stage.isHoldback,
     fullyOffered: updated === stage.cumulativeDevices,
     evidence: { crash: { treated: { ...treated }, control: { ...control } } },

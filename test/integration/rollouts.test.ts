@@ -48,6 +48,15 @@ describe("rollouts", () => {
     await f.expectCountersToMatch(id);
   });
 
+  it("ends with its last stage where there are too few devices to hold one back", async () => {
+    const release = await f.publish("1.1.0");
+    const id = await f.create(release.id, { holdbackPercent: 4 });
+    await f.runUntil(id, "succeeded");
+    const view = await f.rollouts.get(f.tenant, id);
+    expect(view.stages.map((stage) => stage.cumulativeDevices)).toEqual([2, 10, 20]);
+    expect(view.totals).toMatchObject({ devices: 20, succeeded: 20 });
+  });
+
   it("pauses at the canaries when one falls back, tells people, and touches nobody else", async () => {
     const release = await f.publish("1.1.0");
     const id = await f.create(release.id);

@@ -93,6 +93,8 @@ export const MAY_IMPORT: Record<string, readonly string[]> = {
     "health",
     "rollouts",
   ],
+  // Who calls the operators' API over HTTP, as any tool would
+  client: [],
   // The device side
   agent: ["kernel", "protocol", "delta"],
   simulator: ["kernel", "protocol", "delta", "agent", "rollouts"],
@@ -120,8 +122,18 @@ export const MAY_IMPORT: Record<string, readonly string[]> = {
     "api",
     "jobs",
   ],
-  cli: ["kernel", "protocol", "delta", "firmware", "health", "agent", "simulator", "platform"],
-  demo: ["kernel", "protocol", "firmware", "agent", "simulator", "platform"],
+  cli: [
+    "kernel",
+    "protocol",
+    "delta",
+    "client",
+    "firmware",
+    "health",
+    "agent",
+    "simulator",
+    "platform",
+  ],
+  demo: ["kernel", "protocol", "client", "firmware", "agent", "simulator", "platform"],
 };
 
 /** Leaf files that are imported one by one, so that the agent's bundle holds only what it uses. */

@@ -30,6 +30,7 @@ function facts(changes: Partial<GateFacts> = {}): GateFacts {
     stageStartedAtMs: 0,
     isCanary: false,
     isLast: false,
+    isFinal: false,
     isHoldback: false,
     fullyOffered: true,
     evidence: {},
@@ -149,8 +150,19 @@ describe("the gate on evidence", () => {
       evidence: { crash: totals([60, 300_000], [62, 304_000]) },
     });
     expect(look(last, 12).verdict.decision).toBe("promote");
-    const heldBack = facts({ stageIndex: 5, isHoldback: true });
+    const heldBack = facts({ stageIndex: 5, isFinal: true, isHoldback: true });
     expect(look(heldBack, 0).verdict.decision).toBe("finish");
+  });
+
+  it("ends with the last stage where there are too few devices to hold one back", () => {
+    expect(policy.holdbackPercent).toBeGreaterThan(0);
+    const last = facts({
+      stageIndex: 4,
+      isLast: true,
+      isFinal: true,
+      evidence: { crash: totals([60, 300_000], [62, 304_000]) },
+    });
+    expect(look(last, 12).verdict.decision).toBe("finish");
   });
 });
 

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Command } from "commander";
+import type { Command as DeviceCommand } from "../../client/index.ts";
 import {
   type Cli,
   type CommonOptions,
@@ -10,7 +11,6 @@ import {
   wholeNumber,
 } from "../cli.ts";
 import { CliError, misuse } from "../cli-error.ts";
-import type { Command as DeviceCommand } from "../generated-api.ts";
 import { ago, table } from "../output.ts";
 import type { Session } from "../session.ts";
 

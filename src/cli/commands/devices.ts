@@ -1,7 +1,7 @@
 import type { Command } from "commander";
+import type { Device } from "../../client/index.ts";
 import { type Cli, type CommonOptions, group, leaf, pairs, several, wholeNumber } from "../cli.ts";
 import { misuse } from "../cli-error.ts";
-import type { Device } from "../generated-api.ts";
 import { ago, facts, table } from "../output.ts";
 import { confirm } from "../prompt.ts";
 import { enrolCommand } from "./enrol.ts";

@@ -2,9 +2,10 @@ import { generateKeyPairSync } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import type { Command } from "commander";
+import { ApiRefusal } from "../../client/index.ts";
 import type { Envelope, RootMetadata } from "../../protocol/index.ts";
 import { type Cli, type CommonOptions, leaf, pairs, several } from "../cli.ts";
-import { ApiRefusal, CliError, misuse } from "../cli-error.ts";
+import { CliError, misuse } from "../cli-error.ts";
 import type { Session } from "../session.ts";
 
 interface EnrolOptions extends CommonOptions {

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Command } from "commander";
+import type { LogLine } from "../../client/index.ts";
 import { type Cli, type CommonOptions, group, leaf, wholeNumber } from "../cli.ts";
-import type { LogLine } from "../generated-api.ts";
 import { printable, table } from "../output.ts";
 import { waterfall } from "../waterfall.ts";
 

@@ -1,11 +1,10 @@
 import fs from "node:fs";
 import { Transform } from "node:stream";
-import { SingleBar } from "cli-progress";
 import type { Command } from "commander";
+import type { Release } from "../../client/index.ts";
 import { type Cli, type CommonOptions, leaf, wholeNumber } from "../cli.ts";
 import { CliError, misuse } from "../cli-error.ts";
 import { readDocument } from "../document-files.ts";
-import type { Release } from "../generated-api.ts";
 import { ago, bytes, facts, table } from "../output.ts";
 import type { Session } from "../session.ts";
 import { openImage } from "./firmware.ts";
@@ -94,9 +93,7 @@ async function publish(cli: Cli, file: string, options: PublishOptions): Promise
   const session = cli.session(options);
   const manifest = Buffer.from(JSON.stringify(readDocument(file))).toString("base64url");
   const image = openImage(options.image);
-  const bar = cli.io.isInteractive
-    ? new SingleBar({ format: "  {bar} {percentage} % of {size}", clearOnComplete: true })
-    : undefined;
+  const bar = cli.io.isInteractive ? await uploadBar() : undefined;
   const sizeBytes = fs.statSync(options.image).size;
   bar?.start(sizeBytes, 0, { size: bytes(sizeBytes) });
   const counted = new Transform({
@@ -119,6 +116,11 @@ async function publish(cli: Cli, file: string, options: PublishOptions): Promise
     bar?.stop();
     image.destroy();
   }
+}
+
+async function uploadBar() {
+  const { SingleBar } = await import("cli-progress");
+  return new SingleBar({ format: "  {bar} {percentage} % of {size}", clearOnComplete: true });
 }
 
 export const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
+import type { Rollout, RolloutPlan } from "../../client/index.ts";
 import { type Cli, type CommonOptions, group, leaf, wholeNumber } from "../cli.ts";
 import { CliError } from "../cli-error.ts";
-import type { Rollout, RolloutPlan } from "../generated-api.ts";
 import { ago, bytes, facts, table } from "../output.ts";
 import { confirm } from "../prompt.ts";
 import { readSpec, type SpecOptions } from "../rollout-file.ts";

@@ -1,8 +1,8 @@
 import os from "node:os";
 import type { Command } from "commander";
-import { ApiClient } from "../api-client.ts";
+import { ApiClient, ApiRefusal } from "../../client/index.ts";
 import { type Cli, type CommonOptions, leaf } from "../cli.ts";
-import { ApiRefusal, CliError, misuse } from "../cli-error.ts";
+import { CliError, misuse } from "../cli-error.ts";
 import { readContext, writeContext } from "../context.ts";
 import { facts, table } from "../output.ts";
 import { ask, readAll } from "../prompt.ts";

@@ -1,12 +1,7 @@
 import type { Command } from "commander";
-import {
-  type Envelope,
-  type RootMetadata,
-  type SigningKey,
-  signingKeyOf,
-} from "../../protocol/index.ts";
+import { ApiRefusal } from "../../client/index.ts";
+import type { Envelope, RootMetadata, SigningKey } from "../../protocol/index.ts";
 import { type Cli, type CommonOptions, group, leaf, several, wholeNumber } from "../cli.ts";
-import { ApiRefusal } from "../cli-error.ts";
 import { readDocument, readSigningKeyFile, readText, writeDocument } from "../document-files.ts";
 import { facts } from "../output.ts";
 
@@ -151,6 +146,7 @@ async function create(cli: Cli, options: CreateOptions): Promise<void> {
 async function publicKeyOf(file: string, passphrase: string | undefined): Promise<SigningKey> {
   const { readPublicKey } = await import("../../firmware/index.ts");
   if (!readText(file).includes("PRIVATE KEY")) return readPublicKey(readText(file));
+  const { signingKeyOf } = await import("../../protocol/index.ts");
   return signingKeyOf(await readSigningKeyFile(file, passphrase));
 }
 

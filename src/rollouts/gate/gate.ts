@@ -139,8 +139,7 @@ function widen(
   const { stageUpdates: stage } = facts;
   const devices = stage.pending + stage.offered + stage.underway + stage.succeeded + stage.failed;
   const ended = stage.succeeded + stage.failed;
-  const onward = facts.isHoldback || (facts.isLast && policy.holdbackPercent === 0);
-  const go: GateDecision = onward ? "finish" : "promote";
+  const go: GateDecision = facts.isFinal ? "finish" : "promote";
   if (devices === 0) {
     return { decision: go, rule: "empty-stage", sentence: `${facts.stageName} has no devices.` };
   }

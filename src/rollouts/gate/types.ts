@@ -43,8 +43,10 @@ export interface GateFacts {
   stageStartedAtMs: number;
   /** The first stage of a rollout that widens: absolute stops hold, no evidence is asked for. */
   isCanary: boolean;
-  /** The last stage before the hold-back; it ends in `finish`, or in `promote` to the hold-back. */
+  /** The last stage before the hold-back. */
   isLast: boolean;
+  /** No stage comes after this one (few devices may leave nothing to hold back): it ends in `finish`. */
+  isFinal: boolean;
   /** Only the held-back devices are left: there is nothing to compare with any more. */
   isHoldback: boolean;
   /** Whether every device of the stage has been offered its update (a ramp is over). */

@@ -1,6 +1,5 @@
 import type { Readable } from "node:stream";
-import { messageOf } from "../kernel/index.ts";
-import { ApiRefusal, CliError } from "./cli-error.ts";
+import { ApiRefusal, PlatformUnreachable } from "./errors.ts";
 import { type Operations, ROUTES } from "./generated-api.ts";
 
 export type OperationName = keyof Operations;
@@ -30,6 +29,8 @@ const UPLOAD_TIMEOUT_MS = 3_600_000;
 /** The operators' API by operation, with the types that openapi.json gives. */
 export class ApiClient {
   readonly url: string;
+  /** Trace id of the latest answer: the way from a request to a device's log line. */
+  lastTraceId: string | undefined;
   readonly #headers: Record<string, string>;
 
   constructor(url: string, credentials: { apiKey?: string | undefined; cookie?: string }) {
@@ -54,11 +55,11 @@ export class ApiClient {
     return (text === "" ? undefined : JSON.parse(text)) as Operations[Name]["answer"];
   }
 
-  /** Sends a file as it is read; it never stands in memory as a whole. */
+  /** Sends a file as it is read; it need not stand in memory as a whole. */
   async upload<Name extends OperationName>(
     name: Name,
-    input: CallInput<Name>,
-    image: Readable,
+    input: Omit<CallInput<Name>, "body">,
+    image: Readable | Uint8Array<ArrayBuffer>,
     headers: Record<string, string>,
   ): Promise<Operations[Name]["answer"]> {
     const response = await this.#send(
@@ -66,7 +67,7 @@ export class ApiClient {
       input as RawInput,
       {
         headers: { "content-type": "application/octet-stream", ...headers },
-        body: image as unknown as ReadableStream,
+        body: image as ReadableStream | Uint8Array<ArrayBuffer>,
         duplex: "half",
         signal: AbortSignal.timeout(UPLOAD_TIMEOUT_MS),
       } as RequestInit,
@@ -94,13 +95,14 @@ export class ApiClient {
     }
   }
 
-  /** A plain request for what is no JSON, such as the session's cookie. */
   async #send(name: OperationName, input: RawInput, init: RequestInit): Promise<Response> {
     const response = await this.raw(name, input, init);
+    this.lastTraceId = response.headers.get("x-trace-id") ?? this.lastTraceId;
     if (response.ok) return response;
     throw new ApiRefusal(response.status, await problemOf(response));
   }
 
+  /** The answer as it came, whatever its status: for who needs its headers, such as a cookie. */
   async raw(name: OperationName, input: RawInput, init: RequestInit): Promise<Response> {
     const { method, path } = ROUTES[name];
     const filled = path.replace(/\{(\w+)\}/g, (_, key: string) =>
@@ -114,7 +116,7 @@ export class ApiClient {
       return await fetch(url, { ...init, method, headers: { ...this.#headers, ...init.headers } });
     } catch (error) {
       if ((error as Error).name === "AbortError") throw error;
-      throw unreachable(this.url, error);
+      throw new PlatformUnreachable(this.url, error);
     }
   }
 }
@@ -125,16 +127,4 @@ async function problemOf(response: Response): Promise<Record<string, never>> {
   } catch {
     return {}; // A proxy's own page: the status says what there is to say.
   }
-}
-
-function unreachable(url: string, error: unknown): CliError {
-  const cause = (error as { cause?: { code?: string; message?: string } }).cause;
-  const why = cause?.code ?? cause?.message ?? messageOf(error);
-  const isTls = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY/.test(why);
-  return new CliError(`${url} does not answer (${why})`, {
-    cause: error,
-    next: isTls
-      ? "name the CA of its certificate: VAUTN_CA=/path/to/ca.pem"
-      : "start the platform with: vautn up; or name another with VAUTN_URL",
-  });
 }

@@ -1,0 +1,37 @@
+interface Problem {
+  code?: string;
+  detail?: string;
+  title?: string;
+  traceId?: string;
+  errors?: { path: string; message: string }[];
+}
+
+/** The API's own refusal: problem details of RFC 9457. */
+export class ApiRefusal extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly traceId: string | undefined;
+
+  constructor(status: number, problem: Problem) {
+    const fields = (problem.errors ?? []).map(({ path, message }) => `\n  ${path} ${message}`);
+    const detail = problem.detail || problem.title || `the platform answered ${status}`;
+    super(`${detail}${fields.length > 1 ? fields.join("") : ""}`);
+    this.name = "ApiRefusal";
+    this.status = status;
+    this.code = problem.code ?? `http-${status}`;
+    this.traceId = problem.traceId;
+  }
+}
+
+/** Nobody answers at the platform's address, or somebody whose certificate is not to be trusted. */
+export class PlatformUnreachable extends Error {
+  readonly isUntrusted: boolean;
+
+  constructor(url: string, cause: unknown) {
+    const inner = (cause as { cause?: { code?: string; message?: string } }).cause;
+    const why = inner?.code ?? inner?.message ?? (cause as Error).message;
+    super(`${url} does not answer (${why})`, { cause });
+    this.name = "PlatformUnreachable";
+    this.isUntrusted = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY/.test(why);
+  }
+}

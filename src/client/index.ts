@@ -1,0 +1,7 @@
+export {
+  ApiClient,
+  type CallInput,
+  type OperationName,
+} from "./api-client.ts";
+export { ApiRefusal, PlatformUnreachable } from "./errors.ts";
+export * from "./generated-api.ts";
