@@ -4,8 +4,8 @@ import { AppError, timeOrderedId } from "../kernel/index.ts";
 import { currentTraceparent } from "../kernel/tracing.ts";
 import type { Actor } from "../tenancy/index.ts";
 import { countNewDevices, createCounters, moveCounters } from "./counter-store.ts";
-import { insertDevices, lockByDevices, withdraw } from "./device-store.ts";
 import { initialGateState } from "./gate/index.ts";
+import { insertDevices, withdraw } from "./membership-store.ts";
 import {
   crashCounts,
   lockPlanning,
@@ -22,6 +22,7 @@ import {
   summarise,
 } from "./planning.ts";
 import { completePolicy, type RolloutPolicy } from "./policy.ts";
+import { lockByDevices } from "./progress-store.ts";
 import { insertRollout } from "./rollout-store.ts";
 import type { RolloutPlan, RolloutSpec, RolloutsDeps, SignedRelease } from "./types.ts";
 

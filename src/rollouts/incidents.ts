@@ -1,7 +1,7 @@
 import type { Tx } from "../db/index.ts";
 import type { Incident, IncidentKind } from "../devices/index.ts";
 import { addEvidence, type EvidenceDelta, type EvidenceMetric } from "./counter-store.ts";
-import { type TrackedDevice, writeCounted } from "./device-store.ts";
+import { type TrackedDevice, writeCounted } from "./progress-store.ts";
 
 /** A restart that nobody asked for is a crash to the gate. */
 const METRIC_OF: Readonly<Record<IncidentKind, EvidenceMetric>> = {

@@ -1,7 +1,7 @@
 import type { Tx } from "../db/index.ts";
 import { graceful } from "./assignments.ts";
 import { moveCounters, type Step } from "./counter-store.ts";
-import { type DeviceChange, type TrackedDevice, writeDevices } from "./device-store.ts";
+import { type DeviceChange, type TrackedDevice, writeDevices } from "./progress-store.ts";
 import { type DeviceProgress, ENDED_STATES, type Move, UNDERWAY_STATES } from "./states.ts";
 
 /** A device, where it is to go, and what else a report said. */

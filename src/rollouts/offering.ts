@@ -10,8 +10,8 @@ import {
 } from "./assignment-store.ts";
 import { createAssignmentWriter, graceful, type Order } from "./assignments.ts";
 import { moveCounters, type Step } from "./counter-store.ts";
-import { writeDevices } from "./device-store.ts";
 import type { RolloutPolicy } from "./policy.ts";
+import { writeDevices } from "./progress-store.ts";
 import type { RolloutRow } from "./rollout-store.ts";
 import type { RolloutsDeps } from "./types.ts";
 

@@ -1,7 +1,7 @@
 import semver from "semver";
 import type { FleetMember } from "../devices/index.ts";
-import type { NewDeviceRow } from "./device-store.ts";
 import { arrange, planStages, type StagePlan } from "./gate/index.ts";
+import type { NewDeviceRow } from "./membership-store.ts";
 import type { RolloutPolicy } from "./policy.ts";
 import type { Release } from "./types.ts";
 

@@ -2,7 +2,6 @@ import { subjects } from "../bus/index.ts";
 import type { Tx } from "../db/index.ts";
 import { withSpan } from "../kernel/tracing.ts";
 import { accrueExposure } from "./counter-store.ts";
-import { lockOverdue } from "./device-store.ts";
 import { armSizes, type Observed, type RolloutFacts, readFacts } from "./facts.ts";
 import { evaluate, type GateState, type Verdict } from "./gate/index.ts";
 import { applyMoves, progressOf, type TrackedMove } from "./moves.ts";
@@ -11,6 +10,7 @@ import { type Announcements, OFFER_BATCH, offerNext } from "./offering.ts";
 import { carryOut, raiseAlert } from "./outcome.ts";
 import { type RolloutPolicy, rollsBackOnBreach } from "./policy.ts";
 import { stepPreparation } from "./preparation.ts";
+import { lockOverdue } from "./progress-store.ts";
 import { beginRollback, stepRollback, stepRolledBack, windDown } from "./rollback.ts";
 import {
   beginStage,

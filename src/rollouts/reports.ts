@@ -7,14 +7,14 @@ import { counter } from "../kernel/metrics.ts";
 import { storableText } from "../kernel/storable.ts";
 import { TtlCache } from "../kernel/ttl-cache.ts";
 import type { DeviceIdentity, Heartbeat, UpdateState } from "../protocol/index.ts";
+import { recordIncidentEvidence } from "./incidents.ts";
+import { applyMoves, progressOf, type TrackedMove } from "./moves.ts";
 import {
   lockByDevices,
   lockByUpdateIds,
   type TrackedDevice,
   writeProgress,
-} from "./device-store.ts";
-import { recordIncidentEvidence } from "./incidents.ts";
-import { applyMoves, progressOf, type TrackedMove } from "./moves.ts";
+} from "./progress-store.ts";
 import { activeRollouts, reopenRollbacks, wakeRollouts } from "./rollout-store.ts";
 import { FAILED_STATES, moveByReport, moveBySighting } from "./states.ts";
 import type { RolloutsDeps } from "./types.ts";

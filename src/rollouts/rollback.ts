@@ -3,14 +3,9 @@ import type { Tx } from "../db/index.ts";
 import { timeOrderedId } from "../kernel/index.ts";
 import type { Actor } from "../tenancy/index.ts";
 import { countNewDevices, createCounters, moveCounters, readCounters } from "./counter-store.ts";
-import {
-  hasDeadlines,
-  insertDevices,
-  lockUntouched,
-  type NewDeviceRow,
-  withdraw,
-} from "./device-store.ts";
+import { hasDeadlines } from "./device-store.ts";
 import { countsOf } from "./facts.ts";
+import { insertDevices, lockUntouched, type NewDeviceRow, withdraw } from "./membership-store.ts";
 import { type Announcements, cancelNext, OFFER_BATCH, offerNext } from "./offering.ts";
 import { alertKey, carryOut } from "./outcome.ts";
 import type { Stepped } from "./reconciler.ts";

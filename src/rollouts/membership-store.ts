@@ -1,0 +1,82 @@
+import { sql } from "kysely";
+import type { Tx } from "../db/index.ts";
+import type { TrackedDevice } from "./progress-store.ts";
+import type { Failure } from "./states.ts";
+
+export interface NewDeviceRow {
+  deviceId: string;
+  stageIndex: number;
+  state: "pending" | "withdrawn";
+  sourceVersion: string | null;
+  sourceSha256: string | null;
+  targetReleaseId: string;
+  targetSha256: string;
+  excludedReason: string | null;
+  failure: Failure | null;
+  bytesFull: number;
+}
+
+const INSERT_BATCH = 20_000;
+
+/** Adds devices in the given order, from `firstOrdinal` on. */
+export async function insertDevices(
+  tx: Tx,
+  tenantId: string,
+  rolloutId: string,
+  devices: readonly NewDeviceRow[],
+  firstOrdinal = 0,
+): Promise<void> {
+  for (let start = 0; start < devices.length; start += INSERT_BATCH) {
+    const part = devices.slice(start, start + INSERT_BATCH);
+    await sql`
+      insert into rollout_devices
+        (tenant_id, rollout_id, device_id, stage_index, ordinal, state, update_id, source_version,
+         source_sha256, target_release_id, target_sha256, excluded_reason, failure, bytes_full)
+      select ${tenantId}, ${rolloutId}, d.device_id, d.stage_index,
+             ${firstOrdinal + start} + d.position - 1, d.state, gen_random_uuid(),
+             d.source_version, d.source_sha256, d.target_release_id, d.target_sha256,
+             d.excluded_reason, d.failure::jsonb, d.bytes_full
+      from unnest(
+        ${part.map((row) => row.deviceId)}::text[], ${part.map((row) => row.stageIndex)}::int[],
+        ${part.map((row) => row.state)}::text[], ${part.map((row) => row.sourceVersion)}::text[],
+        ${part.map((row) => row.sourceSha256)}::text[],
+        ${part.map((row) => row.targetReleaseId)}::uuid[],
+        ${part.map((row) => row.targetSha256)}::text[],
+        ${part.map((row) => row.excludedReason)}::text[],
+        ${part.map((row) => (row.failure ? JSON.stringify(row.failure) : null))}::text[],
+        ${part.map((row) => row.bytesFull)}::bigint[]
+      ) with ordinality as d(device_id, stage_index, state, source_version, source_sha256,
+        target_release_id, target_sha256, excluded_reason, failure, bytes_full, position)
+      on conflict do nothing`.execute(tx);
+  }
+}
+
+/** Takes back what nobody has taken up: pending devices, and offers that were never delivered. */
+export async function lockUntouched(
+  tx: Tx,
+  tenantId: string,
+  rolloutId: string,
+  limit: number,
+): Promise<Pick<TrackedDevice, "device_id" | "stage_index" | "state" | "excluded_reason">[]> {
+  const { rows } = await sql<TrackedDevice>`
+    select device_id, stage_index, state, excluded_reason from rollout_devices
+    where tenant_id = ${tenantId} and rollout_id = ${rolloutId}
+      and (state = 'pending' or (state = 'offered' and phase_deadline_at is null))
+    order by device_id limit ${limit} for update`.execute(tx);
+  return rows;
+}
+
+export async function withdraw(
+  tx: Tx,
+  tenantId: string,
+  rolloutId: string,
+  deviceIds: readonly string[],
+  now: Date,
+): Promise<void> {
+  await sql`
+    update rollout_devices
+    set state = 'withdrawn', assignment = null, phase_deadline_at = null, updated_at = ${now},
+        finished_at = ${now}
+    where tenant_id = ${tenantId} and rollout_id = ${rolloutId}
+      and device_id = any(${[...deviceIds]}::text[])`.execute(tx);
+}

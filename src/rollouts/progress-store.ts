@@ -1,0 +1,166 @@
+import { sql } from "kysely";
+import type { Tx } from "../db/index.ts";
+import type { DeviceState, Failure } from "./states.ts";
+
+/** A device whose part in a rollout is about to change. */
+export interface TrackedDevice {
+  rollout_id: string;
+  device_id: string;
+  stage_index: number;
+  state: DeviceState;
+  update_id: string;
+  target_sha256: string;
+  cancelled_at: Date | null;
+  boot_id: string | null;
+  excluded_reason: string | null;
+  counted: Record<string, number>;
+  bytes_downloaded: number;
+  bytes_full: number;
+  rollout_state: string;
+  rollout_kind: "update" | "rollback";
+  deadlines: Record<string, number>;
+}
+
+const TRACKED = sql`d.rollout_id, d.device_id, d.stage_index, d.state, d.update_id,
+  d.target_sha256, d.cancelled_at, d.boot_id, d.excluded_reason, d.counted, d.bytes_downloaded,
+  d.bytes_full, r.state as rollout_state, r.kind as rollout_kind,
+  r.policy->'deadlines' as deadlines`;
+
+/** Rows are locked in the order of devices, as everywhere. */
+export async function lockByUpdateIds(
+  tx: Tx,
+  tenantId: string,
+  updateIds: readonly string[],
+): Promise<TrackedDevice[]> {
+  const { rows } = await sql<TrackedDevice>`
+    select ${TRACKED}
+    from rollout_devices d
+    join rollouts r on r.tenant_id = d.tenant_id and r.id = d.rollout_id
+    where d.tenant_id = ${tenantId} and d.update_id = any(${[...updateIds]}::uuid[])
+    order by d.device_id, d.rollout_id for update of d`.execute(tx);
+  return rows;
+}
+
+/** The parts that devices have in the given rollouts. */
+export async function lockByDevices(
+  tx: Tx,
+  tenantId: string,
+  rolloutIds: readonly string[],
+  deviceIds: readonly string[],
+): Promise<TrackedDevice[]> {
+  const { rows } = await sql<TrackedDevice>`
+    select ${TRACKED}
+    from rollout_devices d
+    join rollouts r on r.tenant_id = d.tenant_id and r.id = d.rollout_id
+    where d.tenant_id = ${tenantId} and d.rollout_id = any(${[...rolloutIds]}::uuid[])
+      and d.device_id = any(${[...deviceIds]}::text[])
+    order by d.device_id, d.rollout_id for update of d`.execute(tx);
+  return rows;
+}
+
+export interface OverdueDevice extends TrackedDevice {
+  offline: boolean;
+  running_sha256: string | null;
+}
+
+export async function lockOverdue(
+  tx: Tx,
+  tenantId: string,
+  rolloutId: string,
+  now: Date,
+  limit: number,
+): Promise<OverdueDevice[]> {
+  const { rows } = await sql<OverdueDevice>`
+    with due as (
+      select device_id from rollout_devices
+      where tenant_id = ${tenantId} and rollout_id = ${rolloutId} and phase_deadline_at <= ${now}
+      order by phase_deadline_at limit ${limit})
+    select ${TRACKED},
+      coalesce(not s.connected and s.presence in ('offline', 'never'), true) as offline,
+      s.firmware_sha256 as running_sha256
+    from due join rollout_devices d
+      on d.tenant_id = ${tenantId} and d.rollout_id = ${rolloutId} and d.device_id = due.device_id
+    join rollouts r on r.tenant_id = d.tenant_id and r.id = d.rollout_id
+    left join device_states s on s.tenant_id = d.tenant_id and s.device_id = d.device_id
+    where d.phase_deadline_at <= ${now}
+    order by d.device_id for update of d`.execute(tx);
+  return rows;
+}
+
+/** What changes of a device's row; everything that is not given stays. */
+export interface DeviceChange {
+  rolloutId: string;
+  deviceId: string;
+  state: DeviceState;
+  /** Null takes the deadline away. */
+  deadlineAt: Date | null;
+  progress: number | null;
+  failure: Failure | null;
+  finishedAt: Date | null;
+  bootId: string | null;
+  format: string | null;
+  bytesDownloaded: number;
+}
+
+/** Writes changed devices in one statement. */
+export async function writeDevices(
+  tx: Tx,
+  tenantId: string,
+  changes: readonly DeviceChange[],
+  now: Date,
+): Promise<void> {
+  if (changes.length === 0) return;
+  await sql`
+    update rollout_devices d
+    set state = c.state, phase_deadline_at = c.deadline_at, progress = c.progress,
+        failure = c.failure::jsonb, finished_at = c.finished_at, boot_id = c.boot_id,
+        format = coalesce(c.format, d.format), bytes_downloaded = c.bytes_downloaded,
+        updated_at = ${now}
+    from unnest(
+      ${changes.map((row) => row.rolloutId)}::uuid[], ${changes.map((row) => row.deviceId)}::text[],
+      ${changes.map((row) => row.state)}::text[],
+      ${changes.map((row) => row.deadlineAt)}::timestamptz[],
+      ${changes.map((row) => row.progress)}::real[],
+      ${changes.map((row) => (row.failure ? JSON.stringify(row.failure) : null))}::text[],
+      ${changes.map((row) => row.finishedAt)}::timestamptz[],
+      ${changes.map((row) => row.bootId)}::text[], ${changes.map((row) => row.format)}::text[],
+      ${changes.map((row) => row.bytesDownloaded)}::bigint[]
+    ) as c(rollout_id, device_id, state, deadline_at, progress, failure, finished_at, boot_id,
+      format, bytes_downloaded)
+    where d.tenant_id = ${tenantId} and d.rollout_id = c.rollout_id
+      and d.device_id = c.device_id`.execute(tx);
+}
+
+/** How far devices have come within their phase. */
+export async function writeProgress(
+  tx: Tx,
+  tenantId: string,
+  rows: readonly { rolloutId: string; deviceId: string; progress: number }[],
+  now: Date,
+): Promise<void> {
+  if (rows.length === 0) return;
+  await sql`
+    update rollout_devices d set progress = c.progress, updated_at = ${now}
+    from unnest(
+      ${rows.map((row) => row.rolloutId)}::uuid[], ${rows.map((row) => row.deviceId)}::text[],
+      ${rows.map((row) => row.progress)}::real[]
+    ) as c(rollout_id, device_id, progress)
+    where d.tenant_id = ${tenantId} and d.rollout_id = c.rollout_id
+      and d.device_id = c.device_id`.execute(tx);
+}
+
+export async function writeCounted(
+  tx: Tx,
+  tenantId: string,
+  rows: readonly { rolloutId: string; deviceId: string; counted: Record<string, number> }[],
+): Promise<void> {
+  if (rows.length === 0) return;
+  await sql`
+    update rollout_devices d set counted = c.counted::jsonb
+    from unnest(
+      ${rows.map((row) => row.rolloutId)}::uuid[], ${rows.map((row) => row.deviceId)}::text[],
+      ${rows.map((row) => JSON.stringify(row.counted))}::text[]
+    ) as c(rollout_id, device_id, counted)
+    where d.tenant_id = ${tenantId} and d.rollout_id = c.rollout_id
+      and d.device_id = c.device_id`.execute(tx);
+}
