@@ -45,7 +45,6 @@ function depsOf(credentials: ServerCredentials): GatewayDeps {
       currentAssignment: async () => null,
       recordUpdateState: nothing,
       recordHeartbeat: nothing,
-      recordIncidents: nothing,
     },
     bus: new LocalBus(),
     clock: systemClock,

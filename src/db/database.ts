@@ -62,7 +62,9 @@ export class Database {
       | "expired_commands"
       | "open_deltas"
       | "due_rollouts"
-      | "due_deliveries",
+      | "due_deliveries"
+      | "old_incidents"
+      | "presence_alerts",
     moment: Date,
   ): Promise<string[]> {
     const call =

@@ -172,6 +172,13 @@ export interface DeltasTable {
   finished_at: Date | null;
 }
 
+export interface DetectorSnapshotsTable {
+  tenant_id: string;
+  part: number;
+  data: Buffer;
+  saved_at: Date;
+}
+
 export interface DeviceGroupsTable {
   tenant_id: string;
   name: string;
@@ -188,6 +195,10 @@ export interface DeviceIncidentsTable {
   received_at: Date;
   firmware_sha256: string | null;
   details: OptionalJson;
+  counted_at: Date | null;
+  boot_id: string | null;
+  told_by_boot: Generated<boolean>;
+  also_key: string | null;
 }
 
 export interface DeviceStatesTable {
@@ -493,6 +504,7 @@ export interface Schema {
   claim_tokens: ClaimTokensTable;
   commands: CommandsTable;
   deltas: DeltasTable;
+  detector_snapshots: DetectorSnapshotsTable;
   device_groups: DeviceGroupsTable;
   device_incidents: DeviceIncidentsTable;
   device_states: DeviceStatesTable;

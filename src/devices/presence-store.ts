@@ -1,7 +1,14 @@
 import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
+import { storeIncidents } from "./incidents-store.ts";
 import { nextPresence } from "./presence.ts";
-import type { DeviceStatus, Presence, PresenceChange, PresenceSettings } from "./types.ts";
+import type {
+  DeviceStatus,
+  Incident,
+  Presence,
+  PresenceChange,
+  PresenceSettings,
+} from "./types.ts";
 
 /** Devices that one call moves; the caller comes back for the rest. */
 export const PRESENCE_BATCH = 1_000;
@@ -11,16 +18,40 @@ interface DueRow {
   presence: Presence;
   last_seen_at: Date | null;
   status: DeviceStatus;
+  firmware_sha256: string | null;
+}
+
+/**
+ * The silence of a device is an incident, like a crash: a device that an update has killed tells of it
+ * by nothing else. Of a device that people have taken out of service it is none.
+ */
+function silenceOf(tenantId: string, nowMs: number): (row: DueRow) => Incident[] {
+  return ({ device_id, last_seen_at, firmware_sha256, status }) => {
+    if (status !== "active") return [];
+    const since = last_seen_at?.getTime() ?? nowMs;
+    return [
+      {
+        tenantId,
+        deviceId: device_id,
+        kind: "silence",
+        key: `silence:${since}`,
+        occurredAt: nowMs,
+        firmwareSha256: firmware_sha256,
+        details: { lastSeenAt: new Date(since).toISOString() },
+      },
+    ];
+  };
 }
 
 /** Moves the devices whose deadline has passed; reads no others (index `device_states_due`). */
 export async function moveDuePresence(
   tx: Tx,
+  tenantId: string,
   settings: PresenceSettings,
   nowMs: number,
 ): Promise<PresenceChange[]> {
   const { rows } = await sql<DueRow>`
-    select s.device_id, s.presence, s.last_seen_at, d.status
+    select s.device_id, s.presence, s.last_seen_at, s.firmware_sha256, d.status
     from device_states s join devices d on d.tenant_id = s.tenant_id and d.id = s.device_id
     where s.presence_deadline_at <= ${new Date(nowMs)}
     order by s.presence_deadline_at limit ${PRESENCE_BATCH}
@@ -42,15 +73,20 @@ export async function moveDuePresence(
                 ${steps.map((step) => step.next.presence)}::text[],
                 ${deadlines}::timestamptz[]) as n(device_id, presence, deadline_at)
     where s.device_id = n.device_id`.execute(tx);
-  return steps
-    .filter((step) => step.next.presence !== step.presence)
-    .map((step) => ({
-      deviceId: step.device_id,
-      previous: step.presence,
-      presence: step.next.presence,
-      lastSeenAt: step.last_seen_at,
-      status: step.status,
-    }));
+  const changed = steps.filter((step) => step.next.presence !== step.presence);
+  await storeIncidents(
+    tx,
+    tenantId,
+    changed.filter((step) => step.next.presence === "offline").flatMap(silenceOf(tenantId, nowMs)),
+    nowMs,
+  );
+  return changed.map((step) => ({
+    deviceId: step.device_id,
+    previous: step.presence,
+    presence: step.next.presence,
+    lastSeenAt: step.last_seen_at,
+    status: step.status,
+  }));
 }
 
 /** Puts every deadline before `until` off to it; returns how many there were. */

@@ -1,4 +1,5 @@
 import { subjects } from "../bus/index.ts";
+import type { Tx } from "../db/index.ts";
 import { KeyedBatcher } from "../kernel/keyed-batcher.ts";
 import type { DeviceIdentity } from "../protocol/index.ts";
 import {
@@ -9,10 +10,16 @@ import {
 } from "./connections-store.ts";
 import type { DevicesDeps } from "./deps.ts";
 import { latestHeartbeats, storeHeartbeats } from "./heartbeats-store.ts";
-import { storeIncidents } from "./incidents-store.ts";
+import { deleteOldIncidents, storeIncidents, takeUncounted } from "./incidents-store.ts";
 import { lateAt } from "./presence.ts";
 import { moveDuePresence, postponeDeadlines } from "./presence-store.ts";
-import type { HeartbeatRecord, Incident, Presence, PresenceChange } from "./types.ts";
+import type {
+  HeartbeatRecord,
+  Incident,
+  Presence,
+  PresenceChange,
+  UncountedIncident,
+} from "./types.ts";
 
 /** Most events of one statement, and how long the first of them waits for company. */
 const CONNECTION_BATCH = { maxBatchSize: 500, maxDelayMs: 10, maxQueuedSize: 20_000 };
@@ -33,6 +40,13 @@ export interface DeviceReports {
   recordHeartbeats(batch: readonly HeartbeatRecord[]): Promise<void>;
   /** Returns those that were not known before; safe to repeat. */
   recordIncidents(batch: readonly Incident[]): Promise<Incident[]>;
+  /**
+   * Incidents that no rollout has counted yet, at most `limit`, marked as counted within the
+   * caller's transaction: it commits together with what it makes of them, or not at all.
+   */
+  takeIncidents(tx: Tx, tenantId: string, limit: number): Promise<UncountedIncident[]>;
+  /** Deletes a batch of the incidents that are too old to matter; returns how many. */
+  forgetIncidents(tenantId: string, nowMs: number): Promise<number>;
   /** Moves at most PRESENCE_BATCH devices whose silence has become too long; call until empty. */
   expirePresence(tenantId: string, nowMs: number): Promise<PresenceChange[]>;
   /** Gives every device another interval to be heard: called when the platform starts. */
@@ -105,9 +119,18 @@ export function createReports({ db, clock, bus, tenancy }: DevicesDeps): DeviceR
       return added;
     },
 
+    takeIncidents: (tx, tenantId, limit) => takeUncounted(tx, tenantId, clock.now(), limit),
+
+    forgetIncidents: (tenantId, nowMs) =>
+      db.tenant(tenantId, (tx) =>
+        deleteOldIncidents(tx, tenantId, new Date(nowMs - INCIDENTS_KEPT_MS), FORGET_BATCH),
+      ),
+
     async expirePresence(tenantId, nowMs) {
       const settings = await tenancy.settings(tenantId);
-      const changes = await db.tenant(tenantId, (tx) => moveDuePresence(tx, settings, nowMs));
+      const changes = await db.tenant(tenantId, (tx) =>
+        moveDuePresence(tx, tenantId, settings, nowMs),
+      );
       announce(tenantId, changes);
       return changes;
     },
@@ -134,5 +157,8 @@ export function createReports({ db, clock, bus, tenancy }: DevicesDeps): DeviceR
   };
 }
 
+/** Longer than any rollout looks back. */
+export const INCIDENTS_KEPT_MS = 90 * 86_400_000;
+const FORGET_BATCH = 10_000;
 /** Heartbeat intervals are at most a day. */
 const LONGEST_GRACE_MS = 2 * 86_400_000;

@@ -86,6 +86,20 @@ export interface Incident {
   occurredAt: number;
   firmwareSha256: string | null;
   details: Record<string, unknown>;
+  /** The boot in which the device told of it. */
+  bootId?: string | null;
+  /** A crash that the boot after it told of, and not the program that crashed. */
+  toldByBoot?: boolean;
+}
+
+/** An incident as the evidence of rollouts takes it in. */
+export interface UncountedIncident {
+  deviceId: string;
+  kind: IncidentKind;
+  /** Milliseconds since the epoch, by the device's clock and by ours. */
+  occurredAt: number;
+  receivedAt: number;
+  firmwareSha256: string | null;
 }
 
 export interface PresenceChange {

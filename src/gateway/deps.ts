@@ -75,7 +75,6 @@ export interface GatewayDeps {
       heartbeat: Heartbeat,
       receivedAt: number,
     ): Promise<unknown>;
-    recordIncidents(incidents: readonly Incident[]): Promise<unknown>;
   };
   bus: Bus;
   clock: Clock;

@@ -15,10 +15,13 @@ export function incidentsOf(peer: DeviceIdentity, events: readonly DeviceEvent[]
         tenantId: peer.tenantId,
         deviceId: peer.deviceId,
         kind,
-        key: `${bootId ?? ""}:${seq}`,
+        // A boot tells of one crash, however its event is numbered.
+        key: type === "boot" && bootId ? `boot:${bootId}` : `${bootId ?? ""}:${seq}`,
         occurredAt: ts,
         firmwareSha256: firmware?.hash ?? null,
         details: { type, reason, message },
+        bootId: bootId ?? null,
+        toldByBoot: type === "boot",
       },
     ];
   });

@@ -97,9 +97,8 @@ export class MessageRouter {
     await this.#deps.telemetry.ingestEvents(peer, body, receivedAt);
     const events = (Array.isArray(body) ? body : [body]) as DeviceEvent[];
     const incidents = incidentsOf(peer, events);
-    if (incidents.length === 0) return;
-    const added = await this.#deps.devices.recordIncidents(incidents);
-    if (added.length > 0) await this.#deps.rollouts.recordIncidents(added);
+    // Durable is enough: rollouts count each of them once, in their own time.
+    if (incidents.length > 0) await this.#deps.devices.recordIncidents(incidents);
   }
 
   #updateState(message: InboundMessage, state: UpdateState): Promise<void> {

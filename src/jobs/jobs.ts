@@ -1,5 +1,6 @@
 import type { Bus } from "../bus/index.ts";
 import type { Database } from "../db/index.ts";
+import { INCIDENTS_KEPT_MS } from "../devices/index.ts";
 import type { Clock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import {
@@ -19,6 +20,7 @@ export interface JobsDeps {
   devices: {
     extendPresenceDeadlines(now: number): Promise<void>;
     expirePresence(tenantId: string, now: number): Promise<PresenceChange[]>;
+    forgetIncidents(tenantId: string, now: number): Promise<number>;
   };
   commands: { expireDue(tenantId: string, now: number): Promise<unknown> };
   firmware: {
@@ -72,6 +74,16 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
       run: () =>
         forTenants("due_deliveries", (tenantId) => deps.alerts.deliverDue(tenantId, clock.now())),
     },
+    {
+      name: "old-incidents",
+      everyMs: 3_600_000,
+      run: () =>
+        forTenants(
+          "old_incidents",
+          (tenantId) => deps.devices.forgetIncidents(tenantId, clock.now()),
+          clock.now() - INCIDENTS_KEPT_MS,
+        ),
+    },
     { name: "detectors", everyMs: 5_000, run: async () => void (await deps.detectors.runOnce()) },
   ];
   const rolloutTicker = startTicker(rollouts, deps);
@@ -92,11 +104,22 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
     },
   };
 
+  /** One tenant's trouble holds up no other; the job counts as failed all the same. */
   async function forTenants(
     what: Parameters<Database["tenantsWith"]>[0],
     work: (tenantId: string) => Promise<unknown>,
+    dueAt = clock.now(),
   ): Promise<void> {
-    for (const tenantId of await db.tenantsWith(what, new Date(clock.now()))) await work(tenantId);
+    const errors: unknown[] = [];
+    for (const tenantId of await db.tenantsWith(what, new Date(dueAt))) {
+      try {
+        await work(tenantId);
+      } catch (error) {
+        deps.logger.warn({ tenantId, what, err: error }, "a job failed for a tenant");
+        errors.push(error);
+      }
+    }
+    if (errors.length > 0) throw new AggregateError(errors, `${errors.length} tenants: ${what}`);
   }
 
   async function checkPresence(tenantId: string): Promise<void> {

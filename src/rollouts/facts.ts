@@ -1,4 +1,5 @@
 import type { Tx } from "../db/index.ts";
+import { type AbsentRow, readAbsent } from "./absence-store.ts";
 import { type CounterRow, readCounters, readEvidence } from "./counter-store.ts";
 import { type GateFacts, type Observation, releasedDevices } from "./gate/index.ts";
 import type { RolloutPolicy } from "./policy.ts";
@@ -17,6 +18,8 @@ export interface RolloutFacts {
   gate: GateFacts;
   stages: StageRow[];
   counters: CounterRow[];
+  /** Devices that are silent now. */
+  absent: AbsentRow[];
   /** Devices that the rollout may have offered the update to by now. */
   released: number;
 }
@@ -31,6 +34,7 @@ export async function readFacts(
   const { tenant_id: tenantId, id } = rollout;
   const stages = await readStages(tx, tenantId, [id]);
   const counters = await readCounters(tx, tenantId, [id]);
+  const absent = await readAbsent(tx, tenantId, id);
   const evidence = (await readEvidence(tx, tenantId, [id])).get(id) ?? {};
   const stage = stages[rollout.stage_index] as StageRow;
   const startedAtMs = (rollout.stage_started_at ?? new Date(nowMs)).getTime();
@@ -49,12 +53,17 @@ export async function readFacts(
     fullyOffered: released >= stage.cumulative_devices,
     evidence,
     stageUpdates: groupCounts(countsOf(inStage)),
+    stageAbsent: absent
+      .filter(
+        (row) => row.stage_index === rollout.stage_index && TREATED_STATES.includes(row.state),
+      )
+      .reduce((sum, row) => sum + row.devices, 0),
     updates: groupCounts(countsOf(counters)),
     excluded: excluded > 0 ? { "chronic or not connected": excluded } : {},
     observations: observed.observations,
     unobserved: observed.unobserved,
   };
-  return { gate, stages, counters, released };
+  return { gate, stages, counters, absent, released };
 }
 
 export function releasedNow(
@@ -80,11 +89,22 @@ export function countsOf(rows: readonly CounterRow[]): Partial<Record<DeviceStat
   return counts;
 }
 
-/** How many devices add to the exposure of each arm. */
-export function armSizes(rows: readonly CounterRow[]): { treated: number; control: number } {
-  const sum = (states: readonly DeviceState[]) =>
-    rows
+/**
+ * How many devices add to the exposure of each arm. A device that is silent adds to none: it can show
+ * no crash, and the time of one that the update has killed must not speak for the update.
+ */
+export function armSizes(
+  rows: readonly CounterRow[],
+  absent: readonly AbsentRow[],
+): { treated: number; control: number } {
+  const sum = (states: readonly DeviceState[]) => {
+    const members = rows
       .filter((row) => states.includes(row.state))
       .reduce((total, row) => total + row.devices - row.excluded, 0);
+    const away = absent
+      .filter((row) => states.includes(row.state))
+      .reduce((total, row) => total + row.devices, 0);
+    return Math.max(0, members - away);
+  };
   return { treated: sum(TREATED_STATES), control: sum(["pending"]) };
 }

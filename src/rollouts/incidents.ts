@@ -1,7 +1,11 @@
+import { subjects } from "../bus/index.ts";
 import type { Tx } from "../db/index.ts";
-import type { Incident, IncidentKind } from "../devices/index.ts";
+import type { IncidentKind, UncountedIncident } from "../devices/index.ts";
 import { addEvidence, type EvidenceDelta, type EvidenceMetric } from "./counter-store.ts";
-import { type TrackedDevice, writeCounted } from "./progress-store.ts";
+import { lockByDevices, type TrackedDevice, writeCounted } from "./progress-store.ts";
+import { retryDeadlocks } from "./retry-deadlocks.ts";
+import { activeRollouts, wakeRollouts } from "./rollout-store.ts";
+import type { RolloutsDeps } from "./types.ts";
 
 /** A restart that nobody asked for is a crash to the gate. */
 const METRIC_OF: Readonly<Record<IncidentKind, EvidenceMetric>> = {
@@ -13,11 +17,50 @@ const METRIC_OF: Readonly<Record<IncidentKind, EvidenceMetric>> = {
 };
 
 const REFRACTORY_MS = 24 * 3_600_000;
+const BATCH = 500;
+/** Batches of one tick: a tenant with more of them goes on at the next. */
+const MAX_BATCHES = 20;
+
+/**
+ * Adds the incidents that have become durable since the last time to the evidence of the tenant's
+ * rollouts. What marks an incident as counted is the transaction that counts it, so that neither a
+ * crash nor a second worker loses one or counts it twice. False when there are more than it took.
+ */
+export async function countIncidents(deps: RolloutsDeps, tenantId: string): Promise<boolean> {
+  for (let batch = 0; batch < MAX_BATCHES; batch += 1) {
+    const { taken, touched } = await retryDeadlocks(() =>
+      deps.db.tenant(tenantId, (tx) => countBatch(deps, tx, tenantId)),
+    );
+    if (touched.size > 0) {
+      const now = new Date(deps.clock.now());
+      await deps.db.tenant(tenantId, (tx) => wakeRollouts(tx, tenantId, [...touched], now));
+    }
+    for (const id of touched) {
+      deps.bus.publish(subjects.rollout(tenantId, id), { rolloutId: id });
+    }
+    if (taken < BATCH) return true;
+  }
+  return false;
+}
+
+async function countBatch(
+  deps: RolloutsDeps,
+  tx: Tx,
+  tenantId: string,
+): Promise<{ taken: number; touched: Set<string> }> {
+  const incidents = await deps.devices.takeIncidents(tx, tenantId, BATCH);
+  const ids = incidents.length > 0 ? await activeRollouts(tx, tenantId) : [];
+  if (ids.length === 0) return { taken: incidents.length, touched: new Set() };
+  const deviceIds = [...new Set(incidents.map((incident) => incident.deviceId))];
+  const devices = await lockByDevices(tx, tenantId, ids, deviceIds);
+  const touched = await recordIncidentEvidence(tx, tenantId, devices, incidents);
+  return { taken: incidents.length, touched };
+}
 
 /** To which arm an incident speaks, if to any. Pure. */
 export function armOf(
   device: Pick<TrackedDevice, "state" | "target_sha256" | "excluded_reason">,
-  incident: Pick<Incident, "kind" | "firmwareSha256">,
+  incident: Pick<UncountedIncident, "kind" | "firmwareSha256">,
 ): "treated" | "control" | undefined {
   if (device.excluded_reason !== null) return undefined;
   if (device.state === "withdrawn") return undefined;
@@ -40,7 +83,7 @@ export async function recordIncidentEvidence(
   tx: Tx,
   tenantId: string,
   devices: readonly TrackedDevice[],
-  incidents: readonly Incident[],
+  incidents: readonly UncountedIncident[],
 ): Promise<Set<string>> {
   const byDevice = Map.groupBy(incidents, (incident) => incident.deviceId);
   const deltas = new Map<string, EvidenceDelta>();
@@ -50,6 +93,8 @@ export async function recordIncidentEvidence(
     if (device.rollout_state !== "running" || device.rollout_kind !== "update") continue;
     const last = { ...device.counted };
     for (const incident of byDevice.get(device.device_id) ?? []) {
+      // What was heard before the rollout began is none of its making.
+      if (incident.receivedAt < (device.rollout_started_at?.getTime() ?? 0)) continue;
       const arm = armOf(device, incident);
       if (!arm) continue;
       const metric = METRIC_OF[incident.kind];

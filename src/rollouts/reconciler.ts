@@ -4,6 +4,7 @@ import { withSpan } from "../kernel/tracing.ts";
 import { accrueExposure } from "./counter-store.ts";
 import { armSizes, type Observed, type RolloutFacts, readFacts } from "./facts.ts";
 import { evaluate, type GateState, type Verdict } from "./gate/index.ts";
+import { countIncidents } from "./incidents.ts";
 import { applyMoves, progressOf, type TrackedMove } from "./moves.ts";
 import { observe } from "./observations.ts";
 import { type Announcements, OFFER_BATCH, offerNext } from "./offering.ts";
@@ -11,6 +12,7 @@ import { carryOut, raiseAlert } from "./outcome.ts";
 import { type RolloutPolicy, rollsBackOnBreach } from "./policy.ts";
 import { stepPreparation } from "./preparation.ts";
 import { lockOverdue } from "./progress-store.ts";
+import { retryDeadlocks } from "./retry-deadlocks.ts";
 import { beginRollback, stepRollback, stepRolledBack, windDown } from "./rollback.ts";
 import {
   beginStage,
@@ -29,8 +31,6 @@ const MAX_ROLLOUTS = 100;
 const DEADLINE_BATCH = 500;
 /** Steps of one rollout in one tick: a rollout with more to do goes on at the next. */
 const MAX_STEPS = 20;
-/** Attempts when two transactions stood in each other's way. */
-const MAX_ATTEMPTS = 3;
 /** While there are devices to offer to, without a pause between ticks. */
 const WAITING_VERDICT_EVERY = 12;
 
@@ -47,6 +47,8 @@ export interface Stepped {
  * the rollout's lock, and what is said on the bus is only a hint to look.
  */
 export async function tick(deps: RolloutsDeps, tenantId: string): Promise<void> {
+  // What happened comes before what is decided: a gate that cannot count must not widen either.
+  if (!(await countIncidents(deps, tenantId))) return;
   const due = await deps.db.tenant(tenantId, (tx) =>
     dueRollouts(tx, tenantId, new Date(deps.clock.now()), MAX_ROLLOUTS),
   );
@@ -147,7 +149,7 @@ async function accrueAndRead(
   const facts = await readFacts(tx, rollout, observed, nowMs);
   const elapsedMs = Math.max(0, nowMs - (rollout.accrued_at?.getTime() ?? nowMs));
   if (elapsedMs === 0) return facts;
-  const { treated, control } = armSizes(facts.counters);
+  const { treated, control } = armSizes(facts.counters, facts.absent);
   await accrueExposure(tx, tenantId, id, treated * elapsedMs, control * elapsedMs);
   return readFacts(tx, rollout, observed, nowMs);
 }
@@ -276,16 +278,4 @@ async function expireDeadlines(deps: RolloutsDeps, tx: Tx, rollout: RolloutRow):
   });
   if (moves.length > 0) await applyMoves(tx, tenantId, moves, now);
   return moves.length;
-}
-
-async function retryDeadlocks<T>(work: () => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await work();
-    } catch (error) {
-      // 40P01 deadlock_detected, 40001 serialization_failure
-      const { code } = error as { code?: string };
-      if (attempt === MAX_ATTEMPTS || (code !== "40P01" && code !== "40001")) throw error;
-    }
-  }
 }

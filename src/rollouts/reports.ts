@@ -1,13 +1,11 @@
 import { subjects } from "../bus/index.ts";
 import type { Tx } from "../db/index.ts";
-import type { Incident } from "../devices/index.ts";
 import { AppError, isUuid } from "../kernel/index.ts";
 import { KeyedBatcher } from "../kernel/keyed-batcher.ts";
 import { counter } from "../kernel/metrics.ts";
 import { storableText } from "../kernel/storable.ts";
 import { TtlCache } from "../kernel/ttl-cache.ts";
 import type { DeviceIdentity, Heartbeat, UpdateState } from "../protocol/index.ts";
-import { recordIncidentEvidence } from "./incidents.ts";
 import { applyMoves, progressOf, type TrackedMove } from "./moves.ts";
 import {
   lockByDevices,
@@ -40,8 +38,6 @@ export interface Reports {
   recordUpdateState(peer: DeviceIdentity, state: UpdateState, receivedAt: number): Promise<void>;
   /** Confirms devices that report no phases, and notices those that run something else. */
   recordHeartbeat(peer: DeviceIdentity, heartbeat: Heartbeat, receivedAt: number): Promise<void>;
-  /** New incidents, once each: evidence for the gate of every rollout that the device is part of. */
-  recordIncidents(incidents: readonly Incident[]): Promise<void>;
   /** Writes what is queued. */
   flush(): Promise<void>;
 }
@@ -127,19 +123,6 @@ export function createReports(deps: RolloutsDeps): Reports {
       if (remembered.get(key) === seen) return;
       await sightings.add(tenantId, { deviceId, hash, bootId: heartbeat.bootId });
       remembered.set(key, seen);
-    },
-
-    async recordIncidents(incidents) {
-      for (const [tenantId, group] of Map.groupBy(incidents, (incident) => incident.tenantId)) {
-        const ids = await db.tenant(tenantId, (tx) => activeRollouts(tx, tenantId));
-        if (ids.length === 0) continue;
-        const touched = await db.tenant(tenantId, async (tx) => {
-          const deviceIds = [...new Set(group.map((incident) => incident.deviceId))];
-          const devices = await lockByDevices(tx, tenantId, ids, deviceIds);
-          return recordIncidentEvidence(tx, tenantId, devices, group);
-        });
-        await after(tenantId, { changed: touched, adverse: touched, undone: new Set() });
-      }
     },
 
     async flush() {

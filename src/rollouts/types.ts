@@ -1,6 +1,6 @@
 import type { Bus } from "../bus/index.ts";
 import type { Database, Tx } from "../db/index.ts";
-import type { FleetMember, FleetQuery } from "../devices/index.ts";
+import type { FleetMember, FleetQuery, UncountedIncident } from "../devices/index.ts";
 import type { Clock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import type { ArtifactOffer, Assignment, Envelope, ReleaseManifest } from "../protocol/index.ts";
@@ -62,6 +62,7 @@ export interface RolloutsDeps {
   };
   devices: {
     matching(tx: Tx, tenantId: string, query: FleetQuery): Promise<FleetMember[]>;
+    takeIncidents(tx: Tx, tenantId: string, limit: number): Promise<UncountedIncident[]>;
   };
   firmware: {
     releases: { get(tenantId: string, id: string): Promise<SignedRelease> };

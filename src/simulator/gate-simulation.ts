@@ -188,6 +188,7 @@ function factsOf(
     isHoldback: stage.isHoldback,
     fullyOffered: updated === stage.cumulativeDevices,
     evidence: { crash: { treated: { ...treated }, control: { ...control } } },
+    stageAbsent: 0,
     stageUpdates: counts(stage.cumulativeDevices - updated, updated - before),
     updates: counts(DEVICES - updated, updated),
     excluded: {},

@@ -62,7 +62,14 @@ export async function createGatewayFixture(
   const deps: GatewayDeps = {
     ...base,
     tenancy,
-    devices,
+    devices: {
+      ...devices,
+      async recordIncidents(incidents) {
+        const added = await devices.recordIncidents(incidents);
+        recorded.incidents.push(...added.map(({ kind, key }) => `${kind} ${key}`));
+        return added;
+      },
+    },
     commands,
     logger: createLogger({ level: process.env.TEST_LOG ?? "silent" }),
     identity: {
@@ -142,9 +149,6 @@ function storesOf(recorded: Recorded): Pick<GatewayDeps, "telemetry" | "logs" | 
       recordUpdateState: ({ deviceId }, { phase }) =>
         store(() => recorded.updateStates.push({ deviceId, phase })),
       recordHeartbeat: async () => {},
-      recordIncidents: async (incidents) => {
-        recorded.incidents.push(...incidents.map(({ kind, key }) => `${kind} ${key}`));
-      },
     },
   };
 }

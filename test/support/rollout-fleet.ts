@@ -241,7 +241,7 @@ export async function createRolloutFleet(options: { devices: number; tenant?: st
 
   let incidents = 0;
   const incident = async (device: ScriptedDevice, changes: Partial<Incident> = {}) => {
-    const added = await devices.recordIncidents([
+    await devices.recordIncidents([
       {
         tenantId: tenant,
         deviceId: device.id,
@@ -253,7 +253,6 @@ export async function createRolloutFleet(options: { devices: number; tenant?: st
         ...changes,
       },
     ]);
-    await rollouts.recordIncidents(added);
   };
 
   const buildDeltas = async () => {

@@ -34,6 +34,7 @@ function facts(changes: Partial<GateFacts> = {}): GateFacts {
     isHoldback: false,
     fullyOffered: true,
     evidence: {},
+    stageAbsent: 0,
     stageUpdates: { ...NO_UPDATES, succeeded: 495 },
     updates: { ...NO_UPDATES, pending: 9_500, succeeded: 500 },
     excluded: {},

@@ -24,6 +24,8 @@ const ADVERSE_EVIDENCE = 3;
 const UNDERWAY_SHARE = 0.02;
 /** Share of a stage that must have ended when age alone promotes it. */
 const ENDED_SHARE_FOR_AGE = 0.5;
+/** Share of the canaries that must have the update before they speak for the rest. */
+const CANARY_SHARE = 0.5;
 /** What a stage's own evidence must reach, besides the whole rollout's. */
 const STAGE_LIKELIHOOD_RATIO = 0.3;
 
@@ -186,6 +188,20 @@ function notYet(
       decision: "wait",
       rule: "updates-underway",
       sentence: `${stageName}: ${stage.succeeded} of ${plural(devices, "device")} updated, ${stage.underway} underway, ${stage.offered} offered and not yet heard of.`,
+    };
+  }
+  if (facts.isCanary && stage.succeeded < devices * CANARY_SHARE) {
+    return {
+      decision: "wait",
+      rule: "too-few-canaries",
+      sentence: `${stageName}: only ${stage.succeeded} of ${plural(devices, "canary", "canaries")} have the update; so few cannot vouch for the fleet.`,
+    };
+  }
+  if (facts.isCanary && facts.stageAbsent > 0) {
+    return {
+      decision: "wait",
+      rule: "canaries-silent",
+      sentence: `${stageName} waits: ${facts.stageAbsent} of ${plural(stage.succeeded, "updated canary", "updated canaries")} cannot be heard, and who is silent is not known to be well.`,
     };
   }
   if (facts.unobserved.length > 0) {

@@ -54,6 +54,8 @@ export interface GateFacts {
   evidence: Readonly<Record<string, MetricTotals>>;
   /** Of the present stage. */
   stageUpdates: UpdateCounts;
+  /** Devices of the present stage that run the new image and have fallen silent. */
+  stageAbsent: number;
   /** Of the whole rollout. */
   updates: UpdateCounts;
   /** Devices left out of both arms, by reason. */
