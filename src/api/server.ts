@@ -16,16 +16,18 @@ import { EventStreams } from "./event-stream.ts";
 import { rememberAnswers } from "./idempotency.ts";
 import { describeApi } from "./openapi.ts";
 import { asAppError, problemOf } from "./problem.ts";
-import { boundReading } from "./read-deadline.ts";
+import { boundReading, DEFAULT_READING_LIMITS, type ReadingLimits } from "./read-deadline.ts";
 import { traceRequests } from "./request-tracing.ts";
 import { type ResourceDeps, registerResources } from "./resources/index.ts";
 import type { Api } from "./types.ts";
-import { assertDepth, validatorCompiler } from "./validation.ts";
+import { assertReadable, validatorCompiler } from "./validation.ts";
 
 const BODY_LIMIT_BYTES = 1024 * 1024;
 const MAX_CONNECTIONS = 2_000;
 /** An upload of the largest image over a slow line. */
 const REQUEST_TIMEOUT_MS = 3_600_000;
+/** How often Node looks for requests that take too long. */
+const MAX_CHECKING_INTERVAL_MS = 5_000;
 
 export interface ApiDeps extends ResourceDeps {
   tenancy: ResourceDeps["tenancy"] & Pick<Tenancy, "authenticate" | "authorize" | "audit">;
@@ -40,16 +42,22 @@ export interface ApiDeps extends ResourceDeps {
   trustProxy?: boolean;
   /** Requests a minute from one address. */
   requestsPerMinute?: number;
+  limits?: Partial<ReadingLimits>;
 }
 
 /** The server with every route, not yet listening. */
 export async function buildApi(deps: ApiDeps): Promise<Api> {
   const streams = new EventStreams();
+  const limits = { ...DEFAULT_READING_LIMITS, ...deps.limits };
   const api: Api = fastify({
     loggerInstance: undefined,
     logger: false,
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
+    http: {
+      headersTimeout: limits.headersTimeoutMs,
+      connectionsCheckingInterval: Math.min(limits.headersTimeoutMs, MAX_CHECKING_INTERVAL_MS),
+    },
     keepAliveTimeout: 65_000,
     forceCloseConnections: true,
     trustProxy: deps.trustProxy ?? false,
@@ -78,7 +86,7 @@ export async function buildApi(deps: ApiDeps): Promise<Api> {
   });
   // Before anything is asked of the database.
   api.addHook("onRequest", api.rateLimit());
-  boundReading(api);
+  boundReading(api, limits);
   letIn(api, deps);
   auditWrites(api, deps);
   rememberAnswers(api, deps);
@@ -114,8 +122,10 @@ function letIn(api: Api, deps: ApiDeps): void {
     await admit(request, deps.tenancy);
   });
   api.addHook("preValidation", async (request) => {
-    // An upload is a stream and has no members to count.
-    if (!(request.body instanceof Readable)) assertDepth(request.body);
+    assertReadable(request.params);
+    assertReadable(request.query);
+    // An upload is a stream and has no members to look at.
+    if (!(request.body instanceof Readable)) assertReadable(request.body);
   });
 }
 

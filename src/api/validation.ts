@@ -40,15 +40,27 @@ function readText(input: unknown, properties: Record<string, PropertySchema>): u
   return result;
 }
 
-/** Refuses a body that is nested deeper than the limit. */
-export function assertDepth(value: unknown, remaining: number = LIMITS.jsonDepth): void {
+/**
+ * Refuses what is nested deeper than the limit, and text that no store can hold: NUL and lone
+ * surrogates are legal in JSON, and PostgreSQL would fail on them.
+ */
+export function assertReadable(value: unknown, remaining: number = LIMITS.jsonDepth): void {
+  if (typeof value === "string") assertText(value);
   if (typeof value !== "object" || value === null) return;
   if (remaining <= 0) {
     throw new AppError("invalid-request", `the body is nested deeper than ${LIMITS.jsonDepth}`, {
       limit: LIMITS.jsonDepth,
     });
   }
-  for (const member of Object.values(value)) assertDepth(member, remaining - 1);
+  for (const [key, member] of Object.entries(value)) {
+    assertText(key);
+    assertReadable(member, remaining - 1);
+  }
+}
+
+function assertText(text: string): void {
+  if (text.isWellFormed() && !text.includes("\0")) return;
+  throw new AppError("invalid-request", "the request holds a character that is no text");
 }
 
 /** Milliseconds since the epoch of a query's moment (ISO 8601 or milliseconds). */

@@ -1,7 +1,7 @@
 import { type RawBuilder, sql } from "kysely";
 import { isUniqueViolation, type Tx } from "../db/index.ts";
 import { AppError, LIMITS } from "../kernel/index.ts";
-import { storableJson } from "../kernel/storable.ts";
+import { storableJson, storableText } from "../kernel/storable.ts";
 import { type FleetQuery, fleetCondition } from "./fleet-query.ts";
 import type { DevicePatch, DeviceView, FleetMember, NewDevice } from "./types.ts";
 
@@ -204,16 +204,26 @@ function writeCursor(sort: string, key: string, id: string): string {
   return Buffer.from(JSON.stringify([sort, key, id])).toString("base64url");
 }
 
+/** What a cursor says is checked: anyone can make one. */
 function readCursor(cursor: string, sort: string): { key: string; id: string } {
   const refused = new AppError("invalid-cursor", "the cursor belongs to no page of this list");
+  let parts: unknown;
   try {
-    const [kind, key, id] = JSON.parse(Buffer.from(cursor, "base64url").toString()) as unknown[];
-    if (kind !== sort || typeof key !== "string" || typeof id !== "string") throw refused;
-    if (sort.endsWith("lastSeen") && key !== "-infinity" && Number.isNaN(Date.parse(key))) {
-      throw refused;
-    }
-    return { key, id };
+    parts = JSON.parse(Buffer.from(cursor, "base64url").toString());
   } catch {
     throw refused;
   }
+  const [kind, key, id] = Array.isArray(parts) ? parts : [];
+  if (kind !== sort || !isStorable(key) || !isStorable(id)) throw refused;
+  if (!sort.endsWith("lastSeen") || key === "-infinity") return { key, id };
+  const moment = Date.parse(key);
+  if (!(moment >= 0 && moment <= MAX_MOMENT_MS)) throw refused;
+  return { key: new Date(moment).toISOString(), id };
+}
+
+/** The end of the year 9999: later ones are written in a form that PostgreSQL does not read. */
+const MAX_MOMENT_MS = 253_402_300_799_999;
+
+function isStorable(value: unknown): value is string {
+  return typeof value === "string" && storableText(value) === value;
 }

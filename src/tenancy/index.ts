@@ -14,7 +14,12 @@ export {
   TENANT_ROLES,
   type TenantRole,
 } from "./permissions.ts";
-export { effectiveSettings, TENANT_SETTINGS, type TenantSettings } from "./settings.ts";
+export {
+  effectiveSettings,
+  TENANT_QUOTAS,
+  TENANT_SETTINGS,
+  type TenantSettings,
+} from "./settings.ts";
 export type { SignedIn, SignInRequest } from "./sign-in.ts";
 export { createTenancy, type Tenancy } from "./tenancy.ts";
 export type { Tenant, TenantListener, Tenants } from "./tenants.ts";

@@ -20,6 +20,13 @@ export const TENANT_SETTINGS = {
   logRetentionDays: { default: 30, minimum: 1, maximum: 3_650 },
 } as const satisfies Record<string, Setting>;
 
+/** Set by the platform's administrators alone: a quota that its tenant can raise is none. */
+export const TENANT_QUOTAS: readonly string[] = [
+  "maxDevices",
+  "maxReleases",
+  "maxWebhooks",
+] satisfies (keyof typeof TENANT_SETTINGS)[];
+
 export type TenantSettings = { [Name in keyof typeof TENANT_SETTINGS]: number };
 
 /** Stored settings with the defaults filled in. */

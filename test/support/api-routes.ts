@@ -4,8 +4,10 @@ import path from "node:path";
 export interface ApiRoute {
   operationId: string;
   method: string;
-  /** Path with sample parameters; `tenant` fills the tenant's place. */
-  url(tenant: string): string;
+  /** Path with sample parameters, or those given; `tenant` fills the tenant's place. */
+  url(tenant: string, ids?: Readonly<Record<string, string>>): string;
+  /** Names of the parameters besides the tenant. */
+  ids: string[];
   hasTenant: boolean;
   isPublic: boolean;
   /** Whether it takes a body. */
@@ -34,10 +36,13 @@ export function apiRoutes(): ApiRoute[] {
     Object.entries(methods).map(([method, operation]) => ({
       operationId: operation.operationId,
       method: method.toUpperCase(),
-      url: (tenant: string) =>
+      url: (tenant: string, ids: Readonly<Record<string, string>> = {}) =>
         template.replace(/\{(\w+)\}/g, (_, name: string) =>
-          name === "tenant" ? tenant : (SAMPLES[name] ?? UUID),
+          name === "tenant" ? tenant : (ids[name] ?? SAMPLES[name] ?? UUID),
         ),
+      ids: [...template.matchAll(/\{(\w+)\}/g)]
+        .map((match) => match[1] as string)
+        .filter((name) => name !== "tenant"),
       hasTenant: template.includes("{tenant}"),
       isPublic: operation.security?.length === 0,
       body: operation.requestBody !== undefined,

@@ -70,6 +70,7 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}) {
     api,
     modules,
     adminKey,
+    superuserUrl: database.superuserUrl,
     acme: await keyOf("acme", "administrator"),
     globex: await keyOf("globex", "administrator"),
     keyOf,

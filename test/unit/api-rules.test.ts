@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { assertAccessDeclared } from "../../src/api/access.ts";
 import { decodeCursor, encodeCursor } from "../../src/api/cursor.ts";
 import { asAppError, problemOf } from "../../src/api/problem.ts";
-import { assertDepth, momentMs, validatorCompiler } from "../../src/api/validation.ts";
+import { assertReadable, momentMs, validatorCompiler } from "../../src/api/validation.ts";
 import { AppError, ERROR_CATALOGUE, type ErrorCode } from "../../src/kernel/index.ts";
 
 const refusal = (code: ErrorCode) => expect.objectContaining({ code });
@@ -85,9 +85,17 @@ describe("validation", () => {
 
   it("refuses what is nested too deeply", () => {
     const nested = (depth: number): unknown => (depth === 0 ? 1 : [nested(depth - 1)]);
-    expect(() => assertDepth(nested(16))).not.toThrow();
-    expect(() => assertDepth(nested(17))).toThrow(refusal("invalid-request"));
+    expect(() => assertReadable(nested(16))).not.toThrow();
+    expect(() => assertReadable(nested(17))).toThrow(refusal("invalid-request"));
   });
+
+  it.each(["\0", "a\0b", "\ud800", { "\0": 1 }, { a: ["\udc00x"] }])(
+    "refuses text that no store can hold: %j",
+    (value) => {
+      expect(() => assertReadable(value)).toThrow(refusal("invalid-request"));
+      expect(() => assertReadable({ a: "\u{1f600}\n" })).not.toThrow();
+    },
+  );
 
   it("reads moments in milliseconds and in ISO 8601", () => {
     expect(momentMs("1700000000000")).toBe(1_700_000_000_000);

@@ -21,7 +21,7 @@ import {
   YankBody,
 } from "../schemas/firmware.ts";
 import type { Api } from "../types.ts";
-import { assertDepth } from "../validation.ts";
+import { assertReadable } from "../validation.ts";
 
 interface Release {
   id: string;
@@ -116,7 +116,7 @@ function readManifest(text: string | undefined): unknown {
   }
   try {
     const value: unknown = JSON.parse(Buffer.from(text, "base64url").toString("utf8"));
-    assertDepth(value);
+    assertReadable(value);
     if (typeof value !== "object" || value === null) throw new Error("it is no object");
     return value;
   } catch (error) {

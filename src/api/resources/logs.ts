@@ -150,7 +150,8 @@ function readPosition(cursor: string): TailPosition {
     // Refused below, as what is JSON and no position.
   }
   const { receivedAt, ts, deviceId, seq } = position;
-  if (![receivedAt, ts, seq].every(Number.isSafeInteger) || typeof deviceId !== "string") {
+  const isNumber = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
+  if (![receivedAt, ts, seq].every(isNumber) || typeof deviceId !== "string") {
     throw new AppError("invalid-cursor", "the position was not made by this list; start over");
   }
   return { receivedAt, ts, deviceId, seq } as TailPosition;

@@ -1,4 +1,4 @@
-import type { Tenancy } from "../../tenancy/index.ts";
+import { authorizePlatform, TENANT_QUOTAS, type Tenancy } from "../../tenancy/index.ts";
 import { actorOf, principalOf, tenantOf } from "../access.ts";
 import { answerWithEtag, assertIfMatch, etagOf } from "../etag.ts";
 import { answers, NoContent, TenantParams } from "../schemas/common.ts";
@@ -81,8 +81,11 @@ export function tenantRoutes(api: Api, { tenancy }: TenantDeps): void {
     },
     async (request, reply) => {
       const tenantId = tenantOf(request);
-      assertIfMatch(request, (await tenancy.tenants.get(tenantId)).settings);
       const { settings } = request.body;
+      if (TENANT_QUOTAS.some((name) => Object.hasOwn(settings, name))) {
+        authorizePlatform(principalOf(request));
+      }
+      assertIfMatch(request, (await tenancy.tenants.get(tenantId)).settings);
       const tenant = await tenancy.tenants.updateSettings(tenantId, settings, actorOf(request));
       return reply.header("etag", etagOf(tenant.settings)).send(tenant);
     },

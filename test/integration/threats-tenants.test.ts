@@ -1,0 +1,264 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { SYSTEM_ACTOR, TENANT_ROLES } from "../../src/tenancy/index.ts";
+import { PASSWORD, startTestApi, type TestApi } from "../support/api.ts";
+import { publishRelease } from "../support/api-release.ts";
+import { apiRoutes } from "../support/api-routes.ts";
+import { tenantRows } from "../support/tenant-rows.ts";
+
+const TRACE = "0af7651916cd43dd8448eb211c80319c";
+const routes = apiRoutes().filter((route) => route.hasTenant && route.ids.length > 0);
+
+/** Bodies without which a route would refuse for another reason than the one that is tested. */
+const BODIES: Record<string, object> = {
+  updateDevice: { region: "mine" },
+  revokeDevice: { reason: "mine" },
+  yankRelease: { reason: "mine" },
+};
+
+const QUERIES: Record<string, string> = { getSeries: "?metric=temperature" };
+
+/** One of everything that has an id, in the tenant globex. */
+async function furnish(test: TestApi): Promise<Record<string, string>> {
+  const call = async (method: string, path: string, body: object) => {
+    const answer = await test.call(method, `/tenants/globex/${path}`, { body });
+    if (answer.status >= 300) throw new Error(`${path}: ${JSON.stringify(answer.body)}`);
+    return answer.body;
+  };
+  const device = { id: "their-hub", product: "hub", hardwareRevision: "a" };
+  await call("POST", "devices", device);
+  await call("POST", "groups", { name: "their-group", query: 'product = "hub"' });
+  const release = await publishRelease(test, "globex");
+  const firmware = { version: "1.0.0", hash: "a".repeat(64), slot: "a" };
+  const heartbeat = { ts: Date.now(), seq: 1, bootId: "b", uptimeSeconds: 1, firmware };
+  const { devices, alerts, logs, tenancy } = test.modules;
+  const peer = { tenantId: "globex", deviceId: device.id };
+  await devices.recordHeartbeats([{ ...peer, heartbeat, receivedAt: Date.now() }]);
+  const rollout = await call("POST", "rollouts", { name: "theirs", releaseId: release });
+  const line = { ts: Date.now(), seq: 1, level: "info", message: "secret of globex" };
+  const traceparent = `00-${TRACE}-b7ad6b7169203331-01`;
+  await logs.ingestDeviceLogs(peer, [{ ...line, traceparent }], Date.now());
+  const alert = await alerts.raise("globex", {
+    key: "k",
+    kind: "anomaly",
+    severity: "warning",
+    title: "theirs",
+    subjectKind: "device",
+    subjectId: device.id,
+  });
+  const person = await tenancy.users.create(
+    {
+      email: "bob@globex.example",
+      name: "Bob",
+      password: PASSWORD,
+      memberships: [{ tenantId: "globex", role: "viewer" }],
+    },
+    SYSTEM_ACTOR,
+  );
+  return {
+    device: device.id,
+    group: "their-group",
+    release,
+    rollout: rollout.id,
+    trace: TRACE,
+    alert: alert.id,
+    user: person.id,
+    command: (await call("POST", "commands", { devices: [device.id], name: "ping" })).items[0].id,
+    webhook: (await call("POST", "webhooks", { url: "https://example.com/" })).id,
+    key: (await call("POST", "keys", { name: "theirs", role: "viewer" })).id,
+    claimToken: (
+      await call("POST", "claim-tokens", {
+        name: "theirs",
+        devicePattern: "*",
+        product: "hub",
+        hardwareRevision: "a",
+        maxUses: 1,
+        expiresAt: "2099-01-01T00:00:00Z",
+      })
+    ).id,
+  };
+}
+
+describe("the ids of another tenant", () => {
+  let test: TestApi;
+  let theirs: Record<string, string>;
+  let before: Record<string, string[]>;
+  beforeAll(async () => {
+    test = await startTestApi();
+    theirs = await furnish(test);
+    before = await tenantRows(test.superuserUrl, "globex");
+  });
+  afterAll(() => test.close());
+
+  const unchanged = async () => {
+    expect(await tenantRows(test.superuserUrl, "globex")).toEqual(before);
+  };
+  const refusals = async () =>
+    (await test.call("GET", "/tenants/acme/audit?outcome=refused&limit=500")).body.items.length;
+
+  it("cover every parameter of every route, and globex has one of each", () => {
+    for (const { ids, operationId } of routes) {
+      for (const name of ids) expect(theirs[name], `${operationId} {${name}}`).toBeDefined();
+    }
+    const empty = ["certificates", "director_keys", "deltas", "device_incidents"];
+    for (const [table, rows] of Object.entries(before)) {
+      if (rows.length === 0) expect(table).toMatch(new RegExp(`^(${empty.join("|")}|\\w+_)`));
+    }
+  });
+
+  it.each(routes.map((route) => [route.operationId, route] as const))(
+    "%s finds none of them under one's own tenant",
+    async (_name, route) => {
+      const body = BODIES[route.operationId] ?? {};
+      const options = { key: test.acme, ...(route.body ? { body } : {}) };
+      const audited = await refusals();
+      const query = QUERIES[route.operationId] ?? "";
+      const url = (tenant: string) => route.url(tenant, theirs) + query;
+      const answer = await test.call(route.method, url("acme"), options);
+      expect([answer.status, answer.body.code]).toEqual([404, "not-found"]);
+      expect(JSON.stringify(answer.body)).not.toMatch(/secret of globex|bob@/);
+      const writes = route.method !== "GET";
+      expect((await refusals()) - audited, "entries of the audit log").toBe(writes ? 1 : 0);
+      await unchanged();
+      // The control: the owner is answered. A live view never ends, so it is left out.
+      if (writes || route.operationId === "watchRollout") return;
+      const own = await test.call("GET", url("globex"), { key: test.globex });
+      expect(own.status).toBe(200);
+    },
+  );
+
+  it("are of no use in bulk, within bodies and within queries", async () => {
+    const mine = { id: "my-hub", product: "hub", hardwareRevision: "a" };
+    const options = { key: test.acme };
+    await test.call("POST", "/tenants/acme/devices", { ...options, body: mine });
+    const post = (path: string, body: object) =>
+      test.call("POST", `/tenants/acme/${path}`, { ...options, body });
+
+    const bulk = await post("commands", { devices: ["my-hub", theirs.device], name: "ping" });
+    expect([bulk.status, bulk.body.details.deviceIds]).toEqual([404, [theirs.device]]);
+    expect((await test.call("GET", "/tenants/acme/commands", options)).body.items).toEqual([]);
+    const found = await post("commands", { query: 'product = "hub"', name: "ping" });
+    const reached = found.body.items.map((item: { deviceId: string }) => item.deviceId);
+    expect(reached).toEqual(["my-hub"]);
+
+    for (const path of ["rollouts", "rollouts/plan"]) {
+      const answer = await post(path, { name: "x", releaseId: theirs.release });
+      expect([path, answer.status]).toEqual([path, 404]);
+    }
+    const serial = await post("devices/my-hub/revoke", { reason: "x", serial: "4a" });
+    expect(serial.status).toBe(404);
+    await unchanged();
+  });
+
+  it("are of no use in filters, and no list holds anything of theirs", async () => {
+    const lists = apiRoutes().filter(
+      ({ hasTenant, method, ids }) => hasTenant && method === "GET" && ids.length === 0,
+    );
+    expect(lists.length).toBeGreaterThan(15);
+    for (const route of lists) {
+      const given = route.operationId === "getFleetHealth" ? "by=product&" : "";
+      const filter = route.operationId === "tailLogs" ? "since=0" : "";
+      const answer = await test.call("GET", `${route.url("acme")}?${given}${filter}`, {
+        key: test.acme,
+      });
+      // What acme itself has tried to reach stands in its own audit log.
+      if (route.operationId === "listAudit") continue;
+      const text = JSON.stringify(answer.body);
+      for (const id of Object.values(theirs)) expect(text, route.operationId).not.toContain(id);
+      expect(text).not.toMatch(/globex(?!-)/);
+    }
+    for (const filter of [`device=${theirs.device}`, `trace=${TRACE}`, "words=secret"]) {
+      const url = (tenant: string) => `/tenants/${tenant}/logs?${filter}`;
+      expect((await test.call("GET", url("acme"), { key: test.acme })).body.items).toEqual([]);
+      const own = await test.call("GET", url("globex"), { key: test.globex });
+      expect(own.body.items).toHaveLength(1);
+    }
+  });
+
+  it("leave the audit logs of both whole", async () => {
+    for (const tenant of ["acme", "globex"]) {
+      const { body } = await test.call("GET", `/tenants/${tenant}/audit/verify`);
+      expect(body.intact).toBe(true);
+    }
+  });
+});
+
+describe("raising one's own rights", () => {
+  let test: TestApi;
+  const keys: Record<string, string> = {};
+  beforeAll(async () => {
+    test = await startTestApi();
+    for (const role of TENANT_ROLES) keys[role] = await test.keyOf("acme", role);
+  });
+  afterAll(() => test.close());
+
+  const powers = [
+    ["POST", "/tenants/acme/keys", { name: "x", role: "administrator" }],
+    ["PUT", "/tenants/acme/users", { email: "admin@example.com", role: "administrator" }],
+    ["PATCH", "/tenants/acme", { settings: { certificateLifetimeDays: 730 } }],
+    ["POST", "/tenants/acme/webhooks", { url: "https://example.com/" }],
+  ] as const;
+
+  it.each(TENANT_ROLES.filter((role) => role !== "administrator"))(
+    "is refused to the role %s, and put on record",
+    async (role) => {
+      const before = await tenantRows(test.superuserUrl, "acme");
+      for (const [method, url, body] of powers) {
+        const answer = await test.call(method, url, { key: keys[role] as string, body });
+        expect([url, answer.status]).toEqual([url, 403]);
+      }
+      expect(await tenantRows(test.superuserUrl, "acme")).toEqual(before);
+      const { body } = await test.call("GET", "/tenants/acme/audit?outcome=refused&limit=4");
+      expect(body.items.map((item: { action: string }) => item.action).sort()).toEqual([
+        "key.create",
+        "member.set",
+        "tenant.update-settings",
+        "webhook.create",
+      ]);
+      expect(body.items[0]).toMatchObject({
+        actor: { name: role },
+        details: { code: "forbidden" },
+      });
+    },
+  );
+
+  it("is refused to a tenant's administrator where the platform begins, and put on record", async () => {
+    const options = { key: test.acme };
+    const user = { email: "eve@example.com", name: "Eve", platformRole: "platform-administrator" };
+    const people = (await test.call("GET", "/api/v1/users")).body.items;
+    const administrator = people[0].id;
+    for (const [method, url, body, status] of [
+      ["POST", "/api/v1/users", user, 403],
+      ["PUT", `/api/v1/users/${administrator}/password`, { password: PASSWORD }, 403],
+      ["POST", `/api/v1/users/${administrator}/disable`, undefined, 403],
+      ["POST", "/tenants", { id: "mine", name: "Mine" }, 403],
+      ["DELETE", "/tenants/acme", undefined, 403],
+      ["PATCH", "/tenants/acme", { settings: { maxDevices: 10_000_000 } }, 403],
+      ["GET", "/api/v1/audit", undefined, 403],
+      // A key of a tenant is no person, so it cannot make keys that outlive its own revocation.
+      ["POST", "/auth/keys", { name: "mine" }, 403],
+      // Keys that the schema does not know are no way in either.
+      ["POST", "/tenants/acme/keys", { name: "x", role: "platform-administrator" }, 400],
+      ["POST", "/tenants/acme/keys", { name: "x", role: "viewer", tenantId: "globex" }, 400],
+      ["PATCH", "/tenants/acme", { settings: {}, platformRole: "platform-administrator" }, 400],
+      ["PUT", "/tenants/globex/users", { email: "a@example.com", role: "viewer" }, 404],
+    ] as const) {
+      const answer = await test.call(method, url, { ...options, ...(body ? { body } : {}) });
+      expect([method, url, answer.status]).toEqual([method, url, status]);
+    }
+    expect((await test.call("GET", "/api/v1/users")).body.items).toEqual(people);
+    const log = await test.call("GET", "/api/v1/audit?outcome=refused&limit=50");
+    const actions = log.body.items.map((item: { action: string }) => item.action);
+    for (const action of ["user.create", "user.set-password", "user.disable", "tenant.create"]) {
+      expect(actions).toContain(action);
+    }
+    const { settings } = (await test.call("GET", "/tenants/acme")).body;
+    expect(settings.maxDevices).toBe(100_000);
+    const quota = { body: { settings: { maxDevices: 7 } } };
+    expect((await test.call("PATCH", "/tenants/acme", quota)).body.settings.maxDevices).toBe(7);
+    const control = await test.call("POST", "/tenants/acme/keys", {
+      ...options,
+      body: { name: "x", role: "viewer" },
+    });
+    expect(control.status).toBe(201);
+  });
+});
