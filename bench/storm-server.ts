@@ -2,7 +2,7 @@
 // what is measured is the gateway, and the peer has no stores either.
 import { LocalBus } from "../src/bus/index.ts";
 import { DEFAULT_GATEWAY_LIMITS, type GatewayDeps, startGateway } from "../src/gateway/index.ts";
-import { systemClock } from "../src/kernel/index.ts";
+import { AppError, systemClock } from "../src/kernel/index.ts";
 import { createLogger } from "../src/kernel/logger.ts";
 import { peerOf } from "../test/support/device-pki.ts";
 
@@ -29,6 +29,12 @@ function depsOf(credentials: ServerCredentials): GatewayDeps {
         deviceId: String(socket.servername),
       }),
       onRevoked: () => () => {},
+      rotation: {
+        renew: () => Promise.reject(new AppError("csr-invalid", "nothing is issued here")),
+        confirm: nothing,
+        record: nothing,
+        authorities: async () => ({ issuer: "0".repeat(64), roots: ["0".repeat(64)] }),
+      },
     },
     devices: {
       gatewayStarted: nothing,

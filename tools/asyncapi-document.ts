@@ -1,5 +1,9 @@
 import { stringify } from "yaml";
 import {
+  AuthoritiesAnnouncement,
+  CertificateConfirm,
+  CertificateRequestMessage,
+  CertificateResponse,
   CommandMessage,
   CommandResult,
   DEVICE_ID,
@@ -63,12 +67,12 @@ const MESSAGES: Record<
     payload: { type: "object" },
   },
   "certificate/request": {
-    summary: "Reserved, not served yet: request for the next certificate",
-    payload: { type: "object" },
+    summary: "Request for the next certificate",
+    payload: CertificateRequestMessage,
   },
   "certificate/confirm": {
-    summary: "Reserved, not served yet: the new certificate is in use",
-    payload: { type: "object" },
+    summary: "The certificate that opened this connection is in use: the older ones may end",
+    payload: CertificateConfirm,
   },
   commands: { summary: "An order to the device", payload: CommandMessage },
   update: { summary: "What to install, signed by the director", payload: SIGNED },
@@ -77,8 +81,12 @@ const MESSAGES: Record<
     payload: { type: "object" },
   },
   "certificate/response": {
-    summary: "Reserved, not served yet: the next certificate",
-    payload: { type: "object" },
+    summary: "The next certificate, or why there is none",
+    payload: CertificateResponse,
+  },
+  "certificate/authorities": {
+    summary: "By whom certificates are issued and which roots there are",
+    payload: AuthoritiesAnnouncement,
   },
 };
 

@@ -89,6 +89,18 @@ export interface CertificateAuthoritiesTable {
   not_after: Date;
 }
 
+export interface CertificateRotationsTable {
+  tenant_id: string;
+  device_id: string;
+  step: string;
+  error_element: string | null;
+  error_message: string | null;
+  failures: Generated<number>;
+  serial: string | null;
+  started_at: Date;
+  updated_at: Date;
+}
+
 export interface CertificatesTable {
   tenant_id: string;
   serial: string;
@@ -106,6 +118,8 @@ export interface CertificatesTable {
   superseded_at: Date | null;
   revoked_at: Date | null;
   revocation_reason: string | null;
+  certificate_der: Buffer | null;
+  confirmed_at: Date | null;
 }
 
 export interface ClaimTokensTable {
@@ -500,6 +514,7 @@ export interface Schema {
   audit_entries: AuditEntriesTable;
   audit_heads: AuditHeadsTable;
   certificate_authorities: CertificateAuthoritiesTable;
+  certificate_rotations: CertificateRotationsTable;
   certificates: CertificatesTable;
   claim_tokens: ClaimTokensTable;
   commands: CommandsTable;

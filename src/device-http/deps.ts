@@ -17,7 +17,7 @@ export interface DeviceHttpDeps {
     rootCertificatePem(): Promise<string>;
     /** The tenant's CA and those above it. */
     authorityCertificates(tenantId: string): Promise<string[]>;
-    authenticatePeer(socket: tls.TLSSocket): Promise<DevicePeer>;
+    authenticatePeer(socket: tls.TLSSocket, options?: { renewal?: boolean }): Promise<DevicePeer>;
     enroll(request: {
       tenantId: string;
       csr: Uint8Array | string;

@@ -69,7 +69,7 @@ export function estRoutes(
         failures.check(request.ip);
         const tenantId = tenantOf(request.params);
         return issue("simplereenroll", request.ip, reply, async () => {
-          const peer = await authenticate(identity, request);
+          const peer = await authenticate(identity, request, { renewal: true });
           if (peer.tenantId !== tenantId)
             throw new AppError("not-found", "there is no such tenant");
           return identity.enroll({

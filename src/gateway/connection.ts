@@ -23,6 +23,8 @@ const MAX_CONNECT_BYTES = 80 * 1024;
 /** What is left of a connection after its last packet was written. */
 const LINGER_MS = 2_000;
 const REPORT_RETRY_MS = 5_000;
+/** How often it is looked whether the authorities are still those that the device was told. */
+const AUTHORITIES_INTERVAL_MS = 60_000;
 
 export interface OpenOptions {
   peer: GatewayPeer;
@@ -51,6 +53,7 @@ export class Connection {
   #holds = 0;
   #lastHeardAt: number;
   #packetSince: number | undefined;
+  #authoritiesAt: number;
 
   constructor(socket: tls.TLSSocket, context: GatewayContext) {
     this.context = context;
@@ -59,6 +62,7 @@ export class Connection {
     this.#output = new Output(socket);
     this.#startedAt = context.deps.clock.now();
     this.#lastHeardAt = this.#startedAt;
+    this.#authoritiesAt = this.#startedAt;
     this.subscriptions = new Subscriptions(context.limits.subscriptions);
     this.inbound = new InboundWindow(this);
     socket.on("data", (chunk: Buffer) => this.#onData(chunk));
@@ -178,6 +182,10 @@ export class Connection {
     const due = overdue(facts, this.context.limits, nowMs);
     if (due?.kind === "drop") this.#destroy(due.why);
     else if (due) this.fail(due.fault);
+    else if (this.isOpen && nowMs - this.#authoritiesAt >= AUTHORITIES_INTERVAL_MS) {
+      this.#authoritiesAt = nowMs;
+      this.deliveries.wake("authorities");
+    }
   }
 
   /** Forgets the connection, once; the socket may live on for its last bytes. */

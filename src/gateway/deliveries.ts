@@ -8,13 +8,13 @@ import { deliveriesTotal } from "./gateway-metrics.ts";
 import { spanAttributes } from "./message-router.ts";
 import type { OutboundResult } from "./outbound.ts";
 
-export type DeliveryKind = "command" | "update";
+export type DeliveryKind = "command" | "update" | "authorities";
 
 const RETRY_MS = 2_000;
 
 /**
- * Brings a connected device what waits for it in the database: commands in their order, and the
- * assignment of its update. What a device has not acknowledged is still waiting when it comes back.
+ * Brings a connected device what waits for it in the database: commands in their order, the
+ * assignment of its update, and by whom certificates are issued. What a device has not acknowledged is still waiting when it comes back.
  */
 export class Deliveries {
   readonly #connection: Connection;
@@ -27,6 +27,7 @@ export class Deliveries {
   #running = false;
   #moreCommands = false;
   #lastSequence = -1;
+  #lastAuthorities = "";
 
   constructor(connection: Connection, context: GatewayContext) {
     this.#connection = connection;
@@ -39,13 +40,21 @@ export class Deliveries {
     if (!this.#running) void this.#run();
   }
 
+  /** Answers a message of the device. What it does not get it asks for again. */
+  reply(suffix: string, body: unknown): void {
+    if (!this.#connection.isOpen || this.#connection.outbound.free <= 0) return;
+    void this.#send(suffix, JSON.stringify(body), currentTraceparent());
+  }
+
   async #run(): Promise<void> {
     this.#running = true;
     while (this.#pending.size > 0 && this.#connection.isOpen) {
       const [kind] = this.#pending as Iterable<DeliveryKind> as [DeliveryKind];
       this.#pending.delete(kind);
       try {
-        await (kind === "command" ? this.#sendCommands() : this.#sendUpdate());
+        if (kind === "command") await this.#sendCommands();
+        else if (kind === "update") await this.#sendUpdate();
+        else await this.#sendAuthorities();
       } catch (error) {
         this.#retry(kind, error);
       }
@@ -139,6 +148,19 @@ export class Deliveries {
       },
       { parent: envelope.signed.traceparent, kind: SpanKind.PRODUCER },
     );
+  }
+
+  /** Again only where it has changed since. */
+  async #sendAuthorities(): Promise<void> {
+    const { peer, outbound } = this.#connection;
+    if (!this.#listens("certificate/authorities")) return;
+    const { rotation } = this.#context.deps.identity;
+    const body = JSON.stringify(await rotation.authorities(peer.tenantId));
+    if (body === this.#lastAuthorities) return;
+    if (outbound.free <= 0) throw new Error("the device acknowledges nothing");
+    this.#lastAuthorities = body;
+    const result = await this.#send("certificate/authorities", body, currentTraceparent());
+    deliveriesTotal.inc({ kind: "authorities", outcome: result });
   }
 
   #send(

@@ -5,12 +5,16 @@ import type { HeartbeatRecord, Incident } from "../devices/index.ts";
 import type { Clock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import type {
+  Access,
   Assignment,
+  AuthoritiesAnnouncement,
   CommandMessage,
   CommandResult,
   DeviceIdentity,
   Envelope,
   Heartbeat,
+  IssuedCertificate,
+  RotationReport,
   UpdateState,
 } from "../protocol/index.ts";
 import type { Tenancy } from "../tenancy/index.ts";
@@ -18,8 +22,10 @@ import type { Tenancy } from "../tenancy/index.ts";
 /** Who is at the other end, as the certificate says. */
 export interface GatewayPeer extends DeviceIdentity {
   serial: string;
-  /** When the certificate ends. */
+  /** Until when it may do what `access` says. */
   notAfter: Date;
+  /** Full where absent. */
+  access?: Access;
 }
 
 /** What the gateway needs of the modules; each method is that module's own. */
@@ -27,10 +33,19 @@ export interface GatewayDeps {
   identity: {
     serverCredentials(): Promise<{ keyPem: string; certificatePem: string }>;
     rootCertificatePem(): Promise<string>;
-    authenticatePeer(socket: tls.TLSSocket): Promise<GatewayPeer>;
+    authenticatePeer(socket: tls.TLSSocket, options?: { renewal?: boolean }): Promise<GatewayPeer>;
     onRevoked(
       listener: (event: { tenantId: string; deviceId: string; serial?: string }) => void,
     ): () => void;
+    rotation: {
+      renew(
+        peer: GatewayPeer,
+        request: { csr: string } | { generateKey: true },
+      ): Promise<IssuedCertificate>;
+      confirm(peer: GatewayPeer, serial: string): Promise<void>;
+      record(device: DeviceIdentity, report: RotationReport): Promise<void>;
+      authorities(tenantId: string): Promise<AuthoritiesAnnouncement>;
+    };
   };
   devices: {
     gatewayStarted(gatewayId: string): Promise<void>;

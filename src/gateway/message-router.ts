@@ -14,19 +14,25 @@ import {
   type UpdateState,
   UpdateState as UpdateStateSchema,
 } from "../protocol/index.ts";
-import type { GatewayDeps } from "./deps.ts";
+import { confirmCertificate, recordRotation, renewCertificate } from "./certificates.ts";
+import type { GatewayDeps, GatewayPeer } from "./deps.ts";
 import { incidentsOf } from "./incidents.ts";
 
-type RouterDeps = Pick<GatewayDeps, "devices" | "commands" | "telemetry" | "logs" | "rollouts">;
+type RouterDeps = Pick<
+  GatewayDeps,
+  "identity" | "devices" | "commands" | "telemetry" | "logs" | "rollouts"
+>;
 
 /** A message of a device whose topic has been found to be its own. */
 export interface InboundMessage {
-  peer: DeviceIdentity;
+  peer: GatewayPeer;
   publish: DevicePublish;
   payload: Uint8Array;
   contentType: string | undefined;
   traceparent: string | undefined;
   receivedAt: number;
+  /** Sends the device something in return, if it is still there and listens. */
+  reply(suffix: string, body: unknown): void;
 }
 
 const HEARTBEAT_BATCH = { maxBatchSize: 500, maxDelayMs: 20, maxQueuedSize: 20_000 };
@@ -72,9 +78,11 @@ export class MessageRouter {
       case "command-result":
         checkMessage(CommandResultSchema, body);
         return this.#commandResult(message, publish.commandId, body as CommandResult);
-      case "reported":
       case "certificate-request":
+        return renewCertificate(this.#deps.identity.rotation, message, body);
       case "certificate-confirm":
+        return confirmCertificate(this.#deps.identity.rotation, message, body);
+      case "reported":
         throw new AppError("topic-refused", `${publish.kind} is not served by this platform`);
     }
   }
@@ -96,6 +104,7 @@ export class MessageRouter {
   async #events(peer: DeviceIdentity, body: unknown, receivedAt: number): Promise<void> {
     await this.#deps.telemetry.ingestEvents(peer, body, receivedAt);
     const events = (Array.isArray(body) ? body : [body]) as DeviceEvent[];
+    await recordRotation(this.#deps.identity.rotation, peer, events);
     const incidents = incidentsOf(peer, events);
     // Durable is enough: rollouts count each of them once, in their own time.
     if (incidents.length > 0) await this.#deps.devices.recordIncidents(incidents);

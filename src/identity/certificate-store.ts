@@ -16,6 +16,8 @@ export interface CertificateRow {
   superseded_at: Date | null;
   revoked_at: Date | null;
   revocation_reason: string | null;
+  /** When the device said that it uses it. */
+  confirmed_at?: Date | null;
 }
 
 export type DeviceStatus = "active" | "quarantined" | "revoked";
@@ -36,12 +38,13 @@ const COLUMNS = [
   "superseded_at",
   "revoked_at",
   "revocation_reason",
+  "confirmed_at",
 ] as const;
 
 export async function insertCertificate(
   tx: Tx,
   tenantId: string,
-  row: CertificateRow,
+  row: CertificateRow & { certificate_der?: Buffer | null },
 ): Promise<void> {
   await tx
     .insertInto("certificates")
@@ -73,10 +76,10 @@ export function certificatesWithKey(
   tenantId: string,
   publicKeySha256: string,
   limit: number,
-): Promise<Pick<CertificateRow, "device_id" | "status">[]> {
+): Promise<Pick<CertificateRow, "device_id" | "status" | "revocation_reason">[]> {
   return tx
     .selectFrom("certificates")
-    .select(["device_id", "status"])
+    .select(["device_id", "status", "revocation_reason"])
     .where("tenant_id", "=", tenantId)
     .where("public_key_sha256", "=", publicKeySha256)
     .limit(limit)

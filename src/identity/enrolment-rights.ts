@@ -130,7 +130,10 @@ export async function assertKeyIsFree(
 ): Promise<void> {
   const { publicKeySha256 } = csr;
   const holders = await certificates.certificatesWithKey(tx, tenantId, publicKeySha256, MAX_READ);
-  if (holders.some((holder) => holder.status === "revoked")) {
+  // A key that went with its own successor is not burnt: it may have been renewed unchanged.
+  const isBurnt = (holder: (typeof holders)[number]) =>
+    holder.status === "revoked" && holder.revocation_reason !== "superseded";
+  if (holders.some(isBurnt)) {
     throw new AppError("csr-invalid", "the key is the one of a revoked certificate", {
       reason: "key-revoked",
       deviceId,
@@ -144,13 +147,11 @@ export async function assertKeyIsFree(
   }
 }
 
-export function assertPeerStillStands(
-  authority: EnrolmentAuthority,
-  earlier: readonly certificates.CertificateRow[],
-): void {
+export async function assertPeerStillStands(tx: Tx, authority: EnrolmentAuthority): Promise<void> {
   if (authority.kind !== "certificate") return;
-  const current = earlier.find((one) => one.serial === authority.peer.serial);
-  if (current && current.status !== "revoked") return;
+  const { tenantId, deviceId, serial } = authority.peer;
+  const current = await certificates.standingOf(tx, tenantId, serial);
+  if (current?.deviceId === deviceId && current.status !== "revoked") return;
   throw new AppError("certificate-refused", "the current certificate was revoked", {
     reason: "revoked",
   });

@@ -22,6 +22,7 @@ import {
 import { markEnrolled } from "./enrolment-store.ts";
 import { SUPERSEDED_GRACE_MS } from "./peer-check.ts";
 import { BACKDATE_MS, commonNameOf } from "./profiles.ts";
+import { assertIssuingRate, issuedBefore, recordRequest } from "./rotation.ts";
 
 export interface Enrolment {
   deviceId: string;
@@ -83,11 +84,15 @@ export function createEnrolment(deps: Deps): (request: EnrolmentRequest) => Prom
           identity.deviceId,
           MAX_READ,
         );
-        assertPeerStillStands(authority, earlier);
+        await assertPeerStillStands(tx, authority);
         await assertKeyIsFree(tx, identity, csr);
+        const again = await issuedBefore(tx, identity, authority, csr, issuer.id, clock.now());
+        if (again) return again;
+        await assertIssuingRate(tx, identity, authority, clock.now());
         await retire(tx, tenantId, authority, earlier, now);
         const lifetimeMs = settings.certificateLifetimeDays * DAY_MS;
         const certificate = await issue(tx, deps, { request, identity, csr, issuer, lifetimeMs });
+        await recordRequest(tx, authority, certificate, now);
         await tenancy.audit.record(tx, tenantId, {
           actor,
           action: "device.enroll",
@@ -129,16 +134,18 @@ export function createEnrolment(deps: Deps): (request: EnrolmentRequest) => Prom
     if (seen.count > MAX_REFUSALS_PER_MINUTE) return;
     const actor = actorOf(authority, String(error.details.claimToken ?? ""));
     const targetId = String(error.details.deviceId ?? "");
-    await db.tenant(tenantId, (tx) =>
-      tenancy.audit.record(tx, tenantId, {
+    await db.tenant(tenantId, async (tx) => {
+      const why = { reason, message: error.message };
+      await recordRequest(tx, authority, why, new Date(clock.now()));
+      await tenancy.audit.record(tx, tenantId, {
         actor,
         action: "device.enroll",
         targetKind: "device",
         targetId,
         outcome: "refused",
         details: { reason, via: request.via },
-      }),
-    );
+      });
+    });
   }
 }
 
@@ -209,6 +216,8 @@ async function issue(
     superseded_at: null,
     revoked_at: null,
     revocation_reason: null,
+    // Kept for who has to be given it again.
+    certificate_der: request.authority.kind === "certificate" ? der : null,
   });
   return { serial, pem: toPem("CERTIFICATE", der) };
 }

@@ -12,6 +12,7 @@ import { createEnrolment, type Enrolment } from "./enrolment.ts";
 import type { EnrolmentRequest } from "./enrolment-rights.ts";
 import { type DevicePeer, Peers, type RevocationEvent } from "./peers.ts";
 import { announceSuspension, revoke } from "./revocation.ts";
+import { createRotations, type Rotations } from "./rotation.ts";
 
 export interface CertificateView {
   serial: string;
@@ -26,6 +27,8 @@ export interface CertificateView {
   firstUsedAt: Date | null;
   revokedAt: Date | null;
   revocationReason: string | null;
+  /** When the device said that it uses it. */
+  confirmedAt: Date | null;
 }
 
 /** Who a device is: authorities, enrolment, certificates, and the check at every connection. */
@@ -50,11 +53,16 @@ export interface Identity {
    * call decides: on a resumed session nothing was verified but possession of the ticket. Node then
    * still has the leaf (`getPeerX509Certificate`) and the first handshake's verdict
    * (`authorized`), but no chain, which is why the issuer is looked up here by tenant.
+   *
+   * With `renewal` an expired certificate is let in within the tenant's grace window, with access to
+   * its renewal alone: the caller has to keep it to that.
    */
-  authenticatePeer(socket: TLSSocket): Promise<DevicePeer>;
+  authenticatePeer(socket: TLSSocket, options?: { renewal?: boolean }): Promise<DevicePeer>;
   /** Called in every process; listeners end the device's live connections. */
   onRevoked(listener: (event: RevocationEvent) => void): () => void;
   enroll(request: EnrolmentRequest): Promise<Enrolment>;
+  /** The way to the next certificate, beside EST. */
+  rotation: Rotations;
   claimTokens: ClaimTokens;
   /** Newest first. */
   certificates(tenantId: string, deviceId: string): Promise<CertificateView[]>;
@@ -81,6 +89,12 @@ export function createIdentity(deps: IdentityDeps): Identity {
   const authorities = new Authorities(deps);
   const peers = new Peers({ ...deps, authorities });
   const inner = { ...deps, authorities, peers };
+  const enroll = createEnrolment(inner);
+  const authorityCertificates = async (tenantId: string) => {
+    await authorities.issuing(tenantId);
+    const chain = [...(await authorities.trusted(tenantId)), await authorities.root()];
+    return chain.map((authority) => authority.certificatePem);
+  };
   deps.tenancy.onTenantStatusChanged((tenantId) => announceSuspension(inner, tenantId));
   deps.tenancy.onTenantDeleted((tenantId) => authorities.revokeTenant(tenantId));
   return {
@@ -88,14 +102,11 @@ export function createIdentity(deps: IdentityDeps): Identity {
     ensureTenantAuthority: (tenantId) => authorities.ensureTenant(tenantId),
     serverCredentials: () => authorities.serverCredentials(),
     rootCertificatePem: async () => (await authorities.root()).certificatePem,
-    async authorityCertificates(tenantId) {
-      await authorities.issuing(tenantId);
-      const chain = [...(await authorities.trusted(tenantId)), await authorities.root()];
-      return chain.map((authority) => authority.certificatePem);
-    },
-    authenticatePeer: (socket) => peers.authenticate(socket),
+    authorityCertificates,
+    authenticatePeer: (socket, options) => peers.authenticate(socket, options),
     onRevoked: (listener) => peers.onRevoked(listener),
-    enroll: createEnrolment(inner),
+    enroll,
+    rotation: createRotations({ ...inner, enroll, authorityCertificates }),
     claimTokens: createClaimTokens(deps),
     async certificates(tenantId, deviceId) {
       const rows = await deps.db.tenant(tenantId, (tx) =>
@@ -113,6 +124,7 @@ export function createIdentity(deps: IdentityDeps): Identity {
         firstUsedAt: row.first_used_at,
         revokedAt: row.revoked_at,
         revocationReason: row.revocation_reason,
+        confirmedAt: row.confirmed_at ?? null,
       }));
     },
     revoke: (tenantId, what, reason, actor) => revoke(inner, tenantId, what, reason, actor),

@@ -7,3 +7,4 @@ export type { DeviceAttributes } from "./enrolment-store.ts";
 export { type CertificateView, createIdentity, type Identity } from "./identity.ts";
 export type { CertificateRefusal } from "./peer-check.ts";
 export type { DevicePeer, RevocationEvent } from "./peers.ts";
+export type { RotationState, Rotations } from "./rotation.ts";

@@ -5,7 +5,8 @@ import type { Database } from "../db/index.ts";
 import { AppError, type Clock } from "../kernel/index.ts";
 import { counter } from "../kernel/metrics.ts";
 import { TtlCache } from "../kernel/ttl-cache.ts";
-import type { DeviceIdentity } from "../protocol/index.ts";
+import type { Access, DeviceIdentity } from "../protocol/index.ts";
+import type { Tenancy } from "../tenancy/index.ts";
 import type { Authorities } from "./authorities.ts";
 import * as store from "./certificate-store.ts";
 import {
@@ -20,7 +21,10 @@ import {
 export interface DevicePeer extends DeviceIdentity {
   /** Lower-case hex. */
   serial: string;
+  /** Until when it may do what `access` says. */
   notAfter: Date;
+  /** Full where absent. */
+  access?: Access;
 }
 
 export interface RevocationEvent extends DeviceIdentity {
@@ -28,6 +32,7 @@ export interface RevocationEvent extends DeviceIdentity {
   serial?: string;
 }
 
+const DAY_MS = 86_400_000;
 const STANDING_TTL_MS = 5_000;
 const MAX_STANDINGS = 100_000;
 const MAX_GENUINE = 50_000;
@@ -42,6 +47,7 @@ const refusals = counter(
 );
 
 interface PeersDeps {
+  tenancy: Pick<Tenancy, "settings">;
   db: Database;
   clock: Clock;
   bus: Bus;
@@ -77,21 +83,33 @@ export class Peers {
     this.#deps.bus.publish(subjects.revocation(event.tenantId), { ...event });
   }
 
-  async authenticate(socket: TLSSocket): Promise<DevicePeer> {
+  /**
+   * With `renewal` a certificate that has expired is let in too, within the tenant's grace window
+   * and with no other access than to be renewed.
+   */
+  async authenticate(socket: TLSSocket, options: { renewal?: boolean } = {}): Promise<DevicePeer> {
     const certificate = socket.getPeerX509Certificate();
     if (!certificate) throw refuse("missing");
     // Of a resumed session Node keeps the leaf and the verdict of the handshake that began it, so
     // the same questions are asked again of the same leaf, by today's authorities and registry.
     const verdict = socket.authorized ? null : String(socket.authorizationError);
-    return this.#accept(certificate, verdict);
+    return this.#accept(certificate, verdict, options.renewal === true);
   }
 
-  async #accept(certificate: X509Certificate, tlsError: string | null): Promise<DevicePeer> {
+  async #accept(
+    certificate: X509Certificate,
+    tlsError: string | null,
+    mayRenew: boolean,
+  ): Promise<DevicePeer> {
     const { clock } = this.#deps;
     const fingerprint = createHash("sha256").update(certificate.raw).digest("hex");
     const identity = await this.#identify(certificate, fingerprint);
     const timeProblem = timeRefusal(certificate, clock.now());
-    if (timeProblem) throw refuse(timeProblem, identity);
+    const graceEnd =
+      timeProblem === "expired" && mayRenew
+        ? await this.#graceEnd(identity.tenantId, certificate)
+        : undefined;
+    if (timeProblem && !graceEnd) throw refuse(timeProblem, identity);
     if (tlsError !== null && !TIME_ERRORS.includes(tlsError)) throw refuse("foreign-ca", identity);
     const serial = certificate.serialNumber.toLowerCase();
     const standing = await this.#standingOf(identity.tenantId, serial);
@@ -103,7 +121,15 @@ export class Peers {
       throw refuse(problem, identity);
     }
     if (standing?.firstUsedAt === null) await this.#noteFirstUse(identity.tenantId, serial);
+    if (graceEnd) return { ...identity, serial, notAfter: graceEnd, access: "renewal" };
     return { ...identity, serial, notAfter: certificate.validToDate };
+  }
+
+  /** The end of the grace window, where it has not passed. */
+  async #graceEnd(tenantId: string, { validToDate }: X509Certificate): Promise<Date | undefined> {
+    const { certificateGraceDays } = await this.#deps.tenancy.settings(tenantId);
+    const endMs = validToDate.getTime() + certificateGraceDays * DAY_MS;
+    return this.#deps.clock.now() < endMs ? new Date(endMs) : undefined;
   }
 
   async #identify(certificate: X509Certificate, fingerprint: string): Promise<DeviceIdentity> {

@@ -1,4 +1,5 @@
 export * from "./canonical-json.ts";
+export * from "./certificates.ts";
 export * from "./csr.ts";
 export * from "./identity.ts";
 export * from "./messages.ts";

@@ -19,6 +19,7 @@ export const PLATFORM_PUBLISHES = [
   "update",
   "desired",
   "certificate/response",
+  "certificate/authorities",
 ] as const;
 
 export function topicPrefix(identity: DeviceIdentity): string {
@@ -72,18 +73,36 @@ export function parseDevicePublish(suffix: string): DevicePublish | undefined {
   }
 }
 
+/** What a device may do: everything that is its own, or renew its certificate and nothing else. */
+export type Access = "full" | "renewal";
+
+/** Of whom it is asked; without a word about access it is full. */
+type Client = DeviceIdentity & { access?: Access };
+
+/** Whether a topic, by its suffix, is open to a device of this access. */
+export function isOpen(access: Access | undefined, suffix: string): boolean {
+  return access !== "renewal" || suffix.startsWith("certificate/");
+}
+
 /**
  * Whether a device may subscribe to `filter`: it must lie wholly below the device's own prefix, so
- * that no wildcard can reach further. `$share` and `$SYS` never do.
+ * that no wildcard can reach further. `$share` and `$SYS` never do. With restricted access it may
+ * bring nothing that is closed.
  */
-export function maySubscribe(identity: DeviceIdentity, filter: string): boolean {
-  return filter.startsWith(topicPrefix(identity)) && isTopicFilter(filter);
+export function maySubscribe(client: Client, filter: string): boolean {
+  const prefix = topicPrefix(client);
+  if (!filter.startsWith(prefix) || !isTopicFilter(filter)) return false;
+  return PLATFORM_PUBLISHES.every(
+    (suffix) => isOpen(client.access, suffix) || !topicMatches(filter, prefix + suffix),
+  );
 }
 
 /** Whether a device may publish to `topic`; the decision is by the certificate's identity alone. */
-export function mayPublish(identity: DeviceIdentity, topic: string): boolean {
-  const prefix = topicPrefix(identity);
-  return topic.startsWith(prefix) && parseDevicePublish(topic.slice(prefix.length)) !== undefined;
+export function mayPublish(client: Client, topic: string): boolean {
+  const prefix = topicPrefix(client);
+  if (!topic.startsWith(prefix)) return false;
+  const suffix = topic.slice(prefix.length);
+  return isOpen(client.access, suffix) && parseDevicePublish(suffix) !== undefined;
 }
 
 /** MQTT 5.0 §4.7.1: `#` only as the last level, `+` only as a whole level, no NUL. */

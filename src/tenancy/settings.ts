@@ -13,6 +13,8 @@ export const TENANT_SETTINGS = {
   /** Heartbeats missed until a device counts as offline. */
   offlineAfterMissed: { default: 3, minimum: 2, maximum: 1_000 },
   certificateLifetimeDays: { default: 90, minimum: 1, maximum: 730 },
+  /** How long an expired certificate may still be used to renew it, and for nothing else. */
+  certificateGraceDays: { default: 30, minimum: 0, maximum: 365 },
   maxDevices: { default: 100_000, minimum: 1, maximum: 10_000_000 },
   maxReleases: { default: 1_000, minimum: 1, maximum: 100_000 },
   maxWebhooks: { default: 20, minimum: 1, maximum: 1_000 },

@@ -89,6 +89,12 @@ export async function createGatewayFixture(
         listeners.add(listener);
         return () => listeners.delete(listener);
       },
+      rotation: {
+        renew: () => Promise.reject(new AppError("csr-invalid", "nothing is issued here")),
+        confirm: async () => {},
+        record: async () => {},
+        authorities: async () => ({ issuer: "0".repeat(64), roots: ["0".repeat(64)] }),
+      },
     },
     ...storesOf(recorded),
   };

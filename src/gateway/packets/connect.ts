@@ -11,6 +11,7 @@ const DEFAULT_RECEIVE_MAXIMUM = 65_535;
 const DEFAULT_MAXIMUM_PACKET_SIZE = 268_435_455;
 /** A device that is revoked again and again while it connects is not worth more tries. */
 const MAX_AUTHENTICATIONS = 3;
+const RENEWAL_ONLY = { reasonString: "the certificate has expired: it may be renewed, no more" };
 const TIME_ERRORS = ["CERT_HAS_EXPIRED", "CERT_NOT_YET_VALID"];
 
 /**
@@ -58,7 +59,7 @@ async function authenticate(connection: Connection): Promise<GatewayPeer> {
   const { deps, load } = connection.context;
   for (let attempt = 0; attempt < MAX_AUTHENTICATIONS; attempt += 1) {
     const before = load.revocations;
-    const peer = await deps.identity.authenticatePeer(connection.socket);
+    const peer = await deps.identity.authenticatePeer(connection.socket, { renewal: true });
     refuseUnverified(connection, peer);
     if (load.revocations === before) return peer;
   }
@@ -98,6 +99,7 @@ function accept(connection: Connection, packet: IConnectPacket, peer: GatewayPee
     wantsReasons: properties.requestProblemInformation !== false,
   });
   connection.send(connackOf(connection, packet, keepAliveSeconds));
+  if (peer.access) connectsTotal.inc({ outcome: `accepted-for-${peer.access}` });
 }
 
 function willOrRefusal(connection: Connection, peer: GatewayPeer, packet: IConnectPacket) {
@@ -131,6 +133,8 @@ function connackOf(
       sharedSubscriptionAvailable: false,
       // MQTT 5.0 §3.2.2.3.2: what the device asked for is not what it gets.
       ...(packet.properties?.sessionExpiryInterval ? { sessionExpiryInterval: 0 } : {}),
+      // MQTT 5.0 §3.2.2.3.9: what it is let in for.
+      ...(connection.peer.access === "renewal" ? RENEWAL_ONLY : {}),
       ...(packet.clientId === "" ? { assignedClientIdentifier: connection.id } : {}),
       ...(changesKeepAlive || imposed !== keepAliveSeconds ? { serverKeepAlive: imposed } : {}),
     },

@@ -92,6 +92,7 @@ async function settle(
     contentType: typeof properties.contentType === "string" ? properties.contentType : undefined,
     traceparent: textProperty(properties.userProperties?.traceparent),
     receivedAt: context.deps.clock.now(),
+    reply: (suffix, body) => connection.deliveries.reply(suffix, body),
   };
   const store = () => storePatiently(connection, message);
   const outcome = await (isUnordered(publish) ? store() : inbound.inOrder(store));

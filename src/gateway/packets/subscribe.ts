@@ -24,6 +24,7 @@ export function handleSubscribe(connection: Connection, packet: ISubscribePacket
   for (const [suffix, kind] of [
     ["commands", "command"],
     ["update", "update"],
+    ["certificate/authorities", "authorities"],
   ] as const) {
     if (connection.subscriptions.match(deviceTopic(connection.peer, suffix))) {
       connection.deliveries.wake(kind);

@@ -39,7 +39,7 @@ export function publishWill(context: GatewayContext, peer: GatewayPeer, will: Wi
   if (!publish) return;
   const { clock, logger } = context.deps;
   const { payload, contentType } = will;
-  const message = { peer, publish, payload, contentType, traceparent: undefined };
+  const message = { peer, publish, payload, contentType, traceparent: undefined, reply: () => {} };
   context.router.route({ ...message, receivedAt: clock.now() }).then(
     () => countMessage("will", "stored"),
     (error) => {
