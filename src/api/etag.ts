@@ -23,7 +23,10 @@ export function answerWithEtag(
   return body;
 }
 
-/** Refuses an update that was made on a state which is no longer there (RFC 9110 §13.1.1). */
+/**
+ * Refuses an update that was made on a state which is no longer there (RFC 9110 §13.1.1). To be called
+ * with the state locked: of two updates that were made on the same one, the second is refused.
+ */
 export function assertIfMatch(request: FastifyRequest, state: unknown): void {
   const wanted = request.headers["if-match"];
   if (wanted === undefined || wanted === "*") return;

@@ -3,7 +3,7 @@ import { Readable } from "node:stream";
 import cookie from "@fastify/cookie";
 import helmet from "@fastify/helmet";
 import rateLimit from "@fastify/rate-limit";
-import fastify from "fastify";
+import fastify, { type FastifySerializerCompiler } from "fastify";
 import type { Database } from "../db/index.ts";
 import { AppError, type Clock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
@@ -43,7 +43,12 @@ export interface ApiDeps extends ResourceDeps {
   /** Requests a minute from one address. */
   requestsPerMinute?: number;
   limits?: Partial<ReadingLimits>;
+  /** How an answer becomes text; the tests hold it against its schema on the way. */
+  serializerCompiler?: FastifySerializerCompiler<unknown>;
 }
+
+/** Answers are what the modules give: a schema describes them and takes nothing away. */
+const asJson: FastifySerializerCompiler<unknown> = () => (body) => JSON.stringify(body);
 
 /** The server with every route, not yet listening. */
 export async function buildApi(deps: ApiDeps): Promise<Api> {
@@ -66,8 +71,7 @@ export async function buildApi(deps: ApiDeps): Promise<Api> {
   });
   api.server.maxConnections = MAX_CONNECTIONS;
   api.setValidatorCompiler(validatorCompiler);
-  // Answers are what the modules give; that they follow their schemas is for the tests to say.
-  api.setSerializerCompiler(() => (body) => JSON.stringify(body));
+  api.setSerializerCompiler(deps.serializerCompiler ?? asJson);
   for (const name of ["principal", "credential", "tenantId", "auditTargetId", "refusalCode"]) {
     api.decorateRequest(name, null);
   }

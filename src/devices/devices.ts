@@ -15,6 +15,7 @@ import {
   findMembers,
   insertDevice,
   listDevices,
+  lockDevice,
   updateDevice,
 } from "./registry-store.ts";
 import { createReports, type DeviceReports } from "./reports.ts";
@@ -41,7 +42,14 @@ export interface Devices extends DeviceReports {
     tenantId: string,
     options?: { query?: string; cursor?: string; limit?: number; sort?: string },
   ): Promise<DevicePage>;
-  update(tenantId: string, deviceId: string, patch: DevicePatch, actor: Actor): Promise<DeviceView>;
+  /** `precondition` throws when the device, locked until the update is done, is not as it should be. */
+  update(
+    tenantId: string,
+    deviceId: string,
+    patch: DevicePatch,
+    actor: Actor,
+    precondition?: (device: DeviceView) => void,
+  ): Promise<DeviceView>;
   remove(tenantId: string, deviceId: string, actor: Actor): Promise<void>;
   /** Every device that matches, in the order of ids, read within the caller's transaction. */
   matching(tx: Tx, tenantId: string, query: FleetQuery): Promise<FleetMember[]>;
@@ -104,9 +112,11 @@ export function createDevices(deps: DevicesDeps): Devices {
       );
     },
 
-    async update(tenantId, deviceId, patch, actor) {
+    async update(tenantId, deviceId, patch, actor, precondition) {
       checkPatch(patch);
       const device = await db.tenant(tenantId, async (tx) => {
+        const before = (await lockDevice(tx, deviceId)) ?? notFound(deviceId);
+        precondition?.(before);
         if (Object.keys(patch).length > 0 && !(await updateDevice(tx, deviceId, patch))) {
           notFound(deviceId);
         }

@@ -90,6 +90,15 @@ export async function findDevice(tx: Tx, deviceId: string): Promise<DeviceView |
   return rows[0] && viewOf(rows[0]);
 }
 
+/** The same, locked until the transaction ends; its heartbeats are not held up. */
+export async function lockDevice(tx: Tx, deviceId: string): Promise<DeviceView | undefined> {
+  const { rows } = await sql<ViewRow>`
+    select ${VIEW_COLUMNS} ${FROM_DEVICES} where d.id = ${deviceId} for no key update of d`.execute(
+    tx,
+  );
+  return rows[0] && viewOf(rows[0]);
+}
+
 /** False when there is no such device. */
 export async function updateDevice(tx: Tx, deviceId: string, patch: DevicePatch): Promise<boolean> {
   const { numUpdatedRows } = await tx

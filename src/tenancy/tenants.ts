@@ -23,7 +23,13 @@ export interface Tenants {
   ): Promise<Tenant>;
   get(id: string): Promise<Tenant>;
   list(): Promise<Tenant[]>;
-  updateSettings(id: string, patch: Partial<TenantSettings>, actor: Actor): Promise<Tenant>;
+  /** `precondition` throws when the tenant, locked until the update is done, is not as it should be. */
+  updateSettings(
+    id: string,
+    patch: Partial<TenantSettings>,
+    actor: Actor,
+    precondition?: (tenant: Tenant) => void,
+  ): Promise<Tenant>;
   /** A suspended tenant's devices are refused; its people can still look. */
   setStatus(id: string, status: Tenant["status"], actor: Actor): Promise<Tenant>;
   delete(id: string, actor: Actor): Promise<void>;
@@ -121,11 +127,17 @@ export class TenantDirectory implements Tenants {
     return settings;
   }
 
-  async updateSettings(id: string, patch: Partial<TenantSettings>, actor: Actor): Promise<Tenant> {
+  async updateSettings(
+    id: string,
+    patch: Partial<TenantSettings>,
+    actor: Actor,
+    precondition?: (tenant: Tenant) => void,
+  ): Promise<Tenant> {
     const checked = checkSettings(patch);
-    const tenant = await this.#change(id, actor, "tenant.update-settings", checked, (row) => ({
-      settings: { ...row.settings, ...checked },
-    }));
+    const tenant = await this.#change(id, actor, "tenant.update-settings", checked, (row) => {
+      precondition?.(tenantOf(row));
+      return { settings: { ...row.settings, ...checked } };
+    });
     this.#settings.delete(id);
     return tenant;
   }

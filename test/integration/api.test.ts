@@ -113,6 +113,27 @@ describe("the operators' API", () => {
     expect((await patch({ region: "us" }, String(first.headers.etag))).status).toBe(200);
   });
 
+  it.each([
+    ["device", "/tenants/acme/devices/hub-1", (n: number) => ({ region: `r${n}` })],
+    [
+      "tenant",
+      "/tenants/acme",
+      (n: number) => ({ settings: { heartbeatIntervalSeconds: 100 + n } }),
+    ],
+  ])(
+    "lets one of many updates through that were made on the same state of a %s",
+    async (_, url, body) => {
+      const { etag } = (await test.call("GET", url)).headers as { etag: string };
+      const answers = await Promise.all(
+        Array.from({ length: 6 }, (_unused, index) =>
+          test.call("PATCH", url, { body: body(index), headers: { "if-match": etag } }),
+        ),
+      );
+      const statuses = answers.map(({ status }) => status).sort();
+      expect(statuses).toEqual([200, 412, 412, 412, 412, 412]);
+    },
+  );
+
   it("says whether its stores answer, and prints its figures", async () => {
     const ready = await test.call("GET", "/readyz", { key: null });
     expect([ready.status, ready.body.ready]).toEqual([200, true]);

@@ -15,6 +15,7 @@ import { createLogs } from "../../src/logs/index.ts";
 import { createRollouts } from "../../src/rollouts/index.ts";
 import { createTelemetry } from "../../src/telemetry/index.ts";
 import { createTenancy, SYSTEM_ACTOR, type TenantRole } from "../../src/tenancy/index.ts";
+import { watchAnswers } from "./answer-contract.ts";
 import { createTestDatabase } from "./database.ts";
 import { createTestTimeseries, silentLogger } from "./timeseries.ts";
 
@@ -43,7 +44,9 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}) {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-api-"));
   const modules = createModules(database.db, series.timeseries, directory);
   await modules.identity.ensurePlatform();
+  const answers = watchAnswers();
   const api = await buildApi({
+    serializerCompiler: answers.serializerCompiler,
     ...modules,
     readiness: { postgresql: () => database.db.ping(), clickhouse: () => series.timeseries.ping() },
     requestsPerMinute: 100_000,
@@ -94,6 +97,7 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}) {
       await series.close();
       await database.close();
       fs.rmSync(directory, { recursive: true, force: true });
+      answers.close();
     },
   };
 }

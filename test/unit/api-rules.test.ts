@@ -7,6 +7,7 @@ import { decodeCursor, encodeCursor } from "../../src/api/cursor.ts";
 import { asAppError, problemOf } from "../../src/api/problem.ts";
 import { assertReadable, momentMs, validatorCompiler } from "../../src/api/validation.ts";
 import { AppError, ERROR_CATALOGUE, type ErrorCode } from "../../src/kernel/index.ts";
+import { watchAnswers } from "../support/answer-contract.ts";
 
 const refusal = (code: ErrorCode) => expect.objectContaining({ code });
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
@@ -125,5 +126,20 @@ describe("a route", () => {
     const access = "devices.write";
     expect(route("POST", "/tenants/:tenant/x", { access })).toThrow(/audit log/);
     expect(route("POST", "/tenants/:tenant/x", { access, action: "x.make" })).not.toThrow();
+  });
+});
+
+describe("the watch over answers", () => {
+  it("tells of a field that the schema does not name, of one that is missing, and of nothing else", () => {
+    const schema = Type.Object({ items: Type.Array(Type.Object({ id: Type.String() })) });
+    const answer = (body: unknown) => {
+      const watch = watchAnswers();
+      const route = { schema, method: "GET", url: "/things", httpStatus: "200" };
+      expect(watch.serializerCompiler(route)(body)).toBe(JSON.stringify(body));
+      return watch.close;
+    };
+    expect(answer({ items: [{ id: "a" }] })).not.toThrow();
+    expect(answer({ items: [{ id: "a", more: 1 }] })).toThrow("GET /things 200: /items/0");
+    expect(answer({ items: [{}] })).toThrow("GET /things 200: /items/0");
   });
 });

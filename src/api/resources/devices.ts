@@ -123,10 +123,13 @@ function registryRoutes(api: Api, { devices }: DeviceRouteDeps): void {
       },
     },
     async (request, reply) => {
-      const tenantId = tenantOf(request);
-      const { device: deviceId } = request.params;
-      assertIfMatch(request, editable(await devices.get(tenantId, deviceId)));
-      const device = await devices.update(tenantId, deviceId, request.body, actorOf(request));
+      const device = await devices.update(
+        tenantOf(request),
+        request.params.device,
+        request.body,
+        actorOf(request),
+        (before) => assertIfMatch(request, editable(before)),
+      );
       return reply.header("etag", etagOf(editable(device))).send(device);
     },
   );

@@ -80,13 +80,16 @@ export function tenantRoutes(api: Api, { tenancy }: TenantDeps): void {
       },
     },
     async (request, reply) => {
-      const tenantId = tenantOf(request);
       const { settings } = request.body;
       if (TENANT_QUOTAS.some((name) => Object.hasOwn(settings, name))) {
         authorizePlatform(principalOf(request));
       }
-      assertIfMatch(request, (await tenancy.tenants.get(tenantId)).settings);
-      const tenant = await tenancy.tenants.updateSettings(tenantId, settings, actorOf(request));
+      const tenant = await tenancy.tenants.updateSettings(
+        tenantOf(request),
+        settings,
+        actorOf(request),
+        (before) => assertIfMatch(request, before.settings),
+      );
       return reply.header("etag", etagOf(tenant.settings)).send(tenant);
     },
   );
