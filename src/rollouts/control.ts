@@ -158,7 +158,8 @@ export function createControl(deps: RolloutsDeps): Control {
           };
           const decision = { decision: "promote", rule: "person", sentence, numbers: {} };
           const event = "vautn.rollout.promoted" as const;
-          await carryOut(deps, tx, rollout, decision, { changes, event, actor });
+          const outcome = { changes, event, actor, action: "approve" };
+          await carryOut(deps, tx, rollout, decision, outcome);
           await beginStage(tx, tenantId, id, next, now);
           await deps.alerts.resolve(tenantId, alertKey(id), tx);
         },

@@ -6,6 +6,7 @@ import type { Actor } from "../tenancy/index.ts";
 import { countNewDevices, createCounters, moveCounters } from "./counter-store.ts";
 import { initialGateState } from "./gate/index.ts";
 import { insertDevices, withdraw } from "./membership-store.ts";
+import { auditRollout } from "./outcome.ts";
 import {
   crashCounts,
   lockPlanning,
@@ -109,6 +110,12 @@ export async function create(
     await insertDevices(tx, tenantId, id, newRows(release, planned.devices));
     await countNewDevices(tx, tenantId, id);
     await supersede(tx, tenantId, planned, now);
+    await auditRollout(deps, tx, tenantId, id, actor, "create", {
+      name,
+      releaseId: release.id,
+      query: spec.query,
+      devices: planned.devices.length,
+    });
   });
   if (planned.devices.length >= ANALYZE_FROM) {
     await deps.db.tenant(tenantId, (tx) => refreshStatistics(tx));

@@ -17,6 +17,15 @@ export interface Decision {
   numbers: object;
 }
 
+export interface Outcome {
+  changes: RolloutChanges;
+  event?: RolloutEvent;
+  /** Who decided; without one the gate did. */
+  actor?: Actor;
+  /** What the audit log calls it, where that is not the decision's own word. */
+  action?: string;
+}
+
 /**
  * Writes a decision down with everything that goes with it: the rollout's new state, the record for
  * people, the audit entry and the event for webhooks, all in one transaction.
@@ -26,7 +35,7 @@ export async function carryOut(
   tx: Tx,
   rollout: RolloutRow,
   decision: Decision,
-  outcome: { changes: RolloutChanges; event?: RolloutEvent; actor?: Actor },
+  outcome: Outcome,
 ): Promise<void> {
   const { tenant_id: tenantId, id } = rollout;
   const now = new Date(deps.clock.now());
@@ -42,20 +51,33 @@ export async function carryOut(
     stageIndex: rollout.stage_index,
     decidedBy: outcome.actor ? actor.name : "gate",
   });
-  if (!outcome.actor) {
-    await deps.tenancy.audit.record(tx, tenantId, {
-      actor,
-      action: `rollout.${decision.decision}`,
-      targetKind: "rollout",
-      targetId: id,
-      outcome: "done",
-      details: { rule: decision.rule, sentence: decision.sentence },
-    });
-  }
+  await auditRollout(deps, tx, tenantId, id, actor, outcome.action ?? decision.decision, {
+    rule: decision.rule,
+    sentence: decision.sentence,
+  });
   if (outcome.event) {
     const data = { rolloutId: id, name: rollout.name, ...decision };
     await deps.alerts.emit(tenantId, { type: outcome.event, subject: `rollouts/${id}`, data }, tx);
   }
+}
+
+export function auditRollout(
+  deps: Pick<RolloutsDeps, "tenancy">,
+  tx: Tx,
+  tenantId: string,
+  rolloutId: string,
+  actor: Actor,
+  verb: string,
+  details: Record<string, unknown>,
+): Promise<void> {
+  return deps.tenancy.audit.record(tx, tenantId, {
+    actor,
+    action: `rollout.${verb}`,
+    targetKind: "rollout",
+    targetId: rolloutId,
+    outcome: "done",
+    details,
+  });
 }
 
 export function alertKey(rolloutId: string): string {

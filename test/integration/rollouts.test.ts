@@ -330,7 +330,11 @@ describe("rollouts", () => {
     const rows = await f.db.tenant(f.tenant, (tx) =>
       tx.selectFrom("audit_entries").selectAll().where("target_id", "=", id).execute(),
     );
-    expect(rows.map((row) => row.action)).toEqual(["rollout.start", "rollout.pause"]);
+    expect(rows.map((row) => row.action)).toEqual([
+      "rollout.create",
+      "rollout.start",
+      "rollout.pause",
+    ]);
   });
 
   it("keeps the policy's defaults in view", async () => {

@@ -26,7 +26,7 @@ describe("the style guide", () => {
     const long = code
       .filter((file) => /^(src|web)\//.test(file))
       .map((file) => ({ file, lines: read(file).split("\n").length }))
-      .filter(({ file, lines }) => lines > MAX_LINES);
+      .filter(({ lines }) => lines > MAX_LINES);
     expect(long).toEqual([]);
   });
 

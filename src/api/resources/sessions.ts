@@ -104,7 +104,7 @@ function personalKeyRoutes(api: Api, { tenancy }: SessionDeps): void {
   api.post(
     "/auth/keys",
     {
-      config: { access: "signed-in", answersSecret: true, action: "personal-key.create" },
+      config: { access: "signed-in", answersSecret: true, action: "key.create" },
       schema: {
         operationId: "createPersonalKey",
         tags,
@@ -127,7 +127,7 @@ function personalKeyRoutes(api: Api, { tenancy }: SessionDeps): void {
   api.delete(
     "/auth/keys/:key",
     {
-      config: { access: "signed-in", action: "personal-key.revoke" },
+      config: { access: "signed-in", action: "key.revoke" },
       schema: {
         operationId: "revokePersonalKey",
         tags,
