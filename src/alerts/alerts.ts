@@ -1,5 +1,6 @@
 import { type Bus, subjects } from "../bus/index.ts";
 import type { Database, Tx } from "../db/index.ts";
+import type { Resolve } from "../kernel/guarded-request.ts";
 import { AppError, type Clock, isUuid, LIMITS, timeOrderedId } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { counter } from "../kernel/metrics.ts";
@@ -8,7 +9,6 @@ import type { Actor } from "../tenancy/index.ts";
 import * as store from "./alert-store.ts";
 import { deliverDue } from "./delivery.ts";
 import { cloudEvent, type PlatformEvent } from "./events.ts";
-import type { Resolve } from "./webhook-request.ts";
 import { enqueueDeliveries } from "./webhook-store.ts";
 import { createWebhooks, type Webhooks } from "./webhooks.ts";
 

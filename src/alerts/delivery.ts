@@ -1,10 +1,10 @@
 import { Webhook } from "standardwebhooks";
 import type { Database } from "../db/index.ts";
+import { parseWebhookUrl, type Resolve, sendWebhook } from "../kernel/guarded-request.ts";
 import { type Clock, messageOf } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { counter } from "../kernel/metrics.ts";
 import type { Sealer } from "../kernel/sealing.ts";
-import { parseWebhookUrl, type Resolve, sendWebhook } from "./webhook-request.ts";
 import * as store from "./webhook-store.ts";
 import { secretContext } from "./webhooks.ts";
 

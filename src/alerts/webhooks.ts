@@ -1,10 +1,10 @@
 import { randomBytes } from "node:crypto";
 import type { Database } from "../db/index.ts";
+import { parseWebhookUrl } from "../kernel/guarded-request.ts";
 import { AppError, type Clock, isUuid, LIMITS, timeOrderedId } from "../kernel/index.ts";
 import type { Sealer } from "../kernel/sealing.ts";
 import type { Actor } from "../tenancy/index.ts";
 import { EVENT_TYPES } from "./events.ts";
-import { parseWebhookUrl } from "./webhook-request.ts";
 import * as store from "./webhook-store.ts";
 
 const MAX_WEBHOOKS = 20;

@@ -138,6 +138,36 @@ export interface ClaimTokensTable {
   created_at: Date;
   expires_at: Date;
   revoked_at: Date | null;
+  kind: Generated<"token" | "shared-secret" | "certificate">;
+  approval: Generated<"automatic" | "preauthorised" | "pending">;
+  webhook_url: string | null;
+  webhook_secret_sealed: Buffer | null;
+  webhook_on_failure: "refuse" | "pending" | null;
+  secret_sealed: Buffer | null;
+  certificate_pem: string | null;
+  authority_id: string | null;
+}
+
+export interface ClaimUsesTable {
+  tenant_id: string;
+  claim_id: string;
+  device_id: string;
+  request_key_sha256: string;
+  used_at: Date;
+}
+
+export interface CmpTransactionsTable {
+  tenant_id: string;
+  id: Buffer;
+  status: "waiting" | "issued" | "confirmed" | "rejected";
+  request: string;
+  peer_hash: Buffer;
+  message: Buffer | null;
+  device_id: string;
+  certificate_serial: string | null;
+  certificate_sha256: string | null;
+  created_at: Date;
+  expires_at: Date;
 }
 
 export interface CommandsTable {
@@ -286,6 +316,29 @@ export interface MembershipsTable {
   created_at: Date;
 }
 
+export interface PendingEnrolmentsTable {
+  tenant_id: string;
+  id: string;
+  device_id: string;
+  public_key_sha256: string;
+  status: "pending" | "accepted" | "rejected";
+  authority: string;
+  authority_name: string;
+  via: string;
+  address: string | null;
+  product: string;
+  hardware_revision: string;
+  region: Generated<string>;
+  tags: OptionalJson;
+  cause: string;
+  requested_at: Date;
+  last_asked_at: Date;
+  expires_at: Date;
+  decided_at: Date | null;
+  decided_by: string | null;
+  decision_reason: string | null;
+}
+
 export interface PersonalKeysTable {
   id: string;
   user_id: string;
@@ -295,6 +348,64 @@ export interface PersonalKeysTable {
   expires_at: Date | null;
   last_used_at: Date | null;
   revoked_at: Date | null;
+}
+
+export interface PreauthorisedDevicesTable {
+  tenant_id: string;
+  device_id: string;
+  serial_number: string | null;
+  product: string;
+  hardware_revision: string;
+  region: Generated<string>;
+  tags: OptionalJson;
+  public_key_sha256: string | null;
+  added_by: string;
+  added_at: Date;
+  enrolled_at: Date | null;
+}
+
+export interface RegisteredAuthoritiesTable {
+  tenant_id: string;
+  id: string;
+  name: string;
+  status: "unproved" | "active" | "disabled";
+  purpose: "devices" | "claims";
+  certificate_pem: string;
+  subject: string;
+  subject_sha256: string;
+  public_key_sha256: string;
+  fingerprint: string;
+  not_after: Date;
+  code: string;
+  code_expires_at: Date;
+  proved_at: Date | null;
+  mapping: Json;
+  device_pattern: string;
+  product: string;
+  hardware_revision: string;
+  region: Generated<string>;
+  tags: OptionalJson;
+  max_devices: number;
+  device_count: Generated<number>;
+  approval: "automatic" | "preauthorised" | "pending";
+  webhook_url: string | null;
+  webhook_secret_sealed: Buffer | null;
+  webhook_on_failure: "refuse" | "pending" | null;
+  created_by: string;
+  created_at: Date;
+}
+
+export interface RegisteredCertificatesTable {
+  tenant_id: string;
+  fingerprint: string;
+  authority_id: string;
+  device_id: string;
+  serial: string;
+  public_key_sha256: string;
+  subject: string;
+  not_after: Date;
+  status: Generated<"active" | "revoked">;
+  first_used_at: Date;
 }
 
 export interface ReleasesTable {
@@ -517,6 +628,8 @@ export interface Schema {
   certificate_rotations: CertificateRotationsTable;
   certificates: CertificatesTable;
   claim_tokens: ClaimTokensTable;
+  claim_uses: ClaimUsesTable;
+  cmp_transactions: CmpTransactionsTable;
   commands: CommandsTable;
   deltas: DeltasTable;
   detector_snapshots: DetectorSnapshotsTable;
@@ -528,7 +641,11 @@ export interface Schema {
   idempotency_keys: IdempotencyKeysTable;
   instance_settings: InstanceSettingsTable;
   memberships: MembershipsTable;
+  pending_enrolments: PendingEnrolmentsTable;
   personal_keys: PersonalKeysTable;
+  preauthorised_devices: PreauthorisedDevicesTable;
+  registered_authorities: RegisteredAuthoritiesTable;
+  registered_certificates: RegisteredCertificatesTable;
   releases: ReleasesTable;
   rollout_counters: RolloutCountersTable;
   rollout_devices: RolloutDevicesTable;

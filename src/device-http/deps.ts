@@ -8,7 +8,15 @@ import type { DeviceIdentity, Envelope, RootMetadata } from "../protocol/index.t
 export interface DevicePeer extends DeviceIdentity {
   serial: string;
   notAfter: Date;
+  registeredAuthorityId?: string;
 }
+
+/** By what right a device asks for a certificate. */
+export type EnrolmentAuthority =
+  | { kind: "claim"; token: string }
+  | { kind: "claim"; claimId: string }
+  | { kind: "listed-key" }
+  | { kind: "certificate"; peer: DevicePeer };
 
 /** What the listener needs of the modules; each method is that module's own. */
 export interface DeviceHttpDeps {
@@ -22,8 +30,14 @@ export interface DeviceHttpDeps {
       tenantId: string;
       csr: Uint8Array | string;
       via: string;
-      authority: { kind: "claim"; token: string } | { kind: "certificate"; peer: DevicePeer };
-    }): Promise<{ deviceId: string; certificatePem: string }>;
+      authority: EnrolmentAuthority;
+      serverKey?: boolean;
+      address?: string;
+    }): Promise<{ deviceId: string; certificatePem: string; privateKey?: Buffer }>;
+    /** The claim whose certificate the other end presents, if it is one. */
+    authenticateClaim(
+      socket: tls.TLSSocket,
+    ): Promise<{ tenantId: string; claimId: string } | undefined>;
   };
   firmware: {
     openArtifact(tenantId: string, sha256: string): Promise<Artifact>;

@@ -1,8 +1,17 @@
-import { certsOnlyPkcs7 } from "../identity/index.ts";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { readCertificateRequest } from "../identity/index.ts";
 import { AppError, isAppError, LIMITS } from "../kernel/index.ts";
 import { counter } from "../kernel/metrics.ts";
 import { isTenantId } from "../protocol/index.ts";
 import type { DeviceHttpDeps } from "./deps.ts";
+import {
+  sendAuthorities,
+  sendBase64,
+  sendCertificate,
+  sendKeyAndCertificate,
+} from "./est-answers.ts";
+import { csrAttributes } from "./est-attributes.ts";
+import { type Credential, credentialOf } from "./est-credentials.ts";
 import type { FailureLimit } from "./failure-limit.ts";
 import { authenticate } from "./peer.ts";
 import type { DeviceServer } from "./server.ts";
@@ -13,129 +22,126 @@ const enrolments = counter("vautn_enrolments_total", "Requests for certificates 
 ]);
 
 export const EST_PREFIX = "/.well-known/est/";
-const BASE64_LINE = 76;
+
+interface Est {
+  /** The label of the path (RFC 7030 §3.2.2), which names the tenant; it may be left out. */
+  Params: { tenant?: string };
+  Body: unknown;
+}
+
+type Operation = "simpleenroll" | "simplereenroll" | "serverkeygen";
 
 /**
  * Enrolment over Secure Transport (RFC 7030, clarified by RFC 8951) below
- * `/.well-known/est/<tenant>/`. Who has no certificate yet proves by a claim token that they may
- * have one; who has one renews it.
+ * `/.well-known/est/<tenant>/`, or without the tenant where the proof or the request names it. Who
+ * has no certificate yet proves by a claim that they may have one; who has one renews it.
  */
 export function estRoutes(
   server: DeviceServer,
   deps: DeviceHttpDeps,
   failures: FailureLimit,
 ): void {
-  const { identity } = deps;
+  for (const prefix of [`${EST_PREFIX}:tenant`, EST_PREFIX.slice(0, -1)]) {
+    server.register(async (est) => routes(est as unknown as DeviceServer, deps, failures), {
+      prefix,
+    });
+  }
+}
 
-  server.register(
-    async (est) => {
-      est.removeAllContentTypeParsers();
-      // RFC 7030 §4.2.1. The body is small and is read whole.
-      est.addContentTypeParser(
-        "application/pkcs10",
-        { parseAs: "string", bodyLimit: LIMITS.certificateRequestBytes },
-        (_request, body, done) => done(null, body),
-      );
-
-      est.get<Tenant>("/cacerts", async (request, reply) => {
-        const chain = await identity.authorityCertificates(tenantOf(request.params));
-        // RFC 7030 §4.1.3
-        reply.header("content-type", "application/pkcs7-mime");
-        reply.header("content-transfer-encoding", "base64");
-        return base64Lines(certsOnlyPkcs7(chain));
-      });
-
-      // RFC 7030 §4.5.2: no attributes are asked for.
-      est.get<Tenant>("/csrattrs", async (request, reply) => {
-        tenantOf(request.params);
-        return reply.code(204).send();
-      });
-
-      est.post<Tenant & Csr>("/simpleenroll", async (request, reply) => {
-        failures.check(request.ip);
-        const tenantId = tenantOf(request.params);
-        const token = claimToken(request.headers.authorization);
-        return issue("simpleenroll", request.ip, reply, () =>
-          identity.enroll({
-            tenantId,
-            csr: csrOf(request.body),
-            via: "est",
-            authority: { kind: "claim", token },
-          }),
-        );
-      });
-
-      est.post<Tenant & Csr>("/simplereenroll", async (request, reply) => {
-        failures.check(request.ip);
-        const tenantId = tenantOf(request.params);
-        return issue("simplereenroll", request.ip, reply, async () => {
-          const peer = await authenticate(identity, request, { renewal: true });
-          if (peer.tenantId !== tenantId)
-            throw new AppError("not-found", "there is no such tenant");
-          return identity.enroll({
-            tenantId,
-            csr: csrOf(request.body),
-            via: "est",
-            authority: { kind: "certificate", peer },
-          });
-        });
-      });
-    },
-    { prefix: `${EST_PREFIX}:tenant` },
+function routes(est: DeviceServer, { identity }: DeviceHttpDeps, failures: FailureLimit): void {
+  est.removeAllContentTypeParsers();
+  // RFC 7030 §4.2.1. The body is small and is read whole.
+  est.addContentTypeParser(
+    "application/pkcs10",
+    { parseAs: "string", bodyLimit: LIMITS.certificateRequestBytes },
+    (_request, body, done) => done(null, body),
   );
 
-  async function issue(
-    operation: string,
-    address: string,
-    reply: { header(name: string, value: string): unknown },
-    enroll: () => Promise<{ certificatePem: string }>,
-  ): Promise<string> {
+  est.get<Est>("/cacerts", async (request, reply) => {
+    const tenantId = labelOf(request.params);
+    const chain =
+      tenantId === undefined
+        ? [await identity.rootCertificatePem()]
+        : await identity.authorityCertificates(tenantId);
+    return sendAuthorities(reply, chain);
+  });
+
+  est.get<Est>("/csrattrs", async (request, reply) =>
+    sendBase64(reply, "application/csrattrs", csrAttributes(labelOf(request.params))),
+  );
+
+  est.post<Est>("/simpleenroll", (request, reply) =>
+    answer("simpleenroll", request, reply, () => credentialOf(identity, request)),
+  );
+
+  est.post<Est>("/serverkeygen", (request, reply) =>
+    answer("serverkeygen", request, reply, () => credentialOf(identity, request)),
+  );
+
+  est.post<Est>("/simplereenroll", (request, reply) =>
+    answer("simplereenroll", request, reply, async () => {
+      const peer = await authenticate(identity, request, { renewal: true });
+      return { authority: { kind: "certificate", peer }, tenantId: peer.tenantId };
+    }),
+  );
+
+  async function answer(
+    operation: Operation,
+    request: FastifyRequest<Est>,
+    reply: FastifyReply,
+    credential: () => Promise<Credential>,
+  ): Promise<FastifyReply> {
+    failures.check(request.ip);
     try {
-      const { certificatePem } = await enroll();
+      const label = labelOf(request.params);
+      const csr = csrOf(request.body);
+      const { authority, tenantId: proved } = await credential();
+      const tenantId = label ?? proved ?? (await readCertificateRequest(csr)).name.tenantId;
+      if (tenantId === undefined) {
+        throw new AppError("csr-invalid", "neither the path nor the request names the tenant", {
+          reason: "name",
+        });
+      }
+      if (proved !== undefined && proved !== tenantId) {
+        throw new AppError("not-found", "there is no such tenant");
+      }
+      const result = await identity.enroll({
+        tenantId,
+        csr,
+        via: viaOf(operation),
+        authority,
+        serverKey: operation === "serverkeygen",
+        address: request.ip,
+      });
       enrolments.inc({ operation, outcome: "issued" });
-      // RFC 7030 §4.2.3: the certificate that was issued and no other.
-      reply.header("content-type", "application/pkcs7-mime; smime-type=certs-only");
-      reply.header("content-transfer-encoding", "base64");
-      return base64Lines(certsOnlyPkcs7([certificatePem]));
+      const { privateKey, certificatePem } = result;
+      return privateKey
+        ? sendKeyAndCertificate(reply, privateKey, certificatePem)
+        : sendCertificate(reply, certificatePem);
     } catch (error) {
-      const refused = isAppError(error) && error.status < 500;
-      enrolments.inc({ operation, outcome: refused ? "refused" : "failed" });
-      if (refused) failures.record(address);
+      enrolments.inc({ operation, outcome: noteOutcome(error, request.ip, failures) });
       throw error;
     }
   }
 }
 
-interface Tenant {
-  Params: { tenant: string };
+function noteOutcome(error: unknown, address: string, failures: FailureLimit): string {
+  if (isAppError(error, "enrolment-pending")) return "pending";
+  const refused = isAppError(error) && error.status < 500;
+  if (refused) failures.record(address);
+  return refused ? "refused" : "failed";
 }
 
-interface Csr {
-  Body: unknown;
+function viaOf(operation: Operation): string {
+  return operation === "serverkeygen" ? "est-serverkeygen" : "est";
 }
 
-function tenantOf(params: { tenant: string }): string {
-  if (!isTenantId(params.tenant)) throw new AppError("not-found", "there is no such tenant");
-  return params.tenant;
-}
-
-/** Basic credentials `claim:<token>` (RFC 7617). */
-function claimToken(authorization: string | undefined): string {
-  const encoded = /^Basic +([A-Za-z0-9+/=_-]{1,1024})$/i.exec(authorization ?? "")?.[1];
-  const credentials = encoded ? Buffer.from(encoded, "base64").toString("utf8") : "";
-  if (!credentials.startsWith("claim:")) {
-    throw new AppError("unauthenticated", "enrolment needs Basic credentials claim:<token>");
-  }
-  return credentials.slice("claim:".length);
+function labelOf({ tenant }: { tenant?: string }): string | undefined {
+  if (tenant === undefined || isTenantId(tenant)) return tenant;
+  throw new AppError("not-found", "there is no such tenant");
 }
 
 function csrOf(body: unknown): string {
   if (typeof body === "string" && body.trim() !== "") return body;
   throw new AppError("csr-invalid", "the body must be a PKCS#10 request in base64");
-}
-
-/** RFC 8951 §3.1 allows line breaks; many clients decode with tools that need them. */
-function base64Lines(bytes: Buffer): string {
-  const text = bytes.toString("base64");
-  return `${text.match(new RegExp(`.{1,${BASE64_LINE}}`, "g"))?.join("\r\n") ?? ""}\r\n`;
 }

@@ -164,7 +164,9 @@ function refuse(
   if (error.status === 413) reply.header("connection", "close");
   // RFC 7030 §4.2.3: clients show the text of the answer as it is.
   if (request.url.startsWith(EST_PREFIX)) {
-    return reply.type("text/plain; charset=utf-8").send(`${error.message}\n`);
+    const { step } = error.details;
+    const where = typeof step === "string" ? ` (refused at step: ${step})` : "";
+    return reply.type("text/plain; charset=utf-8").send(`${error.message}${where}\n`);
   }
   return reply.type("application/problem+json").send(JSON.stringify(problemOf(error, traceId)));
 }

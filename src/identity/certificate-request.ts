@@ -1,17 +1,10 @@
 import { createHash, createPublicKey, type KeyObject, verify } from "node:crypto";
-import {
-  bitsOf,
-  contentOf,
-  DerError,
-  type DerValue,
-  membersOf,
-  oidOf,
-  readDer,
-  TAG,
-} from "../kernel/der.ts";
+import { bitsOf, DerError, type DerValue, membersOf, oidOf, readDer, TAG } from "../kernel/der.ts";
 import { AppError, LIMITS } from "../kernel/index.ts";
-import { type DeviceIdentity, isDeviceId, isTenantId, OID } from "../protocol/index.ts";
-import { keyAlgorithmOf } from "./authority-key.ts";
+import { OID } from "../protocol/index.ts";
+import { type KeyAlgorithm, keyAlgorithmOf } from "./authority-key.ts";
+import { readRequestedExtensions } from "./requested-extensions.ts";
+import { type RequestedName, readRequestedName } from "./requested-name.ts";
 
 /** What a request proves (possession of the key) and asks for (a name); nothing else is used. */
 export interface CertificateRequest {
@@ -19,10 +12,21 @@ export interface CertificateRequest {
   publicKey: Buffer;
   /** SHA-256 over it, hex. */
   publicKeySha256: string;
-  /** The device that the common name `<tenant>/<device>` asks to be. */
-  identity: DeviceIdentity;
+  keyAlgorithm: KeyAlgorithm;
+  /** Whom the subject asks to be. */
+  name: RequestedName;
   /** URIs among the alternative names that it asks for. */
   uris: string[];
+  /** Whether a key that the platform makes would have to be encrypted (RFC 7030 §4.4.1). */
+  wantsEncryptedKey: boolean;
+}
+
+/** A public key that may become a device's. */
+export interface DeviceKey {
+  key: KeyObject;
+  algorithm: KeyAlgorithm;
+  der: Buffer;
+  sha256: string;
 }
 
 /**
@@ -33,28 +37,33 @@ export async function readCertificateRequest(
   csr: string | Uint8Array,
 ): Promise<CertificateRequest> {
   const der = derOf(csr);
+  return asRefusal(() => parse(readDer(der)));
+}
+
+/** Runs a reader of DER; what it cannot read is refused as `malformed`. */
+export async function asRefusal<Result>(read: () => Result | Promise<Result>): Promise<Result> {
   try {
-    return await parse(der);
+    return await read();
   } catch (error) {
     if (!(error instanceof DerError)) throw error;
     throw refused("malformed", `the request cannot be read: ${error.message}`);
   }
 }
 
-async function parse(der: Buffer): Promise<CertificateRequest> {
-  const [information, algorithm, signature] = membersOf(readDer(der), TAG.sequence);
+async function parse(request: DerValue): Promise<CertificateRequest> {
+  const [information, algorithm, signature, ...more] = membersOf(request, TAG.sequence);
   const [, subject, keyInfo, attributes] = membersOf(information, TAG.sequence);
-  if (!information || !keyInfo) throw new DerError("parts are missing");
-  const key = publicKeyOf(keyInfo);
-  const algorithmOid = oidOf(membersOf(algorithm, TAG.sequence)[0]);
-  if (!(await isSignedBy(key, algorithmOid, information.raw, bitsOf(signature)))) {
-    throw refused("signature", "the request is not signed by its own key");
-  }
+  if (!information || !keyInfo || more.length > 0) throw new DerError("the parts are not three");
+  const key = readDeviceKey(keyInfo.raw);
+  await assertSignedBy(key, algorithm, information.raw, bitsOf(signature));
   return {
-    publicKey: keyInfo.raw,
-    publicKeySha256: createHash("sha256").update(keyInfo.raw).digest("hex"),
-    identity: identityOf(subject),
-    uris: attributes === undefined ? [] : requestedUris(attributes),
+    publicKey: key.der,
+    publicKeySha256: key.sha256,
+    keyAlgorithm: key.algorithm,
+    name: readRequestedName(subject),
+    ...(attributes === undefined
+      ? { uris: [], wantsEncryptedKey: false }
+      : readAttributes(attributes)),
   };
 }
 
@@ -79,10 +88,11 @@ const USUAL_FORMS = [
   { start: Buffer.from("302a300506032b6570032100", "hex"), size: 44 },
 ];
 
-function publicKeyOf(keyInfo: DerValue): KeyObject {
+/** A subject's public key from its DER; `csr-invalid` (`key`) where it is not one that we certify. */
+export function readDeviceKey(der: Buffer): DeviceKey {
   let key: KeyObject;
   try {
-    key = createPublicKey({ key: keyInfo.raw, format: "der", type: "spki" });
+    key = createPublicKey({ key: der, format: "der", type: "spki" });
   } catch {
     throw refused("key", "the public key cannot be read");
   }
@@ -90,75 +100,53 @@ function publicKeyOf(keyInfo: DerValue): KeyObject {
   if (bits !== undefined) {
     throw refused("key", `the key must be P-256 or Ed25519, not RSA of ${bits} bits`);
   }
-  if (!keyAlgorithmOf(key)) throw refused("key", "the key must be P-256 or Ed25519");
-  const { raw } = keyInfo;
+  const algorithm = keyAlgorithmOf(key);
+  if (!algorithm) throw refused("key", "the key must be P-256 or Ed25519");
   const isUsual = ({ start, size }: (typeof USUAL_FORMS)[number]) =>
-    raw.length === size && raw.subarray(0, start.length).equals(start);
+    der.length === size && der.subarray(0, start.length).equals(start);
   if (!USUAL_FORMS.some(isUsual)) throw refused("key", "the public key is not in its usual form");
-  return key;
+  return { key, algorithm, der, sha256: createHash("sha256").update(der).digest("hex") };
 }
 
-/** The check takes longer than issuing does: it runs in the thread pool. */
-async function isSignedBy(
-  key: KeyObject,
-  algorithm: string,
+/**
+ * Proof of possession: `data` was signed by the very key that is to be certified. The check takes
+ * longer than issuing does: it runs in the thread pool.
+ */
+export async function assertSignedBy(
+  { key, algorithm }: DeviceKey,
+  identifier: DerValue | undefined,
   data: Buffer,
   signature: Buffer,
-): Promise<boolean> {
-  const isEd25519 = keyAlgorithmOf(key) === "ed25519";
-  if (algorithm !== (isEd25519 ? OID.ed25519 : OID.ecdsaWithSha256)) return false;
-  return new Promise((resolve, reject) => {
-    verify(isEd25519 ? null : "sha256", data, key, signature, (error, isGood) =>
-      error ? reject(error) : resolve(isGood),
-    );
-  });
-}
-
-const TEXT_TAGS: readonly number[] = [TAG.utf8String, TAG.printableString];
-
-function identityOf(subject: DerValue | undefined): DeviceIdentity {
-  const texts = new Map<string, string>();
-  for (const relative of membersOf(subject, TAG.sequence)) {
-    for (const attribute of membersOf(relative, TAG.set)) {
-      const [type, value] = membersOf(attribute, TAG.sequence);
-      const name = oidOf(type);
-      if (name !== OID.commonName && name !== OID.organization) continue;
-      if (texts.has(name)) throw refused("name", "the subject names someone twice");
-      if (!value || !TEXT_TAGS.includes(value.tag)) throw refused("name", "the subject is no text");
-      texts.set(name, value.content.toString("utf8"));
-    }
-  }
-  const [tenantId, deviceId, ...rest] = texts.get(OID.commonName)?.split("/") ?? [];
-  if (!isTenantId(tenantId) || !isDeviceId(deviceId) || rest.length > 0) {
-    throw refused("name", "the common name must be <tenant>/<device>");
-  }
-  if ((texts.get(OID.organization) ?? tenantId) !== tenantId) {
-    throw refused("name", "the organisation and the common name differ in the tenant");
-  }
-  return { tenantId, deviceId };
+): Promise<void> {
+  const isEd25519 = algorithm === "ed25519";
+  const expected = isEd25519 ? OID.ed25519 : OID.ecdsaWithSha256;
+  const isSigned =
+    oidOf(membersOf(identifier, TAG.sequence)[0]) === expected &&
+    (await new Promise<boolean>((resolve, reject) => {
+      verify(isEd25519 ? null : "sha256", data, key, signature, (error, isGood) =>
+        error ? reject(error) : resolve(isGood),
+      );
+    }));
+  if (!isSigned) throw refused("signature", "the request is not signed by its own key");
 }
 
 const EXTENSION_REQUEST = "1.2.840.113549.1.9.14";
-const ALTERNATIVE_NAMES = "2.5.29.17";
-const URI_TAG = 0x86;
+/** DecryptKeyIdentifier and AsymmetricDecryptKeyIdentifier. */
+const DECRYPT_KEY = ["1.2.840.113549.1.9.16.2.37", "1.2.840.113549.1.9.16.2.54"];
 
-/** Alternative names are never copied; they are read to refuse a request that asks for others. */
-function requestedUris(attributes: DerValue): string[] {
-  const uris: string[] = [];
+function readAttributes(
+  attributes: DerValue,
+): Pick<CertificateRequest, "uris" | "wantsEncryptedKey"> {
+  const extensions: DerValue[] = [];
+  let wantsEncryptedKey = false;
   for (const attribute of membersOf(attributes, 0xa0)) {
     const [type, values] = membersOf(attribute, TAG.sequence);
-    if (oidOf(type) !== EXTENSION_REQUEST) continue;
-    for (const extension of membersOf(membersOf(values, TAG.set)[0], TAG.sequence)) {
-      const parts = membersOf(extension, TAG.sequence);
-      if (oidOf(parts[0]) !== ALTERNATIVE_NAMES) continue;
-      const names = readDer(contentOf(parts.at(-1), TAG.octetString));
-      for (const name of membersOf(names, TAG.sequence)) {
-        if (name.tag !== URI_TAG) throw refused("name", "only the device's URI may be asked for");
-        uris.push(name.content.toString("latin1"));
-      }
-    }
+    const name = oidOf(type);
+    if (DECRYPT_KEY.includes(name)) wantsEncryptedKey = true;
+    if (name !== EXTENSION_REQUEST) continue;
+    extensions.push(...membersOf(membersOf(values, TAG.set)[0], TAG.sequence));
   }
-  return uris;
+  return { uris: readRequestedExtensions(extensions), wantsEncryptedKey };
 }
 
 function refused(reason: string, message: string): AppError {

@@ -1,27 +1,17 @@
 import type { Database } from "../db/index.ts";
-import {
-  AppError,
-  type Clock,
-  isUuid,
-  LIMITS,
-  randomSecret,
-  timeOrderedId,
-} from "../kernel/index.ts";
+import { AppError, isUuid, LIMITS, randomSecret, timeOrderedId } from "../kernel/index.ts";
 import { hashSecret } from "../kernel/sealing.ts";
+import { isTenantId } from "../protocol/index.ts";
 import type { Actor, Tenancy } from "../tenancy/index.ts";
-import * as store from "./enrolment-store.ts";
+import * as store from "./claim-store.ts";
+import { checkClaim, insertClaim, type NewClaim } from "./claims.ts";
+import { type PolicyDeps, policyColumns } from "./policy.ts";
 
-/** Lets devices enrol themselves: which ids, how many, until when, and what they are. */
-export interface NewClaimToken extends store.DeviceAttributes {
-  name: string;
-  /** Device ids: `*` stands for any characters, `?` for one. */
-  devicePattern: string;
-  maxUses: number;
-  expiresAt: Date;
-}
+export type NewClaimToken = NewClaim;
 
 export interface ClaimTokenView {
   id: string;
+  kind: store.ClaimKind;
   name: string;
   devicePattern: string;
   product: string;
@@ -30,70 +20,86 @@ export interface ClaimTokenView {
   tags: Record<string, string>;
   maxUses: number;
   usedCount: number;
+  approval: "automatic" | "preauthorised" | "pending";
+  webhookUrl: string | null;
+  /** Of kind `certificate` that this platform issued. */
+  certificatePem: string | null;
   createdBy: string;
   createdAt: Date;
   expiresAt: Date;
   revokedAt: Date | null;
 }
 
+export interface CreatedClaim {
+  id: string;
+  /** Signs what the policy's webhook is told (Standard Webhooks form, `whsec_…`); shown this once. */
+  webhookSecret?: string;
+}
+
 export interface ClaimTokens {
   /** The token is shown this once. */
   create(
     tenantId: string,
-    token: NewClaimToken,
+    claim: NewClaim,
     actor: Actor,
-  ): Promise<{ id: string; token: string }>;
+  ): Promise<CreatedClaim & { token: string }>;
+  /** Reference and secret for CMP with a MAC; the secret is shown this once. */
+  createSharedSecret(
+    tenantId: string,
+    claim: NewClaim,
+    actor: Actor,
+  ): Promise<CreatedClaim & { reference: string; secret: string }>;
+  /** Claims of every kind, newest first. */
   list(tenantId: string): Promise<ClaimTokenView[]>;
   revoke(tenantId: string, id: string, actor: Actor): Promise<void>;
 }
 
-const PREFIX = "vct_";
-const PATTERN = /^[A-Za-z0-9*?][A-Za-z0-9._*?-]{0,127}$/;
-const MAX_USES = 1_000_000;
+const TOKEN_PREFIX = "vct_";
+const SECRET_PREFIX = "vcs_";
 
-export function createClaimTokens(deps: {
+export interface ClaimDeps extends PolicyDeps {
   db: Database;
-  clock: Clock;
   tenancy: Pick<Tenancy, "audit">;
-}): ClaimTokens {
-  const { db, clock, tenancy } = deps;
+}
+
+export function createClaimTokens(deps: ClaimDeps): ClaimTokens {
+  const { db, clock, tenancy, sealer } = deps;
+
+  async function create(
+    kind: "token" | "shared-secret",
+    secret: string,
+    [tenantId, claim, actor]: [string, NewClaim, Actor],
+  ): Promise<CreatedClaim> {
+    const now = new Date(clock.now());
+    checkClaim(claim, now);
+    const id = timeOrderedId(now.getTime());
+    const { columns, webhookSecret } = policyColumns(deps, tenantId, id, claim);
+    const sealed =
+      kind === "shared-secret"
+        ? { secretSealed: sealer.seal(secret, secretContext(tenantId, id)) }
+        : {};
+    const particulars = { id, kind, hash: hashSecret(secret), columns, ...sealed };
+    await db.tenant(tenantId, (tx) =>
+      insertClaim(tx, tenancy, tenantId, claim, particulars, { actor, now }),
+    );
+    return { id, ...(webhookSecret ? { webhookSecret } : {}) };
+  }
+
   return {
-    async create(tenantId, token, actor) {
-      const now = new Date(clock.now());
-      check(token, now);
-      const secret = PREFIX + randomSecret();
-      const row: store.ClaimTokenRow = {
-        id: timeOrderedId(now.getTime()),
-        name: token.name,
-        device_pattern: token.devicePattern,
-        product: token.product,
-        hardware_revision: token.hardwareRevision,
-        region: token.region ?? "",
-        tags: token.tags ?? {},
-        max_uses: token.maxUses,
-        used_count: 0,
-        created_by: actor.name,
-        created_at: now,
-        expires_at: token.expiresAt,
-        revoked_at: null,
-      };
-      await db.tenant(tenantId, async (tx) => {
-        if (!(await store.tenantStatus(tx, tenantId))) {
-          throw new AppError("not-found", "there is no such tenant", { tenant: tenantId });
-        }
-        await store.insertClaimToken(tx, tenantId, { ...row, token_hash: hashSecret(secret) });
-        const { name, devicePattern, maxUses, expiresAt } = token;
-        await tenancy.audit.record(tx, tenantId, {
-          ...entry(actor, "claim-token.create", row.id),
-          details: { name, devicePattern, maxUses, expiresAt },
-        });
-      });
-      return { id: row.id, token: secret };
+    async create(...request) {
+      const token = TOKEN_PREFIX + randomSecret();
+      return { ...(await create("token", token, request)), token };
+    },
+
+    async createSharedSecret(...request) {
+      const secret = SECRET_PREFIX + randomSecret();
+      const created = await create("shared-secret", secret, request);
+      return { ...created, reference: referenceOf(request[0], created.id), secret };
     },
 
     async list(tenantId) {
       const rows = await db.tenant(tenantId, (tx) =>
-        store.listClaimTokens(tx, tenantId, LIMITS.pageSize),
+        store.listClaims(tx, tenantId, LIMITS.pageSize),
       );
       return rows.map(viewOf);
     },
@@ -101,81 +107,47 @@ export function createClaimTokens(deps: {
     async revoke(tenantId, id, actor) {
       await db.tenant(tenantId, async (tx) => {
         const now = new Date(clock.now());
-        const name = isUuid(id) ? await store.revokeClaimToken(tx, tenantId, id, now) : undefined;
+        const name = isUuid(id) ? await store.revokeClaim(tx, tenantId, id, now) : undefined;
         if (name === undefined) {
-          throw new AppError("not-found", "there is no such claim token in use", { token: id });
+          throw new AppError("not-found", "there is no such claim in use", { token: id });
         }
-        const record = { ...entry(actor, "claim-token.revoke", id), details: { name } };
-        await tenancy.audit.record(tx, tenantId, record);
+        await tenancy.audit.record(tx, tenantId, {
+          actor,
+          action: "claim-token.revoke",
+          targetKind: "claim-token",
+          targetId: id,
+          outcome: "done",
+          details: { name },
+        });
       });
     },
   };
 }
 
-/** Why a claim token does not permit an enrolment at present, or undefined where it does. */
-export function claimProblem(
-  token: store.ClaimTokenRow | undefined,
-  deviceId: string,
-  now: Date,
-): "unknown" | "revoked" | "expired" | "used-up" | "pattern" | undefined {
-  if (!token) return "unknown";
-  if (token.revoked_at !== null) return "revoked";
-  if (token.expires_at <= now) return "expired";
-  if (!matchesPattern(token.device_pattern, deviceId)) return "pattern";
-  if (token.used_count >= token.max_uses) return "used-up";
-  return undefined;
+/** What CMP's senderKID carries: it says the tenant, so that no secret is looked up across tenants. */
+function referenceOf(tenantId: string, claimId: string): string {
+  return `${tenantId}.${claimId}`;
 }
 
-/** Whether `text` matches a pattern of `*` and `?`; in time that grows with the product of both. */
-export function matchesPattern(pattern: string, text: string): boolean {
-  let inPattern = 0;
-  let inText = 0;
-  let star = -1;
-  let restart = 0;
-  while (inText < text.length) {
-    const expected = pattern[inPattern];
-    if (expected === "*") {
-      star = inPattern;
-      restart = inText;
-      inPattern += 1;
-    } else if (expected === "?" || expected === text[inText]) {
-      inPattern += 1;
-      inText += 1;
-    } else if (star >= 0) {
-      // The last star takes one more character, and what follows it is tried again.
-      restart += 1;
-      inText = restart;
-      inPattern = star + 1;
-    } else return false;
-  }
-  while (pattern[inPattern] === "*") inPattern += 1;
-  return inPattern === pattern.length;
+/** Tenant and claim of a reference, or undefined where it is none of ours. */
+export function parseReference(
+  reference: string,
+): { tenantId: string; claimId: string } | undefined {
+  const dot = reference.indexOf(".");
+  const tenantId = reference.slice(0, Math.max(0, dot));
+  const claimId = reference.slice(dot + 1);
+  return isTenantId(tenantId) && isUuid(claimId) ? { tenantId, claimId } : undefined;
 }
 
-function check(token: NewClaimToken, now: Date): void {
-  const errors: { field: string; message: string }[] = [];
-  if (token.name.trim() === "" || token.name.length > 100) {
-    errors.push({ field: "name", message: "needs 1 to 100 characters" });
-  }
-  if (!PATTERN.test(token.devicePattern)) {
-    errors.push({ field: "devicePattern", message: "needs letters, digits, . _ - * ?" });
-  }
-  if (!Number.isInteger(token.maxUses) || token.maxUses < 1 || token.maxUses > MAX_USES) {
-    errors.push({ field: "maxUses", message: `needs a whole number from 1 to ${MAX_USES}` });
-  }
-  if (!(token.expiresAt > now)) errors.push({ field: "expiresAt", message: "lies in the past" });
-  if (errors.length > 0) {
-    throw new AppError("invalid-content", "the claim token is not valid", { errors });
-  }
+/** Binds a sealed secret to its claim. */
+export function secretContext(tenantId: string, claimId: string): string {
+  return `claim-secret:${tenantId}:${claimId}`;
 }
 
-function entry(actor: Actor, action: string, id: string) {
-  return { actor, action, targetKind: "claim-token", targetId: id, outcome: "done" as const };
-}
-
-function viewOf(row: store.ClaimTokenRow): ClaimTokenView {
+function viewOf(row: store.ClaimRow): ClaimTokenView {
   return {
     id: row.id,
+    kind: row.kind,
     name: row.name,
     devicePattern: row.device_pattern,
     product: row.product,
@@ -184,6 +156,9 @@ function viewOf(row: store.ClaimTokenRow): ClaimTokenView {
     tags: row.tags,
     maxUses: row.max_uses,
     usedCount: row.used_count,
+    approval: row.approval,
+    webhookUrl: row.webhook_url,
+    certificatePem: row.certificate_pem,
     createdBy: row.created_by,
     createdAt: row.created_at,
     expiresAt: row.expires_at,

@@ -1,29 +1,36 @@
 import type { Tx } from "../db/index.ts";
 import { AppError } from "../kernel/index.ts";
-import { hashSecret } from "../kernel/sealing.ts";
 import { type DeviceIdentity, deviceUri } from "../protocol/index.ts";
 import type { Actor } from "../tenancy/index.ts";
 import type { CertificateRequest } from "./certificate-request.ts";
 import * as certificates from "./certificate-store.ts";
-import { claimProblem } from "./claim-tokens.ts";
+import { type ClaimAuthority, claimRefused, proofOf, spendClaim } from "./enrolment-claims.ts";
 import * as store from "./enrolment-store.ts";
 import type { DevicePeer } from "./peers.ts";
+import { assertAsListed, attributesOf } from "./preauthorised.ts";
+import { entryOf, entryWithKey, markEntryEnrolled } from "./preauthorised-store.ts";
 
 /** By what right a certificate is asked for; whom it may name follows from this alone. */
 export type EnrolmentAuthority =
-  | { kind: "claim"; token: string }
+  | ClaimAuthority
+  /** The key itself: the tenant's list of expected devices names it. */
+  | { kind: "listed-key" }
   | { kind: "operator"; actor: Actor; deviceId: string }
   | { kind: "certificate"; peer: DevicePeer };
 
 export interface EnrolmentRequest {
   tenantId: string;
-  /** PKCS#10 as PEM, DER or base64. */
-  csr: string | Uint8Array;
+  /** PKCS#10 as PEM, DER or base64; or a request of another form that was read and proved. */
+  csr: string | Uint8Array | CertificateRequest;
   /** The door it came through, e.g. `est`; written down with the certificate. */
   via: string;
   authority: EnrolmentAuthority;
   /** What a new device is, where an operator enrols it. */
   device?: store.DeviceAttributes | undefined;
+  /** The platform makes the key, for a device that cannot; the request's own key only signs it. */
+  serverKey?: boolean | undefined;
+  /** Network address of who asks, for the records. */
+  address?: string | undefined;
 }
 
 /** More than are ever accepted at a time; older ones no longer matter. */
@@ -35,23 +42,31 @@ export function checkName(
   csr: CertificateRequest,
   trustDomain: string,
 ): DeviceIdentity {
-  const { identity } = csr;
-  const proved =
-    authority.kind === "claim"
-      ? { tenantId, deviceId: identity.deviceId }
-      : authority.kind === "operator"
-        ? { tenantId, deviceId: authority.deviceId }
-        : { tenantId: authority.peer.tenantId, deviceId: authority.peer.deviceId };
+  const { name } = csr;
+  const proved = {
+    tenantId: authority.kind === "certificate" ? authority.peer.tenantId : tenantId,
+    deviceId: provedDevice(authority) ?? name.deviceId,
+  };
+  const { deviceId } = proved;
+  if (deviceId === undefined) {
+    throw new AppError("csr-invalid", "the request names no device", { reason: "name" });
+  }
+  const identity = { tenantId: proved.tenantId, deviceId };
   const agrees =
-    proved.tenantId === tenantId &&
     identity.tenantId === tenantId &&
-    identity.deviceId === proved.deviceId &&
-    csr.uris.every((uri) => uri === deviceUri(proved, trustDomain));
-  if (agrees) return proved;
+    (name.tenantId ?? tenantId) === tenantId &&
+    (name.deviceId ?? deviceId) === deviceId &&
+    csr.uris.every((uri) => uri === deviceUri(identity, trustDomain));
+  if (agrees) return identity;
   throw new AppError("csr-invalid", "the request names someone else than the requester", {
     reason: "name",
-    deviceId: identity.deviceId,
+    deviceId: name.deviceId ?? deviceId,
   });
+}
+
+function provedDevice(authority: EnrolmentAuthority): string | undefined {
+  if (authority.kind === "operator") return authority.deviceId;
+  return authority.kind === "certificate" ? authority.peer.deviceId : undefined;
 }
 
 export async function assertTenantActive(tx: Tx, tenantId: string): Promise<void> {
@@ -60,22 +75,31 @@ export async function assertTenantActive(tx: Tx, tenantId: string): Promise<void
   if (status === "suspended") throw new AppError("forbidden", "the tenant is suspended");
 }
 
+interface Permission {
+  identity: DeviceIdentity;
+  csr: CertificateRequest;
+  /** What the device is, where the policy said so. */
+  attributes: store.DeviceAttributes | undefined;
+  maxDevices: number;
+  earlier: readonly certificates.CertificateRow[];
+  now: Date;
+}
+
 /** Uses up the right to enrol, registers the device where it is new; returns who did it. */
 export async function permit(
   tx: Tx,
   { tenantId, authority, device }: EnrolmentRequest,
-  { deviceId }: DeviceIdentity,
-  csr: CertificateRequest,
-  maxDevices: number,
-  now: Date,
+  { identity, csr, attributes, maxDevices, earlier, now }: Permission,
 ): Promise<Actor> {
+  const { deviceId } = identity;
+  const question = { tenantId, deviceId, csr, earlier, now };
   const claim =
-    authority.kind === "claim"
-      ? await spendClaim(tx, tenantId, deviceId, hashSecret(authority.token), csr, now)
-      : undefined;
-  const attributes = claim ? claim.attributes : device;
-  if (authority.kind !== "certificate" && attributes) {
-    const isNew = await store.insertDevice(tx, tenantId, deviceId, attributes, now);
+    authority.kind === "claim" ? await spendClaim(tx, proofOf(authority), question) : undefined;
+  const listed =
+    authority.kind === "listed-key" ? await listedDevice(tx, tenantId, deviceId, csr) : undefined;
+  const description = attributes ?? listed ?? device;
+  if (authority.kind !== "certificate" && description) {
+    const isNew = await store.insertDevice(tx, tenantId, deviceId, description, now);
     if (isNew && (await store.countDevices(tx, tenantId, maxDevices + 1)) > maxDevices) {
       throw new AppError("quota-exceeded", "the tenant has as many devices as it may", {
         limit: maxDevices,
@@ -88,47 +112,48 @@ export async function permit(
   if (!status) throw new AppError("not-found", "there is no such device", { deviceId });
   // Whoever wants it back makes it active again first: an act of its own, with its own record.
   if (status === "revoked") throw claimRefused("device-revoked", deviceId, claim?.name);
+  if (authority.kind !== "certificate") await markEntryEnrolled(tx, tenantId, deviceId, now);
   return actorOf(authority, claim?.name ?? "");
 }
 
-/**
- * Counts one use of a claim token. Whoever finds a token must not become a device that is enrolled
- * already, used or still in its box. Only the holder of the same key may ask again, and is not
- * counted twice: the reply to the first request was lost.
- */
-async function spendClaim(
+/** The device that the list expects with this very key. */
+export async function listedDevice(
   tx: Tx,
   tenantId: string,
   deviceId: string,
-  tokenHash: Buffer,
   csr: CertificateRequest,
-  now: Date,
-): Promise<{ name: string; attributes: store.DeviceAttributes }> {
-  // The token's row is locked: everyone who claims by it comes one after the other.
-  const token = await store.lockClaimToken(tx, tenantId, tokenHash);
-  const earlier = await certificates.certificatesOf(tx, tenantId, deviceId, MAX_READ);
-  const isRetry =
-    earlier.length > 0 &&
-    earlier.every(
-      (one) => one.first_used_at === null && one.public_key_sha256 === csr.publicKeySha256,
-    );
-  const problem = claimProblem(token, deviceId, now);
-  if (!token || (problem && !(isRetry && problem === "used-up"))) {
-    throw claimRefused(problem ?? "unknown", deviceId, token?.name);
+): Promise<store.DeviceAttributes> {
+  const entry = await entryWithKey(tx, tenantId, csr.publicKeySha256);
+  if (!entry) {
+    throw new AppError("unauthenticated", "enrolment needs a claim, a certificate or a listed key");
   }
-  if (earlier.length > 0 && !isRetry) throw claimRefused("enrolled", deviceId, token.name);
-  if (!isRetry) await store.countClaimUse(tx, tenantId, token.id);
-  const { name, product, hardware_revision: hardwareRevision, region, tags } = token;
-  return { name, attributes: { product, hardwareRevision, region, tags } };
+  if (entry.device_id !== deviceId) {
+    const details = { reason: "name", deviceId, listed: entry.device_id };
+    throw new AppError("csr-invalid", "the key is listed for another device", details);
+  }
+  assertAsListed(entry, csr);
+  return attributesOf(entry);
+}
+
+/** What the list says of a device, whose request must then be as listed. */
+export async function listedAttributes(
+  tx: Tx,
+  tenantId: string,
+  deviceId: string,
+  csr: CertificateRequest,
+): Promise<store.DeviceAttributes | undefined> {
+  const entry = await entryOf(tx, tenantId, deviceId);
+  if (!entry) return undefined;
+  assertAsListed(entry, csr);
+  return attributesOf(entry);
 }
 
 /** One key belongs to one device, and ends with the certificate that was revoked. */
 export async function assertKeyIsFree(
   tx: Tx,
   { tenantId, deviceId }: DeviceIdentity,
-  csr: CertificateRequest,
+  publicKeySha256: string,
 ): Promise<void> {
-  const { publicKeySha256 } = csr;
   const holders = await certificates.certificatesWithKey(tx, tenantId, publicKeySha256, MAX_READ);
   // A key that went with its own successor is not burnt: it may have been renewed unchanged.
   const isBurnt = (holder: (typeof holders)[number]) =>
@@ -149,7 +174,9 @@ export async function assertKeyIsFree(
 
 export async function assertPeerStillStands(tx: Tx, authority: EnrolmentAuthority): Promise<void> {
   if (authority.kind !== "certificate") return;
-  const { tenantId, deviceId, serial } = authority.peer;
+  const { tenantId, deviceId, serial, registeredAuthorityId } = authority.peer;
+  // One of a registered authority stands outside our registry; the check at the door was just now.
+  if (registeredAuthorityId !== undefined) return;
   const current = await certificates.standingOf(tx, tenantId, serial);
   if (current?.deviceId === deviceId && current.status !== "revoked") return;
   throw new AppError("certificate-refused", "the current certificate was revoked", {
@@ -157,30 +184,14 @@ export async function assertPeerStillStands(tx: Tx, authority: EnrolmentAuthorit
   });
 }
 
-function claimRefused(reason: string, deviceId: string, claimToken: string | undefined): AppError {
-  return new AppError("claim-refused", CLAIM_SENTENCES[reason] ?? reason, {
-    reason,
-    deviceId,
-    ...(claimToken ? { claimToken } : {}),
-  });
-}
-
-const CLAIM_SENTENCES: Record<string, string> = {
-  unknown: "there is no such claim token",
-  revoked: "the claim token was revoked",
-  expired: "the claim token has expired",
-  "used-up": "the claim token was used as often as it may",
-  pattern: "the claim token is not for this device id",
-  "device-revoked": "the device was revoked",
-  enrolled: "the device is enrolled already: it renews with its certificate",
-};
-
 export function actorOf(authority: EnrolmentAuthority, claimName: string): Actor {
   switch (authority.kind) {
     case "operator":
       return authority.actor;
     case "claim":
       return { kind: "system", id: "claim-token", name: claimName };
+    case "listed-key":
+      return { kind: "system", id: "preauthorised", name: "preauthorised list" };
     case "certificate": {
       const { deviceId } = authority.peer;
       return { kind: "device", id: deviceId, name: deviceId };

@@ -1,13 +1,15 @@
-import { createHash } from "node:crypto";
+import { createHash, createPublicKey } from "node:crypto";
 import type { Database, Tx } from "../db/index.ts";
-import { type Clock, isAppError } from "../kernel/index.ts";
+import { AppError } from "../kernel/index.ts";
 import { counter } from "../kernel/metrics.ts";
-import { TtlCache } from "../kernel/ttl-cache.ts";
 import { type DeviceIdentity, toPem } from "../protocol/index.ts";
 import type { Tenancy } from "../tenancy/index.ts";
 import type { Authorities, IssuingAuthority } from "./authorities.ts";
+import { type KeyAlgorithm, newPrivateKey } from "./authority-key.ts";
 import { type CertificateRequest, readCertificateRequest } from "./certificate-request.ts";
 import * as certificates from "./certificate-store.ts";
+import { type Admission, admit } from "./enrolment-admission.ts";
+import { createRefusalLog } from "./enrolment-refusals.ts";
 import {
   actorOf,
   assertKeyIsFree,
@@ -19,8 +21,12 @@ import {
   MAX_READ,
   permit,
 } from "./enrolment-rights.ts";
-import { markEnrolled } from "./enrolment-store.ts";
+import { atStep } from "./enrolment-steps.ts";
+import { type DeviceAttributes, markEnrolled } from "./enrolment-store.ts";
 import { SUPERSEDED_GRACE_MS } from "./peer-check.ts";
+import { ASK_AGAIN_SECONDS, askPerson, pendingRefusal } from "./pending.ts";
+import { removePending } from "./pending-store.ts";
+import type { PolicyDeps } from "./policy.ts";
 import { BACKDATE_MS, commonNameOf } from "./profiles.ts";
 import { assertIssuingRate, issuedBefore, recordRequest } from "./rotation.ts";
 
@@ -32,121 +38,144 @@ export interface Enrolment {
   /** The device's certificate and the tenant's authority: what a TLS client presents. */
   chainPem: string;
   rootPem: string;
+  /** DER (PKCS#8) of the key, where the platform made it; it is kept nowhere. */
+  privateKey?: Buffer;
 }
 
-interface Deps {
+interface Deps extends PolicyDeps {
   db: Database;
-  clock: Clock;
   tenancy: Tenancy;
   authorities: Authorities;
   trustDomain: string;
+  /** How long a device is told to wait for a person; a minute where absent. */
+  askAgainSeconds?: number | undefined;
 }
 
 const DAY_MS = 86_400_000;
 /** Certificates of one device that are accepted at a time. */
 const MAX_ACTIVE = 3;
-/** Refused claims that a tenant's audit log takes in a minute: anyone may knock. */
-const MAX_REFUSALS_PER_MINUTE = 30;
-const MAX_TENANTS_TRACKED = 10_000;
 
 const issued = counter("vautn_certificates_issued_total", "Certificates issued to devices", [
   "authority",
 ]);
-const refused = counter("vautn_enrolments_refused_total", "Enrolments that were not permitted", [
-  "authority",
-  "reason",
-]);
 
 /** Issues certificates: one transaction for the right, the device, the certificate and the audit. */
 export function createEnrolment(deps: Deps): (request: EnrolmentRequest) => Promise<Enrolment> {
-  const { db, clock, tenancy, authorities, trustDomain } = deps;
-  const refusalsOf = new TtlCache<{ count: number }>({
-    clock,
-    ttlMs: 60_000,
-    maxEntries: MAX_TENANTS_TRACKED,
-  });
+  const { trustDomain } = deps;
+  const noteRefusal = createRefusalLog(deps);
 
   return async function enroll(request) {
-    const { tenantId, authority } = request;
+    const { authority } = request;
+    let csr: CertificateRequest | undefined;
     try {
-      const csr = await readCertificateRequest(request.csr);
-      const identity = checkName(request, csr, trustDomain);
-      const settings = await tenancy.settings(tenantId);
-      const issuer = await authorities.issuing(tenantId);
-      const root = await authorities.root();
-      const result = await db.tenant(tenantId, async (tx) => {
-        const now = new Date(clock.now());
-        await assertTenantActive(tx, tenantId);
-        const actor = await permit(tx, request, identity, csr, settings.maxDevices, now);
-        const earlier = await certificates.certificatesOf(
-          tx,
-          tenantId,
-          identity.deviceId,
-          MAX_READ,
-        );
-        await assertPeerStillStands(tx, authority);
-        await assertKeyIsFree(tx, identity, csr);
-        const again = await issuedBefore(tx, identity, authority, csr, issuer.id, clock.now());
-        if (again) return again;
-        await assertIssuingRate(tx, identity, authority, clock.now());
-        await retire(tx, tenantId, authority, earlier, now);
-        const lifetimeMs = settings.certificateLifetimeDays * DAY_MS;
-        const certificate = await issue(tx, deps, { request, identity, csr, issuer, lifetimeMs });
-        await recordRequest(tx, authority, certificate, now);
-        await tenancy.audit.record(tx, tenantId, {
-          actor,
-          action: "device.enroll",
-          targetKind: "device",
-          targetId: identity.deviceId,
-          outcome: "done",
-          details: { serial: certificate.serial, via: request.via, authority: authority.kind },
-        });
-        return certificate;
-      });
+      csr = await atStep("request", () => requestIn(request));
+      const read = csr;
+      const identity = await atStep("name", () => checkName(request, read, trustDomain));
+      const admission = await admit(deps, request, identity, read);
+      if (admission.kind === "ask") throw await wait(request, admission);
+      const enrolment = await settle(deps, request, { identity, csr: read, ...admission });
       issued.inc({ authority: authority.kind });
-      return {
-        deviceId: identity.deviceId,
-        serial: result.serial,
-        certificatePem: result.pem,
-        chainPem: result.pem + issuer.certificatePem,
-        rootPem: root.certificatePem,
-      };
+      return enrolment;
     } catch (error) {
-      await noteRefusal(request, error);
+      await noteRefusal(request, error, csr?.name.deviceId);
       throw error;
     }
   };
 
-  /** Refused claims of a known token and of a known device are written down, within bounds. */
-  async function noteRefusal(request: EnrolmentRequest, error: unknown): Promise<void> {
-    const { authority } = request;
-    if (!isAppError(error) || error.status >= 500) return;
-    // A device that reaches for another tenant is its own tenant's affair.
-    const tenantId = authority.kind === "certificate" ? authority.peer.tenantId : request.tenantId;
-    const reason = String(error.details.reason ?? error.code);
-    refused.inc({ authority: authority.kind, reason });
-    // Operators' refused requests are recorded by the API; a stranger's are counted only.
-    if (authority.kind === "operator") return;
-    if (authority.kind === "claim" && !error.details.claimToken) return;
-    const seen = refusalsOf.get(tenantId) ?? { count: 0 };
-    if (seen.count === 0) refusalsOf.set(tenantId, seen);
-    seen.count += 1;
-    if (seen.count > MAX_REFUSALS_PER_MINUTE) return;
-    const actor = actorOf(authority, String(error.details.claimToken ?? ""));
-    const targetId = String(error.details.deviceId ?? "");
-    await db.tenant(tenantId, async (tx) => {
-      const why = { reason, message: error.message };
-      await recordRequest(tx, authority, why, new Date(clock.now()));
-      await tenancy.audit.record(tx, tenantId, {
-        actor,
-        action: "device.enroll",
-        targetKind: "device",
-        targetId,
-        outcome: "refused",
-        details: { reason, via: request.via },
-      });
-    });
+  async function wait(
+    { tenantId, authority }: EnrolmentRequest,
+    { request, claim }: Extract<Admission, { kind: "ask" }>,
+  ) {
+    await deps.db.tenant(tenantId, (tx) =>
+      atStep("policy", () => askPerson(tx, deps, tenantId, request, actorOf(authority, claim))),
+    );
+    return pendingRefusal(request.deviceId, deps.askAgainSeconds ?? ASK_AGAIN_SECONDS);
   }
+}
+
+async function requestIn({ csr, serverKey }: EnrolmentRequest): Promise<CertificateRequest> {
+  const isRead = typeof csr !== "string" && !(csr instanceof Uint8Array);
+  const request = isRead ? csr : await readCertificateRequest(csr);
+  // RFC 7030 §4.4.1: a client that asks for more than the channel's protection gets it or nothing.
+  if (serverKey && request.wantsEncryptedKey) {
+    const message = "keys are protected by TLS alone here: ask without a decryption key";
+    throw new AppError("csr-invalid", message, { reason: "encryption" });
+  }
+  return request;
+}
+
+interface Settlement {
+  identity: DeviceIdentity;
+  csr: CertificateRequest;
+  attributes: DeviceAttributes | undefined;
+}
+
+/** Spends the right and issues, all of it or nothing. */
+async function settle(
+  deps: Deps,
+  request: EnrolmentRequest,
+  { identity, csr, attributes }: Settlement,
+): Promise<Enrolment> {
+  const { db, clock, tenancy, authorities } = deps;
+  const { tenantId, authority } = request;
+  const { deviceId } = identity;
+  const settings = await tenancy.settings(tenantId);
+  const issuer = await authorities.issuing(tenantId);
+  const root = await authorities.root();
+  const made = request.serverKey ? newKeyPair(csr.keyAlgorithm) : undefined;
+  const subject = made ?? csr;
+  const result = await db.tenant(tenantId, async (tx) => {
+    const now = new Date(clock.now());
+    await atStep("tenant", () => assertTenantActive(tx, tenantId));
+    const earlier = await certificates.certificatesOf(tx, tenantId, deviceId, MAX_READ);
+    const { maxDevices } = settings;
+    const actor = await atStep("right", () =>
+      permit(tx, request, { identity, csr, attributes, maxDevices, earlier, now }),
+    );
+    await atStep("right", () => assertPeerStillStands(tx, authority));
+    await atStep("key", () => assertKeyIsFree(tx, identity, subject.publicKeySha256));
+    const again = await issuedBefore(tx, identity, authority, subject, issuer.id, clock.now());
+    if (again) return again;
+    await atStep("issue", () => assertIssuingRate(tx, identity, authority, clock.now()));
+    await retire(tx, tenantId, authority, earlier, now);
+    const lifetimeMs = settings.certificateLifetimeDays * DAY_MS;
+    const certificate = await issue(tx, deps, { request, identity, subject, issuer, lifetimeMs });
+    await recordRequest(tx, authority, certificate, now);
+    await removePending(tx, tenantId, deviceId);
+    await tenancy.audit.record(tx, tenantId, {
+      actor,
+      action: "device.enroll",
+      targetKind: "device",
+      targetId: deviceId,
+      outcome: "done",
+      details: {
+        serial: certificate.serial,
+        via: request.via,
+        authority: authority.kind,
+        ...(made ? { serverKey: true } : {}),
+      },
+    });
+    return certificate;
+  });
+  return {
+    deviceId,
+    serial: result.serial,
+    certificatePem: result.pem,
+    chainPem: result.pem + issuer.certificatePem,
+    rootPem: root.certificatePem,
+    ...(made ? { privateKey: made.privateKey } : {}),
+  };
+}
+
+/** For a device that cannot make a key: it goes to the device and is kept nowhere. */
+function newKeyPair(algorithm: KeyAlgorithm) {
+  const key = newPrivateKey(algorithm);
+  const publicKey = createPublicKey(key).export({ type: "spki", format: "der" });
+  return {
+    publicKey,
+    publicKeySha256: createHash("sha256").update(publicKey).digest("hex"),
+    privateKey: key.export({ type: "pkcs8", format: "der" }),
+  };
 }
 
 /** Keeps the number of accepted certificates bounded, the requester's own among them. */
@@ -185,19 +214,20 @@ async function issue(
   what: {
     request: EnrolmentRequest;
     identity: DeviceIdentity;
-    csr: CertificateRequest;
+    /** Whose key it is for. */
+    subject: { publicKey: Buffer; publicKeySha256: string };
     issuer: IssuingAuthority;
     lifetimeMs: number;
   },
 ): Promise<{ serial: string; pem: string }> {
-  const { request, identity, csr, issuer } = what;
+  const { request, identity, subject, issuer } = what;
   const now = clock.now();
   const validity = {
     notBefore: new Date(now - BACKDATE_MS),
     notAfter: new Date(Math.min(now + what.lifetimeMs, issuer.notAfter.getTime())),
   };
   const { tenantId, deviceId } = identity;
-  const { publicKey } = csr;
+  const { publicKey } = subject;
   const { der, serial } = await issuer.devices.issue({ deviceId, publicKey, ...validity });
   await markEnrolled(tx, tenantId, deviceId, new Date(now));
   await certificates.insertCertificate(tx, tenantId, {
@@ -207,7 +237,7 @@ async function issue(
     status: "active",
     subject: `O=${tenantId}, CN=${commonNameOf(identity)}`,
     fingerprint: createHash("sha256").update(der).digest("hex"),
-    public_key_sha256: csr.publicKeySha256,
+    public_key_sha256: subject.publicKeySha256,
     not_before: validity.notBefore,
     not_after: validity.notAfter,
     issued_at: new Date(now),

@@ -7,10 +7,14 @@ import type { Sealer } from "../kernel/sealing.ts";
 import type { Actor, Tenancy } from "../tenancy/index.ts";
 import { Authorities, type ServerCredentials } from "./authorities.ts";
 import { certificatesOf } from "./certificate-store.ts";
+import { type ClaimCertificates, createClaimCertificates } from "./claim-certificates.ts";
+import { type ClaimPeer, identifyClaim } from "./claim-peers.ts";
 import { type ClaimTokens, createClaimTokens } from "./claim-tokens.ts";
 import { createEnrolment, type Enrolment } from "./enrolment.ts";
 import type { EnrolmentRequest } from "./enrolment-rights.ts";
 import { type DevicePeer, Peers, type RevocationEvent } from "./peers.ts";
+import { createPendingEnrolments, type PendingEnrolments } from "./pending.ts";
+import { createPreauthorised, type Preauthorised } from "./preauthorised.ts";
 import { announceSuspension, revoke } from "./revocation.ts";
 import { createRotations, type Rotations } from "./rotation.ts";
 
@@ -63,7 +67,12 @@ export interface Identity {
   enroll(request: EnrolmentRequest): Promise<Enrolment>;
   /** The way to the next certificate, beside EST. */
   rotation: Rotations;
+  /** The claim whose certificate the other end presents; undefined where it presents none. */
+  authenticateClaim(socket: TLSSocket): Promise<ClaimPeer | undefined>;
   claimTokens: ClaimTokens;
+  claimCertificates: ClaimCertificates;
+  pendingEnrolments: PendingEnrolments;
+  preauthorised: Preauthorised;
   /** Newest first. */
   certificates(tenantId: string, deviceId: string): Promise<CertificateView[]>;
   revoke(
@@ -83,6 +92,10 @@ export interface IdentityDeps {
   trustDomain: string;
   publicHost: string;
   logger: Logger;
+  /** Lets enrolment webhooks reach private addresses; false where absent. */
+  allowPrivateAddresses?: boolean;
+  /** How long a device is told to wait for a person; a minute where absent. */
+  askAgainSeconds?: number;
 }
 
 export function createIdentity(deps: IdentityDeps): Identity {
@@ -107,7 +120,14 @@ export function createIdentity(deps: IdentityDeps): Identity {
     onRevoked: (listener) => peers.onRevoked(listener),
     enroll,
     rotation: createRotations({ ...inner, enroll, authorityCertificates }),
+    async authenticateClaim(socket) {
+      const certificate = socket.getPeerX509Certificate();
+      return certificate && identifyClaim(inner, certificate);
+    },
     claimTokens: createClaimTokens(deps),
+    claimCertificates: createClaimCertificates(inner),
+    pendingEnrolments: createPendingEnrolments(deps),
+    preauthorised: createPreauthorised(deps),
     async certificates(tenantId, deviceId) {
       const rows = await deps.db.tenant(tenantId, (tx) =>
         certificatesOf(tx, tenantId, deviceId, LIMITS.pageSize),

@@ -1,10 +1,17 @@
 export type { ServerCredentials } from "./authorities.ts";
 export { certsOnlyPkcs7 } from "./certificate-builder.ts";
+export { readCertificateRequest } from "./certificate-request.ts";
+export type { ClaimCertificates, CreatedClaimCertificate } from "./claim-certificates.ts";
+export type { ClaimPeer } from "./claim-peers.ts";
 export type { ClaimTokens, ClaimTokenView, NewClaimToken } from "./claim-tokens.ts";
+export type { NewClaim } from "./claims.ts";
 export type { Enrolment } from "./enrolment.ts";
 export type { EnrolmentAuthority, EnrolmentRequest } from "./enrolment-rights.ts";
 export type { DeviceAttributes } from "./enrolment-store.ts";
 export { type CertificateView, createIdentity, type Identity } from "./identity.ts";
 export type { CertificateRefusal } from "./peer-check.ts";
 export type { DevicePeer, RevocationEvent } from "./peers.ts";
+export type { PendingEnrolment, PendingEnrolments } from "./pending.ts";
+export type { Approval, EnrolmentPolicy } from "./policy.ts";
+export type { Preauthorised, PreauthorisedDevice, PreauthorisedView } from "./preauthorised.ts";
 export type { RotationState, Rotations } from "./rotation.ts";

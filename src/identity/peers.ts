@@ -25,6 +25,8 @@ export interface DevicePeer extends DeviceIdentity {
   notAfter: Date;
   /** Full where absent. */
   access?: Access;
+  /** The tenant's own authority that issued the certificate, where we did not. */
+  registeredAuthorityId?: string;
 }
 
 export interface RevocationEvent extends DeviceIdentity {

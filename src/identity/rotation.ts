@@ -196,12 +196,12 @@ export async function issuedBefore(
   tx: Tx,
   { tenantId, deviceId }: DeviceIdentity,
   authority: EnrolmentAuthority,
-  csr: CertificateRequest,
+  { publicKeySha256 }: Pick<CertificateRequest, "publicKeySha256">,
   issuerId: string,
   nowMs: number,
 ): Promise<{ serial: string; pem: string } | undefined> {
   if (authority.kind !== "certificate") return undefined;
-  const found = await store.activeWithKey(tx, tenantId, deviceId, csr.publicKeySha256);
+  const found = await store.activeWithKey(tx, tenantId, deviceId, publicKeySha256);
   if (!found?.certificate_der || found.serial === authority.peer.serial) return undefined;
   const ageMs = nowMs - found.issued_at.getTime();
   const isRecent = found.first_used_at === null || ageMs < REPEAT_WINDOW_MS;

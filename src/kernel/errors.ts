@@ -30,6 +30,9 @@ export const ERROR_CATALOGUE = {
   "csr-invalid": { status: 400, title: "The certificate request cannot be accepted" },
   "claim-refused": { status: 403, title: "The claim does not permit this enrolment" },
   "certificate-refused": { status: 403, title: "The client certificate is not accepted" },
+  "enrolment-refused": { status: 403, title: "The tenant's policy does not permit this enrolment" },
+  // RFC 7030 §4.2.3: not refused, only not decided yet
+  "enrolment-pending": { status: 202, title: "A person has to accept this enrolment" },
   // Devices' messages
   "topic-refused": { status: 403, title: "The topic does not belong to this device" },
   "message-invalid": { status: 422, title: "The message does not follow its schema" },

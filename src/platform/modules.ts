@@ -51,6 +51,7 @@ export function createModules(options: ModuleOptions) {
     trustDomain: config.trustDomain,
     publicHost: config.publicHost,
     logger,
+    allowPrivateAddresses: options.allowPrivateWebhooks ?? false,
   });
   const devices = createDevices({ db, clock, bus, tenancy });
   const commands = createCommands({ db, clock, bus, tenancy });

@@ -44,7 +44,7 @@ describe("a certificate request", () => {
     expect(await theirs.verify()).toBe(true);
     expect(theirs.subject).toBe("O=acme, CN=acme/d-1");
     const ours = await readCertificateRequest(der);
-    expect(ours.identity).toEqual({ tenantId: "acme", deviceId: "d-1" });
+    expect(ours.name).toEqual({ tenantId: "acme", deviceId: "d-1" });
     expect(ours.publicKey).toEqual(Buffer.from(theirs.publicKey.rawData));
   });
 
@@ -70,7 +70,7 @@ describe("a certificate request", () => {
       { stdio: ["pipe", "pipe", "pipe"] },
     );
     expect(await readCertificateRequest(pem.toString())).toMatchObject({
-      identity: { tenantId: "acme", deviceId: "d-1" },
+      name: { tenantId: "acme", deviceId: "d-1" },
       uris: ["spiffe://acme.devices.vautn.internal/device/d-1"],
     });
   });
@@ -80,7 +80,7 @@ describe("a certificate request", () => {
     const pem = toPem("CERTIFICATE REQUEST", der);
     const base64 = der.toString("base64").replace(/(.{64})/g, "$1\r\n");
     for (const form of [der, pem, Buffer.from(pem), base64, Buffer.from(base64)]) {
-      expect((await readCertificateRequest(form)).identity.deviceId).toBe("d-1");
+      expect((await readCertificateRequest(form)).name.deviceId).toBe("d-1");
     }
   });
 
@@ -111,13 +111,14 @@ describe("a certificate request", () => {
   });
 
   it.each([
-    ["no tenant", "d-1", "acme"],
     ["two slashes", "acme/d-1/x", "acme"],
     ["an id with a wildcard", "acme/*", "acme"],
     ["a path upwards", "acme/..", "acme"],
     ["a line break", "acme/d\n1", "acme"],
     ["another organisation", "acme/d-1", "globex"],
-    ["nothing", "", "acme"],
+    ["an empty common name", "", "acme"],
+    ["no tenant before the slash", "/d-1", "acme"],
+    ["an organisation that is no tenant", "acme/d-1", "ACME Ltd"],
   ])("with %s in its name is refused for its name", async (_, commonName, organization) => {
     await expect(
       readCertificateRequest(request(P256, commonName, organization)),

@@ -20,8 +20,8 @@ import {
   keyUsage,
   subjectAlternativeNames,
 } from "../../src/identity/certificate-builder.ts";
-import { matchesPattern } from "../../src/identity/claim-tokens.ts";
 import { DeviceCertificates } from "../../src/identity/device-certificates.ts";
+import { matchesPattern } from "../../src/identity/device-pattern.ts";
 import {
   DEVICE_EXTENSIONS,
   rootCertificate,

@@ -2,8 +2,9 @@ import { lookup } from "node:dns/promises";
 import http from "node:http";
 import https from "node:https";
 import { isIP } from "node:net";
-import { AppError, type Clock, messageOf } from "../kernel/index.ts";
-import { isPublicAddress } from "./addresses.ts";
+import type { Clock } from "./clock.ts";
+import { AppError, messageOf } from "./errors.ts";
+import { isPublicAddress } from "./public-address.ts";
 
 const TIMEOUT_MS = 10_000;
 /** What is read of an answer; the rest is cut off. */
@@ -16,10 +17,14 @@ export interface SendOptions {
   clock: Clock;
   allowPrivateAddresses: boolean;
   resolve?: Resolve | undefined;
+  /** How long the whole exchange may take; ten seconds where absent. */
+  timeoutMs?: number | undefined;
 }
 
 export interface Answer {
   status: number;
+  /** Its beginning, where it is longer than the bound. */
+  body: string;
 }
 
 /** A URL that a webhook may have; `invalid-request` says what is wrong with it. */
@@ -42,7 +47,7 @@ export function parseWebhookUrl(text: string, allowPrivateAddresses: boolean): U
 /**
  * Posts a body to a webhook. The host is resolved once, every address must be public, and the
  * connection goes to the very address that was checked, so that a name cannot change in between.
- * Redirects are not followed; the answer's body is read up to a bound and dropped.
+ * Redirects are not followed; the answer's body is read up to a bound.
  */
 export async function sendWebhook(
   url: URL,
@@ -53,7 +58,8 @@ export async function sendWebhook(
   const address = await resolvePublic(url, options);
   const { request: start } = url.protocol === "https:" ? https : http;
   const abort = new AbortController();
-  const timer = options.clock.after(TIMEOUT_MS, () => abort.abort(new Error("timed out")));
+  const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+  const timer = options.clock.after(timeoutMs, () => abort.abort(new Error("timed out")));
   try {
     return await new Promise<Answer>((resolve, reject) => {
       const request = start(url, {
@@ -68,9 +74,14 @@ export async function sendWebhook(
       });
       request.on("error", reject);
       request.on("response", (response) => {
+        const chunks: Buffer[] = [];
         let received = 0;
-        const finish = () => resolve({ status: response.statusCode ?? 0 });
+        const finish = () => {
+          const read = Buffer.concat(chunks).subarray(0, MAX_ANSWER_BYTES);
+          resolve({ status: response.statusCode ?? 0, body: read.toString("utf8") });
+        };
         response.on("data", (chunk: Buffer) => {
+          chunks.push(chunk);
           received += chunk.length;
           if (received <= MAX_ANSWER_BYTES) return;
           finish();
@@ -82,7 +93,7 @@ export async function sendWebhook(
       request.end(body);
     });
   } catch (error) {
-    if (abort.signal.aborted) throw new Error(`no answer within ${TIMEOUT_MS / 1000} s`);
+    if (abort.signal.aborted) throw new Error(`no answer within ${timeoutMs / 1000} s`);
     throw error;
   } finally {
     timer.cancel();

@@ -1,0 +1,44 @@
+import { createHash, type X509Certificate } from "node:crypto";
+import type { Database } from "../db/index.ts";
+import { AppError, type Clock } from "../kernel/index.ts";
+import type { Authorities } from "./authorities.ts";
+import { claimTenantOf, isGenuineClaim } from "./claim-certificates.ts";
+import { findClaim } from "./claim-store.ts";
+
+/** Somebody who holds a claim's certificate; what the claim permits is judged when it is used. */
+export interface ClaimPeer {
+  tenantId: string;
+  claimId: string;
+}
+
+interface Deps {
+  db: Database;
+  clock: Clock;
+  authorities: Pick<Authorities, "trusted">;
+  trustDomain: string;
+}
+
+/**
+ * The claim that a certificate proves, undefined where it is not that of a claim at all;
+ * `certificate-refused` where it is one and is not good. The caller has seen that the other end
+ * holds the certificate's key.
+ */
+export async function identifyClaim(
+  deps: Deps,
+  certificate: X509Certificate,
+): Promise<ClaimPeer | undefined> {
+  const tenantId = claimTenantOf(certificate, deps.trustDomain);
+  if (tenantId === undefined) return undefined;
+  if (!(await isGenuineClaim(deps, tenantId, certificate))) {
+    throw refuse("foreign-ca", tenantId);
+  }
+  const hash = createHash("sha256").update(certificate.raw).digest();
+  const claim = await deps.db.tenant(tenantId, (tx) => findClaim(tx, tenantId, { hash }));
+  if (!claim) throw refuse("unknown", tenantId);
+  return { tenantId, claimId: claim.id };
+}
+
+function refuse(reason: string, tenantId: string): AppError {
+  const message = "the claim certificate is not one that this tenant has in use";
+  return new AppError("certificate-refused", message, { reason, tenantId });
+}

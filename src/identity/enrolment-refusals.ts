@@ -1,0 +1,109 @@
+import type { Database } from "../db/index.ts";
+import { type AppError, type Clock, isAppError } from "../kernel/index.ts";
+import { counter } from "../kernel/metrics.ts";
+import { TtlCache } from "../kernel/ttl-cache.ts";
+import { isTenantId } from "../protocol/index.ts";
+import type { Tenancy } from "../tenancy/index.ts";
+import { findClaim } from "./claim-store.ts";
+import { proofOf } from "./enrolment-claims.ts";
+import { actorOf, type EnrolmentRequest } from "./enrolment-rights.ts";
+import { recordRequest } from "./rotation.ts";
+
+/** Refusals that a tenant's audit log takes in a minute: anyone may knock. */
+const MAX_REFUSALS_PER_MINUTE = 30;
+const MAX_TENANTS_TRACKED = 10_000;
+
+const refused = counter("vautn_enrolments_refused_total", "Enrolments that were not permitted", [
+  "authority",
+  "reason",
+]);
+
+interface Deps {
+  db: Database;
+  clock: Clock;
+  tenancy: Pick<Tenancy, "audit">;
+}
+
+/**
+ * Writes down why enrolments were refused, and at which step. A stranger's attempts are counted
+ * only; those of somebody with a claim, a certificate or a listed key are recorded, within bounds,
+ * with the number of those that the bound left out.
+ */
+export function createRefusalLog(
+  deps: Deps,
+): (request: EnrolmentRequest, error: unknown, askedDevice?: string) => Promise<void> {
+  const { db, clock, tenancy } = deps;
+  const recent = new TtlCache<{ count: number }>({
+    clock,
+    ttlMs: 60_000,
+    maxEntries: MAX_TENANTS_TRACKED,
+  });
+
+  return async function noteRefusal(request, error, askedDevice) {
+    const { authority } = request;
+    if (!isAppError(error) || error.status >= 500 || error.code === "enrolment-pending") return;
+    const reason = String(error.details.reason ?? error.code);
+    refused.inc({ authority: authority.kind, reason });
+    // Operators' refused requests are recorded by the API.
+    if (authority.kind === "operator") return;
+    // A device that reaches for another tenant is its own tenant's affair.
+    const tenantId = authority.kind === "certificate" ? authority.peer.tenantId : request.tenantId;
+    const name = isTenantId(tenantId) ? await nameOf(request, error) : undefined;
+    if (name === undefined) return;
+    const seen = recent.get(tenantId) ?? { count: 0 };
+    if (seen.count === 0) recent.set(tenantId, seen);
+    seen.count += 1;
+    if (seen.count > MAX_REFUSALS_PER_MINUTE) return;
+    const isLast = seen.count === MAX_REFUSALS_PER_MINUTE;
+    await record(tenantId, request, error, { name, askedDevice, isLast });
+  };
+
+  /** Name of what whoever asked has shown; undefined where this tenant gave out nothing of it. */
+  async function nameOf(
+    { tenantId, authority }: EnrolmentRequest,
+    error: AppError,
+  ): Promise<string | undefined> {
+    const { claimToken } = error.details;
+    if (typeof claimToken === "string") return claimToken;
+    if (authority.kind === "certificate") return authority.peer.deviceId;
+    if (authority.kind === "listed-key") {
+      return error.code === "unauthenticated" ? undefined : "preauthorised list";
+    }
+    if (authority.kind !== "claim") return undefined;
+    const claim = await db.tenant(tenantId, (tx) => findClaim(tx, tenantId, proofOf(authority)));
+    return claim?.name;
+  }
+
+  async function record(
+    tenantId: string,
+    { authority, via, address }: EnrolmentRequest,
+    error: AppError,
+    {
+      name,
+      askedDevice,
+      isLast,
+    }: { name: string; askedDevice: string | undefined; isLast: boolean },
+  ): Promise<void> {
+    const { reason, step, deviceId } = error.details;
+    const details = {
+      reason: String(reason ?? error.code),
+      step: String(step ?? ""),
+      message: error.message,
+      via,
+      ...(isLast ? { note: "further refusals of this minute are counted only" } : {}),
+    };
+    await db.tenant(tenantId, async (tx) => {
+      const why = { reason: details.reason, message: error.message };
+      await recordRequest(tx, authority, why, new Date(clock.now()));
+      await tenancy.audit.record(tx, tenantId, {
+        actor: actorOf(authority, name),
+        address,
+        action: "device.enroll",
+        targetKind: "device",
+        targetId: String(deviceId ?? askedDevice ?? ""),
+        outcome: "refused",
+        details,
+      });
+    });
+  }
+}
