@@ -6,7 +6,7 @@ import { checkGroupName, checkNewDevice, checkPatch } from "./checks.ts";
 import type { DevicesDeps } from "./deps.ts";
 import { compileFleetQuery, type FleetQuery } from "./fleet-query.ts";
 import { deleteGroup, insertGroup, listGroups } from "./groups-store.ts";
-import { countHealth } from "./health-store.ts";
+import { countHealth, readCohorts } from "./health-store.ts";
 import {
   countDevices,
   type DevicePage,
@@ -55,6 +55,8 @@ export interface Devices extends DeviceReports {
   matching(tx: Tx, tenantId: string, query: FleetQuery): Promise<FleetMember[]>;
   /** Devices by presence and crashes of the last 24 hours, for each value of `by`. */
   fleetHealth(tenantId: string, by: HealthDimension, query?: string): Promise<HealthRow[]>;
+  /** With whom each device is compared: those of its kind, above all those that run the same. */
+  cohorts(tenantId: string): Promise<Map<string, { kind: string; firmware: string }>>;
   groups: {
     create(tenantId: string, group: { name: string; query: string }, actor: Actor): Promise<void>;
     list(tenantId: string): Promise<DeviceGroup[]>;
@@ -143,6 +145,8 @@ export function createDevices(deps: DevicesDeps): Devices {
       const compiled = compileFleetQuery(query);
       return db.tenant(tenantId, (tx) => countHealth(tx, by, compiled, clock.now()));
     },
+
+    cohorts: (tenantId) => db.tenant(tenantId, readCohorts),
 
     groups: {
       async create(tenantId, { name, query }, actor) {

@@ -6,6 +6,8 @@ import type { HealthRow } from "./types.ts";
 
 /** Groups of one answer, largest first. */
 const MAX_GROUPS = 500;
+/** Devices of one tenant that are compared with one another. */
+const MAX_COHORT_DEVICES = 200_000;
 const DAY_MS = 86_400_000;
 
 /** Devices by presence, and their crashes of the last day, for each value of `by`. */
@@ -33,6 +35,19 @@ export async function countHealth(
     where ${fleetCondition(query, nowMs)}
     group by 1 order by total desc, key limit ${MAX_GROUPS}`.execute(tx);
   return rows;
+}
+
+/** Product and hardware of every device that has been heard, and the version that it runs. */
+export async function readCohorts(
+  tx: Tx,
+): Promise<Map<string, { kind: string; firmware: string }>> {
+  const { rows } = await sql<{ id: string; kind: string; firmware: string }>`
+    select d.id, d.product || ' ' || d.hardware_revision as kind,
+           coalesce(s.firmware_version, '') as firmware
+    from devices d
+    join device_states s on s.tenant_id = d.tenant_id and s.device_id = d.id
+    where s.presence <> 'never' limit ${MAX_COHORT_DEVICES}`.execute(tx);
+  return new Map(rows.map(({ id, kind, firmware }) => [id, { kind, firmware }]));
 }
 
 function dimension(by: string): RawBuilder<unknown> {

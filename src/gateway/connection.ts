@@ -42,6 +42,8 @@ export class Connection {
   readonly context: GatewayContext;
   readonly subscriptions: Subscriptions;
   readonly inbound: InboundWindow;
+  /** Bytes of MQTT in this connection's life, without TLS. */
+  readonly traffic = { received: 0, sent: 0 };
   readonly #socket: tls.TLSSocket;
   readonly #framer = new Framer();
   readonly #output: Output;
@@ -208,6 +210,7 @@ export class Connection {
   #onData(chunk: Buffer): void {
     if (this.#state === "closed") return;
     this.#lastHeardAt = this.context.deps.clock.now();
+    this.traffic.received += chunk.length;
     this.#framer.push(chunk);
     this.#drain();
   }
@@ -257,6 +260,7 @@ export class Connection {
   }
 
   #write(bytes: Buffer): void {
+    this.traffic.sent += bytes.length;
     this.#output.write(bytes);
     if (this.#output.waitingBytes > this.context.limits.outboundBytes) this.#destroy("slow reader");
   }

@@ -72,6 +72,7 @@ export interface GatewayDeps {
       peer: DeviceIdentity,
       heartbeat: Heartbeat,
       receivedAt: number,
+      counted?: Record<string, number>,
     ): Promise<unknown>;
     ingestEvents(peer: DeviceIdentity, events: unknown, receivedAt: number): Promise<unknown>;
   };

@@ -33,6 +33,8 @@ export interface InboundMessage {
   receivedAt: number;
   /** Sends the device something in return, if it is still there and listens. */
   reply(suffix: string, body: unknown): void;
+  /** Bytes of the connection up to now; absent where none is left (a will). */
+  traffic?: { received: number; sent: number };
 }
 
 const HEARTBEAT_BATCH = { maxBatchSize: 500, maxDelayMs: 20, maxQueuedSize: 20_000 };
@@ -69,7 +71,7 @@ export class MessageRouter {
         return;
       case "heartbeat":
         checkMessage(HeartbeatSchema, body);
-        return this.#heartbeat(peer, body as Heartbeat, receivedAt);
+        return this.#heartbeat(message, body as Heartbeat);
       case "events":
         return this.#events(peer, body, receivedAt);
       case "update-state":
@@ -92,10 +94,13 @@ export class MessageRouter {
     return this.#heartbeats.flush();
   }
 
-  async #heartbeat(peer: DeviceIdentity, heartbeat: Heartbeat, receivedAt: number): Promise<void> {
+  async #heartbeat(message: InboundMessage, heartbeat: Heartbeat): Promise<void> {
+    const { peer, receivedAt, traffic } = message;
     const { tenantId, deviceId } = peer;
+    // The platform counts what a device takes of the line, so that no device has to.
+    const counted = traffic && { bytes_received: traffic.received, bytes_sent: traffic.sent };
     await Promise.all([
-      this.#deps.telemetry.ingestHeartbeat(peer, heartbeat, receivedAt),
+      this.#deps.telemetry.ingestHeartbeat(peer, heartbeat, receivedAt, counted),
       this.#heartbeats.add(tenantId, { tenantId, deviceId, heartbeat, receivedAt }),
     ]);
     await this.#deps.rollouts.recordHeartbeat(peer, heartbeat, receivedAt);

@@ -2,8 +2,10 @@ import { type Clock, messageOf } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { counter, gauge } from "../kernel/metrics.ts";
 import type { NewPoints, Watermark } from "../telemetry/index.ts";
-import { SeriesSlab } from "./series-slab.ts";
-import { type AlertChange, TenantWatch } from "./tenant-watch.ts";
+import type { AlertReport } from "./alert-reports.ts";
+import type { SnapshotStore } from "./snapshot-store.ts";
+import { decodeSnapshot, encodeSnapshot, type Snapshot } from "./snapshots.ts";
+import { type AlertChange, type Cohort, TenantWatch } from "./tenant-watch.ts";
 
 export interface DetectorsDeps {
   telemetry: {
@@ -16,25 +18,18 @@ export interface DetectorsDeps {
   clock: Clock;
   logger: Logger;
   tenantsToWatch(): Promise<readonly string[]>;
-  /** Device id -> its cohort (product, hardware, region, firmware); without it, all are peers. */
-  cohorts?(tenantId: string): Promise<ReadonlyMap<string, string>>;
+  /** With whom each device is compared. */
+  cohorts(tenantId: string): Promise<ReadonlyMap<string, Cohort>>;
+  snapshots: SnapshotStore;
   /** Length of the slices of time in which devices are compared. */
   slotMs?: number;
-}
-
-export interface AlertReport {
-  key: string;
-  kind: string;
-  severity: "info" | "warning" | "critical";
-  title: string;
-  subjectKind: string;
-  subjectId: string;
-  details: Record<string, unknown>;
 }
 
 export interface Detectors {
   /** Looks at what came in since the last time and raises or resolves alerts. */
   runOnce(): Promise<{ points: number; raised: number; resolved: number }>;
+  /** Keeps what is known for the next start. */
+  stop(): Promise<void>;
 }
 
 const DEFAULT_SLOT_MS = 60_000;
@@ -42,9 +37,15 @@ const DEFAULT_SLOT_MS = 60_000;
 const WARM_UP_MS = 24 * 3_600_000;
 const POINTS_PER_READ = 20_000;
 const READS_PER_RUN = 10;
+/** Series of one tenant, and of all of them. */
+const MAX_TENANT_SERIES = 200_000;
 const MAX_SERIES = 500_000;
 const MAX_TENANTS = 10_000;
 const COHORTS_EVERY_MS = 60_000;
+/** What comes after the last save is read again after a crash. */
+const SAVE_EVERY_MS = 300_000;
+/** An alert that has been raised or resolved is kept sooner, so that it is not told twice. */
+const SAVE_AFTER_CHANGE_MS = 30_000;
 
 const examined = counter("vautn_detector_points_total", "Points that the detectors looked at");
 const found = counter("vautn_detector_alerts_total", "Alerts by the detectors", ["change"]);
@@ -54,19 +55,25 @@ interface Followed {
   watch: TenantWatch;
   watermark: Watermark;
   cohortsReadAt: number;
+  savedAt: number;
+  /** Changes that the watch has made and the alerts have not heard of yet. */
+  pending: AlertChange[];
+  unsaved: "nothing" | "points" | "alerts";
 }
 
 /** Follows every tenant's telemetry and alerts on what is unusual for a device and for its peers. */
 export function createDetectors(deps: DetectorsDeps): Detectors {
   const { clock, logger } = deps;
-  const slab = new SeriesSlab(MAX_SERIES);
   const followed = new Map<string, Followed>();
   const slotMs = deps.slotMs ?? DEFAULT_SLOT_MS;
 
   return {
     async runOnce() {
       const total = { points: 0, raised: 0, resolved: 0 };
-      for (const tenantId of (await deps.tenantsToWatch()).slice(0, MAX_TENANTS)) {
+      const tenants = (await deps.tenantsToWatch()).slice(0, MAX_TENANTS);
+      const wanted = new Set(tenants);
+      for (const tenantId of followed.keys()) if (!wanted.has(tenantId)) followed.delete(tenantId);
+      for (const tenantId of tenants) {
         try {
           const done = await runTenant(tenantId);
           total.points += done.points;
@@ -77,56 +84,110 @@ export function createDetectors(deps: DetectorsDeps): Detectors {
           logger.warn({ tenantId, error: messageOf(error) }, "the detectors could not run");
         }
       }
-      series.set(slab.size);
+      series.set(seriesInUse());
       return total;
+    },
+
+    async stop() {
+      for (const [tenantId, state] of followed) {
+        // With changes untold the last save is the better one: what follows it is read again.
+        if (state.unsaved === "nothing" || state.pending.length > 0) continue;
+        await save(tenantId, state).catch((error) => {
+          logger.warn({ tenantId, error: messageOf(error) }, "the detectors could not be kept");
+        });
+      }
     },
   };
 
   async function runTenant(tenantId: string) {
-    const state = follow(tenantId);
+    const state = followed.get(tenantId) ?? (await follow(tenantId));
     const done = { points: 0, raised: 0, resolved: 0 };
-    if (deps.cohorts && clock.now() - state.cohortsReadAt >= COHORTS_EVERY_MS) {
+    await carryOut(tenantId, state, done);
+    if (clock.now() - state.cohortsReadAt >= COHORTS_EVERY_MS) {
       state.watch.setCohorts(await deps.cohorts(tenantId));
       state.cohortsReadAt = clock.now();
     }
     for (let read = 0; read < READS_PER_RUN; read += 1) {
       const next = await deps.telemetry.pointsSince(tenantId, state.watermark, POINTS_PER_READ);
-      const changes = state.watch.take(next.points);
+      state.pending.push(...state.watch.take(next.points, clock.now()));
       state.watermark = next.watermark;
       done.points += next.points.length;
       examined.inc(next.points.length);
-      for (const change of changes) await carryOut(tenantId, change, done);
+      if (next.points.length > 0 && state.unsaved === "nothing") state.unsaved = "points";
+      await carryOut(tenantId, state, done);
       if (next.points.length < POINTS_PER_READ) break;
     }
+    state.pending.push(...state.watch.settle(clock.now()));
+    await carryOut(tenantId, state, done);
+    const age = clock.now() - state.savedAt;
+    const due = state.unsaved === "alerts" ? SAVE_AFTER_CHANGE_MS : SAVE_EVERY_MS;
+    if (state.unsaved !== "nothing" && age >= due) await save(tenantId, state);
     return done;
   }
 
+  /** What fails stays pending, for the watch takes it for told. */
   async function carryOut(
     tenantId: string,
-    change: AlertChange,
+    state: Followed,
     done: { raised: number; resolved: number },
   ): Promise<void> {
-    found.inc({ change: change.kind });
-    if (change.kind === "raise") {
-      await deps.alerts.raise(tenantId, change.report);
-      done.raised += 1;
-    } else {
-      await deps.alerts.resolve(tenantId, change.key);
-      done.resolved += 1;
+    for (let change = state.pending[0]; change; change = state.pending[0]) {
+      if (change.kind === "raise") {
+        await deps.alerts.raise(tenantId, change.report);
+        done.raised += 1;
+      } else {
+        await deps.alerts.resolve(tenantId, change.key);
+        done.resolved += 1;
+      }
+      found.inc({ change: change.kind });
+      state.pending.shift();
+      state.unsaved = "alerts";
     }
   }
 
-  function follow(tenantId: string): Followed {
-    let state = followed.get(tenantId);
-    if (!state) {
-      const now = clock.now();
-      state = {
-        watch: new TenantWatch({ tenantId, slab, slotMs, liveFrom: now - slotMs }),
-        watermark: { receivedAt: now - WARM_UP_MS, deviceId: "", metric: "", ts: 0 },
-        cohortsReadAt: Number.NEGATIVE_INFINITY,
-      };
-      followed.set(tenantId, state);
+  async function follow(tenantId: string): Promise<Followed> {
+    const now = clock.now();
+    const maxSeries = Math.max(0, Math.min(MAX_TENANT_SERIES, MAX_SERIES - seriesInUse()));
+    const state: Followed = {
+      watch: new TenantWatch({ maxSeries, slotMs, liveFrom: now - slotMs }),
+      watermark: { receivedAt: now - WARM_UP_MS, deviceId: "", metric: "", ts: 0 },
+      cohortsReadAt: Number.NEGATIVE_INFINITY,
+      savedAt: now,
+      pending: [],
+      unsaved: "nothing",
+    };
+    const kept = await load(tenantId);
+    if (kept?.watch.slotMs === slotMs) {
+      // After a long stop the last day is read again, and is nobody's news any more.
+      const isRecent = kept.watermark.receivedAt > state.watermark.receivedAt;
+      const liveFrom = isRecent ? kept.watch.liveFrom : now - slotMs;
+      state.watch.restore({ ...kept.watch, liveFrom });
+      if (isRecent) state.watermark = kept.watermark;
     }
+    followed.set(tenantId, state);
     return state;
+  }
+
+  async function load(tenantId: string): Promise<Snapshot | undefined> {
+    const bytes = await deps.snapshots.load(tenantId);
+    if (!bytes) return undefined;
+    try {
+      return await decodeSnapshot(bytes);
+    } catch (error) {
+      logger.warn({ tenantId, error: messageOf(error) }, "what the detectors knew is unreadable");
+      return undefined;
+    }
+  }
+
+  async function save(tenantId: string, state: Followed): Promise<void> {
+    const { watermark } = state;
+    const bytes = await encodeSnapshot({ watermark, watch: state.watch.snapshot() });
+    await deps.snapshots.save(tenantId, bytes, new Date(clock.now()));
+    state.savedAt = clock.now();
+    state.unsaved = "nothing";
+  }
+
+  function seriesInUse(): number {
+    return [...followed.values()].reduce((sum, { watch }) => sum + watch.series, 0);
   }
 }

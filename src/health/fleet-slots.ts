@@ -1,15 +1,13 @@
 import { MIN_PEERS, median } from "./peers.ts";
 
-/** The metric that counts how many values a device sent: what it takes of the line. */
-export const VOLUME = "telemetry volume";
-
-/** Values of one metric in one slice of time, all devices of a cohort together. */
+/** Values of one metric in one slice of time, all devices of one kind together. */
 export interface Slot {
-  cohort: string;
+  /** Product and hardware revision. */
+  kind: string;
   metric: string;
   /** Beginning of the slice, milliseconds since the epoch. */
   ts: number;
-  /** Mean of each device's values; for {@link VOLUME} their number. */
+  /** Mean of each device's values. */
   values: Map<string, number>;
 }
 
@@ -20,26 +18,54 @@ export interface Residual {
   residual: number;
 }
 
-export interface SlotView {
+/** Devices that are compared with one another, or with the median of the kind they belong to. */
+export interface PeerGroup {
+  cohort: string;
   residuals: Residual[];
-  /** Median of the cohort; null where it is too small to have a say. */
+  /** What they are compared with; null where there are too few peers to have a say. */
   median: number | null;
+  /** Devices behind the median. */
+  peers: number;
+  /** Whether the median is that of this very group. */
+  isOwnMedian: boolean;
 }
 
-/** A device minus the median of its cohort; in a small cohort the value itself. */
-export function compareWithPeers(slot: Slot): SlotView {
-  const middle = slot.values.size >= MIN_PEERS ? median([...slot.values.values()]) : null;
-  const residuals = [...slot.values].map(([deviceId, value]) => {
-    return { deviceId, value, residual: value - (middle ?? 0) };
+/**
+ * Divides a slot by firmware and sets each device against the median of those that run the same; where
+ * they are too few (the canaries of a rollout), against the median of the same kind of device whatever
+ * it runs; where those are too few, too, it stands for itself.
+ */
+export function compareWithPeers(slot: Slot, cohortOf: (deviceId: string) => string): PeerGroup[] {
+  const all = [...slot.values];
+  const common = all.length >= MIN_PEERS ? median([...slot.values.values()]) : null;
+  const groups = [...Map.groupBy(all, ([deviceId]) => cohortOf(deviceId))];
+  return groups.map(([cohort, members]): PeerGroup => {
+    const isOwnMedian = members.length >= MIN_PEERS;
+    const middle = isOwnMedian ? median(members.map(([, value]) => value)) : common;
+    return {
+      cohort,
+      median: middle,
+      peers: middle === null ? 0 : isOwnMedian ? members.length : all.length,
+      isOwnMedian,
+      residuals: members.map(([deviceId, value]) => {
+        return { deviceId, value, residual: value - (middle ?? 0) };
+      }),
+    };
   });
-  return { residuals, median: middle };
 }
 
 interface OpenSlot {
   ts: number;
-  cohort: string;
+  kind: string;
   metric: string;
   sums: Map<string, { sum: number; count: number }>;
+}
+
+/** Open slots as they are kept over a restart. */
+export interface SlotsSnapshot {
+  newest: number;
+  closedBefore: number;
+  open: { ts: number; kind: string; metric: string; sums: [string, number, number][] }[];
 }
 
 /**
@@ -52,8 +78,8 @@ export class FleetSlots {
   readonly #maxOpenValues: number;
   readonly #open = new Map<string, OpenSlot>();
   #openValues = 0;
-  #newest = Number.NEGATIVE_INFINITY;
-  #closedBefore = Number.NEGATIVE_INFINITY;
+  #newest = -1;
+  #closedBefore = -1;
 
   constructor(options: { slotMs: number; graceMs: number; maxOpenValues: number }) {
     this.#slotMs = options.slotMs;
@@ -61,17 +87,19 @@ export class FleetSlots {
     this.#maxOpenValues = options.maxOpenValues;
   }
 
-  /** Whether there was room and time for the point. */
-  add(cohort: string, deviceId: string, metric: string, ts: number, value: number): boolean {
+  /**
+   * Whether there was room and time for the point. A device whose clock runs ahead of `nowMs` does not
+   * close the present slice for the others.
+   */
+  add(
+    point: { kind: string; deviceId: string; metric: string; ts: number; value: number },
+    nowMs: number,
+  ): boolean {
+    const { kind, deviceId, metric, ts, value } = point;
     const start = Math.floor(ts / this.#slotMs) * this.#slotMs;
     if (start < this.#closedBefore || this.#openValues >= this.#maxOpenValues) return false;
-    this.#newest = Math.max(this.#newest, ts);
-    const key = JSON.stringify([start, cohort, metric]);
-    let slot = this.#open.get(key);
-    if (!slot) {
-      slot = { ts: start, cohort, metric, sums: new Map() };
-      this.#open.set(key, slot);
-    }
+    this.#newest = Math.max(this.#newest, Math.min(ts, nowMs));
+    const slot = this.#slotAt(start, kind, metric);
     const known = slot.sums.get(deviceId);
     if (known) {
       known.sum += value;
@@ -92,14 +120,42 @@ export class FleetSlots {
       this.#open.delete(key);
       this.#openValues -= slot.sums.size;
       this.#closedBefore = Math.max(this.#closedBefore, slot.ts + this.#slotMs);
-      const { ts, cohort, metric } = slot;
+      const { ts, kind, metric } = slot;
       const values = new Map<string, number>();
-      for (const [deviceId, { sum, count }] of slot.sums) {
-        values.set(deviceId, metric === VOLUME ? count : sum / count);
-      }
-      slots.push({ ts, cohort, metric, values });
+      for (const [deviceId, { sum, count }] of slot.sums) values.set(deviceId, sum / count);
+      slots.push({ ts, kind, metric, values });
     }
     return slots.sort((left, right) => left.ts - right.ts || compare(left.metric, right.metric));
+  }
+
+  snapshot(): SlotsSnapshot {
+    const open = [...this.#open.values()].map(({ ts, kind, metric, sums }) => {
+      const rows = [...sums].map(([deviceId, { sum, count }]): [string, number, number] => {
+        return [deviceId, sum, count];
+      });
+      return { ts, kind, metric, sums: rows };
+    });
+    return { newest: this.#newest, closedBefore: this.#closedBefore, open };
+  }
+
+  restore(snapshot: SlotsSnapshot): void {
+    this.#newest = snapshot.newest;
+    this.#closedBefore = snapshot.closedBefore;
+    for (const { ts, kind, metric, sums } of snapshot.open) {
+      const slot = this.#slotAt(ts, kind, metric);
+      for (const [deviceId, sum, count] of sums) slot.sums.set(deviceId, { sum, count });
+      this.#openValues += sums.length;
+    }
+  }
+
+  #slotAt(ts: number, kind: string, metric: string): OpenSlot {
+    const key = JSON.stringify([ts, kind, metric]);
+    let slot = this.#open.get(key);
+    if (!slot) {
+      slot = { ts, kind, metric, sums: new Map() };
+      this.#open.set(key, slot);
+    }
+    return slot;
   }
 }
 

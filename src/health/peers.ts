@@ -22,14 +22,14 @@ export function poissonTail(count: number, expected: number): number {
   return term + (term * expected) / (count + 1);
 }
 
-/** Restarts in an hour that are anybody's business. */
+/** Restarts in a day that are anybody's business. */
 const MIN_RESTARTS = 3;
-const RESTART_SURPRISE = 1e-4;
-/** Restarts that a lone device may have in an hour. */
+const RESTART_SURPRISE = 1e-3;
+/** Restarts that a lone device may have in a day. */
 const USUAL_RESTARTS = 0.1;
 
 /**
- * Whether a device restarts far more often than its peers in the same hour. A rollout restarts them
+ * Whether a device restarts far more often than its peers in the same day. A rollout restarts them
  * all, and is therefore nothing special.
  */
 export function restartsTooOften(

@@ -1,80 +1,153 @@
 import type { NewPoint } from "../telemetry/index.ts";
-import type { AlertReport } from "./detectors.ts";
-import { compareWithPeers, FleetSlots, type Slot, VOLUME } from "./fleet-slots.ts";
-import { type RestartFinding, RestartWatch } from "./restarts.ts";
-import type { SeriesSlab } from "./series-slab.ts";
+import {
+  type AlertReport,
+  commonAlert,
+  deviceAlert,
+  fleetAlert,
+  restartAlert,
+  type Sighting,
+} from "./alert-reports.ts";
+import { compareWithPeers, FleetSlots, type PeerGroup, type Slot } from "./fleet-slots.ts";
+import { OpenAlerts } from "./open-alerts.ts";
+import { RestartWatch } from "./restarts.ts";
+import { SeriesSlab } from "./series-slab.ts";
+import type { WatchSnapshot } from "./snapshots.ts";
 
 /** What is to be done about an alert. */
 export type AlertChange = { kind: "raise"; report: AlertReport } | { kind: "resolve"; key: string };
 
+/** With whom a device is compared. */
+export interface Cohort {
+  /** Product and hardware revision. */
+  kind: string;
+  /** Version of the firmware that it runs. */
+  firmware: string;
+}
+
 /** A score from here on is an alert: on quiet series, less than one in a month of minutes. */
 export const ALERT_SCORE = 0.6;
-/** Below this things are calm, and after so many calm slots an alert is over. */
-const CALM_SCORE = 0.35;
-const CALM_SLOTS = 10;
 
 const UPTIME = "heartbeat.uptimeSeconds";
 /** Totals that only rise; what matters about them is how fast. */
-const BYTE_COUNTER = /(^|\.)bytes(Sent|Received)$/i;
+const BYTE_COUNTER = /(^|\.)bytes_?(sent|received)$/i;
 
 const MAX_OPEN_VALUES = 500_000;
 const MAX_DEVICES = 200_000;
-const MAX_OPEN_ALERTS = 1_000;
+const MAX_OPEN_SERIES = 1_000;
 /** Devices that are unusual in the same slot beyond which there is one alert for them all. */
 const COMMON_CAUSE_DEVICES = 10;
-const MAX_LISTED_DEVICES = 100;
 const LATE_MS = 30_000;
+const NO_COHORT: Cohort = { kind: "", firmware: "" };
+
+export interface TenantWatchOptions {
+  maxSeries: number;
+  slotMs: number;
+  /** Points before it teach and raise nothing. */
+  liveFrom: number;
+}
 
 /** Everything that the detectors know about one tenant's fleet. Deterministic: no clock, no chance. */
 export class TenantWatch {
-  readonly #tenantId: string;
+  readonly #slotMs: number;
   readonly #slab: SeriesSlab;
-  readonly #liveFrom: number;
   readonly #slots: FleetSlots;
   readonly #restarts = new RestartWatch(MAX_DEVICES);
   readonly #counters = new Map<string, { ts: number; value: number }>();
-  readonly #open = new Map<string, { key: string; calm: number }>();
-  #cohorts: ReadonlyMap<string, string> = new Map();
+  readonly #open: OpenAlerts;
+  /** Restart alerts that are open, with the device by which their end is known. */
+  readonly #restartAlerts = new Map<string, string>();
+  #liveFrom: number;
+  #cohorts: ReadonlyMap<string, Cohort> = new Map();
   #members = new Map<string, Set<string>>();
 
-  /** Points before `liveFrom` teach and raise nothing. */
-  constructor(options: { tenantId: string; slab: SeriesSlab; slotMs: number; liveFrom: number }) {
-    this.#tenantId = options.tenantId;
-    this.#slab = options.slab;
-    this.#liveFrom = options.liveFrom;
+  constructor({ maxSeries, slotMs, liveFrom }: TenantWatchOptions) {
+    this.#slotMs = slotMs;
+    this.#liveFrom = liveFrom;
+    this.#slab = new SeriesSlab(maxSeries);
+    this.#open = new OpenAlerts({ maxSeries: MAX_OPEN_SERIES, slotMs });
     this.#slots = new FleetSlots({
-      slotMs: options.slotMs,
-      graceMs: Math.min(LATE_MS, options.slotMs / 2),
+      slotMs,
+      graceMs: Math.min(LATE_MS, slotMs / 2),
       maxOpenValues: MAX_OPEN_VALUES,
     });
   }
 
-  setCohorts(cohorts: ReadonlyMap<string, string>): void {
-    this.#cohorts = cohorts;
-    this.#members = new Map();
-    for (const [deviceId, cohort] of cohorts) this.#join(cohort, deviceId);
+  get series(): number {
+    return this.#slab.size;
   }
 
-  /** Takes points in the order in which they came in. */
-  take(points: readonly NewPoint[]): AlertChange[] {
+  setCohorts(cohorts: ReadonlyMap<string, Cohort>): void {
+    this.#cohorts = cohorts;
+    this.#members = new Map();
+    for (const deviceId of cohorts.keys()) this.#join(this.#cohortOf(deviceId), deviceId);
+  }
+
+  /** Takes points in the order in which they came in; `nowMs` bounds what their clocks may say. */
+  take(points: readonly NewPoint[], nowMs: number): AlertChange[] {
     const changes: AlertChange[] = [];
-    for (const point of points) this.#takePoint(point, changes);
+    const restarted = new Map<string, Map<string, number>>();
+    for (const point of points) this.#takePoint(point, nowMs, restarted);
+    for (const [cohort, devices] of restarted) this.#takeRestarts(cohort, devices, changes);
     for (const slot of this.#slots.takeComplete()) this.#takeSlot(slot, changes);
     return changes;
   }
 
-  #takePoint({ deviceId, metric, ts, value }: NewPoint, changes: AlertChange[]): void {
-    const cohort = this.#cohorts.get(deviceId) ?? "";
+  /** Ends what only the passing of time can end. */
+  settle(nowMs: number): AlertChange[] {
+    const ended = this.#open.expire(nowMs);
+    for (const [key, deviceId] of this.#restartAlerts) {
+      if (this.#restarts.calmAt(deviceId) > nowMs) continue;
+      this.#restartAlerts.delete(key);
+      ended.push(key);
+    }
+    return ended.map((key) => ({ kind: "resolve", key }));
+  }
+
+  snapshot(): WatchSnapshot {
+    return {
+      slotMs: this.#slotMs,
+      liveFrom: this.#liveFrom,
+      slab: this.#slab.snapshot(),
+      slots: this.#slots.snapshot(),
+      open: this.#open.snapshot(),
+      restarts: this.#restarts.snapshot(),
+      restartAlerts: [...this.#restartAlerts],
+      counters: [...this.#counters].map(([key, { ts, value }]) => [key, ts, value]),
+    };
+  }
+
+  restore(snapshot: WatchSnapshot): void {
+    this.#liveFrom = snapshot.liveFrom;
+    this.#slab.restore(snapshot.slab);
+    this.#slots.restore(snapshot.slots);
+    this.#open.restore(snapshot.open);
+    this.#restarts.restore(snapshot.restarts);
+    for (const [key, deviceId] of snapshot.restartAlerts) this.#restartAlerts.set(key, deviceId);
+    for (const [key, ts, value] of snapshot.counters) this.#counters.set(key, { ts, value });
+  }
+
+  #takePoint(
+    { deviceId, metric, ts, value }: NewPoint,
+    nowMs: number,
+    restarted: Map<string, Map<string, number>>,
+  ): void {
+    const cohort = this.#cohortOf(deviceId);
     this.#join(cohort, deviceId);
     if (metric === UPTIME) {
       if (!this.#restarts.observe(deviceId, ts, value) || ts < this.#liveFrom) return;
-      const finding = this.#restarts.judge(deviceId, ts, [...(this.#members.get(cohort) ?? [])]);
-      if (finding) changes.push(restartAlert(finding, cohort, ts));
+      const devices = restarted.get(cohort) ?? new Map<string, number>();
+      restarted.set(cohort, devices.set(deviceId, ts));
       return;
     }
     const fed = BYTE_COUNTER.test(metric) ? this.#rate(deviceId, metric, ts, value) : value;
-    if (fed !== undefined) this.#slots.add(cohort, deviceId, metric, ts, fed);
-    if (!metric.startsWith("heartbeat.")) this.#slots.add(cohort, deviceId, VOLUME, ts, 1);
+    if (fed === undefined) return;
+    const { kind } = this.#cohorts.get(deviceId) ?? NO_COHORT;
+    this.#slots.add({ kind, deviceId, metric, ts, value: fed }, nowMs);
+  }
+
+  #cohortOf(deviceId: string): string {
+    const { kind, firmware } = this.#cohorts.get(deviceId) ?? NO_COHORT;
+    return firmware ? `${kind} with ${firmware}` : kind;
   }
 
   #join(cohort: string, deviceId: string): void {
@@ -93,126 +166,78 @@ export class TenantWatch {
     return ((value - before.value) / (ts - before.ts)) * 1000;
   }
 
-  #takeSlot(slot: Slot, changes: AlertChange[]): void {
-    const { residuals, median } = compareWithPeers(slot);
-    const fleet = median !== null && this.#takeMedian(slot, median, changes);
-    const mode = median === null ? "own" : "peers";
-    const found = new Map<string, AlertReport>();
-    for (const { deviceId, value, residual } of residuals) {
-      const series = this.#name(mode, deviceId, slot.metric);
-      const score = this.#slab.score(series, slot.ts, residual) ?? 0;
-      this.#settle(series, changes);
-      // A fleet that moves as a whole is one event, not one for each device.
-      if (fleet || !this.#isNews(series, slot, score)) continue;
-      found.set(series, deviceAlert(slot, { deviceId, value, median, score }));
-    }
-    if (found.size > COMMON_CAUSE_DEVICES) {
-      changes.push({ kind: "raise", report: commonAlert(slot, [...found.values()]) });
-      return;
-    }
-    for (const [series, report] of found) {
-      this.#remember(series, report.key);
+  #takeRestarts(
+    cohort: string,
+    devices: ReadonlyMap<string, number>,
+    changes: AlertChange[],
+  ): void {
+    for (const finding of this.#restarts.judge(devices, [...(this.#members.get(cohort) ?? [])])) {
+      const deviceId = finding.deviceId ?? (devices.keys().next().value as string);
+      const report = restartAlert(finding, cohort, devices.get(deviceId) as number);
+      if (this.#restartAlerts.has(report.key) || this.#restartAlerts.size >= MAX_OPEN_SERIES) {
+        // The cohort's end is known by whoever of it restarted last.
+        if (finding.deviceId === null) this.#restartAlerts.set(report.key, deviceId);
+        continue;
+      }
+      this.#restartAlerts.set(report.key, deviceId);
       changes.push({ kind: "raise", report });
     }
   }
 
+  #takeSlot(slot: Slot, changes: AlertChange[]): void {
+    for (const group of compareWithPeers(slot, (deviceId) => this.#cohortOf(deviceId))) {
+      this.#takeGroup(slot, group, changes);
+    }
+  }
+
+  #takeGroup({ metric, ts }: Slot, group: PeerGroup, changes: AlertChange[]): void {
+    const { cohort, residuals, median, peers } = group;
+    const sighting: Sighting = { metric, ts, cohort };
+    const fleet = group.isOwnMedian && this.#takeMedian(sighting, group, changes);
+    const found = new Map<string, AlertReport>();
+    for (const residual of residuals) {
+      const mode = median === null ? "own" : "peers";
+      const series = JSON.stringify([mode, residual.deviceId, metric]);
+      const score = this.#score(series, ts, residual.residual, changes);
+      // A fleet that moves as a whole is one event, not one for each device.
+      if (fleet || !this.#isNews(series, ts, score)) continue;
+      found.set(series, deviceAlert(sighting, { ...residual, median, peers, score }));
+    }
+    if (found.size === 0) return;
+    const common = found.size > COMMON_CAUSE_DEVICES;
+    const one = common ? commonAlert(sighting, [...found.values()]) : undefined;
+    let opened = false;
+    for (const [series, report] of found) {
+      const isOpen = this.#open.open(series, one?.key ?? report.key, ts);
+      opened ||= isOpen;
+      if (isOpen && !one) changes.push({ kind: "raise", report });
+    }
+    if (one && opened) changes.push({ kind: "raise", report: one });
+  }
+
   /** Scores the cohort's median; whether it is itself unusual now. */
-  #takeMedian(slot: Slot, median: number, changes: AlertChange[]): boolean {
-    const series = this.#name("fleet", slot.cohort, slot.metric);
-    const score = this.#slab.score(series, slot.ts, median) ?? 0;
-    this.#settle(series, changes);
-    if (this.#isNews(series, slot, score)) {
-      const report = fleetAlert(slot, median, score);
-      this.#remember(series, report.key);
-      changes.push({ kind: "raise", report });
+  #takeMedian(sighting: Sighting, group: PeerGroup, changes: AlertChange[]): boolean {
+    const { metric, ts, cohort } = sighting;
+    const median = group.median as number;
+    const series = JSON.stringify(["fleet", cohort, metric]);
+    const score = this.#score(series, ts, median, changes);
+    if (this.#isNews(series, ts, score)) {
+      const report = fleetAlert(sighting, { median, peers: group.peers, score });
+      if (this.#open.open(series, report.key, ts)) changes.push({ kind: "raise", report });
     }
     return this.#slab.present(series) >= ALERT_SCORE;
   }
 
+  /** Feeds a series, and ends its alert when it has been calm for long enough. */
+  #score(series: string, ts: number, value: number, changes: AlertChange[]): number {
+    const score = this.#slab.score(series, ts, value) ?? 0;
+    const ended = this.#open.settle(series, this.#slab.present(series), ts);
+    if (ended !== undefined) changes.push({ kind: "resolve", key: ended });
+    return score;
+  }
+
   /** Unusual, not long past, and not part of what an open alert has told already. */
-  #isNews(series: string, slot: Slot, score: number): boolean {
-    return score >= ALERT_SCORE && slot.ts >= this.#liveFrom && !this.#open.has(series);
+  #isNews(series: string, ts: number, score: number): boolean {
+    return score >= ALERT_SCORE && ts >= this.#liveFrom && !this.#open.has(series);
   }
-
-  #name(mode: string, subject: string, metric: string): string {
-    return JSON.stringify([this.#tenantId, mode, subject, metric]);
-  }
-
-  /** Ends the alert of a series that has been calm for long enough. */
-  #settle(series: string, changes: AlertChange[]): void {
-    const open = this.#open.get(series);
-    if (!open) return;
-    open.calm = this.#slab.present(series) < CALM_SCORE ? open.calm + 1 : 0;
-    if (open.calm < CALM_SLOTS) return;
-    this.#open.delete(series);
-    changes.push({ kind: "resolve", key: open.key });
-  }
-
-  #remember(series: string, key: string): void {
-    if (this.#open.size < MAX_OPEN_ALERTS) this.#open.set(series, { key, calm: 0 });
-  }
-}
-
-function deviceAlert(
-  { metric, ts, values }: Slot,
-  finding: { deviceId: string; value: number; median: number | null; score: number },
-): AlertReport {
-  const { deviceId, value, median, score } = finding;
-  const against = median === null ? "its own past" : "its peers";
-  return {
-    key: `anomaly:${deviceId}:${metric}`,
-    kind: "anomaly",
-    severity: "warning",
-    title: `${metric} of ${deviceId} is unusual against ${against}`,
-    subjectKind: "device",
-    subjectId: deviceId,
-    details: { metric, ts, value, score, median, peers: median === null ? 0 : values.size },
-  };
-}
-
-function fleetAlert({ metric, ts, cohort, values }: Slot, median: number, score: number) {
-  return {
-    key: `anomaly:fleet:${cohort}:${metric}`,
-    kind: "fleet-anomaly",
-    severity: "critical",
-    title: `${metric} is unusual in the whole cohort`,
-    subjectKind: "fleet",
-    subjectId: cohort || "fleet",
-    details: { metric, ts, cohort, median, score, devices: values.size },
-  } satisfies AlertReport;
-}
-
-function commonAlert({ metric, ts, cohort }: Slot, found: readonly AlertReport[]): AlertReport {
-  return {
-    key: `anomaly:many:${cohort}:${metric}`,
-    kind: "fleet-anomaly",
-    severity: "critical",
-    title: `${metric} is unusual on ${found.length} devices at once`,
-    subjectKind: "fleet",
-    subjectId: cohort || "fleet",
-    details: {
-      metric,
-      ts,
-      cohort,
-      devices: found.slice(0, MAX_LISTED_DEVICES).map((report) => report.subjectId),
-    },
-  };
-}
-
-function restartAlert(finding: RestartFinding, cohort: string, ts: number): AlertChange {
-  const { deviceId, restarts, peers } = finding;
-  return {
-    kind: "raise",
-    report: {
-      key: deviceId ? `restarts:${deviceId}` : `restarts:fleet:${cohort}`,
-      kind: deviceId ? "restarts" : "fleet-restarts",
-      severity: deviceId ? "warning" : "critical",
-      title: deviceId
-        ? `${deviceId} restarted ${restarts} times within an hour`
-        : "devices of a whole cohort restart again and again",
-      subjectKind: deviceId ? "device" : "fleet",
-      subjectId: deviceId ?? (cohort || "fleet"),
-      details: { ts, restarts, peers: peers.devices, peerRestarts: peers.restarts },
-    },
-  };
 }

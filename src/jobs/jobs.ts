@@ -34,7 +34,7 @@ export interface JobsDeps {
     resolve(tenantId: string, key: string): Promise<unknown>;
     deliverDue(tenantId: string, now: number): Promise<unknown>;
   };
-  detectors: { runOnce(): Promise<unknown> };
+  detectors: { runOnce(): Promise<unknown>; stop(): Promise<void> };
 }
 
 export interface Jobs {
@@ -100,6 +100,7 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
     async stop() {
       for (const stop of unsubscribe) stop();
       await Promise.all(tickers.map((ticker) => ticker.stop()));
+      await deps.detectors.stop();
       await deps.firmware.stop();
     },
   };

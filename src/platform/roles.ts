@@ -3,7 +3,7 @@ import { startApi } from "../api/index.ts";
 import type { Bus } from "../bus/index.ts";
 import { startDeviceHttp } from "../device-http/index.ts";
 import { startGateway } from "../gateway/index.ts";
-import { createDetectors } from "../health/index.ts";
+import { createDetectors, createSnapshotStore } from "../health/index.ts";
 import { startJobs } from "../jobs/index.ts";
 import type { Config, Role } from "../kernel/config.ts";
 import { createLogger } from "../kernel/logger.ts";
@@ -99,9 +99,13 @@ async function startRole(
       return () => api.close();
     }
     case "worker": {
-      const { tenancy, telemetry, alerts, clock, logger } = modules;
+      const { tenancy, telemetry, alerts, devices, db, clock, logger } = modules;
       const tenantsToWatch = async () => (await tenancy.tenants.list()).map((tenant) => tenant.id);
-      const detectors = createDetectors({ clock, logger, telemetry, alerts, tenantsToWatch });
+      const detectors = createDetectors({
+        ...{ clock, logger, telemetry, alerts, tenantsToWatch },
+        cohorts: (tenantId) => devices.cohorts(tenantId),
+        snapshots: createSnapshotStore(db),
+      });
       const jobs = await startJobs({ ...modules, detectors });
       return () => jobs.stop();
     }

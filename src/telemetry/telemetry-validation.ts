@@ -14,6 +14,7 @@ export type RejectionReason =
   | "timestamp-in-future"
   | "sequence-invalid"
   | "metric-name-invalid"
+  | "metric-name-reserved"
   | "not-a-number"
   | "not-finite"
   | "nested"
@@ -36,6 +37,8 @@ export interface CheckedTelemetry {
 }
 
 const MAX_REPORTED_REJECTIONS = 100;
+/** What the platform itself measures of a device; nothing a device may say. */
+export const PLATFORM_PREFIX = "_platform.";
 const METRIC_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.:/-]*$/;
 
 export function isMetricName(name: string): boolean {
@@ -74,7 +77,7 @@ function checkSample(sample: unknown, now: number, result: CheckedTelemetry): vo
       fault ??
       (metrics > LIMITS.telemetryMetricsPerSample ? "too-many-metrics" : undefined) ??
       (result.points.length >= LIMITS.telemetryPointsPerMessage ? "too-many-points" : undefined) ??
-      (isMetricName(metric) ? undefined : "metric-name-invalid") ??
+      nameFault(metric) ??
       valueFault(values[metric]);
     if (reason) reject(result, metric, typeof ts === "number" ? ts : null, reason);
     else {
@@ -82,6 +85,11 @@ function checkSample(sample: unknown, now: number, result: CheckedTelemetry): vo
       result.points.push({ metric, ts: ts as number, seq: seq as number, value });
     }
   }
+}
+
+function nameFault(metric: string): RejectionReason | undefined {
+  if (!isMetricName(metric)) return "metric-name-invalid";
+  return metric.startsWith(PLATFORM_PREFIX) ? "metric-name-reserved" : undefined;
 }
 
 /** Why a device's timestamp cannot be believed, or undefined. */

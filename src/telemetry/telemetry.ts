@@ -18,6 +18,7 @@ import * as store from "./telemetry-store.ts";
 import {
   checkTelemetry,
   isMetricName,
+  PLATFORM_PREFIX,
   type RejectedValue,
   timestampFault,
 } from "./telemetry-validation.ts";
@@ -30,8 +31,16 @@ export interface Telemetry {
     payload: unknown,
     receivedAt: number,
   ): Promise<{ accepted: number; rejected: RejectedValue[] }>;
-  /** Resolves when the heartbeat, and its metrics as `heartbeat.<name>`, are durable. */
-  ingestHeartbeat(peer: DeviceIdentity, heartbeat: Heartbeat, receivedAt: number): Promise<void>;
+  /**
+   * Resolves when the heartbeat, and its metrics as `heartbeat.<name>`, are durable; with them what
+   * the platform itself has counted of the device, as `_platform.<name>` at the time of arrival.
+   */
+  ingestHeartbeat(
+    peer: DeviceIdentity,
+    heartbeat: Heartbeat,
+    receivedAt: number,
+    counted?: Record<string, number>,
+  ): Promise<void>;
   /** One event or an array of them; resolves when they are durable. */
   ingestEvents(peer: DeviceIdentity, events: unknown, receivedAt: number): Promise<void>;
   series(tenantId: string, query: store.SeriesQuery): Promise<store.Bucket[]>;
@@ -89,9 +98,14 @@ export function createTelemetry(deps: { timeseries: Timeseries; clock: Clock }):
       return { accepted: rows.length, rejected: checked.rejected };
     },
 
-    async ingestHeartbeat(peer, heartbeat, receivedAt) {
+    async ingestHeartbeat(peer, heartbeat, receivedAt, counted = {}) {
       const row = heartbeatRow(peer, heartbeat, receivedAt);
+      const { tenantId, deviceId } = peer;
       const metrics = heartbeatMetrics(row, heartbeat);
+      for (const [name, value] of Object.entries(counted)) {
+        const metric = `${PLATFORM_PREFIX}${name}`;
+        metrics.push({ tenantId, deviceId, ts: receivedAt, seq: row.seq, metric, value });
+      }
       await Promise.all([heartbeats.add(row), telemetry.add(metrics, metrics.length)]);
     },
 

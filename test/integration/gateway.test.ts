@@ -251,6 +251,15 @@ describe("messages from a device", () => {
       firmware: { version: "2.0.0", slot: "b" },
     });
     expect(fixture.recorded.heartbeats).toContain("d-1");
+    // What a device takes of the line is counted here: it need not say so itself.
+    const more = { ...heartbeat, seq: 2, metrics: { padding: 1 } };
+    await client.publishAsync(`${PREFIX}heartbeat`, JSON.stringify(more), { qos: 1 });
+    const [first, second] = fixture.recorded.counted.slice(-2);
+    const size = JSON.stringify(more).length;
+    const gained = (second?.bytes_received ?? 0) - (first?.bytes_received ?? 0);
+    expect(gained).toBeGreaterThan(size);
+    expect(gained).toBeLessThan(size + 100);
+    expect(second?.bytes_sent).toBeGreaterThan(first?.bytes_sent ?? 0);
   });
 
   it("report incidents, each of them once", async () => {

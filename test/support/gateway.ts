@@ -20,6 +20,8 @@ export interface Recorded {
   logs: { deviceId: string; payload: unknown }[];
   events: { deviceId: string; payload: unknown }[];
   heartbeats: string[];
+  /** What the gateway has counted of a device, with each heartbeat. */
+  counted: Record<string, number>[];
   updateStates: { deviceId: string; phase: string }[];
   incidents: string[];
   assignments: Map<string, Envelope<Assignment>>;
@@ -120,6 +122,7 @@ function emptyRecord(): Recorded {
     logs: [],
     events: [],
     heartbeats: [],
+    counted: [],
     updateStates: [],
     incidents: [],
     assignments: new Map(),
@@ -141,7 +144,11 @@ function storesOf(recorded: Recorded): Pick<GatewayDeps, "telemetry" | "logs" | 
         }
         return store(() => recorded.telemetry.push({ deviceId, payload }));
       },
-      ingestHeartbeat: ({ deviceId }) => store(() => recorded.heartbeats.push(deviceId)),
+      ingestHeartbeat: ({ deviceId }, _heartbeat, _receivedAt, counted = {}) =>
+        store(() => {
+          recorded.heartbeats.push(deviceId);
+          recorded.counted.push(counted);
+        }),
       ingestEvents: ({ deviceId }, payload) =>
         store(() => recorded.events.push({ deviceId, payload })),
     },

@@ -1,9 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { compareWithPeers, FleetSlots, VOLUME } from "../../src/health/fleet-slots.ts";
+import { compareWithPeers, FleetSlots } from "../../src/health/fleet-slots.ts";
 import { MIN_PEERS, median, poissonTail, restartsTooOften } from "../../src/health/peers.ts";
 import { RestartWatch } from "../../src/health/restarts.ts";
+import { STATE_LENGTH } from "../../src/health/series-detector.ts";
 import { SeriesSlab } from "../../src/health/series-slab.ts";
+import { decodeSnapshot, encodeSnapshot } from "../../src/health/snapshots.ts";
 import { type AlertChange, TenantWatch } from "../../src/health/tenant-watch.ts";
 import { seededRandom } from "../../src/kernel/index.ts";
 
@@ -11,29 +13,38 @@ const START = Date.UTC(2026, 0, 5);
 const SLOT_MS = 60_000;
 const WARM_SLOTS = 400;
 
+type Shape = (device: number, slot: number, noise: number) => number;
+
+const makeWatch = () =>
+  new TenantWatch({
+    maxSeries: 10_000,
+    slotMs: SLOT_MS,
+    liveFrom: START + WARM_SLOTS * SLOT_MS,
+  });
+
+/** Points of one slot, the same for the same slot however often they are made. */
+function pointsOf(devices: number, slot: number, value: Shape, metric = "heat") {
+  const random = seededRandom(7 + slot * 1_000);
+  return Array.from({ length: devices }, (_, device) => ({
+    deviceId: `d${device}`,
+    metric,
+    ts: START + slot * SLOT_MS,
+    value: value(device, slot, random.next() + random.next() + random.next() - 1.5),
+  }));
+}
+
 /** Feeds `devices` one point a slot; returns what was found in each slot. */
 function run(
   devices: number,
   slots: number,
-  value: (device: number, slot: number, noise: number) => number,
+  value: Shape,
+  options: { watch?: TenantWatch; from?: number; metric?: string } = {},
 ): AlertChange[][] {
-  const random = seededRandom(7);
-  const watch = new TenantWatch({
-    tenantId: "acme",
-    slab: new SeriesSlab(10_000),
-    slotMs: SLOT_MS,
-    liveFrom: START + WARM_SLOTS * SLOT_MS,
+  const { watch = makeWatch(), from = 0, metric } = options;
+  return Array.from({ length: slots - from }, (_, index) => {
+    const points = pointsOf(devices, from + index, value, metric);
+    return watch.take(points, START + (from + index) * SLOT_MS);
   });
-  return Array.from({ length: slots }, (_, slot) =>
-    watch.take(
-      Array.from({ length: devices }, (_, device) => ({
-        deviceId: `d${device}`,
-        metric: "heat",
-        ts: START + slot * SLOT_MS,
-        value: value(device, slot, random.next() + random.next() + random.next() - 1.5),
-      })),
-    ),
-  );
 }
 
 const raised = (found: AlertChange[][]) =>
@@ -75,46 +86,220 @@ describe("a device among its peers", () => {
   });
 });
 
+describe("a fleet of several firmwares", () => {
+  const cohorts = (canaries: number) =>
+    new Map(
+      Array.from({ length: 40 }, (_, device) => [
+        `d${device}`,
+        { kind: "hub a", firmware: device < canaries ? "2.0.0" : "1.0.0" },
+      ]),
+    );
+
+  it("compares its few canaries with the rest of their kind", () => {
+    const watch = makeWatch();
+    watch.setCohorts(cohorts(5));
+    const swing = (slot: number) => 20 * Math.sin(slot / 15);
+    const found = run(
+      40,
+      700,
+      (device, slot, noise) => swing(slot) + noise + (device < 5 && slot >= 600 ? 9 : 0),
+      { watch },
+    );
+    const subjects = new Set(raised(found).map((report) => report.subjectId));
+    expect([...subjects].sort()).toEqual(["d0", "d1", "d2", "d3", "d4"]);
+    expect(raised(found)[0]?.title).toMatch(/^heat of d\d is .* the median of its 40 peers is /);
+  });
+
+  it("does not blame those on the new firmware for being as their new peers are", () => {
+    const watch = makeWatch();
+    watch.setCohorts(cohorts(20));
+    const found = run(40, 700, (device, _, noise) => noise + (device < 20 ? 30 : 0), { watch });
+    expect(raised(found)).toEqual([]);
+  });
+
+  it("notices who takes far more of the line than its peers, by the platform's own count", () => {
+    const totals = new Map<number, number>();
+    const found = run(
+      30,
+      700,
+      (device, slot, noise) => {
+        const rate = 600 + 20 * noise + (device === 7 && slot >= 600 ? 4_000 : 0);
+        totals.set(device, (totals.get(device) ?? 0) + rate);
+        return totals.get(device) as number;
+      },
+      { metric: "_platform.bytes_received" },
+    );
+    expect(new Set(raised(found).map((report) => report.subjectId))).toEqual(new Set(["d7"]));
+    expect(raised(found)[0]?.title).toContain("Traffic from the device (bytes/s) of d7");
+  });
+
+  it("is compared by who is there, though one device's clock runs far ahead", () => {
+    const watch = makeWatch();
+    const found: AlertChange[] = [];
+    for (let slot = 0; slot < 700; slot += 1) {
+      const points = pointsOf(30, slot, (device, at, noise) =>
+        device === 4 && at >= 600 ? noise + 8 : noise,
+      );
+      const hasty = {
+        deviceId: "ahead",
+        metric: "heat",
+        ts: START + (slot + 9) * SLOT_MS,
+        value: 0,
+      };
+      found.push(...watch.take([hasty, ...points], START + slot * SLOT_MS));
+    }
+    expect(raised([found]).map((report) => report.subjectId)).toContain("d4");
+  });
+});
+
+describe("what the detectors know", () => {
+  /** Through the very bytes that are stored. */
+  const reborn = async (watch: TenantWatch) => {
+    const watermark = { receivedAt: 1, deviceId: "d", metric: "m", ts: 2 };
+    const bytes = await encodeSnapshot({ watermark, watch: watch.snapshot() });
+    const kept = await decodeSnapshot(bytes);
+    expect(kept?.watermark).toEqual(watermark);
+    const next = makeWatch();
+    if (kept) next.restore(kept.watch);
+    return next;
+  };
+  const fault: Shape = (device, slot, noise) =>
+    device === 1 && slot >= 600 && slot < 605 ? 40 : noise;
+
+  it("is the same after a restart at any moment: alerts and their ends come as they would have", async () => {
+    const whole = run(25, 700, fault).flat();
+    expect(whole.map((change) => change.kind)).toEqual(["raise", "resolve"]);
+    for (const cut of [300, 600, 603, 610]) {
+      const watch = makeWatch();
+      const before = run(25, cut, fault, { watch }).flat();
+      const after = run(25, 700, fault, { watch: await reborn(watch), from: cut }).flat();
+      expect([...before, ...after], `cut at ${cut}`).toEqual(whole);
+    }
+  });
+
+  it("is not read when another version has written it", async () => {
+    const watch = makeWatch();
+    run(2, 5, fault, { watch });
+    const snapshot = watch.snapshot();
+    const slab = { ...snapshot.slab, states: snapshot.slab.states.subarray(STATE_LENGTH) };
+    const watermark = { receivedAt: 1, deviceId: "", metric: "", ts: 0 };
+    const bytes = await encodeSnapshot({ watermark, watch: { ...snapshot, slab } });
+    expect(await decodeSnapshot(bytes)).toBeUndefined();
+  });
+
+  it("gives the place of series that have gone to new ones", () => {
+    const slab = new SeriesSlab(2);
+    const day = 86_400_000;
+    expect(slab.score("old", START, 1)).toBeDefined();
+    expect(slab.score("steady", START, 1)).toBeDefined();
+    expect(slab.score("new", START + day, 1)).toBeUndefined();
+    expect(slab.score("steady", START + 20 * day, 1)).toBeDefined();
+    expect(slab.score("new", START + 20 * day, 1)).toBeDefined();
+    expect(slab.snapshot().names).toEqual(["steady", "new"]);
+  });
+});
+
+describe("alerts that are open", () => {
+  it("end together when many devices shared one", () => {
+    const found = run(60, 700, (device, slot, noise) =>
+      device < 15 && slot >= 600 && slot < 604 ? noise + 40 : noise,
+    );
+    const reports = raised(found);
+    expect(reports.map((report) => report.kind)).toEqual(["fleet-anomaly"]);
+    expect(reports[0]?.title).toMatch(/^heat is unusual on 1[0-9] devices at once since 2026-/);
+    const resolved = found.flat().filter((change) => change.kind === "resolve");
+    expect(resolved).toEqual([{ kind: "resolve", key: reports[0]?.key }]);
+  });
+
+  it("end when nothing comes of their device any more", () => {
+    const watch = makeWatch();
+    const found = run(3, 605, (device, slot, noise) => (device === 1 && slot >= 600 ? 90 : noise), {
+      watch,
+    });
+    expect(raised(found)).toHaveLength(1);
+    const end = START + 605 * SLOT_MS;
+    expect(watch.settle(end + 30 * SLOT_MS)).toEqual([]);
+    expect(watch.settle(end + 61 * SLOT_MS)).toEqual([{ kind: "resolve", key: "anomaly:d1:heat" }]);
+  });
+
+  it("about restarts end when the loop has been still for a while", () => {
+    const watch = makeWatch();
+    const live = START + WARM_SLOTS * SLOT_MS;
+    const changes: AlertChange[] = [];
+    for (let minute = 0; minute < 30; minute += 1) {
+      const ts = live + minute * SLOT_MS;
+      const uptime = (deviceId: string, value: number) => {
+        return { deviceId, metric: "heartbeat.uptimeSeconds", ts, value };
+      };
+      const peers = Array.from({ length: 25 }, (_, index) => uptime(`d${index}`, minute * 60));
+      const loop = uptime("bad", minute < 20 ? 100 - minute : minute * 60);
+      changes.push(...watch.take([...peers, loop], ts));
+    }
+    const reports = raised([changes]);
+    expect(reports).toMatchObject([{ kind: "restarts", subjectId: "bad" }]);
+    expect(reports[0]?.title).toBe(
+      "bad restarted 3 times within a day, its 25 peers 0 times all together. " +
+        "Look at its log before each restart: /devices/bad",
+    );
+    const last = live + 19 * SLOT_MS;
+    expect(watch.settle(last + 59 * SLOT_MS)).toEqual([]);
+    expect(watch.settle(last + 61 * SLOT_MS)).toEqual([{ kind: "resolve", key: "restarts:bad" }]);
+  });
+});
+
 describe("slices of time", () => {
   it("hand every point over once, in order, or refuse it", () => {
     const point = fc.record({ device: fc.nat(3), at: fc.nat(20 * SLOT_MS), value: fc.nat(9) });
     fc.assert(
       fc.property(fc.array(fc.array(point, { maxLength: 10 }), { maxLength: 10 }), (batches) => {
         const slots = new FleetSlots({ slotMs: SLOT_MS, graceMs: 1000, maxOpenValues: 1000 });
-        let accepted = 0;
-        let counted = 0;
+        const expected = new Map<string, number[]>();
+        const means = new Map<string, number>();
         let last = Number.NEGATIVE_INFINITY;
+        const keyOf = (ts: number, deviceId: string) =>
+          `${Math.floor(ts / SLOT_MS) * SLOT_MS}/${deviceId}`;
         const take = () => {
           for (const slot of slots.takeComplete()) {
             expect(slot.ts).toBeGreaterThan(last);
             last = slot.ts;
-            for (const count of slot.values.values()) counted += count;
+            for (const [id, mean] of slot.values) means.set(keyOf(slot.ts, id), mean);
           }
         };
         for (const batch of batches) {
-          for (const { device, at } of batch) {
-            if (slots.add("", `d${device}`, VOLUME, at, 1)) accepted += 1;
+          for (const { device, at, value } of batch) {
+            const deviceId = `d${device}`;
+            const accepted = slots.add({ kind: "", deviceId, metric: "heat", ts: at, value }, at);
+            const key = keyOf(at, deviceId);
+            if (accepted) expected.set(key, [...(expected.get(key) ?? []), value]);
           }
           take();
         }
-        slots.add("", "end", "other", 1e9, 1);
+        slots.add({ kind: "", deviceId: "end", metric: "other", ts: 1e9, value: 1 }, 1e9);
         take();
-        expect(counted).toBe(accepted);
+        const mean = (values: number[]) => values.reduce((sum, x) => sum + x, 0) / values.length;
+        expect(means).toEqual(new Map([...expected].map(([key, values]) => [key, mean(values)])));
       }),
     );
   });
 
   it("compare with the median only where there are peers enough", () => {
     const slot = (devices: number) => ({
-      cohort: "",
+      kind: "",
       metric: "heat",
       ts: 0,
       values: new Map(Array.from({ length: devices }, (_, index) => [`d${index}`, index])),
     });
-    expect(compareWithPeers(slot(MIN_PEERS - 1)).median).toBeNull();
-    const { median: middle, residuals } = compareWithPeers(slot(MIN_PEERS + 1));
-    expect(middle).toBe(10);
-    expect(residuals[0]).toEqual({ deviceId: "d0", value: 0, residual: -10 });
+    expect(compareWithPeers(slot(MIN_PEERS - 1), () => "")[0]?.median).toBeNull();
+    const [group] = compareWithPeers(slot(MIN_PEERS + 1), () => "");
+    expect(group).toMatchObject({ median: 10, peers: MIN_PEERS + 1, isOwnMedian: true });
+    expect(group?.residuals[0]).toEqual({ deviceId: "d0", value: 0, residual: -10 });
+    const canary = (deviceId: string) => (deviceId === "d0" ? "new" : "old");
+    const groups = compareWithPeers(slot(MIN_PEERS + 1), canary);
+    expect(groups.map(({ cohort, isOwnMedian }) => [cohort, isOwnMedian])).toEqual([
+      ["new", false],
+      ["old", true],
+    ]);
+    expect(groups[0]?.residuals[0]?.residual).toBe(-10);
   });
 });
 
@@ -143,7 +328,26 @@ describe("restarts", () => {
         watch.observe(id, round * 10_000 + 2, 1);
       }
     }
-    expect(watch.judge("d3", 30_002, fleet)?.deviceId).toBeNull();
+    expect(watch.judge(new Map([["d3", 30_002]]), fleet)[0]?.deviceId).toBeNull();
+  });
+
+  it("that creep are found over days, though no single day is a loop", () => {
+    const fleet = Array.from({ length: 30 }, (_, index) => `d${index}`);
+    const watch = new RestartWatch(100);
+    const day = 86_400_000;
+    const found: number[] = [];
+    for (const id of fleet) watch.observe(id, 0, 50);
+    for (let count = 1; count <= 12; count += 1) {
+      const ts = count * day;
+      for (const id of fleet.slice(1)) watch.observe(id, ts, 50 + count * 86_400);
+      watch.observe("d0", ts, 60 - count);
+      watch.observe("d0", ts + 1, 10_000);
+      const findings = watch.judge(new Map([["d0", ts]]), fleet);
+      if (findings.length > 0) found.push(count);
+      expect(findings.every(({ isCreep }) => isCreep)).toBe(true);
+    }
+    expect(found[0]).toBeGreaterThan(2);
+    expect(found[0]).toBeLessThan(7);
   });
 });
 

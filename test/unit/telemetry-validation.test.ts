@@ -24,6 +24,7 @@ describe("a telemetry message", () => {
         text: "21.5",
         nothing: null,
         "bad name": 1,
+        "_platform.bytes_sent": 1,
         "": 1,
       }),
       NOW,
@@ -32,7 +33,7 @@ describe("a telemetry message", () => {
       { metric: "temperature", ts: NOW, seq: 1, value: 21.5 },
       { metric: "open", ts: NOW, seq: 1, value: 1 },
     ]);
-    expect(rejectedCount).toBe(8);
+    expect(rejectedCount).toBe(9);
     expect(rejected.map(({ metric, reason }) => [metric, reason])).toEqual([
       ["nan", "not-finite"],
       ["infinite", "not-finite"],
@@ -41,6 +42,7 @@ describe("a telemetry message", () => {
       ["text", "not-a-number"],
       ["nothing", "not-a-number"],
       ["bad name", "metric-name-invalid"],
+      ["_platform.bytes_sent", "metric-name-reserved"],
       ["", "metric-name-invalid"],
     ]);
   });

@@ -93,6 +93,7 @@ async function settle(
     traceparent: textProperty(properties.userProperties?.traceparent),
     receivedAt: context.deps.clock.now(),
     reply: (suffix, body) => connection.deliveries.reply(suffix, body),
+    traffic: { ...connection.traffic },
   };
   const store = () => storePatiently(connection, message);
   const outcome = await (isUnordered(publish) ? store() : inbound.inOrder(store));
