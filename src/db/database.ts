@@ -40,7 +40,10 @@ export class Database {
       ...(options.becomeAppRole ? { options: "-c role=vautn_app" } : {}),
     });
     // Without a listener a server that goes away would end the process.
-    pool.on("error", (error) => options.onError?.(error));
+    const onError = (error: Error) => options.onError?.(error);
+    pool.on("error", onError);
+    // The pool listens to those that rest; one that is lost within a transaction speaks for itself.
+    pool.on("connect", (client) => client.on("error", onError));
     this.#kysely = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
   }
 

@@ -1,4 +1,5 @@
 import pg from "pg";
+import { randomSecret } from "../kernel/index.ts";
 import { migrate } from "./migrate.ts";
 import type { PostgresServer } from "./postgres-server.ts";
 
@@ -20,14 +21,17 @@ export async function prepareEmbeddedDatabase(
   database = "vautn",
 ): Promise<DatabaseUrls> {
   const client = new pg.Client({ connectionString: server.superuserUrl });
+  // One for each role: who learns the application's is neither the owner nor the superuser by it.
+  const passwords: Record<string, string> = { [OWNER]: randomSecret(), [APP]: randomSecret() };
+  const urlOf = (role: string) => server.url(role, passwords[role] ?? "", database);
   await client.connect();
   try {
-    for (const role of [OWNER, APP]) {
+    for (const [role, password] of Object.entries(passwords)) {
       await client.query(`do $$ begin
         if not exists (select from pg_roles where rolname = '${role}') then
           create role ${role} login nosuperuser nocreatedb nocreaterole nobypassrls;
         end if; end $$`);
-      await client.query(`alter role ${role} password ${client.escapeLiteral(server.password)}`);
+      await client.query(`alter role ${role} password ${client.escapeLiteral(password)}`);
     }
     const { rowCount } = await client.query("select from pg_database where datname = $1", [
       database,
@@ -38,9 +42,9 @@ export async function prepareEmbeddedDatabase(
   } finally {
     await client.end();
   }
-  const ownerUrl = server.url(OWNER, server.password, database);
+  const ownerUrl = urlOf(OWNER);
   await migrate(ownerUrl);
-  return { ownerUrl, appUrl: server.url(APP, server.password, database), becomeAppRole: false };
+  return { ownerUrl, appUrl: urlOf(APP), becomeAppRole: false };
 }
 
 /** The same on a PostgreSQL of the operator's, with the login that DATABASE_URL names. */

@@ -32,6 +32,8 @@ const MAX_STATEMENT_BYTES = 256 * 1024;
 const MAX_URL_BYTES = 1024 ** 2;
 const MAX_INSERTS_AT_ONCE = 8;
 const MAX_CONNECTIONS = 256;
+/** What goes back in a header. */
+const QUERY_ID = /^[\w-]{0,128}$/;
 
 /** A refusal in ClickHouse's own terms, which `@clickhouse/client` understands. */
 class EndpointError extends Error {
@@ -77,12 +79,12 @@ class RequestHandler {
   }
 
   async handle(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
-    const url = new URL(request.url ?? "/", "http://localhost");
-    const headers: Record<string, string> = {
-      "X-ClickHouse-Server-Display-Name": "vautn",
-      "X-ClickHouse-Query-Id": url.searchParams.get("query_id") ?? "",
-    };
+    const headers: Record<string, string> = { "X-ClickHouse-Server-Display-Name": "vautn" };
     try {
+      const url = URL.parse(request.url ?? "/", "http://localhost");
+      if (!url) throw new EndpointError(400, 36, "BAD_ARGUMENTS", "The address cannot be read");
+      const queryId = url.searchParams.get("query_id") ?? "";
+      if (QUERY_ID.test(queryId)) headers["X-ClickHouse-Query-Id"] = queryId;
       if (url.pathname === "/ping") {
         response.writeHead(200, headers).end("Ok.\n");
         return;

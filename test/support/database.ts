@@ -16,22 +16,16 @@ export interface TestDatabase {
 
 /** A fresh copy of the migrated template database; real PostgreSQL, real row-level security. */
 export async function createTestDatabase(): Promise<TestDatabase> {
-  const { superuserUrl, password, template } = inject("postgres");
+  const { superuserUrl, appUrl, ownerUrl, template } = inject("postgres");
   const name = `test_${process.pid}_${copies++}`;
   await asSuperuser(superuserUrl, `create database ${name} template ${template} owner vautn_owner`);
-  const url = (user: string) => {
-    const result = new URL(superuserUrl);
-    result.username = user;
-    result.password = password;
-    result.pathname = `/${name}`;
-    return result.href;
-  };
-  const db = new Database({ url: url("vautn_app"), maxConnections: 10 });
+  const copy = (url: string) => url.replace(/\/[^/]*$/, `/${name}`);
+  const db = new Database({ url: copy(appUrl), maxConnections: 10 });
   return {
     db,
-    appUrl: url("vautn_app"),
-    ownerUrl: url("vautn_owner"),
-    superuserUrl: superuserUrl.replace(/\/[^/]*$/, `/${name}`),
+    appUrl: copy(appUrl),
+    ownerUrl: copy(ownerUrl),
+    superuserUrl: copy(superuserUrl),
     async close() {
       await db.close();
       await asSuperuser(superuserUrl, `drop database ${name} with (force)`);

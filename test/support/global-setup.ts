@@ -7,7 +7,7 @@ import { prepareEmbeddedDatabase, startPostgres } from "../../src/db/index.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
-    postgres: { superuserUrl: string; password: string; template: string };
+    postgres: { superuserUrl: string; appUrl: string; ownerUrl: string; template: string };
   }
 }
 
@@ -23,14 +23,15 @@ export default async function setup(project: TestProject): Promise<() => Promise
     settings: { fsync: "off", synchronous_commit: "off", full_page_writes: "off" },
   });
   const template = "vautn_template";
-  await prepareEmbeddedDatabase(server, template);
+  const { appUrl, ownerUrl } = await prepareEmbeddedDatabase(server, template);
   const client = new pg.Client({ connectionString: server.superuserUrl });
   await client.connect();
   await client.query(`alter database ${template} with is_template true allow_connections false`);
   await client.end();
   project.provide("postgres", {
     superuserUrl: server.superuserUrl,
-    password: server.password,
+    appUrl,
+    ownerUrl,
     template,
   });
   return async () => {
