@@ -1,4 +1,5 @@
 import Table from "cli-table3";
+import { oneLine } from "./printable.ts";
 
 type Cell = string | number | null | undefined;
 
@@ -27,7 +28,7 @@ export function table(head: string[], rows: Cell[][]): string {
     chars: BARE,
     style: { head: [], border: [], "padding-left": 0, "padding-right": 0 },
   });
-  drawn.push(...rows.map((row) => row.map((cell) => printable(String(cell ?? "-")))));
+  drawn.push(...rows.map((row) => row.map((cell) => oneLine(String(cell ?? "-")))));
   return `${drawn
     .toString()
     .split("\n")
@@ -39,14 +40,8 @@ export function table(head: string[], rows: Cell[][]): string {
 export function facts(pairs: [string, Cell][]): string {
   const width = Math.max(...pairs.map(([name]) => name.length));
   return pairs
-    .map(([name, value]) => `${name.padEnd(width)}  ${printable(String(value ?? "-"))}\n`)
+    .map(([name, value]) => `${name.padEnd(width)}  ${oneLine(String(value ?? "-"))}\n`)
     .join("");
-}
-
-/** Text from elsewhere cannot move the cursor or write over what stands there. */
-export function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is replaced
-  return text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, "\u00b7");
 }
 
 export function bytes(count: number | null | undefined): string {

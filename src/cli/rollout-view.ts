@@ -1,5 +1,6 @@
 import type { Rollout } from "../client/index.ts";
 import { ago, bytes, facts, table } from "./output.ts";
+import { printable } from "./printable.ts";
 
 /** A rollout as its page shows it: state, stages, the gate's word with its numbers. */
 export function describeRollout(rollout: Rollout): string {
@@ -33,7 +34,7 @@ export function describeRollout(rollout: Rollout): string {
   if (evidence.length > 0) parts.push(evidenceTable(evidence));
   if (lastVerdict) {
     const { decision, rule, sentence, at } = lastVerdict;
-    parts.push(`gate: ${decision} by ${rule}, ${ago(at)}\n  ${sentence}\n`);
+    parts.push(`gate: ${decision} by ${rule}, ${ago(at)}\n  ${printable(sentence)}\n`);
   }
   const next = nextStep(rollout);
   return next ? `${parts.join("\n")}\nNext: ${next}\n` : parts.join("\n");

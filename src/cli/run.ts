@@ -7,6 +7,7 @@ import { CliError, EXIT, nextStepOf } from "./cli-error.ts";
 import { registerCommands } from "./commands/index.ts";
 import type { PlatformActions } from "./commands/platform.ts";
 import { type CliIo, processIo } from "./io.ts";
+import { printable } from "./printable.ts";
 
 /**
  * Runs one command; resolves with the exit status: 0 done, 1 failed, 2 used wrongly. `actions` start
@@ -63,7 +64,7 @@ function versionOf(): string {
 }
 
 function report(io: CliIo, error: unknown): number {
-  io.err(`vautn: ${messageOf(error)}\n`);
+  io.err(`vautn: ${printable(messageOf(error))}\n`);
   if (error instanceof ApiRefusal) {
     const trace = error.traceId ? `  trace: ${error.traceId}` : "";
     io.err(`  code: ${error.code}${trace}\n`);

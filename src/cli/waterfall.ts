@@ -1,5 +1,5 @@
 import type { LogLine, Span, Trace } from "../client/index.ts";
-import { printable } from "./output.ts";
+import { printable } from "./printable.ts";
 
 const BAR_WIDTH = 24;
 const MAX_DEPTH = 20;

@@ -1,4 +1,5 @@
 import { AppError, LIMITS, randomInteger, systemRandom } from "../kernel/index.ts";
+import { storableJson } from "../kernel/storable.ts";
 import { parseTraceparent } from "../kernel/tracing.ts";
 import {
   checkMessage,
@@ -86,7 +87,8 @@ function fieldsOf(line: LogLine, receivedAt: number): Omit<LogRow, "tenantId" | 
 /** At most the permitted number of attributes; none where their text is too long. */
 export function serializeAttributes(attributes: Record<string, unknown>): string {
   const entries = Object.entries(attributes).slice(0, LIMITS.logAttributes);
-  const text = JSON.stringify(Object.fromEntries(entries));
+  // CBOR brings what JSON has no word for: large integers, bytes.
+  const text = storableJson(Object.fromEntries(entries));
   return text.length <= MAX_ATTRIBUTES_LENGTH ? text : '{"truncated":true}';
 }
 

@@ -103,9 +103,9 @@ export async function recordIncidentEvidence(
       const delta = deltas.get(key) ?? { rolloutId, metric, arm, events: 0, rawEvents: 0 };
       delta.rawEvents += 1;
       const before = last[metric] ?? Number.NEGATIVE_INFINITY;
-      if (Math.abs(incident.occurredAt - before) >= REFRACTORY_MS) {
+      if (Math.abs(incident.receivedAt - before) >= REFRACTORY_MS) {
         delta.events += 1;
-        last[metric] = incident.occurredAt;
+        last[metric] = incident.receivedAt;
       }
       deltas.set(key, delta);
     }

@@ -1,6 +1,7 @@
 import { AppError, LIMITS } from "../kernel/index.ts";
 import type { DeviceEvent } from "../protocol/index.ts";
 import { SETTLED, type Timeseries } from "../timeseries/index.ts";
+import { steadyMean } from "./steady-mean.ts";
 
 /** `from` and `to` are device times, `to` excluded. */
 export interface SeriesQuery {
@@ -33,10 +34,12 @@ export interface ArmQuery {
   to: number;
 }
 
-/** Figures over all values of a set of devices; the numbers are null where there is no value. */
+/** Figures over a set of devices; the numbers are null where there is no value. */
 export interface ArmFigures {
   devices: number;
+  /** Values in all. */
   count: number;
+  /** Of the devices' own means; see `steadyMean`. */
   mean: number | null;
   min: number | null;
   max: number | null;
@@ -164,20 +167,19 @@ export async function readArm(
   query: ArmQuery,
 ): Promise<ArmFigures> {
   const total: ArmFigures = { devices: 0, count: 0, mean: null, min: null, max: null };
-  let sum = 0;
+  const means: number[] = [];
   for (let start = 0; start < query.deviceIds.length; start += DEVICES_PER_QUERY) {
-    const [part] = await timeseries.tenantQuery<{
-      devices: number;
+    const rows = await timeseries.tenantQuery<{
+      mean: number | null;
       count: number;
-      sum: number;
       min: number;
       max: number;
     }>(tenantId, {
       table: "telemetry",
-      select: `uniqExact(device_id) as devices, count() as count, sum(value) as sum,
-        min(value) as min, max(value) as max`,
+      select: "avg(value) as mean, count() as count, min(value) as min, max(value) as max",
       where: ["has({devices:Array(String)}, device_id)", "metric = {metric:String}", ...IN_WINDOW],
-      limit: 1,
+      groupBy: "device_id",
+      limit: DEVICES_PER_QUERY,
       final: true,
       params: {
         devices: query.deviceIds.slice(start, start + DEVICES_PER_QUERY),
@@ -186,14 +188,16 @@ export async function readArm(
         to: query.to,
       },
     });
-    if (!part || part.count === 0) continue;
-    total.devices += part.devices;
-    total.count += part.count;
-    sum += part.sum;
-    total.min = Math.min(total.min ?? part.min, part.min);
-    total.max = Math.max(total.max ?? part.max, part.max);
+    for (const { mean, count, min, max } of rows) {
+      // Values near the end of what a number can hold add up to more than it can: no mean.
+      if (mean !== null) means.push(mean);
+      total.devices += 1;
+      total.count += count;
+      total.min = Math.min(total.min ?? min, min);
+      total.max = Math.max(total.max ?? max, max);
+    }
   }
-  if (total.count > 0) total.mean = sum / total.count;
+  total.mean = steadyMean(means);
   return total;
 }
 

@@ -1,5 +1,6 @@
 import { AppError, Batcher, type Clock } from "../kernel/index.ts";
 import { counter } from "../kernel/metrics.ts";
+import { storableJson } from "../kernel/storable.ts";
 import { parseTraceparent } from "../kernel/tracing.ts";
 import {
   checkMessage,
@@ -182,6 +183,6 @@ function eventRow(
     firmwareSha256: event.firmware?.hash ?? "",
     message: event.message ?? event.reason ?? "",
     traceId: parseTraceparent(event.traceparent)?.traceId ?? "",
-    body: JSON.stringify(event),
+    body: storableJson(event),
   };
 }

@@ -82,7 +82,7 @@ describe("telemetry", () => {
     expect(await telemetry.metricByArm("acme", query)).toEqual({
       devices: 2_500,
       count: 2_500,
-      mean: 4.5,
+      mean: expect.closeTo(4.5, 6),
       min: 0,
       max: 9,
     });
@@ -94,6 +94,27 @@ describe("telemetry", () => {
       max: null,
     });
   });
+
+  it.each([-1e300, 1e308])(
+    "gives the mean of a set of devices that one of them cannot move by sending %d",
+    async (lie) => {
+      const name = `calm${lie > 0 ? "-high" : "-low"}`;
+      const devices = Array.from({ length: 40 }, (_, index) => `${name}-${index}`);
+      await Promise.all(
+        devices.map((device, index) =>
+          ingest(device, { ts: NOW, seq: 1, values: { [name]: 20 + (index % 2) } }),
+        ),
+      );
+      const lies = Array.from({ length: 50 }, (_, index) => {
+        return { ts: NOW - index, seq: index, values: { [name]: lie } };
+      });
+      await ingest(devices[0] as string, lies);
+      const query = { metric: name, deviceIds: devices, from: NOW - 1000, to: NOW + 1 };
+      const { mean, devices: counted } = await telemetry.metricByArm("acme", query);
+      expect(counted).toBe(40);
+      expect(mean).toBeCloseTo(20.5, 1);
+    },
+  );
 
   it("keeps heartbeats' metrics beside the device's own", async () => {
     const heartbeat = {

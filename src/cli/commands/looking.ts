@@ -2,7 +2,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Command } from "commander";
 import type { LogLine } from "../../client/index.ts";
 import { type Cli, type CommonOptions, group, leaf, wholeNumber } from "../cli.ts";
-import { printable, table } from "../output.ts";
+import { table } from "../output.ts";
+import { printable } from "../printable.ts";
 import { waterfall } from "../waterfall.ts";
 
 type Level = "trace" | "debug" | "info" | "warn" | "error" | "fatal";
