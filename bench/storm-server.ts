@@ -28,7 +28,7 @@ function depsOf(credentials: ServerCredentials): GatewayDeps {
         ...peerOf(socket),
         deviceId: String(socket.servername),
       }),
-      onRevoked: () => () => {},
+      onStandingChanged: () => () => {},
       rotation: {
         renew: () => Promise.reject(new AppError("csr-invalid", "nothing is issued here")),
         confirm: nothing,

@@ -92,6 +92,7 @@ function typeOf(dataType: string, udtName: string): string {
   const types: Record<string, string> = {
     text: "string",
     uuid: "string",
+    smallint: "number",
     integer: "number",
     bigint: "number",
     real: "number",
@@ -99,6 +100,8 @@ function typeOf(dataType: string, udtName: string): string {
     boolean: "boolean",
     jsonb: "Json",
     bytea: "Buffer",
+    // A transaction's number: text to the driver.
+    xid8: "string",
     "timestamp with time zone": "Date",
   };
   const type = types[dataType];

@@ -14,7 +14,8 @@ export type BusMessage = Record<string, unknown>;
 export const subjects = {
   /** Something waits for this device: `{kind: "command" | "update"}`. */
   device: (tenantId: string, deviceId: string) => `device.${token(tenantId)}.${token(deviceId)}`,
-  /** A certificate or device was revoked: `{tenantId, deviceId, serial?}`. */
+  /** Standings changed: `{tenantId, changes: [{kind, deviceId?, serial?}]}`, or a device is gone:
+   * `{tenantId, deviceId}`. */
   revocation: (tenantId: string) => `revocation.${token(tenantId)}`,
   /** Something about a rollout changed: `{rolloutId}`. */
   rollout: (tenantId: string, rolloutId: string) => `rollout.${token(tenantId)}.${rolloutId}`,

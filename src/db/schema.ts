@@ -120,6 +120,10 @@ export interface CertificatesTable {
   revocation_reason: string | null;
   certificate_der: Buffer | null;
   confirmed_at: Date | null;
+  revocation_code: number | null;
+  held_status: "active" | "superseded" | null;
+  revocation_changed_at: Date | null;
+  key_algorithm: string | null;
 }
 
 export interface ClaimTokensTable {
@@ -364,6 +368,18 @@ export interface PreauthorisedDevicesTable {
   enrolled_at: Date | null;
 }
 
+export interface QuarantinesTable {
+  tenant_id: string;
+  id: string;
+  device_id: string;
+  reason: string;
+  set_at: Date;
+  set_by: string;
+  lift_reason: string | null;
+  lifted_at: Date | null;
+  lifted_by: string | null;
+}
+
 export interface RegisteredAuthoritiesTable {
   tenant_id: string;
   id: string;
@@ -425,6 +441,19 @@ export interface ReleasesTable {
   notes: Generated<string>;
   published_at: Date;
   published_by: string;
+}
+
+export interface RevocationListsTable {
+  tenant_id: string;
+  ca_id: string;
+  kind: "full" | "delta";
+  number: number;
+  base_number: number | null;
+  entries: number;
+  content_sha256: string;
+  this_update: Date;
+  next_update: Date;
+  der: Buffer;
 }
 
 export interface RolloutCountersTable {
@@ -568,6 +597,16 @@ export interface SessionsTable {
   user_agent: string | null;
 }
 
+export interface StandingChangesTable {
+  tenant_id: string;
+  seq: Generated<number>;
+  xact: Generated<string>;
+  at: Generated<Date>;
+  kind: "revoked" | "restored" | "quarantined" | "released" | "suspended" | "resumed";
+  device_id: string | null;
+  serial: string | null;
+}
+
 export interface TenantsTable {
   id: string;
   name: string;
@@ -644,9 +683,11 @@ export interface Schema {
   pending_enrolments: PendingEnrolmentsTable;
   personal_keys: PersonalKeysTable;
   preauthorised_devices: PreauthorisedDevicesTable;
+  quarantines: QuarantinesTable;
   registered_authorities: RegisteredAuthoritiesTable;
   registered_certificates: RegisteredCertificatesTable;
   releases: ReleasesTable;
+  revocation_lists: RevocationListsTable;
   rollout_counters: RolloutCountersTable;
   rollout_devices: RolloutDevicesTable;
   rollout_evidence: RolloutEvidenceTable;
@@ -654,6 +695,7 @@ export interface Schema {
   rollout_verdicts: RolloutVerdictsTable;
   rollouts: RolloutsTable;
   sessions: SessionsTable;
+  standing_changes: StandingChangesTable;
   tenants: TenantsTable;
   trust_roots: TrustRootsTable;
   users: UsersTable;

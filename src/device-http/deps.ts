@@ -18,6 +18,14 @@ export type EnrolmentAuthority =
   | { kind: "listed-key" }
   | { kind: "certificate"; peer: DevicePeer };
 
+/** Something about the right of devices to be connected has changed. */
+export interface StandingChange {
+  kind: "revoked" | "restored" | "quarantined" | "released" | "suspended" | "resumed";
+  tenantId: string;
+  deviceId?: string;
+  serial?: string;
+}
+
 /** What the listener needs of the modules; each method is that module's own. */
 export interface DeviceHttpDeps {
   identity: {
@@ -26,6 +34,7 @@ export interface DeviceHttpDeps {
     /** The tenant's CA and those above it. */
     authorityCertificates(tenantId: string): Promise<string[]>;
     authenticatePeer(socket: tls.TLSSocket, options?: { renewal?: boolean }): Promise<DevicePeer>;
+    onStandingChanged(listener: (change: StandingChange) => void): () => void;
     enroll(request: {
       tenantId: string;
       csr: Uint8Array | string;

@@ -15,6 +15,7 @@ import {
 import { enrolmentRoutes } from "./enrolment.ts";
 import { EST_PREFIX, estRoutes } from "./est.ts";
 import { FailureLimit } from "./failure-limit.ts";
+import { LiveSockets } from "./live-sockets.ts";
 import { asAppError, problemOf } from "./problem.ts";
 
 export type DeviceServer = FastifyInstance<Server>;
@@ -41,8 +42,10 @@ const handshakeFailures = counter(
  * the port with what needs one; the routes decide.
  */
 export async function startDeviceHttp(
-  options: DeviceHttpDeps & DeviceHttpOptions,
+  given: DeviceHttpDeps & DeviceHttpOptions,
 ): Promise<DeviceHttp> {
+  const live = new LiveSockets();
+  const options = { ...given, identity: remembering(given.identity, live) };
   const { identity, clock, logger } = options;
   const limits = { ...DEFAULT_DEVICE_HTTP_LIMITS, ...options.limits };
   const server = await createServer(options, limits);
@@ -56,6 +59,7 @@ export async function startDeviceHttp(
   enrolmentRoutes(server, options, options);
   server.get("/healthz", async () => ({ status: "ok" }));
 
+  const unsubscribe = identity.onStandingChanged((change) => live.apply(change));
   await server.listen({ port: options.port, host: options.bindAddress });
   let timer: Timer = clock.after(CREDENTIALS_EVERY_MS, renew);
   async function renew(): Promise<void> {
@@ -71,10 +75,26 @@ export async function startDeviceHttp(
     port,
     async close() {
       timer.cancel();
+      unsubscribe();
       const closed = server.close();
       // Downloads under way are resumed elsewhere; a slow one must not hold up the stop.
       server.server.closeAllConnections();
       await closed;
+    },
+  };
+}
+
+/** Whoever is authenticated is remembered, to be ended when that is taken back. */
+function remembering(
+  identity: DeviceHttpDeps["identity"],
+  live: LiveSockets,
+): DeviceHttpDeps["identity"] {
+  return {
+    ...identity,
+    async authenticatePeer(socket, options) {
+      const peer = await identity.authenticatePeer(socket, options);
+      live.add(peer, socket);
+      return peer;
     },
   };
 }

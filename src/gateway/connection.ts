@@ -117,6 +117,19 @@ export class Connection {
     this.#reportConnected();
   }
 
+  /** Whether the device may do no more than renew its certificate and be updated. */
+  get isQuarantined(): boolean {
+    return this.#options?.peer.quarantined === true;
+  }
+
+  /** The quarantine was set or lifted while the device is connected. */
+  setQuarantined(quarantined: boolean): void {
+    if (!this.#options || quarantined === this.isQuarantined) return;
+    this.#options = { ...this.#options, peer: { ...this.#options.peer, quarantined } };
+    // Commands have waited for the end of the quarantine.
+    if (!quarantined && this.isOpen) this.deliveries.wake("command");
+  }
+
   send(packet: Packet, version = this.version): void {
     if (this.#state !== "closed") this.#write(writePacket(packet, version));
   }

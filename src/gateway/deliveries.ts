@@ -64,6 +64,8 @@ export class Deliveries {
 
   async #sendCommands(): Promise<void> {
     const { peer, outbound } = this.#connection;
+    // A device in quarantine is given no orders: they wait, or expire.
+    if (this.#connection.isQuarantined) return;
     if (!this.#listens("commands") || outbound.free <= 0) {
       this.#moreCommands = true;
       return;

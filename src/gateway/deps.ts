@@ -26,6 +26,18 @@ export interface GatewayPeer extends DeviceIdentity {
   notAfter: Date;
   /** Full where absent. */
   access?: Access;
+  /** In quarantine: only what serves its certificate and its update is taken of it. */
+  quarantined?: boolean;
+}
+
+/** Something about the right of devices to be connected has changed. */
+export interface StandingChange {
+  kind: "revoked" | "restored" | "quarantined" | "released" | "suspended" | "resumed";
+  tenantId: string;
+  /** Absent: every device of the tenant. */
+  deviceId?: string;
+  /** Absent: every certificate of the device. */
+  serial?: string;
 }
 
 /** What the gateway needs of the modules; each method is that module's own. */
@@ -34,9 +46,7 @@ export interface GatewayDeps {
     serverCredentials(): Promise<{ keyPem: string; certificatePem: string }>;
     rootCertificatePem(): Promise<string>;
     authenticatePeer(socket: tls.TLSSocket, options?: { renewal?: boolean }): Promise<GatewayPeer>;
-    onRevoked(
-      listener: (event: { tenantId: string; deviceId: string; serial?: string }) => void,
-    ): () => void;
+    onStandingChanged(listener: (change: StandingChange) => void): () => void;
     rotation: {
       renew(
         peer: GatewayPeer,

@@ -7,9 +7,10 @@ import type { GatewayContext } from "./context.ts";
 import { DEFAULT_GATEWAY_LIMITS, type GatewayDeps, type GatewayOptions } from "./deps.ts";
 import { connectionsGauge, connectsTotal } from "./gateway-metrics.ts";
 import { MessageRouter } from "./message-router.ts";
-import { ConnectionFault, REASON } from "./reason-codes.ts";
+import { REASON } from "./reason-codes.ts";
 import { Refusals } from "./refusals.ts";
 import { Registry } from "./registry.ts";
+import { applyStanding } from "./standing.ts";
 import { TokenBuckets } from "./token-bucket.ts";
 
 /** How often keep-alives and the like are looked at. */
@@ -179,7 +180,8 @@ function startTimers(
 }
 
 /** What others have to say to the devices that are connected here. */
-function subscribe({ deps, registry, load }: GatewayContext): (() => void)[] {
+function subscribe(context: GatewayContext): (() => void)[] {
+  const { deps, registry } = context;
   return [
     deps.bus.subscribe("device.>", (message, subject) => {
       const { kind } = message;
@@ -187,13 +189,7 @@ function subscribe({ deps, registry, load }: GatewayContext): (() => void)[] {
       if (!connection?.isOpen || (kind !== "command" && kind !== "update")) return;
       connection.deliveries.wake(kind);
     }),
-    deps.identity.onRevoked(({ tenantId, deviceId, serial }) => {
-      load.revocations += 1;
-      const connection = registry.find({ tenantId, deviceId });
-      if (!connection?.isOpen || (serial && connection.peer.serial !== serial)) return;
-      const fault = new ConnectionFault(REASON.notAuthorized, "the certificate was revoked");
-      connection.fail(fault, true);
-    }),
+    deps.identity.onStandingChanged((change) => applyStanding(context, change)),
   ];
 }
 

@@ -4,5 +4,6 @@ export {
   type GatewayLimits,
   type GatewayOptions,
   type GatewayPeer,
+  type StandingChange,
 } from "./deps.ts";
 export { type Gateway, startGateway } from "./gateway.ts";

@@ -44,6 +44,22 @@ export function isUnordered(publish: DevicePublish): boolean {
   return publish.kind === "telemetry" || publish.kind === "logs";
 }
 
+/**
+ * What is taken of a device in quarantine: what it needs to renew its certificate and to be updated
+ * and to be watched meanwhile. Its measurements, logs and results are not believed.
+ */
+export function isTakenInQuarantine({ kind }: DevicePublish): boolean {
+  return IN_QUARANTINE.includes(kind);
+}
+
+const IN_QUARANTINE: readonly DevicePublish["kind"][] = [
+  "heartbeat",
+  "events",
+  "update-state",
+  "certificate-request",
+  "certificate-confirm",
+];
+
 /** Hands a message to the module that keeps it; resolves when what it carried is durable. */
 export class MessageRouter {
   readonly #deps: RouterDeps;

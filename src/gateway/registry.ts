@@ -27,6 +27,12 @@ export class Registry<Entry> {
     return this.#entries.get(subjects.device(device.tenantId, device.deviceId));
   }
 
+  /** Every connection of a tenant: a look at all of them, for what happens seldom. */
+  ofTenant(tenantId: string): Entry[] {
+    const prefix = subjects.device(tenantId, "");
+    return [...this.#entries].flatMap(([key, entry]) => (key.startsWith(prefix) ? [entry] : []));
+  }
+
   get size(): number {
     return this.#entries.size;
   }

@@ -18,6 +18,10 @@ export interface CertificateRow {
   revocation_reason: string | null;
   /** When the device said that it uses it. */
   confirmed_at?: Date | null;
+  /** RFC 5280 §5.3.1. */
+  revocation_code?: number | null;
+  /** Of the certified key, such as `ec-p256`. */
+  key_algorithm?: string | null;
 }
 
 export type DeviceStatus = "active" | "quarantined" | "revoked";
@@ -39,6 +43,8 @@ const COLUMNS = [
   "revoked_at",
   "revocation_reason",
   "confirmed_at",
+  "revocation_code",
+  "key_algorithm",
 ] as const;
 
 export async function insertCertificate(
@@ -68,6 +74,19 @@ export function certificatesOf(
     .orderBy("serial")
     .limit(limit)
     .execute();
+}
+
+export function findCertificate(
+  tx: Tx,
+  tenantId: string,
+  serial: string,
+): Promise<CertificateRow | undefined> {
+  return tx
+    .selectFrom("certificates")
+    .select(COLUMNS)
+    .where("tenant_id", "=", tenantId)
+    .where("serial", "=", serial)
+    .executeTakeFirst();
 }
 
 /** Certificates of any device of the tenant that hold this key. */
@@ -176,28 +195,6 @@ export async function supersede(
     .execute();
 }
 
-/** The devices whose certificates were revoked now. */
-export async function revokeCertificates(
-  tx: Tx,
-  tenantId: string,
-  what: { deviceId: string } | { serial: string },
-  reason: string,
-  now: Date,
-): Promise<string[]> {
-  const update = tx
-    .updateTable("certificates")
-    .set({ status: "revoked", revoked_at: now, revocation_reason: reason })
-    .where("tenant_id", "=", tenantId)
-    .where("status", "!=", "revoked");
-  const rows = await ("serial" in what
-    ? update.where("serial", "=", what.serial)
-    : update.where("device_id", "=", what.deviceId)
-  )
-    .returning("device_id")
-    .execute();
-  return rows.map((row) => row.device_id);
-}
-
 export async function serialExists(tx: Tx, tenantId: string, serial: string): Promise<boolean> {
   const row = await tx
     .selectFrom("certificates")
@@ -206,22 +203,4 @@ export async function serialExists(tx: Tx, tenantId: string, serial: string): Pr
     .where("serial", "=", serial)
     .executeTakeFirst();
   return row !== undefined;
-}
-
-/** Devices of a tenant above `afterDeviceId`: to tell each that its standing has changed. */
-export async function deviceIdsAfter(
-  tx: Tx,
-  tenantId: string,
-  afterDeviceId: string,
-  limit: number,
-): Promise<string[]> {
-  const rows = await tx
-    .selectFrom("devices")
-    .select("id")
-    .where("tenant_id", "=", tenantId)
-    .where("id", ">", afterDeviceId)
-    .orderBy("id")
-    .limit(limit)
-    .execute();
-  return rows.map((row) => row.id);
 }

@@ -73,20 +73,6 @@ export async function markEnrolled(
     .execute();
 }
 
-export async function setDeviceRevoked(
-  tx: Tx,
-  tenantId: string,
-  deviceId: string,
-): Promise<boolean> {
-  const result = await tx
-    .updateTable("devices")
-    .set({ status: "revoked" })
-    .where("tenant_id", "=", tenantId)
-    .where("id", "=", deviceId)
-    .executeTakeFirst();
-  return result.numUpdatedRows > 0n;
-}
-
 export async function tenantStatus(
   tx: Tx,
   tenantId: string,

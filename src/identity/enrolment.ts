@@ -28,6 +28,7 @@ import { ASK_AGAIN_SECONDS, askPerson, pendingRefusal } from "./pending.ts";
 import { removePending } from "./pending-store.ts";
 import type { PolicyDeps } from "./policy.ts";
 import { BACKDATE_MS, commonNameOf } from "./profiles.ts";
+import { publicKeyKind } from "./public-key-kind.ts";
 import { assertIssuingRate, issuedBefore, recordRequest } from "./rotation.ts";
 
 export interface Enrolment {
@@ -248,6 +249,7 @@ async function issue(
     revocation_reason: null,
     // Kept for who has to be given it again.
     certificate_der: request.authority.kind === "certificate" ? der : null,
+    key_algorithm: publicKeyKind(publicKey),
   });
   return { serial, pem: toPem("CERTIFICATE", der) };
 }

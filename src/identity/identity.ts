@@ -1,39 +1,33 @@
 import type { TLSSocket } from "node:tls";
 import type { Bus } from "../bus/index.ts";
 import type { Database } from "../db/index.ts";
-import { type Clock, LIMITS } from "../kernel/index.ts";
+import { AppError, type Clock, LIMITS } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import type { Sealer } from "../kernel/sealing.ts";
 import type { Actor, Tenancy } from "../tenancy/index.ts";
 import { Authorities, type ServerCredentials } from "./authorities.ts";
-import { certificatesOf } from "./certificate-store.ts";
+import {
+  type CertificateFilter,
+  type CertificatePage,
+  listCertificates,
+} from "./certificate-list.ts";
+import { certificatesOf, findCertificate } from "./certificate-store.ts";
+import { type CertificateView, certificateView } from "./certificate-view.ts";
 import { type ClaimCertificates, createClaimCertificates } from "./claim-certificates.ts";
 import { type ClaimPeer, identifyClaim } from "./claim-peers.ts";
 import { type ClaimTokens, createClaimTokens } from "./claim-tokens.ts";
 import { createEnrolment, type Enrolment } from "./enrolment.ts";
 import type { EnrolmentRequest } from "./enrolment-rights.ts";
-import { type DevicePeer, Peers, type RevocationEvent } from "./peers.ts";
+import { tenantStatus } from "./enrolment-store.ts";
+import { type DevicePeer, Peers } from "./peers.ts";
 import { createPendingEnrolments, type PendingEnrolments } from "./pending.ts";
 import { createPreauthorised, type Preauthorised } from "./preauthorised.ts";
-import { announceSuspension, revoke } from "./revocation.ts";
+import { createQuarantines, type Quarantines } from "./quarantine.ts";
+import { createRevocations, type Revocations, revokeOne } from "./revocation.ts";
+import type { RevocationReason } from "./revocation-reasons.ts";
 import { createRotations, type Rotations } from "./rotation.ts";
-
-export interface CertificateView {
-  serial: string;
-  status: "active" | "superseded" | "revoked";
-  subject: string;
-  /** SHA-256 over the DER, hex. */
-  fingerprint: string;
-  notBefore: Date;
-  notAfter: Date;
-  issuedAt: Date;
-  issuedVia: string;
-  firstUsedAt: Date | null;
-  revokedAt: Date | null;
-  revocationReason: string | null;
-  /** When the device said that it uses it. */
-  confirmedAt: Date | null;
-}
+import type { StandingChange } from "./standing-store.ts";
+import { StandingWatch } from "./standing-watch.ts";
 
 /** Who a device is: authorities, enrolment, certificates, and the check at every connection. */
 export interface Identity {
@@ -62,8 +56,13 @@ export interface Identity {
    * its renewal alone: the caller has to keep it to that.
    */
   authenticatePeer(socket: TLSSocket, options?: { renewal?: boolean }): Promise<DevicePeer>;
-  /** Called in every process; listeners end the device's live connections. */
-  onRevoked(listener: (event: RevocationEvent) => void): () => void;
+  /**
+   * Called in every process when a certificate, device or tenant is no longer what it was; listeners
+   * end live connections or look at them anew. A change may be told twice.
+   */
+  onStandingChanged(listener: (change: StandingChange) => void): () => void;
+  /** Reads changes from the database besides: for processes that hold devices' connections. */
+  watchStanding(): Promise<{ stop(): Promise<void> }>;
   enroll(request: EnrolmentRequest): Promise<Enrolment>;
   /** The way to the next certificate, beside EST. */
   rotation: Rotations;
@@ -75,12 +74,20 @@ export interface Identity {
   preauthorised: Preauthorised;
   /** Newest first. */
   certificates(tenantId: string, deviceId: string): Promise<CertificateView[]>;
+  /** All of a tenant's, those that end first before the others. */
+  listCertificates(tenantId: string, filter: CertificateFilter): Promise<CertificatePage>;
+  /** One of the tenant's by its serial; `not-found`. */
+  certificate(tenantId: string, serial: string): Promise<CertificateView>;
+  /** One device or certificate; `not-found` where it is not there or not in use. */
   revoke(
     tenantId: string,
     what: { deviceId: string } | { serial: string },
-    reason: string,
+    reason: string | RevocationReason,
     actor: Actor,
   ): Promise<void>;
+  /** Several at once, holds among them. */
+  revocations: Revocations;
+  quarantines: Quarantines;
 }
 
 export interface IdentityDeps {
@@ -108,7 +115,11 @@ export function createIdentity(deps: IdentityDeps): Identity {
     const chain = [...(await authorities.trusted(tenantId)), await authorities.root()];
     return chain.map((authority) => authority.certificatePem);
   };
-  deps.tenancy.onTenantStatusChanged((tenantId) => announceSuspension(inner, tenantId));
+  const revocations = createRevocations(inner);
+  deps.tenancy.onTenantStatusChanged(async (tenantId) => {
+    const status = await deps.db.tenant(tenantId, (tx) => tenantStatus(tx, tenantId));
+    peers.publish(tenantId, [{ kind: status === "active" ? "resumed" : "suspended" }]);
+  });
   deps.tenancy.onTenantDeleted((tenantId) => authorities.revokeTenant(tenantId));
   return {
     ensurePlatform: () => authorities.ensurePlatform(),
@@ -117,7 +128,12 @@ export function createIdentity(deps: IdentityDeps): Identity {
     rootCertificatePem: async () => (await authorities.root()).certificatePem,
     authorityCertificates,
     authenticatePeer: (socket, options) => peers.authenticate(socket, options),
-    onRevoked: (listener) => peers.onRevoked(listener),
+    onStandingChanged: (listener) => peers.onStandingChanged(listener),
+    async watchStanding() {
+      const watch = new StandingWatch({ ...deps, tell: (change) => peers.heard(change) });
+      await watch.start();
+      return watch;
+    },
     enroll,
     rotation: createRotations({ ...inner, enroll, authorityCertificates }),
     async authenticateClaim(socket) {
@@ -132,21 +148,17 @@ export function createIdentity(deps: IdentityDeps): Identity {
       const rows = await deps.db.tenant(tenantId, (tx) =>
         certificatesOf(tx, tenantId, deviceId, LIMITS.pageSize),
       );
-      return rows.map((row) => ({
-        serial: row.serial,
-        status: row.status,
-        subject: row.subject,
-        fingerprint: row.fingerprint,
-        notBefore: row.not_before,
-        notAfter: row.not_after,
-        issuedAt: row.issued_at,
-        issuedVia: row.issued_via,
-        firstUsedAt: row.first_used_at,
-        revokedAt: row.revoked_at,
-        revocationReason: row.revocation_reason,
-        confirmedAt: row.confirmed_at ?? null,
-      }));
+      return rows.map(certificateView);
     },
-    revoke: (tenantId, what, reason, actor) => revoke(inner, tenantId, what, reason, actor),
+    revoke: (tenantId, what, reason, actor) =>
+      revokeOne(revocations, tenantId, what, reason, actor),
+    revocations,
+    quarantines: createQuarantines(inner),
+    listCertificates: (tenantId, filter) => listCertificates(deps.db, tenantId, filter),
+    async certificate(tenantId, serial) {
+      const row = await deps.db.tenant(tenantId, (tx) => findCertificate(tx, tenantId, serial));
+      if (!row) throw new AppError("not-found", "there is no such certificate", { serial });
+      return certificateView(row);
+    },
   };
 }

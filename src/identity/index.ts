@@ -1,6 +1,8 @@
 export type { ServerCredentials } from "./authorities.ts";
 export { certsOnlyPkcs7 } from "./certificate-builder.ts";
+export type { CertificateFilter, CertificatePage } from "./certificate-list.ts";
 export { readCertificateRequest } from "./certificate-request.ts";
+export type { CertificateView } from "./certificate-view.ts";
 export type { ClaimCertificates, CreatedClaimCertificate } from "./claim-certificates.ts";
 export type { ClaimPeer } from "./claim-peers.ts";
 export type { ClaimTokens, ClaimTokenView, NewClaimToken } from "./claim-tokens.ts";
@@ -8,10 +10,20 @@ export type { NewClaim } from "./claims.ts";
 export type { Enrolment } from "./enrolment.ts";
 export type { EnrolmentAuthority, EnrolmentRequest } from "./enrolment-rights.ts";
 export type { DeviceAttributes } from "./enrolment-store.ts";
-export { type CertificateView, createIdentity, type Identity } from "./identity.ts";
+export { createIdentity, type Identity } from "./identity.ts";
 export type { CertificateRefusal } from "./peer-check.ts";
-export type { DevicePeer, RevocationEvent } from "./peers.ts";
+export type { DevicePeer } from "./peers.ts";
 export type { PendingEnrolment, PendingEnrolments } from "./pending.ts";
 export type { Approval, EnrolmentPolicy } from "./policy.ts";
 export type { Preauthorised, PreauthorisedDevice, PreauthorisedView } from "./preauthorised.ts";
+export type { Quarantines, QuarantineView } from "./quarantine.ts";
+export { MAX_SELECTED, type RevocationOutcome, type Revocations } from "./revocation.ts";
+export {
+  REVOCATION_CODES,
+  REVOCATION_REASON_NAMES,
+  type RevocationReason,
+  type RevocationReasonName,
+} from "./revocation-reasons.ts";
+export type { RevocationSelection } from "./revocation-store.ts";
 export type { RotationState, Rotations } from "./rotation.ts";
+export type { StandingChange } from "./standing-store.ts";

@@ -16,6 +16,7 @@ import {
   standingRefusal,
   timeRefusal,
 } from "./peer-check.ts";
+import type { StandingChange } from "./standing-store.ts";
 
 /** The device at the other end of a connection, as its certificate proves. */
 export interface DevicePeer extends DeviceIdentity {
@@ -27,15 +28,14 @@ export interface DevicePeer extends DeviceIdentity {
   access?: Access;
   /** The tenant's own authority that issued the certificate, where we did not. */
   registeredAuthorityId?: string;
-}
-
-export interface RevocationEvent extends DeviceIdentity {
-  /** One certificate; every certificate of the device where it is absent. */
-  serial?: string;
+  /** In quarantine: it may renew its certificate and be updated, and nothing else is taken of it. */
+  quarantined?: true;
 }
 
 const DAY_MS = 86_400_000;
-const STANDING_TTL_MS = 5_000;
+/** Changes are heard of within a second; this bounds the time of a process that hears nothing. */
+const STANDING_TTL_MS = 4_000;
+const CHANGES_PER_MESSAGE = 500;
 const MAX_STANDINGS = 100_000;
 const MAX_GENUINE = 50_000;
 const GENUINE_TTL_MS = 3_600_000;
@@ -63,7 +63,7 @@ export class Peers {
   readonly #standings: TtlCache<store.Standing>;
   /** Certificates whose names and signature were found right, by fingerprint and authority. */
   readonly #genuine: TtlCache<DeviceIdentity>;
-  readonly #listeners = new Set<(event: RevocationEvent) => void>();
+  readonly #listeners = new Set<(change: StandingChange) => void>();
   #revocations = 0;
 
   constructor(deps: PeersDeps) {
@@ -74,15 +74,25 @@ export class Peers {
     bus.subscribe("revocation.*", (message) => this.#hear(message));
   }
 
-  onRevoked(listener: (event: RevocationEvent) => void): () => void {
+  onStandingChanged(listener: (change: StandingChange) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  publish(event: RevocationEvent): void {
+  /** Tells every process of changes of one tenant that have been committed. */
+  publish(tenantId: string, changes: readonly Omit<StandingChange, "tenantId">[]): void {
     // Before the bus brings it round: from here on this process answers from the database.
     this.#forget();
-    this.#deps.bus.publish(subjects.revocation(event.tenantId), { ...event });
+    for (let start = 0; start < changes.length; start += CHANGES_PER_MESSAGE) {
+      const part = changes.slice(start, start + CHANGES_PER_MESSAGE);
+      this.#deps.bus.publish(subjects.revocation(tenantId), { tenantId, changes: part });
+    }
+  }
+
+  /** What the bus or the database says has changed: here it counts from now on. */
+  heard(change: StandingChange): void {
+    this.#forget();
+    for (const listener of this.#listeners) listener(change);
   }
 
   /**
@@ -123,8 +133,11 @@ export class Peers {
       throw refuse(problem, identity);
     }
     if (standing?.firstUsedAt === null) await this.#noteFirstUse(identity.tenantId, serial);
-    if (graceEnd) return { ...identity, serial, notAfter: graceEnd, access: "renewal" };
-    return { ...identity, serial, notAfter: certificate.validToDate };
+    return {
+      ...{ ...identity, serial, notAfter: graceEnd ?? certificate.validToDate },
+      ...(graceEnd ? { access: "renewal" } : {}),
+      ...(standing?.deviceStatus === "quarantined" ? { quarantined: true } : {}),
+    };
   }
 
   /** The end of the grace window, where it has not passed. */
@@ -171,12 +184,11 @@ export class Peers {
     });
   }
 
-  #hear(message: BusMessage): void {
-    this.#forget();
-    const { tenantId, deviceId, serial } = message;
-    if (typeof tenantId !== "string" || typeof deviceId !== "string") return;
-    const event = { tenantId, deviceId, ...(typeof serial === "string" ? { serial } : {}) };
-    for (const listener of this.#listeners) listener(event);
+  #hear({ tenantId, changes, ...rest }: BusMessage): void {
+    if (typeof tenantId !== "string") return;
+    // A module that knows no kinds says which device is gone, and no more.
+    const told = Array.isArray(changes) ? changes : [{ ...rest, kind: "revoked" }];
+    for (const change of told) this.heard({ ...change, tenantId });
   }
 
   // Everything is forgotten: revocations are rare, and a cache of five seconds fills again at once.

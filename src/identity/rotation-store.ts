@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
+import { REVOCATION_CODES } from "./revocation-reasons.ts";
 
 export interface RotationRow {
   device_id: string;
@@ -79,7 +80,13 @@ export async function revokePredecessors(
 ): Promise<string[]> {
   const rows = await tx
     .updateTable("certificates")
-    .set({ status: "revoked", revoked_at: now, revocation_reason: "superseded" })
+    .set({
+      status: "revoked",
+      revoked_at: now,
+      revocation_reason: "superseded",
+      revocation_code: REVOCATION_CODES.superseded,
+      revocation_changed_at: now,
+    })
     .where("tenant_id", "=", tenantId)
     .where("device_id", "=", deviceId)
     .where("status", "!=", "revoked")

@@ -185,7 +185,10 @@ async function confirm(
   });
   if (predecessors.length === 0) return;
   confirmed.inc();
-  for (const old of predecessors) peers.publish({ tenantId, deviceId, serial: old });
+  peers.publish(
+    tenantId,
+    predecessors.map((old) => ({ kind: "revoked" as const, deviceId, serial: old })),
+  );
 }
 
 /**

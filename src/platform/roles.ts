@@ -45,6 +45,11 @@ export async function startRoles(options: RolesOptions): Promise<RunningRoles> {
     await modules.close();
   };
   try {
+    // Processes that hold connections of devices hear of revocations though the bus loses them.
+    if (options.roles.some((role) => role === "gateway" || role === "device-http")) {
+      const watch = await modules.identity.watchStanding();
+      stops.push(() => watch.stop());
+    }
     for (const role of options.roles) stops.push(await startRole(role, modules, processName));
   } catch (error) {
     await stop();

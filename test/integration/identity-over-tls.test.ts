@@ -130,7 +130,7 @@ describe("identity over real mutual TLS", () => {
     });
     const resumed = await knock(client, first.ticket);
     expect(resumed).toMatchObject({ reused: true, outcome: { deviceId: "pump-1" } });
-    const told = new Promise((resolve) => identity.onRevoked(resolve));
+    const told = new Promise((resolve) => identity.onStandingChanged(resolve));
     await identity.revoke("acme", { deviceId: "pump-1" }, "stolen", actor);
     expect(await told).toMatchObject({ tenantId: "acme", deviceId: "pump-1" });
     expect((await knock(client)).outcome).toBe("revoked");

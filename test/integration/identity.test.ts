@@ -274,9 +274,14 @@ describe("identity", () => {
       const device = await enroll("remote");
       await presentDevice(device, other);
       await presentDevice(device, other);
-      const heard = new Promise((resolve) => other.onRevoked(resolve));
+      const heard = new Promise((resolve) => other.onStandingChanged(resolve));
       await own.revoke("acme", { serial: device.serial }, "test", SYSTEM_ACTOR);
-      expect(await heard).toEqual({ tenantId: "acme", deviceId: "remote", serial: device.serial });
+      expect(await heard).toEqual({
+        kind: "revoked",
+        tenantId: "acme",
+        deviceId: "remote",
+        serial: device.serial,
+      });
       expect(await presentDevice(device, other)).toBe("revoked");
     });
 
@@ -404,9 +409,9 @@ describe("identity", () => {
       const device = await enroll("d", undefined, { tenantId: "late-payer" });
       await presentDevice(device);
       await presentDevice(device);
-      const heard = new Promise((resolve) => identity.onRevoked(resolve));
+      const heard = new Promise((resolve) => identity.onStandingChanged(resolve));
       await tenancy.tenants.setStatus("late-payer", "suspended", SYSTEM_ACTOR);
-      expect(await heard).toEqual({ tenantId: "late-payer", deviceId: "d" });
+      expect(await heard).toEqual({ kind: "suspended", tenantId: "late-payer" });
       expect(await presentDevice(device)).toBe("suspended");
       const more = enroll("e", undefined, { tenantId: "late-payer" });
       await expect(more).rejects.toMatchObject({ code: "forbidden" });

@@ -5,7 +5,12 @@ import { LocalBus } from "../../src/bus/index.ts";
 import { type Commands, createCommands } from "../../src/commands/index.ts";
 import { createDevices, type Devices } from "../../src/devices/index.ts";
 import type { GatewayLimits } from "../../src/gateway/index.ts";
-import { type Gateway, type GatewayDeps, startGateway } from "../../src/gateway/index.ts";
+import {
+  type Gateway,
+  type GatewayDeps,
+  type StandingChange,
+  startGateway,
+} from "../../src/gateway/index.ts";
 import { AppError, systemClock } from "../../src/kernel/index.ts";
 import { createLogger } from "../../src/kernel/logger.ts";
 import type { Assignment, Envelope } from "../../src/protocol/index.ts";
@@ -60,7 +65,7 @@ export async function createGatewayFixture(
     }
   }
   const recorded = emptyRecord();
-  const listeners = new Set<(event: { tenantId: string; deviceId: string }) => void>();
+  const listeners = new Set<(change: StandingChange) => void>();
   const deps: GatewayDeps = {
     ...base,
     tenancy,
@@ -87,7 +92,7 @@ export async function createGatewayFixture(
         }
         return peer;
       },
-      onRevoked(listener) {
+      onStandingChanged(listener) {
         listeners.add(listener);
         return () => listeners.delete(listener);
       },
@@ -106,7 +111,7 @@ export async function createGatewayFixture(
     ...{ test, pki, bus, tenancy, devices, commands, recorded, deps, gateway },
     revoke(tenantId, deviceId) {
       recorded.revoked.add(`${tenantId}/${deviceId}`);
-      for (const listener of listeners) listener({ tenantId, deviceId });
+      for (const listener of listeners) listener({ kind: "revoked", tenantId, deviceId });
     },
     async close() {
       await gateway.close();

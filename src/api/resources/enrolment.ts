@@ -1,10 +1,11 @@
 import type { Devices } from "../../devices/index.ts";
+import type { RevocationReason } from "../../identity/index.ts";
 import { AppError } from "../../kernel/index.ts";
 import type { Actor } from "../../tenancy/index.ts";
 import { actorOf, tenantOf } from "../access.ts";
+import { CertificateList } from "../schemas/certificates.ts";
 import { answers, NoContent, strict, TenantId, TenantParams, Uuid } from "../schemas/common.ts";
 import {
-  CertificateList,
   DeviceConnection,
   EnrollDeviceBody,
   EnrolledDeviceView,
@@ -48,7 +49,7 @@ export interface EnrolmentDeps {
     revoke(
       tenantId: string,
       what: { deviceId: string } | { serial: string },
-      reason: string,
+      reason: RevocationReason,
       actor: Actor,
     ): Promise<unknown>;
     claimTokens: {
@@ -140,14 +141,14 @@ function deviceIdentityRoutes(api: Api, deps: EnrolmentDeps): void {
     async (request, reply) => {
       const tenantId = tenantOf(request);
       const { device } = request.params;
-      const { serial, reason } = request.body;
+      const { serial, reason: comment, code: reason = "unspecified" } = request.body;
       await devices.get(tenantId, device);
       const own = await identity.certificates(tenantId, device);
       if (serial !== undefined && !own.some((certificate) => certificate.serial === serial)) {
         throw new AppError("not-found", "the device has no such certificate", { serial });
       }
       const what = serial === undefined ? { deviceId: device } : { serial };
-      await identity.revoke(tenantId, what, reason, actorOf(request));
+      await identity.revoke(tenantId, what, { reason, comment }, actorOf(request));
       return reply.code(204).send();
     },
   );

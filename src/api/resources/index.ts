@@ -2,6 +2,7 @@ import type { EventStreams } from "../event-stream.ts";
 import type { Api } from "../types.ts";
 import { type AlertsDeps, alertRoutes } from "./alerts.ts";
 import { type AuditRouteDeps, auditRoutes } from "./audit.ts";
+import { type CertificatesDeps, certificateRoutes } from "./certificates.ts";
 import { type CommandsDeps, commandRoutes } from "./commands.ts";
 import { type DeviceRouteDeps, deviceRoutes } from "./devices.ts";
 import { type EnrolmentDeps, enrolmentRoutes } from "./enrolment.ts";
@@ -22,6 +23,7 @@ import { type WebhooksDeps, webhookRoutes } from "./webhooks.ts";
 /** What the routes need of the modules: each resource names its own part. */
 export type ResourceDeps = AlertsDeps &
   AuditRouteDeps &
+  CertificatesDeps &
   CommandsDeps &
   DeviceRouteDeps &
   EnrolmentDeps &
@@ -54,6 +56,7 @@ export async function registerResources(
       auditRoutes(routes, deps);
       deviceRoutes(routes, deps);
       enrolmentRoutes(routes, deps);
+      certificateRoutes(routes, deps);
       telemetryRoutes(routes, deps);
       fleetRoutes(routes, deps);
       commandRoutes(routes, deps);

@@ -1,4 +1,5 @@
 import { Type } from "typebox";
+import { REVOCATION_REASON_NAMES } from "../../identity/index.ts";
 import {
   DeviceId,
   FleetQueryText,
@@ -80,27 +81,16 @@ export const UpdateDeviceBody = strict({
   region: Type.Optional(Type.String({ maxLength: 64 })),
   status: Type.Optional(Type.Enum(["active", "quarantined"] as const)),
 });
+const RevocationReasonText = Type.Enum(REVOCATION_REASON_NAMES, {
+  description: "CRLReason of RFC 5280; unspecified where left out",
+});
 export const RevokeBody = strict({
   reason: Type.String({ minLength: 1, maxLength: 256 }),
   serial: Type.Optional(
     Type.String({ pattern: "^[0-9a-f]{1,64}$", description: "One certificate; all without it" }),
   ),
+  code: Type.Optional(RevocationReasonText),
 });
-
-export const CertificateView = view("Certificate", {
-  serial: Type.String(),
-  status: Type.Enum(["active", "superseded", "revoked"] as const),
-  subject: Type.String(),
-  fingerprint: Type.String(),
-  notBefore: Timestamp,
-  notAfter: Timestamp,
-  issuedAt: Timestamp,
-  issuedVia: Type.String(),
-  firstUsedAt: nullable(Timestamp),
-  revokedAt: nullable(Timestamp),
-  revocationReason: nullable(Type.String()),
-});
-export const CertificateList = listOf("CertificateList", CertificateView);
 
 export const DeviceUpdateView = view("DeviceUpdate", {
   updateId: Uuid,

@@ -4,6 +4,7 @@ import { type Cli, type CommonOptions, group, leaf, pairs, several, wholeNumber 
 import { misuse } from "../cli-error.ts";
 import { ago, facts, table } from "../output.ts";
 import { confirm } from "../prompt.ts";
+import { deviceStandingCommands } from "./device-standing.ts";
 import { enrolCommand } from "./enrol.ts";
 
 type ListOptions = CommonOptions & { query?: string; limit: number; sort?: string };
@@ -13,6 +14,7 @@ export function deviceCommands(program: Command, cli: Cli): void {
   readingCommands(device, cli);
   enrolCommand(device, cli);
   writingCommands(device, cli);
+  deviceStandingCommands(device, cli);
 }
 
 function readingCommands(device: Command, cli: Cli): void {

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
 import { alertCommands } from "./alerts.ts";
 import { auditCommands } from "./audit.ts";
+import { certificateCommands } from "./certificates.ts";
 import { claimCommands } from "./claims.ts";
 import { commandCommands } from "./commands.ts";
 import { deltaCommands } from "./deltas.ts";
@@ -30,6 +31,7 @@ export function registerCommands(
   tenancyCommands(program, cli);
   keyCommands(program, cli);
   deviceCommands(program, cli);
+  certificateCommands(program, cli);
   claimCommands(program, cli);
   fleetCommands(program, cli);
   commandCommands(program, cli);

@@ -8,7 +8,7 @@ import {
 } from "../../protocol/index.ts";
 import type { Connection } from "../connection.ts";
 import { countMessage } from "../gateway-metrics.ts";
-import { type InboundMessage, isUnordered } from "../message-router.ts";
+import { type InboundMessage, isTakenInQuarantine, isUnordered } from "../message-router.ts";
 import { ConnectionFault, REASON, type ReasonCode } from "../reason-codes.ts";
 
 const FIRST_RETRY_MS = 250;
@@ -73,16 +73,19 @@ function checkPublish(connection: Connection, packet: IPublishPacket): void {
   }
 }
 
-/** The reason code of the acknowledgement, or `away` when there must be none. */
-async function settle(
-  connection: Connection,
-  packet: IPublishPacket,
-): Promise<ReasonCode | "away" | "internal"> {
+/** What became of a message; `away` when there must be no acknowledgement. */
+type Outcome = ReasonCode | "away" | "internal" | "quarantined";
+
+async function settle(connection: Connection, packet: IPublishPacket): Promise<Outcome> {
   const { context, inbound, peer } = connection;
   const publish = ownPublish(connection, packet);
   if (!publish) {
     countMessage("unknown", "refused");
     return REASON.notAuthorized;
+  }
+  if (connection.isQuarantined && !isTakenInQuarantine(publish)) {
+    countMessage(publish.kind, "quarantined");
+    return "quarantined";
   }
   const { properties = {} } = packet;
   const message: InboundMessage = {
@@ -155,7 +158,7 @@ function refusalReason(error: AppError): ReasonCode {
 function sendAcknowledgement(
   connection: Connection,
   packet: IPublishPacket,
-  outcome: ReasonCode | "internal",
+  outcome: Exclude<Outcome, "away">,
 ): void {
   const { version, inbound } = connection;
   const messageId = packet.messageId ?? 0;
@@ -164,19 +167,27 @@ function sendAcknowledgement(
   // MQTT 5.0 §3.5.2.1 [MQTT-4.3.3-9]: a refused message has no release to wait for.
   if (refused) inbound.unreleased.delete(messageId);
   if (version === 5) {
-    connection.send({ cmd, messageId, reasonCode: outcome === "internal" ? 0x80 : outcome });
+    connection.send({ cmd, messageId, ...reasonOf(connection, outcome) });
   } else if (outcome === REASON.notAuthorized || outcome === REASON.topicNameInvalid) {
     // MQTT 3.1.1 §3.3.5: without a word for refusal, a topic that is not allowed ends it.
     connection.fail(new ConnectionFault(REASON.notAuthorized, "the topic is not this device's"));
   } else if (outcome === "internal") {
     connection.fail(new ConnectionFault(REASON.serverBusy, "an error of the platform"));
   } else {
-    // A payload that nothing can be made of would come again for ever: it is taken and counted.
+    // A payload that nothing can be made of would come again for ever: it is taken and counted. So
+    // is what a device in quarantine sends: it must stay connected to be put right.
     connection.send({ cmd, messageId });
   }
 }
 
-function outcomeName(outcome: ReasonCode | "away" | "internal"): string {
+function reasonOf(connection: Connection, outcome: Exclude<Outcome, "away">) {
+  if (outcome === "internal") return { reasonCode: 0x80 };
+  if (outcome !== "quarantined") return { reasonCode: outcome };
+  const properties = connection.reasonString("the device is in quarantine");
+  return { reasonCode: REASON.notAuthorized, ...(properties ? { properties } : {}) };
+}
+
+function outcomeName(outcome: Outcome): string {
   if (outcome === REASON.success) return "stored";
   return typeof outcome === "string" ? outcome : "refused";
 }

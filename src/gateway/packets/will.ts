@@ -4,6 +4,7 @@ import { mayPublish, parseDevicePublish, topicPrefix } from "../../protocol/inde
 import type { GatewayContext } from "../context.ts";
 import type { GatewayPeer } from "../deps.ts";
 import { countMessage } from "../gateway-metrics.ts";
+import { isTakenInQuarantine } from "../message-router.ts";
 import { ConnectionFault, REASON } from "../reason-codes.ts";
 
 /** What is published for a device whose connection ends without a farewell. */
@@ -36,7 +37,7 @@ export function readWill(peer: GatewayPeer, packet: IConnectPacket): Will | unde
 /** Takes the will for a message of the device; nobody is left who could repeat it. */
 export function publishWill(context: GatewayContext, peer: GatewayPeer, will: Will): void {
   const publish = parseDevicePublish(will.topic.slice(topicPrefix(peer).length));
-  if (!publish) return;
+  if (!publish || (peer.quarantined && !isTakenInQuarantine(publish))) return;
   const { clock, logger } = context.deps;
   const { payload, contentType } = will;
   const message = { peer, publish, payload, contentType, traceparent: undefined, reply: () => {} };

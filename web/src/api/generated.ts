@@ -69,16 +69,32 @@ export type AuditVerification = {
 
 export type Certificate = {
   serial: string;
-  status: "active" | "superseded" | "revoked";
+  deviceId: string;
+  authorityId: string;
+  status: "active" | "superseded" | "held" | "revoked";
   subject: string;
   fingerprint: string;
+  keyAlgorithm: string | null;
   notBefore: string;
   notAfter: string;
   issuedAt: string;
   issuedVia: string;
   firstUsedAt: string | null;
+  confirmedAt: string | null;
+  supersededAt: string | null;
   revokedAt: string | null;
   revocationReason: string | null;
+  revocationCode:
+    | "unspecified"
+    | "keyCompromise"
+    | "cACompromise"
+    | "affiliationChanged"
+    | "superseded"
+    | "cessationOfOperation"
+    | "certificateHold"
+    | "privilegeWithdrawn"
+    | "aACompromise"
+    | null;
 };
 
 export type CertificateBundle = {
@@ -90,6 +106,11 @@ export type CertificateBundle = {
 
 export type CertificateList = {
   items: Array<Certificate>;
+};
+
+export type CertificatePage = {
+  items: Array<Certificate>;
+  nextCursor: string | null;
 };
 
 export type ClaimToken = {
@@ -365,6 +386,8 @@ export type Problem = {
     | "csr-invalid"
     | "claim-refused"
     | "certificate-refused"
+    | "enrolment-refused"
+    | "enrolment-pending"
     | "topic-refused"
     | "message-invalid"
     | "message-too-large"
@@ -386,6 +409,20 @@ export type Problem = {
       }>
     | undefined;
   details?: Record<string, unknown> | undefined;
+};
+
+export type Quarantine = {
+  id: string;
+  reason: string;
+  setAt: string;
+  setBy: string;
+  liftReason: string | null;
+  liftedAt: string | null;
+  liftedBy: string | null;
+};
+
+export type QuarantineList = {
+  items: Array<Quarantine>;
 };
 
 export type Readiness = {
@@ -459,6 +496,16 @@ export type ReleaseManifest = {
 export type ReleasePage = {
   items: Array<Release>;
   nextCursor: string | null;
+};
+
+export type RevocationOutcome = {
+  /** Certificates whose standing changed */
+  certificates: number;
+  /** Devices that they belong to, or that were revoked */
+  devices: number;
+  /** What the tenant does not have, first 100 */
+  unknown: Array<string>;
+  unknownCount: number;
 };
 
 export type Rollout = {
@@ -1115,6 +1162,18 @@ export interface Operations {
       reason: string;
       /** One certificate; all without it */
       serial?: string | undefined;
+      /** CRLReason of RFC 5280; unspecified where left out */
+      code?:
+        | "unspecified"
+        | "keyCompromise"
+        | "cACompromise"
+        | "affiliationChanged"
+        | "superseded"
+        | "cessationOfOperation"
+        | "certificateHold"
+        | "privilegeWithdrawn"
+        | "aACompromise"
+        | undefined;
     };
     answer: undefined;
   };
@@ -1151,6 +1210,99 @@ export interface Operations {
     params: { tenant: string; claimToken: string };
     query: Record<never, never>;
     body: undefined;
+    answer: undefined;
+  };
+  /** Certificates of the tenant's devices, those that end first before the others */
+  listCertificates: {
+    params: { tenant: string };
+    query: {
+      cursor?: string | undefined;
+      limit?: number | undefined;
+      status?: "active" | "superseded" | "held" | "revoked" | undefined;
+      device?: string | undefined;
+      algorithm?: string | undefined;
+      authority?: string | undefined;
+      expiresBefore?: string | undefined;
+      expiresAfter?: string | undefined;
+    };
+    body: undefined;
+    answer: CertificatePage;
+  };
+  getCertificate: {
+    params: { tenant: string; serial: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: Certificate;
+  };
+  /** Revokes or holds certificates, or devices with all of theirs */
+  revokeCertificates: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      serials?: Array<string> | undefined;
+      devices?: Array<string> | undefined;
+      /** Fleet query, for example `firmware.version < "2.4.0" and tags.site = "berlin" and online` */
+      query?: string | undefined;
+      /** CRLReason of RFC 5280; certificateHold can be lifted */
+      reason:
+        | "unspecified"
+        | "keyCompromise"
+        | "cACompromise"
+        | "affiliationChanged"
+        | "superseded"
+        | "cessationOfOperation"
+        | "certificateHold"
+        | "privilegeWithdrawn"
+        | "aACompromise";
+      comment?: string | undefined;
+    };
+    answer: RevocationOutcome;
+  };
+  /** Lifts holds; what is revoked for another reason stays revoked */
+  unholdCertificates: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      serials?: Array<string> | undefined;
+      devices?: Array<string> | undefined;
+      /** Fleet query, for example `firmware.version < "2.4.0" and tags.site = "berlin" and online` */
+      query?: string | undefined;
+      comment?: string | undefined;
+    };
+    answer: RevocationOutcome;
+  };
+  /** When and why the device was in quarantine, newest first */
+  listQuarantines: {
+    params: { tenant: string; device: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: QuarantineList;
+  };
+  /** From now on only renewal and updates */
+  quarantineDevice: {
+    params: { tenant: string; device: string };
+    query: Record<never, never>;
+    body: {
+      reason: string;
+    };
+    answer: undefined;
+  };
+  /** Lifts the quarantine */
+  releaseDevice: {
+    params: { tenant: string; device: string };
+    query: Record<never, never>;
+    body: {
+      reason: string;
+    };
+    answer: undefined;
+  };
+  /** A revoked device may enrol again */
+  reinstateDevice: {
+    params: { tenant: string; device: string };
+    query: Record<never, never>;
+    body: {
+      reason: string;
+    };
     answer: undefined;
   };
   getSeries: {
@@ -1531,6 +1683,17 @@ export const ROUTES = {
     method: "DELETE",
     path: "/api/v1/tenants/{tenant}/claim-tokens/{claimToken}",
   },
+  listCertificates: { method: "GET", path: "/api/v1/tenants/{tenant}/certificates" },
+  getCertificate: { method: "GET", path: "/api/v1/tenants/{tenant}/certificates/{serial}" },
+  revokeCertificates: { method: "POST", path: "/api/v1/tenants/{tenant}/certificates/revoke" },
+  unholdCertificates: { method: "POST", path: "/api/v1/tenants/{tenant}/certificates/unhold" },
+  listQuarantines: { method: "GET", path: "/api/v1/tenants/{tenant}/devices/{device}/quarantines" },
+  quarantineDevice: {
+    method: "POST",
+    path: "/api/v1/tenants/{tenant}/devices/{device}/quarantine",
+  },
+  releaseDevice: { method: "POST", path: "/api/v1/tenants/{tenant}/devices/{device}/release" },
+  reinstateDevice: { method: "POST", path: "/api/v1/tenants/{tenant}/devices/{device}/reinstate" },
   getSeries: { method: "GET", path: "/api/v1/tenants/{tenant}/devices/{device}/telemetry" },
   getLatestMetrics: { method: "GET", path: "/api/v1/tenants/{tenant}/devices/{device}/metrics" },
   getFleetHealth: { method: "GET", path: "/api/v1/tenants/{tenant}/fleet/health" },

@@ -1,0 +1,123 @@
+import { generateKeyPairSync } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createCertificateRequest } from "../../src/protocol/index.ts";
+import { SYSTEM_ACTOR } from "../../src/tenancy/index.ts";
+import { startTestApi, type TestApi } from "../support/api.ts";
+import { createTestCli } from "../support/cli.ts";
+
+describe("certificates over the API and the command line", () => {
+  let test: TestApi;
+  let cli: ReturnType<typeof createTestCli>;
+  beforeAll(async () => {
+    test = await startTestApi();
+    cli = createTestCli(await test.listen(), test.acme);
+  });
+  afterAll(async () => {
+    cli?.close();
+    await test?.close();
+  });
+
+  async function enroll(deviceId: string, tags: Record<string, string> = {}): Promise<string> {
+    const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const names = { commonName: `acme/${deviceId}`, organization: "acme" };
+    const { serial } = await test.modules.identity.enroll({
+      tenantId: "acme",
+      csr: createCertificateRequest({ privateKey, ...names }),
+      via: "test",
+      authority: { kind: "operator", actor: SYSTEM_ACTOR, deviceId },
+      device: { product: "hub", hardwareRevision: "a", tags },
+    });
+    return serial;
+  }
+
+  it("lists certificates by page, status, device, key and end", async () => {
+    const serials = [];
+    for (const id of ["a-1", "a-2", "a-3"]) serials.push(await enroll(id));
+    const seen: string[] = [];
+    let cursor = "";
+    do {
+      const url = `/tenants/acme/certificates?limit=2${cursor && `&cursor=${cursor}`}`;
+      const { body } = await test.call("GET", url, { key: test.acme });
+      seen.push(...body.items.map((item: { serial: string }) => item.serial));
+      cursor = body.nextCursor ?? "";
+    } while (cursor);
+    expect(new Set(seen)).toEqual(new Set(serials));
+    expect(seen).toHaveLength(3);
+    const filtered = async (query: string) =>
+      (await test.call("GET", `/tenants/acme/certificates?${query}`)).body.items.length;
+    expect(await filtered("device=a-1")).toBe(1);
+    expect(await filtered("algorithm=ec-p256&status=active")).toBe(3);
+    expect(await filtered("algorithm=ed25519")).toBe(0);
+    expect(await filtered("status=held")).toBe(0);
+    const soon = new Date(Date.now() + 3_600_000).toISOString();
+    expect(await filtered(`expiresBefore=${soon}`)).toBe(0);
+    expect(await filtered(`expiresAfter=${soon}`)).toBe(3);
+    const bad = await test.call("GET", "/tenants/acme/certificates?cursor=abc");
+    expect(bad.body.code).toBe("invalid-cursor");
+  });
+
+  it("revokes by query, by device and by serial, and says how many", async () => {
+    for (const id of ["lot-1", "lot-2"]) await enroll(id, { lot: "7" });
+    const revoke = (body: object, key = test.acme) =>
+      test.call("POST", "/tenants/acme/certificates/revoke", { key, body });
+    const byQuery = await revoke({ query: 'tags.lot = "7"', reason: "keyCompromise" });
+    expect(byQuery).toMatchObject({ status: 200, body: { certificates: 2, devices: 2 } });
+    const again = await revoke({ devices: ["lot-1", "no-such"], reason: "keyCompromise" });
+    expect(again.body).toMatchObject({ certificates: 0, unknown: ["no-such"], unknownCount: 1 });
+    expect((await revoke({ query: 'status = "nothing"', reason: "unspecified" })).status).toBe(404);
+    expect((await revoke({ reason: "unspecified" })).body.code).toBe("invalid-request");
+    expect((await revoke({ serials: ["ab"], reason: "because" })).status).toBe(400);
+    const viewer = await test.keyOf("acme", "viewer");
+    expect((await revoke({ devices: ["a-1"], reason: "unspecified" }, viewer)).status).toBe(403);
+    const foreign = await revoke({ devices: ["a-1"], reason: "unspecified" }, test.globex);
+    expect(foreign.status).toBe(404);
+  });
+
+  it("holds and lifts from the command line", async () => {
+    const serial = await enroll("held-1");
+    const held = await cli.json("certificate", "hold", serial, "--comment", "repair", "--yes");
+    expect(held).toMatchObject({ certificates: 1 });
+    const listed = await cli.run("certificate", "list", "--status", "held");
+    expect(listed.out).toContain(serial);
+    expect(await cli.json("certificate", "show", serial)).toMatchObject({
+      status: "held",
+      revocationReason: "repair",
+    });
+    expect(await cli.json("certificate", "unhold", "--device", "held-1")).toMatchObject({
+      certificates: 1,
+    });
+    const revoked = await cli.run(
+      "certificate",
+      "revoke",
+      serial,
+      "--reason",
+      "superseded",
+      "--yes",
+    );
+    expect(revoked.out).toContain("1 certificates of 1 devices");
+    expect((await cli.run("certificate", "show", serial)).out).toContain("superseded");
+    expect((await cli.run("certificate", "revoke", "--yes")).status).toBe(2);
+  });
+
+  it("sets, shows and lifts a quarantine, and reinstates what was revoked", async () => {
+    await enroll("sick");
+    const reason = ["--reason", "strange traffic"];
+    expect((await cli.run("device", "quarantine", "sick", ...reason)).status).toBe(0);
+    expect((await test.call("GET", "/tenants/acme/devices/sick")).body.status).toBe("quarantined");
+    const history = await test.call("GET", "/tenants/acme/devices/sick/quarantines");
+    expect(history.body.items).toMatchObject([{ reason: "strange traffic", liftedAt: null }]);
+    expect((await cli.run("device", "quarantine", "sick", ...reason)).status).toBe(1);
+    expect((await cli.run("device", "release", "sick", ...reason)).status).toBe(0);
+    const change = { body: { status: "quarantined" } };
+    const patched = await test.call("PATCH", "/tenants/acme/devices/sick", change);
+    expect(patched.body.status).toBe("quarantined");
+    await test.call("PATCH", "/tenants/acme/devices/sick", { body: { status: "active" } });
+    await cli.run("device", "revoke", "sick", ...reason, "--yes");
+    await expect(enroll("sick")).rejects.toMatchObject({ code: "claim-refused" });
+    expect((await cli.run("device", "reinstate", "sick", ...reason)).status).toBe(0);
+    await expect(enroll("sick")).resolves.toBeDefined();
+    const foreign = { key: test.globex, body: { reason: "theirs" } };
+    const attempt = await test.call("POST", "/tenants/acme/devices/sick/quarantine", foreign);
+    expect(attempt.status).toBe(404);
+  });
+});
