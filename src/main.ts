@@ -5,7 +5,10 @@ import { runCli } from "./cli/index.ts";
 process.exitCode = await runCli(process.argv.slice(2), {
   up: async (options, environment) => {
     const { runPlatform } = await import("./platform/index.ts");
-    return runPlatform(options, environment);
+    return runPlatform(options, environment, async (platform, stopped) => {
+      const { runFleetBeside } = await import("./demo/index.ts");
+      await runFleetBeside(options, platform, stopped);
+    });
   },
   demo: async (options, environment) => {
     const { runDemo } = await import("./demo/index.ts");

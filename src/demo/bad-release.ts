@@ -1,5 +1,6 @@
 import { VERSIONS } from "./cast.ts";
-import { publish, type Stage, startRollout, waitFor } from "./stage.ts";
+import { publish } from "./foundation.ts";
+import { type Stage, startRollout, waitFor } from "./stage.ts";
 
 const TENANT = "acme";
 const TIMEOUT_MS = 60_000;

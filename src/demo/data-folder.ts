@@ -3,6 +3,11 @@ import path from "node:path";
 
 const MARKER = "demo.json";
 
+/** Where a data folder holds its simulated fleet, if it has one. */
+export function fleetDirectory(dataDirectory: string): string {
+  return path.join(dataDirectory, "simulated-fleet");
+}
+
 /**
  * Readies the data folder for a new telling of the story. A folder that an earlier demo made is
  * emptied; one that holds anything else is never touched.

@@ -1,4 +1,7 @@
-import { createHash, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { createHash, type KeyObject } from "node:crypto";
+import fs from "node:fs";
+import path from "node:path";
+import { generateSigningKey, readSigningKey } from "../firmware/index.ts";
 import {
   type Envelope,
   type ReleaseManifest,
@@ -11,16 +14,35 @@ import {
 
 const YEAR_MS = 365 * 86_400_000;
 
-/** The keys that a tenant's people keep off the server: here, in this process's memory. */
+/** The keys that a tenant's people keep off the server. */
 export interface OfflineKeys {
   root: KeyObject;
   /** Two people; both must sign. */
   release: [KeyObject, KeyObject];
 }
 
-export function makeOfflineKeys(): OfflineKeys {
-  const key = () => generateKeyPairSync("ed25519").privateKey;
-  return { root: key(), release: [key(), key()] };
+export const KEY_FILES = ["root.pem", "release-1.pem", "release-2.pem"] as const;
+
+/**
+ * The keys of a tenant of the demo, made at the first call. They lie in the demo's folder, so that
+ * whoever plays with it can sign more releases; those of a real fleet never come near the server.
+ */
+export function offlineKeys(directory: string): OfflineKeys {
+  fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const [root, first, second] = KEY_FILES.map((name) => {
+    const file = path.join(directory, name);
+    if (!fs.existsSync(file)) {
+      const { privateKeyPem } = generateSigningKey({});
+      fs.writeFileSync(`${file}.new`, privateKeyPem, { mode: 0o600 });
+      fs.renameSync(`${file}.new`, file);
+    }
+    return readSigningKey(fs.readFileSync(file, "utf8"));
+  });
+  return { root: root as KeyObject, release: [first as KeyObject, second as KeyObject] };
+}
+
+export function hasOfflineKeys(directory: string): boolean {
+  return KEY_FILES.every((name) => fs.existsSync(path.join(directory, name)));
 }
 
 /** The tenant's trust root: both release keys must sign; the platform's director key assigns. */

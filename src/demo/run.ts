@@ -1,18 +1,19 @@
-import { createHash } from "node:crypto";
-import { ApiClient } from "../client/index.ts";
 import { readConfig } from "../kernel/config.ts";
 import { messageOf } from "../kernel/index.ts";
 import { createLogger } from "../kernel/logger.ts";
 import { aborted, interruptions, type Platform, startPlatform } from "../platform/index.ts";
+import { FleetFolder, type FleetProcess, startFleetProcess } from "../simulator/index.ts";
 import { tellBadRelease } from "./bad-release.ts";
-import { SECONDS_PER_HOUR, TENANTS, VERSIONS } from "./cast.ts";
+import { SECONDS_PER_HOUR, TENANTS } from "./cast.ts";
 import { tellCommandAndTrace } from "./command-and-trace.ts";
-import { prepareDemoFolder } from "./data-folder.ts";
-import { enrollFleet, type FleetProcess, startFleet } from "./fleet.ts";
+import { fleetDirectory, prepareDemoFolder } from "./data-folder.ts";
+import { describeFleet } from "./fleet.ts";
+import { makeTenants } from "./foundation.ts";
 import { tellGoodRelease } from "./good-release.ts";
 import { type DemoImages, loadDemoImages } from "./images.ts";
 import { Narrator } from "./narrator.ts";
-import { publish, type Stage, setStage, waitFor } from "./stage.ts";
+import { signIn } from "./sign-in.ts";
+import { type Stage, waitFor } from "./stage.ts";
 import { tellSummary } from "./summary.ts";
 
 export interface DemoOptions {
@@ -22,6 +23,7 @@ export interface DemoOptions {
 }
 
 const HEARTBEAT_MS = 2_000;
+const PACE = { timeScale: 3_600 / SECONDS_PER_HOUR, heartbeatIntervalMs: HEARTBEAT_MS };
 
 /** `vautn demo`: tells the whole story on real parts; resolves with the exit status. */
 export async function runDemo(
@@ -54,7 +56,8 @@ export async function runDemo(
   let fleet: FleetProcess | undefined;
   let status = 1;
   try {
-    const story = tellStory(platform, narrator, images, devices, (started) => {
+    const { signal } = controller;
+    const story = tellStory({ platform, narrator, images, total: devices, signal }, (started) => {
       fleet = started;
     });
     const outcome = await Promise.race([
@@ -82,31 +85,38 @@ export async function runDemo(
 
 /** Resolves with what went otherwise than it should; nothing when all is well. */
 async function tellStory(
-  platform: Platform,
-  narrator: Narrator,
-  images: DemoImages,
-  total: number,
+  parts: {
+    platform: Platform;
+    narrator: Narrator;
+    images: DemoImages;
+    total: number;
+    signal: AbortSignal;
+  },
   onFleet: (fleet: FleetProcess) => void,
 ): Promise<string[]> {
-  const { api, password } = await signIn(platform);
+  const { platform, narrator, images, total, signal } = parts;
+  const { api } = await signIn(platform);
+  const password = platform.administrator?.password ?? "(as told at the first start)";
   narrator.look(`${platform.consoleUrl} as ${platform.administrator?.email}, password ${password}`);
   narrator.step("Two tenants, each with a certificate authority and signing keys of its own");
-  const stage = await setStage(api, narrator, images);
-  const factory = await publishFactory(stage);
+  const folder = new FleetFolder(fleetDirectory(platform.config.dataDirectory));
+  const keys = await makeTenants(api, folder, HEARTBEAT_MS / 1_000, narrator);
+  const stage: Stage = { api, narrator, images, keys, folder };
 
   narrator.step(`${total} devices: the real agent on simulated hardware, mutual TLS for each`);
-  const enrolled = await enrollFleet(stage, total);
-  const fleet = await startFleet({
+  const { members } = await describeFleet(stage, folder, total, PACE);
+  narrator.say("each makes its key and enrols by EST with its tenant's claim token");
+  const fleet = await startFleetProcess({
+    directory: folder.directory,
     mqttUrl: platform.mqttUrl,
-    rootPem: enrolled.rootPem,
-    factoryImage: images.factory.toString("base64"),
-    behaviours: behavioursOf(images),
-    timeScale: 3_600 / SECONDS_PER_HOUR,
-    heartbeatIntervalMs: HEARTBEAT_MS,
-    tenants: factory,
-    devices: enrolled.devices,
+    httpsUrl: platform.httpsUrl,
+    signal,
+    onEnrolled: (count) => narrator.progress(count, total, "devices enrolled"),
+    onNotice: (message) => narrator.bad(message),
   });
   onFleet(fleet);
+  const [refused] = fleet.refused;
+  if (refused) throw new Error(`${refused.device} did not enrol: ${refused.reason}`);
   await waitFor(
     () =>
       Promise.all(
@@ -120,50 +130,13 @@ async function tellStory(
   narrator.look(`${platform.consoleUrl}/fleet`);
 
   const goodRollouts = await tellGoodRelease(stage, platform.consoleUrl);
-  await tellCommandAndTrace(stage, enrolled.devices[0]?.device ?? "");
+  await tellCommandAndTrace(stage, members[0]?.device ?? "");
   const { rolloutId } = await tellBadRelease(stage, platform.consoleUrl);
   narrator.step("What happened, asked of the platform's stores");
   const facts = { goodRollouts, badRolloutId: rolloutId, devices: total };
   const { problems } = await tellSummary(stage, facts);
   narrator.say(`from the start to here: ${narrator.elapsedSeconds.toFixed(0)} s`);
   return problems;
-}
-
-/** The administrator's key; the password is told so that a reader can sign in to the console. */
-async function signIn(platform: Platform): Promise<{ api: ApiClient; password: string }> {
-  const { users, keys } = platform.modules.tenancy;
-  const [administrator] = await users.list();
-  if (!administrator) throw new Error("the first start made no administrator");
-  const system = { kind: "system", id: "demo", name: "demo" } as const;
-  const { key } = await keys.createPersonalKey(administrator.id, { name: "demo" }, system);
-  const password = platform.administrator?.password ?? "(as told at the first start)";
-  return { api: new ApiClient(platform.consoleUrl, { apiKey: key }), password };
-}
-
-/** The firmware that the devices leave the factory with, published as a release like any other. */
-async function publishFactory(stage: Stage) {
-  const tenants: Parameters<typeof startFleet>[0]["tenants"] = {};
-  for (const tenant of TENANTS) {
-    const image = stage.images.factory;
-    const release = await publish(stage, tenant.id, VERSIONS.factory, image);
-    const trustRoot = await stage.api.call("getTrustRoot", { params: { tenant: tenant.id } });
-    tenants[tenant.id] = { trustRoot, factoryRelease: release.envelope };
-  }
-  return tenants;
-}
-
-function behavioursOf(images: DemoImages): Parameters<typeof startFleet>[0]["behaviours"] {
-  const hash = (image: Buffer) => createHash("sha256").update(image).digest("hex");
-  const healthy = { bootMs: 800, selfTestMs: 400, telemetryIntervalMs: 5_000 };
-  return {
-    [hash(images.factory)]: healthy,
-    [hash(images.good)]: healthy,
-    [hash(images.bad)]: {
-      ...healthy,
-      errorLogsPerDeviceHour: 2,
-      faults: [{ kind: "crash-loop", everyMs: 1_500 }],
-    },
-  };
 }
 
 function sumOf(views: Record<string, number>[], field: string): number {

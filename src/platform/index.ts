@@ -1,3 +1,9 @@
 export type { Modules } from "./modules.ts";
 export { type Platform, type PlatformOptions, startPlatform } from "./platform.ts";
-export { aborted, interruptions, runPlatform, type UpOptions } from "./run.ts";
+export {
+  aborted,
+  type Companion,
+  interruptions,
+  runPlatform,
+  type UpOptions,
+} from "./run.ts";

@@ -1,25 +1,26 @@
 import { type Config, readConfig } from "../kernel/config.ts";
+import { messageOf } from "../kernel/index.ts";
 import { createLogger } from "../kernel/logger.ts";
 import { type Platform, startPlatform } from "./platform.ts";
 
 export interface UpOptions {
   data?: string;
   roles?: string;
-  /** Simulated devices to run beside the platform: refused until it is built. */
+  /** Simulated devices to run beside the platform; made where the data folder has fewer. */
   demo?: number;
+  /** False leaves the simulated devices of the data folder switched off. */
+  fleet?: boolean;
 }
+
+/** What runs beside the platform until `stopped`; a rejection ends the platform too. */
+export type Companion = (platform: Platform, stopped: AbortSignal) => Promise<void>;
 
 /** `vautn up`: runs the platform until Ctrl-C or SIGTERM; resolves with the exit status. */
 export async function runPlatform(
   options: UpOptions,
   environment: NodeJS.ProcessEnv,
-  whileRunning?: (platform: Platform, stopped: AbortSignal) => Promise<void>,
+  companion?: Companion,
 ): Promise<number> {
-  if (options.demo !== undefined) {
-    throw new Error(
-      "up --demo is not built yet. Next: vautn demo, or vautn simulate beside vautn up",
-    );
-  }
   const config = readConfig({
     ...environment,
     ...(options.data ? { VAUTN_DATA: options.data } : {}),
@@ -41,7 +42,12 @@ export async function runPlatform(
       print(`stopping: ${reason}`);
       status = 1;
     });
-    const work = whileRunning?.(platform, controller.signal);
+    const work = companion?.(platform, controller.signal).catch((error) => {
+      if (controller.signal.aborted) return;
+      print(`stopping: ${messageOf(error)}`);
+      status = 1;
+      controller.abort();
+    });
     await Promise.race([aborted(controller.signal), failed]);
     controller.abort();
     await work;

@@ -21,7 +21,8 @@ export type FirmwareFault = { share?: number } & (
 
 /** What can be done to one device: its image's faults, and those of its surroundings. */
 export type DeviceFault =
-  | FirmwareFault
+  /** With `onImage`, only while the image of this SHA-256 runs. */
+  | (FirmwareFault & { onImage?: string })
   /** Power goes at the n-th change of the flash after the next download has begun. */
   | { kind: "power-cut"; afterOperations: number; outageMs?: number }
   /** Connections last `meanSessionMs` on average; downloads break with `brokenDownloads` (0..1). */

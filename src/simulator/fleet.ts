@@ -16,15 +16,27 @@ import {
 } from "../kernel/index.ts";
 import type { Envelope, LogLevel, ReleaseManifest } from "../protocol/index.ts";
 import type { Behaviours, DeviceFault } from "./behaviour.ts";
+import { FlashFolder } from "./flash-folder.ts";
+import type { FleetFolder } from "./fleet-folder.ts";
 import { PagePool } from "./page-pool.ts";
 import { type MachineOptions, type MachineStatus, SimulatedMachine } from "./simulated-machine.ts";
+
+/** What a device was made with. */
+export interface Factory {
+  image: Uint8Array;
+  release: Envelope<ReleaseManifest>;
+}
 
 export interface FleetOptions {
   count: number;
   /** How the device with this index (from 0) proves who it is. Called a few at a time. */
   provisioning(index: number): Promise<Provisioning>;
-  /** What every device was made with. */
-  factory: { image: Uint8Array; release: Envelope<ReleaseManifest> };
+  /** What every device was made with, or what this one was. */
+  factory: Factory | ((provisioning: Provisioning) => Factory);
+  /** Where the flashes outlive this process; in memory alone without it. */
+  folder?: FleetFolder;
+  /** Hears of a device that cannot be had and is left out; without this, `provision` rejects. */
+  onRefused?: (index: number, error: unknown) => void;
   /** What images do, by their SHA-256; others are healthy. */
   behaviours?: Behaviours;
   /** The same seed brings the same machines, faults and delays. */
@@ -61,6 +73,8 @@ export interface FleetStatus {
 }
 
 export interface Fleet {
+  /** Gets every device its identity and its first image. */
+  provision(): Promise<void>;
   /** Provisions and switches on; resolves when the last machine has been switched on. */
   start(): Promise<void>;
   stop(): Promise<void>;
@@ -80,22 +94,41 @@ const HEADROOM = 2;
 export function createFleet(options: FleetOptions): Fleet {
   const { clock = systemClock, seed = 1, spreadMs = 0 } = options;
   const machines = new Map<string, { tenant: string; machine: SimulatedMachine }>();
-  const pool = new PagePool();
+  const pool = new PagePool(options.folder?.pages);
   const random = seededRandom(seed);
   const timers: Timer[] = [];
+  let provisioned: Promise<void> | undefined;
 
   async function add(index: number): Promise<void> {
     const provisioning = await options.provisioning(index);
     const { device, tenant } = provisioning;
     if (machines.has(device)) throw new Error(`the device ${device} is in the fleet already`);
-    const machine = createMachine(
-      options,
-      provisioning,
+    const factory = factoryOf(options, provisioning);
+    const machine = createMachine(options, provisioning, {
+      factory,
       pool,
-      seededRandom(seed * 100_003 + index),
-    );
+      random: seededRandom(seed * 100_003 + index),
+    });
+    await machine.provision(factory.image, recordOfRelease(factory.release));
     machines.set(device, { tenant, machine });
-    await machine.provision(options.factory.image, recordOfRelease(options.factory.release));
+  }
+
+  async function addAll(): Promise<void> {
+    const { onRefused } = options;
+    await forEachIndex(options.count, PROVISIONED_AT_ONCE, async (index) => {
+      try {
+        await add(index);
+      } catch (error) {
+        if (!onRefused) throw error;
+        onRefused(index, error);
+      }
+    });
+    pool.sweep();
+  }
+
+  function provision(): Promise<void> {
+    provisioned ??= addAll();
+    return provisioned;
   }
 
   function machineOf(device: string): SimulatedMachine {
@@ -115,8 +148,9 @@ export function createFleet(options: FleetOptions): Fleet {
   }
 
   return {
+    provision,
     async start() {
-      await forEachIndex(options.count, PROVISIONED_AT_ONCE, add);
+      await provision();
       const waits = [...machines.values()].map(({ machine }) => {
         const delayMs = random.next() * spreadMs;
         timers.push(clock.after(delayMs, () => machine.powerOn()));
@@ -147,13 +181,17 @@ export function createFleet(options: FleetOptions): Fleet {
   };
 }
 
+function factoryOf({ factory }: FleetOptions, provisioning: Provisioning): Factory {
+  return typeof factory === "function" ? factory(provisioning) : factory;
+}
+
 function createMachine(
   options: FleetOptions,
   provisioning: Provisioning,
-  pool: PagePool,
-  random: Random,
+  parts: { factory: Factory; pool: PagePool; random: Random },
 ): SimulatedMachine {
-  const { factory, settings, onLog } = options;
+  const { folder, settings, onLog } = options;
+  const { factory, pool, random } = parts;
   const { tenant, device, product, hardwareRevision, trustRoot } = provisioning;
   return new SimulatedMachine({
     identity: { tenant, device, product, hardwareRevision },
@@ -162,6 +200,7 @@ function createMachine(
     clock: options.clock ?? systemClock,
     random,
     pool,
+    ...(folder ? { keeper: new FlashFolder(folder.flash(provisioning), pool) } : {}),
     behaviours: options.behaviours ?? {},
     timeScale: options.timeScale ?? 1,
     slotCapacityBytes: options.slotCapacityBytes ?? factory.image.length * HEADROOM,

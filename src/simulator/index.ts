@@ -1,6 +1,19 @@
 export * from "./behaviour.ts";
 export { FaultyNetwork } from "./faulty-network.ts";
-export { createFleet, type Fleet, type FleetOptions, type FleetStatus } from "./fleet.ts";
+export { FlashFolder, type FlashKeeper } from "./flash-folder.ts";
+export {
+  createFleet,
+  type Factory,
+  type Fleet,
+  type FleetOptions,
+  type FleetStatus,
+} from "./fleet.ts";
+export { type FleetDescription, FleetFolder, type FleetMember } from "./fleet-folder.ts";
+export {
+  type FleetProcess,
+  type FleetProcessOptions,
+  startFleetProcess,
+} from "./fleet-supervisor.ts";
 export { PagePool } from "./page-pool.ts";
 export { runSimulation, type SimulationOptions } from "./run-simulation.ts";
 export { PowerLost, SimulatedFlash, simulatedSlots } from "./simulated-flash.ts";

@@ -1,17 +1,31 @@
 import { type Random, randomInteger } from "../kernel/index.ts";
+import type { FileContent } from "./flash-folder.ts";
 import { PAGE_BYTES, type PagePool } from "./page-pool.ts";
+
+/** Hears of pages that become safe. */
+export type OnSafe = (pages: ReadonlyMap<number, Buffer>, sizeBytes: number) => void;
 
 /** Content of a file on a simulated flash: what is safe, and what a power cut may still change. */
 export class SimulatedFile {
   readonly #pool: PagePool;
-  #safe: Buffer[] = [];
+  #safe: (Buffer | undefined)[] = [];
   #safeSize = 0;
   /** Pages written since the last sync. */
   #dirty = new Map<number, Buffer>();
   #size = 0;
+  /** Set while the file has a name that is safe. */
+  onSafe: OnSafe | undefined;
 
-  constructor(pool: PagePool) {
+  constructor(pool: PagePool, content: FileContent = { pages: [], sizeBytes: 0 }) {
     this.#pool = pool;
+    this.#safe = content.pages.map((page) => page && pool.share(page));
+    this.#safeSize = content.sizeBytes;
+    this.#size = content.sizeBytes;
+  }
+
+  /** What a power cut leaves in any case. */
+  get safeContent(): FileContent {
+    return { pages: this.#safe, sizeBytes: this.#safeSize };
   }
 
   get sizeBytes(): number {
@@ -62,7 +76,9 @@ export class SimulatedFile {
   }
 
   sync(): void {
-    for (const [index, page] of this.#dirty) this.#safe[index] = this.#pool.share(page);
+    const pages = new Map([...this.#dirty].map(([at, page]) => [at, this.#pool.share(page)]));
+    if (pages.size > 0 || this.#size !== this.#safeSize) this.onSafe?.(pages, this.#size);
+    for (const [index, page] of pages) this.#safe[index] = page;
     this.#dirty.clear();
     this.#safe.length = Math.min(this.#safe.length, Math.ceil(this.#size / PAGE_BYTES));
     this.#safeSize = this.#size;

@@ -1,5 +1,6 @@
 import type { Slots, Storage, StorageFile } from "../agent/index.ts";
 import { AppError, type Random, seededRandom } from "../kernel/index.ts";
+import type { FlashKeeper } from "./flash-folder.ts";
 import type { PagePool } from "./page-pool.ts";
 import { SimulatedFile } from "./simulated-file.ts";
 
@@ -23,6 +24,7 @@ type DirectoryChange =
 export class SimulatedFlash {
   readonly #pool: PagePool;
   readonly #random: Random;
+  readonly #keeper: FlashKeeper | undefined;
   #files = new Map<string, SimulatedFile>();
   #safeFiles = new Map<string, SimulatedFile>();
   #changes: DirectoryChange[] = [];
@@ -34,9 +36,17 @@ export class SimulatedFlash {
   #onCut: (() => void) | undefined;
   #bytesLeft: number | undefined;
 
-  constructor(pool: PagePool, random: Random = seededRandom(1)) {
+  /** With a keeper, the flash begins with what an earlier process left in it. */
+  constructor(pool: PagePool, random: Random = seededRandom(1), keeper?: FlashKeeper) {
     this.#pool = pool;
     this.#random = random;
+    this.#keeper = keeper;
+    for (const [name, content] of keeper?.load() ?? []) {
+      const file = new SimulatedFile(pool, content);
+      this.#name(file, name);
+      this.#safeFiles.set(name, file);
+    }
+    this.#files = new Map(this.#safeFiles);
   }
 
   /** Writes, syncs, renames and removals so far. */
@@ -65,8 +75,7 @@ export class SimulatedFlash {
     if (!this.#powered) return;
     this.#powered = false;
     this.#epoch += 1;
-    for (const change of this.#changes.slice(0, this.#survivors()))
-      applyChange(this.#safeFiles, change);
+    this.#makeSafe(this.#changes.slice(0, this.#survivors()));
     this.#changes = [];
     for (const file of new Set(this.#safeFiles.values())) file.losePower(this.#random);
     this.#files = new Map(this.#safeFiles);
@@ -110,8 +119,7 @@ export class SimulatedFlash {
       },
       syncDirectory: async () => {
         this.#modify(epoch);
-        for (const change of this.#changes) applyChange(this.#safeFiles, change);
-        this.#changes = [];
+        this.#makeSafe(this.#changes.splice(0));
       },
     };
   }
@@ -146,6 +154,31 @@ export class SimulatedFlash {
   #change(change: DirectoryChange): void {
     this.#changes.push(change);
     applyChange(this.#files, change);
+  }
+
+  #makeSafe(changes: readonly DirectoryChange[]): void {
+    for (const change of changes) {
+      if (change.do === "link") {
+        this.#keeper?.link(change.name, change.file.safeContent);
+        this.#name(change.file, change.name);
+      } else if (change.do === "unlink") {
+        this.#keeper?.remove(change.name);
+        this.#name(this.#safeFiles.get(change.name));
+      } else {
+        this.#keeper?.rename(change.from, change.to);
+        this.#name(this.#safeFiles.get(change.to));
+        this.#name(this.#safeFiles.get(change.from), change.to);
+      }
+      applyChange(this.#safeFiles, change);
+    }
+  }
+
+  /** From now on the file is kept under this name, or not at all. */
+  #name(file: SimulatedFile | undefined, name?: string): void {
+    const keeper = this.#keeper;
+    if (!file || !keeper) return;
+    file.onSafe =
+      name === undefined ? undefined : (pages, sizeBytes) => keeper.write(name, pages, sizeBytes);
   }
 
   #survivors(): number {

@@ -13,6 +13,7 @@ import {
 import { type Clock, messageOf, type Random, type Timer } from "../kernel/index.ts";
 import { type Behaviours, behaviourOf, type DeviceFault, type FirmwareFault } from "./behaviour.ts";
 import { FaultyNetwork } from "./faulty-network.ts";
+import type { FlashKeeper } from "./flash-folder.ts";
 import type { PagePool } from "./page-pool.ts";
 import { SimulatedApplication } from "./simulated-application.ts";
 import { SimulatedFlash, simulatedSlots } from "./simulated-flash.ts";
@@ -25,6 +26,8 @@ export interface MachineOptions
   clock: Clock;
   random: Random;
   pool: PagePool;
+  /** What keeps the flash beyond this process. */
+  keeper?: FlashKeeper | undefined;
   behaviours: Behaviours;
   timeScale: number;
   slotCapacityBytes: number;
@@ -66,14 +69,15 @@ export class SimulatedMachine {
 
   constructor(options: MachineOptions) {
     this.#options = options;
-    this.flash = new SimulatedFlash(options.pool, options.random);
+    this.flash = new SimulatedFlash(options.pool, options.random, options.keeper);
     this.#network = new FaultyNetwork(options.clock, options.random);
     this.#fortune = options.random.next();
   }
 
-  /** Puts the factory's image into slot a. */
+  /** Puts the factory's image into slot a, unless the flash holds one from an earlier life. */
   async provision(image: Uint8Array, record: SlotRecord): Promise<void> {
     const storage = this.flash.mount();
+    if ((await readSlotRecord(storage, "a")) || (await readSlotRecord(storage, "b"))) return;
     const slot = await storage.open("a.img");
     await slot.truncate(0);
     await slot.write(0, image);
@@ -218,7 +222,10 @@ export class SimulatedMachine {
   #firmwareFaults(sha256: string): FirmwareFault[] {
     const { faults } = behaviourOf(this.#options.behaviours, sha256);
     const struck = faults.filter((fault) => this.#fortune < (fault.share ?? 1));
-    return [...struck, ...this.#faults.filter(isFirmwareFault)];
+    const injected = this.#faults
+      .filter(isFirmwareFault)
+      .filter(({ onImage }) => onImage === undefined || onImage === sha256);
+    return [...struck, ...injected];
   }
 
   /** A reset: what was in memory or not synced is lost. */
@@ -270,6 +277,8 @@ export class SimulatedMachine {
   }
 }
 
-function isFirmwareFault(fault: DeviceFault): fault is FirmwareFault {
+type InjectedFault = FirmwareFault & { onImage?: string };
+
+function isFirmwareFault(fault: DeviceFault): fault is InjectedFault {
   return fault.kind !== "power-cut" && fault.kind !== "bad-link" && fault.kind !== "flash-full";
 }

@@ -1,12 +1,16 @@
 import type { Command } from "commander";
 import { type Cli, leaf, wholeNumber } from "../cli.ts";
 
+export interface UpOptions {
+  data?: string;
+  roles?: string;
+  demo?: number;
+  fleet?: boolean;
+}
+
 /** What starts the platform and the demo: handed in by the program, which knows how. */
 export interface PlatformActions {
-  up(
-    options: { data?: string; roles?: string; demo?: number },
-    environment: NodeJS.ProcessEnv,
-  ): Promise<number>;
+  up(options: UpOptions, environment: NodeJS.ProcessEnv): Promise<number>;
   demo(
     options: { once?: boolean; devices?: number; data?: string },
     environment: NodeJS.ProcessEnv,
@@ -26,8 +30,13 @@ export function platformCommands(
   })
     .option("--data <directory>", "folder of all that is kept (default ./data)")
     .option("--roles <roles>", "comma-separated: gateway, device-http, api, worker (default all)")
-    .option("--demo <devices>", "run simulated devices too", wholeNumber("--demo", 1, 2_000))
-    .action(async (options: { data?: string; roles?: string; demo?: number }) => {
+    .option(
+      "--demo <devices>",
+      "run simulated devices too; made at the first start, back at every later one",
+      wholeNumber("--demo", 1, 2_000),
+    )
+    .option("--no-fleet", "leave the simulated devices of the data folder switched off")
+    .action(async (options: UpOptions) => {
       outcome.status = await actions.up(options, cli.io.environment);
     });
 
