@@ -3,6 +3,31 @@ import type { RolloutPolicyInput } from "../client/index.ts";
 /** Who appears in the story, and at what pace. One second of the demo stands for one hour. */
 export const SECONDS_PER_HOUR = 1;
 
+/** How fast a fleet lives, and how soon its silence counts. */
+export interface FleetPace {
+  /** Hours of a device's life that pass in an hour. */
+  timeScale: number;
+  heartbeatIntervalMs: number;
+  offlineAfterMissed: number;
+}
+
+/**
+ * The pace of the story. Silence counts after half a minute only: on a busy machine a device that
+ * restarts is easily late, and silence is evidence against a firmware.
+ */
+export const DEMO_PACE: FleetPace = {
+  timeScale: 3_600 / SECONDS_PER_HOUR,
+  heartbeatIntervalMs: 5_000,
+  offlineAfterMissed: 6,
+};
+
+/** The pace of `up --demo`: an hour of a device's life in a minute. */
+export const UP_PACE: FleetPace = {
+  timeScale: 60,
+  heartbeatIntervalMs: 10_000,
+  offlineAfterMissed: 3,
+};
+
 export interface DemoTenant {
   id: string;
   name: string;

@@ -1,16 +1,17 @@
 import { createHash } from "node:crypto";
 import { type ApiClient, ApiRefusal } from "../client/index.ts";
 import type { Behaviours, FleetDescription, FleetFolder, FleetMember } from "../simulator/index.ts";
-import { devicesPerTenant, HARDWARE_REVISIONS, PRODUCT, TENANTS, VERSIONS } from "./cast.ts";
+import {
+  devicesPerTenant,
+  type FleetPace,
+  HARDWARE_REVISIONS,
+  PRODUCT,
+  TENANTS,
+  VERSIONS,
+} from "./cast.ts";
 import { publish } from "./foundation.ts";
 import type { DemoImages } from "./images.ts";
 import type { OfflineKeys } from "./offline-keys.ts";
-
-/** How fast the devices of a fleet live. */
-export interface FleetPace {
-  timeScale: number;
-  heartbeatIntervalMs: number;
-}
 
 const SLOT_BYTES = 512 * 1024;
 const WATCHDOG_MS = 5_000;
@@ -51,7 +52,8 @@ export async function describeFleet(
     watchdogMs: WATCHDOG_MS,
     spreadMs: SPREAD_MS,
     behaviours: behavioursOf(images),
-    ...pace,
+    timeScale: pace.timeScale,
+    heartbeatIntervalMs: pace.heartbeatIntervalMs,
     ...known,
     rootPem,
     tenants,

@@ -2,7 +2,7 @@ import path from "node:path";
 import { type ApiClient, ApiRefusal } from "../client/index.ts";
 import type { Envelope, ReleaseManifest, SigningKey } from "../protocol/index.ts";
 import type { FleetFolder } from "../simulator/index.ts";
-import { type DemoTenant, HARDWARE_REVISIONS, PRODUCT, TENANTS } from "./cast.ts";
+import { type DemoTenant, type FleetPace, HARDWARE_REVISIONS, PRODUCT, TENANTS } from "./cast.ts";
 import {
   hasOfflineKeys,
   makeTrustRoot,
@@ -20,7 +20,7 @@ export interface Listener {
 export async function makeTenants(
   api: ApiClient,
   folder: FleetFolder,
-  heartbeatIntervalSeconds: number,
+  pace: FleetPace,
   listener: Listener,
 ): Promise<Map<string, OfflineKeys>> {
   const keys = new Map<string, OfflineKeys>();
@@ -34,7 +34,7 @@ export async function makeTenants(
       );
     }
     keys.set(tenant.id, offlineKeys(directory));
-    const isNew = await makeTenant(api, tenant, heartbeatIntervalSeconds);
+    const isNew = await makeTenant(api, tenant, pace);
     const hasRoot = !isNew && (await isThere(api, "getTrustRoot", tenant.id));
     if (!hasRoot) await setTrustRoot(api, tenant.id, keys.get(tenant.id) as OfflineKeys);
     if (isNew) {
@@ -54,10 +54,14 @@ export function keyDirectory(folder: FleetFolder, tenantId: string): string {
 async function makeTenant(
   api: ApiClient,
   { id, name }: DemoTenant,
-  heartbeatIntervalSeconds: number,
+  pace: FleetPace,
 ): Promise<boolean> {
   if (await isThere(api, "getTenant", id)) return false;
-  await api.call("createTenant", { body: { id, name, settings: { heartbeatIntervalSeconds } } });
+  const settings = {
+    heartbeatIntervalSeconds: pace.heartbeatIntervalMs / 1_000,
+    offlineAfterMissed: pace.offlineAfterMissed,
+  };
+  await api.call("createTenant", { body: { id, name, settings } });
   return true;
 }
 

@@ -4,7 +4,7 @@ import { createLogger } from "../kernel/logger.ts";
 import { aborted, interruptions, type Platform, startPlatform } from "../platform/index.ts";
 import { FleetFolder, type FleetProcess, startFleetProcess } from "../simulator/index.ts";
 import { tellBadRelease } from "./bad-release.ts";
-import { SECONDS_PER_HOUR, TENANTS } from "./cast.ts";
+import { DEMO_PACE, TENANTS } from "./cast.ts";
 import { tellCommandAndTrace } from "./command-and-trace.ts";
 import { fleetDirectory, prepareDemoFolder } from "./data-folder.ts";
 import { describeFleet } from "./fleet.ts";
@@ -21,9 +21,6 @@ export interface DemoOptions {
   devices?: number;
   data?: string;
 }
-
-const HEARTBEAT_MS = 2_000;
-const PACE = { timeScale: 3_600 / SECONDS_PER_HOUR, heartbeatIntervalMs: HEARTBEAT_MS };
 
 /** `vautn demo`: tells the whole story on real parts; resolves with the exit status. */
 export async function runDemo(
@@ -100,11 +97,11 @@ async function tellStory(
   narrator.look(`${platform.consoleUrl} as ${platform.administrator?.email}, password ${password}`);
   narrator.step("Two tenants, each with a certificate authority and signing keys of its own");
   const folder = new FleetFolder(fleetDirectory(platform.config.dataDirectory));
-  const keys = await makeTenants(api, folder, HEARTBEAT_MS / 1_000, narrator);
+  const keys = await makeTenants(api, folder, DEMO_PACE, narrator);
   const stage: Stage = { api, narrator, images, keys, folder };
 
   narrator.step(`${total} devices: the real agent on simulated hardware, mutual TLS for each`);
-  const { members } = await describeFleet(stage, folder, total, PACE);
+  const { members } = await describeFleet(stage, folder, total, DEMO_PACE);
   narrator.say("each makes its key and enrols by EST with its tenant's claim token");
   const fleet = await startFleetProcess({
     directory: folder.directory,

@@ -1,15 +1,12 @@
 import type { Platform } from "../platform/index.ts";
 import { aborted } from "../platform/index.ts";
 import { FleetFolder, startFleetProcess } from "../simulator/index.ts";
-import { TENANTS, VERSIONS } from "./cast.ts";
+import { TENANTS, UP_PACE, VERSIONS } from "./cast.ts";
 import { describeFleet } from "./fleet.ts";
 import { keyDirectory, makeTenants, publish } from "./foundation.ts";
 import { loadDemoImages } from "./images.ts";
 import { KEY_FILES } from "./offline-keys.ts";
 import { signIn } from "./sign-in.ts";
-
-/** The pace of `up --demo`: an hour of a device's life in a minute. */
-const PACE = { timeScale: 60, heartbeatIntervalMs: 10_000 };
 
 /** Runs the simulated fleet of the data folder until `stopped`, made first where `devices` asks. */
 export async function runFleet(
@@ -49,10 +46,9 @@ async function prepareFleet(
   const images = await loadDemoImages();
   const { api, signOut } = await signIn(platform);
   try {
-    const heartbeatSeconds = PACE.heartbeatIntervalMs / 1_000;
-    const keys = await makeTenants(api, folder, heartbeatSeconds, { say: print });
+    const keys = await makeTenants(api, folder, UP_PACE, { say: print });
     const stage = { api, keys, images };
-    await describeFleet(stage, folder, devices, PACE);
+    await describeFleet(stage, folder, devices, UP_PACE);
     // Something to roll out lies ready.
     for (const { id } of TENANTS) await publish(stage, id, VERSIONS.good, images.good);
   } finally {
