@@ -163,6 +163,33 @@ export async function listAlerts(
   return query.execute();
 }
 
+export interface OpenAlertRow {
+  id: string;
+  key: string;
+  kind: string;
+  subjectId: string;
+  openedAt: Date;
+}
+
+/** Alerts of some kinds that are not resolved, in the order of their ids, from `afterId` on. */
+export async function listOpenAlerts(
+  tx: Tx,
+  tenantId: string,
+  kinds: readonly string[],
+  { afterId, limit }: { afterId: string | undefined; limit: number },
+): Promise<OpenAlertRow[]> {
+  let query = tx
+    .selectFrom("alerts")
+    .select(["id", "dedup_key as key", "kind", "subject_id as subjectId", "opened_at as openedAt"])
+    .where("tenant_id", "=", tenantId)
+    .where("kind", "in", [...kinds])
+    .where("state", "<>", "resolved")
+    .orderBy("id")
+    .limit(limit);
+  if (afterId !== undefined) query = query.where("id", ">", afterId);
+  return query.execute();
+}
+
 export async function countOpenAlerts(tx: Tx, tenantId: string): Promise<number> {
   const { count } = await tx
     .selectFrom("alerts")

@@ -54,6 +54,12 @@ export interface Alerts {
       limit?: number | undefined;
     },
   ): Promise<{ items: AlertView[]; nextCursor: string | null }>;
+  /** Alerts of some kinds that are not resolved, a page in the order of their ids. */
+  open(
+    tenantId: string,
+    kinds: readonly string[],
+    options: { afterId: string | undefined; limit: number },
+  ): Promise<store.OpenAlertRow[]>;
   /** Alerts that are not resolved. */
   countOpen(tenantId: string): Promise<number>;
   /** Queues an event for the webhooks that want its type; durable with the transaction. */
@@ -165,6 +171,8 @@ export function createAlerts(given: AlertsDeps): Alerts {
       };
     },
 
+    open: (tenantId, kinds, options) =>
+      db.tenant(tenantId, (tx) => store.listOpenAlerts(tx, tenantId, kinds, options)),
     countOpen: (tenantId) => db.tenant(tenantId, (tx) => store.countOpenAlerts(tx, tenantId)),
     emit,
     webhooks: createWebhooks(deps),

@@ -89,6 +89,50 @@ export async function moveDuePresence(
   }));
 }
 
+export interface Silence {
+  /** Devices in service that went offline since the moment asked for, and are. */
+  devices: number;
+  /** Some of them, by name. */
+  deviceIds: string[];
+  /** Devices in service that have ever been heard. */
+  known: number;
+}
+
+/** Names in one answer. */
+const NAMED_DEVICES = 200;
+
+/** How silent the fleet has become since `since` (index `device_states_by_change`). */
+export async function readSilence(tx: Tx, tenantId: string, since: Date): Promise<Silence> {
+  const { rows } = await sql<{ devices: number; deviceIds: string[]; known: number }>`
+    with silent as (
+      select s.device_id from device_states s
+      join devices d on d.tenant_id = s.tenant_id and d.id = s.device_id
+      where s.tenant_id = ${tenantId} and s.presence = 'offline'
+        and s.presence_changed_at >= ${since} and d.status = 'active')
+    select (select count(*) from silent) as devices,
+           array(select device_id from silent order by device_id limit ${NAMED_DEVICES})
+             as "deviceIds",
+           (select count(*) from device_states s
+            join devices d on d.tenant_id = s.tenant_id and d.id = s.device_id
+            where s.tenant_id = ${tenantId} and s.presence <> 'never' and d.status = 'active')
+             as known`.execute(tx);
+  return rows[0] as Silence;
+}
+
+/** Those of the given devices that are offline and in service. */
+export async function findSilent(
+  tx: Tx,
+  tenantId: string,
+  deviceIds: readonly string[],
+): Promise<{ deviceId: string; lastSeenAt: Date | null }[]> {
+  const { rows } = await sql<{ deviceId: string; lastSeenAt: Date | null }>`
+    select s.device_id as "deviceId", s.last_seen_at as "lastSeenAt" from device_states s
+    join devices d on d.tenant_id = s.tenant_id and d.id = s.device_id
+    where s.tenant_id = ${tenantId} and s.device_id = any(${[...deviceIds]}::text[])
+      and s.presence = 'offline' and d.status = 'active'`.execute(tx);
+  return rows;
+}
+
 /** Puts every deadline before `until` off to it; returns how many there were. */
 export async function postponeDeadlines(tx: Tx, until: Date): Promise<number> {
   const { numUpdatedRows } = await tx

@@ -12,7 +12,13 @@ import type { DevicesDeps } from "./deps.ts";
 import { latestHeartbeats, storeHeartbeats } from "./heartbeats-store.ts";
 import { deleteOldIncidents, storeIncidents, takeUncounted } from "./incidents-store.ts";
 import { lateAt } from "./presence.ts";
-import { moveDuePresence, postponeDeadlines } from "./presence-store.ts";
+import {
+  findSilent,
+  moveDuePresence,
+  postponeDeadlines,
+  readSilence,
+  type Silence,
+} from "./presence-store.ts";
 import type {
   HeartbeatRecord,
   Incident,
@@ -49,6 +55,15 @@ export interface DeviceReports {
   forgetIncidents(tenantId: string, nowMs: number): Promise<number>;
   /** Moves at most PRESENCE_BATCH devices whose silence has become too long; call until empty. */
   expirePresence(tenantId: string, nowMs: number): Promise<PresenceChange[]>;
+  /** How many have fallen silent since a moment, and how many could. */
+  silence(tenantId: string, sinceMs: number): Promise<Silence>;
+  /** Those of the given devices that are offline and in service. */
+  stillSilent(
+    tenantId: string,
+    deviceIds: readonly string[],
+  ): Promise<{ deviceId: string; lastSeenAt: Date | null }[]>;
+  /** Devices that lost the platform at one moment go offline within this time. */
+  silenceWindowMs(tenantId: string): Promise<number>;
   /** Gives every device another interval to be heard: called when the platform starts. */
   extendPresenceDeadlines(nowMs: number): Promise<void>;
   /** Frees the connections that an earlier life of this gateway left behind, with the same grace. */
@@ -135,6 +150,17 @@ export function createReports({ db, clock, bus, tenancy }: DevicesDeps): DeviceR
       return changes;
     },
 
+    silence: (tenantId, sinceMs) =>
+      db.tenant(tenantId, (tx) => readSilence(tx, tenantId, new Date(sinceMs))),
+
+    stillSilent: (tenantId, deviceIds) =>
+      db.tenant(tenantId, (tx) => findSilent(tx, tenantId, deviceIds)),
+
+    async silenceWindowMs(tenantId) {
+      const { heartbeatIntervalSeconds } = await tenancy.settings(tenantId);
+      return Math.max(MIN_WINDOW_MS, 2_000 * heartbeatIntervalSeconds);
+    },
+
     async extendPresenceDeadlines(nowMs) {
       const horizon = new Date(nowMs + LONGEST_GRACE_MS);
       for (const tenantId of await db.tenantsWith("pending_presence", horizon)) {
@@ -157,6 +183,7 @@ export function createReports({ db, clock, bus, tenancy }: DevicesDeps): DeviceR
   };
 }
 
+const MIN_WINDOW_MS = 60_000;
 /** Longer than any rollout looks back. */
 export const INCIDENTS_KEPT_MS = 90 * 86_400_000;
 const FORGET_BATCH = 10_000;

@@ -3,12 +3,7 @@ import type { Database } from "../db/index.ts";
 import { INCIDENTS_KEPT_MS } from "../devices/index.ts";
 import type { Clock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
-import {
-  type AlertReport,
-  alertsForOffline,
-  type PresenceChange,
-  presenceKey,
-} from "./presence-alerts.ts";
+import { createPresenceWatch, type PresenceWatchDeps } from "./presence-watch.ts";
 import { type Job, startTicker } from "./ticker.ts";
 
 /** The parts of the modules that background work calls. */
@@ -17,9 +12,7 @@ export interface JobsDeps {
   clock: Clock;
   bus: Bus;
   logger: Logger;
-  devices: {
-    extendPresenceDeadlines(now: number): Promise<void>;
-    expirePresence(tenantId: string, now: number): Promise<PresenceChange[]>;
+  devices: PresenceWatchDeps["devices"] & {
     forgetIncidents(tenantId: string, now: number): Promise<number>;
   };
   commands: { expireDue(tenantId: string, now: number): Promise<unknown> };
@@ -29,9 +22,7 @@ export interface JobsDeps {
     stop(): Promise<void>;
   };
   rollouts: { tick(tenantId: string, now: number): Promise<unknown> };
-  alerts: {
-    raise(tenantId: string, report: AlertReport): Promise<unknown>;
-    resolve(tenantId: string, key: string): Promise<unknown>;
+  alerts: PresenceWatchDeps["alerts"] & {
     deliverDue(tenantId: string, now: number): Promise<unknown>;
   };
   detectors: { runOnce(): Promise<unknown>; stop(): Promise<void> };
@@ -45,7 +36,8 @@ export interface Jobs {
 export async function startJobs(deps: JobsDeps): Promise<Jobs> {
   const { db, clock, bus } = deps;
   // A restart of the platform is no fault of the devices: their deadlines start anew.
-  await deps.devices.extendPresenceDeadlines(clock.now());
+  const presence = createPresenceWatch(deps);
+  await presence.begin();
   await deps.firmware.requeueInterruptedDeltas();
 
   const rollouts: Job = {
@@ -57,7 +49,22 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
     {
       name: "presence",
       everyMs: 1_000,
-      run: () => forTenants("due_presence", checkPresence),
+      async run() {
+        await presence.begin();
+        try {
+          await forTenants("due_presence", (tenantId) => presence.expire(tenantId));
+        } catch (error) {
+          // Trouble of single tenants is not the platform's absence.
+          if (error instanceof AggregateError) presence.end();
+          throw error;
+        }
+        presence.end();
+      },
+    },
+    {
+      name: "presence-alerts",
+      everyMs: 2_000,
+      run: () => forTenants("presence_alerts", (tenantId) => presence.resolve(tenantId)),
     },
     {
       name: "commands",
@@ -88,17 +95,10 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
   ];
   const rolloutTicker = startTicker(rollouts, deps);
   const tickers = [rolloutTicker, ...jobs.map((job) => startTicker(job, deps))];
-  const unsubscribe = [
-    bus.subscribe("rollout.>", () => rolloutTicker.wake()),
-    bus.subscribe("fleet.*", (message, subject) => {
-      if (message.presence !== "online" || typeof message.deviceId !== "string") return;
-      const tenantId = subject.slice("fleet.".length);
-      void resolveOffline(tenantId, message.deviceId);
-    }),
-  ];
+  const unsubscribe = bus.subscribe("rollout.>", () => rolloutTicker.wake());
   return {
     async stop() {
-      for (const stop of unsubscribe) stop();
+      unsubscribe();
       await Promise.all(tickers.map((ticker) => ticker.stop()));
       await deps.detectors.stop();
       await deps.firmware.stop();
@@ -121,19 +121,6 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
       }
     }
     if (errors.length > 0) throw new AggregateError(errors, `${errors.length} tenants: ${what}`);
-  }
-
-  async function checkPresence(tenantId: string): Promise<void> {
-    const changes = await deps.devices.expirePresence(tenantId, clock.now());
-    for (const report of alertsForOffline(changes)) await deps.alerts.raise(tenantId, report);
-  }
-
-  async function resolveOffline(tenantId: string, deviceId: string): Promise<void> {
-    try {
-      await deps.alerts.resolve(tenantId, presenceKey(deviceId));
-    } catch (error) {
-      deps.logger.warn({ tenantId, deviceId, err: error }, "an alert could not be resolved");
-    }
   }
 
   /** One delta for each tenant in turn, so that nobody's queue holds up another's. */

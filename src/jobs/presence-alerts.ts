@@ -1,8 +1,22 @@
+/** What an alert of silence says, and when many silences are one. Pure. */
+
 /** A device that went over to another presence. */
 export interface PresenceChange {
   deviceId: string;
   presence: "never" | "online" | "late" | "offline";
   lastSeenAt: Date | null;
+  /** Silence of a device that people have taken out of service is no news. */
+  status: "active" | "quarantined" | "revoked";
+}
+
+/** How silent a tenant's fleet is. */
+export interface Silence {
+  /** Devices in service that went offline since the moment asked for, and are. */
+  devices: number;
+  /** Some of them, by name. */
+  deviceIds: string[];
+  /** Devices in service that have ever been heard. */
+  known: number;
 }
 
 export interface AlertReport {
@@ -15,39 +29,62 @@ export interface AlertReport {
   details: Record<string, unknown>;
 }
 
-/** When this many devices of a tenant go offline in one pass, the cause is a common one. */
-const COMMON_CAUSE_DEVICES = 10;
+export const FLEET_KEY = "presence:fleet";
+export const DEVICE_KIND = "device-offline";
+export const FLEET_KIND = "devices-offline";
 
-/**
- * The alerts for devices that have just gone offline: one each, or one for them all when they are so
- * many that something between them and the platform must have failed.
- */
-export function alertsForOffline(changes: readonly PresenceChange[]): AlertReport[] {
-  const offline = changes.filter((change) => change.presence === "offline");
-  if (offline.length >= COMMON_CAUSE_DEVICES) {
-    return [
-      {
-        key: "presence:fleet",
-        kind: "devices-offline",
-        severity: "critical",
-        title: `${offline.length} devices went offline together`,
-        subjectKind: "fleet",
-        subjectId: "fleet",
-        details: { devices: offline.slice(0, 100).map((change) => change.deviceId) },
-      },
-    ];
-  }
-  return offline.map((change) => ({
-    key: presenceKey(change.deviceId),
-    kind: "device-offline",
-    severity: "warning",
-    title: `${change.deviceId} missed its heartbeats`,
-    subjectKind: "device",
-    subjectId: change.deviceId,
-    details: { lastSeenAt: change.lastSeenAt?.toISOString() ?? null },
-  }));
-}
+/** From so many devices on, and such a share of the fleet, the cause is a common one. */
+const COMMON_CAUSE_DEVICES = 10;
+const COMMON_CAUSE_SHARE = 0.02;
+const LISTED_DEVICES = 100;
 
 export function presenceKey(deviceId: string): string {
   return `presence:${deviceId}`;
+}
+
+/** Whether so many went offline at about the same time that something common must have failed. */
+export function isCommonCause({ devices, known }: Silence): boolean {
+  return devices >= Math.max(COMMON_CAUSE_DEVICES, known * COMMON_CAUSE_SHARE);
+}
+
+/** Whether those who are still away from a common failure are few enough to be named one by one. */
+export function isOver({ devices, known }: Silence): boolean {
+  return devices < Math.max(COMMON_CAUSE_DEVICES, known * COMMON_CAUSE_SHARE) / 2;
+}
+
+export function offlineAlert(device: { deviceId: string; lastSeenAt: Date | null }): AlertReport {
+  const { deviceId, lastSeenAt } = device;
+  const seen = lastSeenAt ? `was last heard at ${moment(lastSeenAt)}` : "was never heard";
+  return {
+    key: presenceKey(deviceId),
+    kind: DEVICE_KIND,
+    severity: "warning",
+    title: `${deviceId} missed its heartbeats and ${seen}. See its last log lines: /devices/${deviceId}`,
+    subjectKind: "device",
+    subjectId: deviceId,
+    details: { lastSeenAt: lastSeenAt?.toISOString() ?? null },
+  };
+}
+
+/** One alert for them all; after a start of the platform it says that the platform may be the cause. */
+export function fleetAlert(silence: Silence, platformStartedAt: Date | null): AlertReport {
+  const { devices, deviceIds, known } = silence;
+  const share = Math.round((100 * devices) / Math.max(1, known));
+  const where = platformStartedAt
+    ? `They have not come back since the platform started at ${moment(platformStartedAt)}: see ` +
+      "whether the gateway's port is reached (vautn doctor)"
+    : "Look for what they share, a network, a region or an update: /fleet";
+  return {
+    key: FLEET_KEY,
+    kind: FLEET_KIND,
+    severity: "critical",
+    title: `${devices} of ${known} devices (${share} %) went offline at about the same time. ${where}`,
+    subjectKind: "fleet",
+    subjectId: "fleet",
+    details: { devices: deviceIds.slice(0, LISTED_DEVICES), count: devices, known },
+  };
+}
+
+function moment(at: Date): string {
+  return `${at.toISOString().slice(0, 16).replace("T", " ")} UTC`;
 }
