@@ -25,6 +25,7 @@ const { values } = parseArgs({
 
 /** Time for charts and transitions after the last answer. */
 const SETTLE_MS = 700;
+const LOADING_MS = 15_000;
 
 fs.mkdirSync(values.output, { recursive: true });
 const browser = await chromium.launch({
@@ -47,6 +48,7 @@ try {
       for (const place of values.paths.split(",").filter(Boolean)) {
         await page.goto(`${values.url}/t/${values.tenant}/${place}`);
         await page.waitForLoadState("load");
+        await isLoaded(page);
         await page.waitForTimeout(SETTLE_MS);
         await keep(page, `${place}-${scheme}-${width}`);
       }
@@ -64,6 +66,17 @@ async function signIn(page: Page): Promise<void> {
   await page.getByLabel("Password", { exact: true }).fill(process.env.VAUTN_PASSWORD ?? "");
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.waitForURL((url) => url.pathname !== "/sign-in");
+}
+
+/** Waits until no list is on its way; what takes longer is a picture of that. */
+async function isLoaded(page: Page): Promise<void> {
+  await page.locator("main").waitFor({ timeout: LOADING_MS });
+  await page.waitForTimeout(SETTLE_MS);
+  const waiting = page.locator('[aria-busy="true"], .mantine-Skeleton-root');
+  await waiting
+    .first()
+    .waitFor({ state: "detached", timeout: LOADING_MS })
+    .catch(() => undefined);
 }
 
 async function keep(page: Page, name: string): Promise<void> {

@@ -144,6 +144,28 @@ describe.skipIf(!fs.existsSync(CHROMIUM))("The console in Chromium", () => {
     expect(complaints).toEqual([]);
   });
 
+  test("lets people in with a role, and changes what holds for the tenant", async () => {
+    await page.getByRole("link", { name: "Settings" }).click();
+    await page.getByRole("tab", { name: "Members" }).click();
+    await page.getByRole("button", { name: "New person" }).click();
+    const dialog = page.getByRole("dialog", { name: "New person" });
+    await dialog.getByLabel("Name", { exact: true }).fill("Ada");
+    await dialog.getByLabel("E-mail").fill("ada@example.com");
+    await dialog.getByLabel("First password").fill("correct horse battery staple");
+    await dialog.getByRole("button", { name: "Create the person" }).click();
+    await page.getByRole("combobox", { name: "Role of Ada" }).click();
+    await page.getByRole("option", { name: "viewer" }).click();
+    await visible(page.getByText("ada@example.com is now viewer"));
+
+    await page.getByRole("tab", { name: "General" }).click();
+    await page.getByLabel("Offline after").fill("7");
+    await page.getByRole("button", { name: "Save" }).click();
+    await visible(page.getByText("The settings are in force"));
+    const { body } = await scene.platform.api("GET", `/tenants/${scene.tenant}`);
+    expect(body.settings.offlineAfterMissed).toBe(7);
+    expect(complaints).toEqual([]);
+  });
+
   test("is usable at the width of a phone and in the dark", async () => {
     await page.setViewportSize({ width: 420, height: 900 });
     await page.emulateMedia({ colorScheme: "dark" });

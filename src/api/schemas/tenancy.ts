@@ -1,4 +1,5 @@
-import { Type } from "typebox";
+import { type TInteger, Type } from "typebox";
+import { TENANT_SETTINGS, type TenantSettings } from "../../tenancy/index.ts";
 import {
   listOf,
   Name,
@@ -51,11 +52,22 @@ export const TenantSettingsPatch = Type.Object(
   },
 );
 
+const names = Object.keys(TENANT_SETTINGS) as (keyof TenantSettings)[];
+const TenantSettingsView = view(
+  "TenantSettings",
+  Object.fromEntries(
+    names.map((name) => {
+      const { minimum, maximum, default: usual } = TENANT_SETTINGS[name];
+      return [name, Type.Integer({ minimum, maximum, default: usual })];
+    }),
+  ) as Record<keyof TenantSettings, TInteger>,
+);
+
 export const TenantView = view("Tenant", {
   id: TenantId,
   name: Type.String(),
   status: Type.Enum(["active", "suspended"] as const),
-  settings: Type.Record(Type.String(), Type.Unknown()),
+  settings: TenantSettingsView,
   createdAt: Timestamp,
 });
 export const TenantList = listOf("TenantList", TenantView);

@@ -44,7 +44,7 @@ export function claimCommands(program: Command, cli: Cli): void {
             item.revokedAt ? "revoked" : "in use",
           ]),
         ),
-      "No claim tokens yet. Next: vautn claim create NAME --devices 'hub-*' …",
+      "No claim tokens yet. Next: vautn claim create NAME --devices 'hub-*' --product NAME --hardware REVISION",
     );
   });
 

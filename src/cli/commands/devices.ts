@@ -37,7 +37,9 @@ function readingCommands(device: Command, cli: Cli): void {
         options,
         page,
         deviceTable,
-        q ? "No device matches." : "No devices yet. Next: vautn device enroll ID --product NAME …",
+        q
+          ? "No device matches."
+          : "No devices yet. Next: vautn device enroll ID --product NAME --hardware REVISION",
       );
     });
 

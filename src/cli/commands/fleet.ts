@@ -80,7 +80,7 @@ export function fleetCommands(program: Command, cli: Cli): void {
           ["running rollouts", runningRollouts],
         ]);
         if (health.items.length === 0) {
-          return `${figures}\nNo devices. Next: vautn device enroll ID --product NAME …\n`;
+          return `${figures}\nNo devices. Next: vautn device enroll ID --product NAME --hardware REVISION\n`;
         }
         const head = [
           options.by.toUpperCase(),

@@ -42,7 +42,7 @@ export function releaseCommands(firmware: Command, cli: Cli): void {
         options,
         page,
         releaseTable,
-        "No releases yet. Next: vautn firmware build IMAGE --product NAME --version VERSION …",
+        "No releases yet. Next: vautn firmware build IMAGE --product NAME --version VERSION --hardware REVISION",
       );
     });
 

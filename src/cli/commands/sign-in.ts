@@ -121,7 +121,7 @@ async function createKey(url: string, email: string, password: string): Promise<
   const cookie = response.headers.getSetCookie()[0]?.split(";")[0];
   if (!cookie) throw new CliError("the platform gave no session");
   const session = new ApiClient(url, { cookie });
-  const name = `vautn on ${os.hostname()}`.slice(0, 100);
+  const name = `command line on ${os.hostname()}`.slice(0, 100);
   const { key } = await session.call("createPersonalKey", { body: { name } });
   await session.call("signOut", {});
   return key;

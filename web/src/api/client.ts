@@ -1,6 +1,13 @@
 import { type CallOptions, call } from "./call.ts";
 import type { Operations } from "./generated.ts";
-import type { LogRecord, RolloutSpec, RolloutView, TenantRole, UpdateRecord } from "./types.ts";
+import type {
+  LogRecord,
+  RolloutSpec,
+  RolloutView,
+  TenantRole,
+  TenantSettings,
+  UpdateRecord,
+} from "./types.ts";
 
 type Query<Id extends keyof Operations> = Operations[Id]["query"];
 type Body<Id extends keyof Operations> = Operations[Id]["body"];
@@ -13,6 +20,15 @@ export const api = {
   signOut: () => call("signOut", {}),
   whoami: () => call("whoami", {}),
   createTenant: (body: { id: string; name: string }) => call("createTenant", { body }),
+  tenant: (tenant: string) => call("getTenant", { params: { tenant } }),
+  updateTenant: (tenant: string, settings: Partial<TenantSettings>) =>
+    call("updateTenant", { params: { tenant }, body: { settings } }),
+  members: (tenant: string) => call("listMembers", { params: { tenant } }),
+  setMember: (tenant: string, body: Body<"setMember">) =>
+    call("setMember", { params: { tenant }, body }),
+  removeMember: (tenant: string, user: string) =>
+    call("removeMember", { params: { tenant, user } }),
+  createUser: (body: Body<"createUser">) => call("createUser", { body }),
 
   fleetSummary: (tenant: string) => call("getFleetSummary", { params: { tenant } }),
   fleetHealth: (tenant: string, query: Query<"getFleetHealth">) =>

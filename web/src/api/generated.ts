@@ -806,7 +806,7 @@ export type Tenant = {
   id: string;
   name: string;
   status: "active" | "suspended";
-  settings: Record<string, unknown>;
+  settings: TenantSettings;
   createdAt: string;
 };
 
@@ -818,6 +818,18 @@ export type TenantAccess = {
 
 export type TenantList = {
   items: Array<Tenant>;
+};
+
+export type TenantSettings = {
+  heartbeatIntervalSeconds: number;
+  offlineAfterMissed: number;
+  certificateLifetimeDays: number;
+  certificateGraceDays: number;
+  maxDevices: number;
+  maxReleases: number;
+  maxWebhooks: number;
+  telemetryRetentionDays: number;
+  logRetentionDays: number;
 };
 
 export type Trace = {

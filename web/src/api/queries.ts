@@ -193,6 +193,12 @@ export const auditQuery = (t: string, cursor: string | undefined) =>
     placeholderData: keepPreviousData,
   });
 
+export const tenantQuery = (t: string) =>
+  queryOptions({ queryKey: key(t, "tenant"), queryFn: () => api.tenant(t) });
+
+export const membersQuery = (t: string) =>
+  queryOptions({ queryKey: key(t, "members"), queryFn: () => api.members(t) });
+
 export const keysQuery = (t: string) =>
   queryOptions({ queryKey: key(t, "keys"), queryFn: () => api.keys(t) });
 

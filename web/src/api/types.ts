@@ -12,6 +12,9 @@ export const TENANT_ROLES: readonly TenantRole[] = [
   "auditor",
 ];
 
+export type TenantView = G.Tenant;
+export type TenantSettings = G.TenantSettings;
+export type UserView = G.User;
 export type DeviceView = G.Device;
 export type FleetSummary = G.FleetSummary;
 export type HealthRow = G.FleetHealthRow;

@@ -1,4 +1,4 @@
-import { ActionIcon, CopyButton, Group, Tooltip } from "@mantine/core";
+import { ActionIcon, Code, CopyButton, Group, Tooltip } from "@mantine/core";
 import { IconCheck, IconCopy } from "@tabler/icons-react";
 
 interface CopyTextProps {
@@ -14,22 +14,42 @@ export function CopyText({ text, shown }: CopyTextProps) {
       <span className="mono clip" title={text}>
         {shown ?? text}
       </span>
-      <CopyButton value={text}>
-        {({ copied, copy }) => (
-          <Tooltip label={copied ? "Copied" : "Copy"}>
-            <ActionIcon
-              size="xs"
-              variant="subtle"
-              color={copied ? "moss" : "gray"}
-              onClick={copy}
-              aria-label={copied ? "Copied" : `Copy ${shown ?? text}`}
-            >
-              {copied ? <IconCheck size={12} /> : <IconCopy size={12} />}
-            </ActionIcon>
-          </Tooltip>
-        )}
-      </CopyButton>
+      <Copy text={text} label={shown ?? text} />
     </Group>
+  );
+}
+
+/** Commands to paste as a whole, none of them cut. */
+export function CopyBlock({ text, label }: { text: string; label: string }) {
+  return (
+    <Code block component="div">
+      <Group gap="xs" wrap="nowrap" align="flex-start" justify="space-between">
+        <span className="mono" style={{ whiteSpace: "pre-wrap", overflowWrap: "anywhere" }}>
+          {text}
+        </span>
+        <Copy text={text} label={label} />
+      </Group>
+    </Code>
+  );
+}
+
+function Copy({ text, label }: { text: string; label: string }) {
+  return (
+    <CopyButton value={text}>
+      {({ copied, copy }) => (
+        <Tooltip label={copied ? "Copied" : "Copy"}>
+          <ActionIcon
+            size="xs"
+            variant="subtle"
+            color={copied ? "moss" : "gray"}
+            onClick={copy}
+            aria-label={copied ? "Copied" : `Copy ${label}`}
+          >
+            {copied ? <IconCheck size={12} /> : <IconCopy size={12} />}
+          </ActionIcon>
+        </Tooltip>
+      )}
+    </CopyButton>
   );
 }
 

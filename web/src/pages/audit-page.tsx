@@ -1,4 +1,4 @@
-import { Alert, Button, Code, Paper, Text } from "@mantine/core";
+import { Alert, Button, Paper, Text } from "@mantine/core";
 import { IconChecklist, IconShieldCheck, IconShieldX } from "@tabler/icons-react";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { type AuditEntry, type AuditProof, api, auditQuery } from "../api/index.ts";
@@ -11,6 +11,8 @@ import { Page } from "../components/page.tsx";
 import { EmptyState, ErrorState, Loaded } from "../components/states.tsx";
 import { TimeAgo } from "../components/time-ago.tsx";
 import { useTenantId } from "../shell/use-tenant.ts";
+
+const MAX_DETAIL = 120;
 
 /** Who did what; each entry carries the hash of the one before. */
 export function AuditPage() {
@@ -117,14 +119,16 @@ function What({ entry }: { entry: AuditEntry }) {
 }
 
 function Details({ entry, tenant }: { entry: AuditEntry; tenant: string }) {
-  const text = JSON.stringify(entry.details);
   return (
     <>
-      {text !== "{}" && (
-        <Code fz="xs" style={{ overflowWrap: "anywhere" }}>
-          {text.length > 160 ? `${text.slice(0, 160)}…` : text}
-        </Code>
-      )}
+      {Object.entries(entry.details).map(([name, value]) => (
+        <Text key={name} size="xs" style={{ overflowWrap: "anywhere" }}>
+          <Text span inherit c="dimmed">
+            {name}{" "}
+          </Text>
+          {shorten(value)}
+        </Text>
+      ))}
       {entry.traceId && (
         <Text size="xs">
           <Link to="/t/$tenant/traces/$trace" params={{ tenant, trace: entry.traceId }}>
@@ -134,6 +138,11 @@ function Details({ entry, tenant }: { entry: AuditEntry; tenant: string }) {
       )}
     </>
   );
+}
+
+function shorten(value: unknown): string {
+  const text = typeof value === "string" ? value : JSON.stringify(value);
+  return text.length > MAX_DETAIL ? `${text.slice(0, MAX_DETAIL)}…` : text;
 }
 
 function Proof({ proof }: { proof: AuditProof }) {

@@ -120,9 +120,7 @@ export function LogView({ deviceId, filter: given, onFilter }: LogViewProps) {
       <Loaded query={logs}>
         {({ items, nextCursor }) =>
           items.length === 0 ? (
-            <EmptyState icon={IconFileSearch} title="No line matches">
-              Try fewer words, a lower level or a longer time.
-            </EmptyState>
+            <NoLines isFiltered={Boolean(filter.words || filter.level || filter.device)} />
           ) : (
             <>
               <LogLines lines={items} showDevice={!deviceId} />
@@ -135,5 +133,17 @@ export function LogView({ deviceId, filter: given, onFilter }: LogViewProps) {
         }
       </Loaded>
     </Paper>
+  );
+}
+
+function NoLines({ isFiltered }: { isFiltered: boolean }) {
+  return isFiltered ? (
+    <EmptyState icon={IconFileSearch} title="No line matches">
+      Try fewer words, a lower level or a longer time.
+    </EmptyState>
+  ) : (
+    <EmptyState icon={IconFileSearch} title="No line in this time">
+      What a device logs appears here within seconds. Try a longer time.
+    </EmptyState>
   );
 }

@@ -36,7 +36,7 @@ export function Keys() {
   });
   return (
     <SettingsList
-      explanation="Programs and the vautn command sign in with a key. Give each its own, with the least role that does."
+      explanation="Programs and the command line sign in with a key. Give each its own, with the least role that does."
       addLabel="New key"
       onAdd={may("administer") ? () => setCreating(true) : undefined}
     >

@@ -8,22 +8,36 @@ interface SettingsListProps {
   addLabel: string;
   /** Absent where the person may not. */
   onAdd?: (() => void) | undefined;
+  second?: { label: string; onClick: () => void };
   children: ReactNode;
 }
 
 /** The frame of each list on the settings page. */
-export function SettingsList({ explanation, addLabel, onAdd, children }: SettingsListProps) {
+export function SettingsList({
+  explanation,
+  addLabel,
+  onAdd,
+  second,
+  children,
+}: SettingsListProps) {
   return (
     <Stack>
       <Group justify="space-between" align="flex-start">
         <Text size="sm" c="dimmed" maw={640}>
           {explanation}
         </Text>
-        {onAdd && (
-          <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={onAdd}>
-            {addLabel}
-          </Button>
-        )}
+        <Group gap="xs">
+          {second && (
+            <Button variant="default" onClick={second.onClick}>
+              {second.label}
+            </Button>
+          )}
+          {onAdd && (
+            <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={onAdd}>
+              {addLabel}
+            </Button>
+          )}
+        </Group>
       </Group>
       <Paper style={{ overflow: "hidden" }}>{children}</Paper>
     </Stack>

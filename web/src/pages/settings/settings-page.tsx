@@ -4,6 +4,8 @@ import { Page } from "../../components/page.tsx";
 import { useMay } from "../../shell/use-tenant.ts";
 import { ClaimTokens } from "./claim-tokens.tsx";
 import { Keys } from "./keys.tsx";
+import { Members } from "./members.tsx";
+import { TenantSettingsForm } from "./tenant-settings.tsx";
 import { Webhooks } from "./webhooks.tsx";
 
 export function SettingsPage() {
@@ -13,15 +15,23 @@ export function SettingsPage() {
   return (
     <Page title="Settings">
       <Tabs
-        value={tab ?? (may("oversee") ? "keys" : "claim-tokens")}
+        value={tab ?? "general"}
         keepMounted={false}
         onChange={(next) => void navigate({ search: { tab: next ?? undefined }, replace: true })}
       >
         <Tabs.List mb="md">
+          <Tabs.Tab value="general">General</Tabs.Tab>
+          {may("oversee") && <Tabs.Tab value="members">Members</Tabs.Tab>}
           {may("oversee") && <Tabs.Tab value="keys">API keys</Tabs.Tab>}
           <Tabs.Tab value="claim-tokens">Claim tokens</Tabs.Tab>
           <Tabs.Tab value="webhooks">Webhooks</Tabs.Tab>
         </Tabs.List>
+        <Tabs.Panel value="general">
+          <TenantSettingsForm />
+        </Tabs.Panel>
+        <Tabs.Panel value="members">
+          <Members />
+        </Tabs.Panel>
         <Tabs.Panel value="keys">
           <Keys />
         </Tabs.Panel>
