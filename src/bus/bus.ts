@@ -17,6 +17,8 @@ export const subjects = {
   /** Standings changed: `{tenantId, changes: [{kind, deviceId?, serial?}]}`, or a device is gone:
    * `{tenantId, deviceId}`. */
   revocation: (tenantId: string) => `revocation.${token(tenantId)}`,
+  /** An authority is new or at its end; `_platform` for root and server: `{tenantId, kind}`. */
+  authority: (tenantId: string) => `authority.${token(tenantId)}`,
   /** Something about a rollout changed: `{rolloutId}`. */
   rollout: (tenantId: string, rolloutId: string) => `rollout.${token(tenantId)}.${rolloutId}`,
   /** An alert was raised or resolved: `{alertId, state}`. */

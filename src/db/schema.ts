@@ -75,11 +75,23 @@ export interface AuditHeadsTable {
   hash: Buffer;
 }
 
+export interface AuthorityRequestsTable {
+  tenant_id: string;
+  id: string;
+  kind: "tenant" | "server";
+  subject: string;
+  request_pem: string;
+  key_kind: "sealed" | "pkcs11";
+  key_uri: string | null;
+  private_key_sealed: Buffer | null;
+  created_at: Date;
+}
+
 export interface CertificateAuthoritiesTable {
   tenant_id: string;
   id: string;
   kind: "root" | "tenant" | "server";
-  status: "active" | "retiring" | "revoked";
+  status: "active" | "retiring" | "revoked" | "ended";
   subject: string;
   certificate_pem: string;
   private_key_sealed: Buffer | null;
@@ -87,6 +99,10 @@ export interface CertificateAuthoritiesTable {
   key_identifier: string;
   created_at: Date;
   not_after: Date;
+  key_kind: Generated<"sealed" | "offline" | "pkcs11">;
+  key_uri: string | null;
+  cross_certificate_pem: string | null;
+  ended_at: Date | null;
 }
 
 export interface CertificateRotationsTable {
@@ -201,6 +217,13 @@ export interface CommandsTable {
   late_result: OptionalJson;
   late_result_at: Date | null;
   traceparent: string | null;
+}
+
+export interface CompromisedKeysTable {
+  public_key_sha256: string;
+  reason: string;
+  added_by: string;
+  added_at: Date;
 }
 
 export interface DeltasTable {
@@ -663,6 +686,7 @@ export interface Schema {
   artifacts: ArtifactsTable;
   audit_entries: AuditEntriesTable;
   audit_heads: AuditHeadsTable;
+  authority_requests: AuthorityRequestsTable;
   certificate_authorities: CertificateAuthoritiesTable;
   certificate_rotations: CertificateRotationsTable;
   certificates: CertificatesTable;
@@ -670,6 +694,7 @@ export interface Schema {
   claim_uses: ClaimUsesTable;
   cmp_transactions: CmpTransactionsTable;
   commands: CommandsTable;
+  compromised_keys: CompromisedKeysTable;
   deltas: DeltasTable;
   detector_snapshots: DetectorSnapshotsTable;
   device_groups: DeviceGroupsTable;

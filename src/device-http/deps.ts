@@ -31,6 +31,8 @@ export interface DeviceHttpDeps {
   identity: {
     serverCredentials(): Promise<{ keyPem: string; certificatePem: string }>;
     rootCertificatePem(): Promise<string>;
+    /** Server certificate or roots may be other ones now. */
+    onAuthorityChanged?(listener: () => void): () => void;
     /** The tenant's CA and those above it. */
     authorityCertificates(tenantId: string): Promise<string[]>;
     authenticatePeer(socket: tls.TLSSocket, options?: { renewal?: boolean }): Promise<DevicePeer>;

@@ -1,9 +1,11 @@
 import type { Server } from "node:https";
 import type { AddressInfo } from "node:net";
+import type { SecureContextOptions } from "node:tls";
 import { SpanKind } from "@opentelemetry/api";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { AppError, type Timer } from "../kernel/index.ts";
+import { AppError } from "../kernel/index.ts";
 import { counter } from "../kernel/metrics.ts";
+import { reloadSecureContext, TLS_POLICY } from "../kernel/tls-policy.ts";
 import { currentTraceparent, parseTraceparent, withSpan } from "../kernel/tracing.ts";
 import { artifactRoutes } from "./artifacts.ts";
 import {
@@ -27,10 +29,9 @@ export interface DeviceHttp {
 
 const MAX_HEADER_BYTES = 16 * 1024;
 const MAX_BODY_BYTES = 16 * 1024;
+const SESSION_ID_CONTEXT = "vautn-device-http";
 /** How often Node looks for requests that take too long. */
 const MAX_CHECKING_INTERVAL_MS = 5_000;
-/** How often the server's own certificate is asked for again: it may have been renewed. */
-const CREDENTIALS_EVERY_MS = 3_600_000;
 
 const handshakeFailures = counter(
   "vautn_device_http_handshake_failures_total",
@@ -48,7 +49,8 @@ export async function startDeviceHttp(
   const options = { ...given, identity: remembering(given.identity, live) };
   const { identity, clock, logger } = options;
   const limits = { ...DEFAULT_DEVICE_HTTP_LIMITS, ...options.limits };
-  const server = await createServer(options, limits);
+  const credentials = await secureContext(identity);
+  const server = createServer(options, limits, credentials);
   const failures = new FailureLimit({
     clock,
     maxFailures: limits.enrolmentFailures,
@@ -61,21 +63,22 @@ export async function startDeviceHttp(
 
   const unsubscribe = identity.onStandingChanged((change) => live.apply(change));
   await server.listen({ port: options.port, host: options.bindAddress });
-  let timer: Timer = clock.after(CREDENTIALS_EVERY_MS, renew);
-  async function renew(): Promise<void> {
-    timer = clock.after(CREDENTIALS_EVERY_MS, renew);
-    try {
-      server.server.setSecureContext(await secureContext(identity));
-    } catch (error) {
-      logger.warn({ err: error }, "the server's certificate could not be read again");
-    }
-  }
+  const reload = reloadSecureContext(server.server, {
+    load: () => secureContext(identity),
+    initial: credentials,
+    sessionIdContext: SESSION_ID_CONTEXT,
+    clock,
+    onError: (error) =>
+      logger.warn({ err: error }, "the server's certificate could not be renewed"),
+  });
+  const stopHearing = identity.onAuthorityChanged?.(() => void reload.now());
   const { port } = server.server.address() as AddressInfo;
   return {
     port,
     async close() {
-      timer.cancel();
+      stopHearing?.();
       unsubscribe();
+      reload.stop();
       const closed = server.close();
       // Downloads under way are resumed elsewhere; a slow one must not hold up the stop.
       server.server.closeAllConnections();
@@ -99,18 +102,19 @@ function remembering(
   };
 }
 
-async function createServer(
-  { identity, logger }: DeviceHttpDeps,
+function createServer(
+  { logger }: DeviceHttpDeps,
   limits: DeviceHttpLimits,
-): Promise<DeviceServer> {
+  credentials: SecureContextOptions,
+): DeviceServer {
   const server = fastify({
     https: {
-      ...(await secureContext(identity)),
+      ...TLS_POLICY,
+      ...credentials,
       requestCert: true,
       rejectUnauthorized: false,
       // Without it TLS resumes no session in which a client certificate was asked for.
-      sessionIdContext: "vautn-device-http",
-      minVersion: "TLSv1.2",
+      sessionIdContext: SESSION_ID_CONTEXT,
       handshakeTimeout: limits.handshakeTimeoutMs,
       maxHeaderSize: MAX_HEADER_BYTES,
       headersTimeout: limits.headersTimeoutMs,

@@ -45,6 +45,8 @@ export interface GatewayDeps {
   identity: {
     serverCredentials(): Promise<{ keyPem: string; certificatePem: string }>;
     rootCertificatePem(): Promise<string>;
+    /** Server certificate or roots may be other ones now. */
+    onAuthorityChanged?(listener: () => void): () => void;
     authenticatePeer(socket: tls.TLSSocket, options?: { renewal?: boolean }): Promise<GatewayPeer>;
     onStandingChanged(listener: (change: StandingChange) => void): () => void;
     rotation: {

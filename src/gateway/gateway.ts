@@ -2,6 +2,7 @@ import { once } from "node:events";
 import net from "node:net";
 import tls from "node:tls";
 import { messageOf } from "../kernel/index.ts";
+import { reloadSecureContext, TLS_POLICY } from "../kernel/tls-policy.ts";
 import { Connection } from "./connection.ts";
 import type { GatewayContext } from "./context.ts";
 import { DEFAULT_GATEWAY_LIMITS, type GatewayDeps, type GatewayOptions } from "./deps.ts";
@@ -15,9 +16,8 @@ import { TokenBuckets } from "./token-bucket.ts";
 
 /** How often keep-alives and the like are looked at. */
 const CHECK_INTERVAL_MS = 1_000;
-/** How often a renewed server certificate is looked for. */
-const CREDENTIALS_INTERVAL_MS = 3_600_000;
 const BACKLOG = 4_096;
+const SESSION_ID_CONTEXT = "vautn-mqtt";
 /** How long connections may take to end when the gateway stops. */
 const CLOSE_TIMEOUT_MS = 5_000;
 
@@ -45,9 +45,11 @@ export async function startGateway(deps: GatewayDeps & GatewayOptions): Promise<
   };
   await deps.devices.gatewayStarted(deps.gatewayId);
   const connections = new Set<Connection>();
-  const tlsServer = await createTlsServer(context, connections);
+  const credentials = await tlsOptions(context);
+  const tlsServer = createTlsServer(context, connections, credentials);
   const listener = createListener(context, tlsServer);
-  const stopTimers = startTimers(context, connections, tlsServer);
+  const stopChecks = startChecks(context, connections);
+  const reload = keepCredentialsFresh(context, tlsServer, credentials);
   const unsubscribe = subscribe(context);
   listener.listen({ port: deps.port, host: deps.bindAddress, backlog: BACKLOG });
   await once(listener, "listening");
@@ -55,7 +57,8 @@ export async function startGateway(deps: GatewayDeps & GatewayOptions): Promise<
     port: (listener.address() as net.AddressInfo).port,
     connections: () => context.registry.size,
     async close() {
-      stopTimers();
+      stopChecks();
+      reload.stop();
       for (const stop of unsubscribe) stop();
       listener.close();
       for (const connection of connections) shutDown(connection);
@@ -97,21 +100,22 @@ async function tlsOptions(context: GatewayContext): Promise<tls.TlsOptions> {
   return { key: credentials.keyPem, cert: credentials.certificatePem, ca: root };
 }
 
-async function createTlsServer(
+function createTlsServer(
   context: GatewayContext,
   connections: Set<Connection>,
-): Promise<tls.Server> {
+  credentials: tls.TlsOptions,
+): tls.Server {
   const { logger } = context.deps;
   const server = tls.createServer({
-    ...(await tlsOptions(context)),
+    ...TLS_POLICY,
+    ...credentials,
     requestCert: true,
     // Node would drop who has no valid certificate without a word. Instead the CONNACK says what is
     // wrong with it; `authenticate` in packets/connect.ts lets nobody past whom TLS did not verify.
     rejectUnauthorized: false,
-    minVersion: "TLSv1.2",
     handshakeTimeout: context.limits.handshakeTimeoutMs,
     // Without a name of its own a resumed session is refused to who authenticated by certificate.
-    sessionIdContext: "vautn-mqtt",
+    sessionIdContext: SESSION_ID_CONTEXT,
   });
   server.on("secureConnection", (socket) => {
     const connection = new Connection(socket, context);
@@ -148,34 +152,42 @@ function createListener(context: GatewayContext, tlsServer: tls.Server): net.Ser
   return listener;
 }
 
-function startTimers(
-  context: GatewayContext,
-  connections: ReadonlySet<Connection>,
-  tlsServer: tls.Server,
-): () => void {
-  const { clock, logger } = context.deps;
+function startChecks({ deps }: GatewayContext, connections: ReadonlySet<Connection>): () => void {
+  const { clock } = deps;
   let stopped = false;
   let checking = clock.after(CHECK_INTERVAL_MS, check);
-  let renewing = clock.after(CREDENTIALS_INTERVAL_MS, renew);
   function check(): void {
     const now = clock.now();
     for (const connection of connections) connection.check(now);
     if (!stopped) checking = clock.after(CHECK_INTERVAL_MS, check);
   }
-  function renew(): void {
-    tlsOptions(context)
-      .then((options) => tlsServer.setSecureContext(options))
-      .catch((error) => {
-        logger.error({ error: messageOf(error) }, "the server certificate could not be renewed");
-      })
-      .finally(() => {
-        if (!stopped) renewing = clock.after(CREDENTIALS_INTERVAL_MS, renew);
-      });
-  }
   return () => {
     stopped = true;
     checking.cancel();
-    renewing.cancel();
+  };
+}
+
+function keepCredentialsFresh(
+  context: GatewayContext,
+  server: tls.Server,
+  initial: tls.TlsOptions,
+): { stop(): void } {
+  const { clock, logger, identity } = context.deps;
+  const reload = reloadSecureContext(server, {
+    load: () => tlsOptions(context),
+    initial,
+    sessionIdContext: SESSION_ID_CONTEXT,
+    clock,
+    onReload: () => logger.info({}, "the server certificate or the trusted roots are new"),
+    onError: (error) =>
+      logger.error({ error: messageOf(error) }, "the server certificate could not be renewed"),
+  });
+  const unsubscribe = identity.onAuthorityChanged?.(() => void reload.now());
+  return {
+    stop() {
+      unsubscribe?.();
+      reload.stop();
+    },
   };
 }
 

@@ -1,79 +1,90 @@
-import { type KeyObject, X509Certificate } from "node:crypto";
-import type { Database, Tx } from "../db/index.ts";
+import { type Bus, subjects } from "../bus/index.ts";
+import type { Database } from "../db/index.ts";
 import { AppError, type Clock } from "../kernel/index.ts";
-import type { Sealer } from "../kernel/sealing.ts";
 import { TtlCache } from "../kernel/ttl-cache.ts";
-import { distinguishedName, toPem } from "../protocol/index.ts";
 import { PLATFORM_CHAIN } from "../tenancy/index.ts";
-import { localKey, newPrivateKey } from "./authority-key.ts";
-import { issuerOf, mark, sealedAuthority } from "./authority-keys.ts";
+import { AuthorityIssuance, type GivenRoot, readRoot } from "./authority-issuance.ts";
+import { type AuthorityKeys, fingerprintOf } from "./authority-keys.ts";
 import * as store from "./authority-store.ts";
-import { type Issuer, keyIdentifierOf } from "./certificate-builder.ts";
-import { DeviceCertificates } from "./device-certificates.ts";
 import {
-  BACKDATE_MS,
-  rootCertificate,
-  serverAuthorityCertificate,
-  serverCertificate,
-  tenantAuthorityCertificate,
-} from "./profiles.ts";
+  type Authority,
+  type AuthorityKind,
+  type AuthorityRow,
+  authorityOf,
+  type IssuingAuthority,
+  isSignedBy,
+  type KeyPlace,
+  type RootAuthority,
+} from "./authority-types.ts";
+import { DeviceCertificates } from "./device-certificates.ts";
 
 const DAY_MS = 86_400_000;
-const ROOT_LIFETIME_MS = 20 * 365 * DAY_MS;
-const AUTHORITY_LIFETIME_MS = 5 * 365 * DAY_MS;
 /** Longest lifetime of a device's certificate is two years: a successor takes over before that. */
 const AUTHORITY_RENEWAL_MS = 2 * 365 * DAY_MS;
-const SERVER_LIFETIME_MS = 30 * DAY_MS;
-const SERVER_RENEWAL_MS = 10 * DAY_MS;
 const CACHE_TTL_MS = 5_000;
 const MAX_CACHED_TENANTS = 10_000;
+const PENDING_RETRY_SECONDS = 300;
 
-/** An authority as verifiers need it. */
-export interface Authority {
-  id: string;
-  certificate: X509Certificate;
-  certificatePem: string;
-  notAfter: Date;
+/** Some authority is new, signed, or at its end: caches and trust bundles are out of date. */
+export interface AuthorityEvent {
+  /** `_platform` for a root or server authority. */
+  tenantId: string;
+  kind: AuthorityKind;
 }
 
-/** An authority that can sign. */
-export interface IssuingAuthority extends Authority {
-  issuer: Issuer;
-  devices: DeviceCertificates;
-}
-
-export interface ServerCredentials {
-  keyPem: string;
-  /** The server's certificate and the server authority's. */
-  certificatePem: string;
-  notAfter: Date;
-}
-
-interface Deps {
+export interface AuthoritiesDeps {
   db: Database;
   clock: Clock;
-  sealer: Sealer;
+  bus: Bus;
+  keys: AuthorityKeys;
   trustDomain: string;
-  publicHost: string;
+  /** Instead of one of our own making, at the first start. */
+  givenRoot?: GivenRoot | undefined;
 }
 
 /**
- * The hierarchy: root -> one authority for servers and one for each tenant. Private keys lie sealed
- * in the database, each bound to its tenant and authority. Successors take over in time, and what
- * the predecessors issued stays good until it ends.
+ * The hierarchy: root -> one authority for servers and one for each tenant. Successors take over in
+ * time, and what the predecessors issued stays good until it ends.
  */
 export class Authorities {
-  readonly #deps: Deps;
+  readonly #deps: AuthoritiesDeps;
+  readonly issuance: AuthorityIssuance;
+  readonly #roots: TtlCache<RootAuthority[]>;
   readonly #trusted: TtlCache<Authority[]>;
   readonly #issuing: TtlCache<IssuingAuthority>;
-  #root: Authority | undefined;
-  #server: ServerCredentials | undefined;
+  readonly #listeners = new Set<(event: AuthorityEvent) => void>();
+  #generation = 0;
 
-  constructor(deps: Deps) {
+  constructor(deps: AuthoritiesDeps) {
     this.#deps = deps;
-    const options = { clock: deps.clock, ttlMs: CACHE_TTL_MS, maxEntries: MAX_CACHED_TENANTS };
+    this.issuance = new AuthorityIssuance(deps);
+    const { clock } = deps;
+    const options = { clock, ttlMs: CACHE_TTL_MS, maxEntries: MAX_CACHED_TENANTS };
+    this.#roots = new TtlCache({ ...options, maxEntries: 1 });
     this.#trusted = new TtlCache(options);
     this.#issuing = new TtlCache(options);
+    deps.bus.subscribe("authority.*", ({ tenantId, kind }) => {
+      this.#forgetAll();
+      const event = { tenantId, kind } as unknown as AuthorityEvent;
+      for (const listener of this.#listeners) listener(event);
+    });
+  }
+
+  /** Called in every process, also in the one that made the change. */
+  onChanged(listener: (event: AuthorityEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Another number after every change: what was made before it may be out of date. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /** To be called once the change is committed. */
+  announce(tenantId: string, kind: AuthorityKind): void {
+    this.#forgetAll();
+    this.#deps.bus.publish(subjects.authority(tenantId), { tenantId, kind });
   }
 
   /** Makes root and server authority where they lack. Safe when several processes start at once. */
@@ -88,97 +99,109 @@ export class Authorities {
         );
       }
       const [root] = await store.usableAuthorities(tx, PLATFORM_CHAIN, "root");
-      const rootRow = root ?? (await this.#createRoot(tx));
+      if (root) this.#assertGivenRootIs(root);
+      const rootRow = root ?? (await this.#firstRoot(tx));
       const [server] = await store.usableAuthorities(tx, PLATFORM_CHAIN, "server");
-      if (!server || this.#isDue(server)) await this.#createServerAuthority(tx, rootRow);
+      if (server && !this.#isDue(server, authorityOf(rootRow))) return;
+      if (await store.requestFor(tx, PLATFORM_CHAIN, "server")) return;
+      await this.issuance.issueOrRequest(tx, "server", PLATFORM_CHAIN);
     });
   }
 
-  /** Makes the tenant's authority where it lacks or ends within two years. */
+  /** Makes the tenant's authority, or the request for it, where it lacks or its successor is due. */
   async ensureTenant(tenantId: string): Promise<void> {
+    const root = await this.root();
     await this.#deps.db.platform(async (tx) => {
       await store.lockAuthorities(tx);
-      if (!(await store.tenantExists(tx, tenantId))) {
-        throw new AppError("not-found", "there is no such tenant", { tenant: tenantId });
-      }
+      if (!(await store.tenantExists(tx, tenantId))) throw noSuchTenant(tenantId);
       const [newest] = await store.usableAuthorities(tx, tenantId, "tenant");
-      if (newest && !this.#isDue(newest)) return;
-      await this.#createTenantAuthority(tx, tenantId);
+      if (newest && !this.#isDue(newest, root)) return;
+      if (await store.requestFor(tx, tenantId, "tenant")) return;
+      await this.issuance.issueOrRequest(tx, "tenant", tenantId);
     });
     this.forget(tenantId);
   }
 
-  async root(): Promise<Authority> {
-    if (this.#root) return this.#root;
-    const [row] = await this.#deps.db.platform((tx) =>
+  /** The root that signs at present, or in whose name the offline one does. */
+  async root(): Promise<RootAuthority> {
+    const [root] = await this.roots();
+    if (!root) throw new Error("there is no root authority: ensurePlatform has not run");
+    return root;
+  }
+
+  /** Every root that is trusted, the newest first; cached for five seconds. */
+  async roots(): Promise<RootAuthority[]> {
+    const cached = this.#roots.get("");
+    if (cached) return cached;
+    const rows = await this.#deps.db.platform((tx) =>
       store.usableAuthorities(tx, PLATFORM_CHAIN, "root"),
     );
-    if (!row) throw new Error("there is no root authority: ensurePlatform has not run");
-    this.#root = authorityOf(row);
-    return this.#root;
+    const roots = rows.map((row) => ({
+      ...authorityOf(row),
+      crossCertificatePem: row.cross_certificate_pem,
+    }));
+    if (roots.length > 0) this.#roots.set("", roots);
+    return roots;
   }
 
   /** The authorities whose certificates this tenant's devices may carry; cached for five seconds. */
   async trusted(tenantId: string): Promise<Authority[]> {
     const cached = this.#trusted.get(tenantId);
     if (cached) return cached;
-    const root = await this.root();
+    const roots = await this.roots();
     const rows = await this.#deps.db.tenant(tenantId, (tx) =>
       store.usableAuthorities(tx, tenantId, "tenant"),
     );
-    // The database is not believed on its own: what the root has not signed is not trusted.
+    // The database is not believed on its own: what no root has signed is not trusted.
     const authorities = rows
       .map(authorityOf)
-      .filter(({ certificate }) => certificate.verify(root.certificate.publicKey));
+      .filter(({ certificate }) => roots.some((root) => isSignedBy(certificate, root)));
     this.#trusted.set(tenantId, authorities);
     return authorities;
   }
 
-  /** The authority that signs for a tenant at present. */
+  /** The authority that signs for a tenant at present; `authority-pending` where it waits itself. */
   async issuing(tenantId: string): Promise<IssuingAuthority> {
     const cached = this.#issuing.get(tenantId);
     if (cached) return cached;
-    const find = () =>
-      this.#deps.db.tenant(tenantId, (tx) => store.usableAuthorities(tx, tenantId, "tenant"));
-    let [row] = await find();
-    if (!row || this.#isDue(row)) {
+    const { db, clock, keys, trustDomain } = this.#deps;
+    const find = async () => {
+      const rows = await db.tenant(tenantId, (tx) =>
+        store.usableAuthorities(tx, tenantId, "tenant"),
+      );
+      return rows.find((row) => row.not_after.getTime() > clock.now());
+    };
+    let row = await find();
+    if (!row || this.#isDue(row, await this.root())) {
       await this.ensureTenant(tenantId);
-      [row] = await find();
+      row = await find();
     }
-    if (!row) throw new AppError("not-found", "there is no such tenant", { tenant: tenantId });
-    const issuer = this.#issuerOf(row);
-    const devices = new DeviceCertificates(issuer, tenantId, this.#deps.trustDomain);
+    if (!row) throw await this.#pendingOrMissing(tenantId);
+    const issuer = keys.issuerOf(row);
+    const devices = new DeviceCertificates(issuer, tenantId, trustDomain);
     const authority = { ...authorityOf(row), issuer, devices };
     this.#issuing.set(tenantId, authority);
     return authority;
   }
 
-  /** This process's own key and certificate; a new pair ten days before the old one ends. */
-  async serverCredentials(): Promise<ServerCredentials> {
-    const { clock, db, publicHost } = this.#deps;
-    const now = clock.now();
-    if (this.#server && this.#server.notAfter.getTime() - now > SERVER_RENEWAL_MS) {
-      return this.#server;
-    }
-    const [row] = await db.platform((tx) => store.usableAuthorities(tx, PLATFORM_CHAIN, "server"));
-    if (!row) throw new Error("there is no server authority: ensurePlatform has not run");
-    const privateKey = newPrivateKey();
-    const { publicKey } = localKey(privateKey);
-    const validity = validityFrom(now, SERVER_LIFETIME_MS);
-    const request = { issuer: this.#issuerOf(row), publicKey, ...validity };
-    const { der } = await serverCertificate(request, publicHost);
-    this.#server = {
-      keyPem: privateKey.export({ type: "pkcs8", format: "pem" }) as string,
-      certificatePem: toPem("CERTIFICATE", der) + row.certificate_pem,
-      notAfter: validity.notAfter,
-    };
-    return this.#server;
-  }
-
   /** The tenant is gone: its authorities are void and their keys destroyed. */
   async revokeTenant(tenantId: string): Promise<void> {
     await this.#deps.db.platform((tx) => store.revokeAuthorities(tx, tenantId));
-    this.forget(tenantId);
+    this.announce(tenantId, "tenant");
+  }
+
+  /** A successor at the root's request, or at one's own. */
+  async rotate(
+    tx: Parameters<Parameters<Database["platform"]>[0]>[0],
+    kind: "tenant" | "server",
+    tenantId: string,
+    place: KeyPlace,
+  ): Promise<"issued" | "requested"> {
+    await store.lockAuthorities(tx);
+    if (kind === "tenant" && !(await store.tenantExists(tx, tenantId))) {
+      throw noSuchTenant(tenantId);
+    }
+    return this.issuance.issueOrRequest(tx, kind, tenantId, place);
   }
 
   forget(tenantId: string): void {
@@ -186,76 +209,50 @@ export class Authorities {
     this.#issuing.delete(tenantId);
   }
 
-  #isDue(row: store.AuthorityRow): boolean {
-    return row.not_after.getTime() - this.#deps.clock.now() < AUTHORITY_RENEWAL_MS;
+  #forgetAll(): void {
+    this.#generation += 1;
+    this.#roots.clear();
+    this.#trusted.clear();
+    this.#issuing.clear();
   }
 
-  async #createRoot(tx: Tx): Promise<store.AuthorityRow> {
-    const privateKey = newPrivateKey();
-    const { publicKey } = localKey(privateKey);
-    const name = distinguishedName("Vautn", `Vautn Root CA ${mark(publicKey)}`);
-    const validity = validityFrom(this.#deps.clock.now(), ROOT_LIFETIME_MS);
-    const issuer = { name, keyIdentifier: keyIdentifierOf(publicKey), key: localKey(privateKey) };
-    const { der } = await rootCertificate({ issuer, publicKey, ...validity });
-    return this.#keep(tx, PLATFORM_CHAIN, "root", der, privateKey);
+  #isDue(row: AuthorityRow, root: Authority): boolean {
+    const isLate = row.not_after.getTime() - this.#deps.clock.now() < AUTHORITY_RENEWAL_MS;
+    // Below a root that ends sooner a successor would live no longer.
+    const canLiveLonger = row.not_after.getTime() < root.notAfter.getTime();
+    return (isLate && canLiveLonger) || !isSignedBy(authorityOf(row).certificate, root);
   }
 
-  async #createServerAuthority(tx: Tx, root: store.AuthorityRow): Promise<void> {
-    const privateKey = newPrivateKey();
-    const { publicKey } = localKey(privateKey);
-    const name = distinguishedName("Vautn", `Vautn Server CA ${mark(publicKey)}`);
-    const request = { issuer: this.#issuerOf(root), publicKey, ...this.#validityUnder(root) };
-    const { der } = await serverAuthorityCertificate(request, name);
-    await this.#keep(tx, PLATFORM_CHAIN, "server", der, privateKey);
+  async #firstRoot(tx: Parameters<Parameters<Database["platform"]>[0]>[0]): Promise<AuthorityRow> {
+    const { givenRoot } = this.#deps;
+    return givenRoot
+      ? this.issuance.adoptRoot(tx, givenRoot)
+      : this.issuance.createRoot(tx, { kind: "sealed" });
   }
 
-  async #createTenantAuthority(tx: Tx, tenantId: string): Promise<void> {
-    const [root] = await store.usableAuthorities(tx, PLATFORM_CHAIN, "root");
-    if (!root) throw new Error("there is no root authority: ensurePlatform has not run");
-    const privateKey = newPrivateKey();
-    const { publicKey } = localKey(privateKey);
-    const name = distinguishedName(tenantId, `${tenantId} Issuing CA ${mark(publicKey)}`);
-    const request = { issuer: this.#issuerOf(root), publicKey, ...this.#validityUnder(root) };
-    const { trustDomain } = this.#deps;
-    const { der } = await tenantAuthorityCertificate(request, name, { id: tenantId, trustDomain });
-    await this.#keep(tx, tenantId, "tenant", der, privateKey);
+  #assertGivenRootIs(root: AuthorityRow): void {
+    const { givenRoot, clock } = this.#deps;
+    if (!givenRoot) return;
+    const given = fingerprintOf(readRoot(givenRoot.certificatePem, clock.now()).raw);
+    if (given === root.fingerprint) return;
+    throw new Error(
+      `this installation's root is ${root.subject} (${root.fingerprint.slice(0, 16)}…), and ` +
+        "VAUTN_ROOT names another one: to change it, run vautn pki rotate-ca --root",
+    );
   }
 
-  async #keep(
-    tx: Tx,
-    tenantId: string,
-    kind: store.AuthorityKind,
-    der: Buffer,
-    privateKey: KeyObject,
-  ): Promise<store.AuthorityRow> {
-    const { sealer, clock } = this.#deps;
-    const createdAt = new Date(clock.now());
-    const row = sealedAuthority(sealer, { tenantId, kind, der, privateKey, createdAt });
-    await store.insertAuthority(tx, row);
-    return row;
-  }
-
-  #validityUnder(parent: store.AuthorityRow) {
-    const validity = validityFrom(this.#deps.clock.now(), AUTHORITY_LIFETIME_MS);
-    return validity.notAfter < parent.not_after
-      ? validity
-      : { ...validity, notAfter: parent.not_after };
-  }
-
-  #issuerOf(row: store.AuthorityRow): Issuer {
-    return issuerOf(this.#deps.sealer, row);
+  async #pendingOrMissing(tenantId: string): Promise<AppError> {
+    const pending = await this.#deps.db.platform((tx) => store.requestFor(tx, tenantId, "tenant"));
+    if (!pending) return noSuchTenant(tenantId);
+    return new AppError(
+      "authority-pending",
+      "the tenant's authority waits for the offline root: vautn pki request > bundle.json, sign " +
+        "it where the root lies (vautn pki sign-bundle), then vautn pki import signed.json",
+      { tenant: tenantId, since: pending.created_at, retryAfterSeconds: PENDING_RETRY_SECONDS },
+    );
   }
 }
 
-function authorityOf(row: store.AuthorityRow): Authority {
-  return {
-    id: row.id,
-    certificate: new X509Certificate(row.certificate_pem),
-    certificatePem: row.certificate_pem,
-    notAfter: row.not_after,
-  };
-}
-
-function validityFrom(now: number, lifetimeMs: number) {
-  return { notBefore: new Date(now - BACKDATE_MS), notAfter: new Date(now + lifetimeMs) };
+function noSuchTenant(tenantId: string): AppError {
+  return new AppError("not-found", "there is no such tenant", { tenant: tenantId });
 }

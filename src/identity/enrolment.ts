@@ -4,8 +4,9 @@ import { AppError } from "../kernel/index.ts";
 import { counter } from "../kernel/metrics.ts";
 import { type DeviceIdentity, toPem } from "../protocol/index.ts";
 import type { Tenancy } from "../tenancy/index.ts";
-import type { Authorities, IssuingAuthority } from "./authorities.ts";
+import type { Authorities } from "./authorities.ts";
 import { type KeyAlgorithm, newPrivateKey } from "./authority-key.ts";
+import type { IssuingAuthority } from "./authority-types.ts";
 import { type CertificateRequest, readCertificateRequest } from "./certificate-request.ts";
 import * as certificates from "./certificate-store.ts";
 import { type Admission, admit } from "./enrolment-admission.ts";
@@ -52,7 +53,7 @@ interface Deps extends PolicyDeps {
   askAgainSeconds?: number | undefined;
 }
 
-const DAY_MS = 86_400_000;
+const HOUR_MS = 3_600_000;
 /** Certificates of one device that are accepted at a time. */
 const MAX_ACTIVE = 3;
 
@@ -122,7 +123,7 @@ async function settle(
   const { deviceId } = identity;
   const settings = await tenancy.settings(tenantId);
   const issuer = await authorities.issuing(tenantId);
-  const root = await authorities.root();
+  const roots = await authorities.roots();
   const made = request.serverKey ? newKeyPair(csr.keyAlgorithm) : undefined;
   const subject = made ?? csr;
   const result = await db.tenant(tenantId, async (tx) => {
@@ -139,7 +140,7 @@ async function settle(
     if (again) return again;
     await atStep("issue", () => assertIssuingRate(tx, identity, authority, clock.now()));
     await retire(tx, tenantId, authority, earlier, now);
-    const lifetimeMs = settings.certificateLifetimeDays * DAY_MS;
+    const lifetimeMs = settings.certificateLifetimeHours * HOUR_MS;
     const certificate = await issue(tx, deps, { request, identity, subject, issuer, lifetimeMs });
     await recordRequest(tx, authority, certificate, now);
     await removePending(tx, tenantId, deviceId);
@@ -163,7 +164,7 @@ async function settle(
     serial: result.serial,
     certificatePem: result.pem,
     chainPem: result.pem + issuer.certificatePem,
-    rootPem: root.certificatePem,
+    rootPem: roots.map((root) => root.certificatePem).join(""),
     ...(made ? { privateKey: made.privateKey } : {}),
   };
 }

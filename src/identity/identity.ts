@@ -3,9 +3,13 @@ import type { Bus } from "../bus/index.ts";
 import type { Database } from "../db/index.ts";
 import { AppError, type Clock, LIMITS } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
+import type { Tokens } from "../kernel/pkcs11.ts";
 import type { Sealer } from "../kernel/sealing.ts";
 import type { Actor, Tenancy } from "../tenancy/index.ts";
-import { Authorities, type ServerCredentials } from "./authorities.ts";
+import { Authorities, type AuthorityEvent } from "./authorities.ts";
+import type { GivenRoot } from "./authority-issuance.ts";
+import { AuthorityKeys } from "./authority-keys.ts";
+import { createPki, type Pki } from "./authority-management.ts";
 import {
   type CertificateFilter,
   type CertificatePage,
@@ -26,6 +30,7 @@ import { createQuarantines, type Quarantines } from "./quarantine.ts";
 import { createRevocations, type Revocations, revokeOne } from "./revocation.ts";
 import type { RevocationReason } from "./revocation-reasons.ts";
 import { createRotations, type Rotations } from "./rotation.ts";
+import { type ServerCredentials, ServerIdentity, type TlsFiles } from "./server-credentials.ts";
 import type { StandingChange } from "./standing-store.ts";
 import { StandingWatch } from "./standing-watch.ts";
 
@@ -35,12 +40,16 @@ export interface Identity {
   ensurePlatform(): Promise<void>;
   /** The tenant's issuing authority. Idempotent. */
   ensureTenantAuthority(tenantId: string): Promise<void>;
-  /** For the TLS listeners; ask again from time to time, for a new pair comes before the old ends. */
+  /** For the TLS listeners; ask again every few seconds, for a new pair comes before the old ends. */
   serverCredentials(): Promise<ServerCredentials>;
-  /** What devices trust, and the listeners' `ca` for client certificates. */
+  /** Every trusted root: what devices trust, and the listeners' `ca` for client certificates. */
   rootCertificatePem(): Promise<string>;
-  /** The tenant's authorities, newest first, and the root: what EST gives as CA certificates. */
+  /** The tenant's authorities, newest first, and every root: what EST gives as CA certificates. */
   authorityCertificates(tenantId: string): Promise<string[]>;
+  /** Called in every process when an authority is new or at its end: listeners load theirs again. */
+  onAuthorityChanged(listener: (event: AuthorityEvent) => void): () => void;
+  /** The hierarchy as people look at it and change it. */
+  pki: Pki;
   /**
    * The device at the other end, asked once a connection, resumed or not; `certificate-refused` with
    * `details.reason` otherwise.
@@ -103,16 +112,24 @@ export interface IdentityDeps {
   allowPrivateAddresses?: boolean;
   /** How long a device is told to wait for a person; a minute where absent. */
   askAgainSeconds?: number;
+  /** For keys that lie in tokens (PKCS#11). */
+  tokens?: Tokens | undefined;
+  /** The root that the first start takes instead of making one. */
+  givenRoot?: GivenRoot | undefined;
+  /** A server certificate of another authority's. */
+  tlsFiles?: TlsFiles | undefined;
 }
 
 export function createIdentity(deps: IdentityDeps): Identity {
-  const authorities = new Authorities(deps);
+  const keys = new AuthorityKeys(deps);
+  const authorities = new Authorities({ ...deps, keys });
+  const server = new ServerIdentity({ ...deps, keys, authorities });
   const peers = new Peers({ ...deps, authorities });
   const inner = { ...deps, authorities, peers };
   const enroll = createEnrolment(inner);
   const authorityCertificates = async (tenantId: string) => {
     await authorities.issuing(tenantId);
-    const chain = [...(await authorities.trusted(tenantId)), await authorities.root()];
+    const chain = [...(await authorities.trusted(tenantId)), ...(await authorities.roots())];
     return chain.map((authority) => authority.certificatePem);
   };
   const revocations = createRevocations(inner);
@@ -124,9 +141,12 @@ export function createIdentity(deps: IdentityDeps): Identity {
   return {
     ensurePlatform: () => authorities.ensurePlatform(),
     ensureTenantAuthority: (tenantId) => authorities.ensureTenant(tenantId),
-    serverCredentials: () => authorities.serverCredentials(),
-    rootCertificatePem: async () => (await authorities.root()).certificatePem,
+    serverCredentials: () => server.credentials(),
+    rootCertificatePem: async () =>
+      (await authorities.roots()).map((root) => root.certificatePem).join(""),
     authorityCertificates,
+    onAuthorityChanged: (listener) => authorities.onChanged(listener),
+    pki: createPki({ ...inner, revocations }),
     authenticatePeer: (socket, options) => peers.authenticate(socket, options),
     onStandingChanged: (listener) => peers.onStandingChanged(listener),
     async watchStanding() {

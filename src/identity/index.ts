@@ -1,4 +1,25 @@
-export type { ServerCredentials } from "./authorities.ts";
+export type { AuthorityEvent } from "./authorities.ts";
+export type { GivenRoot } from "./authority-issuance.ts";
+export type {
+  AuthorityView,
+  Hierarchy,
+  PendingAuthorityView,
+  Pki,
+} from "./authority-management.ts";
+export type { KeyPlace } from "./authority-types.ts";
+export {
+  createOfflineRoot,
+  crossSign,
+  type OfflineRoot,
+  openOfflineRoot,
+  parseRequestBundle,
+  parseSignedBundle,
+  type RequestBundle,
+  type SignedBundle,
+  type SigningRoot,
+  selfSignedRoot,
+  signBundle,
+} from "./ceremony.ts";
 export { certsOnlyPkcs7 } from "./certificate-builder.ts";
 export type { CertificateFilter, CertificatePage } from "./certificate-list.ts";
 export { readCertificateRequest } from "./certificate-request.ts";
@@ -26,4 +47,5 @@ export {
 } from "./revocation-reasons.ts";
 export type { RevocationSelection } from "./revocation-store.ts";
 export type { RotationState, Rotations } from "./rotation.ts";
+export type { ServerCredentials, TlsFiles } from "./server-credentials.ts";
 export type { StandingChange } from "./standing-store.ts";

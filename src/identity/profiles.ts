@@ -1,5 +1,6 @@
+import type { X509Certificate } from "node:crypto";
 import { isIPv4, isIPv6 } from "node:net";
-import { type DeviceIdentity, distinguishedName } from "../protocol/index.ts";
+import { type DeviceIdentity, distinguishedName, toPem } from "../protocol/index.ts";
 import {
   type BuiltCertificate,
   basicConstraints,
@@ -8,9 +9,11 @@ import {
   extendedKeyUsage,
   generalName,
   type Issuer,
+  keyIdentifierOf,
   keyUsage,
   SERVER_AUTH,
   subjectAlternativeNames,
+  subjectOf,
   tenantNameConstraints,
 } from "./certificate-builder.ts";
 
@@ -25,37 +28,93 @@ interface Request {
   notAfter: Date;
 }
 
+const DAY_MS = 86_400_000;
+export const MAX_ROOT_LIFETIME_MS = 20 * 365 * DAY_MS;
+const AUTHORITY_LIFETIME_MS = 5 * 365 * DAY_MS;
+
+export interface Validity {
+  notBefore: Date;
+  notAfter: Date;
+}
+
+export function validityFrom(now: number, lifetimeMs: number): Validity {
+  return { notBefore: new Date(now - BACKDATE_MS), notAfter: new Date(now + lifetimeMs) };
+}
+
+/** The validity of an authority below a root, which it does not outlive. */
+export function validityWithin(now: number, rootNotAfter: Date): Validity {
+  const validity = validityFrom(now, AUTHORITY_LIFETIME_MS);
+  return validity.notAfter < rootNotAfter ? validity : { ...validity, notAfter: rootNotAfter };
+}
+
+/** Two authorities may stand below a root: its successor, cross-signed, and one that issues. */
+const ROOT_EXTENSIONS = [basicConstraints(2), keyUsage("certificate-authority")];
+
 export function rootCertificate(request: Request): Promise<BuiltCertificate> {
-  const extensions = [basicConstraints(1), keyUsage("certificate-authority")];
-  return buildCertificate({ ...request, subject: request.issuer.name, extensions });
+  return buildCertificate({
+    ...request,
+    subject: request.issuer.name,
+    extensions: ROOT_EXTENSIONS,
+  });
 }
 
-/** Issues for listeners only: its certificates are good for servers and nothing else. */
-export function serverAuthorityCertificate(
-  request: Request,
-  name: Buffer,
-): Promise<BuiltCertificate> {
-  const extensions = [
-    basicConstraints(0),
-    keyUsage("certificate-authority"),
-    extendedKeyUsage(SERVER_AUTH),
-  ];
-  return buildCertificate({ ...request, subject: name, extensions });
+/**
+ * A new root as its predecessor signs it (RFC 4210 §4.4, "new with old"): who trusts the old root
+ * alone reaches what stands below the new one. PEM.
+ */
+export async function crossCertificate(
+  issuer: Issuer,
+  issuerNotAfter: Date,
+  { certificate, now }: { certificate: X509Certificate; now: number },
+): Promise<string> {
+  const notAfter = new Date(Math.min(certificate.validToDate.getTime(), issuerNotAfter.getTime()));
+  const { der } = await buildCertificate({
+    issuer,
+    subject: subjectOf(certificate.raw),
+    publicKey: certificate.publicKey.export({ type: "spki", format: "der" }),
+    notBefore: new Date(now - BACKDATE_MS),
+    notAfter,
+    extensions: [basicConstraints(1), keyUsage("certificate-authority")],
+  });
+  return toPem("CERTIFICATE", der);
 }
 
-/** Issues for the devices of one tenant only, which its name constraints make every verifier see. */
-export function tenantAuthorityCertificate(
-  request: Request,
-  name: Buffer,
-  tenant: { id: string; trustDomain: string },
-): Promise<BuiltCertificate> {
-  const extensions = [
-    basicConstraints(0),
-    keyUsage("certificate-authority"),
-    extendedKeyUsage(CLIENT_AUTH),
-    tenantNameConstraints(tenant.id, `${tenant.id}.${tenant.trustDomain}`),
-  ];
-  return buildCertificate({ ...request, subject: name, extensions });
+/** What an authority below the root is to be, whoever signs it. */
+export interface AuthorityRecipe {
+  subject: Buffer;
+  /** The subject for people. */
+  name: string;
+  extensions: Buffer[];
+}
+
+/**
+ * The server authority issues for listeners only; a tenant's for its own devices only, which its
+ * name constraints make every verifier see.
+ */
+export function authorityRecipe(
+  kind: "tenant" | "server",
+  tenantId: string,
+  publicKey: Buffer,
+  trustDomain: string,
+): AuthorityRecipe {
+  const mark = keyIdentifierOf(publicKey).toString("hex").slice(0, 8);
+  const common = [basicConstraints(0), keyUsage("certificate-authority")];
+  const [organization, commonName] =
+    kind === "server"
+      ? ["Vautn", `Vautn Server CA ${mark}`]
+      : [tenantId, `${tenantId} Issuing CA ${mark}`];
+  return {
+    subject: distinguishedName(organization, commonName),
+    name: `O=${organization}, CN=${commonName}`,
+    extensions:
+      kind === "server"
+        ? [...common, extendedKeyUsage(SERVER_AUTH)]
+        : [
+            ...common,
+            extendedKeyUsage(CLIENT_AUTH),
+            tenantNameConstraints(tenantId, `${tenantId}.${trustDomain}`),
+          ],
+  };
 }
 
 export function serverCertificate(request: Request, publicHost: string): Promise<BuiltCertificate> {

@@ -1,4 +1,5 @@
 import path from "node:path";
+import { parseTokenUri } from "./pkcs11-uri.ts";
 
 export const ROLES = ["gateway", "device-http", "api", "worker"] as const;
 export type Role = (typeof ROLES)[number];
@@ -20,6 +21,15 @@ export interface Config {
   clickhouseUrl: string | undefined;
   natsUrl: string | undefined;
   masterKey: string | undefined;
+  /** Certificate of the root that the first start takes instead of making one. */
+  rootFile: string | undefined;
+  /** Where that root's key lies; offline where absent. */
+  rootKey: string | undefined;
+  pkcs11Module: string | undefined;
+  pkcs11PinFile: string | undefined;
+  pkcs11Pin: string | undefined;
+  tlsCertificateFile: string | undefined;
+  tlsKeyFile: string | undefined;
   /** Gateway processes on this machine. */
   gatewayProcesses: number;
 }
@@ -85,6 +95,31 @@ export const SETTINGS: { [Name in keyof Config]: Setting } = {
       return text;
     },
   },
+  rootFile: file(
+    "VAUTN_ROOT",
+    "certificate of a root that was made elsewhere (vautn pki init); taken at the first start",
+  ),
+  rootKey: {
+    variable: "VAUTN_ROOT_KEY",
+    describe: "the root's key in a token, pkcs11:token=...;object=... (default: it is offline)",
+    parse: (text) => {
+      if (text !== undefined) parseTokenUri(text);
+      return text;
+    },
+  },
+  pkcs11Module: file("VAUTN_PKCS11_MODULE", "PKCS#11 library of the token that holds keys"),
+  pkcs11PinFile: file("VAUTN_PKCS11_PIN_FILE", "file with the token's PIN"),
+  pkcs11Pin: {
+    variable: "VAUTN_PKCS11_PIN",
+    describe: "the token's PIN, where no file can hold it",
+    secret: true,
+    parse: (text) => text,
+  },
+  tlsCertificateFile: file(
+    "VAUTN_TLS_CERTIFICATE",
+    "server certificate with its chain, in PEM, for MQTT and HTTPS (default: from our own CA)",
+  ),
+  tlsKeyFile: file("VAUTN_TLS_KEY", "key of that certificate"),
   gatewayProcesses: {
     variable: "VAUTN_GATEWAY_PROCESSES",
     describe: "gateway processes on this machine (default 1)",
@@ -103,6 +138,12 @@ export function readConfig(environment: NodeJS.ProcessEnv): Readonly<Config> {
       problems.push(`${setting.variable}: ${(error as Error).message}`);
     }
   }
+  if (Boolean(config.tlsCertificateFile) !== Boolean(config.tlsKeyFile)) {
+    problems.push("VAUTN_TLS_CERTIFICATE, VAUTN_TLS_KEY: neither is of use without the other");
+  }
+  if (config.rootKey && !(config.rootFile && config.pkcs11Module)) {
+    problems.push("VAUTN_ROOT_KEY: needs VAUTN_ROOT and VAUTN_PKCS11_MODULE too");
+  }
   if (problems.length > 0)
     throw new Error(`the configuration is not valid\n  ${problems.join("\n  ")}`);
   return Object.freeze(config as unknown as Config);
@@ -120,6 +161,14 @@ export function describeConfig(config: Config): Record<string, unknown> {
       return [setting.variable, value ?? null];
     }),
   );
+}
+
+function file(variable: string, describe: string): Setting {
+  return {
+    variable,
+    describe,
+    parse: (text) => (text === undefined ? undefined : path.resolve(text)),
+  };
 }
 
 function port(variable: string, what: string, fallback: number): Setting {

@@ -33,6 +33,8 @@ export const ERROR_CATALOGUE = {
   "enrolment-refused": { status: 403, title: "The tenant's policy does not permit this enrolment" },
   // RFC 7030 §4.2.3: not refused, only not decided yet
   "enrolment-pending": { status: 202, title: "A person has to accept this enrolment" },
+  "authority-pending": { status: 503, title: "The authority waits for the offline root" },
+  "authority-in-use": { status: 409, title: "Certificates of this authority are still in use" },
   // Devices' messages
   "topic-refused": { status: 403, title: "The topic does not belong to this device" },
   "message-invalid": { status: 422, title: "The message does not follow its schema" },

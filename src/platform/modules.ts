@@ -1,3 +1,4 @@
+import fs from "node:fs";
 import { createAlerts } from "../alerts/index.ts";
 import { openBlobStore } from "../blobs/index.ts";
 import type { Bus } from "../bus/index.ts";
@@ -9,6 +10,7 @@ import { createIdentity } from "../identity/index.ts";
 import type { Config } from "../kernel/config.ts";
 import { systemClock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
+import { Tokens } from "../kernel/pkcs11.ts";
 import { createSealer, loadMasterKey } from "../kernel/sealing.ts";
 import { createLogs } from "../logs/index.ts";
 import { createRollouts } from "../rollouts/index.ts";
@@ -52,6 +54,7 @@ export function createModules(options: ModuleOptions) {
     publicHost: config.publicHost,
     logger,
     allowPrivateAddresses: options.allowPrivateWebhooks ?? false,
+    ...pkiSources(config),
   });
   const devices = createDevices({ db, clock, bus, tenancy });
   const commands = createCommands({ db, clock, bus, tenancy });
@@ -107,5 +110,22 @@ export function createModules(options: ModuleOptions) {
       await db.close();
       await timeseries.close();
     },
+  };
+}
+
+/** Where keys and certificates come from that the platform does not make itself. */
+function pkiSources(config: Config) {
+  const { pkcs11Module, pkcs11PinFile, pkcs11Pin, rootFile, rootKey } = config;
+  const { tlsCertificateFile, tlsKeyFile } = config;
+  return {
+    ...(pkcs11Module
+      ? { tokens: new Tokens({ modulePath: pkcs11Module, pinFile: pkcs11PinFile, pin: pkcs11Pin }) }
+      : {}),
+    ...(rootFile
+      ? { givenRoot: { certificatePem: fs.readFileSync(rootFile, "utf8"), keyUri: rootKey } }
+      : {}),
+    ...(tlsCertificateFile && tlsKeyFile
+      ? { tlsFiles: { certificateFile: tlsCertificateFile, keyFile: tlsKeyFile } }
+      : {}),
   };
 }

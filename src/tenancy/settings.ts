@@ -12,7 +12,7 @@ export const TENANT_SETTINGS = {
   heartbeatIntervalSeconds: { default: 60, minimum: 1, maximum: 86_400 },
   /** Heartbeats missed until a device counts as offline. */
   offlineAfterMissed: { default: 3, minimum: 2, maximum: 1_000 },
-  certificateLifetimeDays: { default: 90, minimum: 1, maximum: 730 },
+  certificateLifetimeHours: { default: 90 * 24, minimum: 1, maximum: 2 * 365 * 24 },
   /** How long an expired certificate may still be used to renew it, and for nothing else. */
   certificateGraceDays: { default: 30, minimum: 0, maximum: 365 },
   maxDevices: { default: 100_000, minimum: 1, maximum: 10_000_000 },

@@ -432,7 +432,11 @@ describe("identity", () => {
 
     it("has a successor take over in time while devices of the old authority stay in", async () => {
       await tenancy.tenants.create({ id: "old", name: "O" }, SYSTEM_ACTOR);
-      await tenancy.tenants.updateSettings("old", { certificateLifetimeDays: 730 }, SYSTEM_ACTOR);
+      await tenancy.tenants.updateSettings(
+        "old",
+        { certificateLifetimeHours: 17_520 },
+        SYSTEM_ACTOR,
+      );
       const first = later(3 * 365 * DAY_MS - DAY_MS);
       const before = await enroll("d", undefined, {
         tenantId: "old",

@@ -194,7 +194,7 @@ describe("raising one's own rights", () => {
   const powers = [
     ["POST", "/tenants/acme/keys", { name: "x", role: "administrator" }],
     ["PUT", "/tenants/acme/users", { email: "admin@example.com", role: "administrator" }],
-    ["PATCH", "/tenants/acme", { settings: { certificateLifetimeDays: 730 } }],
+    ["PATCH", "/tenants/acme", { settings: { certificateLifetimeHours: 17_520 } }],
     ["POST", "/tenants/acme/webhooks", { url: "https://example.com/" }],
   ] as const;
 

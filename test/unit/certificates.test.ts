@@ -23,11 +23,10 @@ import {
 import { DeviceCertificates } from "../../src/identity/device-certificates.ts";
 import { matchesPattern } from "../../src/identity/device-pattern.ts";
 import {
+  authorityRecipe,
   DEVICE_EXTENSIONS,
   rootCertificate,
-  serverAuthorityCertificate,
   serverCertificate,
-  tenantAuthorityCertificate,
 } from "../../src/identity/profiles.ts";
 import { integer, membersOf, oid, oidOf, readDer, TAG, time } from "../../src/kernel/der.ts";
 import { distinguishedName, toPem } from "../../src/protocol/index.ts";
@@ -46,12 +45,21 @@ function party(name: Buffer, algorithm: KeyAlgorithm = "ecdsa-p256") {
 
 const root = party(distinguishedName("Vautn", "Vautn Root CA"));
 const rootDer = (await rootCertificate({ ...root, ...validity })).der;
+async function below(kind: "tenant" | "server", tenantId: string, algorithm?: KeyAlgorithm) {
+  const key = localKey(newPrivateKey(algorithm));
+  const { publicKey } = key;
+  const recipe = authorityRecipe(kind, tenantId, publicKey, TRUST_DOMAIN);
+  const { der } = await buildCertificate({
+    ...recipe,
+    issuer: root.issuer,
+    publicKey,
+    ...validity,
+  });
+  const issuer = { name: recipe.subject, key, keyIdentifier: keyIdentifierOf(publicKey) };
+  return { publicKey, issuer, der };
+}
 async function authority(tenantId: string, algorithm?: KeyAlgorithm) {
-  const name = distinguishedName(tenantId, `${tenantId} Issuing CA`);
-  const own = party(name, algorithm);
-  const request = { issuer: root.issuer, publicKey: own.publicKey, ...validity };
-  const tenant = { id: tenantId, trustDomain: TRUST_DOMAIN };
-  const { der } = await tenantAuthorityCertificate(request, name, tenant);
+  const { der, ...own } = await below("tenant", tenantId, algorithm);
   return { ...own, der, devices: new DeviceCertificates(own.issuer, tenantId, TRUST_DOMAIN) };
 }
 const acme = await authority("acme");
@@ -260,10 +268,7 @@ describe.skipIf(!hasOpenssl())("OpenSSL", () => {
   );
 
   it("accepts a server's certificate strictly, and not as a client's", async () => {
-    const name = distinguishedName("Vautn", "Vautn Server CA");
-    const server = party(name);
-    const request = { issuer: root.issuer, publicKey: server.publicKey, ...validity };
-    const authorityDer = (await serverAuthorityCertificate(request, name)).der;
+    const { der: authorityDer, ...server } = await below("server", "_platform");
     const leafRequest = { issuer: server.issuer, publicKey: root.publicKey, ...validity };
     const leaf = (await serverCertificate(leafRequest, "2001:db8::1")).der;
     expect(verify("sslserver", authorityDer, leaf)).toContain(": OK");

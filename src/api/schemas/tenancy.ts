@@ -48,7 +48,7 @@ export const TenantSettingsPatch = Type.Object(
   {
     additionalProperties: Type.Unknown(),
     maxProperties: 50,
-    description: "heartbeatIntervalSeconds, offlineAfterMissed, certificateLifetimeDays, …",
+    description: "heartbeatIntervalSeconds, offlineAfterMissed, certificateLifetimeHours, …",
   },
 );
 

@@ -388,6 +388,8 @@ export type Problem = {
     | "certificate-refused"
     | "enrolment-refused"
     | "enrolment-pending"
+    | "authority-pending"
+    | "authority-in-use"
     | "topic-refused"
     | "message-invalid"
     | "message-too-large"
@@ -952,7 +954,7 @@ export interface Operations {
     body: {
       id: string;
       name: string;
-      /** heartbeatIntervalSeconds, offlineAfterMissed, certificateLifetimeDays, … */
+      /** heartbeatIntervalSeconds, offlineAfterMissed, certificateLifetimeHours, … */
       settings?: Record<string, unknown> | undefined;
     };
     answer: Tenant;
@@ -967,7 +969,7 @@ export interface Operations {
     params: { tenant: string };
     query: Record<never, never>;
     body: {
-      /** heartbeatIntervalSeconds, offlineAfterMissed, certificateLifetimeDays, … */
+      /** heartbeatIntervalSeconds, offlineAfterMissed, certificateLifetimeHours, … */
       settings: Record<string, unknown>;
     };
     answer: Tenant;
