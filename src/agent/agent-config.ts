@@ -36,6 +36,12 @@ export const AgentConfig = Type.Object(
     selfTest: Type.Optional(CommandLine),
     /** What restarts the machine; without it the agent exits with status 75. */
     reboot: Type.Optional(CommandLine),
+    /** By which way the certificate is renewed; EST, and MQTT where that fails, if nothing is said. */
+    certificate: Type.Optional(
+      Type.Object({
+        via: Type.Union([Type.Literal("auto"), Type.Literal("est"), Type.Literal("mqtt")]),
+      }),
+    ),
     heartbeatIntervalSeconds: Type.Optional(Type.Number({ minimum: 1, maximum: 86_400 })),
     telemetryIntervalSeconds: Type.Optional(Type.Number({ minimum: 1, maximum: 86_400 })),
     allowedCommands: Type.Optional(Type.Array(Type.String(), { maxItems: 100 })),

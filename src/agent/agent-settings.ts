@@ -1,5 +1,6 @@
 import { ARTIFACT_FORMATS, type ArtifactFormat } from "../protocol/index.ts";
 import { CONNECTION_DEFAULTS, type ConnectionOptions } from "./connection.ts";
+import { ROTATION_DEFAULTS, type RotationOptions } from "./rotation.ts";
 
 /** What may differ from device to device; everything has a safe default. */
 export interface AgentSettings {
@@ -12,6 +13,7 @@ export interface AgentSettings {
   /** Boots that a new image gets before the bootloader falls back. */
   trialTries: number;
   allowedCommands: readonly string[];
+  rotation: RotationOptions;
 }
 
 export const AGENT_DEFAULTS: AgentSettings = {
@@ -21,5 +23,6 @@ export const AGENT_DEFAULTS: AgentSettings = {
   formats: ARTIFACT_FORMATS,
   maxPatchMemoryBytes: 512 * 1024 ** 2,
   trialTries: 3,
-  allowedCommands: ["ping", "reboot", "set-log-level", "collect-diagnostics"],
+  allowedCommands: ["ping", "reboot", "set-log-level", "collect-diagnostics", "rotate-certificate"],
+  rotation: ROTATION_DEFAULTS,
 };

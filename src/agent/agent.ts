@@ -2,11 +2,13 @@ import type { Clock, Random } from "../kernel/index.ts";
 import type { Envelope, LogLevel, RootMetadata, RunningFirmware } from "../protocol/index.ts";
 import type { AgentSettings } from "./agent-settings.ts";
 import type { CommandHandler } from "./commands.ts";
+import type { CredentialStore } from "./credential-store.ts";
 import type {
   Application,
   ArtifactSource,
   Bootloader,
   Reboot,
+  Reenrolment,
   Slots,
   Storage,
   Transport,
@@ -23,6 +25,10 @@ export interface AgentDeps {
   bootloader: Bootloader;
   transport: Transport;
   artifacts: ArtifactSource;
+  /** The identity that the agent keeps and renews; without it, that is somebody else's affair. */
+  credentials?: CredentialStore;
+  /** EST; without it certificates are renewed by messages alone. */
+  reenrolment?: Reenrolment;
   application: Application;
   reboot: Reboot;
   settings?: Partial<AgentSettings>;
@@ -42,6 +48,13 @@ export interface AgentStatus {
   connected: boolean;
   update: { updateId: string; phase: string } | null;
   backlog: { waiting: number; dropped: number };
+  certificate: {
+    serial: string;
+    notAfter: string;
+    generation: number;
+    /** The step of a renewal that comes next. */
+    rotation: string | null;
+  } | null;
 }
 
 export interface Agent {

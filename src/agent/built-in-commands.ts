@@ -7,6 +7,8 @@ export interface BuiltInDeps {
   diagnostics(): Promise<Record<string, unknown>>;
   /** Restarts the machine on behalf of a command. */
   reboot(commandId: string): Promise<void>;
+  /** Renews the certificate now; rejects with the step that failed. */
+  rotate(): Promise<{ serial: string; notAfter: string }>;
 }
 
 const LEVELS: readonly string[] = ["trace", "debug", "info", "warn", "error", "fatal"];
@@ -24,6 +26,7 @@ export function builtInCommands(deps: BuiltInDeps): Record<string, CommandHandle
       return { level };
     },
     "collect-diagnostics": () => deps.diagnostics(),
+    "rotate-certificate": () => deps.rotate(),
     reboot: async (_args, context) => {
       await deps.reboot(context.id);
       return RESTARTING;

@@ -1,6 +1,13 @@
 import { type Clock, messageOf, type Random, sleep } from "../kernel/index.ts";
 import { fullJitter } from "./back-off.ts";
-import type { PublishOptions, Session, SessionHandlers, Transport } from "./ports.ts";
+import { IdentityRefused } from "./identity-refused.ts";
+import type {
+  ConnectOptions,
+  PublishOptions,
+  Session,
+  SessionHandlers,
+  Transport,
+} from "./ports.ts";
 
 export interface ConnectionOptions {
   /** Bounds of the delay before an attempt to connect again. */
@@ -23,7 +30,11 @@ export interface ConnectionDeps {
   options: ConnectionOptions;
   life: AbortSignal;
   onMessage: SessionHandlers["onMessage"];
+  /** Asked before each attempt. */
+  connectOptions?(): ConnectOptions;
   onConnected(): void;
+  /** The platform does not accept the certificate, or for its renewal only. */
+  onRefused?(error: IdentityRefused): void;
   onProblem(message: string): void;
 }
 
@@ -34,6 +45,10 @@ export class Connection {
   #waiting: (() => void)[] = [];
   #running: Promise<void> | undefined;
   #losses = 0;
+  /** Work during which no attempt is made. */
+  #exclusive: Promise<unknown> | undefined;
+  #hurry: () => void = () => {};
+  #isHurried = false;
 
   constructor(deps: ConnectionDeps) {
     this.#deps = deps;
@@ -92,6 +107,29 @@ export class Connection {
     }
   }
 
+  /**
+   * Carries work out that opens a session of its own: a device has one at a time, and an attempt
+   * meanwhile would end it. The present session is left alone.
+   */
+  async exclusively<Result>(work: () => Promise<Result>): Promise<Result> {
+    const done = work();
+    this.#exclusive = done.catch(() => {
+      // The caller hears of it.
+    });
+    try {
+      return await done;
+    } finally {
+      this.#exclusive = undefined;
+    }
+  }
+
+  /** Ends the session, if there is one, and connects again at once. */
+  async reconnect(): Promise<void> {
+    this.#isHurried = true;
+    await this.#session?.close();
+    this.#hurry();
+  }
+
   /** Resolves when the session is closed and no other will be opened; `life` must have ended. */
   async stop(): Promise<void> {
     await this.#session?.close();
@@ -116,10 +154,25 @@ export class Connection {
       } catch (error) {
         if (life.aborted) return;
         this.#deps.onProblem(`cannot connect: ${messageOf(error)}`);
+        if (error instanceof IdentityRefused) this.#deps.onRefused?.(error);
       }
       if (life.aborted) return;
-      await sleep(clock, fullJitter(random, attempt, options.backOff), life);
+      await this.#pause(fullJitter(random, attempt, options.backOff));
     }
+  }
+
+  /** Waits, unless a reconnect is wanted, and in any case for exclusive work to end. */
+  async #pause(delayMs: number): Promise<void> {
+    const { clock, life } = this.#deps;
+    const hurry = new AbortController();
+    this.#hurry = () => hurry.abort();
+    if (!this.#isHurried) {
+      await sleep(clock, delayMs, AbortSignal.any([life, hurry.signal])).catch(() => {
+        // Told to hurry, or to end, which the caller looks at.
+      });
+    }
+    this.#isHurried = false;
+    while (this.#exclusive && !life.aborted) await this.#exclusive;
   }
 
   /** Resolves when a session that was established has ended. */
@@ -137,6 +190,7 @@ export class Connection {
       const session = await transport.connect(
         { onMessage, onClose: (reason) => tellClosed(reason) },
         AbortSignal.any([life, limit.signal]),
+        this.#deps.connectOptions?.(),
       );
       if (life.aborted) return void (await session.close());
       this.#session = session;

@@ -1,7 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import https from "node:https";
-import type { TlsCredentials } from "./mqtt-transport.ts";
-import type { ArtifactSource } from "./ports.ts";
+import type { ArtifactSource, TlsCredentials } from "./ports.ts";
 
 const MAX_ANSWER_BYTES = 256 * 1024;
 const REQUEST_TIMEOUT_MS = 30_000;
@@ -32,15 +31,29 @@ export interface TextAnswer {
   body: string;
 }
 
-/** One request whose answer is a small text; used for enrolment, before there is a certificate. */
-export async function requestText(
-  url: string,
-  options: { method: string; root: string; headers?: Record<string, string>; body?: string },
-): Promise<TextAnswer> {
-  const { method, root, headers = {}, body } = options;
+export interface TextRequest {
+  method: string;
+  root: string;
+  headers?: Record<string, string>;
+  body?: string;
+  /** What to prove oneself by, once there is a certificate. */
+  identity?: Pick<TlsCredentials, "key" | "certificate">;
+  signal?: AbortSignal;
+}
+
+/** One request whose answer is a small text; used for enrolment and renewal. */
+export async function requestText(url: string, options: TextRequest): Promise<TextAnswer> {
+  const { method, root, headers = {}, body, identity, signal } = options;
+  const limit = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
   const response = await open(
     url,
-    { method, ca: root, headers, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) },
+    {
+      method,
+      ca: root,
+      headers,
+      signal: signal ? AbortSignal.any([limit, signal]) : limit,
+      ...(identity ? { key: identity.key, cert: identity.certificate } : {}),
+    },
     body,
   );
   let text = "";

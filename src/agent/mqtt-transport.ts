@@ -1,6 +1,7 @@
 import { connect, type IClientOptions, type MqttClient } from "mqtt";
 import { topicPrefix } from "../protocol/index.ts";
-import type { Session, SessionHandlers, Transport } from "./ports.ts";
+import { IdentityRefused } from "./identity-refused.ts";
+import type { Session, SessionHandlers, TlsCredentials, Transport } from "./ports.ts";
 import { PublishRefused } from "./publish-refused.ts";
 
 export interface MqttTransportOptions {
@@ -13,14 +14,11 @@ export interface MqttTransportOptions {
   keepaliveSeconds?: number;
 }
 
-/** PEM texts: the device's key and chain, and the only root that a server may have. */
-export interface TlsCredentials {
-  key: string;
-  certificate: string;
-  root: string;
-}
-
-const SUBSCRIPTIONS = ["commands", "update"];
+const CERTIFICATES = ["certificate/response", "certificate/authorities"];
+const SUBSCRIPTIONS = ["commands", "update", ...CERTIFICATES];
+const NOT_AUTHORIZED = 0x87;
+/** What OpenSSL says when a server ends the handshake because of our certificate. */
+const CERTIFICATE_ALERT = /^ERR_SSL_.*ALERT_(?:\w*CERTIFICATE\w*|UNKNOWN_CA|ACCESS_DENIED)$/;
 /** MQTT 5.0 §3.4.2.1: answers after which the same packet would be refused again. */
 const FINAL_REASONS = [0x87, 0x90, 0x95, 0x99];
 const RECEIVE_MAXIMUM = 16;
@@ -29,18 +27,18 @@ const MAXIMUM_PACKET_BYTES = 512 * 1024;
 /** MQTT 5 over mutual TLS by the `mqtt` package; connecting again is the caller's affair. */
 export function createMqttTransport(options: MqttTransportOptions): Transport {
   return {
-    async connect(handlers, signal) {
+    async connect(handlers, signal, { credentials: given, certificatesOnly } = {}) {
       signal.throwIfAborted();
-      const credentials = await options.credentials();
+      const credentials = given ?? (await options.credentials());
       const client = connect(options.url, clientOptions(options, credentials));
       const prefix = topicPrefix(options);
       receive(client, prefix, handlers);
       try {
         await established(client, signal);
-        await subscribe(client, prefix);
+        await subscribe(client, prefix, certificatesOnly ? CERTIFICATES : SUBSCRIPTIONS);
       } catch (error) {
         await end(client);
-        throw error;
+        throw refusalOf(error) ?? error;
       }
       return sessionOf(client, prefix, handlers);
     },
@@ -105,13 +103,25 @@ function established(client: MqttClient, signal: AbortSignal): Promise<void> {
   });
 }
 
-async function subscribe(client: MqttClient, prefix: string): Promise<void> {
-  const granted = await client.subscribeAsync(
-    SUBSCRIPTIONS.map((suffix) => prefix + suffix),
+/** Rejects with the code of a subscription that was not granted. */
+async function subscribe(
+  client: MqttClient,
+  prefix: string,
+  suffixes: readonly string[],
+): Promise<void> {
+  await client.subscribeAsync(
+    suffixes.map((suffix) => prefix + suffix),
     { qos: 1 },
   );
-  const refused = granted.find((grant) => grant.qos >= 0x80);
-  if (refused) throw new Error(`the platform refused the subscription ${refused.topic}`);
+}
+
+/** In the CONNACK: who we are is not accepted. In a SUBACK: what is ours is closed to us. */
+function refusalOf(error: unknown): IdentityRefused | undefined {
+  const { code, message = "" } = error as { code?: unknown; message?: string };
+  const isRefusal =
+    code === NOT_AUTHORIZED || (typeof code === "string" && CERTIFICATE_ALERT.test(code));
+  if (!isRefusal) return undefined;
+  return new IdentityRefused(`the certificate is not accepted: ${message}`, { cause: error });
 }
 
 function sessionOf(client: MqttClient, prefix: string, handlers: SessionHandlers): Session {

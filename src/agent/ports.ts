@@ -1,4 +1,4 @@
-import type { RunningFirmware } from "../protocol/index.ts";
+import type { IssuedCertificate, RunningFirmware } from "../protocol/index.ts";
 
 /**
  * Everything through which the agent touches the world. A platform is ported by writing these few
@@ -83,9 +83,40 @@ export interface SessionHandlers {
   onClose(reason: string): void;
 }
 
+/** PEM texts: the device's key and chain, and the only roots that a server may have. */
+export interface TlsCredentials {
+  key: string;
+  certificate: string;
+  root: string;
+}
+
+export interface ConnectOptions {
+  /** What to prove oneself by; the transport's own where absent. */
+  credentials?: TlsCredentials;
+  /** Only what has to do with certificates is subscribed to. */
+  certificatesOnly?: boolean;
+}
+
 export interface Transport {
-  /** Connects and subscribes to what the platform sends; rejects when that fails. */
-  connect(handlers: SessionHandlers, signal: AbortSignal): Promise<Session>;
+  /**
+   * Connects and subscribes to what the platform sends; rejects when that fails, with
+   * `IdentityRefused` where the certificate is not accepted or is good for its renewal only.
+   */
+  connect(
+    handlers: SessionHandlers,
+    signal: AbortSignal,
+    options?: ConnectOptions,
+  ): Promise<Session>;
+}
+
+/** The way to the next certificate besides MQTT: EST's simplereenroll (RFC 7030 §4.2.2). */
+export interface Reenrolment {
+  /** `csr` is PKCS#10 in DER. Rejects with `ReenrolmentRefused` where the platform has answered. */
+  reenroll(
+    csr: Uint8Array,
+    credentials: TlsCredentials,
+    signal: AbortSignal,
+  ): Promise<IssuedCertificate>;
 }
 
 export interface ArtifactResponse {

@@ -6,8 +6,10 @@ import { messageOf, systemClock, systemRandom } from "../kernel/index.ts";
 import { isReleaseEnvelope, type LogLevel } from "../protocol/index.ts";
 import { type Agent, createAgent } from "./agent.ts";
 import { type AgentConfig, readAgentConfig } from "./agent-config.ts";
-import type { AgentSettings } from "./agent-settings.ts";
+import { AGENT_DEFAULTS, type AgentSettings } from "./agent-settings.ts";
+import { CredentialStore } from "./credential-store.ts";
 import { enrolByClaim } from "./enrolment.ts";
+import { createEstClient } from "./est-client.ts";
 import { fileSlots, openFileStorage } from "./file-storage.ts";
 import { bootFromFiles } from "./files-bootloader.ts";
 import { HostApplication } from "./host-application.ts";
@@ -30,6 +32,7 @@ const DEFAULT_TELEMETRY_SECONDS = 60;
 export async function runAgent(configFile: string): Promise<number> {
   const config = await readAgentConfig(configFile);
   const provisioning = await provision(config);
+  const credentials = await CredentialStore.open(await openFileStorage(config.provisioning));
   const storage = await openFileStorage(config.data);
   const slots = fileSlots(storage, config.slotSizeBytes ?? DEFAULT_SLOT_BYTES);
   await installFactoryImage(config, storage);
@@ -45,7 +48,7 @@ export async function runAgent(configFile: string): Promise<number> {
     storage,
     slots,
     bootloader,
-    ...connectionTo(provisioning),
+    ...connectionTo(provisioning, credentials),
     application: applicationOf(config, running),
     reboot: () => outcome.resolve(RESTART_STATUS),
     settings: settingsOf(config),
@@ -106,16 +109,18 @@ async function installFactoryImage(config: AgentConfig, storage: Storage): Promi
   await writeSlotRecord(storage, "a", record);
 }
 
-function connectionTo(provisioning: Provisioning) {
-  const credentials = async () => provisioning;
+function connectionTo(provisioning: Provisioning, credentials: CredentialStore) {
+  const current = async () => credentials.current;
   return {
+    credentials,
+    reenrolment: createEstClient(provisioning),
     transport: createMqttTransport({
       url: provisioning.mqttUrl,
       tenantId: provisioning.tenant,
       deviceId: provisioning.device,
-      credentials,
+      credentials: current,
     }),
-    artifacts: createHttpsArtifacts(credentials),
+    artifacts: createHttpsArtifacts(current),
   };
 }
 
@@ -134,11 +139,13 @@ function applicationOf(config: AgentConfig, running: SlotName): HostApplication 
 
 function settingsOf(config: AgentConfig): Partial<AgentSettings> {
   const { heartbeatIntervalSeconds, allowedCommands, maxPatchMemoryBytes, trialTries } = config;
+  const { certificate } = config;
   return {
     ...(heartbeatIntervalSeconds ? { heartbeatIntervalMs: heartbeatIntervalSeconds * 1000 } : {}),
     ...(allowedCommands ? { allowedCommands } : {}),
     ...(maxPatchMemoryBytes !== undefined ? { maxPatchMemoryBytes } : {}),
     ...(trialTries ? { trialTries } : {}),
+    ...(certificate ? { rotation: { ...AGENT_DEFAULTS.rotation, way: certificate.via } } : {}),
   };
 }
 

@@ -11,6 +11,7 @@ import { DeviceLog } from "./device-log.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import { Outbox } from "./outbox.ts";
 import { type BootStatus, otherSlot } from "./ports.ts";
+import { Rotation } from "./rotation.ts";
 import { runSelfTest } from "./self-test.ts";
 import { SequenceNumbers } from "./sequence-numbers.ts";
 import { describeSlot, readSlotRecord, type SlotRecord } from "./slot-record.ts";
@@ -35,6 +36,7 @@ export class RunningAgent {
   readonly #heartbeats: Heartbeats;
   readonly #updater: Updater;
   readonly #commands: Commands;
+  readonly #rotation: Rotation | undefined;
   #slots: Record<"running" | "other", SlotRecord | undefined>;
 
   static async boot(deps: AgentDeps, life: AbortSignal): Promise<RunningAgent> {
@@ -76,6 +78,7 @@ export class RunningAgent {
     this.#heartbeats = this.#createHeartbeats();
     this.#updater = this.#createUpdater();
     this.#commands = this.#createCommands();
+    this.#rotation = this.#createRotation();
   }
 
   /** Starts the parts; the update goes on where the last boot left it. */
@@ -92,6 +95,7 @@ export class RunningAgent {
     this.#connection.start(this.#settings.connectSpreadMs);
     this.#heartbeats.start();
     this.#updater.start();
+    this.#rotation?.start();
   }
 
   async stop(): Promise<void> {
@@ -99,6 +103,7 @@ export class RunningAgent {
     await this.#deps.application.stop();
     await this.#connection.stop();
     await this.#updater.idle();
+    await this.#rotation?.stop();
     await this.#outbox.stop();
   }
 
@@ -126,6 +131,19 @@ export class RunningAgent {
       connected: this.#connection.isConnected,
       update: update ? { updateId: update.assignment.signed.updateId, phase: update.phase } : null,
       backlog: this.#outbox.figures(),
+      certificate: this.#certificate(),
+    };
+  }
+
+  #certificate(): AgentStatus["certificate"] {
+    const { credentials } = this.#deps;
+    if (!credentials) return null;
+    const { serial, notAfter, number } = credentials.current;
+    return {
+      serial,
+      notAfter: new Date(notAfter).toISOString(),
+      generation: number,
+      rotation: credentials.state.rotation?.step ?? null,
     };
   }
 
@@ -159,7 +177,8 @@ export class RunningAgent {
   }
 
   #createConnection(): Connection {
-    const { transport, clock, random } = this.#deps;
+    const { transport, clock, random, credentials } = this.#deps;
+    let presented = 0;
     return new Connection({
       transport,
       clock,
@@ -167,7 +186,14 @@ export class RunningAgent {
       options: this.#settings.connection,
       life: this.#life,
       onMessage: (topic, payload) => this.#onMessage(topic, payload),
+      connectOptions: () => {
+        const generation = credentials?.present();
+        presented = generation?.number ?? 0;
+        return generation ? { credentials: generation } : {};
+      },
+      onRefused: (error) => this.#rotation?.refused(error),
       onConnected: () => {
+        this.#unlessDead(this.#rotation?.connected(presented) ?? Promise.resolve());
         this.#updater.connected();
         this.#commands.connected();
         this.#outbox.wake();
@@ -219,6 +245,7 @@ export class RunningAgent {
       setLogLevel: (logLevel) => this.#state.update((state) => ({ ...state, logLevel })),
       diagnostics: () => this.#diagnostics(),
       reboot: (commandId) => this.#rebootFor(commandId),
+      rotate: () => this.#rotate(),
     });
     return new Commands({
       clock,
@@ -231,6 +258,26 @@ export class RunningAgent {
       log: (level, message, traceparent) =>
         this.#log.write(level, message, { logger: "commands", traceparent }),
     });
+  }
+
+  #createRotation(): Rotation | undefined {
+    const { credentials, reenrolment, identity, transport, clock, random } = this.#deps;
+    if (!credentials) return undefined;
+    return new Rotation({
+      ...{ identity, transport, reenrolment, clock, random },
+      store: credentials,
+      connection: this.#connection,
+      life: this.#life,
+      newId: this.#deps.newId ?? randomId,
+      options: this.#settings.rotation,
+      event: (type, attributes) => this.#event(type, attributes),
+      log: (level, message) => this.#log.write(level, message, { logger: "certificate" }),
+    });
+  }
+
+  #rotate(): Promise<{ serial: string; notAfter: string }> {
+    if (this.#rotation) return this.#rotation.rotateNow();
+    return Promise.reject(new Error("the certificate of this device is not the agent's to renew"));
   }
 
   #createHeartbeats(): Heartbeats {
@@ -290,6 +337,7 @@ export class RunningAgent {
     }
     if (topic === "update") await this.#updater.receive(message);
     else if (topic === "commands") await this.#commands.receive(message);
+    else if (topic.startsWith("certificate/")) await this.#rotation?.receive(topic, message);
   }
 
   #startApplication(): void {

@@ -32,9 +32,9 @@ export class FaultyNetwork {
 
   transport(inner: Transport): Transport {
     return {
-      connect: async (handlers, signal) => {
+      connect: async (handlers, signal, options) => {
         if (this.#silent) throw new Error("the network is unreachable");
-        const session = await inner.connect(handlers, signal);
+        const session = await inner.connect(handlers, signal, options);
         this.#session = session;
         this.#planDrop();
         return session;

@@ -18,4 +18,5 @@ export { PagePool } from "./page-pool.ts";
 export { runSimulation, type SimulationOptions } from "./run-simulation.ts";
 export { PowerLost, SimulatedFlash, simulatedSlots } from "./simulated-flash.ts";
 export { type MachineOptions, type MachineStatus, SimulatedMachine } from "./simulated-machine.ts";
+export { type ExchangeFault, StubAuthority, someFaults } from "./stub-authority.ts";
 export { type ReceivedMessage, StubPlatform, sha256Of } from "./stub-platform.ts";

@@ -14,8 +14,8 @@ export const SCENARIOS = ["patch", "full", "failing-self-test", "switch-slot"] a
 export type Scenario = (typeof SCENARIOS)[number];
 
 export interface PowercutRun {
-  outcome: "updated" | "fell-back" | "failed";
-  /** Changes of the flash from the assignment to the end. */
+  outcome: "updated" | "fell-back" | "rotated" | "failed";
+  /** Changes of the flash from the assignment, or the order to rotate, to the end. */
   operations: number;
   cuts: number;
   /** What must never be, in words. */
@@ -138,7 +138,7 @@ async function update(
 }
 
 /** Each cut is armed when the one before has happened. */
-function armCuts(machine: SimulatedMachine, cutsAt: readonly number[]): void {
+export function armCuts(machine: SimulatedMachine, cutsAt: readonly number[]): void {
   const [first, ...rest] = cutsAt;
   if (first === undefined) return;
   machine.cutPowerAfter(first, 2_000, () => armCuts(machine, rest));
@@ -191,12 +191,13 @@ async function patchBetween(source: Buffer, target: Buffer): Promise<Buffer> {
   return Buffer.concat(patch);
 }
 
-async function passUntil(
+export async function passUntil(
   machine: SimulatedMachine,
   clock: VirtualClock,
   done: () => boolean,
+  limitMs = LIMIT_MS,
 ): Promise<void> {
-  const end = clock.now() + LIMIT_MS;
+  const end = clock.now() + limitMs;
   while (!done()) {
     if (clock.now() >= end) throw new Error("it did not happen in time");
     await clock.advance(STEP_MS);

@@ -1,12 +1,13 @@
 import { parseArgs } from "node:util";
 import { randomInteger, seededRandom } from "../kernel/index.ts";
+import { ROTATIONS, type RotationScenario, rotateWithCuts } from "./powercut-rotation.ts";
 import { type PowercutRun, runWithCuts, SCENARIOS, type Scenario } from "./powercut-run.ts";
 
 /**
- * The real agent's update on a flash that loses, tears and half-writes what was not synced, with
+ * The real agent's update, and the renewal of its certificate, on a flash that loses, tears and half-writes what was not synced, with
  * the power cut at every single change of the flash in turn, and then at several at random. After
  * each cut the machine boots again; it must always boot a signed image, and always end updated or
- * with a reason reported.
+ * with a reason reported, and it must always have an identity that connects.
  */
 export interface PowercutSummary {
   name: "powercut";
@@ -20,6 +21,8 @@ export interface PowercutSummary {
   seconds: number;
 }
 
+type AnyScenario = Scenario | RotationScenario;
+const ALL: readonly AnyScenario[] = [...SCENARIOS, ...ROTATIONS];
 const MAX_VIOLATIONS = 20;
 const MAX_CUTS_A_RUN = 4;
 
@@ -27,7 +30,7 @@ const MAX_CUTS_A_RUN = 4;
 export async function simulatePowercuts(
   cuts: number,
   seed: number,
-  scenarios: readonly Scenario[] = SCENARIOS,
+  scenarios: readonly AnyScenario[] = ALL,
 ): Promise<PowercutSummary> {
   const started = performance.now();
   const random = seededRandom(seed);
@@ -37,13 +40,15 @@ export async function simulatePowercuts(
     runs: 0,
     cuts: 0,
     operations: {},
-    outcomes: { updated: 0, "fell-back": 0, failed: 0 },
+    outcomes: { updated: 0, "fell-back": 0, rotated: 0, failed: 0 },
     violations: [],
     seconds: 0,
   };
-  const run = async (scenario: Scenario, cutsAt: readonly number[]) => {
+  const run = async (scenario: AnyScenario, cutsAt: readonly number[]) => {
     const runSeed = randomInteger(random, 2 ** 31);
-    const result = await runWithCuts(scenario, cutsAt, runSeed);
+    const result = isRotation(scenario)
+      ? await rotateWithCuts(scenario, cutsAt, runSeed)
+      : await runWithCuts(scenario, cutsAt, runSeed);
     summary.runs += 1;
     summary.cuts += result.cuts;
     summary.outcomes[result.outcome] += 1;
@@ -67,7 +72,7 @@ export async function simulatePowercuts(
     }
   }
   while (summary.cuts < cuts) {
-    const scenario = scenarios[randomInteger(random, scenarios.length)] as Scenario;
+    const scenario = scenarios[randomInteger(random, scenarios.length)] as AnyScenario;
     const operations = summary.operations[scenario] ?? 1;
     const count = 1 + randomInteger(random, MAX_CUTS_A_RUN);
     const cutsAt = Array.from({ length: count }, () => 1 + randomInteger(random, operations));
@@ -75,6 +80,10 @@ export async function simulatePowercuts(
   }
   summary.seconds = Math.round((performance.now() - started) / 100) / 10;
   return summary;
+}
+
+function isRotation(scenario: AnyScenario): scenario is RotationScenario {
+  return (ROTATIONS as readonly string[]).includes(scenario);
 }
 
 async function main(): Promise<void> {

@@ -4,6 +4,7 @@ import {
   type AgentStatus,
   type BootStatus,
   bootFromFiles,
+  CredentialStore,
   createAgent,
   readSlotRecord,
   type SlotRecord,
@@ -21,8 +22,17 @@ import { SimulatedFlash, simulatedSlots } from "./simulated-flash.ts";
 export interface MachineOptions
   extends Pick<
     AgentDeps,
-    "identity" | "trustRoot" | "transport" | "artifacts" | "settings" | "localLog" | "newId"
+    | "identity"
+    | "trustRoot"
+    | "transport"
+    | "artifacts"
+    | "reenrolment"
+    | "settings"
+    | "localLog"
+    | "newId"
   > {
+  /** The identity lies on the flash, and the agent renews it. */
+  keepsIdentity?: boolean;
   clock: Clock;
   random: Random;
   pool: PagePool;
@@ -168,6 +178,8 @@ export class SimulatedMachine {
     const boot = await bootloader.status();
     await onBoot?.(boot, storage);
     const record = await readSlotRecord(storage, boot.running);
+    const { keepsIdentity } = this.#options;
+    const credentials = keepsIdentity ? await CredentialStore.open(storage) : undefined;
     if (life !== this.#life) return;
     const sha256 = record?.sha256 ?? "";
     const behaviour = behaviourOf(behaviours, sha256);
@@ -178,7 +190,7 @@ export class SimulatedMachine {
     }
     this.#network.setSilent(false);
     this.#after(behaviour.bootMs, () => {
-      const agent = this.#createAgent(storage, bootloader, sha256);
+      const agent = this.#createAgent(storage, bootloader, sha256, credentials);
       this.#agent = agent;
       agent.start().catch((error) => {
         if (life !== this.#life || !this.#powered) return;
@@ -189,9 +201,15 @@ export class SimulatedMachine {
     });
   }
 
-  #createAgent(storage: Storage, bootloader: AgentDeps["bootloader"], sha256: string): Agent {
+  #createAgent(
+    storage: Storage,
+    bootloader: AgentDeps["bootloader"],
+    sha256: string,
+    credentials: CredentialStore | undefined,
+  ): Agent {
     const { clock, random, behaviours, timeScale, slotCapacityBytes } = this.#options;
     const { identity, trustRoot, transport, artifacts, settings, localLog, newId } = this.#options;
+    const { reenrolment } = this.#options;
     return createAgent({
       identity,
       trustRoot,
@@ -216,6 +234,8 @@ export class SimulatedMachine {
       ...(settings ? { settings } : {}),
       ...(localLog ? { localLog } : {}),
       ...(newId ? { newId } : {}),
+      ...(credentials ? { credentials } : {}),
+      ...(reenrolment ? { reenrolment } : {}),
     });
   }
 

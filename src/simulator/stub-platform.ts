@@ -1,5 +1,12 @@
 import { createHash, generateKeyPairSync, type KeyObject } from "node:crypto";
-import type { ArtifactSource, Session, SessionHandlers, Transport } from "../agent/index.ts";
+import type {
+  ArtifactSource,
+  ConnectOptions,
+  Session,
+  SessionHandlers,
+  TlsCredentials,
+  Transport,
+} from "../agent/index.ts";
 import { type Clock, sleep } from "../kernel/index.ts";
 import {
   type ArtifactOffer,
@@ -13,6 +20,8 @@ import {
   signingKeyOf,
   type UpdateState,
 } from "../protocol/index.ts";
+
+import type { StubAuthority } from "./stub-authority.ts";
 
 const YEAR_MS = 365 * 86_400_000;
 const CHUNK_BYTES = 16 * 1024;
@@ -42,9 +51,12 @@ export class StubPlatform {
   readonly #commands = new Map<string, CommandMessage[]>();
   readonly #sessions = new Map<string, { handlers: SessionHandlers; end(reason: string): void }>();
   readonly #sequences = new Map<string, number>();
+  readonly #authority: StubAuthority | undefined;
   #down = false;
 
-  constructor(options: { tenant: string; clock: Clock }) {
+  /** With an authority devices have to prove who they are, and renew their certificates. */
+  constructor(options: { tenant: string; clock: Clock; authority?: StubAuthority }) {
+    this.#authority = options.authority;
     this.tenant = options.tenant;
     this.#clock = options.clock;
     const rootKey = generateKeyPairSync("ed25519").privateKey;
@@ -160,11 +172,12 @@ export class StubPlatform {
 
   transport(device: string): Transport {
     return {
-      connect: async (handlers, signal) => {
+      connect: async (handlers, signal, options = {}) => {
         await sleep(this.#clock, LATENCY_MS, signal);
         if (this.#down) throw new Error("connection refused");
+        if (options.credentials) this.#authority?.check(device, options.credentials);
         this.#sessions.get(device)?.end("taken over");
-        return this.#openSession(device, handlers);
+        return this.#openSession(device, handlers, options);
       },
     };
   }
@@ -192,7 +205,11 @@ export class StubPlatform {
       .map((message) => message.payload);
   }
 
-  #openSession(device: string, handlers: SessionHandlers): Session {
+  #openSession(
+    device: string,
+    handlers: SessionHandlers,
+    { credentials, certificatesOnly = false }: ConnectOptions,
+  ): Session {
     let open = true;
     const end = (reason: string) => {
       if (!open) return;
@@ -201,9 +218,7 @@ export class StubPlatform {
       handlers.onClose(reason);
     };
     this.#sessions.set(device, { handlers, end });
-    const assignment = this.#assignments.get(device);
-    if (assignment) this.send(device, "update", assignment);
-    for (const command of this.#commands.get(device) ?? []) this.send(device, "commands", command);
+    if (!certificatesOnly) this.#sendWaiting(device);
     return {
       publish: async (topic, payload) => {
         await sleep(this.#clock, LATENCY_MS);
@@ -211,9 +226,33 @@ export class StubPlatform {
         if (this.messages.length >= MAX_MESSAGES) this.messages.shift();
         const at = this.#clock.now();
         this.messages.push({ device, topic, payload: JSON.parse(payload), at });
+        if (credentials) this.#onCertificates(device, topic, JSON.parse(payload), credentials);
       },
       close: async () => end("closed"),
     };
+  }
+
+  #sendWaiting(device: string): void {
+    const assignment = this.#assignments.get(device);
+    if (assignment) this.send(device, "update", assignment);
+    for (const command of this.#commands.get(device) ?? []) this.send(device, "commands", command);
+  }
+
+  #onCertificates(
+    device: string,
+    topic: string,
+    message: { requestId?: string; csr?: string; serial?: string },
+    credentials: TlsCredentials,
+  ): void {
+    const authority = this.#authority;
+    if (!authority) return;
+    if (topic === "certificate/confirm") {
+      authority.carry(() => authority.confirm(device, credentials, message.serial ?? ""));
+    } else if (topic === "certificate/request") {
+      const csr = Buffer.from(message.csr ?? "", "base64");
+      const issued = authority.carry(() => authority.renew(device, credentials, csr));
+      this.send(device, "certificate/response", { requestId: message.requestId, ...issued });
+    }
   }
 
   #signRoot(rootKey: KeyObject): Envelope<RootMetadata> {
