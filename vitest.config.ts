@@ -22,9 +22,7 @@ function project(name: string, options: { testTimeout: number; hookTimeout?: num
       name,
       include: [`test/${name}/**/*.test.ts`],
       pool: "forks" as const,
-      ...(name === "integration" || name === "simulation" || name === "e2e"
-        ? { globalSetup: ["test/support/global-setup.ts"] }
-        : {}),
+      ...(name === "unit" ? {} : { globalSetup: ["test/support/global-setup.ts"] }),
       ...options,
     },
   };

@@ -188,6 +188,7 @@ export interface CmpTransactionsTable {
   certificate_sha256: string | null;
   created_at: Date;
   expires_at: Date;
+  certificate_der: Buffer | null;
 }
 
 export interface CommandsTable {

@@ -45,6 +45,13 @@ export interface DeviceHttpDeps {
       serverKey?: boolean;
       address?: string;
     }): Promise<{ deviceId: string; certificatePem: string; privateKey?: Buffer }>;
+    cmp: {
+      /** Answers every message of CMP, whatever it is. */
+      handle(
+        message: Buffer,
+        from: { tenantId?: string | undefined; address?: string | undefined },
+      ): Promise<{ message: Buffer; outcome: string }>;
+    };
     /** The claim whose certificate the other end presents, if it is one. */
     authenticateClaim(
       socket: tls.TLSSocket,

@@ -8,6 +8,7 @@ import { counter } from "../kernel/metrics.ts";
 import { reloadSecureContext, TLS_POLICY } from "../kernel/tls-policy.ts";
 import { currentTraceparent, parseTraceparent, withSpan } from "../kernel/tracing.ts";
 import { artifactRoutes } from "./artifacts.ts";
+import { cmpRoutes } from "./cmp.ts";
 import {
   DEFAULT_DEVICE_HTTP_LIMITS,
   type DeviceHttpDeps,
@@ -58,6 +59,7 @@ export async function startDeviceHttp(
   });
   artifactRoutes(server, options, limits);
   estRoutes(server, options, failures);
+  cmpRoutes(server, options, failures);
   enrolmentRoutes(server, options, options);
   server.get("/healthz", async () => ({ status: "ok" }));
 

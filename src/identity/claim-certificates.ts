@@ -97,7 +97,7 @@ function newKey(): { publicKey: Buffer; keyPem: string } {
 }
 
 /** Of the tenant's own host, as its name constraints demand, and never a device's name. */
-function claimUri(tenantId: string, claimId: string, trustDomain: string): string {
+export function claimUri(tenantId: string, claimId: string, trustDomain: string): string {
   return `spiffe://${tenantId}.${trustDomain}/claim/${claimId}`;
 }
 

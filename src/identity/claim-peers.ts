@@ -11,7 +11,7 @@ export interface ClaimPeer {
   claimId: string;
 }
 
-interface Deps {
+export interface ClaimPeerDeps {
   db: Database;
   clock: Clock;
   authorities: Pick<Authorities, "trusted">;
@@ -24,7 +24,7 @@ interface Deps {
  * holds the certificate's key.
  */
 export async function identifyClaim(
-  deps: Deps,
+  deps: ClaimPeerDeps,
   certificate: X509Certificate,
 ): Promise<ClaimPeer | undefined> {
   const tenantId = claimTenantOf(certificate, deps.trustDomain);

@@ -24,14 +24,19 @@ interface Deps {
   tenancy: Pick<Tenancy, "audit">;
 }
 
+/** `askedDevice` is the id that the request names, where it could be read. */
+export type NoteRefusal = (
+  request: EnrolmentRequest,
+  error: unknown,
+  askedDevice?: string,
+) => Promise<void>;
+
 /**
  * Writes down why enrolments were refused, and at which step. A stranger's attempts are counted
  * only; those of somebody with a claim, a certificate or a listed key are recorded, within bounds,
  * with the number of those that the bound left out.
  */
-export function createRefusalLog(
-  deps: Deps,
-): (request: EnrolmentRequest, error: unknown, askedDevice?: string) => Promise<void> {
+export function createRefusalLog(deps: Deps): NoteRefusal {
   const { db, clock, tenancy } = deps;
   const recent = new TtlCache<{ count: number }>({
     clock,

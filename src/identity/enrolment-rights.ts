@@ -4,6 +4,7 @@ import { type DeviceIdentity, deviceUri } from "../protocol/index.ts";
 import type { Actor } from "../tenancy/index.ts";
 import type { CertificateRequest } from "./certificate-request.ts";
 import * as certificates from "./certificate-store.ts";
+import { claimUri } from "./claim-certificates.ts";
 import { type ClaimAuthority, claimRefused, proofOf, spendClaim } from "./enrolment-claims.ts";
 import * as store from "./enrolment-store.ts";
 import type { DevicePeer } from "./peers.ts";
@@ -56,12 +57,23 @@ export function checkName(
     identity.tenantId === tenantId &&
     (name.tenantId ?? tenantId) === tenantId &&
     (name.deviceId ?? deviceId) === deviceId &&
-    csr.uris.every((uri) => uri === deviceUri(identity, trustDomain));
+    csr.uris.every(
+      (uri) =>
+        uri === deviceUri(identity, trustDomain) ||
+        // Clients of CMP ask for the names of the certificate that they sign with.
+        (isProvedClaim(authority) && uri === claimUri(tenantId, authority.claimId, trustDomain)),
+    );
   if (agrees) return identity;
   throw new AppError("csr-invalid", "the request names someone else than the requester", {
     reason: "name",
     deviceId: name.deviceId ?? deviceId,
   });
+}
+
+function isProvedClaim(
+  authority: EnrolmentAuthority,
+): authority is Extract<EnrolmentAuthority, { claimId: string }> {
+  return authority.kind === "claim" && "claimId" in authority;
 }
 
 function provedDevice(authority: EnrolmentAuthority): string | undefined {

@@ -10,7 +10,7 @@ import type { IssuingAuthority } from "./authority-types.ts";
 import { type CertificateRequest, readCertificateRequest } from "./certificate-request.ts";
 import * as certificates from "./certificate-store.ts";
 import { type Admission, admit } from "./enrolment-admission.ts";
-import { createRefusalLog } from "./enrolment-refusals.ts";
+import type { NoteRefusal } from "./enrolment-refusals.ts";
 import {
   actorOf,
   assertKeyIsFree,
@@ -49,6 +49,7 @@ interface Deps extends PolicyDeps {
   tenancy: Tenancy;
   authorities: Authorities;
   trustDomain: string;
+  noteRefusal: NoteRefusal;
   /** How long a device is told to wait for a person; a minute where absent. */
   askAgainSeconds?: number | undefined;
 }
@@ -63,8 +64,7 @@ const issued = counter("vautn_certificates_issued_total", "Certificates issued t
 
 /** Issues certificates: one transaction for the right, the device, the certificate and the audit. */
 export function createEnrolment(deps: Deps): (request: EnrolmentRequest) => Promise<Enrolment> {
-  const { trustDomain } = deps;
-  const noteRefusal = createRefusalLog(deps);
+  const { trustDomain, noteRefusal } = deps;
 
   return async function enroll(request) {
     const { authority } = request;

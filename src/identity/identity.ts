@@ -20,11 +20,13 @@ import { type CertificateView, certificateView } from "./certificate-view.ts";
 import { type ClaimCertificates, createClaimCertificates } from "./claim-certificates.ts";
 import { type ClaimPeer, identifyClaim } from "./claim-peers.ts";
 import { type ClaimTokens, createClaimTokens } from "./claim-tokens.ts";
+import { type Cmp, createCmp } from "./cmp/server.ts";
 import { createEnrolment, type Enrolment } from "./enrolment.ts";
+import { createRefusalLog } from "./enrolment-refusals.ts";
 import type { EnrolmentRequest } from "./enrolment-rights.ts";
 import { tenantStatus } from "./enrolment-store.ts";
 import { type DevicePeer, Peers } from "./peers.ts";
-import { createPendingEnrolments, type PendingEnrolments } from "./pending.ts";
+import { ASK_AGAIN_SECONDS, createPendingEnrolments, type PendingEnrolments } from "./pending.ts";
 import { createPreauthorised, type Preauthorised } from "./preauthorised.ts";
 import { createQuarantines, type Quarantines } from "./quarantine.ts";
 import { createRevocations, type Revocations, revokeOne } from "./revocation.ts";
@@ -77,6 +79,8 @@ export interface Identity {
   rotation: Rotations;
   /** The claim whose certificate the other end presents; undefined where it presents none. */
   authenticateClaim(socket: TLSSocket): Promise<ClaimPeer | undefined>;
+  /** The Certificate Management Protocol, without its transport. */
+  cmp: Cmp;
   claimTokens: ClaimTokens;
   claimCertificates: ClaimCertificates;
   pendingEnrolments: PendingEnrolments;
@@ -126,7 +130,8 @@ export function createIdentity(deps: IdentityDeps): Identity {
   const server = new ServerIdentity({ ...deps, keys, authorities });
   const peers = new Peers({ ...deps, authorities });
   const inner = { ...deps, authorities, peers };
-  const enroll = createEnrolment(inner);
+  const noteRefusal = createRefusalLog(deps);
+  const enroll = createEnrolment({ ...inner, noteRefusal });
   const authorityCertificates = async (tenantId: string) => {
     await authorities.issuing(tenantId);
     const chain = [...(await authorities.trusted(tenantId)), ...(await authorities.roots())];
@@ -156,6 +161,16 @@ export function createIdentity(deps: IdentityDeps): Identity {
     },
     enroll,
     rotation: createRotations({ ...inner, enroll, authorityCertificates }),
+    cmp: createCmp({
+      ...inner,
+      server,
+      noteRefusal,
+      enroll,
+      authorityCertificates,
+      askAgainSeconds: deps.askAgainSeconds ?? ASK_AGAIN_SECONDS,
+      revoke: (tenantId, serial, reason, actor) =>
+        revokeOne(revocations, tenantId, { serial }, { reason, comment: "by CMP" }, actor),
+    }),
     async authenticateClaim(socket) {
       const certificate = socket.getPeerX509Certificate();
       return certificate && identifyClaim(inner, certificate);

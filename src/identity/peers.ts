@@ -108,6 +108,14 @@ export class Peers {
     return this.#accept(certificate, verdict, options.renewal === true);
   }
 
+  /**
+   * The device whose certificate it is; the caller has seen the holder's signature, and keeps who
+   * comes with an expired one to its renewal.
+   */
+  acceptCertificate(certificate: X509Certificate): Promise<DevicePeer> {
+    return this.#accept(certificate, null, true);
+  }
+
   async #accept(
     certificate: X509Certificate,
     tlsError: string | null,

@@ -1,7 +1,7 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import fs from "node:fs";
 import type { Database } from "../db/index.ts";
-import { type Clock, messageOf } from "../kernel/index.ts";
+import { AppError, type Clock, messageOf } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { distinguishedName, toPem } from "../protocol/index.ts";
 import { PLATFORM_CHAIN } from "../tenancy/index.ts";
@@ -10,7 +10,7 @@ import { localKey, newPrivateKey } from "./authority-key.ts";
 import type { AuthorityKeys } from "./authority-keys.ts";
 import * as store from "./authority-store.ts";
 import { type AuthorityRow, authorityOf, isSignedBy } from "./authority-types.ts";
-import { keyIdentifierOf, pemToDers } from "./certificate-builder.ts";
+import { type Issuer, keyIdentifierOf, pemToDers } from "./certificate-builder.ts";
 import { serverCertificate, validityFrom } from "./profiles.ts";
 
 /** What a TLS listener shows of itself. */
@@ -72,6 +72,15 @@ export class ServerIdentity {
       this.#asking = undefined;
     });
     return this.#asking;
+  }
+
+  /** What signs for the platform's own services, and what leads from it to a root. */
+  async issuer(): Promise<{ issuer: Issuer; chainPem: string; notAfter: Date }> {
+    const { row, chain } = await this.#issuing();
+    if (!row) {
+      throw new AppError("authority-pending", "the server authority waits for the offline root");
+    }
+    return { issuer: this.#deps.keys.issuerOf(row), chainPem: chain, notAfter: row.not_after };
   }
 
   async #own(): Promise<ServerCredentials> {
