@@ -1,4 +1,4 @@
 export type { AlertReport } from "./alert-reports.ts";
 export { createDetectors, type Detectors, type DetectorsDeps } from "./detectors.ts";
-export { scoreStream } from "./score-stream.ts";
+export { linesOf, RowFault, scoreStream } from "./score-stream.ts";
 export { createSnapshotStore, type SnapshotStore } from "./snapshot-store.ts";

@@ -23,6 +23,8 @@ const WINSOR = 8;
 /** The smallest scale, as a share of the series' deviation: a feature that stood still stays calm. */
 const SCALE_FLOOR = 0.02;
 const MAX_SURPRISE = 50;
+/** Beyond it the squares of a 32-bit float would run over, and nothing would be told apart again. */
+const MAX_VALUE = 1e18;
 /** Counts above this make no difference, and a float holds them exactly. */
 const MAX_COUNT = 1_000_000;
 
@@ -74,10 +76,13 @@ export function scoreNext(
   state: Float32Array,
   base: number,
   timestampMs: number,
-  value: number,
+  given: number,
 ): number {
-  if (!Number.isFinite(value)) return 0;
+  if (!Number.isFinite(given) || !Number.isFinite(timestampMs)) return 0;
   const count = at(state, base + COUNT);
+  const value = clamp(given, MAX_VALUE);
+  // Before the series is known it cannot be told for a slip, and would stand for its scale.
+  if (value !== given && count < WARM_UP) return 0;
   if (count === 0) begin(state, base, value);
   // Around the first value, floats keep what is small about a series of large numbers.
   const origin = at(state, base + ORIGIN) + at(state, base + ORIGIN + 1);

@@ -1,4 +1,5 @@
 import { AppError, LIMITS } from "../kernel/index.ts";
+import { steadyMean } from "../kernel/steady-mean.ts";
 import type { LogLevel } from "../protocol/index.ts";
 import { decodePosition, encodePosition, SETTLED, type Timeseries } from "../timeseries/index.ts";
 import { levelOf, SEVERITIES } from "./log-rows.ts";
@@ -47,6 +48,8 @@ export interface ErrorFigures {
   lines: number;
   /** Devices that wrote one. */
   devices: number;
+  /** Over all devices asked for; no single one of them moves it (see `steadyMean`). */
+  steadyLinesPerDevice: number;
   linesPerDeviceHour: number;
 }
 
@@ -153,17 +156,19 @@ export async function countErrors(
   query: { deviceIds: readonly string[]; from: number; to: number },
 ): Promise<ErrorFigures> {
   const total = { lines: 0, devices: 0 };
+  const perDevice: number[] = [];
   for (let start = 0; start < query.deviceIds.length; start += DEVICES_PER_QUERY) {
-    const [part] = await timeseries.tenantQuery<typeof total>(tenantId, {
+    const rows = await timeseries.tenantQuery<{ lines: number }>(tenantId, {
       table: "logs",
-      select: "uniqExact(ts, device_id, seq) as lines, uniqExact(device_id) as devices",
+      select: "uniqExact(ts, seq) as lines",
       where: [
         "has({devices:Array(String)}, device_id)",
         "severity >= {severity:UInt8}",
         "ts >= fromUnixTimestamp64Milli({from:Int64})",
         "ts < fromUnixTimestamp64Milli({to:Int64})",
       ],
-      limit: 1,
+      groupBy: "device_id",
+      limit: DEVICES_PER_QUERY,
       params: {
         devices: query.deviceIds.slice(start, start + DEVICES_PER_QUERY),
         severity: SEVERITIES.error,
@@ -171,11 +176,18 @@ export async function countErrors(
         to: query.to,
       },
     });
-    total.lines += part?.lines ?? 0;
-    total.devices += part?.devices ?? 0;
+    for (const { lines } of rows) perDevice.push(lines);
   }
+  total.lines = perDevice.reduce((sum, lines) => sum + lines, 0);
+  total.devices = perDevice.length;
+  const silent = new Array<number>(Math.max(0, query.deviceIds.length - perDevice.length)).fill(0);
+  const steady = steadyMean([...perDevice, ...silent]) ?? 0;
   const deviceHours = (query.deviceIds.length * (query.to - query.from)) / 3_600_000;
-  return { ...total, linesPerDeviceHour: deviceHours > 0 ? total.lines / deviceHours : 0 };
+  return {
+    ...total,
+    steadyLinesPerDevice: steady,
+    linesPerDeviceHour: deviceHours > 0 ? total.lines / deviceHours : 0,
+  };
 }
 
 /** A trace's lines, oldest first. */

@@ -17,6 +17,8 @@ export interface AddressedDevice {
   formats: string[];
   firmware_sha256: string | null;
   other_slot_sha256: string | null;
+  /** What it was told before in this rollout. */
+  last_action: string | null;
 }
 
 /** The next devices of the stages up to `stageIndex`, each with a new sequence number. */
@@ -76,7 +78,7 @@ async function address(
                 s.other_slot_sha256)
     select d.device_id, d.stage_index, d.state, d.update_id, d.target_release_id, d.target_sha256,
            d.excluded_reason, a.assignment_sequence as sequence, a.connected, a.formats,
-           a.firmware_sha256, a.other_slot_sha256
+           a.firmware_sha256, a.other_slot_sha256, d.assignment->'signed'->>'action' as last_action
     from raised a join rollout_devices d
       on d.tenant_id = ${tenantId} and d.rollout_id = ${rolloutId} and d.device_id = a.device_id
     order by d.device_id for update of d`.execute(tx);

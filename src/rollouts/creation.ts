@@ -10,6 +10,7 @@ import { auditRollout } from "./outcome.ts";
 import {
   crashCounts,
   lockPlanning,
+  publishedImages,
   refreshStatistics,
   supersededOffers,
   takenDevices,
@@ -21,6 +22,7 @@ import {
   planRollout,
   sourcesOf,
   summarise,
+  whyNoWayBack,
 } from "./planning.ts";
 import { completePolicy, type RolloutPolicy } from "./policy.ts";
 import { lockByDevices } from "./progress-store.ts";
@@ -64,6 +66,7 @@ export async function plan(
     notCompared: devices.flatMap(({ member, excludedReason }) =>
       excludedReason === null ? [] : { deviceId: member.id, reason: excludedReason },
     ),
+    withoutWayBack: await wayBack(deps, tenantId, release, planned),
     ...bytes,
   };
 }
@@ -189,6 +192,24 @@ async function supersede(
     }));
     await moveCounters(tx, tenantId, steps);
   }
+}
+
+/** Devices that could not return to what they run now: better known before than after. */
+async function wayBack(
+  deps: RolloutsDeps,
+  tenantId: string,
+  release: SignedRelease,
+  planned: PlannedRollout,
+): Promise<RolloutPlan["withoutWayBack"]> {
+  const counters = await deps.db.tenant(tenantId, (tx) =>
+    publishedImages(tx, tenantId, release.product, sourcesOf(planned.devices)),
+  );
+  return planned.devices.flatMap(({ member }) => {
+    const known = counters.get(member.firmware_sha256 ?? "");
+    const source = { source_version: member.firmware_version, security_counter: known ?? null };
+    const reason = whyNoWayBack(source, known !== undefined, release.securityCounter);
+    return reason ? { deviceId: member.id, reason } : [];
+  });
 }
 
 /** What the update costs on the line, by what is ready now, and from where the devices come. */

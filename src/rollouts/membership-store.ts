@@ -80,3 +80,37 @@ export async function withdraw(
     where tenant_id = ${tenantId} and rollout_id = ${rolloutId}
       and device_id = any(${[...deviceIds]}::text[])`.execute(tx);
 }
+
+type Member = Pick<TrackedDevice, "device_id" | "stage_index" | "state" | "excluded_reason">;
+
+/** Devices that were told to start from their other slot and did not. */
+export async function lockFailedSwitches(
+  tx: Tx,
+  tenantId: string,
+  rolloutId: string,
+  limit: number,
+): Promise<Member[]> {
+  const { rows } = await sql<Member>`
+    select device_id, stage_index, state, excluded_reason from rollout_devices
+    where tenant_id = ${tenantId} and rollout_id = ${rolloutId}
+      and state in ('rejected', 'failed', 'fell-back')
+      and assignment->'signed'->>'action' = 'switch-slot'
+    order by device_id limit ${limit} for update`.execute(tx);
+  return rows;
+}
+
+/** Begins anew, as an update of another name: what is still said of the old one is not its word. */
+export async function resetToPending(
+  tx: Tx,
+  tenantId: string,
+  rolloutId: string,
+  deviceIds: readonly string[],
+): Promise<void> {
+  if (deviceIds.length === 0) return;
+  await sql`
+    update rollout_devices
+    set state = 'pending', update_id = gen_random_uuid(), failure = null, finished_at = null,
+        phase_deadline_at = null, progress = null, boot_id = null
+    where tenant_id = ${tenantId} and rollout_id = ${rolloutId}
+      and device_id = any(${[...deviceIds]}::text[])`.execute(tx);
+}

@@ -65,7 +65,8 @@ async function read(
       return deviceHours > 0 ? { ...base, value: (crashes * 24) / deviceHours } : undefined;
     }
     case "error-log-rate": {
-      const { lines } = await deps.logs.errorRate(tenantId, window);
+      const { steadyLinesPerDevice } = await deps.logs.errorRate(tenantId, window);
+      const lines = steadyLinesPerDevice * deviceIds.length;
       return deviceHours > 0 ? { ...base, value: lines / deviceHours } : undefined;
     }
     default: {
@@ -97,9 +98,10 @@ async function readSample(tx: Tx, rollout: RolloutRow, now: number): Promise<Sam
   };
 }
 
+/** Of one device one crash counts: the sample reaches back a day, and no device speaks for others. */
 async function countCrashes(tx: Tx, rollout: RolloutRow, sample: Sample): Promise<number> {
   const { rows } = await sql<{ crashes: number }>`
-    select count(*) as crashes
+    select count(distinct i.device_id) as crashes
     from device_incidents i
     join rollout_devices d on d.tenant_id = i.tenant_id and d.device_id = i.device_id
     where i.tenant_id = ${rollout.tenant_id} and d.rollout_id = ${rollout.id}

@@ -91,10 +91,11 @@ export function word(tenantId: string, deviceId: string): Announcements[number] 
 
 export function orderOf(rollout: RolloutRow, device: AddressedDevice): Order {
   const goesBack = rollout.kind === "rollback";
+  const holdsTarget = device.other_slot_sha256 === device.target_sha256;
+  const failedBefore = device.last_action === "switch-slot";
   return {
     tenantId: rollout.tenant_id,
-    action:
-      goesBack && device.other_slot_sha256 === device.target_sha256 ? "switch-slot" : "install",
+    action: goesBack && holdsTarget && !failedBefore ? "switch-slot" : "install",
     allowDowngrade: goesBack,
     deadlines: (rollout.policy as RolloutPolicy).deadlines,
     traceparent: rollout.traceparent,

@@ -93,6 +93,7 @@ export async function raiseAlert(
   verdict: Pick<Verdict, "rule" | "sentence">,
 ): Promise<void> {
   const paused = kind === "rollout-paused";
+  const page = `/rollouts/${rollout.id}`;
   await deps.alerts.raise(
     rollout.tenant_id,
     {
@@ -100,8 +101,8 @@ export async function raiseAlert(
       kind,
       severity: paused ? "critical" : "warning",
       title: paused
-        ? `Rollout "${rollout.name}" was paused: ${verdict.sentence}`
-        : `Rollout "${rollout.name}" needs a decision: ${verdict.sentence}`,
+        ? `Rollout "${rollout.name}" was paused: ${verdict.sentence} Resume or roll back: ${page}`
+        : `Rollout "${rollout.name}" needs a decision: ${verdict.sentence} Approve or cancel: ${page}`,
       subjectKind: "rollout",
       subjectId: rollout.id,
       details: { rule: verdict.rule, sentence: verdict.sentence },

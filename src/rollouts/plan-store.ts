@@ -43,6 +43,21 @@ export async function supersededOffers(
   return rows;
 }
 
+/** Security counters of a product's published images, by hash; of the given ones. */
+export async function publishedImages(
+  tx: Tx,
+  tenantId: string,
+  product: string,
+  sha256s: readonly string[],
+): Promise<Map<string, number>> {
+  const { rows } = await sql<{ image_sha256: string; security_counter: number }>`
+    select distinct on (image_sha256) image_sha256, security_counter from releases
+    where tenant_id = ${tenantId} and product = ${product}
+      and image_sha256 = any(${[...sha256s]}::text[])
+    order by image_sha256, published_at desc`.execute(tx);
+  return new Map(rows.map((row) => [row.image_sha256, row.security_counter]));
+}
+
 /** Planning that is written down happens one at a time in a tenant. */
 export async function lockPlanning(tx: Tx, tenantId: string): Promise<void> {
   await sql`select pg_advisory_xact_lock(hashtextextended(${`rollouts/${tenantId}`}, 0))`.execute(

@@ -75,6 +75,11 @@ function refusal(release: Release, member: FleetMember, facts: FleetFacts): stri
   const running = semver.valid(member.firmware_version ?? "");
   if (running && semver.gt(running, release.version)) return `runs the newer version ${running}`;
   const minimum = release.minimumSourceVersion;
+  // What cannot be compared cannot be shown to be new enough.
+  if (minimum && !running) {
+    const known = member.firmware_version ?? "a version that it has not told";
+    return `runs ${known}, the release needs ${minimum} or newer first`;
+  }
   if (running && minimum && semver.lt(running, minimum)) {
     return `runs ${running}, the release needs ${minimum} or newer first`;
   }
@@ -111,6 +116,21 @@ export function newRows(release: Release, planned: readonly PlannedDevice[]): Ne
 export function sourcesOf(planned: readonly PlannedDevice[]): string[] {
   const sources = planned.flatMap(({ member }) => member.firmware_sha256 ?? []);
   return [...new Set(sources)];
+}
+
+/** Why a device cannot be brought back to an image, if it cannot. Pure. */
+export function whyNoWayBack(
+  source: { source_version: string | null; security_counter: number | null },
+  isPublished: boolean,
+  securityFloor: number,
+): string | undefined {
+  if (!isPublished) {
+    return `its earlier image ${source.source_version ?? "(unknown)"} was never published here`;
+  }
+  if ((source.security_counter ?? 0) < securityFloor) {
+    return `${source.source_version} lies below the security floor that the new image has raised`;
+  }
+  return undefined;
 }
 
 /** Refusals in a sentence: the commonest reasons with their counts. */

@@ -23,8 +23,9 @@ export const StagePolicy = Type.Object(
 export const ThresholdPolicy = Type.Object(
   {
     /**
-     * `crash-rate` in crashes per device-day, `error-log-rate` in lines per device-hour,
-     * `offline-share` from 0 to 1, `telemetry.<metric>` as the mean over the updated devices.
+     * `crash-rate` in crashes per device-day (one a device), `error-log-rate` in lines per
+     * device-hour, `offline-share` from 0 to 1, `telemetry.<metric>` as the mean over the updated
+     * devices. One device alone moves none of them far.
      */
     metric: Type.String({
       pattern: "^(crash-rate|error-log-rate|offline-share|telemetry\\.[A-Za-z0-9_.:/-]{1,128})$",

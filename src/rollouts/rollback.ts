@@ -5,9 +5,17 @@ import type { Actor } from "../tenancy/index.ts";
 import { countNewDevices, createCounters, moveCounters, readCounters } from "./counter-store.ts";
 import { hasDeadlines } from "./device-store.ts";
 import { countsOf } from "./facts.ts";
-import { insertDevices, lockUntouched, type NewDeviceRow, withdraw } from "./membership-store.ts";
+import {
+  insertDevices,
+  lockFailedSwitches,
+  lockUntouched,
+  type NewDeviceRow,
+  resetToPending,
+  withdraw,
+} from "./membership-store.ts";
 import { type Announcements, cancelNext, OFFER_BATCH, offerNext } from "./offering.ts";
 import { alertKey, carryOut } from "./outcome.ts";
+import { whyNoWayBack } from "./planning.ts";
 import type { Stepped } from "./reconciler.ts";
 import { insertRollout, type RolloutRow, rollbackOf, updateRollout } from "./rollout-store.ts";
 import { groupCounts } from "./states.ts";
@@ -151,6 +159,7 @@ export async function stepRollback(
   const originalCounts = groupCounts(countsOf(await readCounters(tx, tenantId, [originalId])));
   const held = (await readCounters(tx, tenantId, [id])).reduce((sum, row) => sum + row.devices, 0);
   const joined = originalCounts.succeeded > held ? await joinDevices(deps, tx, rollout) : 0;
+  const retried = await retryByInstall(tx, rollout);
   const offered = await offerNext(deps, tx, rollout, 0, OFFER_BATCH, said);
   const counts = groupCounts(countsOf(await readCounters(tx, tenantId, [id])));
   const waiting =
@@ -163,7 +172,7 @@ export async function stepRollback(
   if (waiting) {
     const next = new Date(now + LOOK_AGAIN_MS);
     await updateRollout(tx, tenantId, id, { next_evaluation_at: next });
-    return { said, more: offered === OFFER_BATCH, changed: joined + offered > 0 };
+    return { said, more: offered === OFFER_BATCH, changed: joined + retried + offered > 0 };
   }
   const sentence = await describeEnd(tx, rollout, counts);
   const decision = { decision: "finish", rule: "rolled-back", sentence, numbers: counts };
@@ -176,6 +185,25 @@ export async function stepRollback(
   const event = counts.failed > 0 ? "vautn.rollout.failed" : "vautn.rollout.succeeded";
   await carryOut(deps, tx, rollout, decision, { changes, event });
   return { said, more: false, changed: true };
+}
+
+/** A slot that a device would not or could not start from is no way back: it is sent the image. */
+async function retryByInstall(tx: Tx, rollout: RolloutRow): Promise<number> {
+  const { tenant_id: tenantId, id } = rollout;
+  const rows = await lockFailedSwitches(tx, tenantId, id, OFFER_BATCH);
+  const deviceIds = rows.map((row) => row.device_id);
+  await resetToPending(tx, tenantId, id, deviceIds);
+  const steps = rows.map((row) => ({
+    rolloutId: id,
+    stageIndex: row.stage_index,
+    from: row.state,
+    to: "pending" as const,
+    excluded: row.excluded_reason !== null,
+    bytesDownloaded: 0,
+    bytesFull: 0,
+  }));
+  await moveCounters(tx, tenantId, steps);
+  return rows.length;
 }
 
 interface Returning {
@@ -248,13 +276,7 @@ function returning(rollout: RolloutRow, row: Returning): NewDeviceRow {
 }
 
 function whyNot(row: Returning): string | undefined {
-  if (!row.release_id) {
-    return `its earlier image ${row.source_version ?? "(unknown)"} was never published here`;
-  }
-  if ((row.security_counter ?? 0) < row.bad_security_counter) {
-    return `${row.source_version} lies below the security floor that the new image has raised`;
-  }
-  return undefined;
+  return whyNoWayBack(row, row.release_id !== null, row.bad_security_counter);
 }
 
 async function nextOrdinal(tx: Tx, tenantId: string, id: string): Promise<number> {

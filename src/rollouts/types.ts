@@ -112,7 +112,7 @@ export interface RolloutsDeps {
     errorRate(
       tenantId: string,
       query: { deviceIds: readonly string[]; from: number; to: number },
-    ): Promise<{ lines: number }>;
+    ): Promise<{ steadyLinesPerDevice: number }>;
   };
 }
 
@@ -142,6 +142,8 @@ export interface RolloutPlan {
   excluded: { deviceId: string; reason: string }[];
   /** In the plan, and left out of the gate's comparison. */
   notCompared: { deviceId: string; reason: string }[];
+  /** Devices that a rollback could not return to what they run now, and why. */
+  withoutWayBack: { deviceId: string; reason: string }[];
   /** Devices by the version that they come from. */
   paths: { from: string | null; to: string; devices: number }[];
   /** What full images would cost, and what the artifacts that are ready now do. */

@@ -1,7 +1,7 @@
 import { AppError, LIMITS } from "../kernel/index.ts";
+import { steadyMean } from "../kernel/steady-mean.ts";
 import type { DeviceEvent } from "../protocol/index.ts";
 import { SETTLED, type Timeseries } from "../timeseries/index.ts";
-import { steadyMean } from "./steady-mean.ts";
 
 /** `from` and `to` are device times, `to` excluded. */
 export interface SeriesQuery {

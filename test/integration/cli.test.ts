@@ -273,6 +273,11 @@ describe("the command line", () => {
     const scores = out.trim().split("\n").map(Number);
     expect([status, scores.length]).toEqual([0, 50]);
     for (const score of scores) expect(score >= 0 && score <= 1).toBe(true);
+    const broken = await run(["detect", "--period", "60"], { input: "1,2\n2,3\n3,x\n" });
+    expect([broken.status, broken.out.trim().split("\n").length]).toEqual([1, 2]);
+    expect(broken.err).toContain('line 3: the value "x" is no number');
+    expect(await run(["detect"], { input: "" })).toMatchObject({ status: 0, out: "" });
+    expect((await run(["detect", "--period", "0"], { input: "1,2\n" })).status).toBe(2);
   });
 
   it("names every wrong setting at once and masks secrets", async () => {

@@ -120,6 +120,11 @@ describe("device logs", () => {
     const figures = await logs.errorRate("acme", query);
     expect(figures).toMatchObject({ lines: 5, devices: 2 });
     expect(figures.linesPerDeviceHour).toBeCloseTo(5 / 3, 3);
+    // Over many devices a single one that floods its log counts like the next noisiest.
+    const crowd = Array.from({ length: 20 }, (_, index) => `quiet-${index}`);
+    const among = await logs.errorRate("acme", { ...query, deviceIds: ["d1", "d2", ...crowd] });
+    expect(among.lines).toBe(5);
+    expect(among.steadyLinesPerDevice * 22).toBeLessThan(among.lines);
   });
 
   it("can be followed as they come in", async () => {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { scoreStream } from "../../src/health/score-stream.ts";
+import { linesOf, scoreStream } from "../../src/health/score-stream.ts";
 import {
   REFRACTORY_POINTS,
   STATE_BYTES,
@@ -135,18 +135,90 @@ describe("the anomaly detector", () => {
 });
 
 describe("scores of rows", () => {
-  it("come one for each row, heading aside, whatever the row holds", async () => {
+  const score = (rows: string[], periodSeconds?: number) =>
+    Array.fromAsync(scoreStream(rows, periodSeconds ? { periodSeconds } : {}));
+
+  it("come one for each row, heading and empty lines aside, also where a value is missing", async () => {
     const rows = [
-      "timestamp,value",
+      "\uFEFFtimestamp,value",
       ...Array.from({ length: 100 }, (_, index) => `2026-01-01 00:${index % 60}:00,${index % 3}`),
       "2026-01-01 02:00:00,",
+      "",
+      "2026-01-01 02:05:00,NaN",
       "not a date,1",
-      "1767225600,50",
+      '"1767225600","50",more',
     ];
-    const answers = await Array.fromAsync(scoreStream(rows, { periodSeconds: 60 }));
-    expect(answers.length).toBe(103);
-    expect(answers[100]).toBe(0);
-    expect(answers[102]).toBeGreaterThan(0.5);
+    const answers = await score(rows, 60);
+    expect(answers.length).toBe(104);
+    expect(answers.slice(100, 102)).toEqual([0, 0]);
+    expect(answers[103]).toBeGreaterThan(0.5);
+  });
+
+  it("end at the first row that is none, with its line", async () => {
+    const bad = [
+      ["1,2\n2,abc", 'line 2: the value "abc" is no number'],
+      ["time,value\n\n1,2\n2,0x10", 'line 4: the value "0x10" is no number'],
+      ["1,2\n2;3", 'line 2: a row is `timestamp,value`, not "2;3"'],
+      ["5\n6", 'line 1: a row is `timestamp,value`, not "5"'],
+      ["time,value\ntime,value", 'line 2: the value "value" is no number'],
+    ] as const;
+    for (const [text, message] of bad) {
+      await expect(Array.fromAsync(scoreStream(linesOf([text])))).rejects.toThrow(message);
+    }
+    const answered: number[] = [];
+    const reading = (async () => {
+      for await (const answer of scoreStream(["1,2", "2,3", "3,?"])) answered.push(answer);
+    })();
+    await expect(reading).rejects.toMatchObject({ name: "RowFault", line: 3 });
+    expect(answered).toHaveLength(2);
+  });
+
+  it("are none for no rows", async () => {
+    expect(await score([])).toEqual([]);
+    expect(await score(["timestamp,value"])).toEqual([]);
+  });
+
+  it("are the same however the text is cut, and whichever way its lines end", async () => {
+    const rows = Array.from({ length: 30 }, (_, index) => `${index * 60},${index % 4}.5`);
+    const expected = await score(rows);
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.nat(40), { minLength: 1, maxLength: 20 }),
+        fc.constantFrom("\n", "\r\n"),
+        async (sizes, ending) => {
+          const bytes = new TextEncoder().encode(rows.join(ending));
+          const chunks: Uint8Array[] = [];
+          for (let at = 0, turn = 0; at < bytes.length; turn += 1) {
+            const size = 1 + (sizes[turn % sizes.length] as number);
+            chunks.push(bytes.subarray(at, at + size));
+            at += size;
+          }
+          expect(await Array.fromAsync(scoreStream(linesOf(chunks)))).toEqual(expected);
+        },
+      ),
+    );
+  });
+
+  it("refuse a line that never ends", async () => {
+    async function* endless() {
+      for (;;) yield "x".repeat(10_000);
+    }
+    await expect(Array.fromAsync(linesOf(endless()))).rejects.toThrow(/line 1: longer than 65536/);
+  });
+
+  it("do not go blind after a value beyond all measure, wherever it comes", async () => {
+    for (const huge of ["1e300", "-1e300", "9".repeat(400)]) {
+      for (const at of [0, 10, 400]) {
+        const values = noisy(5, 4_000).map(String);
+        values[at] = huge;
+        values[3_900] = "60";
+        const answers = await score(values.map((value, index) => `${index * 300},${value}`));
+        expect(answers.every((answer) => answer >= 0 && answer <= 1)).toBe(true);
+        if (at === 400) expect(answers[400]).toBeGreaterThan(ALERT);
+        const late = Math.max(...answers.slice(3_895, 3_905));
+        expect(late, `${huge} at ${at}`).toBeGreaterThan(0.3);
+      }
+    }
   });
 
   it("come before the next row is read", async () => {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { steadyMean } from "../../src/telemetry/steady-mean.ts";
+import { steadyMean } from "../../src/kernel/steady-mean.ts";
 
 const value = fc.double({ min: -1e6, max: 1e6, noNaN: true });
 const honest = fc.array(value, { minLength: 3, maxLength: 100 });

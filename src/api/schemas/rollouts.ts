@@ -51,6 +51,9 @@ export const PlanView = view("RolloutPlan", {
     }),
   ),
   excluded: Type.Array(DeviceReason),
+  withoutWayBack: Type.Array(DeviceReason, {
+    description: "Devices that a rollback could not return to what they run now, and why.",
+  }),
   notCompared: Type.Array(DeviceReason, {
     description: "In the plan, and left out of the gate's comparison",
   }),

@@ -1,8 +1,9 @@
-import { createInterface } from "node:readline";
 import type { Command } from "commander";
 import { type Cli, leaf } from "../cli.ts";
-import { misuse } from "../cli-error.ts";
+import { CliError, misuse } from "../cli-error.ts";
 
+const ROWS_HELP =
+  "rows are `timestamp,value`: seconds, milliseconds or a date, then a number (empty or NaN for none)";
 const BATCH_LENGTH = 16_384;
 
 export function detectCommand(program: Command, cli: Cli): void {
@@ -14,10 +15,9 @@ export function detectCommand(program: Command, cli: Cli): void {
     .option("--period <seconds>", "time between rows whose timestamps cannot be read", periodOf)
     .option("--json", "print a JSON object a row")
     .action(async (options: { period?: number; json?: boolean }) => {
-      const { scoreStream } = await import("../../health/index.ts");
+      const { linesOf, RowFault, scoreStream } = await import("../../health/index.ts");
       const { io } = cli;
       if (io.input.isTTY) throw misuse("nothing to read", "vautn detect < rows.csv");
-      const lines = createInterface({ input: io.input, crlfDelay: Number.POSITIVE_INFINITY });
       const settings = options.period ? { periodSeconds: options.period } : {};
       let batch = "";
       let timer: NodeJS.Timeout | undefined;
@@ -27,13 +27,19 @@ export function detectCommand(program: Command, cli: Cli): void {
         if (batch) io.out(batch);
         batch = "";
       };
-      for await (const score of scoreStream(lines, settings)) {
-        batch += options.json ? `${JSON.stringify({ score })}\n` : `${score}\n`;
-        // Prompt for who reads along, in pieces for who reads a file.
-        if (batch.length >= BATCH_LENGTH) flush();
-        else timer ??= setTimeout(flush, 50);
+      try {
+        for await (const score of scoreStream(linesOf(io.input), settings)) {
+          batch += options.json ? `${JSON.stringify({ score })}\n` : `${score}\n`;
+          // Prompt for who reads along, in pieces for who reads a file.
+          if (batch.length >= BATCH_LENGTH) flush();
+          else timer ??= setTimeout(flush, 50);
+        }
+      } catch (error) {
+        if (!(error instanceof RowFault)) throw error;
+        throw new CliError(error.message, { cause: error, next: ROWS_HELP });
+      } finally {
+        flush();
       }
-      flush();
     });
 }
 

@@ -202,7 +202,8 @@ function rolloutTable(items: Rollout[]): string {
 }
 
 function describePlan(plan: RolloutPlan): string {
-  const { stages, excluded, notCompared, paths, totalDevices, bytesExpected, bytesFull } = plan;
+  const { stages, excluded, notCompared, withoutWayBack } = plan;
+  const { paths, totalDevices, bytesExpected, bytesFull } = plan;
   const parts = [
     facts([
       ["devices", totalDevices],
@@ -224,6 +225,7 @@ function describePlan(plan: RolloutPlan): string {
   for (const [title, list] of [
     ["EXCLUDED", excluded],
     ["NOT COMPARED", notCompared],
+    ["WITHOUT A WAY BACK", withoutWayBack],
   ] as const) {
     if (list.length === 0) continue;
     const rows = list.slice(0, 20).map(({ deviceId, reason }) => [deviceId, reason]);

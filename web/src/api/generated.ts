@@ -602,6 +602,11 @@ export type RolloutPlan = {
     deviceId: string;
     reason: string;
   }>;
+  /** Devices that a rollback could not return to what they run now, and why. */
+  withoutWayBack: Array<{
+    deviceId: string;
+    reason: string;
+  }>;
   /** In the plan, and left out of the gate's comparison */
   notCompared: Array<{
     deviceId: string;
