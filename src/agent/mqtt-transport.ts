@@ -103,7 +103,7 @@ function established(client: MqttClient, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Rejects with the code of a subscription that was not granted. */
+/** Rejects with the SUBACK where a subscription was not granted. */
 async function subscribe(
   client: MqttClient,
   prefix: string,
@@ -117,9 +117,19 @@ async function subscribe(
 
 /** In the CONNACK: who we are is not accepted. In a SUBACK: what is ours is closed to us. */
 function refusalOf(error: unknown): IdentityRefused | undefined {
-  const { code, message = "" } = error as { code?: unknown; message?: string };
+  const {
+    code,
+    message = "",
+    packet,
+  } = error as {
+    code?: unknown;
+    message?: string;
+    packet?: { granted?: number[] };
+  };
   const isRefusal =
-    code === NOT_AUTHORIZED || (typeof code === "string" && CERTIFICATE_ALERT.test(code));
+    code === NOT_AUTHORIZED ||
+    packet?.granted?.includes(NOT_AUTHORIZED) ||
+    (typeof code === "string" && CERTIFICATE_ALERT.test(code));
   if (!isRefusal) return undefined;
   return new IdentityRefused(`the certificate is not accepted: ${message}`, { cause: error });
 }

@@ -12,6 +12,7 @@ export interface CertificateLife {
 const RENEW_AFTER = 2 / 3;
 const SPREAD = 1 / 10;
 const DAY_MS = 86_400_000;
+const LEAST_SPREAD_MS = 30_000;
 
 /** A number in [0, 1) that is a device's own and the same each time. */
 export function shareOf(...words: readonly string[]): number {
@@ -38,8 +39,20 @@ export function isRenewalDue(life: CertificateLife, share: number, nowMs: number
 }
 
 /** How often to look, and over how long devices spread that find themselves due together. */
-export function pace(life: CertificateLife): { checkEveryMs: number; spreadMs: number } {
+export function pace(life: Pick<CertificateLife, "notBefore" | "notAfter">): {
+  checkEveryMs: number;
+  spreadMs: number;
+} {
   const lifetimeMs = Math.max(0, life.notAfter - life.notBefore);
   const bounded = (ms: number) => Math.min(3_600_000, Math.max(1_000, ms));
   return { checkEveryMs: bounded(lifetimeMs / 200), spreadMs: bounded(lifetimeMs / 50) };
+}
+
+/** The time over which to spread a renewal that is due; short where the end is near or past. */
+export function catchUpMs(
+  life: Pick<CertificateLife, "notBefore" | "notAfter">,
+  nowMs: number,
+): number {
+  const leftMs = life.notAfter - nowMs;
+  return Math.min(pace(life).spreadMs, Math.max(LEAST_SPREAD_MS, leftMs / 4));
 }

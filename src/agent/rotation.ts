@@ -15,7 +15,7 @@ import { checkIssued } from "./issued-certificate.ts";
 import type { Reenrolment, Transport } from "./ports.ts";
 import { faultOf, type RotationFault } from "./rotation-fault.ts";
 import { RotationReports } from "./rotation-reports.ts";
-import { isRenewalDue, pace, shareOf } from "./rotation-schedule.ts";
+import { catchUpMs, isRenewalDue, pace, shareOf } from "./rotation-schedule.ts";
 import { confirmGeneration, tryGeneration } from "./rotation-steps.ts";
 
 export interface RotationOptions {
@@ -229,17 +229,17 @@ export class Rotation {
 
   /** Resolves with the reason when there is one to rotate. */
   async #untilWanted(): Promise<RotationReason> {
-    const { store, random } = this.#deps;
+    const { store, random, clock } = this.#deps;
     for (;;) {
       if (this.#wanted) return this.#wanted;
-      const { checkEveryMs, spreadMs } = pace({ ...store.current, ...store.state });
       const reason = this.#dueReason();
-      if (reason) {
+      if (reason === "policy") {
         // Devices that come back from an outage together do not ask together.
-        await this.#rest(random.next() * spreadMs);
+        await this.#rest(random.next() * catchUpMs(store.current, clock.now()));
         return this.#wanted ?? reason;
       }
-      await this.#rest(checkEveryMs);
+      if (reason) return reason;
+      await this.#rest(pace(store.current).checkEveryMs);
     }
   }
 
@@ -281,7 +281,7 @@ export class Rotation {
 
   #bounds(): { baseMs: number; capMs: number } {
     const { options, store } = this.#deps;
-    const { spreadMs } = pace({ ...store.current, ...store.state });
+    const { spreadMs } = pace(store.current);
     const capMs = Math.min(options.backOff.capMs, 6 * spreadMs);
     return { baseMs: Math.min(options.backOff.baseMs, capMs / 4), capMs };
   }

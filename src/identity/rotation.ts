@@ -12,6 +12,7 @@ import {
   toPem,
 } from "../protocol/index.ts";
 import type { Tenancy } from "../tenancy/index.ts";
+import type { Authorities } from "./authorities.ts";
 import type { CertificateRequest } from "./certificate-request.ts";
 import type { Enrolment } from "./enrolment.ts";
 import type { EnrolmentAuthority, EnrolmentRequest } from "./enrolment-rights.ts";
@@ -81,6 +82,7 @@ interface Deps {
   enroll(request: EnrolmentRequest): Promise<Enrolment>;
   /** Newest first, roots included. */
   authorityCertificates(tenantId: string): Promise<string[]>;
+  authorities: Pick<Authorities, "onChanged">;
 }
 
 export function createRotations(deps: Deps): Rotations {
@@ -90,6 +92,7 @@ export function createRotations(deps: Deps): Rotations {
     ttlMs: ANNOUNCEMENT_TTL_MS,
     maxEntries: MAX_ANNOUNCEMENTS,
   });
+  deps.authorities.onChanged(() => announcements.clear());
   return {
     renew: (peer, request) => renew(deps, peer, request),
     confirm: (peer, serial) => confirm(deps, peer, serial),

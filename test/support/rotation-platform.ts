@@ -3,7 +3,7 @@ import os from "node:os";
 import path from "node:path";
 import { openBlobStore } from "../../src/blobs/index.ts";
 import { LocalBus } from "../../src/bus/index.ts";
-import { createCommands } from "../../src/commands/index.ts";
+import { type Commands, createCommands } from "../../src/commands/index.ts";
 import { type DeviceHttp, startDeviceHttp } from "../../src/device-http/index.ts";
 import { createDevices } from "../../src/devices/index.ts";
 import { createFirmware } from "../../src/firmware/index.ts";
@@ -12,7 +12,11 @@ import { createIdentity, type Enrolment, type Identity } from "../../src/identit
 import { type Clock, systemClock } from "../../src/kernel/index.ts";
 import { createLogger } from "../../src/kernel/logger.ts";
 import { createSealer } from "../../src/kernel/sealing.ts";
-import { createCertificateRequest } from "../../src/protocol/index.ts";
+import {
+  createCertificateRequest,
+  type Envelope,
+  type RootMetadata,
+} from "../../src/protocol/index.ts";
 import { createTenancy, SYSTEM_ACTOR, type Tenancy } from "../../src/tenancy/index.ts";
 import { createTestDatabase, type TestDatabase } from "./database.ts";
 import type { Credentials } from "./device-pki.ts";
@@ -30,11 +34,13 @@ export interface RotationPlatform {
   test: TestDatabase;
   identity: Identity;
   tenancy: Tenancy;
+  commands: Commands;
   gateway: Gateway;
   http: DeviceHttp;
   mqttUrl: string;
   httpsUrl: string;
   rootPem: string;
+  trustRoot: Envelope<RootMetadata>;
   /** Events that devices sent, as they came. */
   events: { deviceId: string; payload: unknown }[];
   clock: Clock;
@@ -69,15 +75,17 @@ export async function startRotationPlatform(startedDaysAgo = 0): Promise<Rotatio
   const keys = { root: makeKey(), release: [makeKey()] };
   const director = await firmware.ensureDirectorKey("acme");
   await firmware.setTrustRoot("acme", makeRoot("acme", keys, director), SYSTEM_ACTOR);
+  const trustRoot = await firmware.trustRoot("acme");
   const rootPem = await identity.rootCertificatePem();
   offsetMs = 0;
 
   const events: RotationPlatform["events"] = [];
+  const commands = createCommands(base);
   const deps: GatewayDeps = {
     ...base,
     identity,
     devices: createDevices(base),
-    commands: createCommands(base),
+    commands,
     ...storesOf(events),
   };
   const gateway = await startGateway({
@@ -102,7 +110,20 @@ export async function startRotationPlatform(startedDaysAgo = 0): Promise<Rotatio
       organization: "acme",
     });
   return {
-    ...{ test, identity, tenancy, gateway, http, mqttUrl, rootPem, events, clock, csr },
+    ...{
+      test,
+      identity,
+      tenancy,
+      commands,
+      gateway,
+      http,
+      mqttUrl,
+      rootPem,
+      trustRoot,
+      events,
+      clock,
+      csr,
+    },
     httpsUrl: `https://localhost:${http.port}`,
     shift: (ms) => {
       offsetMs = ms;

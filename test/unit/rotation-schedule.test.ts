@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { isRenewalDue, pace, shareOf } from "../../src/agent/rotation-schedule.ts";
+import { catchUpMs, isRenewalDue, pace, shareOf } from "../../src/agent/rotation-schedule.ts";
 
 const DAY_MS = 86_400_000;
 const NOW = Date.UTC(2026, 0, 1);
@@ -96,9 +96,15 @@ describe("when a certificate is renewed", () => {
     );
   });
 
+  it("does not wait long for others once the end is near", () => {
+    const life = { notBefore: NOW, notAfter: NOW + 90 * DAY_MS };
+    expect(catchUpMs(life, NOW + 61 * DAY_MS)).toBe(3_600_000);
+    expect(catchUpMs(life, NOW + 90 * DAY_MS - 600_000)).toBe(150_000);
+    expect(catchUpMs(life, NOW + 900 * DAY_MS)).toBe(30_000);
+  });
+
   it("is looked after often enough for a life of an hour, and not too often for two years", () => {
-    const paceOf = (lifetimeMs: number) =>
-      pace({ notBefore: 0, notAfter: lifetimeMs, obtainedAt: 0 });
+    const paceOf = (lifetimeMs: number) => pace({ notBefore: 0, notAfter: lifetimeMs });
     expect(paceOf(3_600_000).checkEveryMs).toBeLessThanOrEqual(20_000);
     expect(paceOf(730 * DAY_MS)).toEqual({ checkEveryMs: 3_600_000, spreadMs: 3_600_000 });
   });
