@@ -830,7 +830,7 @@ export type TenantList = {
 export type TenantSettings = {
   heartbeatIntervalSeconds: number;
   offlineAfterMissed: number;
-  certificateLifetimeDays: number;
+  certificateLifetimeHours: number;
   certificateGraceDays: number;
   maxDevices: number;
   maxReleases: number;

@@ -32,10 +32,10 @@ const DEVICES: readonly Field[] = [
     suffix: " heartbeats",
   },
   {
-    name: "certificateLifetimeDays",
+    name: "certificateLifetimeHours",
     label: "Certificates last",
     description: "Of newly issued ones",
-    suffix: " days",
+    suffix: " hours",
   },
   {
     name: "certificateGraceDays",
