@@ -28,6 +28,8 @@ export interface GatewayPeer extends DeviceIdentity {
   access?: Access;
   /** In quarantine: only what serves its certificate and its update is taken of it. */
   quarantined?: boolean;
+  /** The tenant's own authority that issued the certificate, where we did not. */
+  registeredAuthorityId?: string;
 }
 
 /** Something about the right of devices to be connected has changed. */

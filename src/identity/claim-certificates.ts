@@ -1,5 +1,5 @@
-import { createHash, generateKeyPairSync, type X509Certificate } from "node:crypto";
-import { type Clock, timeOrderedId } from "../kernel/index.ts";
+import { createHash, generateKeyPairSync, randomBytes, type X509Certificate } from "node:crypto";
+import { AppError, type Clock, isUuid, timeOrderedId } from "../kernel/index.ts";
 import { distinguishedName, isTenantId, toPem } from "../protocol/index.ts";
 import type { Actor } from "../tenancy/index.ts";
 import type { Authorities } from "./authorities.ts";
@@ -18,6 +18,7 @@ import { checkClaim, insertClaim, type NewClaim } from "./claims.ts";
 import { isIssuedBy } from "./peer-check.ts";
 import { policyColumns } from "./policy.ts";
 import { BACKDATE_MS } from "./profiles.ts";
+import { findRegistered } from "./registered-store.ts";
 
 export interface CreatedClaimCertificate extends CreatedClaim {
   certificatePem: string;
@@ -37,6 +38,12 @@ export interface ClaimCertificates {
     claim: NewClaim & { csr?: string | undefined },
     actor: Actor,
   ): Promise<CreatedClaimCertificate>;
+  /** Lets every certificate of a registered authority (of purpose `claims`) prove the claim. */
+  createForAuthority(
+    tenantId: string,
+    claim: NewClaim & { authorityId: string },
+    actor: Actor,
+  ): Promise<CreatedClaim>;
 }
 
 interface Deps extends ClaimDeps {
@@ -84,6 +91,33 @@ export function createClaimCertificates(deps: Deps): ClaimCertificates {
         ...(keyPem ? { keyPem } : {}),
         ...(webhookSecret ? { webhookSecret } : {}),
       };
+    },
+
+    async createForAuthority(tenantId, claim, actor) {
+      const now = new Date(clock.now());
+      checkClaim(claim, now);
+      const id = timeOrderedId(now.getTime());
+      const { authorityId } = claim;
+      const { columns, webhookSecret } = policyColumns(deps, tenantId, id, claim);
+      await db.tenant(tenantId, async (tx) => {
+        const authority = isUuid(authorityId)
+          ? await findRegistered(tx, tenantId, authorityId)
+          : undefined;
+        if (authority?.purpose !== "claims" || authority.status === "disabled") {
+          throw new AppError("not-found", "there is no such authority for claims", { authorityId });
+        }
+        // The authority's certificates prove it; this hash is nobody's.
+        const particulars = { id, kind: "certificate" as const, hash: randomBytes(32), columns };
+        await insertClaim(
+          tx,
+          tenancy,
+          tenantId,
+          claim,
+          { ...particulars, authorityId },
+          { actor, now },
+        );
+      });
+      return { id, ...(webhookSecret ? { webhookSecret } : {}) };
     },
   };
 }

@@ -99,7 +99,7 @@ export function createRefusalLog(deps: Deps): NoteRefusal {
     };
     await db.tenant(tenantId, async (tx) => {
       const why = { reason: details.reason, message: error.message };
-      await recordRequest(tx, authority, why, new Date(clock.now()));
+      if (!isForeign(authority)) await recordRequest(tx, authority, why, new Date(clock.now()));
       await tenancy.audit.record(tx, tenantId, {
         actor: actorOf(authority, name),
         address,
@@ -111,4 +111,9 @@ export function createRefusalLog(deps: Deps): NoteRefusal {
       });
     });
   }
+}
+
+/** With a certificate of the tenant's own authority: nothing of ours is being renewed. */
+function isForeign(authority: EnrolmentRequest["authority"]): boolean {
+  return authority.kind === "certificate" && authority.peer.registeredAuthorityId !== undefined;
 }

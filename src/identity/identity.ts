@@ -29,6 +29,12 @@ import { type DevicePeer, Peers } from "./peers.ts";
 import { ASK_AGAIN_SECONDS, createPendingEnrolments, type PendingEnrolments } from "./pending.ts";
 import { createPreauthorised, type Preauthorised } from "./preauthorised.ts";
 import { createQuarantines, type Quarantines } from "./quarantine.ts";
+import {
+  createRegisteredAuthorities,
+  type RegisteredAuthorities,
+} from "./registered-authorities.ts";
+import { RegisteredLookup } from "./registered-lookup.ts";
+import { acceptRegistered } from "./registered-peers.ts";
 import { createRevocations, type Revocations, revokeOne } from "./revocation.ts";
 import type { RevocationReason } from "./revocation-reasons.ts";
 import { createRotations, type Rotations } from "./rotation.ts";
@@ -85,6 +91,7 @@ export interface Identity {
   claimCertificates: ClaimCertificates;
   pendingEnrolments: PendingEnrolments;
   preauthorised: Preauthorised;
+  registeredAuthorities: RegisteredAuthorities;
   /** Newest first. */
   certificates(tenantId: string, deviceId: string): Promise<CertificateView[]>;
   /** All of a tenant's, those that end first before the others. */
@@ -128,9 +135,14 @@ export function createIdentity(deps: IdentityDeps): Identity {
   const keys = new AuthorityKeys(deps);
   const authorities = new Authorities({ ...deps, keys });
   const server = new ServerIdentity({ ...deps, keys, authorities });
-  const peers = new Peers({ ...deps, authorities });
-  const inner = { ...deps, authorities, peers };
   const noteRefusal = createRefusalLog(deps);
+  const lookup = new RegisteredLookup(deps);
+  const peers = new Peers({
+    ...deps,
+    authorities,
+    registered: (certificate) => acceptRegistered({ ...deps, lookup, noteRefusal }, certificate),
+  });
+  const inner = { ...deps, authorities, peers, lookup };
   const enroll = createEnrolment({ ...inner, noteRefusal });
   const authorityCertificates = async (tenantId: string) => {
     await authorities.issuing(tenantId);
@@ -179,6 +191,10 @@ export function createIdentity(deps: IdentityDeps): Identity {
     claimCertificates: createClaimCertificates(inner),
     pendingEnrolments: createPendingEnrolments(deps),
     preauthorised: createPreauthorised(deps),
+    registeredAuthorities: createRegisteredAuthorities({
+      ...inner,
+      forget: () => lookup.forget(),
+    }),
     async certificates(tenantId, deviceId) {
       const rows = await deps.db.tenant(tenantId, (tx) =>
         certificatesOf(tx, tenantId, deviceId, LIMITS.pageSize),

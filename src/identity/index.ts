@@ -38,6 +38,11 @@ export type { PendingEnrolment, PendingEnrolments } from "./pending.ts";
 export type { Approval, EnrolmentPolicy } from "./policy.ts";
 export type { Preauthorised, PreauthorisedDevice, PreauthorisedView } from "./preauthorised.ts";
 export type { Quarantines, QuarantineView } from "./quarantine.ts";
+export type {
+  NewRegisteredAuthority,
+  RegisteredAuthorities,
+  RegisteredAuthorityView,
+} from "./registered-authorities.ts";
 export { MAX_SELECTED, type RevocationOutcome, type Revocations } from "./revocation.ts";
 export {
   REVOCATION_CODES,

@@ -55,6 +55,8 @@ interface PeersDeps {
   bus: Bus;
   authorities: Authorities;
   trustDomain: string;
+  /** The device, where a registered authority issued the certificate. */
+  registered(certificate: X509Certificate): Promise<DevicePeer | undefined>;
 }
 
 /** Decides who is at the other end of a TLS connection, and hears of revocations. */
@@ -124,6 +126,13 @@ export class Peers {
     const { clock } = this.#deps;
     const fingerprint = createHash("sha256").update(certificate.raw).digest("hex");
     const identity = await this.#identify(certificate, fingerprint);
+    if ("refusal" in identity) {
+      // None of ours: perhaps one of an authority that a tenant has registered and proved. Its own
+      // check replaces OpenSSL's, which does not know those.
+      const registered = await this.#deps.registered(certificate);
+      if (registered) return registered;
+      throw refuse(identity.refusal, identity.named);
+    }
     const timeProblem = timeRefusal(certificate, clock.now());
     const graceEnd =
       timeProblem === "expired" && mayRenew
@@ -155,15 +164,18 @@ export class Peers {
     return this.#deps.clock.now() < endMs ? new Date(endMs) : undefined;
   }
 
-  async #identify(certificate: X509Certificate, fingerprint: string): Promise<DeviceIdentity> {
+  async #identify(
+    certificate: X509Certificate,
+    fingerprint: string,
+  ): Promise<DeviceIdentity | { refusal: CertificateRefusal; named?: DeviceIdentity }> {
     const { authorities, clock, trustDomain } = this.#deps;
     const named = nameOf(certificate, trustDomain);
-    if (typeof named === "string") throw refuse(named);
+    if (typeof named === "string") return { refusal: named };
     const trusted = await authorities.trusted(named.tenantId);
     const key = `${fingerprint} ${trusted.map((authority) => authority.id).join(" ")}`;
     const known = this.#genuine.get(key);
     if (known) return known;
-    if (!isIssuedBy(certificate, trusted, clock.now())) throw refuse("foreign-ca", named);
+    if (!isIssuedBy(certificate, trusted, clock.now())) return { refusal: "foreign-ca", named };
     this.#genuine.set(key, named);
     return named;
   }

@@ -149,7 +149,9 @@ export function assertAsListed(entry: store.PreauthorisedRow, csr: CertificateRe
   }
 }
 
-export function attributesOf(entry: store.PreauthorisedRow): DeviceAttributes {
+export function attributesOf(
+  entry: Pick<store.PreauthorisedRow, "product" | "hardware_revision" | "region" | "tags">,
+): DeviceAttributes {
   const { product, hardware_revision: hardwareRevision, region, tags } = entry;
   return { product, hardwareRevision, region, tags };
 }

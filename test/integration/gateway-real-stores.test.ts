@@ -13,6 +13,7 @@ import { SYSTEM_ACTOR } from "../../src/tenancy/index.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 import type { Credentials } from "../support/device-pki.ts";
 import { RawClient, until } from "../support/gateway.ts";
+import { forge } from "../support/pki.ts";
 import { createTestTimeseries, silentLogger, type TestTimeseries } from "../support/timeseries.ts";
 
 const PREFIX = "tenants/acme/devices/d-1/";
@@ -116,6 +117,48 @@ describe("the gateway on the real modules and stores", () => {
     await until(async () => (await temperatures()) === 2, 10_000);
     client.destroy();
   }, 120_000);
+
+  it("lets in who comes by the tenant's own authority, until that is disabled, and no stranger", async () => {
+    const { registeredAuthorities } = modules.identity;
+    const issuer = await forge({ subject: "CN=Factory", authority: true });
+    const { id, code } = await registeredAuthorities.register(
+      "acme",
+      {
+        name: "factory",
+        certificatePem: issuer.certificatePem,
+        mapping: { template: "{cn}" },
+        devicePattern: "own-*",
+        product: "hub",
+        hardwareRevision: "a",
+        maxDevices: 5,
+      },
+      SYSTEM_ACTOR,
+    );
+    const proof = await forge({ subject: `CN=${code}`, issuer });
+    await registeredAuthorities.prove("acme", id, proof.certificatePem, SYSTEM_ACTOR);
+    const ca = await modules.identity.rootCertificatePem();
+    const usage = ["1.3.6.1.5.5.7.3.2"];
+    const own = await forge({ issuer, subject: "CN=own-1", usage });
+    const credentials = { key: own.keyPem, cert: own.certificatePem, ca };
+    const client = await RawClient.connect(gateway.port, credentials);
+    client.send(publish("tenants/acme/devices/own-1/telemetry", sample(1), 1));
+    expect(await client.next("puback", 20_000)).toMatchObject({ reasonCode: 0 });
+    const stranger = await forge({ subject: "CN=own-2", usage });
+    const base = { cmd: "connect", clientId: "x", protocolId: "MQTT", protocolVersion: 5 } as const;
+    const knock = async (forged: typeof own) => {
+      const door = await RawClient.open(gateway.port, {
+        key: forged.keyPem,
+        cert: forged.certificatePem,
+        ca,
+      });
+      door.send({ ...base, clean: true, keepalive: 60 });
+      return door.next("connack");
+    };
+    expect(await knock(stranger)).toMatchObject({ reasonCode: 0x87 });
+    await registeredAuthorities.disable("acme", id, SYSTEM_ACTOR);
+    expect(await client.next("disconnect")).toMatchObject({ reasonCode: 0x87 });
+    expect(await knock(own)).toMatchObject({ reasonCode: 0x87 });
+  });
 
   it("closes the live connection of a revoked device and lets it in no more", async () => {
     const device = await enroll("d-2");

@@ -61,6 +61,7 @@ const BY_CODE: Record<string, Failure> = {
   forbidden: "notAuthorized",
   "quota-exceeded": "notAuthorized",
   "not-found": "wrongAuthority",
+  "authority-pending": "systemUnavail",
   "rate-limited": "systemUnavail",
   unavailable: "systemUnavail",
 };
