@@ -36,6 +36,10 @@ export class FaultyNetwork {
         if (this.#silent) throw new Error("the network is unreachable");
         const session = await inner.connect(handlers, signal, options);
         this.#session = session;
+        if (this.#silent) {
+          this.#drop();
+          throw new Error("the network is unreachable");
+        }
         this.#planDrop();
         return session;
       },
