@@ -103,6 +103,7 @@ export interface CertificateAuthoritiesTable {
   key_uri: string | null;
   cross_certificate_pem: string | null;
   ended_at: Date | null;
+  revoked_at: Date | null;
 }
 
 export interface CertificateRotationsTable {
@@ -467,6 +468,14 @@ export interface ReleasesTable {
   published_by: string;
 }
 
+export interface RemovedCertificatesTable {
+  tenant_id: string;
+  ca_id: string;
+  serial: string;
+  not_after: Date;
+  removed_at: Generated<Date>;
+}
+
 export interface RevocationListsTable {
   tenant_id: string;
   ca_id: string;
@@ -713,6 +722,7 @@ export interface Schema {
   registered_authorities: RegisteredAuthoritiesTable;
   registered_certificates: RegisteredCertificatesTable;
   releases: ReleasesTable;
+  removed_certificates: RemovedCertificatesTable;
   revocation_lists: RevocationListsTable;
   rollout_counters: RolloutCountersTable;
   rollout_devices: RolloutDevicesTable;

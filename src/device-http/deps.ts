@@ -37,6 +37,11 @@ export interface DeviceHttpDeps {
     authorityCertificates(tenantId: string): Promise<string[]>;
     authenticatePeer(socket: tls.TLSSocket, options?: { renewal?: boolean }): Promise<DevicePeer>;
     onStandingChanged(listener: (change: StandingChange) => void): () => void;
+    revocationList(
+      authorityId: string,
+      kind: "full" | "delta",
+    ): Promise<{ der: Buffer; sha256: string; thisUpdate: Date } | undefined>;
+    ocsp(request: Uint8Array): Promise<{ der: Buffer; cacheable: boolean }>;
     enroll(request: {
       tenantId: string;
       csr: Uint8Array | string;

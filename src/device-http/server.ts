@@ -20,6 +20,7 @@ import { EST_PREFIX, estRoutes } from "./est.ts";
 import { FailureLimit } from "./failure-limit.ts";
 import { LiveSockets } from "./live-sockets.ts";
 import { asAppError, problemOf } from "./problem.ts";
+import { revocationRoutes } from "./revocation.ts";
 
 export type DeviceServer = FastifyInstance<Server>;
 
@@ -61,6 +62,7 @@ export async function startDeviceHttp(
   estRoutes(server, options, failures);
   cmpRoutes(server, options, failures);
   enrolmentRoutes(server, options, options);
+  revocationRoutes(server, options);
   server.get("/healthz", async () => ({ status: "ok" }));
 
   const unsubscribe = identity.onStandingChanged((change) => live.apply(change));

@@ -17,6 +17,7 @@ import {
   type RootAuthority,
 } from "./authority-types.ts";
 import { DeviceCertificates } from "./device-certificates.ts";
+import { revocationExtensions } from "./revocation-places.ts";
 
 const DAY_MS = 86_400_000;
 /** Longest lifetime of a device's certificate is two years: a successor takes over before that. */
@@ -38,6 +39,8 @@ export interface AuthoritiesDeps {
   bus: Bus;
   keys: AuthorityKeys;
   trustDomain: string;
+  /** Where devices' certificates say that their standing is published; nowhere without it. */
+  publicUrl?: string | undefined;
   /** Instead of one of our own making, at the first start. */
   givenRoot?: GivenRoot | undefined;
 }
@@ -164,7 +167,7 @@ export class Authorities {
   async issuing(tenantId: string): Promise<IssuingAuthority> {
     const cached = this.#issuing.get(tenantId);
     if (cached) return cached;
-    const { db, clock, keys, trustDomain } = this.#deps;
+    const { db, clock, keys, trustDomain, publicUrl } = this.#deps;
     const find = async () => {
       const rows = await db.tenant(tenantId, (tx) =>
         store.usableAuthorities(tx, tenantId, "tenant"),
@@ -178,7 +181,8 @@ export class Authorities {
     }
     if (!row) throw await this.#pendingOrMissing(tenantId);
     const issuer = keys.issuerOf(row);
-    const devices = new DeviceCertificates(issuer, tenantId, trustDomain);
+    const places = publicUrl ? revocationExtensions(publicUrl, row.id) : [];
+    const devices = new DeviceCertificates(issuer, tenantId, trustDomain, places);
     const authority = { ...authorityOf(row), issuer, devices };
     this.#issuing.set(tenantId, authority);
     return authority;

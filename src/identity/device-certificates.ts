@@ -39,11 +39,19 @@ export class DeviceCertificates {
   readonly #issuer: Issuer;
   readonly #tenantId: string;
   readonly #trustDomain: string;
+  readonly #extensions: readonly Buffer[];
   // At most 128 lengths of id, two kinds of key and three pairs of time formats.
   readonly #templates = new Map<string, DerTemplate>();
 
-  constructor(issuer: Issuer, tenantId: string, trustDomain: string) {
+  /** `extensions`: DER of what each certificate says besides, such as where to ask about it. */
+  constructor(
+    issuer: Issuer,
+    tenantId: string,
+    trustDomain: string,
+    extensions: readonly Buffer[] = [],
+  ) {
     this.#issuer = issuer;
+    this.#extensions = extensions;
     this.#tenantId = tenantId;
     this.#trustDomain = trustDomain;
   }
@@ -101,6 +109,7 @@ export class DeviceCertificates {
         nest(
           TAG.sequence,
           ...DEVICE_EXTENSIONS,
+          ...this.#extensions,
           extension(
             OID_EXTENSION.alternativeNames,
             nest(TAG.sequence, nest(URI_TAG, Buffer.from(uri), gap("id", id))),

@@ -21,6 +21,7 @@ import { type ClaimCertificates, createClaimCertificates } from "./claim-certifi
 import { type ClaimPeer, identifyClaim } from "./claim-peers.ts";
 import { type ClaimTokens, createClaimTokens } from "./claim-tokens.ts";
 import { type Cmp, createCmp } from "./cmp/server.ts";
+import type { PublishedList } from "./crl-lists.ts";
 import { createEnrolment, type Enrolment } from "./enrolment.ts";
 import { createRefusalLog } from "./enrolment-refusals.ts";
 import type { EnrolmentRequest } from "./enrolment-rights.ts";
@@ -28,6 +29,7 @@ import { tenantStatus } from "./enrolment-store.ts";
 import { type DevicePeer, Peers } from "./peers.ts";
 import { ASK_AGAIN_SECONDS, createPendingEnrolments, type PendingEnrolments } from "./pending.ts";
 import { createPreauthorised, type Preauthorised } from "./preauthorised.ts";
+import { createPublishedRevocation } from "./published-revocation.ts";
 import { createQuarantines, type Quarantines } from "./quarantine.ts";
 import {
   createRegisteredAuthorities,
@@ -108,6 +110,10 @@ export interface Identity {
   /** Several at once, holds among them. */
   revocations: Revocations;
   quarantines: Quarantines;
+  /** Of an authority whose key is at hand; undefined where there is none, or no delta list. */
+  revocationList(authorityId: string, kind: "full" | "delta"): Promise<PublishedList | undefined>;
+  /** The answer to an OCSP request, both in DER; whatever the request. */
+  ocsp(request: Uint8Array): Promise<{ der: Buffer; cacheable: boolean }>;
 }
 
 export interface IdentityDeps {
@@ -118,6 +124,8 @@ export interface IdentityDeps {
   tenancy: Tenancy;
   trustDomain: string;
   publicHost: string;
+  /** Where anybody reaches the devices' HTTPS; without it certificates and lists name no address. */
+  publicUrl?: string | undefined;
   logger: Logger;
   /** Lets enrolment webhooks reach private addresses; false where absent. */
   allowPrivateAddresses?: boolean;
@@ -205,6 +213,7 @@ export function createIdentity(deps: IdentityDeps): Identity {
       revokeOne(revocations, tenantId, what, reason, actor),
     revocations,
     quarantines: createQuarantines(inner),
+    ...createPublishedRevocation({ ...inner, keys }),
     listCertificates: (tenantId, filter) => listCertificates(deps.db, tenantId, filter),
     async certificate(tenantId, serial) {
       const row = await deps.db.tenant(tenantId, (tx) => findCertificate(tx, tenantId, serial));

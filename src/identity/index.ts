@@ -28,6 +28,8 @@ export type { ClaimCertificates, CreatedClaimCertificate } from "./claim-certifi
 export type { ClaimPeer } from "./claim-peers.ts";
 export type { ClaimTokens, ClaimTokenView, NewClaimToken } from "./claim-tokens.ts";
 export type { NewClaim } from "./claims.ts";
+export { buildCrl, type CrlEntry, type CrlRecipe } from "./crl.ts";
+export type { PublishedList } from "./crl-lists.ts";
 export type { Enrolment } from "./enrolment.ts";
 export type { EnrolmentAuthority, EnrolmentRequest } from "./enrolment-rights.ts";
 export type { DeviceAttributes } from "./enrolment-store.ts";
@@ -44,6 +46,7 @@ export type {
   RegisteredAuthorityView,
 } from "./registered-authorities.ts";
 export { MAX_SELECTED, type RevocationOutcome, type Revocations } from "./revocation.ts";
+export { crlUrl, deltaCrlUrl, ocspUrl } from "./revocation-places.ts";
 export {
   REVOCATION_CODES,
   REVOCATION_REASON_NAMES,

@@ -10,6 +10,7 @@ export const TAG = {
   octetString: 0x04,
   null: 0x05,
   oid: 0x06,
+  enumerated: 0x0a,
   utf8String: 0x0c,
   printableString: 0x13,
   ia5String: 0x16,
@@ -177,5 +178,10 @@ export function header(tag: number, size: number): Buffer {
   if (size < 0x80) return Buffer.from([tag, size]);
   if (size < 0x100) return Buffer.from([tag, 0x81, size]);
   if (size < 0x1_0000) return Buffer.from([tag, 0x82, size >> 8, size & 0xff]);
-  return Buffer.from([tag, 0x83, size >> 16, (size >> 8) & 0xff, size & 0xff]);
+  if (size < 0x100_0000) {
+    return Buffer.from([tag, 0x83, size >> 16, (size >> 8) & 0xff, size & 0xff]);
+  }
+  const long = Buffer.from([tag, 0x84, 0, 0, 0, 0]);
+  long.writeUInt32BE(size, 2);
+  return long;
 }

@@ -52,6 +52,7 @@ export function createModules(options: ModuleOptions) {
     tenancy,
     trustDomain: config.trustDomain,
     publicHost: config.publicHost,
+    ...publicUrlOf(config),
     logger,
     allowPrivateAddresses: options.allowPrivateWebhooks ?? false,
     ...pkiSources(config),
@@ -128,4 +129,10 @@ function pkiSources(config: Config) {
       ? { tlsFiles: { certificateFile: tlsCertificateFile, keyFile: tlsKeyFile } }
       : {}),
   };
+}
+
+/** Certificates name the address of revocation lists only where there is one beyond this machine. */
+function publicUrlOf({ publicHost, deviceHttpPort }: Config): { publicUrl?: string } {
+  if (publicHost === "localhost") return {};
+  return { publicUrl: `https://${publicHost}:${deviceHttpPort}` };
 }

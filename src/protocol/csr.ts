@@ -59,7 +59,10 @@ export function signatureAlgorithm(privateKey: KeyObject): {
 }
 
 /** DER in PEM (RFC 7468). */
-export function toPem(label: "CERTIFICATE" | "CERTIFICATE REQUEST", der: Uint8Array): string {
+export function toPem(
+  label: "CERTIFICATE" | "CERTIFICATE REQUEST" | "X509 CRL",
+  der: Uint8Array,
+): string {
   const lines =
     Buffer.from(der)
       .toString("base64")

@@ -28,10 +28,13 @@ export interface RealModules {
 }
 
 /** The platform's modules on real stores, with the tenants acme and globex. */
-export async function createRealModules(bus = new LocalBus()): Promise<RealModules> {
+export async function createRealModules(
+  bus = new LocalBus(),
+  settings: Record<string, string> = {},
+): Promise<RealModules> {
   const [test, store] = await Promise.all([createTestDatabase(), createTestTimeseries()]);
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-modules-"));
-  const config = readConfig({ VAUTN_DATA: directory, VAUTN_LOG_LEVEL: "error" });
+  const config = readConfig({ VAUTN_DATA: directory, VAUTN_LOG_LEVEL: "error", ...settings });
   const stores = {
     database: { ownerUrl: test.ownerUrl, appUrl: test.appUrl, becomeAppRole: false },
     clickhouseUrl: store.engine.url,
