@@ -48,13 +48,8 @@ export interface AgentStatus {
   connected: boolean;
   update: { updateId: string; phase: string } | null;
   backlog: { waiting: number; dropped: number };
-  certificate: {
-    serial: string;
-    notAfter: string;
-    generation: number;
-    /** The step of a renewal that comes next. */
-    rotation: string | null;
-  } | null;
+  /** Null where the identity is somebody else's to keep. */
+  certificate: ReturnType<CredentialStore["status"]> | null;
 }
 
 export interface Agent {

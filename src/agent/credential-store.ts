@@ -65,6 +65,17 @@ export class CredentialStore {
     return this.#state;
   }
 
+  /** For people: what is in use until when, and the step of a rotation that comes next. */
+  status(): { serial: string; notAfter: string; generation: number; rotation: string | null } {
+    const { serial, notAfter, number } = this.#current;
+    return {
+      serial,
+      notAfter: new Date(notAfter).toISOString(),
+      generation: number,
+      rotation: this.#state.rotation?.step ?? null,
+    };
+  }
+
   get current(): Generation {
     return this.#current;
   }

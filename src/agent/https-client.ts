@@ -8,8 +8,8 @@ const REQUEST_TIMEOUT_MS = 30_000;
 /** Artifacts over mutual TLS; the server must hold a certificate for its name under our root. */
 export function createHttpsArtifacts(credentials: () => Promise<TlsCredentials>): ArtifactSource {
   return {
-    async fetch(url, offset, signal) {
-      const { key, certificate, root } = await credentials();
+    async fetch(url, offset, signal, given) {
+      const { key, certificate, root } = given ?? (await credentials());
       const response = await open(
         url,
         {

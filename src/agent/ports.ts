@@ -126,8 +126,13 @@ export interface ArtifactResponse {
 }
 
 export interface ArtifactSource {
-  /** GET with `Range: bytes=<offset>-` (none at offset 0). */
-  fetch(url: string, offset: number, signal: AbortSignal): Promise<ArtifactResponse>;
+  /** GET with `Range: bytes=<offset>-` (none at offset 0); by `credentials` where they are given. */
+  fetch(
+    url: string,
+    offset: number,
+    signal: AbortSignal,
+    credentials?: TlsCredentials,
+  ): Promise<ArtifactResponse>;
 }
 
 export interface SelfTestResult {

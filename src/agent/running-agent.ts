@@ -10,7 +10,7 @@ import { Connection } from "./connection.ts";
 import { DeviceLog } from "./device-log.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import { Outbox } from "./outbox.ts";
-import { type BootStatus, otherSlot } from "./ports.ts";
+import { type ArtifactSource, type BootStatus, otherSlot } from "./ports.ts";
 import { Rotation } from "./rotation.ts";
 import { runSelfTest } from "./self-test.ts";
 import { SequenceNumbers } from "./sequence-numbers.ts";
@@ -131,19 +131,7 @@ export class RunningAgent {
       connected: this.#connection.isConnected,
       update: update ? { updateId: update.assignment.signed.updateId, phase: update.phase } : null,
       backlog: this.#outbox.figures(),
-      certificate: this.#certificate(),
-    };
-  }
-
-  #certificate(): AgentStatus["certificate"] {
-    const { credentials } = this.#deps;
-    if (!credentials) return null;
-    const { serial, notAfter, number } = credentials.current;
-    return {
-      serial,
-      notAfter: new Date(notAfter).toISOString(),
-      generation: number,
-      rotation: credentials.state.rotation?.step ?? null,
+      certificate: this.#deps.credentials?.status() ?? null,
     };
   }
 
@@ -213,7 +201,7 @@ export class RunningAgent {
       storage,
       slots,
       bootloader,
-      artifacts: this.#deps.artifacts,
+      artifacts: this.#artifacts(),
       formats: this.#settings.formats,
       maxPatchMemoryBytes: this.#settings.maxPatchMemoryBytes,
       trialTries: this.#settings.trialTries,
@@ -236,6 +224,14 @@ export class RunningAgent {
       log: (level, message, traceparent) =>
         this.#log.write(level, message, { logger: "update", traceparent }),
     });
+  }
+
+  #artifacts(): ArtifactSource {
+    const { artifacts, credentials } = this.#deps;
+    if (!credentials) return artifacts;
+    return {
+      fetch: (url, offset, signal) => artifacts.fetch(url, offset, signal, credentials.current),
+    };
   }
 
   #createCommands(): Commands {

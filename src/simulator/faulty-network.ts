@@ -48,10 +48,10 @@ export class FaultyNetwork {
 
   artifacts(inner: ArtifactSource, onFetch: () => void): ArtifactSource {
     return {
-      fetch: async (url, offset, signal) => {
+      fetch: async (url, offset, signal, credentials) => {
         if (this.#silent) throw new Error("the network is unreachable");
         onFetch();
-        const response = await inner.fetch(url, offset, signal);
+        const response = await inner.fetch(url, offset, signal, credentials);
         return { status: response.status, body: this.#carry(response.body) };
       },
     };

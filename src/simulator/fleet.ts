@@ -1,5 +1,6 @@
 import {
   type AgentSettings,
+  createEstClient,
   createHttpsArtifacts,
   createMqttTransport,
   type Provisioning,
@@ -16,6 +17,7 @@ import {
 } from "../kernel/index.ts";
 import type { Envelope, LogLevel, ReleaseManifest } from "../protocol/index.ts";
 import type { Behaviours, DeviceFault } from "./behaviour.ts";
+import { deliverIdentity } from "./delivered-identity.ts";
 import { FlashFolder } from "./flash-folder.ts";
 import type { FleetFolder } from "./fleet-folder.ts";
 import { PagePool } from "./page-pool.ts";
@@ -110,6 +112,7 @@ export function createFleet(options: FleetOptions): Fleet {
       random: seededRandom(seed * 100_003 + index),
     });
     await machine.provision(factory.image, recordOfRelease(factory.release));
+    if (!options.network) await deliverIdentity(machine.flash.mount(), provisioning);
     machines.set(device, { tenant, machine });
   }
 
@@ -210,10 +213,14 @@ function createMachine(
   });
 }
 
-/** MQTT and HTTPS over mutual TLS. */
-function realNetwork(provisioning: Provisioning): Pick<MachineOptions, "transport" | "artifacts"> {
+/** MQTT and HTTPS over mutual TLS, by an identity that lies on the flash and is renewed there. */
+function realNetwork(
+  provisioning: Provisioning,
+): Pick<MachineOptions, "transport" | "artifacts" | "reenrolment" | "keepsIdentity"> {
   const credentials = async () => provisioning;
   return {
+    keepsIdentity: true,
+    reenrolment: createEstClient(provisioning),
     transport: createMqttTransport({
       url: provisioning.mqttUrl,
       tenantId: provisioning.tenant,

@@ -1,4 +1,5 @@
 export * from "./behaviour.ts";
+export { deliverIdentity } from "./delivered-identity.ts";
 export { FaultyNetwork } from "./faulty-network.ts";
 export { FlashFolder, type FlashKeeper } from "./flash-folder.ts";
 export {

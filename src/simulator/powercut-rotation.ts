@@ -1,6 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { CredentialStore, recordOfRelease, type Storage } from "../agent/index.ts";
 import { messageOf, type Random, seededRandom, VirtualClock } from "../kernel/index.ts";
+import { deliverIdentity } from "./delivered-identity.ts";
 import { PagePool } from "./page-pool.ts";
 import { armCuts, type PowercutRun, passUntil } from "./powercut-run.ts";
 import { SimulatedMachine } from "./simulated-machine.ts";
@@ -44,7 +45,7 @@ export async function rotateWithCuts(
   const delivered = scene.authority.provision(DEVICE);
   const record = recordOfRelease(scene.platform.release("1.0.0", IMAGE));
   await machine.provision(IMAGE, record);
-  await provisionIdentity(machine.flash.mount(), delivered);
+  await deliverIdentity(machine.flash.mount(), delivered);
   machine.powerOn();
   await passUntil(machine, scene.clock, () => isConnected(machine));
 
@@ -135,18 +136,6 @@ async function checkIdentity(
   } catch (error) {
     violations.push(`a boot with an identity that does not connect: ${messageOf(error)}`);
   }
-}
-
-async function provisionIdentity(
-  storage: Storage,
-  files: { key: string; certificate: string; root: string },
-): Promise<void> {
-  for (const [name, text] of Object.entries(files)) {
-    const file = await storage.open(`${name}.pem`);
-    await file.write(0, Buffer.from(text));
-    await file.sync();
-  }
-  await storage.syncDirectory();
 }
 
 function isConnected(machine: SimulatedMachine): boolean {

@@ -1,18 +1,19 @@
 import { generateKeyPairSync, type KeyObject, X509Certificate } from "node:crypto";
+import fc from "fast-check";
 import { expect, test } from "vitest";
 import { CredentialStore, replaceFile, type Storage } from "../../src/agent/index.ts";
 import { seededRandom, VirtualClock } from "../../src/kernel/index.ts";
 import { createCertificateRequest } from "../../src/protocol/index.ts";
 import { PagePool, PowerLost, SimulatedFlash, StubAuthority } from "../../src/simulator/index.ts";
-import { ROTATIONS } from "../../src/simulator/powercut-rotation.ts";
+import { ROTATIONS, rotateWithCuts } from "../../src/simulator/powercut-rotation.ts";
 import { simulatePowercuts } from "../../src/simulator/powercut-simulation.ts";
 
 const DEVICE = "device-1";
 
 test("a power cut at any change of the flash, and lost or doubled answers, never strand a device that renews its certificate", async () => {
-  const { cuts, outcomes, violations } = await simulatePowercuts(150, 20_261_124, ROTATIONS);
+  const { cuts, outcomes, violations } = await simulatePowercuts(100, 20_261_124, ROTATIONS);
   expect(violations).toEqual([]);
-  expect(cuts).toBeGreaterThanOrEqual(150);
+  expect(cuts).toBeGreaterThanOrEqual(100);
   expect(outcomes).toMatchObject({ failed: 0 });
 });
 
@@ -86,4 +87,20 @@ test("the naive order strands devices under the same cuts, the order of generati
   const atomic = await strandedBy(atomicOrder);
   expect(atomic.cuts).toBeGreaterThan(naive.cuts);
   expect(atomic.stranded).toBe(0);
+});
+
+test("whatever is cut and whatever is lost, in any combination, a rotation ends with a confirmed certificate", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom(...ROTATIONS),
+      fc.array(fc.integer({ min: 1, max: 120 }), { minLength: 1, maxLength: 6 }),
+      fc.integer({ min: 0, max: 2 ** 30 }),
+      async (way, cutsAt, seed) => {
+        const { outcome, violations } = await rotateWithCuts(way, cutsAt, seed);
+        expect(violations).toEqual([]);
+        expect(outcome).toBe("rotated");
+      },
+    ),
+    { numRuns: 40, seed: 20_261_124 },
+  );
 });

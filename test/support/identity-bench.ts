@@ -2,6 +2,7 @@ import { type AgentSettings, recordOfRelease } from "../../src/agent/index.ts";
 import { seededRandom, VirtualClock } from "../../src/kernel/index.ts";
 import type { CommandResult } from "../../src/protocol/index.ts";
 import {
+  deliverIdentity,
   type ExchangeFault,
   type MachineOptions,
   PagePool,
@@ -78,7 +79,7 @@ export async function startIdentityBench(
   });
   const delivered = authority.provision(device);
   await machine.provision(IMAGE, recordOfRelease(platform.release("1.0.0", IMAGE)));
-  await writeFiles(machine, delivered);
+  await deliverIdentity(machine.flash.mount(), delivered);
   machine.powerOn();
   await passTime(clock, () => machine.status().agent?.connected === true, HOUR_MS);
   const certificate = () => {
@@ -115,17 +116,4 @@ export async function startIdentityBench(
       }
     },
   };
-}
-
-async function writeFiles(
-  machine: SimulatedMachine,
-  files: { key: string; certificate: string; root: string },
-): Promise<void> {
-  const storage = machine.flash.mount();
-  for (const [name, text] of Object.entries(files)) {
-    const file = await storage.open(`${name}.pem`);
-    await file.write(0, Buffer.from(text));
-    await file.sync();
-  }
-  await storage.syncDirectory();
 }
