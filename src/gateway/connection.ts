@@ -1,25 +1,22 @@
 import type tls from "node:tls";
 import type { Packet } from "mqtt-packet";
 import { assert, messageOf } from "../kernel/index.ts";
-import { LIMITS } from "../kernel/limits.ts";
 import { type ProtocolVersion, readConnect, readPacket, writePacket } from "./codec.ts";
 import type { GatewayContext } from "./context.ts";
 import { Deliveries } from "./deliveries.ts";
 import type { GatewayPeer } from "./deps.ts";
-import { Framer } from "./framer.ts";
-import { disconnectsTotal, pausesTotal } from "./gateway-metrics.ts";
+import { disconnectsTotal } from "./gateway-metrics.ts";
 import { InboundWindow } from "./inbound-window.ts";
 import { overdue } from "./liveness.ts";
 import { Outbound } from "./outbound.ts";
 import { Output } from "./output.ts";
+import { PacketReader } from "./packet-reader.ts";
 import { handleConnect } from "./packets/connect.ts";
 import { handlePacket } from "./packets/index.ts";
 import { publishWill, type Will } from "./packets/will.ts";
 import { ConnectionFault, REASON, reasonName } from "./reason-codes.ts";
 import { Subscriptions } from "./subscriptions.ts";
 
-/** A CONNECT holds at most a will's payload of 64 KiB and some names. */
-const MAX_CONNECT_BYTES = 80 * 1024;
 /** What is left of a connection after its last packet was written. */
 const LINGER_MS = 2_000;
 const REPORT_RETRY_MS = 5_000;
@@ -42,19 +39,15 @@ export class Connection {
   readonly context: GatewayContext;
   readonly subscriptions: Subscriptions;
   readonly inbound: InboundWindow;
-  /** Bytes of MQTT in this connection's life, without TLS. */
-  readonly traffic = { received: 0, sent: 0 };
   readonly #socket: tls.TLSSocket;
-  readonly #framer = new Framer();
+  readonly #reader: PacketReader;
   readonly #output: Output;
   readonly #startedAt: number;
   #state: "waiting" | "authenticating" | "open" | "closed" = "waiting";
   #options: OpenOptions | undefined;
   #outbound: Outbound | undefined;
   #deliveries: Deliveries | undefined;
-  #holds = 0;
-  #lastHeardAt: number;
-  #packetSince: number | undefined;
+  #sentBytes = 0;
   #authoritiesAt: number;
 
   constructor(socket: tls.TLSSocket, context: GatewayContext) {
@@ -63,11 +56,15 @@ export class Connection {
     this.#socket = socket;
     this.#output = new Output(socket);
     this.#startedAt = context.deps.clock.now();
-    this.#lastHeardAt = this.#startedAt;
     this.#authoritiesAt = this.#startedAt;
     this.subscriptions = new Subscriptions(context.limits.subscriptions);
     this.inbound = new InboundWindow(this);
-    socket.on("data", (chunk: Buffer) => this.#onData(chunk));
+    this.#reader = new PacketReader(socket, context.deps.clock, {
+      isOpen: () => this.isOpen,
+      isClosed: () => this.isClosed,
+      onPacket: (bytes) => this.#onPacket(bytes),
+      onFault: (error) => this.#onFault(error),
+    });
     socket.on("error", (error) => this.finish(`connection error: ${messageOf(error)}`));
     socket.on("close", () => this.finish("the device closed the connection"));
   }
@@ -141,20 +138,18 @@ export class Connection {
       : undefined;
   }
 
+  /** Bytes of MQTT in this connection's life, without TLS. */
+  get traffic(): { received: number; sent: number } {
+    return { received: this.#reader.receivedBytes, sent: this.#sentBytes };
+  }
+
   /** Stops reading until `release` has been called as often. */
   hold(): void {
-    this.#holds += 1;
-    if (this.#holds === 1) {
-      this.#socket.pause();
-      pausesTotal.inc();
-    }
+    this.#reader.hold();
   }
 
   release(): void {
-    this.#holds -= 1;
-    if (this.#holds > 0 || this.#state === "closed") return;
-    this.#drain();
-    if (this.#holds === 0) this.#socket.resume();
+    this.#reader.release();
   }
 
   /** Says why, as far as the protocol can, and ends the connection; `quietly` without the will. */
@@ -189,9 +184,9 @@ export class Connection {
         keepAliveSeconds: options.keepAliveSeconds,
         notAfterMs: options.peer.notAfter.getTime(),
       },
-      lastHeardAt: this.#lastHeardAt,
-      packetSince: this.#packetSince,
-      isHeld: this.#holds > 0,
+      lastHeardAt: this.#reader.lastHeardAt,
+      packetSince: this.#reader.packetSince,
+      isHeld: this.#reader.isHeld,
       unwrittenBytes: this.#output.waitingBytes,
     };
     const due = overdue(facts, this.context.limits, nowMs);
@@ -220,29 +215,9 @@ export class Connection {
     if (will && !quietly) publishWill(this.context, this.peer, will);
   }
 
-  #onData(chunk: Buffer): void {
-    if (this.#state === "closed") return;
-    this.#lastHeardAt = this.context.deps.clock.now();
-    this.traffic.received += chunk.length;
-    this.#framer.push(chunk);
-    this.#drain();
-  }
-
-  /** Handles the whole packets that have arrived, as long as nothing asks to wait. */
-  #drain(): void {
-    try {
-      while (this.#holds === 0 && this.#state !== "closed") {
-        const limit = this.#state === "open" ? LIMITS.mqttPacketBytes : MAX_CONNECT_BYTES;
-        const bytes = this.#framer.next(limit);
-        if (!bytes) break;
-        if (this.#state === "waiting") this.#begin(bytes);
-        else handlePacket(this, readPacket(bytes, this.version), bytes.length);
-      }
-    } catch (error) {
-      this.#onFault(error);
-    }
-    this.#packetSince =
-      this.#framer.size > 0 ? (this.#packetSince ?? this.#lastHeardAt) : undefined;
+  #onPacket(bytes: Buffer): void {
+    if (this.#state === "waiting") this.#begin(bytes);
+    else handlePacket(this, readPacket(bytes, this.version), bytes.length);
   }
 
   #begin(bytes: Buffer): void {
@@ -273,7 +248,7 @@ export class Connection {
   }
 
   #write(bytes: Buffer): void {
-    this.traffic.sent += bytes.length;
+    this.#sentBytes += bytes.length;
     this.#output.write(bytes);
     if (this.#output.waitingBytes > this.context.limits.outboundBytes) this.#destroy("slow reader");
   }

@@ -307,7 +307,7 @@ describe("the command line", () => {
     expect(await runCli(["up", "--data", "/d", "--demo", "5"], recording, io)).toBe(7);
     await runCli(["demo", "--once", "--devices", "40"], recording, io);
     expect(seen).toEqual([
-      { data: "/d", demo: 5 },
+      { data: "/d", demo: 5, fleet: true },
       { once: true, devices: 40 },
     ]);
   });

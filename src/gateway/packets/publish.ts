@@ -96,7 +96,7 @@ async function settle(connection: Connection, packet: IPublishPacket): Promise<O
     traceparent: textProperty(properties.userProperties?.traceparent),
     receivedAt: context.deps.clock.now(),
     reply: (suffix, body) => connection.deliveries.reply(suffix, body),
-    traffic: { ...connection.traffic },
+    traffic: connection.traffic,
   };
   const store = () => storePatiently(connection, message);
   const outcome = await (isUnordered(publish) ? store() : inbound.inOrder(store));
