@@ -6,7 +6,9 @@ export default class SummaryReporter implements Reporter {
     const counts = { passed: 0, failed: errors.length, skipped: 0 };
     const skipped: string[] = [];
     for (const module of modules) {
-      if (module.errors().length > 0) counts.failed += 1;
+      // A hook that failed has no test to fail: it counts by itself.
+      const suites = [...module.children.allSuites()];
+      counts.failed += [module, ...suites].filter((one) => one.errors().length > 0).length;
       for (const test of module.children.allTests()) {
         const { state } = test.result();
         if (state === "passed") counts.passed += 1;

@@ -45,3 +45,8 @@ export function readText(file: string): string {
   if (size > MAX_DOCUMENT_BYTES) throw misuse(`${file} is too large to be such a document`);
   return fs.readFileSync(file, "utf8");
 }
+
+export function openImage(file: string): fs.ReadStream {
+  if (!fs.existsSync(file) || !fs.statSync(file).isFile()) throw misuse(`${file} is no file`);
+  return fs.createReadStream(file, { highWaterMark: 1024 * 1024 });
+}

@@ -5,6 +5,7 @@ import { SpanKind } from "@opentelemetry/api";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { AppError } from "../kernel/index.ts";
 import { counter } from "../kernel/metrics.ts";
+import { asAppError, problemOf } from "../kernel/problem.ts";
 import { reloadSecureContext, TLS_POLICY } from "../kernel/tls-policy.ts";
 import { currentTraceparent, parseTraceparent, withSpan } from "../kernel/tracing.ts";
 import { artifactRoutes } from "./artifacts.ts";
@@ -19,7 +20,6 @@ import { enrolmentRoutes } from "./enrolment.ts";
 import { EST_PREFIX, estRoutes } from "./est.ts";
 import { FailureLimit } from "./failure-limit.ts";
 import { LiveSockets } from "./live-sockets.ts";
-import { asAppError, problemOf } from "./problem.ts";
 import { revocationRoutes } from "./revocation.ts";
 
 export type DeviceServer = FastifyInstance<Server>;

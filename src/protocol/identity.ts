@@ -2,7 +2,6 @@
 
 export const TENANT_ID = /^[a-z0-9][a-z0-9-]{0,62}$/;
 export const DEVICE_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
-export const DEFAULT_TRUST_DOMAIN = "devices.vautn.internal";
 
 export interface DeviceIdentity {
   tenantId: string;

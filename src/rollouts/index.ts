@@ -13,3 +13,4 @@ export {
   moveBySighting,
 } from "./states.ts";
 export type * from "./types.ts";
+export { ROLLOUT_STATES } from "./types.ts";

@@ -4,9 +4,9 @@ import { Type } from "typebox";
 import { describe, expect, it } from "vitest";
 import { assertAccessDeclared } from "../../src/api/access.ts";
 import { decodeCursor, encodeCursor } from "../../src/api/cursor.ts";
-import { asAppError, problemOf } from "../../src/api/problem.ts";
 import { assertReadable, momentMs, validatorCompiler } from "../../src/api/validation.ts";
 import { AppError, ERROR_CATALOGUE, type ErrorCode } from "../../src/kernel/index.ts";
+import { asAppError, problemOf } from "../../src/kernel/problem.ts";
 import { watchAnswers } from "../support/answer-contract.ts";
 
 const refusal = (code: ErrorCode) => expect.objectContaining({ code });

@@ -1,5 +1,5 @@
 import { Type } from "typebox";
-import { RolloutPolicy } from "../../rollouts/index.ts";
+import { ROLLOUT_STATES, RolloutPolicy } from "../../rollouts/index.ts";
 import {
   DeviceId,
   FleetQueryText,
@@ -84,17 +84,7 @@ export const RolloutView = view("Rollout", {
   id: Uuid,
   name: Type.String(),
   kind: Type.Enum(["update", "rollback"] as const),
-  state: Type.Enum([
-    "preparing",
-    "running",
-    "paused",
-    "needs-decision",
-    "succeeded",
-    "rolling-back",
-    "rolled-back",
-    "cancelled",
-    "failed",
-  ] as const),
+  state: Type.Enum(ROLLOUT_STATES),
   stateReason: Type.String(),
   releaseId: Uuid,
   release: Type.Object({ version: Type.String(), product: Type.String() }),

@@ -4,8 +4,8 @@ import type { Command } from "commander";
 import type { ArtifactFormat } from "../../protocol/index.ts";
 import { type Cli, type CommonOptions, group, leaf, wholeNumber } from "../cli.ts";
 import { CliError, misuse } from "../cli-error.ts";
+import { openImage } from "../document-files.ts";
 import { bytes, facts } from "../output.ts";
-import { openImage } from "./firmware.ts";
 
 interface ApplyOptions extends CommonOptions {
   format: string;

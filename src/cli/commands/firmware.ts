@@ -3,7 +3,7 @@ import path from "node:path";
 import type { Command } from "commander";
 import { type Cli, type CommonOptions, group, leaf, several, wholeNumber } from "../cli.ts";
 import { CliError, misuse } from "../cli-error.ts";
-import { readDocument, readSigningKeyFile, writeDocument } from "../document-files.ts";
+import { openImage, readDocument, readSigningKeyFile, writeDocument } from "../document-files.ts";
 import { bytes, facts } from "../output.ts";
 import { releaseCommands } from "./releases.ts";
 import { rootCommands } from "./trust-root.ts";
@@ -128,11 +128,6 @@ function tenantWithoutPlatform(cli: Cli): string {
   const tenant = cli.contextTenant();
   if (tenant) return tenant;
   throw misuse("no tenant is named", "give --tenant ID or set VAUTN_TENANT");
-}
-
-export function openImage(file: string): fs.ReadStream {
-  if (!fs.existsSync(file) || !fs.statSync(file).isFile()) throw misuse(`${file} is no file`);
-  return fs.createReadStream(file, { highWaterMark: 1024 * 1024 });
 }
 
 function signCommands(firmware: Command, cli: Cli): void {

@@ -4,10 +4,9 @@ import type { Command } from "commander";
 import type { Release } from "../../client/index.ts";
 import { type Cli, type CommonOptions, leaf, wholeNumber } from "../cli.ts";
 import { CliError, misuse } from "../cli-error.ts";
-import { readDocument } from "../document-files.ts";
+import { openImage, readDocument } from "../document-files.ts";
 import { ago, bytes, facts, table } from "../output.ts";
 import type { Session } from "../session.ts";
-import { openImage } from "./firmware.ts";
 
 type ListOptions = CommonOptions & { product?: string; limit: number };
 

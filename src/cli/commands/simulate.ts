@@ -14,8 +14,7 @@ import {
   wholeNumber,
 } from "../cli.ts";
 import { misuse } from "../cli-error.ts";
-import { readDocument } from "../document-files.ts";
-import { openImage } from "./firmware.ts";
+import { openImage, readDocument } from "../document-files.ts";
 
 interface SimulateOptions extends CommonOptions {
   devices: number;

@@ -1,4 +1,4 @@
-import { Anchor, Box, Breadcrumbs, Group, Paper, Stack, Text, Title } from "@mantine/core";
+import { Box, Breadcrumbs, Group, Paper, Stack, Text, Title } from "@mantine/core";
 import { useDocumentTitle } from "@mantine/hooks";
 import type { ReactNode } from "react";
 import { Link } from "./link.tsx";
@@ -84,13 +84,5 @@ export function Fact({ label, children }: { label: string; children: ReactNode }
         {children}
       </Text>
     </Group>
-  );
-}
-
-export function ExternalLink({ href, children }: { href: string; children: ReactNode }) {
-  return (
-    <Anchor href={href} target="_blank" rel="noreferrer">
-      {children}
-    </Anchor>
   );
 }

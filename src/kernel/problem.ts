@@ -1,5 +1,4 @@
-import type { FastifyError } from "fastify";
-import { AppError, ERROR_CATALOGUE, type ErrorCode, isAppError } from "../kernel/index.ts";
+import { AppError, ERROR_CATALOGUE, type ErrorCode, isAppError } from "./errors.ts";
 
 /** RFC 9457 problem details. */
 export interface Problem {
@@ -13,10 +12,19 @@ export interface Problem {
   details?: Record<string, unknown>;
 }
 
+/** What fastify throws for a request that it refuses by itself. */
+interface HttpFault {
+  code?: string;
+  statusCode?: number;
+  message?: string;
+  validation?: { instancePath?: string; message?: string }[];
+  validationContext?: string;
+}
+
 /** Anything that was thrown, as the refusal that the caller sees. Unknown errors say nothing. */
 export function asAppError(error: unknown): AppError {
   if (isAppError(error)) return error;
-  const fault = error as Partial<FastifyError> | null;
+  const fault = error as HttpFault | null;
   if (fault?.validation) {
     const errors = fault.validation.map((entry) => ({
       path: `${fault.validationContext ?? "body"}${entry.instancePath ?? ""}`,
@@ -33,14 +41,8 @@ export function asAppError(error: unknown): AppError {
   if (status >= 400 && status < 500) {
     return new AppError("invalid-request", fault?.message ?? "", {}, { cause: error });
   }
-  return new AppError(
-    "internal",
-    "something went wrong here; the log has it under the trace id",
-    {},
-    {
-      cause: error,
-    },
-  );
+  const said = "something went wrong here; the log has it under the trace id";
+  return new AppError("internal", said, {}, { cause: error });
 }
 
 const FASTIFY_CODES: Record<string, ErrorCode> = {
