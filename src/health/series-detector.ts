@@ -99,11 +99,6 @@ export function presentScore(state: Float32Array, base: number): number {
   return toScore(at(state, base + CALIBRATED));
 }
 
-/** Whether the series is known well enough for its scores to be believed. */
-export function isWarm(state: Float32Array, base: number): boolean {
-  return at(state, base + COUNT) > WARM_UP;
-}
-
 function begin(state: Float32Array, base: number, value: number): void {
   state.fill(0, base, base + STATE_LENGTH);
   state[base + ORIGIN] = value;

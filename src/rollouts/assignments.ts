@@ -72,5 +72,3 @@ export function createAssignmentWriter(deps: WriterDeps) {
     },
   };
 }
-
-export type AssignmentWriter = ReturnType<typeof createAssignmentWriter>;
