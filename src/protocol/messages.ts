@@ -51,7 +51,7 @@ export const LogLine = Type.Object({
   attributes: Type.Optional(Type.Record(Type.String({ maxLength: 128 }), Type.Unknown())),
 });
 
-/** `boot`, `crash`, `self-test`, `fallback` and whatever else an application reports. */
+/** `boot`, `crash`, `self-test`, `fallback`, `certificate` and whatever else an application reports. */
 export const DeviceEvent = Type.Object(
   {
     ts: Timestamp,

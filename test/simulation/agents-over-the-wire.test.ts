@@ -115,6 +115,28 @@ test("a command comes back with its result", async () => {
   });
 });
 
+test("a command to the fleet brings every device a new certificate, and ends the old ones", async () => {
+  const devices = Array.from({ length: DEVICES }, (_, index) => `hub-${index}`);
+  const sent = await platform.api("POST", `/tenants/${TENANT}/commands`, {
+    devices,
+    name: "rotate-certificate",
+    args: {},
+    ttlSeconds: 60,
+  });
+  const ids: string[] = sent.body.items.map((item: { id: string }) => item.id);
+  await until(async () => {
+    const answers = await Promise.all(
+      ids.map((id) => platform.api("GET", `/tenants/${TENANT}/commands/${id}`)),
+    );
+    return answers.every(({ body }) => body.status === "succeeded");
+  });
+  for (const device of devices) {
+    const [current, ...older] = await platform.modules.identity.certificates(TENANT, device);
+    expect(current).toMatchObject({ status: "active", confirmedAt: expect.any(Date) });
+    expect(older.map(({ status }) => status)).toEqual(["revoked"]);
+  }
+});
+
 test("the bundled agent enrols itself by its configuration and reports what runs", async () => {
   const write = (name: string, content: string | Buffer) =>
     fs.writeFileSync(path.join(folder, name), content);
