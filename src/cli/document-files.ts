@@ -35,14 +35,14 @@ export async function readSigningKeyFile(file: string, passphrase?: string): Pro
   return readSigningKey(readText(file), passphrase);
 }
 
-export function readText(file: string): string {
+export function readText(file: string, maxBytes = MAX_DOCUMENT_BYTES): string {
   let size: number;
   try {
     size = fs.statSync(file).size;
   } catch {
     throw misuse(`${file} cannot be read`);
   }
-  if (size > MAX_DOCUMENT_BYTES) throw misuse(`${file} is too large to be such a document`);
+  if (size > maxBytes) throw misuse(`${file} is too large to be such a document`);
   return fs.readFileSync(file, "utf8");
 }
 

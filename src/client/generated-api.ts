@@ -67,6 +67,43 @@ export type AuditVerification = {
   reason?: "missing" | "altered" | "cut" | undefined;
 };
 
+export type Authority = {
+  id: string;
+  tenantId: string | null;
+  kind: "root" | "tenant" | "server";
+  status: "active" | "retiring" | "revoked" | "ended";
+  subject: string;
+  /** SHA-256 over the certificate, hex */
+  fingerprint: string;
+  algorithm: string;
+  keyKind: "sealed" | "pkcs11" | "offline";
+  keyUri: string | null;
+  issuerId: string | null;
+  createdAt: string;
+  notAfter: string;
+};
+
+export type AuthorityList = {
+  items: Array<Authority>;
+};
+
+export type AuthorityRequestBundle = {
+  format: string;
+  trustDomain: string;
+  rootFingerprint: string;
+  createdAt: string;
+  requests: Array<{
+    id: string;
+    kind: "tenant" | "server";
+    tenantId: string;
+    csr: string;
+  }>;
+};
+
+export type AuthorityRotation = {
+  outcome: "issued" | "requested";
+};
+
 export type Certificate = {
   serial: string;
   deviceId: string;
@@ -167,6 +204,17 @@ export type CommandList = {
 export type CommandPage = {
   items: Array<Command>;
   nextCursor: string | null;
+};
+
+export type CompromisedKey = {
+  publicKeySha256: string;
+  reason: string;
+  addedBy: string;
+  addedAt: string;
+};
+
+export type CompromisedKeyList = {
+  items: Array<CompromisedKey>;
 };
 
 export type CreatedApiKey = {
@@ -279,6 +327,11 @@ export type DirectorKey = {
   key: SigningKey;
 };
 
+export type EndedAuthority = {
+  /** Certificates in use that were revoked with it */
+  cutOff: number;
+};
+
 export type EnrolledDevice = {
   device: Device;
   certificate: CertificateBundle | null;
@@ -323,6 +376,12 @@ export type Health = {
   status: "ok";
 };
 
+export type Hierarchy = {
+  authorities: Array<Authority>;
+  /** What waits for the offline root */
+  pending: Array<PendingAuthority>;
+};
+
 export type LatestMetric = {
   metric: string;
   ts: number;
@@ -355,6 +414,14 @@ export type LogTail = {
   items: Array<LogLine>;
   /** Give it with the next request */
   position: string;
+};
+
+export type PendingAuthority = {
+  id: string;
+  tenantId: string | null;
+  kind: "tenant" | "server";
+  subject: string;
+  createdAt: string;
 };
 
 export type Problem = {
@@ -821,6 +888,29 @@ export type TenantAccess = {
   id: string;
   name: string;
   role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor" | null;
+};
+
+export type TenantAuthorities = {
+  authorities: Array<TenantAuthority>;
+  pending: Array<PendingAuthority>;
+};
+
+export type TenantAuthority = {
+  id: string;
+  tenantId: string | null;
+  kind: "root" | "tenant" | "server";
+  status: "active" | "retiring" | "revoked" | "ended";
+  subject: string;
+  /** SHA-256 over the certificate, hex */
+  fingerprint: string;
+  algorithm: string;
+  keyKind: "sealed" | "pkcs11" | "offline";
+  keyUri: string | null;
+  issuerId: string | null;
+  createdAt: string;
+  notAfter: string;
+  /** Certificates of it that are in use */
+  liveCertificates: number;
 };
 
 export type TenantList = {
@@ -1478,6 +1568,118 @@ export interface Operations {
     body: undefined;
     answer: DirectorKey;
   };
+  /** The tenant's own authorities, with how many certificates of each are in use */
+  listTenantAuthorities: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: TenantAuthorities;
+  };
+  /** A successor for the tenant's authority; the old one stays trusted until ended */
+  rotateTenantAuthority: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      algorithm?: "ecdsa-p256" | "ed25519" | undefined;
+    };
+    answer: AuthorityRotation;
+  };
+  /** What a retiring authority issued is accepted no more */
+  endTenantAuthority: {
+    params: { tenant: string; authority: string };
+    query: Record<never, never>;
+    body: {
+      /** Even though certificates that it issued are in use */
+      force?: boolean | undefined;
+    };
+    answer: EndedAuthority;
+  };
+  /** Every authority of the installation, and what waits for the offline root */
+  getHierarchy: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: undefined;
+    answer: Hierarchy;
+  };
+  /** What the offline root is to sign: for vautn pki sign-bundle */
+  getAuthorityRequests: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: undefined;
+    answer: AuthorityRequestBundle;
+  };
+  /** Takes over what the offline root has signed: all of it or nothing */
+  importSignedAuthorities: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: {
+      format: string;
+      rootFingerprint: string;
+      certificates: Array<{
+        id: string;
+        certificatePem: string;
+      }>;
+    };
+    answer: AuthorityList;
+  };
+  /** A successor for the servers' authority or a tenant's, in a token if named */
+  rotateAuthority: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: {
+      kind: "tenant" | "server";
+      tenant?: string | undefined;
+      algorithm?: "ecdsa-p256" | "ed25519" | undefined;
+      /** pkcs11:token=...;object=... (RFC 7512) */
+      tokenUri?: string | undefined;
+    };
+    answer: AuthorityRotation;
+  };
+  /** A successor for the root: made here, in a token, or offline and given as PEM */
+  rotateRoot: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: {
+      algorithm?: "ecdsa-p256" | "ed25519" | undefined;
+      /** pkcs11:token=...;object=... (RFC 7512) */
+      tokenUri?: string | undefined;
+      certificatePem?: string | undefined;
+      crossCertificatePem?: string | undefined;
+    };
+    answer: Authority;
+  };
+  /** Ends a retiring root, with what only it signed, or a retiring servers' authority */
+  endAuthority: {
+    params: { authority: string };
+    query: Record<never, never>;
+    body: {
+      /** Even though certificates that it issued are in use */
+      force?: boolean | undefined;
+    };
+    answer: EndedAuthority;
+  };
+  listCompromisedKeys: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: undefined;
+    answer: CompromisedKeyList;
+  };
+  /** A key that no certificate is to be issued for any more, in any tenant */
+  addCompromisedKey: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: {
+      pem: string;
+      reason: string;
+    };
+    answer: CompromisedKey;
+  };
+  removeCompromisedKey: {
+    params: { key: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
   /** Which devices a rollout would take, stage by stage; changes nothing */
   planRollout: {
     params: { tenant: string };
@@ -1732,6 +1934,21 @@ export const ROUTES = {
   getTrustRoot: { method: "GET", path: "/api/v1/tenants/{tenant}/trust-root" },
   setTrustRoot: { method: "PUT", path: "/api/v1/tenants/{tenant}/trust-root" },
   getDirectorKey: { method: "GET", path: "/api/v1/tenants/{tenant}/trust/director-key" },
+  listTenantAuthorities: { method: "GET", path: "/api/v1/tenants/{tenant}/authorities" },
+  rotateTenantAuthority: { method: "POST", path: "/api/v1/tenants/{tenant}/authorities/rotate" },
+  endTenantAuthority: {
+    method: "POST",
+    path: "/api/v1/tenants/{tenant}/authorities/{authority}/end",
+  },
+  getHierarchy: { method: "GET", path: "/api/v1/pki" },
+  getAuthorityRequests: { method: "GET", path: "/api/v1/pki/requests" },
+  importSignedAuthorities: { method: "POST", path: "/api/v1/pki/import" },
+  rotateAuthority: { method: "POST", path: "/api/v1/pki/rotate" },
+  rotateRoot: { method: "POST", path: "/api/v1/pki/rotate-root" },
+  endAuthority: { method: "POST", path: "/api/v1/pki/authorities/{authority}/end" },
+  listCompromisedKeys: { method: "GET", path: "/api/v1/pki/compromised-keys" },
+  addCompromisedKey: { method: "POST", path: "/api/v1/pki/compromised-keys" },
+  removeCompromisedKey: { method: "DELETE", path: "/api/v1/pki/compromised-keys/{key}" },
   planRollout: { method: "POST", path: "/api/v1/tenants/{tenant}/rollouts/plan" },
   createRollout: { method: "POST", path: "/api/v1/tenants/{tenant}/rollouts" },
   listRollouts: { method: "GET", path: "/api/v1/tenants/{tenant}/rollouts" },

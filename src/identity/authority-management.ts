@@ -1,19 +1,18 @@
 import { X509Certificate } from "node:crypto";
-import { setImmediate } from "node:timers/promises";
-import type { Database, Tx } from "../db/index.ts";
-import { AppError, type Clock } from "../kernel/index.ts";
-import { type Actor, PLATFORM_CHAIN, type Tenancy } from "../tenancy/index.ts";
-import type { Authorities } from "./authorities.ts";
+import { AppError } from "../kernel/index.ts";
+import { type Actor, PLATFORM_CHAIN } from "../tenancy/index.ts";
+import { endAuthority, MAX_AUTHORITIES, type ManagementDeps, record } from "./authority-ending.ts";
 import type { GivenRoot } from "./authority-issuance.ts";
 import { fingerprintOf } from "./authority-keys.ts";
 import * as store from "./authority-store.ts";
+import { type AuthorityRow, authorityOf, type KeyPlace } from "./authority-types.ts";
 import {
-  type AuthorityKind,
-  type AuthorityRow,
-  authorityOf,
-  type KeyKind,
-  type KeyPlace,
-} from "./authority-types.ts";
+  type AuthorityView,
+  type Hierarchy,
+  type PendingAuthorityView,
+  pendingOf,
+  viewsOf,
+} from "./authority-views.ts";
 import {
   checkSigned,
   MAX_REQUESTS,
@@ -21,40 +20,6 @@ import {
   REQUESTS,
   type RequestBundle,
 } from "./ceremony.ts";
-import type { Revocations } from "./revocation.ts";
-
-export interface AuthorityView {
-  id: string;
-  /** Null for root and server authorities. */
-  tenantId: string | null;
-  kind: AuthorityKind;
-  status: AuthorityRow["status"];
-  subject: string;
-  /** SHA-256 over the DER, hex. */
-  fingerprint: string;
-  algorithm: string;
-  keyKind: KeyKind;
-  /** Of a key in a token. */
-  keyUri: string | null;
-  /** The root that signed it; its own id for a root. */
-  issuerId: string | null;
-  createdAt: Date;
-  notAfter: Date;
-}
-
-export interface PendingAuthorityView {
-  id: string;
-  tenantId: string | null;
-  kind: "tenant" | "server";
-  subject: string;
-  createdAt: Date;
-}
-
-export interface Hierarchy {
-  authorities: AuthorityView[];
-  /** What waits for the offline root. */
-  pending: PendingAuthorityView[];
-}
 
 /** What people do with the hierarchy: look, rotate, carry requests to the offline root, end. */
 export interface Pki {
@@ -89,19 +54,7 @@ export interface Pki {
   ): Promise<{ cutOff: number }>;
 }
 
-const MAX_AUTHORITIES = 50_000;
 const MAX_OF_TENANT = 100;
-const PAGE = 1_000;
-const ROWS_AT_ONCE = 100;
-
-export interface ManagementDeps {
-  db: Database;
-  clock: Clock;
-  tenancy: Pick<Tenancy, "audit" | "tenants">;
-  authorities: Authorities;
-  revocations: Revocations;
-  trustDomain: string;
-}
 
 export function createPki(deps: ManagementDeps): Pki {
   const { db, clock, authorities } = deps;
@@ -231,101 +184,6 @@ async function rotateRoot(
   return (await viewsOf([row]))[0] as AuthorityView;
 }
 
-async function endAuthority(
-  deps: ManagementDeps,
-  tenantId: string,
-  authorityId: string,
-  { force }: { force: boolean },
-  actor: Actor,
-): Promise<{ cutOff: number }> {
-  const { db, clock, authorities } = deps;
-  const rows = await db.platform((tx) => store.allAuthorities(tx, MAX_AUTHORITIES));
-  const target = rows.find((row) => row.id === authorityId && row.tenant_id === tenantId);
-  if (!target) throw new AppError("not-found", "there is no such authority", { authorityId });
-  if (target.status !== "retiring") {
-    const message = "only an authority whose successor has taken over can be ended";
-    throw new AppError("conflict", message, { status: target.status });
-  }
-  const ended = [target, ...childrenOf(target, rows)];
-  const stillActive = ended.filter((row) => row.kind === "server" && row.status === "active");
-  if (stillActive.length > 0) {
-    throw new AppError("conflict", "the server authority of the new root is not signed yet");
-  }
-  const now = new Date(clock.now());
-  let live = 0;
-  for (const row of ended.filter(({ kind }) => kind === "tenant")) {
-    live += await db.tenant(row.tenant_id, (tx) => store.countLive(tx, row.tenant_id, row.id, now));
-  }
-  if (live > 0 && !force) {
-    throw new AppError(
-      "authority-in-use",
-      `${live} certificates that it issued are in use: wait until they are renewed, or force it`,
-      { liveCertificates: live },
-    );
-  }
-  await db.platform(async (tx) => {
-    await store.lockAuthorities(tx);
-    for (const row of ended) await store.endAuthority(tx, row.tenant_id, row.id, now);
-    const details = { kind: target.kind, fingerprint: target.fingerprint, cutOff: live };
-    await record(deps, tx, actor, "authority.end", tenantId, target.id, details);
-  });
-  for (const row of ended) authorities.announce(row.tenant_id, row.kind);
-  for (const row of ended.filter(({ kind }) => kind === "tenant")) {
-    await cutOff(deps, row, actor);
-  }
-  return { cutOff: live };
-}
-
-/** Usable authorities that nothing but this root has signed. */
-function childrenOf(root: AuthorityRow, rows: readonly AuthorityRow[]): AuthorityRow[] {
-  if (root.kind !== "root") return [];
-  const { certificate } = authorityOf(root);
-  return rows.filter(
-    (row) =>
-      row.kind !== "root" &&
-      (row.status === "active" || row.status === "retiring") &&
-      authorityOf(row).certificate.checkIssued(certificate),
-  );
-}
-
-/** What an ended authority issued is revoked: live connections end, and its lists say why. */
-async function cutOff(
-  { db, revocations }: ManagementDeps,
-  row: AuthorityRow,
-  actor: Actor,
-): Promise<void> {
-  const reason = { reason: "cessationOfOperation", comment: "its authority was ended" } as const;
-  let after = "";
-  for (;;) {
-    const serials = await db.tenant(row.tenant_id, (tx) =>
-      store.serialsUnder(tx, row.tenant_id, row.id, after, PAGE),
-    );
-    if (serials.length > 0) await revocations.revoke(row.tenant_id, { serials }, reason, actor);
-    if (serials.length < PAGE) return;
-    after = serials.at(-1) as string;
-  }
-}
-
-async function record(
-  { tenancy }: ManagementDeps,
-  tx: Tx,
-  actor: Actor,
-  action: string,
-  tenantId: string,
-  targetId: string,
-  details: Record<string, unknown>,
-): Promise<void> {
-  const entry = {
-    actor,
-    action,
-    targetKind: "authority",
-    targetId,
-    outcome: "done" as const,
-    details,
-  };
-  await tenancy.audit.record(tx, tenantId, entry);
-}
-
 function readCertificate(pem: string): X509Certificate {
   try {
     return new X509Certificate(pem);
@@ -348,39 +206,4 @@ function assertInTime(certificate: X509Certificate, now: number): void {
 
 function describe(place: KeyPlace): string {
   return place.kind === "pkcs11" ? place.uri : "sealed";
-}
-
-async function viewsOf(rows: readonly AuthorityRow[]): Promise<AuthorityView[]> {
-  const roots = rows.filter(({ kind }) => kind === "root").map((row) => authorityOf(row));
-  const views: AuthorityView[] = [];
-  for (const [index, row] of rows.entries()) {
-    // Thousands of tenants take seconds to read: others get their turn between.
-    if (index % ROWS_AT_ONCE === ROWS_AT_ONCE - 1) await setImmediate();
-    const { certificate } = authorityOf(row);
-    views.push({
-      id: row.id,
-      tenantId: row.tenant_id === PLATFORM_CHAIN ? null : row.tenant_id,
-      kind: row.kind,
-      status: row.status,
-      subject: row.subject,
-      fingerprint: row.fingerprint,
-      algorithm: certificate.publicKey.asymmetricKeyType === "ed25519" ? "ed25519" : "ecdsa-p256",
-      keyKind: row.key_kind,
-      keyUri: row.key_uri,
-      issuerId: roots.find((root) => certificate.checkIssued(root.certificate))?.id ?? null,
-      createdAt: row.created_at,
-      notAfter: row.not_after,
-    });
-  }
-  return views;
-}
-
-function pendingOf(row: store.AuthorityRequestRow): PendingAuthorityView {
-  return {
-    id: row.id,
-    tenantId: row.tenant_id === PLATFORM_CHAIN ? null : row.tenant_id,
-    kind: row.kind,
-    subject: row.subject,
-    createdAt: row.created_at,
-  };
 }

@@ -5,6 +5,7 @@ import type { Actor } from "../tenancy/index.ts";
 import type { CertificateRequest } from "./certificate-request.ts";
 import * as certificates from "./certificate-store.ts";
 import { claimUri } from "./claim-certificates.ts";
+import { isCompromised } from "./compromised-keys.ts";
 import { type ClaimAuthority, claimRefused, proofOf, spendClaim } from "./enrolment-claims.ts";
 import * as store from "./enrolment-store.ts";
 import type { DevicePeer } from "./peers.ts";
@@ -173,6 +174,12 @@ export async function assertKeyIsFree(
   if (holders.some(isBurnt)) {
     throw new AppError("csr-invalid", "the key is the one of a revoked certificate", {
       reason: "key-revoked",
+      deviceId,
+    });
+  }
+  if (await isCompromised(tx, publicKeySha256)) {
+    throw new AppError("csr-invalid", "the key is known to be in other hands", {
+      reason: "key-compromised",
       deviceId,
     });
   }

@@ -21,6 +21,7 @@ import { type ClaimCertificates, createClaimCertificates } from "./claim-certifi
 import { type ClaimPeer, identifyClaim } from "./claim-peers.ts";
 import { type ClaimTokens, createClaimTokens } from "./claim-tokens.ts";
 import { type Cmp, createCmp } from "./cmp/server.ts";
+import { type CompromisedKeys, createCompromisedKeys } from "./compromised-keys.ts";
 import type { PublishedList } from "./crl-lists.ts";
 import { createEnrolment, type Enrolment } from "./enrolment.ts";
 import { createRefusalLog } from "./enrolment-refusals.ts";
@@ -60,6 +61,7 @@ export interface Identity {
   onAuthorityChanged(listener: (event: AuthorityEvent) => void): () => void;
   /** The hierarchy as people look at it and change it. */
   pki: Pki;
+  compromisedKeys: CompromisedKeys;
   /**
    * The device at the other end, asked once a connection, resumed or not; `certificate-refused` with
    * `details.reason` otherwise.
@@ -171,6 +173,7 @@ export function createIdentity(deps: IdentityDeps): Identity {
       (await authorities.roots()).map((root) => root.certificatePem).join(""),
     authorityCertificates,
     onAuthorityChanged: (listener) => authorities.onChanged(listener),
+    compromisedKeys: createCompromisedKeys(deps),
     pki: createPki({ ...inner, revocations }),
     authenticatePeer: (socket, options) => peers.authenticate(socket, options),
     onStandingChanged: (listener) => peers.onStandingChanged(listener),

@@ -1,12 +1,8 @@
 export type { AuthorityEvent } from "./authorities.ts";
 export type { GivenRoot } from "./authority-issuance.ts";
-export type {
-  AuthorityView,
-  Hierarchy,
-  PendingAuthorityView,
-  Pki,
-} from "./authority-management.ts";
+export type { Pki } from "./authority-management.ts";
 export type { KeyPlace } from "./authority-types.ts";
+export type { AuthorityView, Hierarchy, PendingAuthorityView } from "./authority-views.ts";
 export {
   createOfflineRoot,
   crossSign,
@@ -28,6 +24,7 @@ export type { ClaimCertificates, CreatedClaimCertificate } from "./claim-certifi
 export type { ClaimPeer } from "./claim-peers.ts";
 export type { ClaimTokens, ClaimTokenView, NewClaimToken } from "./claim-tokens.ts";
 export type { NewClaim } from "./claims.ts";
+export type { CompromisedKey, CompromisedKeys } from "./compromised-keys.ts";
 export { buildCrl, type CrlEntry, type CrlRecipe } from "./crl.ts";
 export type { PublishedList } from "./crl-lists.ts";
 export type { Enrolment } from "./enrolment.ts";

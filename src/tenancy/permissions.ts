@@ -30,6 +30,7 @@ export const PERMISSIONS = {
   "firmware.read": EVERYONE,
   "firmware.publish": ENGINEERING,
   "trust.manage": ADMINISTERING,
+  "authorities.manage": ADMINISTERING,
   "rollouts.read": EVERYONE,
   // Pausing is safe, so more people may do it than may start or widen.
   "rollouts.pause": OPERATING,

@@ -8,6 +8,7 @@ import { LocalBus } from "../../src/bus/index.ts";
 import { createCommands } from "../../src/commands/index.ts";
 import { createDevices } from "../../src/devices/index.ts";
 import { createFirmware } from "../../src/firmware/index.ts";
+import type { IdentityDeps } from "../../src/identity/identity.ts";
 import { createIdentity } from "../../src/identity/index.ts";
 import { systemClock } from "../../src/kernel/index.ts";
 import { createSealer } from "../../src/kernel/sealing.ts";
@@ -39,10 +40,13 @@ export interface CallOptions {
 export type TestApi = Awaited<ReturnType<typeof startTestApi>>;
 
 /** The API on real modules: PostgreSQL, the ClickHouse engine, a blob folder, a local bus. */
-export async function startTestApi(overrides: Partial<ApiDeps> = {}) {
+export async function startTestApi(
+  overrides: Partial<ApiDeps> = {},
+  identityDeps: Partial<IdentityDeps> = {},
+) {
   const [database, series] = await Promise.all([createTestDatabase(), createTestTimeseries()]);
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-api-"));
-  const modules = createModules(database.db, series.timeseries, directory);
+  const modules = createModules(database.db, series.timeseries, directory, identityDeps);
   await modules.identity.ensurePlatform();
   const answers = watchAnswers();
   const api = await buildApi({
@@ -106,6 +110,7 @@ function createModules(
   db: Awaited<ReturnType<typeof createTestDatabase>>["db"],
   timeseries: Awaited<ReturnType<typeof createTestTimeseries>>["timeseries"],
   directory: string,
+  identityDeps: Partial<IdentityDeps>,
 ) {
   const clock = systemClock;
   const logger = silentLogger;
@@ -117,6 +122,7 @@ function createModules(
     ...inner,
     trustDomain: "devices.vautn.internal",
     publicHost: "localhost",
+    ...identityDeps,
   });
   const devices = createDevices(inner);
   const telemetry = createTelemetry({ timeseries, clock });

@@ -127,6 +127,7 @@ export const MAY_IMPORT: Record<string, readonly string[]> = {
     "protocol",
     "delta",
     "client",
+    "identity",
     "firmware",
     "health",
     "agent",

@@ -11,6 +11,7 @@ import { type FleetDeps, fleetRoutes } from "./fleet.ts";
 import { type KeyDeps, keyRoutes } from "./keys.ts";
 import { type LogsDeps, logRoutes } from "./logs.ts";
 import { type OperationsDeps, operationsRoutes } from "./operations.ts";
+import { type PkiDeps, pkiRoutes } from "./pki.ts";
 import { type RolloutsDeps, rolloutRoutes } from "./rollouts.ts";
 import { type SessionDeps, sessionRoutes } from "./sessions.ts";
 import { type TelemetryDeps, telemetryRoutes } from "./telemetry.ts";
@@ -32,6 +33,7 @@ export type ResourceDeps = AlertsDeps &
   KeyDeps &
   LogsDeps &
   OperationsDeps &
+  PkiDeps &
   RolloutsDeps &
   SessionDeps &
   TelemetryDeps &
@@ -62,6 +64,7 @@ export async function registerResources(
       commandRoutes(routes, deps);
       firmwareRoutes(routes, deps);
       trustRoutes(routes, deps);
+      pkiRoutes(routes, deps);
       rolloutRoutes(routes, deps);
       watchRoutes(routes, deps);
       logRoutes(routes, deps);

@@ -13,6 +13,7 @@ import { fleetCommands } from "./fleet.ts";
 import { keyCommands } from "./keys.ts";
 import { lookingCommands } from "./looking.ts";
 import { operationsCommands } from "./operations.ts";
+import { pkiCommands } from "./pki.ts";
 import { type PlatformActions, platformCommands } from "./platform.ts";
 import { rolloutCommands } from "./rollouts.ts";
 import { signInCommands } from "./sign-in.ts";
@@ -32,6 +33,7 @@ export function registerCommands(
   keyCommands(program, cli);
   deviceCommands(program, cli);
   certificateCommands(program, cli);
+  pkiCommands(program, cli);
   claimCommands(program, cli);
   fleetCommands(program, cli);
   commandCommands(program, cli);

@@ -1,8 +1,8 @@
 import type { Command } from "commander";
-import { type Cli, type CommonOptions, group, leaf } from "../cli.ts";
-import { CliError } from "../cli-error.ts";
+import { type Cli, type CommonOptions, group, leaf, pairs } from "../cli.ts";
+import { CliError, misuse } from "../cli-error.ts";
 import { readContext, writeContext } from "../context.ts";
-import { ago, table } from "../output.ts";
+import { ago, facts, table } from "../output.ts";
 import { ask, confirm, readAll } from "../prompt.ts";
 
 export function tenancyCommands(program: Command, cli: Cli): void {
@@ -45,6 +45,25 @@ function tenantCommands(program: Command, cli: Cli): void {
       cli.print(options, created, () => `tenant ${id} was created\n`);
       cli.note(`Next: vautn tenant use ${id}, then vautn device enroll ID`);
     });
+
+  leaf(tenant, {
+    usage: "set <setting=value...>",
+    summary: "change settings of the tenant, such as how long certificates last",
+    example: "vautn tenant set certificateLifetimeHours=720 --tenant acme",
+    data: true,
+    tenant: true,
+  }).action(async (entries: string[], options: CommonOptions) => {
+    const settings: Record<string, number> = {};
+    for (const [name, text] of Object.entries(pairs(entries, "a setting"))) {
+      settings[name] = Number(text);
+      if (!/^\d+$/.test(text)) throw misuse(`${name} takes a whole number, not "${text}"`);
+    }
+    const session = cli.session(options);
+    const updated = await session.call("updateTenant", { body: { settings } });
+    cli.print(options, updated.settings, () =>
+      facts(Object.entries(updated.settings).map(([name, value]) => [name, String(value)])),
+    );
+  });
 
   leaf(tenant, {
     usage: "use <id>",

@@ -1,0 +1,109 @@
+import { Type } from "typebox";
+import { listOf, nullable, Sha256, strict, TenantId, Timestamp, Uuid, view } from "./common.ts";
+
+const authority = {
+  id: Uuid,
+  tenantId: nullable(Type.String()),
+  kind: Type.Enum(["root", "tenant", "server"] as const),
+  status: Type.Enum(["active", "retiring", "revoked", "ended"] as const),
+  subject: Type.String(),
+  fingerprint: Type.String({ description: "SHA-256 over the certificate, hex" }),
+  algorithm: Type.String(),
+  keyKind: Type.Enum(["sealed", "pkcs11", "offline"] as const),
+  keyUri: nullable(Type.String({ description: "RFC 7512, of a key in a token" })),
+  issuerId: nullable(Type.String({ description: "The root that signed it" })),
+  createdAt: Timestamp,
+  notAfter: Timestamp,
+};
+
+export const AuthorityView = view("Authority", authority);
+export const AuthorityList = listOf("AuthorityList", AuthorityView);
+
+const PendingAuthorityView = view("PendingAuthority", {
+  id: Uuid,
+  tenantId: nullable(Type.String()),
+  kind: Type.Enum(["tenant", "server"] as const),
+  subject: Type.String(),
+  createdAt: Timestamp,
+});
+
+export const HierarchyView = view("Hierarchy", {
+  authorities: Type.Array(AuthorityView),
+  pending: Type.Array(PendingAuthorityView, { description: "What waits for the offline root" }),
+});
+
+export const TenantAuthoritiesView = view("TenantAuthorities", {
+  authorities: Type.Array(
+    view("TenantAuthority", {
+      ...authority,
+      liveCertificates: Type.Integer({ description: "Certificates of it that are in use" }),
+    }),
+  ),
+  pending: Type.Array(PendingAuthorityView),
+});
+
+export const RequestBundleView = view("AuthorityRequestBundle", {
+  format: Type.String(),
+  trustDomain: Type.String(),
+  rootFingerprint: Type.String(),
+  createdAt: Timestamp,
+  requests: Type.Array(
+    Type.Object({
+      id: Type.String(),
+      kind: Type.Enum(["tenant", "server"] as const),
+      tenantId: Type.String(),
+      csr: Type.String(),
+    }),
+  ),
+});
+
+const Pem = Type.String({ minLength: 1, maxLength: 16_384 });
+
+export const ImportSignedBody = strict({
+  format: Type.String({ maxLength: 64 }),
+  rootFingerprint: Sha256,
+  certificates: Type.Array(strict({ id: Uuid, certificatePem: Pem }), { maxItems: 10_000 }),
+});
+
+const Algorithm = Type.Optional(Type.Enum(["ecdsa-p256", "ed25519"] as const));
+const TokenUri = Type.Optional(
+  Type.String({ maxLength: 1_000, description: "pkcs11:token=...;object=... (RFC 7512)" }),
+);
+
+export const RotateAuthorityBody = strict({ algorithm: Algorithm });
+export const RotateBody = strict({
+  kind: Type.Enum(["tenant", "server"] as const),
+  tenant: Type.Optional(TenantId),
+  algorithm: Algorithm,
+  tokenUri: TokenUri,
+});
+export const RotateRootBody = strict({
+  algorithm: Algorithm,
+  tokenUri: TokenUri,
+  certificatePem: Type.Optional(Pem),
+  crossCertificatePem: Type.Optional(Pem),
+});
+export const RotationView = view("AuthorityRotation", {
+  outcome: Type.Enum(["issued", "requested"] as const),
+});
+
+export const EndAuthorityBody = strict({
+  force: Type.Optional(
+    Type.Boolean({ description: "Even though certificates that it issued are in use" }),
+  ),
+});
+export const EndedAuthorityView = view("EndedAuthority", {
+  cutOff: Type.Integer({ description: "Certificates in use that were revoked with it" }),
+});
+
+export const CompromisedKeyView = view("CompromisedKey", {
+  publicKeySha256: Type.String(),
+  reason: Type.String(),
+  addedBy: Type.String(),
+  addedAt: Timestamp,
+});
+export const CompromisedKeyList = listOf("CompromisedKeyList", CompromisedKeyView);
+export const AddCompromisedKeyBody = strict({
+  pem: Pem,
+  reason: Type.String({ minLength: 1, maxLength: 256 }),
+});
