@@ -54,7 +54,12 @@ async function furnish(test: TestApi): Promise<Record<string, string>> {
     },
     SYSTEM_ACTOR,
   );
+  const { identity } = test.modules;
+  await identity.ensureTenantAuthority("globex");
+  const { authorities } = await identity.pki.ofTenant("globex");
+  const authority = authorities.find((one) => one.tenantId === "globex");
   return {
+    authority: authority?.id ?? "",
     device: device.id,
     group: "their-group",
     release,
