@@ -76,9 +76,16 @@ describe("the gate among the canaries", () => {
     expect(look(canary({ evidence: { crash } })).verdict.rule).toBe("canary-crashes");
   });
 
-  it("soaks, then promotes without asking for evidence", () => {
-    expect(look(canary(), 3.9).verdict).toMatchObject({ decision: "wait", rule: "min-soak" });
-    expect(look(canary(), 4).verdict).toMatchObject({ decision: "promote", rule: "canaries-well" });
+  it("soaks from when the canaries have the update, then promotes without asking for evidence", () => {
+    const slow = canary({ stageUpdates: { ...NO_UPDATES, succeeded: 4, underway: 1 } });
+    const before = look(slow, 10);
+    expect(before.verdict).toMatchObject({ decision: "wait", rule: "updates-underway" });
+    const { verdict, state } = look(canary(), 11, before.state);
+    expect(verdict).toMatchObject({ decision: "wait", rule: "min-soak" });
+    expect(look(canary(), 14.9, state).verdict.rule).toBe("min-soak");
+    const after = look(canary(), 15, state).verdict;
+    expect(after).toMatchObject({ decision: "promote", rule: "canaries-well" });
+    expect(after.sentence).toBe("canary: 5 canaries updated and well for 4 h.");
   });
 
   it("does not promote while no canary has been updated", () => {
@@ -89,7 +96,9 @@ describe("the gate among the canaries", () => {
   it("does not trigger again on what a person has accepted by resuming", () => {
     const stageUpdates = { ...NO_UPDATES, succeeded: 4, failed: 1 };
     const given = canary({ stageUpdates });
-    expect(look(given, 5, acknowledge(given)).verdict.decision).toBe("promote");
+    const resumed = look(given, 5, acknowledge(given));
+    expect(resumed.verdict.rule).toBe("min-soak");
+    expect(look(given, 9, resumed.state).verdict.decision).toBe("promote");
     const worse = canary({ stageUpdates: { ...stageUpdates, succeeded: 3, failed: 2 } });
     expect(look(worse, 5, acknowledge(given)).verdict.decision).toBe("pause");
   });

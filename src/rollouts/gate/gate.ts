@@ -46,12 +46,13 @@ export function evaluate(
   nowMs: number,
 ): { verdict: Verdict; state: GateState } {
   const weighed = absorb(policy, state, facts);
+  weighed.state.canariesSinceMs = canariesSince(state, facts, nowMs);
   const ageSeconds = Math.max(0, (nowMs - facts.stageStartedAtMs) / 1000);
   const ruling =
     stopAmongCanaries(policy, weighed.state, facts) ??
     stopByEvidence(policy, weighed, facts) ??
     stopByThreshold(weighed.state, policy, facts) ??
-    widen(policy, weighed, facts, ageSeconds);
+    widen(policy, weighed, facts, { ageSeconds, nowMs });
   const numbers = numbersOf(policy, weighed, facts, ageSeconds);
   return { verdict: { at: nowMs, ...ruling, numbers }, state: weighed.state };
 }
@@ -135,9 +136,12 @@ function widen(
   policy: RolloutPolicy,
   weighed: Weighed,
   facts: GateFacts,
-  ageSeconds: number,
+  { ageSeconds, nowMs }: { ageSeconds: number; nowMs: number },
 ): Ruling {
   const soak = soakSeconds(policy, facts);
+  const sinceMs = weighed.state.canariesSinceMs ?? nowMs;
+  // A slow download is no time in which a canary was well.
+  const soakedSeconds = facts.isCanary ? (nowMs - sinceMs) / 1000 : ageSeconds;
   const { stageUpdates: stage } = facts;
   const devices = stage.pending + stage.offered + stage.underway + stage.succeeded + stage.failed;
   const ended = stage.succeeded + stage.failed;
@@ -149,10 +153,10 @@ function widen(
     const sentence = `The held-back devices have their update: ${plural(facts.updates.succeeded, "device")} updated, ${facts.updates.failed} failed, ${facts.updates.offered} still to come online.`;
     return { decision: "finish", rule: "hold-back", sentence };
   }
-  const waiting = notYet(facts, devices, ageSeconds, soak);
+  const waiting = notYet(facts, devices, soakedSeconds, soak);
   const favour = waiting
     ? undefined
-    : favourable(policy, weighed, facts, ended / devices, ageSeconds);
+    : favourable(policy, weighed, facts, ended / devices, soakedSeconds);
   if (favour) return { decision: go, ...favour };
   if (ageSeconds >= policy.askAfterSeconds) {
     return {
@@ -169,10 +173,20 @@ function soakSeconds(policy: RolloutPolicy, facts: GateFacts): number {
   return policy.stages[facts.stageIndex]?.minSoakSeconds ?? policy.minSoakSeconds;
 }
 
+/** Remembers when the canaries that are to have the update were first seen to have it. */
+function canariesSince(state: GateState, facts: GateFacts, nowMs: number): number | null {
+  if (!facts.isCanary || state.stageIndex !== facts.stageIndex) return null;
+  const { pending, offered, underway, succeeded, failed } = facts.stageUpdates;
+  const devices = pending + offered + underway + succeeded + failed;
+  const isUpdated =
+    facts.fullyOffered && pending === 0 && succeeded > 0 && underway <= devices * UNDERWAY_SHARE;
+  return state.canariesSinceMs ?? (isUpdated ? nowMs : null);
+}
+
 function notYet(
   facts: GateFacts,
   devices: number,
-  ageSeconds: number,
+  soakedSeconds: number,
   soak: number,
 ): Ruling | undefined {
   const { stageUpdates: stage, stageName } = facts;
@@ -211,11 +225,11 @@ function notYet(
       sentence: `${stageName} waits: ${facts.unobserved.join(", ")} cannot be read at the moment.`,
     };
   }
-  if (ageSeconds >= soak) return undefined;
+  if (soakedSeconds >= soak) return undefined;
   return {
     decision: "wait",
     rule: "min-soak",
-    sentence: `${stageName} soaks for at least ${duration(soak)}; ${duration(soak - ageSeconds)} to go.`,
+    sentence: `${stageName} soaks for at least ${duration(soak)}; ${duration(soak - soakedSeconds)} to go.`,
   };
 }
 

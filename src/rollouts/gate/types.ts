@@ -74,6 +74,8 @@ export interface GateState {
   processes: Record<string, Process>;
   /** Log likelihood ratio of the crash metric from this stage alone. */
   stageLogRatio: number;
+  /** When the canaries were first seen to have their update, null before; their soak counts from it. */
+  canariesSinceMs?: number | null;
   /** What a person has seen and accepted by resuming: it does not trigger again. */
   acknowledged: { failures: number; crashes: number; thresholds: Record<string, number> };
 }
