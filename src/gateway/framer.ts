@@ -2,6 +2,8 @@ import { ConnectionFault, REASON } from "./reason-codes.ts";
 
 /** MQTT 5.0 §1.5.5: a Variable Byte Integer has at most four bytes. */
 const MAX_LENGTH_BYTES = 4;
+/** Pieces that are held apart: one of a single byte costs hundreds, so that many are joined. */
+const MAX_PIECES = 64;
 
 /**
  * Cuts a byte stream into whole MQTT packets. The size is judged by the fixed header alone, before
@@ -14,6 +16,7 @@ export class Framer {
   push(chunk: Buffer): void {
     this.#chunks.push(chunk);
     this.#size += chunk.length;
+    if (this.#chunks.length > MAX_PIECES) this.#chunks = [Buffer.concat(this.#chunks, this.#size)];
   }
 
   /** Bytes that wait for the rest of their packet. */

@@ -1,3 +1,5 @@
+import v8 from "node:v8";
+import vm from "node:vm";
 import fc from "fast-check";
 import mqttPacket from "mqtt-packet";
 import { describe, expect, it } from "vitest";
@@ -51,6 +53,27 @@ describe("the framer", () => {
     const framer = new Framer();
     framer.push(Buffer.from([0x30, 0xff, 0xff, 0x7f]));
     expect(() => framer.next(256 * 1024)).toThrow(/more than/);
+  });
+
+  it("holds little more than the bytes of a packet, however finely it is cut", () => {
+    v8.setFlagsFromString("--expose-gc");
+    const collect = vm.runInNewContext("gc") as () => void;
+    const held = () => {
+      collect();
+      return process.memoryUsage().heapUsed;
+    };
+    const before = held();
+    const framer = new Framer();
+    framer.push(Buffer.from([0x10, 0xf8, 0xff, 0x04]));
+    let packets = 0;
+    for (let index = 0; index < 80_000; index += 1) {
+      framer.push(Buffer.from(new ArrayBuffer(1)));
+      if (framer.next(81_920)) packets += 1;
+    }
+    const growth = held() - before;
+    expect(packets).toBe(0);
+    expect(framer.size).toBe(80_004);
+    expect(growth).toBeLessThan(2_000_000);
   });
 
   it("refuses a length of five bytes", () => {
