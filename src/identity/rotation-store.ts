@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
+import { storableText } from "../kernel/storable.ts";
 import { REVOCATION_CODES } from "./revocation-reasons.ts";
 
 export interface RotationRow {
@@ -107,14 +108,17 @@ export async function recordStep(
 ): Promise<void> {
   const { step, serial, error } = report;
   const failed = error ? 1 : 0;
+  const said = {
+    error_element: error ? storableText(error.element) : null,
+    error_message: error ? storableText(error.message) : null,
+  };
   await tx
     .insertInto("certificate_rotations")
     .values({
       tenant_id: tenantId,
       device_id: deviceId,
       step,
-      error_element: error?.element ?? null,
-      error_message: error?.message ?? null,
+      ...said,
       failures: failed,
       serial: serial ?? null,
       started_at: now,
@@ -123,8 +127,7 @@ export async function recordStep(
     .onConflict((conflict) =>
       conflict.columns(["tenant_id", "device_id"]).doUpdateSet({
         step,
-        error_element: error?.element ?? null,
-        error_message: error?.message ?? null,
+        ...said,
         failures: sql`case when certificate_rotations.step = 'done' then ${failed}
                            else certificate_rotations.failures + ${failed} end`,
         serial: sql`case when certificate_rotations.step = 'done' then excluded.serial

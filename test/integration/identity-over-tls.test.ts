@@ -194,12 +194,13 @@ describe("identity over real mutual TLS", () => {
         via: "operator",
         authority: { kind: "operator", actor, deviceId: "pump-7" },
       });
+    await enroll("acme", "pump-7");
     const altered = request("acme/pump-7");
     altered[altered.length - 5] = (altered[altered.length - 5] as number) ^ 1;
     for (const csr of [
       request("acme/pump-8"),
       request("globex/pump-7"),
-      request("pump-7"),
+      request("pump-8"),
       altered,
       "nonsense",
       "",
@@ -207,6 +208,7 @@ describe("identity over real mutual TLS", () => {
     ]) {
       await expect(asPump7(csr)).rejects.toMatchObject({ code: "csr-invalid" });
     }
+    await asPump7(request("acme/pump-7"));
   });
 
   const openssl = (() => {

@@ -200,6 +200,18 @@ describe("over MQTT", () => {
     client.destroy();
   });
 
+  it("keeps a report whose words the database could not store as they are", async () => {
+    const device = await platform.enroll("d-8");
+    const client = await connect("d-8", device);
+    const error = { element: "a\0b", message: "c\ud800d" };
+    const event = { ts: Date.now(), seq: 1, type: "certificate", step: "trial", error };
+    client.send(publish("d-8", "events", event));
+    expect(await client.next("puback")).toMatchObject({ reasonCode: 0 });
+    const state = await platform.identity.rotation.state("acme", "d-8");
+    expect(state?.error).toEqual({ element: "a\uFFFDb", message: "c\uFFFDd" });
+    client.destroy();
+  });
+
   it("tells a device by whom certificates are issued", async () => {
     const device = await platform.enroll("d-7");
     const client = await RawClient.connect(platform.gateway.port, device);

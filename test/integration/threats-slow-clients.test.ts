@@ -97,3 +97,21 @@ describe("slow clients of the operators' API", () => {
     expect(answer.status).toBe(201);
   });
 });
+
+describe("one address that asks without end", () => {
+  it("is told to wait, whether or not anyone knows it, before anything is looked up", async () => {
+    const test = await startTestApi({ requestsPerMinute: 5 });
+    try {
+      const statuses = [];
+      for (let i = 0; i < 7; i++) {
+        const { status } = await test.call("GET", "/tenants/acme/groups", { key: "vtk_unknown" });
+        statuses.push(status);
+      }
+      expect(statuses).toEqual([401, 401, 401, 401, 401, 429, 429]);
+      const { body } = await test.call("GET", "/tenants/acme/groups");
+      expect(body).toMatchObject({ status: 429, code: "rate-limited" });
+    } finally {
+      await test.close();
+    }
+  });
+});
