@@ -52,9 +52,9 @@ function textOf(value: unknown, name: string): string {
   return value;
 }
 
-/** Without control characters, which would forge lines of logs. */
+/** Without control characters, which would forge lines of logs, and as the database can store it. */
 function plain(text: string): string {
-  return text.replace(/\p{Cc}/gu, " ");
+  return text.toWellFormed().replace(/\p{Cc}/gu, " ");
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

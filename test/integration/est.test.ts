@@ -387,6 +387,8 @@ describe("enrolment over EST", () => {
         (response: http.ServerResponse) => response.end('{"decision":"perhaps"}'),
         (response: http.ServerResponse) =>
           response.end('{"decision":"accept","device":{"product":"a\\nb"}}'),
+        (response: http.ServerResponse) =>
+          response.end('{"decision":"accept","device":{"tags":{"lot":"\\ud800"}}}'),
         (response: http.ServerResponse) => response.writeHead(302, { location: url }).end(),
         (response: http.ServerResponse) => response.destroy(),
       ]) {
@@ -394,7 +396,7 @@ describe("enrolment over EST", () => {
         const answer = await ask(strict, "hook-4");
         expect([answer.status, answer.text]).toEqual([403, expect.stringContaining("no usable")]);
       }
-      expect(asked.length - before).toBe(6);
+      expect(asked.length - before).toBe(7);
       const lenient = await claim("pending");
       expect((await ask(lenient, "hook-5")).status).toBe(202);
     });

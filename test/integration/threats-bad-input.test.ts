@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { SYSTEM_ACTOR } from "../../src/tenancy/index.ts";
 import { startTestApi, type TestApi } from "../support/api.ts";
 import { type HostileRequest, hostileRequests } from "../support/hostile-requests.ts";
 
@@ -52,4 +53,30 @@ describe("hostile input to the API", () => {
     expect((await test.call("GET", "/tenants/acme/audit/verify")).body.intact).toBe(true);
     expect(failures).toEqual([]);
   }, 600_000);
+
+  it.each([
+    ["http://127.0.0.1/", "invalid-request"],
+    ["http://[::ffff:169.254.169.254]/latest/meta-data", "invalid-request"],
+    ["file:///etc/passwd", "invalid-request"],
+    ["https://example.com/decide", undefined],
+  ])(
+    "in the URL of a webhook that decides about enrolments leads nowhere inside: %s",
+    async (url, code) => {
+      const token = {
+        name: url.slice(0, 20),
+        devicePattern: "*",
+        product: "hub",
+        hardwareRevision: "a",
+        maxUses: 1,
+        expiresAt: new Date(Date.now() + 60_000),
+        webhook: { url },
+      };
+      const made = test.modules.identity.claimTokens.create("acme", token, SYSTEM_ACTOR);
+      const outcome = await made.then(
+        () => undefined,
+        (error) => error.code,
+      );
+      expect(outcome).toBe(code);
+    },
+  );
 });

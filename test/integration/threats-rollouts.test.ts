@@ -76,3 +76,23 @@ describe("one device that lies about its health", () => {
     expect(view.evidence.crash?.eValue).toBeGreaterThan(3);
   });
 });
+
+describe("a rollout of a release that fits no device", () => {
+  it("is refused with the reason, in the plan too, and nothing is made of it", async () => {
+    const f = await createRolloutFleet({ devices: 2 });
+    try {
+      const release = await f.publish("1.1.0", { product: "valve" });
+      const spec = { name: "next", releaseId: release.id, query: "" };
+      const refusal = { code: "release-incompatible", message: expect.stringMatching(/fits no/) };
+      await expect(f.rollouts.plan(f.tenant, spec)).rejects.toMatchObject(refusal);
+      await expect(f.create(release.id)).rejects.toMatchObject(refusal);
+      expect((await f.rollouts.list(f.tenant, {})).items).toEqual([]);
+      const fits = await f.publish("1.2.0");
+      expect((await f.rollouts.plan(f.tenant, { ...spec, releaseId: fits.id })).totalDevices).toBe(
+        2,
+      );
+    } finally {
+      await f.close();
+    }
+  });
+});

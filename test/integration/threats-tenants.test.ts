@@ -1,4 +1,6 @@
+import { generateKeyPairSync } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createCertificateRequest } from "../../src/protocol/index.ts";
 import { SYSTEM_ACTOR, TENANT_ROLES } from "../../src/tenancy/index.ts";
 import { PASSWORD, startTestApi, type TestApi } from "../support/api.ts";
 import { publishRelease } from "../support/api-release.ts";
@@ -8,12 +10,11 @@ import { tenantRows } from "../support/tenant-rows.ts";
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 const routes = apiRoutes().filter((route) => route.hasTenant && route.ids.length > 0);
 
-/** Bodies without which a route would refuse for another reason than the one that is tested. */
-const BODIES: Record<string, object> = {
-  updateDevice: { region: "mine" },
-  revokeDevice: { reason: "mine" },
-  yankRelease: { reason: "mine" },
-};
+/** A body without which a route would refuse for another reason than the one that is tested. */
+const bodyOf = ({ operationId, required }: (typeof routes)[number]) =>
+  operationId === "updateDevice"
+    ? { region: "mine" }
+    : Object.fromEntries(required.map((name) => [name, "mine"]));
 
 const QUERIES: Record<string, string> = { getSeries: "?metric=temperature" };
 
@@ -27,10 +28,21 @@ async function furnish(test: TestApi): Promise<Record<string, string>> {
   const device = { id: "their-hub", product: "hub", hardwareRevision: "a" };
   await call("POST", "devices", device);
   await call("POST", "groups", { name: "their-group", query: 'product = "hub"' });
+  for (const act of ["quarantine", "release"]) {
+    await call("POST", `devices/${device.id}/${act}`, { reason: "theirs" });
+  }
   const release = await publishRelease(test, "globex");
   const firmware = { version: "1.0.0", hash: "a".repeat(64), slot: "a" };
   const heartbeat = { ts: Date.now(), seq: 1, bootId: "b", uptimeSeconds: 1, firmware };
-  const { devices, alerts, logs, tenancy } = test.modules;
+  const { devices, alerts, identity, logs, tenancy } = test.modules;
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const commonName = `globex/${device.id}`;
+  const { serial } = await identity.enroll({
+    tenantId: "globex",
+    csr: createCertificateRequest({ privateKey, commonName, organization: "globex" }),
+    via: "test",
+    authority: { kind: "operator", actor: SYSTEM_ACTOR, deviceId: device.id },
+  });
   const peer = { tenantId: "globex", deviceId: device.id };
   await devices.recordHeartbeats([{ ...peer, heartbeat, receivedAt: Date.now() }]);
   const rollout = await call("POST", "rollouts", { name: "theirs", releaseId: release });
@@ -54,13 +66,12 @@ async function furnish(test: TestApi): Promise<Record<string, string>> {
     },
     SYSTEM_ACTOR,
   );
-  const { identity } = test.modules;
-  await identity.ensureTenantAuthority("globex");
   const { authorities } = await identity.pki.ofTenant("globex");
   const authority = authorities.find((one) => one.tenantId === "globex");
   return {
     authority: authority?.id ?? "",
     device: device.id,
+    serial,
     group: "their-group",
     release,
     rollout: rollout.id,
@@ -104,7 +115,7 @@ describe("the ids of another tenant", () => {
     for (const { ids, operationId } of routes) {
       for (const name of ids) expect(theirs[name], `${operationId} {${name}}`).toBeDefined();
     }
-    const empty = ["certificates", "director_keys", "deltas", "device_incidents"];
+    const empty = ["director_keys", "deltas", "device_incidents"];
     for (const [table, rows] of Object.entries(before)) {
       if (rows.length === 0) expect(table).toMatch(new RegExp(`^(${empty.join("|")}|\\w+_)`));
     }
@@ -113,8 +124,7 @@ describe("the ids of another tenant", () => {
   it.each(routes.map((route) => [route.operationId, route] as const))(
     "%s finds none of them under one's own tenant",
     async (_name, route) => {
-      const body = BODIES[route.operationId] ?? {};
-      const options = { key: test.acme, ...(route.body ? { body } : {}) };
+      const options = { key: test.acme, ...(route.body ? { body: bodyOf(route) } : {}) };
       const audited = await refusals();
       const query = QUERIES[route.operationId] ?? "";
       const url = (tenant: string) => route.url(tenant, theirs) + query;
@@ -149,8 +159,15 @@ describe("the ids of another tenant", () => {
       const answer = await post(path, { name: "x", releaseId: theirs.release });
       expect([path, answer.status]).toEqual([path, 404]);
     }
-    const serial = await post("devices/my-hub/revoke", { reason: "x", serial: "4a" });
-    expect(serial.status).toBe(404);
+    for (const serial of ["4a", theirs.serial]) {
+      const revoked = await post("devices/my-hub/revoke", { reason: "x", serial });
+      expect(revoked.status).toBe(404);
+    }
+    for (const body of [{ serials: [theirs.serial] }, { devices: [theirs.device] }]) {
+      const reason = "keyCompromise";
+      const { body: outcome } = await post("certificates/revoke", { ...body, reason });
+      expect(outcome).toMatchObject({ certificates: 0, unknownCount: 1 });
+    }
     await unchanged();
   });
 

@@ -12,13 +12,18 @@ export interface ApiRoute {
   isPublic: boolean;
   /** Whether it takes a body. */
   body: boolean;
+  /** What its body must have. */
+  required: string[];
+}
+
+interface Operation {
+  operationId: string;
+  security?: unknown[];
+  requestBody?: { content: Record<string, { schema?: { required?: string[] } }> };
 }
 
 interface Document {
-  paths: Record<
-    string,
-    Record<string, { operationId: string; security?: unknown[]; requestBody?: unknown }>
-  >;
+  paths: Record<string, Record<string, Operation>>;
 }
 
 const UUID = "01990000-0000-7000-8000-000000000000";
@@ -46,6 +51,7 @@ export function apiRoutes(): ApiRoute[] {
       hasTenant: template.includes("{tenant}"),
       isPublic: operation.security?.length === 0,
       body: operation.requestBody !== undefined,
+      required: operation.requestBody?.content["application/json"]?.schema?.required ?? [],
     })),
   );
 }
