@@ -11,6 +11,10 @@ export interface CreateInput {
   source: Uint8Array | null;
   target: AsyncIterable<Uint8Array>;
   targetSizeBytes: number;
+  /** What the device has for the model, for formats with memory profiles. */
+  memoryBytes?: number | undefined;
+  /** Told the stage and the share of it that is done, 0 to 1; throws to cancel. */
+  onProgress?: ((stage: string, share: number) => void) | undefined;
 }
 
 export interface ApplyInput {

@@ -6,6 +6,7 @@ import {
   type PatchInfo,
   refusePatch,
 } from "./format.ts";
+import { vdeltaFast, vdeltaSmall } from "./vdelta/vdelta.ts";
 import { fullZstd, zstdPatch } from "./zstd.ts";
 import { frameInfo } from "./zstd-frame.ts";
 
@@ -22,6 +23,8 @@ export const PATCH_FORMATS: Readonly<Record<ArtifactFormat, PatchFormat>> = {
   full,
   "full-zstd": fullZstd,
   "zstd-patch": zstdPatch,
+  "vdelta-fast": vdeltaFast,
+  "vdelta-small": vdeltaSmall,
 };
 
 export interface CreatePatchOptions extends CreateInput {

@@ -1,7 +1,13 @@
 import type { Envelope, SigningKey, SigningRole } from "./signing.ts";
 
 /** Patch and image formats that an agent can say it applies. */
-export const ARTIFACT_FORMATS = ["full", "full-zstd", "zstd-patch"] as const;
+export const ARTIFACT_FORMATS = [
+  "full",
+  "full-zstd",
+  "zstd-patch",
+  "vdelta-fast",
+  "vdelta-small",
+] as const;
 export type ArtifactFormat = (typeof ARTIFACT_FORMATS)[number];
 
 /** The root of a tenant's trust: offline keys and what each of them may sign (TUF's root role). */

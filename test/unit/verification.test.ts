@@ -1,6 +1,7 @@
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import {
+  type ArtifactFormat,
   type Assignment,
   addSignature,
   type DeviceFacts,
@@ -201,11 +202,7 @@ describe("a device that judges an assignment", () => {
 });
 
 describe("the choice of an artifact", () => {
-  const offer = (
-    format: "full" | "full-zstd" | "zstd-patch",
-    sizeBytes: number,
-    sourceSha256: string | null,
-  ) => ({
+  const offer = (format: ArtifactFormat, sizeBytes: number, sourceSha256: string | null) => ({
     format,
     url: "https://x/",
     sha256: SHA("c"),

@@ -1,0 +1,145 @@
+import { refusePatch } from "../format.ts";
+import type { AddressSpace } from "./address-spaces.ts";
+import { ARCHITECTURES, type Architecture } from "./instructions/index.ts";
+import { unzigzag, zigzag } from "./number-model.ts";
+import { PROFILES } from "./profile.ts";
+
+const MAGIC = [0x56, 0x44, 0x4c, 0x54];
+const VERSION = 1;
+const CODERS = ["fast", "small"] as const;
+const FIXED_BYTES = 12;
+const MAX_SIZE = 2 ** 31 - 1;
+/** Spaces above this are left out by the encoder. */
+export const MAX_SPACES = 4096;
+const MAX_VARINT_BYTES = 5;
+/** A header is never longer. */
+export const MAX_HEADER_BYTES =
+  FIXED_BYTES + MAX_VARINT_BYTES * 4 + MAX_SPACES * 6 * MAX_VARINT_BYTES;
+
+export interface VdeltaHeader {
+  coder: (typeof CODERS)[number];
+  /** Index into PROFILES. */
+  profile: number;
+  architecture: Architecture;
+  sourceSize: number;
+  targetSize: number;
+  /** CRC-32 of the new image (the one of zlib and Ethernet). */
+  checksum: number;
+  steps: number;
+  spaces: AddressSpace[];
+}
+
+export function encodeHeader(header: VdeltaHeader): Uint8Array {
+  const bytes = [
+    ...MAGIC,
+    VERSION,
+    CODERS.indexOf(header.coder),
+    header.profile,
+    ARCHITECTURES.indexOf(header.architecture),
+  ];
+  for (let shift = 0; shift < 32; shift += 8) bytes.push((header.checksum >>> shift) & 0xff);
+  const put = (value: number) => {
+    let rest = value;
+    while (rest >= 0x80) {
+      bytes.push((rest % 0x80) | 0x80);
+      rest = Math.floor(rest / 0x80);
+    }
+    bytes.push(rest);
+  };
+  put(header.sourceSize);
+  put(header.targetSize);
+  put(header.steps);
+  put(header.spaces.length);
+  let before: AddressSpace = EMPTY_SPACE;
+  for (const space of header.spaces) {
+    put(space.module - before.module);
+    put(space.source - before.source);
+    put(space.length);
+    put(space.sourceAddress);
+    put(zigzag(space.target - before.target - (space.source - before.source)));
+    put(zigzag((space.targetAddress - space.sourceAddress) | 0));
+    before = space;
+  }
+  return Uint8Array.from(bytes);
+}
+
+const EMPTY_SPACE: AddressSpace = {
+  module: 0,
+  source: 0,
+  length: 0,
+  sourceAddress: 0,
+  target: 0,
+  targetAddress: 0,
+};
+
+/** Bytes one after the other. */
+interface ByteInput {
+  next(): number;
+}
+
+export function decodeHeader(input: ByteInput): VdeltaHeader {
+  for (const byte of MAGIC)
+    if (input.next() !== byte) throw refusePatch("the patch is not a vdelta");
+  const version = input.next();
+  if (version !== VERSION) throw refusePatch(`vdelta version ${version} is not known here`);
+  const coder = CODERS[input.next()];
+  const profile = input.next();
+  const architecture = ARCHITECTURES[input.next()];
+  if (!coder || !architecture || !PROFILES[profile]) {
+    throw refusePatch("the vdelta names a coder, profile or processor that is not known here");
+  }
+  let checksum = 0;
+  for (let shift = 0; shift < 32; shift += 8) checksum |= input.next() << shift;
+  const sourceSize = readVarint(input, MAX_SIZE);
+  const targetSize = readVarint(input, MAX_SIZE);
+  const steps = readVarint(input, targetSize + 1);
+  const spaces = readSpaces(input, sourceSize, targetSize);
+  return {
+    coder,
+    profile,
+    architecture,
+    sourceSize,
+    targetSize,
+    checksum: checksum >>> 0,
+    steps,
+    spaces,
+  };
+}
+
+function readSpaces(input: ByteInput, sourceSize: number, targetSize: number): AddressSpace[] {
+  const count = readVarint(input, MAX_SPACES);
+  const spaces: AddressSpace[] = [];
+  let before = EMPTY_SPACE;
+  for (let index = 0; index < count; index++) {
+    const module = before.module + readVarint(input, MAX_SPACES);
+    const source = before.source + readVarint(input, MAX_SIZE);
+    const length = readVarint(input, MAX_SIZE);
+    const sourceAddress = readVarint(input, 2 ** 32 - 1);
+    const moved = unzigzag(readVarint(input, 2 ** 33));
+    const target = before.target + (source - before.source) + moved;
+    const shift = unzigzag(readVarint(input, 2 ** 33));
+    const targetAddress = (sourceAddress + shift) >>> 0;
+    if (source + length > sourceSize || target < 0 || target > targetSize) {
+      throw refusePatch("the vdelta has an address space outside of its images");
+    }
+    const space = { module, source, length, sourceAddress, target, targetAddress };
+    spaces.push(space);
+    before = space;
+  }
+  return spaces;
+}
+
+export function readVarint(input: ByteInput, max: number): number {
+  let result = 0;
+  let scale = 1;
+  for (let index = 0; index < MAX_VARINT_BYTES; index++) {
+    const byte = input.next();
+    result += (byte & 0x7f) * scale;
+    if (byte < 0x80) {
+      if (result > max) throw refusePatch("the vdelta holds a number that is too large");
+      return result;
+    }
+    scale *= 0x80;
+  }
+  throw refusePatch("the vdelta holds a number that is too long");
+}

@@ -1,0 +1,120 @@
+import { crc32 } from "node:zlib";
+import { guessAddressSpace } from "./address-guess.ts";
+import { AddressMap, type Region } from "./address-map.ts";
+import type { AddressSpace } from "./address-spaces.ts";
+import { AddressSpaces } from "./address-spaces.ts";
+import { alignImages, type Matcher } from "./alignment.ts";
+import { elfSpaces, findElfImages } from "./elf.ts";
+import { Field } from "./field.ts";
+import { Guesser } from "./guesser.ts";
+import { HashMatcher } from "./hash-matcher.ts";
+import { MAX_SPACES } from "./header.ts";
+import { ARCHITECTURES, type Architecture } from "./instructions/index.ts";
+import { LearnedMaps } from "./learned-maps.ts";
+import type { SmallPlan } from "./small.ts";
+import { SuffixMatcher } from "./suffix-matcher.ts";
+
+/** Up to here the old image is sorted; above, seeds are hashed. */
+const SORTED_BYTES = 16 * 1024 * 1024;
+const WIDE_STRIDE_BYTES = 48 * 1024 * 1024;
+/** Several alignments are tried for images of up to this size. */
+const THOROUGH_BYTES = 2 * 1024 * 1024;
+/** Processors are told apart by this much of the image. */
+const SAMPLE_BYTES = 1024 * 1024;
+const SAMPLE_LEARNED_BITS = 14;
+
+const ALIGNMENTS = [
+  { matchWeight: 3, advantageBytes: 8 },
+  { matchWeight: 3, advantageBytes: 5 },
+  { matchWeight: 2, advantageBytes: 8 },
+] as const;
+
+export interface PlanOptions {
+  profile: number;
+  /** Stage's name and share done, 0 to 1; may throw to cancel. */
+  onProgress?: ((stage: string, share: number) => void) | undefined;
+}
+
+/** The ways to take the new image apart that are worth trying, the likeliest first. */
+export function planDelta(
+  source: Uint8Array,
+  target: Uint8Array,
+  { profile, onProgress }: PlanOptions,
+): SmallPlan[] {
+  onProgress?.("indexing", 0);
+  const matcher = matcherFor(source, target);
+  const tries = target.length <= THOROUGH_BYTES ? ALIGNMENTS : ALIGNMENTS.slice(0, 1);
+  const checksum = crc32(target);
+  let architecture: Architecture | undefined;
+  return tries.map((alignment, index) => {
+    const regions = alignImages(source, target, matcher, {
+      ...alignment,
+      onProgress: (done) => onProgress?.("aligning", (index + done / target.length) / tries.length),
+    });
+    const map = AddressMap.of(regions);
+    const elf = elfSpaces(source, target, map);
+    const spaces = elf.length > 0 ? elf : guessAddressSpace(source, target, regions, map);
+    const bounded = spaces.slice(0, MAX_SPACES);
+    architecture ??= chooseArchitecture(source, target, regions, bounded);
+    const sizes = { sourceSize: source.length, targetSize: target.length };
+    return { header: { profile, architecture, checksum, spaces: bounded, ...sizes }, regions };
+  });
+}
+
+function matcherFor(source: Uint8Array, target: Uint8Array): Matcher {
+  if (source.length <= SORTED_BYTES) return new SuffixMatcher(source, target);
+  return new HashMatcher(source, target, source.length <= WIDE_STRIDE_BYTES ? 1 : 4);
+}
+
+/** What the ELF files say; for raw images, the processor by which the fewest guesses go wrong. */
+function chooseArchitecture(
+  source: Uint8Array,
+  target: Uint8Array,
+  regions: readonly Region[],
+  spaces: readonly AddressSpace[],
+): Architecture {
+  const elf = findElfImages(source).find((image) => image.architecture !== "none");
+  if (elf) return elf.architecture;
+  let best: Architecture = "none";
+  let fewest = Number.POSITIVE_INFINITY;
+  for (const architecture of ARCHITECTURES) {
+    const misses = countMisses(source, target, regions, spaces, architecture);
+    if (misses < fewest) {
+      fewest = misses;
+      best = architecture;
+    }
+  }
+  return best;
+}
+
+function countMisses(
+  source: Uint8Array,
+  target: Uint8Array,
+  regions: readonly Region[],
+  spaces: readonly AddressSpace[],
+  architecture: Architecture,
+): number {
+  const map = AddressMap.of(regions);
+  const images = { source, sourceBase: 0, sourceSize: source.length, target, targetBase: 0 };
+  const field = new Field({
+    images,
+    map,
+    spaces: new AddressSpaces(spaces, map),
+    learned: new LearnedMaps(SAMPLE_LEARNED_BITS),
+  });
+  const guesser = new Guesser(architecture, field);
+  let misses = 0;
+  let seen = 0;
+  for (const region of regions) {
+    guesser.enter(region.source);
+    for (let index = 0; index < region.length; index++) {
+      guesser.guess(region.source + index, region.target + index);
+      const byte = target[region.target + index] as number;
+      if (byte !== guesser.pick) misses += 1;
+      guesser.learn(region.source + index, region.target + index, byte);
+    }
+    seen += region.length;
+    if (seen > SAMPLE_BYTES) break;
+  }
+  return misses;
+}
