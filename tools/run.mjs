@@ -35,6 +35,7 @@ const tasks = {
   "bench:ingest": { steps: [["bench/ingest.ts"]] },
   "bench:storm": { steps: [["bench/storm.ts"]] },
   "bench:delta": { steps: [["bench/delta.ts"]] },
+  "fuzz:delta": { steps: [["tools/fuzz-delta.ts"]] },
   "bench:rollout": { steps: [["bench/rollout.ts"]] },
   "sim:gate": { steps: [["src/simulator/gate-simulation.ts"]] },
   "sim:powercut": { steps: [["src/simulator/powercut-simulation.ts"]] },

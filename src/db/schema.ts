@@ -232,7 +232,7 @@ export interface DeltasTable {
   tenant_id: string;
   source_sha256: string;
   target_sha256: string;
-  format: "full-zstd" | "zstd-patch";
+  format: "full-zstd" | "zstd-patch" | "vdelta-fast" | "vdelta-small";
   status: "queued" | "building" | "ready" | "failed";
   artifact_sha256: string | null;
   size_bytes: number | null;

@@ -19,7 +19,7 @@ export interface DeltaView {
 export type Offer = Omit<ArtifactOffer, "url">;
 
 /** The formats of a patch and of the packed image; a new format is a line here. */
-const PATCHES: readonly DeltaFormat[] = ["zstd-patch"];
+const PATCHES: readonly DeltaFormat[] = ["zstd-patch", "vdelta-fast", "vdelta-small"];
 const PACKED: readonly DeltaFormat[] = ["full-zstd"];
 
 /** Everything that may be built for a target: the packed image, and patches from each source. */

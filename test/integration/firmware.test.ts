@@ -11,6 +11,7 @@ import { VirtualClock } from "../../src/kernel/index.ts";
 import { createLogger } from "../../src/kernel/logger.ts";
 import { createSealer } from "../../src/kernel/sealing.ts";
 import {
+  ARTIFACT_FORMATS,
   type Assignment,
   addSignature,
   meetsThreshold,
@@ -319,21 +320,30 @@ describe("firmware", () => {
         const hashes = [sha256(source), sha256(target)] as const;
         const unknown = "f".repeat(64);
         const request = () => firmware.requestDeltas("acme", hashes[1], [...hashes, unknown]);
-        expect(await request()).toEqual({ queued: 2, unknownSources: [unknown], leftOut: 0 });
+        expect(await request()).toEqual({ queued: 4, unknownSources: [unknown], leftOut: 0 });
         expect(await request()).toEqual({ queued: 0, unknownSources: [unknown], leftOut: 0 });
         expect(await test.db.tenantsWith("open_deltas", new Date())).toEqual(["acme"]);
 
         const query = { targetSha256: hashes[1], sourceSha256: hashes[0] };
-        const all = { ...query, formats: ["full", "full-zstd", "zstd-patch"] };
+        const all = { ...query, formats: ARTIFACT_FORMATS };
         expect((await firmware.offers("acme", all)).map((offer) => offer.format)).toEqual(["full"]);
         await buildAll("acme");
         expect(await test.db.tenantsWith("open_deltas", new Date())).toEqual([]);
         const views = await firmware.deltas("acme", hashes[1]);
-        expect(views.map((view) => view.status)).toEqual(["ready", "ready"]);
+        expect(views.map((view) => view.status)).toEqual(Array(4).fill("ready"));
 
         const offers = await firmware.offers("acme", all);
-        expect(offers.map((offer) => offer.format)).toEqual(["zstd-patch", "full-zstd", "full"]);
+        expect(offers.map((offer) => offer.format)).toEqual([
+          "vdelta-small",
+          "vdelta-fast",
+          "zstd-patch",
+          "full-zstd",
+          "full",
+        ]);
         const [smallest] = offers;
+        const before = { ...query, formats: ["full", "full-zstd", "zstd-patch"] };
+        const known = await firmware.offers("acme", before);
+        expect(known.map((offer) => offer.format)).toEqual(["zstd-patch", "full-zstd", "full"]);
         const rebuilt = createHash("sha256");
         const artifact = await firmware.openArtifact("acme", smallest!.sha256);
         await applyPatch({
@@ -371,7 +381,7 @@ describe("firmware", () => {
       const rows = await test.db.tenant("acme", (tx) =>
         tx.selectFrom("deltas").select("attempts").where("status", "=", "failed").execute(),
       );
-      expect(rows).toEqual([{ attempts: 3 }]);
+      expect(rows).toEqual(Array(3).fill({ attempts: 3 }));
       await firmware.requestDeltas("acme", sha256(target), [sha256(source)]);
       expect(await firmware.buildNextDelta("acme")).toBe(false);
     });

@@ -38,7 +38,10 @@ export class AddressMap {
     return new AddressMap(regions.length, regions);
   }
 
-  /** The longest region that holds the place decides; between regions, the nearer neighbour. */
+  /**
+   * Modulo 2^32. The longest region that holds the place decides; between regions, the nearer
+   * neighbour.
+   */
   map(place: number): number {
     const sources = this.#sources;
     let low = 0;
@@ -57,17 +60,21 @@ export class AddressMap {
         longest = length;
       }
     }
-    if (longest > 0 || low === 0) return found;
+    if (longest > 0 || low === 0) return found >>> 0;
     const before = low - 1;
     const end = (sources[before] as number) + (this.#lengths[before] as number);
     const next = sources[low];
     if (next !== undefined && place - end > next - place) {
-      return (this.#targets[low] as number) - (next - place);
+      return ((this.#targets[low] as number) - (next - place)) >>> 0;
     }
-    return (this.#targets[before] as number) + place - (sources[before] as number);
+    return ((this.#targets[before] as number) + place - (sources[before] as number)) >>> 0;
   }
 }
 
 function inOrder(values: Int32Array, order: Uint32Array): Int32Array {
-  return Int32Array.from(order, (index) => values[index] as number);
+  const ordered = new Int32Array(order.length);
+  for (let index = 0; index < order.length; index++) {
+    ordered[index] = values[order[index] as number] as number;
+  }
+  return ordered;
 }

@@ -1,5 +1,3 @@
-import { refusePatch } from "../format.ts";
-
 /**
  * One binary decision after another, by a carry-less range coder of 32 bits: the same model runs in
  * both directions. `p1` is the probability of a one in 1/65536, 1 to 65535.
@@ -75,64 +73,5 @@ export class BinaryDecoder implements BinaryCoder {
       this.#high = ((this.#high << 8) | 0xff) >>> 0;
     }
     return bit;
-  }
-}
-
-/**
- * The patch as it arrives. `fill` awaits until `wanted` bytes are there or the patch has ended, so
- * that the decoder can take them without waiting.
- */
-export class PatchInput {
-  readonly #source: AsyncIterator<Uint8Array>;
-  #buffer = new Uint8Array(0);
-  #position = 0;
-  #ended = false;
-
-  constructor(source: AsyncIterable<Uint8Array>) {
-    this.#source = source[Symbol.asyncIterator]();
-  }
-
-  async fill(wanted: number): Promise<void> {
-    while (!this.#ended && this.#buffer.length - this.#position < wanted) {
-      const { done, value } = await this.#source.next();
-      if (done) this.#ended = true;
-      else if (value.length > 0) this.#append(value);
-    }
-  }
-
-  #append(chunk: Uint8Array): void {
-    const rest = this.#buffer.length - this.#position;
-    const joined = new Uint8Array(rest + chunk.length);
-    joined.set(this.#buffer.subarray(this.#position));
-    joined.set(chunk, rest);
-    this.#buffer = joined;
-    this.#position = 0;
-  }
-
-  /** Bytes that are there already. */
-  get available(): number {
-    return this.#buffer.length - this.#position;
-  }
-
-  next(): number {
-    if (this.#position >= this.#buffer.length) throw refusePatch("the patch is cut short");
-    return this.#buffer[this.#position++] as number;
-  }
-
-  take(length: number): Uint8Array {
-    if (this.available < length) throw refusePatch("the patch is cut short");
-    this.#position += length;
-    return this.#buffer.subarray(this.#position - length, this.#position);
-  }
-
-  /** Nothing may follow what was read. */
-  async expectEnd(): Promise<void> {
-    await this.fill(1);
-    if (this.available > 0) throw refusePatch("something follows the end of the patch");
-  }
-
-  /** Nothing more is wanted of the source. */
-  async close(): Promise<void> {
-    if (!this.#ended) await this.#source.return?.();
   }
 }

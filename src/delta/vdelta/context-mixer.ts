@@ -39,7 +39,7 @@ export class ContextMixer {
   readonly contexts: Int32Array;
   readonly selectors: Selectors = { first: 0, second: 0, firstMap: 0, secondMap: 0 };
   readonly #count: number;
-  readonly #slots: Uint32Array;
+  readonly #slots: Int32Array;
   readonly #slotMask: number;
   readonly #weights: [Int32Array, Int32Array];
   readonly #maps: [Uint16Array, Uint16Array];
@@ -54,7 +54,7 @@ export class ContextMixer {
     const { contexts, slotBits, setBits, mapBits } = options;
     this.#count = contexts;
     this.contexts = new Int32Array(contexts);
-    this.#slots = new Uint32Array(2 ** slotBits).fill(0x80000000);
+    this.#slots = new Int32Array(2 ** slotBits).fill(1 << 31);
     this.#slotMask = 2 ** slotBits - 1;
     const inputs = 2 * contexts + 1;
     this.#weights = [initialWeights(contexts, setBits[0]), initialWeights(contexts, setBits[1])];
@@ -145,7 +145,7 @@ export class ContextMixer {
         } else {
           // The one of the two that has seen less makes room.
           if ((other & 0xff) < (slot & 0xff)) at ^= 1;
-          slot = (0x80000000 | (check << 8)) >>> 0;
+          slot = (1 << 31) | (check << 8);
           slots[at] = slot;
         }
       }
@@ -171,12 +171,11 @@ export class ContextMixer {
       const slot = slots[at] as number;
       const seen = slot & 0xff;
       let probability = slot >>> 16;
-      // 16 bits times 16 bits: a product of 32 bits with a sign, exact in a double and in int64.
-      probability += Math.floor(((target - probability) * (RECIPROCAL[seen] as number)) / 65536);
+      probability += Math.imul(target - probability, RECIPROCAL[seen] as number) >> 15;
       if (probability < 1) probability = 1;
       else if (probability > 65535) probability = 65535;
       const next = seen < this.#countLimit ? seen + 1 : seen;
-      slots[at] = ((probability << 16) | (slot & 0xff00) | next) >>> 0;
+      slots[at] = (probability << 16) | (slot & 0xff00) | next;
     }
   }
 }

@@ -11,8 +11,8 @@ export interface ControlStep {
   seek: number;
 }
 
-/** Bytes that a step takes in memory here, its share of the address map and its making included. */
-export const STEP_MEMORY_BYTES = 12 + 12 + 8;
+/** Bytes that a step takes: itself (12), unpacked (15), the address map (12) and its making. */
+export const STEP_MEMORY_BYTES = 64;
 
 const FIELDS = 3;
 

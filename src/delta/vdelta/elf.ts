@@ -1,11 +1,14 @@
 import type { AddressMap } from "./address-map.ts";
 import type { AddressSpace } from "./address-spaces.ts";
+import { MAX_MODULE_SPACES, MAX_SPACES } from "./header.ts";
 import type { Architecture } from "./instructions/index.ts";
 
 /** Archives align their members to 512 bytes, file systems to more. */
 const ALIGNMENT = 512;
-const MAX_SEGMENTS = 64;
+const MAX_ENTRIES = 64;
 const LOADED = 1;
+
+type Segment = ElfImage["segments"][number];
 
 export interface ElfImage {
   /** Where it begins in the image that holds it. */
@@ -43,7 +46,7 @@ function readElf(image: Uint8Array, start: number): ElfImage | undefined {
   const entryBytes = view.getUint16(is64 ? 54 : 42, true);
   const count = view.getUint16(is64 ? 56 : 44, true);
   const smallest = is64 ? 56 : 32;
-  if (entryBytes < smallest || count > MAX_SEGMENTS) return undefined;
+  if (entryBytes < smallest || count > MAX_ENTRIES) return undefined;
   if (tableAt + count * entryBytes > view.byteLength) return undefined;
   const segments: ElfImage["segments"] = [];
   for (let index = 0; index < count; index++) {
@@ -56,24 +59,37 @@ function readElf(image: Uint8Array, start: number): ElfImage | undefined {
     const address = view.getUint32(at + (is64 ? 16 : 8), true);
     segments.push({ start: start + offset, length, address });
   }
-  return segments.length > 0 ? { start, architecture, segments } : undefined;
+  segments.sort((a, b) => a.start - b.start);
+  const isUsable = segments.length > 0 && segments.length <= MAX_MODULE_SPACES;
+  return isUsable && !overlap(segments) ? { start, architecture, segments } : undefined;
+}
+
+function overlap(segments: ElfImage["segments"]): boolean {
+  return segments.some((segment, index) => {
+    const before = segments[index - 1];
+    return before !== undefined && before.start + before.length > segment.start;
+  });
 }
 
 /**
  * The address spaces of the ELF files that are in both images and differ, paired by where the
- * region map puts their beginnings.
+ * region map puts their beginnings. In the old image's order, none within another.
  */
 export function elfSpaces(source: Uint8Array, target: Uint8Array, map: AddressMap): AddressSpace[] {
   const targets = new Map(findElfImages(target).map((elf) => [elf.start, elf]));
   const spaces: AddressSpace[] = [];
   let module = 0;
+  let end = 0;
   for (const elf of findElfImages(source)) {
     const partner = targets.get(map.map(elf.start));
     if (!partner || partner.segments.length !== elf.segments.length) continue;
+    const [first, last] = [elf.segments[0], elf.segments.at(-1)] as Segment[] as [Segment, Segment];
+    if (first.start < end || spaces.length + elf.segments.length > MAX_SPACES) continue;
     if (isSame(source, elf, target, partner)) continue;
+    end = last.start + last.length;
     module += 1;
     elf.segments.forEach((segment, index) => {
-      const moved = partner.segments[index] as ElfImage["segments"][number];
+      const moved = partner.segments[index] as Segment;
       spaces.push({
         module,
         source: segment.start,
@@ -84,7 +100,7 @@ export function elfSpaces(source: Uint8Array, target: Uint8Array, map: AddressMa
       });
     });
   }
-  return spaces.sort((a, b) => a.source - b.source);
+  return spaces;
 }
 
 function isSame(source: Uint8Array, a: ElfImage, target: Uint8Array, b: ElfImage): boolean {

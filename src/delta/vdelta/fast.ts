@@ -1,13 +1,13 @@
 import { constants, crc32, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { type ApplyInput, type PatchSource, refusePatch } from "../format.ts";
 import { AddressSpaces } from "./address-spaces.ts";
-import type { PatchInput } from "./binary-coder.ts";
 import { ControlList, controlOf } from "./control.ts";
 import { Field, type Images } from "./field.ts";
 import { Guesser } from "./guesser.ts";
 import { encodeHeader, readVarint, type VdeltaHeader } from "./header.ts";
 import { LearnedMaps } from "./learned-maps.ts";
 import { unzigzag, zigzag } from "./number-model.ts";
+import type { PatchInput } from "./patch-input.ts";
 import { PROFILES } from "./profile.ts";
 import type { SmallPlan } from "./small.ts";
 import { SourceWindow } from "./source-window.ts";
@@ -20,6 +20,8 @@ const MAX_NUMBER_BYTES = 5;
 /** Only contexts of a few bytes are read back. */
 const WINDOW_BYTES = 64;
 const LEVEL = 19;
+/** Streams are packed within a window of 1 MB, and nothing larger is unpacked. */
+const WINDOW_LOG = 20;
 
 /** Encodes with packed streams: gaps between wrong guesses, the bytes there, literals. */
 export function encodeFast(
@@ -101,6 +103,7 @@ function packed(bytes: Uint8Array): Uint8Array {
     params: {
       [constants.ZSTD_c_compressionLevel]: LEVEL,
       [constants.ZSTD_c_contentSizeFlag]: 0,
+      [constants.ZSTD_c_windowLog]: WINDOW_LOG,
     },
   });
   const body = smaller.length < bytes.length ? smaller : bytes;
@@ -212,7 +215,8 @@ async function readControl(input: PatchInput, header: VdeltaHeader): Promise<Con
 }
 
 async function readBlock(input: PatchInput, blockBytes: number): Promise<BlockReader> {
-  const gaps = await unpack(input, blockBytes * MAX_NUMBER_BYTES);
+  // A gap of n bytes is written in no more than n + 1, and a miss follows it.
+  const gaps = await unpack(input, blockBytes);
   const misses = await unpack(input, blockBytes);
   const literals = await unpack(input, blockBytes);
   return new BlockReader(gaps, misses, literals, blockBytes);
@@ -227,7 +231,10 @@ async function unpack(input: PatchInput, maxBytes: number): Promise<Uint8Array> 
   if (packedLength === length) return body.slice();
   let bytes: Uint8Array;
   try {
-    bytes = zstdDecompressSync(body, { maxOutputLength: Math.max(1, length) });
+    bytes = zstdDecompressSync(body, {
+      maxOutputLength: Math.max(1, length),
+      params: { [constants.ZSTD_d_windowLogMax]: WINDOW_LOG },
+    });
   } catch (error) {
     throw refusePatch("the patch is corrupt", {}, error);
   }

@@ -11,6 +11,8 @@ const FIXED_BYTES = 12;
 const MAX_SIZE = 2 ** 31 - 1;
 /** Spaces above this are left out by the encoder. */
 export const MAX_SPACES = 4096;
+/** An address is looked up in each space of its module. */
+export const MAX_MODULE_SPACES = 16;
 const MAX_VARINT_BYTES = 5;
 /** A header is never longer. */
 export const MAX_HEADER_BYTES =
@@ -53,7 +55,7 @@ export function encodeHeader(header: VdeltaHeader): Uint8Array {
   let before: AddressSpace = EMPTY_SPACE;
   for (const space of header.spaces) {
     put(space.module - before.module);
-    put(space.source - before.source);
+    put(space.source - (before.source + before.length));
     put(space.length);
     put(space.sourceAddress);
     put(zigzag(space.target - before.target - (space.source - before.source)));
@@ -110,9 +112,13 @@ function readSpaces(input: ByteInput, sourceSize: number, targetSize: number): A
   const count = readVarint(input, MAX_SPACES);
   const spaces: AddressSpace[] = [];
   let before = EMPTY_SPACE;
+  let inModule = 0;
   for (let index = 0; index < count; index++) {
-    const module = before.module + readVarint(input, MAX_SPACES);
-    const source = before.source + readVarint(input, MAX_SIZE);
+    const step = readVarint(input, 1);
+    inModule = step === 1 ? 1 : inModule + 1;
+    if (inModule > MAX_MODULE_SPACES) throw refusePatch("a module has too many address spaces");
+    const module = before.module + step;
+    const source = before.source + before.length + readVarint(input, MAX_SIZE);
     const length = readVarint(input, MAX_SIZE);
     const sourceAddress = readVarint(input, 2 ** 32 - 1);
     const moved = unzigzag(readVarint(input, 2 ** 33));

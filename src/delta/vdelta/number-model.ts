@@ -42,8 +42,8 @@ export class NumberModel {
     const used = Math.min(Math.max(probability, MIN_PROBABILITY), 65_536 - MIN_PROBABILITY);
     const coded = coder.code(bit, used);
     const count = this.#counts[at] as number;
-    const step = (((coded ? 65_535 : 0) - probability) * (RECIPROCAL[count] as number)) / 65_536;
-    this.#probabilities[at] = probability + Math.floor(step);
+    const away = (coded ? 65_535 : 0) - probability;
+    this.#probabilities[at] = probability + (Math.imul(away, RECIPROCAL[count] as number) >> 15);
     if (count < COUNT_LIMIT) this.#counts[at] = count + 1;
     return coded;
   }

@@ -8,7 +8,6 @@ import { elfSpaces, findElfImages } from "./elf.ts";
 import { Field } from "./field.ts";
 import { Guesser } from "./guesser.ts";
 import { HashMatcher } from "./hash-matcher.ts";
-import { MAX_SPACES } from "./header.ts";
 import { ARCHITECTURES, type Architecture } from "./instructions/index.ts";
 import { LearnedMaps } from "./learned-maps.ts";
 import type { SmallPlan } from "./small.ts";
@@ -31,6 +30,8 @@ const ALIGNMENTS = [
 
 export interface PlanOptions {
   profile: number;
+  /** The shortest above this are left out. */
+  maxRegions: number;
   /** Stage's name and share done, 0 to 1; may throw to cancel. */
   onProgress?: ((stage: string, share: number) => void) | undefined;
 }
@@ -39,7 +40,7 @@ export interface PlanOptions {
 export function planDelta(
   source: Uint8Array,
   target: Uint8Array,
-  { profile, onProgress }: PlanOptions,
+  { profile, maxRegions, onProgress }: PlanOptions,
 ): SmallPlan[] {
   onProgress?.("indexing", 0);
   const matcher = matcherFor(source, target);
@@ -47,18 +48,25 @@ export function planDelta(
   const checksum = crc32(target);
   let architecture: Architecture | undefined;
   return tries.map((alignment, index) => {
-    const regions = alignImages(source, target, matcher, {
+    onProgress?.("aligning", index / tries.length);
+    const found = alignImages(source, target, matcher, {
       ...alignment,
       onProgress: (done) => onProgress?.("aligning", (index + done / target.length) / tries.length),
     });
+    const regions = longest(found, maxRegions);
     const map = AddressMap.of(regions);
     const elf = elfSpaces(source, target, map);
     const spaces = elf.length > 0 ? elf : guessAddressSpace(source, target, regions, map);
-    const bounded = spaces.slice(0, MAX_SPACES);
-    architecture ??= chooseArchitecture(source, target, regions, bounded);
+    architecture ??= chooseArchitecture(source, target, regions, spaces);
     const sizes = { sourceSize: source.length, targetSize: target.length };
-    return { header: { profile, architecture, checksum, spaces: bounded, ...sizes }, regions };
+    return { header: { profile, architecture, checksum, spaces, ...sizes }, regions };
   });
+}
+
+function longest(regions: readonly Region[], count: number): readonly Region[] {
+  if (regions.length <= count) return regions;
+  const kept = regions.toSorted((a, b) => b.length - a.length).slice(0, count);
+  return kept.sort((a, b) => a.target - b.target);
 }
 
 function matcherFor(source: Uint8Array, target: Uint8Array): Matcher {

@@ -128,8 +128,8 @@ export class SmallModel {
     const coded = this.#coder.code(hit, used);
     const count = this.#quietCounts[row] as number;
     const target = coded ? 65_535 : 0;
-    const step = ((target - probability) * (RECIPROCAL[count] as number)) / 65_536;
-    this.#quiet[row] = probability + Math.floor(step);
+    const step = Math.imul(target - probability, RECIPROCAL[count] as number) >> 15;
+    this.#quiet[row] = probability + step;
     if (count < 1000) this.#quietCounts[row] = count + 1;
     return coded;
   }

@@ -5,6 +5,8 @@ import type { Images } from "./field.ts";
 const MARGIN_BEFORE = 16;
 const MARGIN_BEHIND = 64;
 const READ_AHEAD_BYTES = 64 * 1024;
+/** Small regions lie near each other; a read of less costs as much. */
+const SMALLEST_READ_BYTES = 8 * 1024;
 
 /** Keeps in memory the part of the old image that is being read. */
 export class SourceWindow {
@@ -25,8 +27,8 @@ export class SourceWindow {
     const loadedTo = images.sourceBase + images.source.length;
     if (from >= images.sourceBase && to <= loadedTo) return;
     // Ahead only as far as this region will need.
-    const wanted = Math.min(READ_AHEAD_BYTES, regionEnd - position) + MARGIN_BEHIND;
-    const end = Math.max(to, Math.min(size, position + wanted));
+    const ahead = Math.min(READ_AHEAD_BYTES, regionEnd - position) + MARGIN_BEHIND;
+    const end = Math.max(to, Math.min(size, position + Math.max(ahead, SMALLEST_READ_BYTES)));
     images.source = await readExactly(this.#source, from, end - from);
     images.sourceBase = from;
   }

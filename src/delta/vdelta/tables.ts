@@ -17,9 +17,9 @@ const STRETCH_CLIP = 1500;
 const STRETCH_COARSE = makeStretch(4096, 16);
 const STRETCH_FINE = makeStretch(FINE, 1);
 
-/** `RECIPROCAL[n]`: 65536 / (n + 1.6), the share by which the n-th observation moves a counter. */
+/** `RECIPROCAL[n]`: 32768 / (n + 1.6), the share by which the n-th observation moves a counter. */
 export const RECIPROCAL = Int32Array.from({ length: 1024 }, (_, n) =>
-  Math.floor((65536 * 10) / (10 * n + 16)),
+  Math.floor((32768 * 10) / (10 * n + 16)),
 );
 
 function makeSquash(): Int32Array {

@@ -5,10 +5,10 @@ import {
   type PatchSource,
   refusePatch,
 } from "../format.ts";
-import { PatchInput } from "./binary-coder.ts";
 import { STEP_MEMORY_BYTES } from "./control.ts";
 import { decodeFast, encodeFast } from "./fast.ts";
 import { decodeHeader, MAX_HEADER_BYTES, type VdeltaHeader } from "./header.ts";
+import { PatchInput } from "./patch-input.ts";
 import { planDelta } from "./plan.ts";
 import { PROFILES, profileWithin } from "./profile.ts";
 import { decodeSmall, encodeSmall } from "./small.ts";
@@ -48,18 +48,17 @@ async function* create(
     });
   }
   const { onProgress } = input;
-  const plans = planDelta(source, target, { profile, onProgress });
+  const maxRegions = Math.floor(MAX_CONTROL_BYTES / STEP_MEMORY_BYTES) - 2;
+  const plans = planDelta(source, target, { profile, maxRegions, onProgress });
   const encode = coder === "small" ? encodeSmall : encodeFast;
   let smallest: Uint8Array | undefined;
   plans.forEach((plan, index) => {
-    if (plan.regions.length * STEP_MEMORY_BYTES > MAX_CONTROL_BYTES) return;
     const patch = encode(source, target, plan, (done) => {
       onProgress?.("coding", (index + done / target.length) / plans.length);
     });
     if (!smallest || patch.length < smallest.length) smallest = patch;
   });
-  if (!smallest) throw refusePatch("the images have too little in common");
-  yield smallest;
+  if (smallest) yield smallest;
 }
 
 async function readWhole(input: CreateInput): Promise<Uint8Array> {
