@@ -40,6 +40,13 @@ export class Deliveries {
     if (!this.#running) void this.#run();
   }
 
+  /** The device has acknowledged something: there may be room for what waits. */
+  goOn(): void {
+    if (this.#moreCommands && this.#connection.isOpen && this.#connection.outbound.free > 0) {
+      this.wake("command");
+    }
+  }
+
   /** Answers a message of the device. What it does not get it asks for again. */
   reply(suffix: string, body: unknown): void {
     if (!this.#connection.isOpen || this.#connection.outbound.free <= 0) return;
@@ -116,7 +123,7 @@ export class Deliveries {
         "a delivery could not be recorded",
       );
     }
-    if (this.#moreCommands) this.wake("command");
+    this.goOn();
   }
 
   async #settleCommand(command: CommandMessage, result: OutboundResult): Promise<void> {

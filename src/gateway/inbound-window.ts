@@ -1,17 +1,21 @@
 import type { Connection } from "./connection.ts";
 import { OrderedAcks } from "./ordered-acks.ts";
+import { MAX_STRAYS } from "./outbound.ts";
 import { ConnectionFault, REASON } from "./reason-codes.ts";
 
 /** What a device has sent and the stores have not yet taken: bounded in number and in bytes. */
 export class InboundWindow {
   readonly acks = new OrderedAcks();
-  /** Identifiers of QoS 2 messages whose PUBREL has not come. */
-  readonly unreleased = new Set<number>();
+  /** Identifiers of QoS 2 messages whose PUBREL has not come; `stored` once the PUBREC is sent. */
+  readonly unreleased = new Map<number, "storing" | "stored">();
   readonly #connection: Connection;
   #count = 0;
   #acknowledgeable = 0;
+  /** Those of QoS 1 among them. */
+  #openOnce = 0;
   #bytes = 0;
   #held = false;
+  #strays = 0;
   #tail: Promise<void> = Promise.resolve();
 
   constructor(connection: Connection) {
@@ -24,7 +28,8 @@ export class InboundWindow {
     if (load.inboundBytes + sizeBytes > limits.totalInboundBytes) {
       throw new ConnectionFault(REASON.serverBusy, "the platform has too much to store");
     }
-    const open = this.#acknowledgeable + this.unreleased.size;
+    // MQTT 5.0 §4.9: a QoS 2 message counts until its PUBCOMP.
+    const open = this.#openOnce + this.unreleased.size;
     // MQTT 5.0 §3.3.4 [MQTT-3.3.4-8]: more messages than our Receive Maximum.
     if (qos > 0 && this.#connection.version === 5 && open >= limits.inboundInflight) {
       throw new ConnectionFault(REASON.receiveMaximumExceeded, "too many unacknowledged messages");
@@ -34,6 +39,7 @@ export class InboundWindow {
     }
     this.#count += 1;
     if (qos > 0) this.#acknowledgeable += 1;
+    if (qos === 1) this.#openOnce += 1;
     this.#bytes += sizeBytes;
     load.inboundBytes += sizeBytes;
     this.#adjust();
@@ -42,9 +48,18 @@ export class InboundWindow {
   leave(sizeBytes: number, qos: 0 | 1 | 2): void {
     this.#count -= 1;
     if (qos > 0) this.#acknowledgeable -= 1;
+    if (qos === 1) this.#openOnce -= 1;
     this.#bytes -= sizeBytes;
     this.#connection.context.load.inboundBytes -= sizeBytes;
     this.#adjust();
+  }
+
+  /** A release of nothing is answered; a flood of them ends the connection. */
+  countStray(): void {
+    this.#strays += 1;
+    if (this.#strays > MAX_STRAYS) {
+      throw new ConnectionFault(REASON.protocolError, "too many releases of nothing");
+    }
   }
 
   /** Runs `work` after what was put in line before; the order of a device's messages is kept. */

@@ -1,20 +1,30 @@
 import type { Packet } from "mqtt-packet";
 import { type ProtocolVersion, writePacket } from "./codec.ts";
+import { ConnectionFault, REASON } from "./reason-codes.ts";
 
 type PublishPacket = Extract<Packet, { cmd: "publish" }>;
 
 export interface OutboundMessage {
   topic: string;
-  payload: string;
-  qos: 0 | 1;
+  payload: string | Buffer;
+  qos: 0 | 1 | 2;
   properties: NonNullable<PublishPacket["properties"]>;
 }
 
 export type OutboundResult = "acknowledged" | "refused" | "too-large" | "closed";
 
+/** A message under way: until PUBACK, or until PUBREC and then PUBCOMP. */
+interface Entry {
+  qos: 1 | 2;
+  isReleased: boolean;
+  resolve: (result: OutboundResult) => void;
+}
+
 const MAX_PACKET_ID = 65_535;
 /** MQTT 5.0 §2.4: from here on reason codes say that something failed. */
 const FIRST_FAILURE_CODE = 0x80;
+/** Acknowledgements of what was never sent that one connection is forgiven. */
+export const MAX_STRAYS = 1_000;
 
 /** Messages on their way to a device: at most `window` of them without its acknowledgement. */
 export class Outbound {
@@ -22,8 +32,9 @@ export class Outbound {
   readonly #version: ProtocolVersion;
   readonly #window: number;
   readonly #maxPacketBytes: number;
-  readonly #inflight = new Map<number, (result: OutboundResult) => void>();
+  readonly #inflight = new Map<number, Entry>();
   #lastId = 0;
+  #strays = 0;
 
   constructor(options: {
     write: (bytes: Buffer) => void;
@@ -43,10 +54,13 @@ export class Outbound {
     return this.#window - this.#inflight.size;
   }
 
-  /** Sends a message; the caller has seen that `free` is above 0. Resolves with what became of it. */
+  /**
+   * Sends a message; the caller has seen that `free` is above 0. Resolves with what became of it,
+   * which for QoS 2 is known with the PUBREC: from then on the device has it.
+   */
   send(message: OutboundMessage): Promise<OutboundResult> {
     const { topic, payload, qos, properties } = message;
-    const messageId = qos === 1 ? this.#nextId() : undefined;
+    const messageId = qos === 0 ? undefined : this.#nextId();
     const packet: PublishPacket = {
       cmd: "publish",
       topic,
@@ -61,24 +75,70 @@ export class Outbound {
     // MQTT 5.0 §3.1.2.11.4 [MQTT-3.1.2-24]: such a packet must not be sent at all.
     if (bytes.length > this.#maxPacketBytes) return Promise.resolve("too-large");
     return new Promise((resolve) => {
-      if (messageId === undefined) resolve("acknowledged");
-      else this.#inflight.set(messageId, resolve);
+      if (messageId === undefined || qos === 0) resolve("acknowledged");
+      else this.#inflight.set(messageId, { qos, isReleased: false, resolve });
       this.#write(bytes);
     });
   }
 
-  /** False when nothing was sent under this identifier. */
+  /** A PUBACK. False when nothing was sent under this identifier. */
   acknowledge(messageId: number, reasonCode: number): boolean {
-    const resolve = this.#inflight.get(messageId);
-    if (!resolve) return false;
+    const entry = this.#entryOf(messageId, 1);
+    if (!entry) return false;
     this.#inflight.delete(messageId);
-    resolve(reasonCode < FIRST_FAILURE_CODE ? "acknowledged" : "refused");
+    entry.resolve(outcomeOf(reasonCode));
     return true;
   }
 
+  /** A PUBREC: whether the PUBREL is due, or what else is to be done about it. */
+  receive(messageId: number, reasonCode: number): "release" | "done" | "unknown" {
+    const entry = this.#entryOf(messageId, 2);
+    if (!entry) return "unknown";
+    if (entry.isReleased) return "release";
+    if (reasonCode >= FIRST_FAILURE_CODE) {
+      // MQTT 5.0 §4.3.3: a PUBREC that refuses is the end of it, and frees the identifier.
+      this.#inflight.delete(messageId);
+      entry.resolve("refused");
+      return "done";
+    }
+    // MQTT 5.0 §4.3.3 [MQTT-4.3.3-6]: from now on the message is not sent again, only its PUBREL.
+    entry.isReleased = true;
+    entry.resolve("acknowledged");
+    return "release";
+  }
+
+  /** A PUBCOMP. False when nothing was released under this identifier. */
+  complete(messageId: number): boolean {
+    const entry = this.#entryOf(messageId, 2);
+    if (!entry) return false;
+    if (!entry.isReleased) {
+      // MQTT 5.0 §4.3.3 [MQTT-4.3.3-11]: PUBCOMP answers a PUBREL, which has not been sent.
+      throw new ConnectionFault(REASON.protocolError, "PUBCOMP without a PUBREL");
+    }
+    return this.#inflight.delete(messageId);
+  }
+
   close(): void {
-    for (const resolve of this.#inflight.values()) resolve("closed");
+    for (const { resolve } of this.#inflight.values()) resolve("closed");
     this.#inflight.clear();
+  }
+
+  #entryOf(messageId: number, qos: 1 | 2): Entry | undefined {
+    const entry = this.#inflight.get(messageId);
+    if (entry && entry.qos !== qos) {
+      // MQTT 5.0 §4.3.2, §4.3.3: each quality of service has acknowledgements of its own.
+      throw new ConnectionFault(REASON.protocolError, "an acknowledgement of the wrong kind");
+    }
+    if (!entry) this.#countStray();
+    return entry;
+  }
+
+  /** One is forgiven: it may come from a session that has ended. A flood of them is an attack. */
+  #countStray(): void {
+    this.#strays += 1;
+    if (this.#strays > MAX_STRAYS) {
+      throw new ConnectionFault(REASON.protocolError, "too many acknowledgements of nothing");
+    }
   }
 
   #nextId(): number {
@@ -87,4 +147,8 @@ export class Outbound {
     } while (this.#inflight.has(this.#lastId));
     return this.#lastId;
   }
+}
+
+function outcomeOf(reasonCode: number): OutboundResult {
+  return reasonCode < FIRST_FAILURE_CODE ? "acknowledged" : "refused";
 }

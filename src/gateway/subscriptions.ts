@@ -1,7 +1,7 @@
 import { topicMatches } from "../protocol/index.ts";
 
 export interface Subscription {
-  qos: 0 | 1;
+  qos: 0 | 1 | 2;
   /** MQTT 5.0 §3.8.2.1.2: sent back with what the subscription brings. */
   identifier: number | undefined;
 }
@@ -27,12 +27,12 @@ export class Subscriptions {
   }
 
   /** With what QoS and identifiers `topic` goes out; undefined when nobody listens. */
-  match(topic: string): { qos: 0 | 1; identifiers: number[] } | undefined {
+  match(topic: string): { qos: 0 | 1 | 2; identifiers: number[] } | undefined {
     const matching = [...this.#filters].filter(([filter]) => topicMatches(filter, topic));
     if (matching.length === 0) return undefined;
     // MQTT 5.0 §3.3.4 [MQTT-3.3.4-2]: overlapping filters bring one copy, with the highest QoS.
     return {
-      qos: matching.some(([, { qos }]) => qos === 1) ? 1 : 0,
+      qos: Math.max(...matching.map(([, { qos }]) => qos)) as 0 | 1 | 2,
       identifiers: matching.flatMap(([, { identifier }]) => identifier ?? []),
     };
   }

@@ -4,7 +4,9 @@ import { ConnectionFault, REASON } from "../reason-codes.ts";
 import { handleDisconnect } from "./disconnect.ts";
 import { handlePingreq } from "./pingreq.ts";
 import { handlePuback } from "./puback.ts";
+import { handlePubcomp } from "./pubcomp.ts";
 import { handlePublish } from "./publish.ts";
+import { handlePubrec } from "./pubrec.ts";
 import { handlePubrel } from "./pubrel.ts";
 import { handleSubscribe } from "./subscribe.ts";
 import { handleUnsubscribe } from "./unsubscribe.ts";
@@ -17,6 +19,12 @@ export function handlePacket(connection: Connection, packet: Packet, sizeBytes: 
       return;
     case "puback":
       handlePuback(connection, packet);
+      return;
+    case "pubrec":
+      handlePubrec(connection, packet);
+      return;
+    case "pubcomp":
+      handlePubcomp(connection, packet);
       return;
     case "pubrel":
       handlePubrel(connection, packet);
@@ -40,7 +48,7 @@ export function handlePacket(connection: Connection, packet: Packet, sizeBytes: 
       // MQTT 5.0 §4.12 [MQTT-4.12.0-6]: no AUTH where the CONNECT named no method.
       throw new ConnectionFault(REASON.protocolError, "AUTH without a method");
     default:
-      // What only a server sends, or what answers QoS 2 messages that we never send.
+      // MQTT 5.0 §2.1.2: what only a server sends.
       throw new ConnectionFault(REASON.protocolError, `${packet.cmd} is not for a device to send`);
   }
 }

@@ -1,7 +1,8 @@
 import type { IPubackPacket } from "mqtt-packet";
 import type { Connection } from "../connection.ts";
 
-/** The device has taken a message of ours. An identifier that we do not know changes nothing. */
+/** The device has taken a QoS 1 message of ours (MQTT 5.0 §3.4). */
 export function handlePuback(connection: Connection, packet: IPubackPacket): void {
   connection.outbound.acknowledge(packet.messageId ?? 0, packet.reasonCode ?? 0);
+  connection.deliveries.goOn();
 }

@@ -29,13 +29,17 @@ export function handlePublish(
   const { inbound } = connection;
   const { qos } = packet;
   const messageId = packet.messageId ?? 0;
-  if (qos === 2 && inbound.unreleased.has(messageId)) {
-    // MQTT 5.0 §4.3.3 [MQTT-4.3.3-10]: known already, so only acknowledged.
-    connection.send({ cmd: "pubrec", messageId, reasonCode: REASON.success });
+  const known = qos === 2 ? inbound.unreleased.get(messageId) : undefined;
+  if (known) {
+    // MQTT 5.0 §4.3.3 [MQTT-4.3.3-10]: known already, so only acknowledged; while it is being
+    // stored its PUBREC is still to come.
+    if (known === "stored") {
+      connection.send({ cmd: "pubrec", messageId, reasonCode: REASON.success });
+    }
     return;
   }
   inbound.enter(sizeBytes, qos);
-  if (qos === 2) inbound.unreleased.add(messageId);
+  if (qos === 2) inbound.unreleased.set(messageId, "storing");
   const acknowledge = qos === 0 ? undefined : inbound.acks.reserve();
   settle(connection, packet).then((outcome) => {
     inbound.leave(sizeBytes, qos);
@@ -165,7 +169,10 @@ function sendAcknowledgement(
   const cmd = packet.qos === 2 ? "pubrec" : "puback";
   const refused = outcome !== REASON.success;
   // MQTT 5.0 §3.5.2.1 [MQTT-4.3.3-9]: a refused message has no release to wait for.
-  if (refused) inbound.unreleased.delete(messageId);
+  if (packet.qos === 2) {
+    if (refused && version === 5) inbound.unreleased.delete(messageId);
+    else inbound.unreleased.set(messageId, "stored");
+  }
   if (version === 5) {
     connection.send({ cmd, messageId, ...reasonOf(connection, outcome) });
   } else if (outcome === REASON.notAuthorized || outcome === REASON.topicNameInvalid) {

@@ -46,9 +46,6 @@ function grant(
     if (topic.startsWith("$share/")) return refuse(REASON.sharedSubscriptionsNotSupported);
     return refuse(isTopicFilter(topic) ? REASON.notAuthorized : REASON.topicFilterInvalid);
   }
-  // MQTT 5.0 §3.8.4 [MQTT-3.8.4-7]: the server may grant a lower QoS than was asked for.
-  const grantedQos = qos === 0 ? 0 : 1;
-  return subscriptions.add(topic, { qos: grantedQos, identifier })
-    ? grantedQos
-    : refuse(REASON.quotaExceeded);
+  // MQTT 5.0 §3.8.4 [MQTT-3.8.4-8]: what the platform sends goes out with the QoS asked for.
+  return subscriptions.add(topic, { qos, identifier }) ? qos : refuse(REASON.quotaExceeded);
 }

@@ -1,0 +1,30 @@
+import { afterAll, afterEach, beforeAll, describe, it } from "vitest";
+import { createGatewayFixture, type GatewayFixture } from "../support/gateway.ts";
+import { type Bench, createBench, type Statement } from "../support/mqtt-conformance.ts";
+import { QOS_2 } from "../support/mqtt-statements/qos-2.ts";
+
+/** Chapters of the standard: each statement with what shows that it is obeyed. */
+const CHAPTERS: Record<string, readonly Statement[]> = {
+  "§4.3.3 QoS 2: exactly once": QOS_2,
+};
+
+let fixture: GatewayFixture;
+let bench: Bench & { close(): void };
+
+beforeAll(async () => {
+  fixture = await createGatewayFixture({ storePatienceMs: 600, inboundInflight: 10 });
+  bench = await createBench(fixture);
+});
+afterAll(() => fixture.close());
+afterEach(async () => {
+  bench.close();
+  fixture.recorded.available = true;
+  fixture.recorded.telemetry.length = 0;
+  for (const { id } of await fixture.commands.undelivered("acme", "d-1", 100)) {
+    await fixture.commands.markDelivered("acme", "d-1", [id]);
+  }
+});
+
+describe.each(Object.entries(CHAPTERS))("MQTT %s", (_chapter, statements) => {
+  it.each(statements)("[$tag] $says", ({ run }) => run(bench));
+});
