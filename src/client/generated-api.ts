@@ -1,5 +1,13 @@
 // Written by tools/build-openapi.ts from the routes' schemas. Do not edit.
 
+export type AddedPreauthorisedDevices = {
+  items: Array<{
+    deviceId: string;
+    outcome: "added" | "changed" | "refused";
+    reason?: string | undefined;
+  }>;
+};
+
 export type Alert = {
   id: string;
   kind: string;
@@ -152,6 +160,7 @@ export type CertificatePage = {
 
 export type ClaimToken = {
   id: string;
+  kind: "token" | "shared-secret" | "certificate";
   name: string;
   devicePattern: string;
   product: string;
@@ -160,6 +169,9 @@ export type ClaimToken = {
   tags: Record<string, unknown>;
   maxUses: number;
   usedCount: number;
+  approval: "automatic" | "preauthorised" | "pending";
+  webhookUrl: string | null;
+  certificatePem: string | null;
   createdBy: string;
   createdAt: string;
   expiresAt: string;
@@ -223,10 +235,31 @@ export type CreatedApiKey = {
   key: string;
 };
 
+export type CreatedClaimCertificate = {
+  id: string;
+  certificatePem: string | null;
+  chainPem: string | null;
+  keyPem: string | null;
+  /** Signs what the webhook is asked; shown this once */
+  webhookSecret?: string | undefined;
+};
+
+export type CreatedClaimSecret = {
+  id: string;
+  /** What CMP sends as senderKID */
+  reference: string;
+  /** Shown this once */
+  secret: string;
+  /** Signs what the webhook is asked; shown this once */
+  webhookSecret?: string | undefined;
+};
+
 export type CreatedClaimToken = {
   id: string;
   /** Shown this once */
   token: string;
+  /** Signs what the webhook is asked; shown this once */
+  webhookSecret?: string | undefined;
 };
 
 export type CreatedWebhook = {
@@ -337,6 +370,26 @@ export type EnrolledDevice = {
   certificate: CertificateBundle | null;
 };
 
+export type EnrolledDevices = {
+  rootPem: string;
+  items: Array<EnrolledRow>;
+};
+
+export type EnrolledRow = {
+  id: string;
+  certificate: {
+    serial: string;
+    certificatePem: string;
+    chainPem: string;
+  } | null;
+  error: {
+    code: string;
+    message: string;
+    reason: string | null;
+    step: string | null;
+  } | null;
+};
+
 export type FleetHealth = {
   items: Array<FleetHealthRow>;
 };
@@ -424,6 +477,51 @@ export type PendingAuthority = {
   createdAt: string;
 };
 
+export type PendingEnrolment = {
+  id: string;
+  deviceId: string;
+  /** To be compared with what the device shows */
+  publicKeySha256: string;
+  status: "pending" | "accepted" | "rejected";
+  authority: string;
+  authorityName: string;
+  via: string;
+  address: string | null;
+  product: string;
+  hardwareRevision: string;
+  region: string;
+  tags: Record<string, unknown>;
+  cause: string;
+  requestedAt: string;
+  lastAskedAt: string;
+  expiresAt: string;
+  decidedAt: string | null;
+  decidedBy: string | null;
+  decisionReason: string | null;
+};
+
+export type PendingEnrolmentList = {
+  items: Array<PendingEnrolment>;
+};
+
+export type PreauthorisedDevice = {
+  deviceId: string;
+  serialNumber: string | null;
+  product: string;
+  hardwareRevision: string;
+  region: string;
+  tags: Record<string, unknown>;
+  publicKeySha256: string | null;
+  addedBy: string;
+  addedAt: string;
+  enrolledAt: string | null;
+};
+
+export type PreauthorisedDevicePage = {
+  items: Array<PreauthorisedDevice>;
+  nextCursor: string | null;
+};
+
 export type Problem = {
   type: string;
   title: string;
@@ -497,6 +595,45 @@ export type QuarantineList = {
 export type Readiness = {
   ready: boolean;
   checks: Record<string, "up" | "down">;
+};
+
+export type RegisteredAuthority = {
+  id: string;
+  name: string;
+  status: "unproved" | "active" | "disabled";
+  purpose: "devices" | "claims";
+  subject: string;
+  fingerprint: string;
+  notAfter: string;
+  /** Common name of the certificate that proves possession */
+  code: string;
+  codeExpiresAt: string;
+  provedAt: string | null;
+  mapping: {
+    template: string;
+    fields?: Record<string, string> | undefined;
+  };
+  devicePattern: string;
+  product: string;
+  hardwareRevision: string;
+  region: string;
+  tags: Record<string, unknown>;
+  maxDevices: number;
+  deviceCount: number;
+  approval: "automatic" | "preauthorised" | "pending";
+  webhookUrl: string | null;
+  createdBy: string;
+  createdAt: string;
+};
+
+export type RegisteredAuthorityCreated = {
+  authority: RegisteredAuthority;
+  /** Signs what the webhook is asked; shown this once */
+  webhookSecret?: string | undefined;
+};
+
+export type RegisteredAuthorityList = {
+  items: Array<RegisteredAuthority>;
 };
 
 export type Release = {
@@ -1257,6 +1394,24 @@ export interface Operations {
     body: undefined;
     answer: DeviceEventList;
   };
+  /** Enrols up to 200 devices, each for itself; refused rows say why */
+  enrollDevices: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      items: Array<{
+        id: string;
+        /** PKCS#10 request, PEM or base64 DER */
+        csr: string;
+        product: string;
+        hardwareRevision: string;
+        region?: string | undefined;
+        /** Labels, at most 50 */
+        tags?: Record<string, string> | undefined;
+      }>;
+    };
+    answer: EnrolledDevices;
+  };
   /** Where devices connect, and the root certificate that they trust */
   getDeviceConnection: {
     params: { tenant: string };
@@ -1292,12 +1447,14 @@ export interface Operations {
     body: undefined;
     answer: CertificateList;
   };
+  /** Claims of every kind, newest first */
   listClaimTokens: {
     params: { tenant: string };
     query: Record<never, never>;
     body: undefined;
     answer: ClaimTokenList;
   };
+  /** A token for EST (HTTP Basic) */
   createClaimToken: {
     params: { tenant: string };
     query: Record<never, never>;
@@ -1310,13 +1467,200 @@ export interface Operations {
       region?: string | undefined;
       /** Labels, at most 50 */
       tags?: Record<string, string> | undefined;
+      /** Nothing more, a place on the list, or a person's word (default automatic) */
+      approval?: "automatic" | "preauthorised" | "pending" | undefined;
+      webhook?:
+        | {
+            url: string;
+            /** What happens where it gives no usable answer (default refuse) */
+            onFailure?: "refuse" | "pending" | undefined;
+          }
+        | undefined;
       maxUses: number;
       expiresAt: string;
     };
     answer: CreatedClaimToken;
   };
+  /** Ends a claim of any kind */
   revokeClaimToken: {
     params: { tenant: string; claimToken: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
+  /** Reference and secret for CMP (protection by a MAC) */
+  createClaimSecret: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      name: string;
+      /** Device ids that it may enrol: * and ? stand for any characters and for one */
+      devicePattern: string;
+      product: string;
+      hardwareRevision: string;
+      region?: string | undefined;
+      /** Labels, at most 50 */
+      tags?: Record<string, string> | undefined;
+      /** Nothing more, a place on the list, or a person's word (default automatic) */
+      approval?: "automatic" | "preauthorised" | "pending" | undefined;
+      webhook?:
+        | {
+            url: string;
+            /** What happens where it gives no usable answer (default refuse) */
+            onFailure?: "refuse" | "pending" | undefined;
+          }
+        | undefined;
+      maxUses: number;
+      expiresAt: string;
+    };
+    answer: CreatedClaimSecret;
+  };
+  /** A certificate for EST and CMP, or one for all of an authority's certificates */
+  createClaimCertificate: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      name: string;
+      /** Device ids that it may enrol: * and ? stand for any characters and for one */
+      devicePattern: string;
+      product: string;
+      hardwareRevision: string;
+      region?: string | undefined;
+      /** Labels, at most 50 */
+      tags?: Record<string, string> | undefined;
+      /** Nothing more, a place on the list, or a person's word (default automatic) */
+      approval?: "automatic" | "preauthorised" | "pending" | undefined;
+      webhook?:
+        | {
+            url: string;
+            /** What happens where it gives no usable answer (default refuse) */
+            onFailure?: "refuse" | "pending" | undefined;
+          }
+        | undefined;
+      maxUses: number;
+      expiresAt: string;
+      /** PKCS#10 request, PEM or base64 DER */
+      csr?: string | undefined;
+      authorityId?: string | undefined;
+    };
+    answer: CreatedClaimCertificate;
+  };
+  /** Enrolments that a person has to accept, or has decided, newest first */
+  listPendingEnrolments: {
+    params: { tenant: string };
+    query: { status?: "pending" | "accepted" | "rejected" | undefined };
+    body: undefined;
+    answer: PendingEnrolmentList;
+  };
+  /** The device gets its certificate when it asks again */
+  acceptEnrolment: {
+    params: { tenant: string; enrolment: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: PendingEnrolment;
+  };
+  rejectEnrolment: {
+    params: { tenant: string; enrolment: string };
+    query: Record<never, never>;
+    body: {
+      reason: string;
+    };
+    answer: PendingEnrolment;
+  };
+  /** Devices that are expected, in the order of their ids */
+  listPreauthorisedDevices: {
+    params: { tenant: string };
+    query: { cursor?: string | undefined; limit?: number | undefined };
+    body: undefined;
+    answer: PreauthorisedDevicePage;
+  };
+  /** Puts devices on the list, or changes what it says of them; each row for itself */
+  addPreauthorisedDevices: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      items: Array<{
+        deviceId: string;
+        serialNumber?: string | undefined;
+        publicKeySha256?: string | undefined;
+        product: string;
+        hardwareRevision: string;
+        region?: string | undefined;
+        /** Labels, at most 50 */
+        tags?: Record<string, string> | undefined;
+      }>;
+    };
+    answer: AddedPreauthorisedDevices;
+  };
+  removePreauthorisedDevice: {
+    params: { tenant: string; device: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
+  listRegisteredAuthorities: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: RegisteredAuthorityList;
+  };
+  /** Nothing is accepted by it before possession of its key is proved */
+  registerAuthority: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      name: string;
+      /** PEM */
+      certificatePem: string;
+      purpose?: "devices" | "claims" | undefined;
+      mapping: {
+        /** The device's id: letters, digits, . _ - and {cn} {ou} {o} {serialNumber} {uri} {dns} */
+        template: string;
+        /** What a field must look like; {} is the part that the template takes */
+        fields?:
+          | {
+              cn?: string | undefined;
+              ou?: string | undefined;
+              o?: string | undefined;
+              serialNumber?: string | undefined;
+              uri?: string | undefined;
+              dns?: string | undefined;
+            }
+          | undefined;
+      };
+      /** Device ids that it may enrol: * and ? stand for any characters and for one */
+      devicePattern: string;
+      product: string;
+      hardwareRevision: string;
+      region?: string | undefined;
+      /** Labels, at most 50 */
+      tags?: Record<string, string> | undefined;
+      /** Nothing more, a place on the list, or a person's word (default automatic) */
+      approval?: "automatic" | "preauthorised" | "pending" | undefined;
+      webhook?:
+        | {
+            url: string;
+            /** What happens where it gives no usable answer (default refuse) */
+            onFailure?: "refuse" | "pending" | undefined;
+          }
+        | undefined;
+      maxDevices: number;
+    };
+    answer: RegisteredAuthorityCreated;
+  };
+  /** With a certificate that it has issued for the common name `code` */
+  proveAuthority: {
+    params: { tenant: string; registeredAuthority: string };
+    query: Record<never, never>;
+    body: {
+      /** PEM */
+      certificatePem: string;
+    };
+    answer: RegisteredAuthority;
+  };
+  /** Its certificates are accepted no more */
+  disableAuthority: {
+    params: { tenant: string; registeredAuthority: string };
     query: Record<never, never>;
     body: undefined;
     answer: undefined;
@@ -1892,6 +2236,7 @@ export const ROUTES = {
   deleteDevice: { method: "DELETE", path: "/api/v1/tenants/{tenant}/devices/{device}" },
   listDeviceUpdates: { method: "GET", path: "/api/v1/tenants/{tenant}/devices/{device}/updates" },
   listDeviceEvents: { method: "GET", path: "/api/v1/tenants/{tenant}/devices/{device}/events" },
+  enrollDevices: { method: "POST", path: "/api/v1/tenants/{tenant}/device-enrolments" },
   getDeviceConnection: { method: "GET", path: "/api/v1/tenants/{tenant}/device-connection" },
   revokeDevice: { method: "POST", path: "/api/v1/tenants/{tenant}/devices/{device}/revoke" },
   listDeviceCertificates: {
@@ -1903,6 +2248,42 @@ export const ROUTES = {
   revokeClaimToken: {
     method: "DELETE",
     path: "/api/v1/tenants/{tenant}/claim-tokens/{claimToken}",
+  },
+  createClaimSecret: { method: "POST", path: "/api/v1/tenants/{tenant}/claim-secrets" },
+  createClaimCertificate: { method: "POST", path: "/api/v1/tenants/{tenant}/claim-certificates" },
+  listPendingEnrolments: { method: "GET", path: "/api/v1/tenants/{tenant}/pending-enrolments" },
+  acceptEnrolment: {
+    method: "POST",
+    path: "/api/v1/tenants/{tenant}/pending-enrolments/{enrolment}/accept",
+  },
+  rejectEnrolment: {
+    method: "POST",
+    path: "/api/v1/tenants/{tenant}/pending-enrolments/{enrolment}/reject",
+  },
+  listPreauthorisedDevices: {
+    method: "GET",
+    path: "/api/v1/tenants/{tenant}/preauthorised-devices",
+  },
+  addPreauthorisedDevices: {
+    method: "POST",
+    path: "/api/v1/tenants/{tenant}/preauthorised-devices",
+  },
+  removePreauthorisedDevice: {
+    method: "DELETE",
+    path: "/api/v1/tenants/{tenant}/preauthorised-devices/{device}",
+  },
+  listRegisteredAuthorities: {
+    method: "GET",
+    path: "/api/v1/tenants/{tenant}/registered-authorities",
+  },
+  registerAuthority: { method: "POST", path: "/api/v1/tenants/{tenant}/registered-authorities" },
+  proveAuthority: {
+    method: "POST",
+    path: "/api/v1/tenants/{tenant}/registered-authorities/{registeredAuthority}/prove",
+  },
+  disableAuthority: {
+    method: "DELETE",
+    path: "/api/v1/tenants/{tenant}/registered-authorities/{registeredAuthority}",
   },
   listCertificates: { method: "GET", path: "/api/v1/tenants/{tenant}/certificates" },
   getCertificate: { method: "GET", path: "/api/v1/tenants/{tenant}/certificates/{serial}" },

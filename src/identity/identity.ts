@@ -24,6 +24,7 @@ import { type Cmp, createCmp } from "./cmp/server.ts";
 import { type CompromisedKeys, createCompromisedKeys } from "./compromised-keys.ts";
 import type { PublishedList } from "./crl-lists.ts";
 import { createEnrolment, type Enrolment } from "./enrolment.ts";
+import { type BulkResult, type BulkRow, enrollMany } from "./enrolment-bulk.ts";
 import { createRefusalLog } from "./enrolment-refusals.ts";
 import type { EnrolmentRequest } from "./enrolment-rights.ts";
 import { tenantStatus } from "./enrolment-store.ts";
@@ -85,6 +86,8 @@ export interface Identity {
   /** Reads changes from the database besides: for processes that hold devices' connections. */
   watchStanding(): Promise<{ stop(): Promise<void> }>;
   enroll(request: EnrolmentRequest): Promise<Enrolment>;
+  /** Up to 200 devices for an operator, each for itself. */
+  enrollMany(tenantId: string, rows: readonly BulkRow[], actor: Actor): Promise<BulkResult[]>;
   /** The way to the next certificate, beside EST. */
   rotation: Rotations;
   /** The claim whose certificate the other end presents; undefined where it presents none. */
@@ -183,6 +186,7 @@ export function createIdentity(deps: IdentityDeps): Identity {
       return watch;
     },
     enroll,
+    enrollMany: (tenantId, rows, actor) => enrollMany({ ...deps, enroll }, tenantId, rows, actor),
     rotation: createRotations({ ...inner, enroll, authorityCertificates }),
     cmp: createCmp({
       ...inner,

@@ -28,6 +28,7 @@ export type { CompromisedKey, CompromisedKeys } from "./compromised-keys.ts";
 export { buildCrl, type CrlEntry, type CrlRecipe } from "./crl.ts";
 export type { PublishedList } from "./crl-lists.ts";
 export type { Enrolment } from "./enrolment.ts";
+export type { BulkResult, BulkRow } from "./enrolment-bulk.ts";
 export type { EnrolmentAuthority, EnrolmentRequest } from "./enrolment-rights.ts";
 export type { DeviceAttributes } from "./enrolment-store.ts";
 export { createIdentity, type Identity } from "./identity.ts";

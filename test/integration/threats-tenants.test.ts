@@ -5,6 +5,8 @@ import { SYSTEM_ACTOR, TENANT_ROLES } from "../../src/tenancy/index.ts";
 import { PASSWORD, startTestApi, type TestApi } from "../support/api.ts";
 import { publishRelease } from "../support/api-release.ts";
 import { apiRoutes } from "../support/api-routes.ts";
+import { newKey, requestFor } from "../support/enrolment.ts";
+import { forge } from "../support/pki.ts";
 import { tenantRows } from "../support/tenant-rows.ts";
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
@@ -68,7 +70,27 @@ async function furnish(test: TestApi): Promise<Record<string, string>> {
   );
   const { authorities } = await identity.pki.ofTenant("globex");
   const authority = authorities.find((one) => one.tenantId === "globex");
+  const { claimTokens, pendingEnrolments, registeredAuthorities } = identity;
+  const claim = { name: "waits", devicePattern: "*", product: "hub", hardwareRevision: "a" };
+  const expiresAt = new Date("2099-01-01");
+  const policy = { maxUses: 1, expiresAt, approval: "pending" as const };
+  const { token } = await claimTokens.create("globex", { ...claim, ...policy }, SYSTEM_ACTOR);
+  const csr = requestFor(newKey(), { tenantId: "globex", deviceId: "waits" });
+  const right = { kind: "claim" as const, token };
+  await identity
+    .enroll({ tenantId: "globex", csr, via: "est", authority: right })
+    .catch(() => undefined);
+  const registered = await registeredAuthorities.register(
+    "globex",
+    {
+      ...{ ...claim, name: "plant", maxDevices: 1, mapping: { template: "{cn}" } },
+      certificatePem: (await forge({ subject: "CN=Plant", authority: true })).certificatePem,
+    },
+    SYSTEM_ACTOR,
+  );
   return {
+    enrolment: (await pendingEnrolments.list("globex", "pending"))[0]?.id as string,
+    registeredAuthority: registered.id,
     authority: authority?.id ?? "",
     device: device.id,
     serial,

@@ -1,31 +1,19 @@
 import type { Devices } from "../../devices/index.ts";
-import type { RevocationReason } from "../../identity/index.ts";
+import type { BulkResult, BulkRow, RevocationReason } from "../../identity/index.ts";
 import { AppError } from "../../kernel/index.ts";
 import type { Actor } from "../../tenancy/index.ts";
 import { actorOf, tenantOf } from "../access.ts";
 import { CertificateList } from "../schemas/certificates.ts";
-import { answers, NoContent, strict, TenantId, TenantParams, Uuid } from "../schemas/common.ts";
+import { answers, NoContent, TenantParams } from "../schemas/common.ts";
 import {
   DeviceConnection,
   EnrollDeviceBody,
   EnrolledDeviceView,
   RevokeBody,
 } from "../schemas/devices.ts";
-import { ClaimTokenList, CreateClaimTokenBody, CreatedClaimTokenView } from "../schemas/tenancy.ts";
+import { EnrollDevicesBody, EnrolledDevices } from "../schemas/enrolment.ts";
 import type { Api } from "../types.ts";
-import { dateOf } from "../validation.ts";
 import { DeviceParams } from "./devices.ts";
-
-interface NewClaimToken {
-  name: string;
-  devicePattern: string;
-  product: string;
-  hardwareRevision: string;
-  region?: string | undefined;
-  tags?: Record<string, string> | undefined;
-  maxUses: number;
-  expiresAt: Date;
-}
 
 export interface EnrolmentDeps {
   /** Where devices connect; told to those who enrol one. */
@@ -52,22 +40,13 @@ export interface EnrolmentDeps {
       reason: RevocationReason,
       actor: Actor,
     ): Promise<unknown>;
-    claimTokens: {
-      create(
-        tenantId: string,
-        token: NewClaimToken,
-        actor: Actor,
-      ): Promise<{ id: string; token: string }>;
-      list(tenantId: string): Promise<object[]>;
-      revoke(tenantId: string, id: string, actor: Actor): Promise<unknown>;
-    };
+    enrollMany(tenantId: string, rows: readonly BulkRow[], actor: Actor): Promise<BulkResult[]>;
   };
 }
 
 /** How devices come to have an identity, and lose it. */
 export function enrolmentRoutes(api: Api, deps: EnrolmentDeps): void {
   deviceIdentityRoutes(api, deps);
-  claimTokenRoutes(api, deps);
 }
 
 function deviceIdentityRoutes(api: Api, deps: EnrolmentDeps): void {
@@ -108,6 +87,33 @@ function deviceIdentityRoutes(api: Api, deps: EnrolmentDeps): void {
       }
       const device = await devices.get(tenantId, id);
       return reply.code(201).send({ device, certificate });
+    },
+  );
+
+  api.post(
+    "/tenants/:tenant/device-enrolments",
+    {
+      config: { access: "devices.enroll", action: "device.enroll" },
+      schema: {
+        operationId: "enrollDevices",
+        tags,
+        summary: "Enrols up to 200 devices, each for itself; refused rows say why",
+        params: TenantParams,
+        body: EnrollDevicesBody,
+        response: answers(200, EnrolledDevices),
+      },
+    },
+    async (request) => {
+      const { items } = request.body;
+      const results = await identity.enrollMany(tenantOf(request), items, actorOf(request));
+      return {
+        rootPem: await identity.rootCertificatePem(),
+        items: results.map(({ id, enrolment, error }) => {
+          if (!enrolment) return { id, certificate: null, error };
+          const { serial, certificatePem, chainPem } = enrolment;
+          return { id, certificate: { serial, certificatePem, chainPem }, error };
+        }),
+      };
     },
   );
 
@@ -169,61 +175,6 @@ function deviceIdentityRoutes(api: Api, deps: EnrolmentDeps): void {
       const { device } = request.params;
       await devices.get(tenantId, device);
       return { items: await identity.certificates(tenantId, device) };
-    },
-  );
-}
-
-function claimTokenRoutes(api: Api, { identity }: EnrolmentDeps): void {
-  const tags = ["claim-tokens"];
-
-  api.get(
-    "/tenants/:tenant/claim-tokens",
-    {
-      config: { access: "devices.read" },
-      schema: {
-        operationId: "listClaimTokens",
-        tags,
-        params: TenantParams,
-        response: answers(200, ClaimTokenList),
-      },
-    },
-    async (request) => ({ items: await identity.claimTokens.list(tenantOf(request)) }),
-  );
-
-  api.post(
-    "/tenants/:tenant/claim-tokens",
-    {
-      config: { access: "devices.enroll", action: "claim-token.create", answersSecret: true },
-      schema: {
-        operationId: "createClaimToken",
-        tags,
-        params: TenantParams,
-        body: CreateClaimTokenBody,
-        response: answers(201, CreatedClaimTokenView),
-      },
-    },
-    async (request, reply) => {
-      const token = { ...request.body, expiresAt: dateOf(request.body.expiresAt) };
-      const created = await identity.claimTokens.create(tenantOf(request), token, actorOf(request));
-      return reply.code(201).send({ id: created.id, token: created.token });
-    },
-  );
-
-  api.delete(
-    "/tenants/:tenant/claim-tokens/:claimToken",
-    {
-      config: { access: "devices.enroll", action: "claim-token.revoke" },
-      schema: {
-        operationId: "revokeClaimToken",
-        tags,
-        params: strict({ tenant: TenantId, claimToken: Uuid }),
-        response: answers(204, NoContent),
-      },
-    },
-    async (request, reply) => {
-      const { claimToken } = request.params;
-      await identity.claimTokens.revoke(tenantOf(request), claimToken, actorOf(request));
-      return reply.code(204).send();
     },
   );
 }

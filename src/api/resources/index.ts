@@ -1,8 +1,10 @@
 import type { EventStreams } from "../event-stream.ts";
 import type { Api } from "../types.ts";
+import { type AdmissionDeps, admissionRoutes } from "./admission.ts";
 import { type AlertsDeps, alertRoutes } from "./alerts.ts";
 import { type AuditRouteDeps, auditRoutes } from "./audit.ts";
 import { type CertificatesDeps, certificateRoutes } from "./certificates.ts";
+import { type ClaimDeps, claimRoutes } from "./claims.ts";
 import { type CommandsDeps, commandRoutes } from "./commands.ts";
 import { type DeviceRouteDeps, deviceRoutes } from "./devices.ts";
 import { type EnrolmentDeps, enrolmentRoutes } from "./enrolment.ts";
@@ -12,6 +14,10 @@ import { type KeyDeps, keyRoutes } from "./keys.ts";
 import { type LogsDeps, logRoutes } from "./logs.ts";
 import { type OperationsDeps, operationsRoutes } from "./operations.ts";
 import { type PkiDeps, pkiRoutes } from "./pki.ts";
+import {
+  type RegisteredAuthorityDeps,
+  registeredAuthorityRoutes,
+} from "./registered-authorities.ts";
 import { type RolloutsDeps, rolloutRoutes } from "./rollouts.ts";
 import { type SessionDeps, sessionRoutes } from "./sessions.ts";
 import { type TelemetryDeps, telemetryRoutes } from "./telemetry.ts";
@@ -22,9 +28,11 @@ import { type WatchDeps, watchRoutes } from "./watch.ts";
 import { type WebhooksDeps, webhookRoutes } from "./webhooks.ts";
 
 /** What the routes need of the modules: each resource names its own part. */
-export type ResourceDeps = AlertsDeps &
+export type ResourceDeps = AdmissionDeps &
+  AlertsDeps &
   AuditRouteDeps &
   CertificatesDeps &
+  ClaimDeps &
   CommandsDeps &
   DeviceRouteDeps &
   EnrolmentDeps &
@@ -34,6 +42,7 @@ export type ResourceDeps = AlertsDeps &
   LogsDeps &
   OperationsDeps &
   PkiDeps &
+  RegisteredAuthorityDeps &
   RolloutsDeps &
   SessionDeps &
   TelemetryDeps &
@@ -58,6 +67,9 @@ export async function registerResources(
       auditRoutes(routes, deps);
       deviceRoutes(routes, deps);
       enrolmentRoutes(routes, deps);
+      claimRoutes(routes, deps);
+      admissionRoutes(routes, deps);
+      registeredAuthorityRoutes(routes, deps);
       certificateRoutes(routes, deps);
       telemetryRoutes(routes, deps);
       fleetRoutes(routes, deps);

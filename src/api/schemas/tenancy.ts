@@ -7,12 +7,10 @@ import {
   page,
   Role,
   strict,
-  Tags,
   TenantId,
   Timestamp,
   Uuid,
   view,
-  Word,
 } from "./common.ts";
 
 const Email = Type.String({ format: "email", maxLength: 254 });
@@ -120,40 +118,6 @@ export const CreateUserBody = strict({
 });
 export const MembershipBody = strict({ email: Email, role: Role });
 export const SetPasswordBody = strict({ password: Password });
-
-export const ClaimTokenView = view("ClaimToken", {
-  id: Uuid,
-  name: Type.String(),
-  devicePattern: Type.String(),
-  product: Type.String(),
-  hardwareRevision: Type.String(),
-  region: Type.String(),
-  tags: Type.Record(Type.String(), Type.Unknown()),
-  maxUses: Type.Integer(),
-  usedCount: Type.Integer(),
-  createdBy: Type.String(),
-  createdAt: Timestamp,
-  expiresAt: Timestamp,
-  revokedAt: nullable(Timestamp),
-});
-export const ClaimTokenList = listOf("ClaimTokenList", ClaimTokenView);
-export const CreateClaimTokenBody = strict({
-  name: Name,
-  devicePattern: Type.String({
-    pattern: "^[A-Za-z0-9*?][A-Za-z0-9._*?-]{0,127}$",
-    description: "Device ids that it may enrol: * and ? stand for any characters and for one",
-  }),
-  product: Word,
-  hardwareRevision: Word,
-  region: Type.Optional(Type.String({ maxLength: 64 })),
-  tags: Type.Optional(Tags),
-  maxUses: Type.Integer({ minimum: 1, maximum: 1_000_000 }),
-  expiresAt: Timestamp,
-});
-export const CreatedClaimTokenView = view("CreatedClaimToken", {
-  id: Uuid,
-  token: Type.String({ description: "Shown this once" }),
-});
 
 export const AuditEntryView = view("AuditEntry", {
   seq: Type.Integer(),

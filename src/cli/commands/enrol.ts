@@ -7,6 +7,7 @@ import type { Envelope, RootMetadata } from "../../protocol/index.ts";
 import { type Cli, type CommonOptions, leaf, pairs, several } from "../cli.ts";
 import { CliError, misuse } from "../cli-error.ts";
 import type { Session } from "../session.ts";
+import type { BulkOptions } from "./enrol-bulk.ts";
 
 interface EnrolOptions extends CommonOptions {
   product: string;
@@ -22,21 +23,37 @@ interface EnrolOptions extends CommonOptions {
 /** `device enroll`: the key is made here and stays here; the platform sees the request alone. */
 export function enrolCommand(device: Command, cli: Cli): void {
   leaf(device, {
-    usage: "enroll <device>",
-    summary: "register a device and write the folder that its agent starts with",
-    example: "vautn device enroll hub-001 --product hub --hardware rev-a --out ./hub-001",
+    usage: "enroll [device]",
+    summary: "register a device, or those of a file, and write the folders that agents start with",
+    example: [
+      "vautn device enroll hub-001 --product hub --hardware rev-a --out ./hub-001",
+      "vautn device enroll --csv devices.csv --out bundle.zip",
+      "vautn device enroll --csrs ./requests --product hub --hardware rev-a --out bundle.zip",
+    ].join("\n  "),
     data: true,
     tenant: true,
   })
-    .requiredOption("--product <name>", "product")
-    .requiredOption("--hardware <revision>", "hardware revision")
+    .option("--csv <file>", "many: a table with id, and product, hardware, region, tag.<name>")
+    .option("--csrs <directory>", "many: requests of keys that are elsewhere, named by device")
+    .option("--product <name>", "product")
+    .option("--hardware <revision>", "hardware revision")
     .option("--region <region>", "region")
     .option("--tag <key=value>", "tag (several times)", several)
-    .option("--out <directory>", "folder to write (default: the device's id)")
+    .option("--out <path>", "folder to write (default: the device's id); of many, an archive (zip)")
     .option("--csr <file>", "certificate request of a key that is elsewhere; writes no key")
     .option("--mqtt-url <url>", "where devices connect, if the platform is behind another name")
     .option("--https-url <url>", "where devices download, likewise")
-    .action((id: string, options: EnrolOptions) => enrol(cli, id, options));
+    .action(async (id: string | undefined, options: EnrolOptions & BulkOptions) => {
+      if (options.csv || options.csrs) {
+        if (id !== undefined) throw misuse("a device and a file of devices exclude each other");
+        const { enrolInBulk } = await import("./enrol-bulk.ts");
+        return enrolInBulk(cli, options);
+      }
+      if (id === undefined) throw misuse("no device is named", "give its id, --csv or --csrs");
+      const { product, hardware } = options;
+      if (!product || !hardware) throw misuse("a device needs --product and --hardware");
+      return enrol(cli, id, { ...options, product, hardware });
+    });
 }
 
 async function enrol(cli: Cli, id: string, options: EnrolOptions): Promise<void> {
@@ -121,7 +138,7 @@ function writeParts(
   fs.writeFileSync(path.join(directory, "root.pem"), certificate.rootPem);
 }
 
-async function trustRootOf(session: Session): Promise<Envelope<RootMetadata> | undefined> {
+export async function trustRootOf(session: Session): Promise<Envelope<RootMetadata> | undefined> {
   try {
     return (await session.call("getTrustRoot")) as Envelope<RootMetadata>;
   } catch (error) {

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
+import { admissionCommands } from "./admission.ts";
 import { alertCommands } from "./alerts.ts";
 import { auditCommands } from "./audit.ts";
 import { certificateCommands } from "./certificates.ts";
@@ -15,6 +16,7 @@ import { lookingCommands } from "./looking.ts";
 import { operationsCommands } from "./operations.ts";
 import { pkiCommands } from "./pki.ts";
 import { type PlatformActions, platformCommands } from "./platform.ts";
+import { registeredAuthorityCommands } from "./registered-authorities.ts";
 import { rolloutCommands } from "./rollouts.ts";
 import { signInCommands } from "./sign-in.ts";
 import { deviceSideCommands } from "./simulate.ts";
@@ -35,6 +37,8 @@ export function registerCommands(
   certificateCommands(program, cli);
   pkiCommands(program, cli);
   claimCommands(program, cli);
+  admissionCommands(program, cli);
+  registeredAuthorityCommands(program, cli);
   fleetCommands(program, cli);
   commandCommands(program, cli);
   firmwareCommands(program, cli);
