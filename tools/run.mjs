@@ -37,6 +37,7 @@ const tasks = {
   "bench:delta": { steps: [["bench/delta.ts"]] },
   "fuzz:delta": { steps: [["tools/fuzz-delta.ts"]] },
   "bench:rollout": { steps: [["bench/rollout.ts"]] },
+  "bench:pki": { steps: [["bench/pki.ts"]] },
   "sim:gate": { steps: [["src/simulator/gate-simulation.ts"]] },
   "sim:powercut": { steps: [["src/simulator/powercut-simulation.ts"]] },
 };
