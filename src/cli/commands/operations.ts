@@ -7,6 +7,7 @@ import { CliError, misuse } from "../cli-error.ts";
 import { effectiveContext } from "../context.ts";
 import { table } from "../output.ts";
 import { trustPrivateAuthority } from "../session.ts";
+import { type Negotiated, negotiate } from "../tls-probe.ts";
 
 interface Finding {
   check: string;
@@ -38,7 +39,11 @@ export function operationsCommands(program: Command, cli: Cli): void {
     example: "vautn doctor",
     data: true,
   }).action(async (options: CommonOptions) => {
-    const items = [...checkMachine(cli), ...(await checkPlatform(cli))];
+    const items = [
+      ...checkMachine(cli),
+      ...(await checkPlatform(cli)),
+      ...(await checkListeners(cli)),
+    ];
     cli.print(options, { items }, () =>
       table(
         ["CHECK", "STATE", "DETAIL"],
@@ -81,6 +86,44 @@ function checkMachine(cli: Cli): Finding[] {
     findings.push({ check: "configuration", state: "problem", detail: messageOf(error) });
   }
   return findings;
+}
+
+/** What a device of today would agree on with each listener of this machine. */
+async function checkListeners(cli: Cli): Promise<Finding[]> {
+  let config: ReturnType<typeof readConfig>;
+  try {
+    config = readConfig(cli.io.environment);
+  } catch {
+    return []; // It is named already.
+  }
+  const host = config.bindAddress === "0.0.0.0" ? "127.0.0.1" : config.bindAddress;
+  const listeners = [
+    ["mqtt tls", config.mqttPort],
+    ["https tls", config.deviceHttpPort],
+  ] as const;
+  return Promise.all(
+    listeners.map(async ([check, port]): Promise<Finding> => {
+      try {
+        return { check, ...judge(await negotiate(host, port, PROBE_TIMEOUT_MS), Date.now()) };
+      } catch (error) {
+        const cause = (error as { code?: string }).code ?? messageOf(error);
+        return { check, state: "note", detail: `${host}:${port}: ${cause}` };
+      }
+    }),
+  );
+}
+
+/** Tells a certificate that nobody can accept from one that is in order. */
+export function judge(found: Negotiated, nowMs: number): Pick<Finding, "state" | "detail"> {
+  const { protocol, cipher, group, subject, issuer, notAfter } = found;
+  const ends = notAfter.toISOString().slice(0, 10);
+  const detail = `${protocol}, ${cipher}, ${group}; ${subject}, ends ${ends}`;
+  if (issuer.includes("waiting for the offline root")) {
+    return { state: "problem", detail: `${detail}; it waits for the offline root: vautn pki show` };
+  }
+  if (notAfter.getTime() <= nowMs) return { state: "problem", detail: `${detail}: it has expired` };
+  if (!group.includes("MLKEM")) return { state: "note", detail: `${detail} (not post-quantum)` };
+  return { state: "ok", detail };
 }
 
 function hybridKeyExchange(): string {
