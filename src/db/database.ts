@@ -67,7 +67,9 @@ export class Database {
       | "due_rollouts"
       | "due_deliveries"
       | "old_incidents"
-      | "presence_alerts",
+      | "presence_alerts"
+      | "running_campaigns"
+      | "certificates",
     moment: Date,
   ): Promise<string[]> {
     const call =

@@ -106,6 +106,19 @@ export interface CertificateAuthoritiesTable {
   revoked_at: Date | null;
 }
 
+export interface CertificateKnocksTable {
+  tenant_id: string;
+  fingerprint: string;
+  subject: string;
+  issuer: string;
+  device_id: string | null;
+  reason: string;
+  count: number;
+  first_seen_at: Date;
+  last_seen_at: Date;
+  address: string | null;
+}
+
 export interface CertificateRotationsTable {
   tenant_id: string;
   device_id: string;
@@ -619,6 +632,49 @@ export interface RolloutsTable {
   traceparent: string | null;
 }
 
+export interface RotationCampaignDevicesTable {
+  tenant_id: string;
+  campaign_id: string;
+  device_id: string;
+  state: "waiting" | "scheduled" | "rotating" | "succeeded" | "failed" | "skipped" | "cancelled";
+  due_at: Date | null;
+  command_id: string | null;
+  sent_at: Date | null;
+  finished_at: Date | null;
+  step: string | null;
+  error: string | null;
+}
+
+export interface RotationCampaignsTable {
+  tenant_id: string;
+  id: string;
+  status: "running" | "paused" | "finished" | "cancelled";
+  query: string;
+  concurrency: number;
+  deadline_seconds: number;
+  jitter_seconds: number;
+  created_at: Date;
+  created_by: string;
+  finished_at: Date | null;
+  total: number;
+  waiting: number;
+  rotating: Generated<number>;
+  succeeded: Generated<number>;
+  failed: Generated<number>;
+  skipped: Generated<number>;
+  cancelled: Generated<number>;
+}
+
+export interface RotationFailuresTable {
+  tenant_id: string;
+  seq: Generated<number>;
+  device_id: string;
+  at: Date;
+  step: string;
+  element: string;
+  message: string;
+}
+
 export interface SessionsTable {
   token_hash: Buffer;
   user_id: string;
@@ -698,6 +754,7 @@ export interface Schema {
   audit_heads: AuditHeadsTable;
   authority_requests: AuthorityRequestsTable;
   certificate_authorities: CertificateAuthoritiesTable;
+  certificate_knocks: CertificateKnocksTable;
   certificate_rotations: CertificateRotationsTable;
   certificates: CertificatesTable;
   claim_tokens: ClaimTokensTable;
@@ -730,6 +787,9 @@ export interface Schema {
   rollout_stages: RolloutStagesTable;
   rollout_verdicts: RolloutVerdictsTable;
   rollouts: RolloutsTable;
+  rotation_campaign_devices: RotationCampaignDevicesTable;
+  rotation_campaigns: RotationCampaignsTable;
+  rotation_failures: RotationFailuresTable;
   sessions: SessionsTable;
   standing_changes: StandingChangesTable;
   tenants: TenantsTable;

@@ -28,11 +28,13 @@ import { type BulkResult, type BulkRow, enrollMany } from "./enrolment-bulk.ts";
 import { createRefusalLog } from "./enrolment-refusals.ts";
 import type { EnrolmentRequest } from "./enrolment-rights.ts";
 import { tenantStatus } from "./enrolment-store.ts";
+import { Knocks } from "./knocks.ts";
 import { type DevicePeer, Peers } from "./peers.ts";
 import { ASK_AGAIN_SECONDS, createPendingEnrolments, type PendingEnrolments } from "./pending.ts";
 import { createPreauthorised, type Preauthorised } from "./preauthorised.ts";
 import { createPublishedRevocation } from "./published-revocation.ts";
 import { createQuarantines, type Quarantines } from "./quarantine.ts";
+import { createRadar, type Radar } from "./radar.ts";
 import {
   createRegisteredAuthorities,
   type RegisteredAuthorities,
@@ -43,8 +45,11 @@ import { createRevocations, type Revocations, revokeOne } from "./revocation.ts"
 import type { RevocationReason } from "./revocation-reasons.ts";
 import { createRotations, type Rotations } from "./rotation.ts";
 import { type ServerCredentials, ServerIdentity, type TlsFiles } from "./server-credentials.ts";
-import type { StandingChange } from "./standing-store.ts";
+import { forgetChangesBefore, forgetRemovedBefore, type StandingChange } from "./standing-store.ts";
 import { StandingWatch } from "./standing-watch.ts";
+
+/** Beyond the longest absence of a process that holds connections. */
+const STANDINGS_KEPT_MS = 7 * 86_400_000;
 
 /** Who a device is: authorities, enrolment, certificates, and the check at every connection. */
 export interface Identity {
@@ -83,8 +88,13 @@ export interface Identity {
    * end live connections or look at them anew. A change may be told twice.
    */
   onStandingChanged(listener: (change: StandingChange) => void): () => void;
-  /** Reads changes from the database besides: for processes that hold devices' connections. */
+  /**
+   * For processes that hold devices' connections: reads changes from the database besides, and
+   * writes down whose certificates were refused.
+   */
   watchStanding(): Promise<{ stop(): Promise<void> }>;
+  /** Clears away what nobody needs to hear of any more. */
+  forgetOldStandings(): Promise<void>;
   enroll(request: EnrolmentRequest): Promise<Enrolment>;
   /** Up to 200 devices for an operator, each for itself. */
   enrollMany(tenantId: string, rows: readonly BulkRow[], actor: Actor): Promise<BulkResult[]>;
@@ -115,6 +125,7 @@ export interface Identity {
   /** Several at once, holds among them. */
   revocations: Revocations;
   quarantines: Quarantines;
+  radar: Radar;
   /** Of an authority whose key is at hand; undefined where there is none, or no delta list. */
   revocationList(authorityId: string, kind: "full" | "delta"): Promise<PublishedList | undefined>;
   /** The answer to an OCSP request, both in DER; whatever the request. */
@@ -150,7 +161,9 @@ export function createIdentity(deps: IdentityDeps): Identity {
   const server = new ServerIdentity({ ...deps, keys, authorities });
   const noteRefusal = createRefusalLog(deps);
   const lookup = new RegisteredLookup(deps);
+  const knocks = new Knocks(deps);
   const peers = new Peers({
+    knocks,
     ...deps,
     authorities,
     registered: (certificate) => acceptRegistered({ ...deps, lookup, noteRefusal }, certificate),
@@ -183,8 +196,19 @@ export function createIdentity(deps: IdentityDeps): Identity {
     async watchStanding() {
       const watch = new StandingWatch({ ...deps, tell: (change) => peers.heard(change) });
       await watch.start();
-      return watch;
+      knocks.start();
+      return {
+        async stop() {
+          await Promise.all([watch.stop(), knocks.stop()]);
+        },
+      };
     },
+    forgetOldStandings: () =>
+      deps.db.platform(async (tx) => {
+        await forgetChangesBefore(tx, new Date(deps.clock.now() - STANDINGS_KEPT_MS));
+        // Lists name a certificate for some days beyond its end.
+        await forgetRemovedBefore(tx, new Date(deps.clock.now() - STANDINGS_KEPT_MS));
+      }),
     enroll,
     enrollMany: (tenantId, rows, actor) => enrollMany({ ...deps, enroll }, tenantId, rows, actor),
     rotation: createRotations({ ...inner, enroll, authorityCertificates }),
@@ -220,6 +244,7 @@ export function createIdentity(deps: IdentityDeps): Identity {
       revokeOne(revocations, tenantId, what, reason, actor),
     revocations,
     quarantines: createQuarantines(inner),
+    radar: createRadar(deps),
     ...createPublishedRevocation({ ...inner, keys }),
     listCertificates: (tenantId, filter) => listCertificates(deps.db, tenantId, filter),
     async certificate(tenantId, serial) {

@@ -3,6 +3,16 @@ export type { GivenRoot } from "./authority-issuance.ts";
 export type { Pki } from "./authority-management.ts";
 export type { KeyPlace } from "./authority-types.ts";
 export type { AuthorityView, Hierarchy, PendingAuthorityView } from "./authority-views.ts";
+export type { CampaignDeviceState } from "./campaign-rules.ts";
+export {
+  type CampaignDeviceView,
+  type CampaignView,
+  createRotationCampaigns,
+  MAX_CAMPAIGN_DEVICES,
+  MAX_CONCURRENCY,
+  type NewCampaign,
+  type RotationCampaigns,
+} from "./campaigns.ts";
 export {
   createOfflineRoot,
   crossSign,
@@ -38,6 +48,14 @@ export type { PendingEnrolment, PendingEnrolments } from "./pending.ts";
 export type { Approval, EnrolmentPolicy } from "./policy.ts";
 export type { Preauthorised, PreauthorisedDevice, PreauthorisedView } from "./preauthorised.ts";
 export type { Quarantines, QuarantineView } from "./quarantine.ts";
+export type {
+  CertificateConcerns,
+  KnockView,
+  Radar,
+  RadarPicture,
+  RotationFailure,
+  TroubledRotation,
+} from "./radar.ts";
 export type {
   NewRegisteredAuthority,
   RegisteredAuthorities,

@@ -9,6 +9,7 @@ import type { Access, DeviceIdentity } from "../protocol/index.ts";
 import type { Tenancy } from "../tenancy/index.ts";
 import type { Authorities } from "./authorities.ts";
 import * as store from "./certificate-store.ts";
+import type { Knocks } from "./knocks.ts";
 import {
   type CertificateRefusal,
   isIssuedBy,
@@ -57,6 +58,8 @@ interface PeersDeps {
   trustDomain: string;
   /** The device, where a registered authority issued the certificate. */
   registered(certificate: X509Certificate): Promise<DevicePeer | undefined>;
+  /** Who was refused is put on its list. */
+  knocks: Pick<Knocks, "note">;
 }
 
 /** Decides who is at the other end of a TLS connection, and hears of revocations. */
@@ -107,7 +110,12 @@ export class Peers {
     // Of a resumed session Node keeps the leaf and the verdict of the handshake that began it, so
     // the same questions are asked again of the same leaf, by today's authorities and registry.
     const verdict = socket.authorized ? null : String(socket.authorizationError);
-    return this.#accept(certificate, verdict, options.renewal === true);
+    try {
+      return await this.#accept(certificate, verdict, options.renewal === true);
+    } catch (error) {
+      this.#deps.knocks.note(certificate, socket.remoteAddress, error);
+      throw error;
+    }
   }
 
   /**

@@ -1,6 +1,7 @@
 import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
 import { storableText } from "../kernel/storable.ts";
+import { addFailure } from "./radar-store.ts";
 import { REVOCATION_CODES } from "./revocation-reasons.ts";
 
 export interface RotationRow {
@@ -112,6 +113,13 @@ export async function recordStep(
     error_element: error ? storableText(error.element) : null,
     error_message: error ? storableText(error.message) : null,
   };
+  if (error) {
+    const failure = {
+      ...{ deviceId, at: now, step },
+      ...{ element: said.error_element ?? "", message: said.error_message ?? "" },
+    };
+    await addFailure(tx, tenantId, failure);
+  }
   await tx
     .insertInto("certificate_rotations")
     .values({

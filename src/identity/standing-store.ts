@@ -65,3 +65,9 @@ export async function forgetChangesBefore(tx: Tx, before: Date): Promise<number>
     select vautn.forget_standing_changes(${before}) as gone`.execute(tx);
   return rows[0]?.gone ?? 0;
 }
+
+export async function forgetRemovedBefore(tx: Tx, before: Date): Promise<number> {
+  const { rows } = await sql<{ gone: number }>`
+    select vautn.forget_removed_certificates(${before}) as gone`.execute(tx);
+  return rows[0]?.gone ?? 0;
+}

@@ -3,6 +3,7 @@ import type { Database } from "../db/index.ts";
 import { INCIDENTS_KEPT_MS } from "../devices/index.ts";
 import type { Clock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
+import { type CertificateWatchDeps, createCertificateWatch } from "./certificate-watch.ts";
 import { createPresenceWatch, type PresenceWatchDeps } from "./presence-watch.ts";
 import { type Job, startTicker } from "./ticker.ts";
 
@@ -22,9 +23,12 @@ export interface JobsDeps {
     stop(): Promise<void>;
   };
   rollouts: { tick(tenantId: string, now: number): Promise<unknown> };
-  alerts: PresenceWatchDeps["alerts"] & {
-    deliverDue(tenantId: string, now: number): Promise<unknown>;
-  };
+  alerts: PresenceWatchDeps["alerts"] &
+    CertificateWatchDeps["alerts"] & {
+      deliverDue(tenantId: string, now: number): Promise<unknown>;
+    };
+  identity: CertificateWatchDeps["identity"] & { forgetOldStandings(): Promise<void> };
+  rotationCampaigns: { tick(tenantId: string): Promise<void> };
   detectors: { runOnce(): Promise<unknown>; stop(): Promise<void> };
 }
 
@@ -40,6 +44,7 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
   await presence.begin();
   await deps.firmware.requeueInterruptedDeltas();
 
+  const watchCertificates = createCertificateWatch(deps);
   const rollouts: Job = {
     name: "rollouts",
     everyMs: 500,
@@ -90,6 +95,22 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
           (tenantId) => deps.devices.forgetIncidents(tenantId, clock.now()),
           clock.now() - INCIDENTS_KEPT_MS,
         ),
+    },
+    {
+      name: "rotation-campaigns",
+      everyMs: 1_000,
+      run: () =>
+        forTenants("running_campaigns", (tenantId) => deps.rotationCampaigns.tick(tenantId)),
+    },
+    {
+      name: "certificates",
+      everyMs: 60_000,
+      run: () => forTenants("certificates", watchCertificates),
+    },
+    {
+      name: "old-standings",
+      everyMs: 3_600_000,
+      run: () => deps.identity.forgetOldStandings(),
     },
     { name: "detectors", everyMs: 5_000, run: async () => void (await deps.detectors.runOnce()) },
   ];

@@ -6,11 +6,12 @@ import { createCommands } from "../commands/index.ts";
 import { Database } from "../db/index.ts";
 import { createDevices } from "../devices/index.ts";
 import { createFirmware } from "../firmware/index.ts";
-import { createIdentity } from "../identity/index.ts";
+import { createIdentity, createRotationCampaigns } from "../identity/index.ts";
 import type { Config } from "../kernel/config.ts";
 import { systemClock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { Tokens } from "../kernel/pkcs11.ts";
+import { systemRandom } from "../kernel/random.ts";
 import { createSealer, loadMasterKey } from "../kernel/sealing.ts";
 import { createLogs } from "../logs/index.ts";
 import { createRollouts } from "../rollouts/index.ts";
@@ -59,6 +60,10 @@ export function createModules(options: ModuleOptions) {
   });
   const devices = createDevices({ db, clock, bus, tenancy });
   const commands = createCommands({ db, clock, bus, tenancy });
+  const rotationCampaigns = createRotationCampaigns({
+    ...{ db, clock, tenancy, commands },
+    random: systemRandom,
+  });
   const telemetry = createTelemetry({ timeseries, clock });
   const logs = createLogs({ timeseries, clock });
   const alerts = createAlerts({
@@ -101,6 +106,7 @@ export function createModules(options: ModuleOptions) {
     identity,
     devices,
     commands,
+    rotationCampaigns,
     telemetry,
     logs,
     alerts,

@@ -120,4 +120,52 @@ describe("certificates over the API and the command line", () => {
     const attempt = await test.call("POST", "/tenants/acme/devices/sick/quarantine", foreign);
     expect(attempt.status).toBe(404);
   });
+
+  it("shows the radar, and rotates a group in a wave that can be steered", async () => {
+    const picture = await cli.json("certificate", "radar");
+    expect(picture).toMatchObject({ expired: 0, failing: 0, failingRotations: [], knocks: [] });
+    expect(picture.weeks).toHaveLength(26);
+    expect(picture.algorithms).toMatchObject([{ name: "ec-p256" }]);
+    expect((await cli.run("certificate", "radar")).out).toContain("without a certificate");
+    await test.call("POST", "/tenants/acme/groups", {
+      key: test.acme,
+      body: { name: "first", query: 'id ~ "a-*"' },
+    });
+    const wave = await cli.json("certificate", "rotate", "--group", "first", "--concurrency", "2");
+    expect(wave).toMatchObject({ status: "running", total: 3, concurrency: 2 });
+    await test.modules.rotationCampaigns.tick("acme");
+    const seen = await cli.json("certificate", "rotation", wave.id);
+    expect(seen).toMatchObject({ status: "running", failures: [] });
+    expect((await cli.json("certificate", "rotation", wave.id, "--pause")).status).toBe("paused");
+    const cancelled = await cli.run("certificate", "rotation", wave.id, "--cancel");
+    expect(cancelled.out).toContain("cancelled");
+    expect((await cli.run("certificate", "rotation")).out).toContain(wave.id);
+    expect((await cli.run("certificate", "rotate")).status).toBe(2);
+    expect((await cli.run("certificate", "rotate", "--group", "no-such")).status).toBe(2);
+    const viewer = { key: await test.keyOf("acme", "viewer"), body: { query: "" } };
+    const refused = await test.call("POST", "/tenants/acme/certificate-rotations", viewer);
+    expect(refused.status).toBe(403);
+    const foreign = { key: test.globex };
+    const url = `/tenants/acme/certificate-rotations/${wave.id}`;
+    expect((await test.call("GET", url, foreign)).status).toBe(404);
+    const own = await test.call("GET", url.replace("acme", "globex"), foreign);
+    expect(own.status).toBe(404);
+  });
+
+  it("shows how a device's rotations went, and to administrators who knocked at no tenant", async () => {
+    const { rotation } = test.modules.identity;
+    const device = { tenantId: "acme", deviceId: "a-1" };
+    const error = { element: "server", message: "no route" };
+    await rotation.record(device, { step: "trial", error });
+    const answer = await test.call("GET", "/tenants/acme/devices/a-1/rotation");
+    expect(answer.body).toMatchObject({
+      state: { step: "trial", error, failures: 1 },
+      failures: [{ step: "trial", ...error }],
+    });
+    const failing = await test.call("GET", "/tenants/acme/certificate-radar/failing?step=trial");
+    expect(failing.body.items).toMatchObject([{ deviceId: "a-1" }]);
+    expect((await test.call("GET", "/api/v1/platform/knocks")).body.items).toEqual([]);
+    const tenantKey = await test.call("GET", "/api/v1/platform/knocks", { key: test.acme });
+    expect(tenantKey.status).toBe(403);
+  });
 });

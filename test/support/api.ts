@@ -9,8 +9,9 @@ import { createCommands } from "../../src/commands/index.ts";
 import { createDevices } from "../../src/devices/index.ts";
 import { createFirmware } from "../../src/firmware/index.ts";
 import type { IdentityDeps } from "../../src/identity/identity.ts";
-import { createIdentity } from "../../src/identity/index.ts";
+import { createIdentity, createRotationCampaigns } from "../../src/identity/index.ts";
 import { systemClock } from "../../src/kernel/index.ts";
+import { systemRandom } from "../../src/kernel/random.ts";
 import { createSealer } from "../../src/kernel/sealing.ts";
 import { createLogs } from "../../src/logs/index.ts";
 import { createRollouts } from "../../src/rollouts/index.ts";
@@ -140,5 +141,18 @@ function createModules(
     artifactUrl: (sha256) => `https://localhost/artifacts/${sha256}`,
   });
   const commands = createCommands(inner);
-  return { ...inner, identity, devices, telemetry, logs, alerts, firmware, rollouts, commands };
+  const campaignDeps = { ...inner, commands, random: systemRandom };
+  const rotationCampaigns = createRotationCampaigns(campaignDeps);
+  return {
+    ...inner,
+    rotationCampaigns,
+    identity,
+    devices,
+    telemetry,
+    logs,
+    alerts,
+    firmware,
+    rollouts,
+    commands,
+  };
 }

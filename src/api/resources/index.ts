@@ -14,11 +14,13 @@ import { type KeyDeps, keyRoutes } from "./keys.ts";
 import { type LogsDeps, logRoutes } from "./logs.ts";
 import { type OperationsDeps, operationsRoutes } from "./operations.ts";
 import { type PkiDeps, pkiRoutes } from "./pki.ts";
+import { type RadarDeps, radarRoutes } from "./radar.ts";
 import {
   type RegisteredAuthorityDeps,
   registeredAuthorityRoutes,
 } from "./registered-authorities.ts";
 import { type RolloutsDeps, rolloutRoutes } from "./rollouts.ts";
+import { type CampaignsDeps, campaignRoutes } from "./rotation-campaigns.ts";
 import { type SessionDeps, sessionRoutes } from "./sessions.ts";
 import { type TelemetryDeps, telemetryRoutes } from "./telemetry.ts";
 import { type TenantDeps, tenantRoutes } from "./tenants.ts";
@@ -31,6 +33,7 @@ import { type WebhooksDeps, webhookRoutes } from "./webhooks.ts";
 export type ResourceDeps = AdmissionDeps &
   AlertsDeps &
   AuditRouteDeps &
+  CampaignsDeps &
   CertificatesDeps &
   ClaimDeps &
   CommandsDeps &
@@ -43,6 +46,7 @@ export type ResourceDeps = AdmissionDeps &
   OperationsDeps &
   PkiDeps &
   RegisteredAuthorityDeps &
+  RadarDeps &
   RolloutsDeps &
   SessionDeps &
   TelemetryDeps &
@@ -71,6 +75,8 @@ export async function registerResources(
       admissionRoutes(routes, deps);
       registeredAuthorityRoutes(routes, deps);
       certificateRoutes(routes, deps);
+      radarRoutes(routes, deps);
+      campaignRoutes(routes, deps);
       telemetryRoutes(routes, deps);
       fleetRoutes(routes, deps);
       commandRoutes(routes, deps);

@@ -4,6 +4,7 @@ import { type Cli, type CommonOptions, group, leaf, several, wholeNumber } from 
 import { misuse } from "../cli-error.ts";
 import { facts, table } from "../output.ts";
 import { confirm } from "../prompt.ts";
+import { rotationCommands } from "./rotation.ts";
 
 interface ListOptions extends CommonOptions {
   status?: Certificate["status"];
@@ -35,7 +36,7 @@ const REASONS = [
   "aACompromise",
 ] as const satisfies readonly Reason[];
 
-export function certificateCommands(program: Command, cli: Cli): Command {
+export function certificateCommands(program: Command, cli: Cli): void {
   const certificate = group(
     program,
     "certificate",
@@ -44,7 +45,7 @@ export function certificateCommands(program: Command, cli: Cli): Command {
   );
   readingCommands(certificate, cli);
   revokingCommands(certificate, cli);
-  return certificate;
+  rotationCommands(certificate, cli);
 }
 
 function readingCommands(certificate: Command, cli: Cli): void {

@@ -91,6 +91,12 @@ export type Authority = {
   notAfter: string;
 };
 
+export type AuthorityCount = {
+  id: string;
+  name: string;
+  count: number;
+};
+
 export type AuthorityList = {
   items: Array<Authority>;
 };
@@ -156,6 +162,31 @@ export type CertificateList = {
 export type CertificatePage = {
   items: Array<Certificate>;
   nextCursor: string | null;
+};
+
+export type CertificateRadar = {
+  generatedAt: string;
+  devices: number;
+  withoutCertificate: number;
+  quarantined: number;
+  /** Certificates on hold */
+  held: number;
+  /** Revoked for other reasons than that others followed */
+  revoked: number;
+  /** Devices whose rotation is in trouble */
+  failing: number;
+  /** Certificates refused within a day */
+  knocks24h: number;
+  expired: number;
+  /** Past five sixths of their life, and not renewed */
+  overdue: number;
+  /** In which week certificates end, from now on */
+  weeks: Array<ExpiryWeek>;
+  later: number;
+  algorithms: Array<NamedCount>;
+  authorities: Array<AuthorityCount>;
+  /** Steps at which rotations are stuck */
+  steps: Array<NamedCount>;
 };
 
 export type ClaimToken = {
@@ -335,6 +366,11 @@ export type DevicePage = {
   total?: number | undefined;
 };
 
+export type DeviceRotation = {
+  state: RotationState | null;
+  failures: Array<RotationFailure>;
+};
+
 export type DeviceUpdate = {
   updateId: string;
   rolloutId: string;
@@ -390,6 +426,11 @@ export type EnrolledRow = {
   } | null;
 };
 
+export type ExpiryWeek = {
+  startsAt: string;
+  count: number;
+};
+
 export type FleetHealth = {
   items: Array<FleetHealthRow>;
 };
@@ -435,6 +476,23 @@ export type Hierarchy = {
   pending: Array<PendingAuthority>;
 };
 
+export type Knock = {
+  fingerprint: string;
+  subject: string;
+  issuer: string;
+  deviceId: string | null;
+  reason: string;
+  count: number;
+  firstSeenAt: string;
+  lastSeenAt: string;
+  address: string | null;
+};
+
+export type KnockPage = {
+  items: Array<Knock>;
+  nextCursor: string | null;
+};
+
 export type LatestMetric = {
   metric: string;
   ts: number;
@@ -467,6 +525,11 @@ export type LogTail = {
   items: Array<LogLine>;
   /** Give it with the next request */
   position: string;
+};
+
+export type NamedCount = {
+  name: string;
+  count: number;
 };
 
 export type PendingAuthority = {
@@ -955,6 +1018,67 @@ export type RootMetadata = {
   };
 };
 
+export type RotationCampaign = {
+  id: string;
+  status: "running" | "paused" | "finished" | "cancelled";
+  /** Empty where devices were named */
+  query: string;
+  concurrency: number;
+  deadlineSeconds: number;
+  jitterSeconds: number;
+  createdAt: string;
+  createdBy: string;
+  finishedAt: string | null;
+  total: number;
+  waiting: number;
+  rotating: number;
+  succeeded: number;
+  failed: number;
+  skipped: number;
+  cancelled: number;
+};
+
+export type RotationCampaignDevice = {
+  deviceId: string;
+  state: "waiting" | "scheduled" | "rotating" | "succeeded" | "failed" | "skipped" | "cancelled";
+  commandId: string | null;
+  sentAt: string | null;
+  finishedAt: string | null;
+  step: string | null;
+  error: string | null;
+};
+
+export type RotationCampaignDevicePage = {
+  items: Array<RotationCampaignDevice>;
+  nextCursor: string | null;
+};
+
+export type RotationCampaignPage = {
+  items: Array<RotationCampaign>;
+  nextCursor: string | null;
+};
+
+export type RotationError = {
+  element: string;
+  message: string;
+};
+
+export type RotationFailure = {
+  at: string;
+  step: string;
+  element: string;
+  message: string;
+};
+
+export type RotationState = {
+  step: string;
+  error: RotationError | null;
+  failures: number;
+  serial: string | null;
+  startedAt: string;
+  updatedAt: string;
+};
+
 export type RunningFirmware = {
   version: string;
   sha256: string;
@@ -1070,6 +1194,21 @@ export type Trace = {
   traceId: string;
   spans: Array<Span>;
   logs: Array<LogLine>;
+};
+
+export type TroubledRotation = {
+  deviceId: string;
+  step: string;
+  error: RotationError;
+  failures: number;
+  startedAt: string;
+  updatedAt: string;
+  notAfter: string | null;
+};
+
+export type TroubledRotationPage = {
+  items: Array<TroubledRotation>;
+  nextCursor: string | null;
 };
 
 export type User = {
@@ -1758,6 +1897,106 @@ export interface Operations {
     };
     answer: undefined;
   };
+  /** When certificates end, with which keys, and whose rotation is in trouble */
+  getCertificateRadar: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: CertificateRadar;
+  };
+  /** Devices whose rotation is in trouble, the latest trouble first */
+  listFailingRotations: {
+    params: { tenant: string };
+    query: { cursor?: string | undefined; limit?: number | undefined; step?: string | undefined };
+    body: undefined;
+    answer: TroubledRotationPage;
+  };
+  /** How far the device's last rotation is, and the last failures */
+  getDeviceRotation: {
+    params: { tenant: string; device: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: DeviceRotation;
+  };
+  /** Certificates in the tenant's name that were refused, the latest first */
+  listKnocks: {
+    params: { tenant: string };
+    query: { cursor?: string | undefined; limit?: number | undefined; reason?: string | undefined };
+    body: undefined;
+    answer: KnockPage;
+  };
+  /** Refused certificates that name no tenant of this installation */
+  listPlatformKnocks: {
+    params: Record<never, never>;
+    query: { cursor?: string | undefined; limit?: number | undefined; reason?: string | undefined };
+    body: undefined;
+    answer: KnockPage;
+  };
+  /** Has devices renew their certificates now, so many at a time */
+  createRotationCampaign: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      devices?: Array<string> | undefined;
+      /** Fleet query, for example `firmware.version < "2.4.0" and tags.site = "berlin" and online` */
+      query?: string | undefined;
+      /** Devices at a time; 50 if left out */
+      concurrency?: number | undefined;
+      /** For each device; 3600 */
+      deadlineSeconds?: number | undefined;
+      /** Scatters the commands; 10 */
+      jitterSeconds?: number | undefined;
+    };
+    answer: RotationCampaign;
+  };
+  listRotationCampaigns: {
+    params: { tenant: string };
+    query: { cursor?: string | undefined; limit?: number | undefined };
+    body: undefined;
+    answer: RotationCampaignPage;
+  };
+  getRotationCampaign: {
+    params: { tenant: string; campaign: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: RotationCampaign;
+  };
+  listRotationCampaignDevices: {
+    params: { tenant: string; campaign: string };
+    query: {
+      cursor?: string | undefined;
+      limit?: number | undefined;
+      state?:
+        | "waiting"
+        | "scheduled"
+        | "rotating"
+        | "succeeded"
+        | "failed"
+        | "skipped"
+        | "cancelled"
+        | undefined;
+    };
+    body: undefined;
+    answer: RotationCampaignDevicePage;
+  };
+  pauseRotationCampaign: {
+    params: { tenant: string; campaign: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: RotationCampaign;
+  };
+  resumeRotationCampaign: {
+    params: { tenant: string; campaign: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: RotationCampaign;
+  };
+  cancelRotationCampaign: {
+    params: { tenant: string; campaign: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: RotationCampaign;
+  };
   getSeries: {
     params: { tenant: string; device: string };
     query: {
@@ -2296,6 +2535,39 @@ export const ROUTES = {
   },
   releaseDevice: { method: "POST", path: "/api/v1/tenants/{tenant}/devices/{device}/release" },
   reinstateDevice: { method: "POST", path: "/api/v1/tenants/{tenant}/devices/{device}/reinstate" },
+  getCertificateRadar: { method: "GET", path: "/api/v1/tenants/{tenant}/certificate-radar" },
+  listFailingRotations: {
+    method: "GET",
+    path: "/api/v1/tenants/{tenant}/certificate-radar/failing",
+  },
+  getDeviceRotation: { method: "GET", path: "/api/v1/tenants/{tenant}/devices/{device}/rotation" },
+  listKnocks: { method: "GET", path: "/api/v1/tenants/{tenant}/certificate-radar/knocks" },
+  listPlatformKnocks: { method: "GET", path: "/api/v1/platform/knocks" },
+  createRotationCampaign: {
+    method: "POST",
+    path: "/api/v1/tenants/{tenant}/certificate-rotations",
+  },
+  listRotationCampaigns: { method: "GET", path: "/api/v1/tenants/{tenant}/certificate-rotations" },
+  getRotationCampaign: {
+    method: "GET",
+    path: "/api/v1/tenants/{tenant}/certificate-rotations/{campaign}",
+  },
+  listRotationCampaignDevices: {
+    method: "GET",
+    path: "/api/v1/tenants/{tenant}/certificate-rotations/{campaign}/devices",
+  },
+  pauseRotationCampaign: {
+    method: "POST",
+    path: "/api/v1/tenants/{tenant}/certificate-rotations/{campaign}/pause",
+  },
+  resumeRotationCampaign: {
+    method: "POST",
+    path: "/api/v1/tenants/{tenant}/certificate-rotations/{campaign}/resume",
+  },
+  cancelRotationCampaign: {
+    method: "POST",
+    path: "/api/v1/tenants/{tenant}/certificate-rotations/{campaign}/cancel",
+  },
   getSeries: { method: "GET", path: "/api/v1/tenants/{tenant}/devices/{device}/telemetry" },
   getLatestMetrics: { method: "GET", path: "/api/v1/tenants/{tenant}/devices/{device}/metrics" },
   getFleetHealth: { method: "GET", path: "/api/v1/tenants/{tenant}/fleet/health" },
