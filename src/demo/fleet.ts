@@ -51,7 +51,7 @@ export async function describeFleet(
     slotCapacityBytes: SLOT_BYTES,
     watchdogMs: WATCHDOG_MS,
     spreadMs: SPREAD_MS,
-    behaviours: behavioursOf(images),
+    behaviours: behavioursOf(images, pace),
     timeScale: pace.timeScale,
     heartbeatIntervalMs: pace.heartbeatIntervalMs,
     ...known,
@@ -127,9 +127,15 @@ async function claimFor(api: ApiClient, tenantId: string, devices: number): Prom
   return token;
 }
 
-function behavioursOf(images: DemoImages): Behaviours {
+function behavioursOf(images: DemoImages, { timeScale }: FleetPace): Behaviours {
   const hash = (image: Buffer) => createHash("sha256").update(image).digest("hex");
-  const healthy = { bootMs: 800, selfTestMs: 400, telemetryIntervalMs: 5_000 };
+  const healthy = {
+    bootMs: 800,
+    selfTestMs: 400,
+    telemetryIntervalMs: 5_000,
+    // A device that lives an hour in a second still writes three lines a minute.
+    infoLogsPerDeviceHour: 180 / timeScale,
+  };
   return {
     [hash(images.factory)]: healthy,
     [hash(images.good)]: healthy,

@@ -34,7 +34,7 @@ const DESCRIPTION = "fleet.json";
 
 /**
  * The folder of a simulated fleet: `fleet.json`, factory images, the pool of pages, and for each
- * device `<tenant>/<device>/identity` and `<tenant>/<device>/flash`.
+ * device `devices/<tenant>/<device>/identity` and `flash.log` beside it.
  */
 export class FleetFolder {
   readonly directory: string;
@@ -73,7 +73,7 @@ export class FleetFolder {
   }
 
   flash(member: Pick<FleetMember, "tenant" | "device">): string {
-    return path.join(this.#home(member), "flash");
+    return path.join(this.#home(member), "flash.log");
   }
 
   identity(member: Pick<FleetMember, "tenant" | "device">): string {

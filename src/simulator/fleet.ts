@@ -18,7 +18,7 @@ import {
 import type { Envelope, LogLevel, ReleaseManifest } from "../protocol/index.ts";
 import type { Behaviours, DeviceFault } from "./behaviour.ts";
 import { deliverIdentity } from "./delivered-identity.ts";
-import { FlashFolder } from "./flash-folder.ts";
+import { FlashLog } from "./flash-log.ts";
 import type { FleetFolder } from "./fleet-folder.ts";
 import { PagePool } from "./page-pool.ts";
 import { type MachineOptions, type MachineStatus, SimulatedMachine } from "./simulated-machine.ts";
@@ -203,7 +203,7 @@ function createMachine(
     clock: options.clock ?? systemClock,
     random,
     pool,
-    ...(folder ? { keeper: new FlashFolder(folder.flash(provisioning), pool) } : {}),
+    ...(folder ? { keeper: new FlashLog(folder.flash(provisioning), pool) } : {}),
     behaviours: options.behaviours ?? {},
     timeScale: options.timeScale ?? 1,
     slotCapacityBytes: options.slotCapacityBytes ?? factory.image.length * HEADROOM,

@@ -1,7 +1,7 @@
 export * from "./behaviour.ts";
 export { deliverIdentity } from "./delivered-identity.ts";
 export { FaultyNetwork } from "./faulty-network.ts";
-export { FlashFolder, type FlashKeeper } from "./flash-folder.ts";
+export { type FlashKeeper, FlashLog } from "./flash-log.ts";
 export {
   createFleet,
   type Factory,

@@ -1,5 +1,5 @@
 import { type Random, randomInteger } from "../kernel/index.ts";
-import type { FileContent } from "./flash-folder.ts";
+import type { FileContent } from "./flash-log.ts";
 import { PAGE_BYTES, type PagePool } from "./page-pool.ts";
 
 /** Hears of pages that become safe. */

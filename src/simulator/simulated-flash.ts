@@ -1,6 +1,6 @@
 import type { Slots, Storage, StorageFile } from "../agent/index.ts";
 import { AppError, type Random, seededRandom } from "../kernel/index.ts";
-import type { FlashKeeper } from "./flash-folder.ts";
+import type { FlashKeeper } from "./flash-log.ts";
 import type { PagePool } from "./page-pool.ts";
 import { SimulatedFile } from "./simulated-file.ts";
 

@@ -14,7 +14,7 @@ import {
 import { type Clock, messageOf, type Random, type Timer } from "../kernel/index.ts";
 import { type Behaviours, behaviourOf, type DeviceFault, type FirmwareFault } from "./behaviour.ts";
 import { FaultyNetwork } from "./faulty-network.ts";
-import type { FlashKeeper } from "./flash-folder.ts";
+import type { FlashKeeper } from "./flash-log.ts";
 import type { PagePool } from "./page-pool.ts";
 import { SimulatedApplication } from "./simulated-application.ts";
 import { SimulatedFlash, simulatedSlots } from "./simulated-flash.ts";

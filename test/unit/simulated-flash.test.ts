@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { replaceFile, type Storage } from "../../src/agent/index.ts";
 import { seededRandom } from "../../src/kernel/index.ts";
-import { FlashFolder, PagePool, SimulatedFlash } from "../../src/simulator/index.ts";
+import { FlashLog, PagePool, SimulatedFlash } from "../../src/simulator/index.ts";
 
 const PAGE_BYTES = 16 * 1024;
 const folders: string[] = [];
@@ -23,7 +23,7 @@ function newFolder(): string {
 /** The flash of the device in `folder`, as a new process finds it. */
 function openFlash(folder: string, seed = 1, device = "device"): SimulatedFlash {
   const pool = new PagePool(path.join(folder, "pages"));
-  const keeper = new FlashFolder(path.join(folder, device), pool);
+  const keeper = new FlashLog(path.join(folder, device, "flash.log"), pool);
   return new SimulatedFlash(pool, seededRandom(seed), keeper);
 }
 
@@ -116,6 +116,22 @@ describe("a simulated flash with a folder", () => {
     expect(await found.read("a.img")).toEqual(Buffer.alloc(40_000, 7));
   });
 
+  it("has one of the contents that a file had, wherever the death cut the log off", async () => {
+    const folder = newFolder();
+    const storage = openFlash(folder).mount();
+    const contents = ["one", "two, which is longer", "3"];
+    for (const text of contents) await replaceFile(storage, "state.json", Buffer.from(text));
+    const log = path.join(folder, "device", "flash.log");
+    const whole = fs.readFileSync(log);
+    const seen = new Set<string | undefined>();
+    for (let length = 0; length <= whole.length; length += 1) {
+      fs.writeFileSync(log, whole.subarray(0, length));
+      const found = await openFlash(folder).mount().read("state.json");
+      seen.add(found && Buffer.from(found).toString());
+    }
+    expect([...seen]).toEqual([undefined, ...contents]);
+  });
+
   it("shares the pages of equal images, and drops those that nobody has", async () => {
     const folder = newFolder();
     const pages = () => fs.readdirSync(path.join(folder, "pages"), { recursive: true });
@@ -132,7 +148,7 @@ describe("a simulated flash with a folder", () => {
 
     const pool = new PagePool(path.join(folder, "pages"));
     for (const device of ["one", "two"]) {
-      const keeper = new FlashFolder(path.join(folder, device), pool);
+      const keeper = new FlashLog(path.join(folder, device, "flash.log"), pool);
       expect(await new SimulatedFlash(pool, seededRandom(1), keeper).mount().read("a.img")).toEqual(
         image,
       );
