@@ -24,7 +24,14 @@ export interface EnrolmentOptions {
   claimToken: string;
   /** PEM of a key that is there already, e.g. from an attempt that was cut off. */
   key?: string;
+  /** Waits while a person has to accept the device; without it that is an error. */
+  waitForPerson?: (seconds: number) => Promise<void>;
 }
+
+/** Where the platform does not say when to ask again, or says something odd. */
+const MIN_WAIT_SECONDS = 1;
+const MAX_WAIT_SECONDS = 3_600;
+const DEFAULT_WAIT_SECONDS = 60;
 
 /**
  * Enrols a device with a claim token over EST (RFC 7030 §4.2): the key is made here and stays here.
@@ -45,11 +52,19 @@ export async function enrolByClaim(options: EnrolmentOptions): Promise<Provision
     }),
   );
   const authorization = `Basic ${Buffer.from(`claim:${claimToken}`).toString("base64")}`;
-  const answer = await requestText(`${est}/simpleenroll`, {
-    ...request,
-    headers: { ...request.headers, authorization },
-    root,
-  });
+  const ask = () =>
+    requestText(`${est}/simpleenroll`, {
+      ...request,
+      headers: { ...request.headers, authorization },
+      root,
+    });
+  let answer = await ask();
+  // RFC 7030 §4.2.3: accepted for processing; the same request is sent again later.
+  while (answer.status === 202 && options.waitForPerson) {
+    const seconds = answer.retryAfterSeconds ?? DEFAULT_WAIT_SECONDS;
+    await options.waitForPerson(Math.min(MAX_WAIT_SECONDS, Math.max(MIN_WAIT_SECONDS, seconds)));
+    answer = await ask();
+  }
   if (answer.status !== 200) throw estRefusal("the enrolment", answer);
   const authorities = await requestAuthorities(est, root);
   const issued = issuedOf(parseCertificates(answer), authorities);

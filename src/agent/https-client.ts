@@ -29,6 +29,8 @@ export function createHttpsArtifacts(credentials: () => Promise<TlsCredentials>)
 export interface TextAnswer {
   status: number;
   body: string;
+  /** When the server wants to be asked again, where it says so in seconds (RFC 9110 §10.2.3). */
+  retryAfterSeconds?: number;
 }
 
 export interface TextRequest {
@@ -62,7 +64,12 @@ export async function requestText(url: string, options: TextRequest): Promise<Te
     text += chunk;
     if (text.length > MAX_ANSWER_BYTES) throw new Error("the server's answer is too large");
   }
-  return { status: response.statusCode ?? 0, body: text };
+  const retryAfter = response.headers["retry-after"] ?? "";
+  return {
+    status: response.statusCode ?? 0,
+    body: text,
+    ...(/^\d{1,9}$/.test(retryAfter) ? { retryAfterSeconds: Number(retryAfter) } : {}),
+  };
 }
 
 function open(

@@ -1,12 +1,15 @@
 import { spawn } from "node:child_process";
+import { generateKeyPairSync } from "node:crypto";
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import path from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { messageOf, systemClock, systemRandom } from "../kernel/index.ts";
 import { isReleaseEnvelope, type LogLevel } from "../protocol/index.ts";
 import { type Agent, createAgent } from "./agent.ts";
 import { type AgentConfig, readAgentConfig } from "./agent-config.ts";
 import { AGENT_DEFAULTS, type AgentSettings } from "./agent-settings.ts";
+import { replaceFile } from "./atomic-file.ts";
 import { CredentialStore } from "./credential-store.ts";
 import { enrolByClaim } from "./enrolment.ts";
 import { createEstClient } from "./est-client.ts";
@@ -79,10 +82,29 @@ async function provision(config: AgentConfig): Promise<Provisioning> {
     ...identity,
     root: await readFile(root, "utf8"),
     claimToken: (await readFile(claimTokenFile, "utf8")).trim(),
+    key: await enrolmentKey(directory),
+    async waitForPerson(seconds) {
+      writeLine("warn", `a person has to accept this device; asking again in ${seconds} s`);
+      await setTimeout(seconds * 1_000);
+    },
   });
   await writeProvisioning(directory, enrolled);
   writeLine("info", `enrolled as ${enrolled.tenant}/${enrolled.device}`);
   return enrolled;
+}
+
+/**
+ * The key that this device enrols with, on the disk before it is used: who is cut off while it asks,
+ * or has to wait for a person, asks again with the same one, and no other is accepted then.
+ */
+async function enrolmentKey(directory: string): Promise<string> {
+  const file = path.join(directory, "key.pem");
+  if (existsSync(file)) return readFile(file, "utf8");
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const pem = privateKey.export({ type: "pkcs8", format: "pem" }) as string;
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await replaceFile(await openFileStorage(directory), "key.pem", Buffer.from(pem));
+  return pem;
 }
 
 /** The first start puts what the device was made with into slot a. */

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import http from "node:http";
 import { Webhook } from "standardwebhooks";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { enrolByClaim } from "../../src/agent/index.ts";
 import { membersOf, oidOf, readDer, TAG } from "../../src/kernel/der.ts";
 import { createCertificateRequest } from "../../src/protocol/index.ts";
 import { SYSTEM_ACTOR } from "../../src/tenancy/index.ts";
@@ -14,6 +15,8 @@ import {
   startEnrolment,
   toPemOf,
 } from "../support/enrolment.ts";
+
+import { makeKey, makeRoot } from "../support/signing.ts";
 
 type Stage = Awaited<ReturnType<typeof startEnrolment>>;
 
@@ -312,6 +315,36 @@ describe("enrolment over EST", () => {
       const answer = await ask();
       expect([answer.status, answer.text]).toEqual([403, expect.stringContaining("not ours")]);
     });
+  });
+
+  it("keeps an agent waiting until a person accepts, with one key all the time", async () => {
+    const director = await stage.firmware.ensureDirectorKey("acme");
+    const root = makeRoot("acme", { root: makeKey(), release: [makeKey()] }, director);
+    await stage.firmware.setTrustRoot("acme", root, SYSTEM_ACTOR);
+    const { token: secret } = await token({ approval: "pending" });
+    const waits: number[] = [];
+    const { pendingEnrolments } = stage.identity;
+    const options = {
+      httpsUrl: `https://localhost:${stage.server.port}`,
+      root: stage.rootPem,
+      tenant: "acme",
+      device: "patient",
+      product: "hub",
+      hardwareRevision: "a",
+      claimToken: secret,
+    };
+    await expect(enrolByClaim(options)).rejects.toThrow("a person has to accept");
+    const provisioning = await enrolByClaim({
+      ...options,
+      async waitForPerson(seconds) {
+        waits.push(seconds);
+        if (waits.length < 2) return;
+        const [waiting] = await pendingEnrolments.list("acme", "pending");
+        await pendingEnrolments.accept("acme", waiting?.id as string, SYSTEM_ACTOR);
+      },
+    });
+    expect(waits).toEqual([1, 1]);
+    expect(provisioning.certificate).toContain("BEGIN CERTIFICATE");
   });
 
   describe("with a webhook that decides", () => {

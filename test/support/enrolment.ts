@@ -53,9 +53,11 @@ export async function startEnrolment() {
   tenancy.onTenantCreated((id) => identity.ensureTenantAuthority(id));
   for (const id of ["acme", "globex"]) await tenancy.tenants.create({ id, name: id }, SYSTEM_ACTOR);
   const rootPem = await identity.rootCertificatePem();
+  // No artifact is ever opened here, so that no blobs are needed.
+  const firmware = createFirmware({ ...shared, blobs: undefined as never });
   const server: DeviceHttp = await startDeviceHttp({
     identity,
-    firmware: createFirmware({ ...shared, blobs: undefined as never }),
+    firmware,
     clock,
     logger: silentLogger,
     port: 0,
@@ -88,6 +90,7 @@ export async function startEnrolment() {
     database,
     tenancy,
     identity,
+    firmware,
     rootPem,
     server,
     clock,

@@ -97,7 +97,7 @@ export function registeredAuthorityCommands(program: Command, cli: Cli): void {
             item.notAfter,
           ]),
         ),
-      "No authorities yet. Next: vautn authority register NAME --certificate FILE …",
+      "No authorities yet. Next: vautn authority register NAME --certificate FILE --product NAME --hardware REVISION",
     );
   });
 
