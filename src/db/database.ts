@@ -69,7 +69,8 @@ export class Database {
       | "old_incidents"
       | "presence_alerts"
       | "running_campaigns"
-      | "certificates",
+      | "certificates"
+      | "due_sessions",
     moment: Date,
   ): Promise<string[]> {
     const call =

@@ -358,6 +358,30 @@ export interface MembershipsTable {
   created_at: Date;
 }
 
+export interface MqttRetainedTable {
+  tenant_id: string;
+  device_id: string;
+  suffix: string;
+  payload: Buffer;
+  qos: number;
+  properties: Json;
+  expires_at: Date | null;
+}
+
+export interface MqttSessionsTable {
+  tenant_id: string;
+  device_id: string;
+  epoch: number;
+  gateway_id: string;
+  former_gateway_id: string | null;
+  resumed: boolean;
+  expiry_seconds: number;
+  expires_at: Date | null;
+  state: Json;
+  will: OptionalJson;
+  will_at: Date | null;
+}
+
 export interface PendingEnrolmentsTable {
   tenant_id: string;
   id: string;
@@ -772,6 +796,8 @@ export interface Schema {
   idempotency_keys: IdempotencyKeysTable;
   instance_settings: InstanceSettingsTable;
   memberships: MembershipsTable;
+  mqtt_retained: MqttRetainedTable;
+  mqtt_sessions: MqttSessionsTable;
   pending_enrolments: PendingEnrolmentsTable;
   personal_keys: PersonalKeysTable;
   preauthorised_devices: PreauthorisedDevicesTable;

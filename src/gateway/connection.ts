@@ -15,6 +15,8 @@ import { handleConnect } from "./packets/connect.ts";
 import { handlePacket } from "./packets/index.ts";
 import { publishWill, type Will } from "./packets/will.ts";
 import { ConnectionFault, REASON, reasonName } from "./reason-codes.ts";
+import { Session } from "./session.ts";
+import type { ClaimedSession } from "./sessions-store.ts";
 import { Subscriptions } from "./subscriptions.ts";
 
 /** What is left of a connection after its last packet was written. */
@@ -31,6 +33,8 @@ export interface OpenOptions {
   receiveMaximum: number;
   maxPacketBytes: number;
   wantsReasons: boolean;
+  claimed: ClaimedSession;
+  sessionExpirySeconds: number;
 }
 
 /** One device's connection, from its TLS handshake to its end. */
@@ -47,6 +51,7 @@ export class Connection {
   #options: OpenOptions | undefined;
   #outbound: Outbound | undefined;
   #deliveries: Deliveries | undefined;
+  #session: Session | undefined;
   #sentBytes = 0;
   #authoritiesAt: number;
 
@@ -100,16 +105,27 @@ export class Connection {
     return this.#deliveries;
   }
 
+  get session(): Session {
+    assert(this.#session, "the session is known once the connection is open");
+    return this.#session;
+  }
+
   /** The identity is known and the connection accepted; the caller sends the CONNACK next. */
   open(options: OpenOptions): void {
     this.#options = options;
     this.#state = "open";
+    const session = new Session(this, options.claimed, options.sessionExpirySeconds);
+    this.#session = session;
     this.#outbound = new Outbound({
       write: (bytes) => this.#write(bytes),
       version: options.version,
       window: Math.min(options.receiveMaximum, this.context.limits.outboundInflight),
       maxPacketBytes: options.maxPacketBytes,
+      save: () => session.save(),
     });
+    const { subscriptions, received } = options.claimed.state;
+    this.subscriptions.restore(subscriptions);
+    for (const id of received) this.inbound.unreleased.set(id, "stored");
     this.#deliveries = new Deliveries(this, this.context);
     this.#reportConnected();
   }
@@ -206,6 +222,8 @@ export class Connection {
     disconnectsTotal.inc({ reason: metric });
     if (!wasOpen) return;
     this.context.registry.release(this.peer, this);
+    // What is under way is part of the session: before it is given up.
+    this.#session?.end();
     this.#outbound?.close();
     const { devices, logger } = this.context.deps;
     devices.disconnected(this.peer, { connectionId: this.id, reason: why }).catch((error) => {

@@ -3,6 +3,7 @@ import type { GatewayDeps, GatewayLimits } from "./deps.ts";
 import type { MessageRouter } from "./message-router.ts";
 import type { Refusals } from "./refusals.ts";
 import type { Registry } from "./registry.ts";
+import type { Sessions } from "./sessions.ts";
 import type { TokenBuckets } from "./token-bucket.ts";
 
 /** What the connections of one gateway share. */
@@ -15,6 +16,7 @@ export interface GatewayContext {
   router: MessageRouter;
   refusals: Refusals;
   registry: Registry<Connection>;
+  sessions: Sessions;
   tenantConnects: TokenBuckets;
   load: {
     /** Bytes of all devices that wait for the stores. */

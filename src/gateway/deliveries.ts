@@ -79,10 +79,14 @@ export class Deliveries {
     }
     for (const id of this.#settled) this.#sent.delete(id);
     this.#settled.clear();
-    const limit = this.#sent.size + outbound.free;
+    const { resumable } = outbound;
+    const limit = this.#sent.size + outbound.free + resumable.size;
     const { commands } = this.#context.deps;
     const waiting = await commands.undelivered(peer.tenantId, peer.deviceId, limit);
     this.#moreCommands = waiting.length >= limit;
+    // What has expired, or was taken back, is not sent again, though its sending had begun.
+    const queued = new Set(waiting.map(({ id }) => id));
+    for (const id of resumable) if (!queued.has(id)) outbound.forget(id);
     for (const command of waiting) {
       if (this.#sent.has(command.id)) continue;
       if (outbound.free <= 0 || !this.#connection.isOpen) {
@@ -109,7 +113,10 @@ export class Deliveries {
         async (span) => {
           const traceparent = traceparentOf(span);
           const body = JSON.stringify({ ...command, traceparent });
-          const result = await this.#send("commands", body, traceparent, Math.max(1, seconds));
+          const result = await this.#send("commands", body, traceparent, {
+            expirySeconds: Math.max(1, seconds),
+            command: command.id,
+          });
           span.setAttribute("vautn.delivery", result);
           deliveriesTotal.inc({ kind: "command", outcome: result });
           await this.#settleCommand(command, result);
@@ -176,7 +183,7 @@ export class Deliveries {
     suffix: string,
     payload: string,
     traceparent: string,
-    expirySeconds?: number,
+    { expirySeconds, command }: { expirySeconds?: number; command?: string } = {},
   ): Promise<OutboundResult> {
     const { peer, outbound, subscriptions } = this.#connection;
     const topic = deviceTopic(peer, suffix);
@@ -187,6 +194,7 @@ export class Deliveries {
       topic,
       payload,
       qos,
+      ...(command === undefined ? {} : { command }),
       properties: {
         payloadFormatIndicator: true,
         contentType: "application/json",

@@ -142,6 +142,8 @@ export interface GatewayLimits {
   /** Bytes that a slow reader may leave in our buffers. */
   outboundBytes: number;
   subscriptions: number;
+  /** Longest Session Expiry Interval, and what a session of MQTT 3.1.1 has; in seconds. */
+  sessionExpirySeconds: number;
   /** Connections a second, and at once, from one address. */
   addressRate: number;
   addressBurst: number;
@@ -163,6 +165,7 @@ export const DEFAULT_GATEWAY_LIMITS: GatewayLimits = {
   outboundInflight: 16,
   outboundBytes: 512 * 1024,
   subscriptions: 20,
+  sessionExpirySeconds: 30 * 86_400,
   addressRate: 500,
   addressBurst: 5_000,
   tenantRate: 500,

@@ -8,9 +8,10 @@ import type { GatewayContext } from "./context.ts";
 import { DEFAULT_GATEWAY_LIMITS, type GatewayDeps, type GatewayOptions } from "./deps.ts";
 import { connectionsGauge, connectsTotal } from "./gateway-metrics.ts";
 import { MessageRouter } from "./message-router.ts";
-import { REASON } from "./reason-codes.ts";
+import { ConnectionFault, REASON } from "./reason-codes.ts";
 import { Refusals } from "./refusals.ts";
 import { Registry } from "./registry.ts";
+import { Sessions } from "./sessions.ts";
 import { applyStanding } from "./standing.ts";
 import { TokenBuckets } from "./token-bucket.ts";
 
@@ -40,15 +41,18 @@ export async function startGateway(deps: GatewayDeps & GatewayOptions): Promise<
     router: new MessageRouter(deps),
     refusals: new Refusals(deps),
     registry: new Registry(),
+    sessions: new Sessions(deps, deps.gatewayId),
     tenantConnects: new TokenBuckets(limits.tenantRate, limits.tenantBurst),
     load: { inboundBytes: 0, revocations: 0 },
   };
+  await context.sessions.begin();
   await deps.devices.gatewayStarted(deps.gatewayId);
   const connections = new Set<Connection>();
   const credentials = await tlsOptions(context);
   const tlsServer = createTlsServer(context, connections, credentials);
   const listener = createListener(context, tlsServer);
   const stopChecks = startChecks(context, connections);
+  const stopSweeping = context.sessions.startSweeping(async () => {});
   const reload = keepCredentialsFresh(context, tlsServer, credentials);
   const unsubscribe = subscribe(context);
   listener.listen({ port: deps.port, host: deps.bindAddress, backlog: BACKLOG });
@@ -58,6 +62,7 @@ export async function startGateway(deps: GatewayDeps & GatewayOptions): Promise<
     connections: () => context.registry.size,
     async close() {
       stopChecks();
+      stopSweeping();
       reload.stop();
       for (const stop of unsubscribe) stop();
       listener.close();
@@ -65,6 +70,7 @@ export async function startGateway(deps: GatewayDeps & GatewayOptions): Promise<
       await Promise.race([ended(connections), timeout(CLOSE_TIMEOUT_MS)]);
       for (const connection of connections) connection.socket.destroy();
       await context.router.flush();
+      await context.sessions.flush();
       await deps.devices.flush();
     },
   };
@@ -198,11 +204,22 @@ function subscribe(context: GatewayContext): (() => void)[] {
     deps.bus.subscribe("device.>", (message, subject) => {
       const { kind } = message;
       const connection = registry.bySubject(subject);
+      if (kind === "session") takeOver(context, subject, Number(message.epoch));
       if (!connection?.isOpen || (kind !== "command" && kind !== "update")) return;
       connection.deliveries.wake(kind);
     }),
     deps.identity.onStandingChanged((change) => applyStanding(context, change)),
   ];
+}
+
+/** The device has connected at another gateway (MQTT 5.0 §3.1.4 [MQTT-3.1.4-3]). */
+function takeOver({ registry, sessions }: GatewayContext, subject: string, epoch: number): void {
+  sessions.hear(subject, epoch);
+  const connection = registry.bySubject(subject);
+  if (!connection?.isOpen || connection.session.epoch >= epoch) return;
+  connection.fail(
+    new ConnectionFault(REASON.sessionTakenOver, "the device has connected elsewhere"),
+  );
 }
 
 function ended(connections: ReadonlySet<Connection>): Promise<unknown> {

@@ -54,6 +54,11 @@ export class InboundWindow {
     this.#adjust();
   }
 
+  /** Identifiers of messages that are durable and not released: kept with the session. */
+  stored(): number[] {
+    return [...this.unreleased].flatMap(([id, state]) => (state === "stored" ? [id] : []));
+  }
+
   /** A release of nothing is answered; a flood of them ends the connection. */
   countStray(): void {
     this.#strays += 1;

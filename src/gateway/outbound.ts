@@ -1,6 +1,7 @@
 import type { Packet } from "mqtt-packet";
 import { type ProtocolVersion, writePacket } from "./codec.ts";
 import { ConnectionFault, REASON } from "./reason-codes.ts";
+import type { SessionState } from "./sessions-store.ts";
 
 type PublishPacket = Extract<Packet, { cmd: "publish" }>;
 
@@ -9,6 +10,8 @@ export interface OutboundMessage {
   payload: string | Buffer;
   qos: 0 | 1 | 2;
   properties: NonNullable<PublishPacket["properties"]>;
+  /** The command that it carries: by it a message is found again when the session is resumed. */
+  command?: string;
 }
 
 export type OutboundResult = "acknowledged" | "refused" | "too-large" | "closed";
@@ -16,6 +19,7 @@ export type OutboundResult = "acknowledged" | "refused" | "too-large" | "closed"
 /** A message under way: until PUBACK, or until PUBREC and then PUBCOMP. */
 interface Entry {
   qos: 1 | 2;
+  command: string | null;
   isReleased: boolean;
   resolve: (result: OutboundResult) => void;
 }
@@ -33,6 +37,9 @@ export class Outbound {
   readonly #window: number;
   readonly #maxPacketBytes: number;
   readonly #inflight = new Map<number, Entry>();
+  /** Commands that the session's earlier connection has sent, and under which identifiers. */
+  readonly #resumable = new Map<string, number>();
+  readonly #save: () => Promise<boolean>;
   #lastId = 0;
   #strays = 0;
 
@@ -42,7 +49,10 @@ export class Outbound {
     /** MQTT 5.0 §3.1.2.11.3: never more than the client's Receive Maximum. */
     window: number;
     maxPacketBytes: number;
+    /** Makes durable what `list` says; false when nothing may be sent any more. */
+    save: () => Promise<boolean>;
   }) {
+    this.#save = options.save;
     this.#write = options.write;
     this.#version = options.version;
     this.#window = options.window;
@@ -54,19 +64,55 @@ export class Outbound {
     return this.#window - this.#inflight.size;
   }
 
+  /** What a session keeps: commands under way, and releases that are not completed. */
+  list(): SessionState["inflight"] {
+    const under = [...this.#inflight].flatMap(([id, { command, isReleased }]) =>
+      command === null && !isReleased ? [] : [{ id, command, released: isReleased }],
+    );
+    const waiting = [...this.#resumable].map(([command, id]) => ({ id, command, released: false }));
+    return [...under, ...waiting];
+  }
+
+  /**
+   * Goes on where the session's earlier connection has ended. MQTT 5.0 §4.4 [MQTT-4.4.0-1]: each
+   * PUBREL goes out again at once, each message when its command is read from the queue again.
+   */
+  resume(kept: SessionState["inflight"]): void {
+    for (const { id, command, released } of kept) {
+      if (released) {
+        this.#inflight.set(id, { qos: 2, command, isReleased: true, resolve: () => {} });
+        this.#write(writePacket({ cmd: "pubrel", messageId: id }, this.#version));
+      } else if (command !== null) {
+        this.#resumable.set(command, id);
+      }
+    }
+  }
+
+  /** Commands that wait to be sent again; `forget` those that the queue does not hold any more. */
+  get resumable(): ReadonlySet<string> {
+    return new Set(this.#resumable.keys());
+  }
+
+  forget(command: string): void {
+    this.#resumable.delete(command);
+  }
+
   /**
    * Sends a message; the caller has seen that `free` is above 0. Resolves with what became of it,
    * which for QoS 2 is known with the PUBREC: from then on the device has it.
    */
   send(message: OutboundMessage): Promise<OutboundResult> {
-    const { topic, payload, qos, properties } = message;
-    const messageId = qos === 0 ? undefined : this.#nextId();
+    const { topic, payload, qos, properties, command = null } = message;
+    const known = command === null ? undefined : this.#resumable.get(command);
+    if (command !== null) this.#resumable.delete(command);
+    const messageId = qos === 0 ? undefined : (known ?? this.#nextId());
     const packet: PublishPacket = {
       cmd: "publish",
       topic,
       payload,
       qos,
-      dup: false,
+      // MQTT 5.0 §3.3.1.1 [MQTT-3.3.1-1]: what was sent before is marked as such.
+      dup: messageId !== undefined && messageId === known,
       retain: false,
       ...(messageId === undefined ? {} : { messageId }),
       ...(this.#version === 5 ? { properties } : {}),
@@ -75,9 +121,15 @@ export class Outbound {
     // MQTT 5.0 §3.1.2.11.4 [MQTT-3.1.2-24]: such a packet must not be sent at all.
     if (bytes.length > this.#maxPacketBytes) return Promise.resolve("too-large");
     return new Promise((resolve) => {
-      if (messageId === undefined || qos === 0) resolve("acknowledged");
-      else this.#inflight.set(messageId, { qos, isReleased: false, resolve });
-      this.#write(bytes);
+      if (messageId === undefined || qos === 0) {
+        this.#write(bytes);
+        resolve("acknowledged");
+        return;
+      }
+      this.#inflight.set(messageId, { qos, command, isReleased: false, resolve });
+      if (command === null) this.#write(bytes);
+      // The identifier is on record before the device can see it: no other message may get it.
+      else void this.#save().then((isSaved) => isSaved && this.#write(bytes));
     });
   }
 
@@ -141,10 +193,15 @@ export class Outbound {
     }
   }
 
+  #isReserved(id: number): boolean {
+    for (const reserved of this.#resumable.values()) if (reserved === id) return true;
+    return false;
+  }
+
   #nextId(): number {
     do {
       this.#lastId = (this.#lastId % MAX_PACKET_ID) + 1;
-    } while (this.#inflight.has(this.#lastId));
+    } while (this.#inflight.has(this.#lastId) || this.#isReserved(this.#lastId));
     return this.#lastId;
   }
 }

@@ -1,4 +1,5 @@
 import { topicMatches } from "../protocol/index.ts";
+import type { StoredSubscription } from "./sessions-store.ts";
 
 export interface Subscription {
   qos: 0 | 1 | 2;
@@ -6,7 +7,7 @@ export interface Subscription {
   identifier: number | undefined;
 }
 
-/** The filters of one connection; they end with it. */
+/** The filters of one session. */
 export class Subscriptions {
   readonly #filters = new Map<string, Subscription>();
   readonly #limit: number;
@@ -20,6 +21,19 @@ export class Subscriptions {
     if (!this.#filters.has(filter) && this.#filters.size >= this.#limit) return false;
     this.#filters.set(filter, subscription);
     return true;
+  }
+
+  /** As they are kept with the session. */
+  list(): StoredSubscription[] {
+    return [...this.#filters].map(([filter, { qos, identifier }]) => ({
+      filter,
+      qos,
+      ...(identifier === undefined ? {} : { identifier }),
+    }));
+  }
+
+  restore(stored: readonly StoredSubscription[]): void {
+    for (const { filter, qos, identifier } of stored) this.add(filter, { qos, identifier });
   }
 
   remove(filter: string): boolean {

@@ -73,7 +73,7 @@ describe("connecting", () => {
       protocolVersion: 5,
       clean: true,
       keepalive: 0,
-      properties: { sessionExpiryInterval: 100 },
+      properties: { sessionExpiryInterval: 0xffffffff },
     });
     expect(await client.next("connack")).toMatchObject({
       reasonCode: 0,
@@ -83,7 +83,7 @@ describe("connecting", () => {
         maximumPacketSize: 262_144,
         retainAvailable: false,
         sharedSubscriptionAvailable: false,
-        sessionExpiryInterval: 0,
+        sessionExpiryInterval: 2_592_000,
         serverKeepAlive: 1_200,
         assignedClientIdentifier: expect.stringMatching(/./),
       },

@@ -2,10 +2,12 @@ import { afterAll, afterEach, beforeAll, describe, it } from "vitest";
 import { createGatewayFixture, type GatewayFixture } from "../support/gateway.ts";
 import { type Bench, createBench, type Statement } from "../support/mqtt-conformance.ts";
 import { QOS_2 } from "../support/mqtt-statements/qos-2.ts";
+import { SESSIONS } from "../support/mqtt-statements/sessions.ts";
 
 /** Chapters of the standard: each statement with what shows that it is obeyed. */
 const CHAPTERS: Record<string, readonly Statement[]> = {
   "§4.3.3 QoS 2: exactly once": QOS_2,
+  "§4.1, §4.4 Sessions and what is sent again": SESSIONS,
 };
 
 let fixture: GatewayFixture;

@@ -159,7 +159,11 @@ describe("acknowledgements", () => {
 
 describe("messages to a device", () => {
   const outbound = (options: Partial<ConstructorParameters<typeof Outbound>[0]> = {}) =>
-    new Outbound({ write: () => {}, version: 5, window: 2, maxPacketBytes: 1_000, ...options });
+    new Outbound({
+      ...{ write: () => {}, version: 5, window: 2, maxPacketBytes: 1_000 },
+      save: async () => true,
+      ...options,
+    });
   const message = { topic: "t", payload: "p", qos: 1, properties: {} } as const;
 
   it("have identifiers of their own while they are under way", async () => {

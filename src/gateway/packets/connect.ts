@@ -1,9 +1,10 @@
 import type { IConnackPacket, IConnectPacket } from "mqtt-packet";
 import { AppError, isAppError, LIMITS, messageOf } from "../../kernel/index.ts";
-import type { Connection } from "../connection.ts";
+import type { Connection, OpenOptions } from "../connection.ts";
 import type { GatewayPeer } from "../deps.ts";
 import { connectsTotal } from "../gateway-metrics.ts";
 import { ConnectionFault, REASON, type ReasonCode, returnCodeOf } from "../reason-codes.ts";
+import { wakeDeliveries } from "./subscribe.ts";
 import { readWill } from "./will.ts";
 
 /** MQTT 5.0 §3.1.2.11.3 and .4: what counts where the client says nothing. */
@@ -22,8 +23,17 @@ export async function handleConnect(connection: Connection, packet: IConnectPack
   try {
     checkConnect(packet);
     const peer = await authenticate(connection);
+    admit(connection, peer);
+    const will = willOrRefusal(connection, peer, packet);
+    const expirySeconds = sessionExpiryOf(connection, packet);
+    const { sessions, load } = connection.context;
+    const before = load.revocations;
+    const claimed = await sessions.claim(peer, { resume: packet.clean === false, expirySeconds });
+    // A revocation may have come while the database was asked.
+    const current = load.revocations === before ? peer : await authenticate(connection);
     if (connection.isClosed) return;
-    accept(connection, packet, peer);
+    const session = { claimed, sessionExpirySeconds: expirySeconds };
+    accept(connection, packet, { peer: current, will, ...session });
     connectsTotal.inc({ outcome: "accepted" });
   } catch (error) {
     const fault = asFault(connection, error);
@@ -81,28 +91,49 @@ function refuseUnverified({ socket, context }: Connection, peer: GatewayPeer): v
   throw new AppError("certificate-refused", `the certificate is not valid: ${why}`, { why });
 }
 
-function accept(connection: Connection, packet: IConnectPacket, peer: GatewayPeer): void {
-  const { registry, tenantConnects, limits, deps } = connection.context;
-  const { properties = {} } = packet;
-  if (!tenantConnects.take(peer.tenantId, deps.clock.now())) {
+function admit({ context }: Connection, peer: GatewayPeer): void {
+  if (!context.tenantConnects.take(peer.tenantId, context.deps.clock.now())) {
     throw new ConnectionFault(REASON.connectionRateExceeded, "the tenant connects too often");
   }
-  const will = willOrRefusal(connection, peer, packet);
+}
+
+/** How long the session stays without a connection; MQTT 3.1.1 can only say whether it stays. */
+function sessionExpiryOf({ context }: Connection, packet: IConnectPacket): number {
+  const longest = context.limits.sessionExpirySeconds;
+  // MQTT 3.1.1 §3.1.2.4: without Clean Session the state is stored after the disconnection.
+  if (packet.protocolVersion !== 5) return packet.clean === false ? longest : 0;
+  return Math.min(packet.properties?.sessionExpiryInterval ?? 0, longest);
+}
+
+type Accepted = Pick<OpenOptions, "peer" | "will" | "claimed" | "sessionExpirySeconds">;
+
+function accept(connection: Connection, packet: IConnectPacket, accepted: Accepted): void {
+  const { registry, limits, sessions } = connection.context;
+  const { properties = {} } = packet;
+  const { peer, claimed } = accepted;
+  const current = registry.find(peer);
+  const isLate = current?.isOpen === true && current.session.epoch > claimed.epoch;
+  if (isLate || sessions.isSuperseded(peer, claimed.epoch)) {
+    throw new ConnectionFault(REASON.sessionTakenOver, "the device has connected again meanwhile");
+  }
   const asked = packet.keepalive ?? 0;
   const keepAliveSeconds = asked === 0 ? limits.maxKeepAliveSeconds : asked;
   // MQTT 5.0 §3.1.4 [MQTT-3.1.4-3]: the newer connection of a device ends the older one.
   const former = registry.claim(peer, connection);
   former?.fail(new ConnectionFault(REASON.sessionTakenOver, "the device has connected again"));
   connection.open({
-    peer,
+    ...accepted,
     version: packet.protocolVersion === 5 ? 5 : 4,
     keepAliveSeconds: Math.min(keepAliveSeconds, limits.maxKeepAliveSeconds),
-    will,
     receiveMaximum: properties.receiveMaximum ?? DEFAULT_RECEIVE_MAXIMUM,
     maxPacketBytes: properties.maximumPacketSize ?? DEFAULT_MAXIMUM_PACKET_SIZE,
     wantsReasons: properties.requestProblemInformation !== false,
   });
   connection.send(connackOf(connection, packet, keepAliveSeconds));
+  if (claimed.resumed) {
+    connection.outbound.resume(claimed.state.inflight);
+    wakeDeliveries(connection);
+  }
   if (peer.access) connectsTotal.inc({ outcome: `accepted-for-${peer.access}` });
 }
 
@@ -122,21 +153,23 @@ function connackOf(
   keepAliveSeconds: number,
 ): IConnackPacket {
   const { limits } = connection.context;
-  // MQTT 5.0 §3.2.2.1.1 [MQTT-3.2.2-2]: no session outlives its connection, so none is present.
-  if (packet.protocolVersion !== 5) return { cmd: "connack", returnCode: 0, sessionPresent: false };
+  // MQTT 5.0 §3.2.2.1.1 [MQTT-3.2.2-2], [MQTT-3.2.2-3]: as the device must know what is left.
+  const { isPresent: sessionPresent, expirySeconds } = connection.session;
+  if (packet.protocolVersion !== 5) return { cmd: "connack", returnCode: 0, sessionPresent };
+  const askedExpiry = packet.properties?.sessionExpiryInterval ?? 0;
   const changesKeepAlive = packet.keepalive !== keepAliveSeconds;
   const imposed = Math.min(keepAliveSeconds, limits.maxKeepAliveSeconds);
   return {
     cmd: "connack",
     reasonCode: REASON.success,
-    sessionPresent: false,
+    sessionPresent,
     properties: {
       receiveMaximum: limits.inboundInflight,
       maximumPacketSize: LIMITS.mqttPacketBytes,
       retainAvailable: false,
       sharedSubscriptionAvailable: false,
       // MQTT 5.0 §3.2.2.3.2: what the device asked for is not what it gets.
-      ...(packet.properties?.sessionExpiryInterval ? { sessionExpiryInterval: 0 } : {}),
+      ...(askedExpiry === expirySeconds ? {} : { sessionExpiryInterval: expirySeconds }),
       // MQTT 5.0 §3.2.2.3.9: what it is let in for.
       ...(connection.peer.access === "renewal" ? RENEWAL_ONLY : {}),
       ...(packet.clientId === "" ? { assignedClientIdentifier: connection.id } : {}),

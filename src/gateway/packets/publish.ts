@@ -41,14 +41,26 @@ export function handlePublish(
   inbound.enter(sizeBytes, qos);
   if (qos === 2) inbound.unreleased.set(messageId, "storing");
   const acknowledge = qos === 0 ? undefined : inbound.acks.reserve();
-  settle(connection, packet).then((outcome) => {
+  settle(connection, packet).then(async (outcome) => {
     inbound.leave(sizeBytes, qos);
     if (outcome === "away") {
       connection.fail(new ConnectionFault(REASON.serverBusy, "a store is not available"));
-    } else {
-      acknowledge?.(() => sendAcknowledgement(connection, packet, outcome));
+      return;
     }
+    if (qos === 2) {
+      keepIdentifier(connection, messageId, outcome === REASON.success);
+      // With the identifier on record a later connection does not take the message again.
+      if (!(await connection.session.save())) return;
+    }
+    acknowledge?.(() => sendAcknowledgement(connection, packet, outcome));
   });
+}
+
+/** MQTT 5.0 §4.3.3 [MQTT-4.3.3-9]: a message that MQTT 5 refuses has no release to wait for. */
+function keepIdentifier(connection: Connection, messageId: number, isTaken: boolean): void {
+  const { unreleased } = connection.inbound;
+  if (!isTaken && connection.version === 5) unreleased.delete(messageId);
+  else unreleased.set(messageId, "stored");
 }
 
 /** What the protocol forbids ends the connection. */
@@ -164,15 +176,9 @@ function sendAcknowledgement(
   packet: IPublishPacket,
   outcome: Exclude<Outcome, "away">,
 ): void {
-  const { version, inbound } = connection;
+  const { version } = connection;
   const messageId = packet.messageId ?? 0;
   const cmd = packet.qos === 2 ? "pubrec" : "puback";
-  const refused = outcome !== REASON.success;
-  // MQTT 5.0 §3.5.2.1 [MQTT-4.3.3-9]: a refused message has no release to wait for.
-  if (packet.qos === 2) {
-    if (refused && version === 5) inbound.unreleased.delete(messageId);
-    else inbound.unreleased.set(messageId, "stored");
-  }
   if (version === 5) {
     connection.send({ cmd, messageId, ...reasonOf(connection, outcome) });
   } else if (outcome === REASON.notAuthorized || outcome === REASON.topicNameInvalid) {

@@ -13,5 +13,8 @@ export function handlePubrec(connection: Connection, packet: IPubrecPacket): voi
   // MQTT 5.0 §4.3.3 [MQTT-4.3.3-4]: a PUBREL answers. §3.6.2.1: for an identifier that we do not
   // know it says so, and the device's side of the exchange ends all the same.
   const reasonCode = next === "release" ? REASON.success : REASON.packetIdentifierNotFound;
-  connection.send({ cmd: "pubrel", messageId, reasonCode });
+  // With the release on record a later connection sends it again, and not the message.
+  void connection.session.save().then((isSaved) => {
+    if (isSaved) connection.send({ cmd: "pubrel", messageId, reasonCode });
+  });
 }

@@ -15,5 +15,8 @@ export function handlePubrel(connection: Connection, packet: IPubrelPacket): voi
   inbound.unreleased.delete(messageId);
   // MQTT 5.0 §3.7.2.1, §4.3.3 [MQTT-4.3.3-11]: an unknown identifier is completed too, and told.
   const reasonCode = state === undefined ? REASON.packetIdentifierNotFound : REASON.success;
-  connection.send({ cmd: "pubcomp", messageId, reasonCode });
+  // Were the identifier still on record, the device's next message under it would be lost.
+  void connection.session.save().then((isSaved) => {
+    if (isSaved) connection.send({ cmd: "pubcomp", messageId, reasonCode });
+  });
 }

@@ -20,7 +20,15 @@ export function handleSubscribe(connection: Connection, packet: ISubscribePacket
   }
   const granted = asked.map((subscription) => grant(connection, subscription, identifier));
   // MQTT 5.0 §3.8.4 [MQTT-3.8.4-6]: one code for each filter, in their order.
-  connection.send({ cmd: "suback", messageId, granted });
+  void connection.session.save().then((isSaved) => {
+    if (!isSaved) return;
+    connection.send({ cmd: "suback", messageId, granted });
+    wakeDeliveries(connection);
+  });
+}
+
+/** Looks for what waits where the device listens. */
+export function wakeDeliveries(connection: Connection): void {
   for (const [suffix, kind] of [
     ["commands", "command"],
     ["update", "update"],

@@ -12,5 +12,7 @@ export function handleUnsubscribe(connection: Connection, packet: IUnsubscribePa
   const granted = unsubscriptions.map((filter) =>
     connection.subscriptions.remove(filter) ? REASON.success : REASON.noSubscriptionExisted,
   );
-  connection.send({ cmd: "unsuback", messageId, granted });
+  void connection.session.save().then((isSaved) => {
+    if (isSaved) connection.send({ cmd: "unsuback", messageId, granted });
+  });
 }

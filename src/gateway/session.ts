@@ -1,0 +1,97 @@
+import { messageOf } from "../kernel/index.ts";
+import type { Connection } from "./connection.ts";
+import { ConnectionFault, REASON } from "./reason-codes.ts";
+import type { ClaimedSession, SessionSave, SessionState } from "./sessions-store.ts";
+
+/** The session of one connection: what is kept of it, and whether it outlives the connection. */
+export class Session {
+  readonly epoch: number;
+  readonly isPresent: boolean;
+  /** Session Expiry Interval; 0 ends the session with the connection. */
+  expirySeconds: number;
+  readonly #connection: Connection;
+  /** Whether the database keeps more of it than its epoch. */
+  readonly #isOnRecord: boolean;
+  #writing: Promise<boolean> | undefined;
+  #next: Promise<boolean> | undefined;
+
+  constructor(connection: Connection, claimed: ClaimedSession, expirySeconds: number) {
+    this.#connection = connection;
+    this.epoch = claimed.epoch;
+    this.isPresent = claimed.resumed;
+    this.expirySeconds = claimed.epoch > 0 ? expirySeconds : 0;
+    this.#isOnRecord = this.isKept;
+  }
+
+  get isKept(): boolean {
+    return this.expirySeconds > 0;
+  }
+
+  /**
+   * Makes the state durable as it is at the end of this turn. False when it is not: then the
+   * connection has been ended, because the session is another's or cannot be written.
+   */
+  save(): Promise<boolean> {
+    if (!this.isKept) return Promise.resolve(true);
+    this.#next ??= (this.#writing ?? Promise.resolve(true)).then(() => {
+      this.#writing = this.#next;
+      this.#next = undefined;
+      return this.#write();
+    });
+    return this.#next;
+  }
+
+  /** The connection has ended: the session goes on without it, or ends now. */
+  end(will?: { body: string; at: Date }): void {
+    const { context, peer } = this.#connection;
+    if (!this.#isOnRecord) return;
+    const expiresAt = new Date(context.deps.clock.now() + this.expirySeconds * 1_000);
+    const ended: SessionSave["ended"] = {
+      expirySeconds: this.expirySeconds,
+      expiresAt,
+      ...(will ? { will } : {}),
+    };
+    context.sessions
+      .save(peer.tenantId, { ...this.#name(), state: this.#state(), ended })
+      .catch((error) => {
+        const { logger } = context.deps;
+        logger.warn({ error: messageOf(error) }, "the end of a session could not be recorded");
+      });
+  }
+
+  /** MQTT 5.0 §3.14.2.2.2: a DISCONNECT may change how long the session stays. */
+  changeExpiry(seconds: number): void {
+    if (seconds > 0 && this.expirySeconds === 0) {
+      throw new ConnectionFault(REASON.protocolError, "the session was to end with the connection");
+    }
+    this.expirySeconds = seconds;
+  }
+
+  async #write(): Promise<boolean> {
+    const connection = this.#connection;
+    if (connection.isClosed) return false;
+    const { context, peer } = connection;
+    try {
+      const save = { ...this.#name(), state: this.#state() };
+      if (await context.sessions.save(peer.tenantId, save)) return !connection.isClosed;
+      // MQTT 5.0 §3.1.4 [MQTT-3.1.4-3]: the device has connected elsewhere.
+      connection.fail(new ConnectionFault(REASON.sessionTakenOver, "the device connected again"));
+    } catch {
+      connection.fail(new ConnectionFault(REASON.serverBusy, "the session cannot be kept now"));
+    }
+    return false;
+  }
+
+  #name() {
+    return { deviceId: this.#connection.peer.deviceId, epoch: this.epoch };
+  }
+
+  #state(): SessionState {
+    const { subscriptions, outbound, inbound } = this.#connection;
+    return {
+      subscriptions: subscriptions.list(),
+      inflight: outbound.list(),
+      received: inbound.stored(),
+    };
+  }
+}
