@@ -216,9 +216,11 @@ export type ClaimTokenList = {
 export type Command = {
   id: string;
   deviceId: string;
+  batchId: string | null;
   name: string;
   args: unknown;
   status:
+    | "waiting"
     | "queued"
     | "delivered"
     | "accepted"
@@ -227,21 +229,69 @@ export type Command = {
     | "failed"
     | "rejected"
     | "expired"
+    | "timed-out"
+    | "replaced"
     | "cancelled";
+  priority: number;
+  coalesceKey: string | null;
+  /** Each attempt is a command of its own */
+  attempt: number;
+  maxAttempts: number;
+  retryOf: string | null;
+  retriedBy: string | null;
+  replacedBy: string | null;
   createdAt: string;
   createdBy: string;
   expiresAt: string;
   deliveredAt: string | null;
+  acceptedAt: string | null;
   finishedAt: string | null;
+  progress: number | null;
   output: unknown;
   error: string | null;
+  stream: string | null;
+  /** Earlier parts of the stream are gone */
+  streamCut: boolean;
   /** What the device said after the end */
   lateResult: unknown;
   traceparent: string | null;
 };
 
-export type CommandList = {
-  items: Array<Command>;
+export type CommandBatch = {
+  id: string;
+  name: string;
+  targetKind: "devices" | "group" | "query";
+  /** The query, the group, or how many devices were named */
+  target: string;
+  state: "running" | "paused" | "cancelled" | "done";
+  devices: number;
+  /** Devices by the state of their last attempt */
+  counts: {
+    waiting: number;
+    queued: number;
+    delivered: number;
+    accepted: number;
+    running: number;
+    succeeded: number;
+    failed: number;
+    rejected: number;
+    expired: number;
+    "timed-out": number;
+    replaced: number;
+    cancelled: number;
+  };
+  concurrency: number | null;
+  batchSize: number | null;
+  intervalSeconds: number | null;
+  ttlSeconds: number;
+  createdAt: string;
+  createdBy: string;
+  traceparent: string | null;
+};
+
+export type CommandBatchPage = {
+  items: Array<CommandBatch>;
+  nextCursor: string | null;
 };
 
 export type CommandPage = {
@@ -1083,6 +1133,12 @@ export type RunningFirmware = {
   version: string;
   sha256: string;
   slot: string;
+};
+
+export type SentCommands = {
+  /** The first 500 */
+  items: Array<Command>;
+  batch: CommandBatch | null;
 };
 
 export type Session = {
@@ -2055,6 +2111,7 @@ export interface Operations {
       limit?: number | undefined;
       device?: string | undefined;
       status?:
+        | "waiting"
         | "queued"
         | "delivered"
         | "accepted"
@@ -2063,6 +2120,8 @@ export interface Operations {
         | "failed"
         | "rejected"
         | "expired"
+        | "timed-out"
+        | "replaced"
         | "cancelled"
         | undefined;
     };
@@ -2076,12 +2135,45 @@ export interface Operations {
       devices?: Array<string> | undefined;
       /** Fleet query, for example `firmware.version < "2.4.0" and tags.site = "berlin" and online` */
       query?: string | undefined;
+      group?: string | undefined;
       name: string;
       args?: unknown | undefined;
-      /** 3600 where left out */
+      /** 3600 where left out; in a paced batch from the release on */
       ttlSeconds?: number | undefined;
+      /** Higher is delivered first */
+      priority?: number | undefined;
+      /** Replaces the device's undelivered commands of the same key */
+      coalesceKey?: string | undefined;
+      deadlines?:
+        | {
+            /** From the queue to the device's acknowledgement */
+            deliveredSeconds?: number | undefined;
+            /** From there to its first word */
+            acceptedSeconds?: number | undefined;
+            /** From there to its last */
+            runningSeconds?: number | undefined;
+          }
+        | undefined;
+      retry?:
+        | {
+            /** The first one counts */
+            attempts: number;
+            delaySeconds?: number | undefined;
+            on?: Array<"failed" | "timed-out"> | undefined;
+          }
+        | undefined;
+      pace?:
+        | {
+            /** Under way at once */
+            concurrency?: number | undefined;
+            /** Released together */
+            batchSize?: number | undefined;
+            /** Between two releases */
+            intervalSeconds?: number | undefined;
+          }
+        | undefined;
     };
-    answer: CommandList;
+    answer: SentCommands;
   };
   getCommand: {
     params: { tenant: string; command: string };
@@ -2094,6 +2186,59 @@ export interface Operations {
     query: Record<never, never>;
     body: undefined;
     answer: Command;
+  };
+  listCommandBatches: {
+    params: { tenant: string };
+    query: { cursor?: string | undefined; limit?: number | undefined };
+    body: undefined;
+    answer: CommandBatchPage;
+  };
+  getCommandBatch: {
+    params: { tenant: string; batch: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: CommandBatch;
+  };
+  listCommandBatchDevices: {
+    params: { tenant: string; batch: string };
+    query: {
+      cursor?: string | undefined;
+      limit?: number | undefined;
+      status?:
+        | "waiting"
+        | "queued"
+        | "delivered"
+        | "accepted"
+        | "running"
+        | "succeeded"
+        | "failed"
+        | "rejected"
+        | "expired"
+        | "timed-out"
+        | "replaced"
+        | "cancelled"
+        | undefined;
+    };
+    body: undefined;
+    answer: CommandPage;
+  };
+  pauseCommandBatch: {
+    params: { tenant: string; batch: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: CommandBatch;
+  };
+  resumeCommandBatch: {
+    params: { tenant: string; batch: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: CommandBatch;
+  };
+  cancelCommandBatch: {
+    params: { tenant: string; batch: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: CommandBatch;
   };
   /** Publishes an image (the body) with its signed manifest */
   publishRelease: {
@@ -2579,6 +2724,24 @@ export const ROUTES = {
   sendCommand: { method: "POST", path: "/api/v1/tenants/{tenant}/commands" },
   getCommand: { method: "GET", path: "/api/v1/tenants/{tenant}/commands/{command}" },
   cancelCommand: { method: "POST", path: "/api/v1/tenants/{tenant}/commands/{command}/cancel" },
+  listCommandBatches: { method: "GET", path: "/api/v1/tenants/{tenant}/command-batches" },
+  getCommandBatch: { method: "GET", path: "/api/v1/tenants/{tenant}/command-batches/{batch}" },
+  listCommandBatchDevices: {
+    method: "GET",
+    path: "/api/v1/tenants/{tenant}/command-batches/{batch}/devices",
+  },
+  pauseCommandBatch: {
+    method: "POST",
+    path: "/api/v1/tenants/{tenant}/command-batches/{batch}/pause",
+  },
+  resumeCommandBatch: {
+    method: "POST",
+    path: "/api/v1/tenants/{tenant}/command-batches/{batch}/resume",
+  },
+  cancelCommandBatch: {
+    method: "POST",
+    path: "/api/v1/tenants/{tenant}/command-batches/{batch}/cancel",
+  },
   publishRelease: { method: "POST", path: "/api/v1/tenants/{tenant}/releases" },
   listReleases: { method: "GET", path: "/api/v1/tenants/{tenant}/releases" },
   getRelease: { method: "GET", path: "/api/v1/tenants/{tenant}/releases/{release}" },

@@ -1,164 +1,135 @@
 import { type Selectable, sql } from "kysely";
 import type { Schema, Tx } from "../db/index.ts";
-import { type FleetQuery, fleetCondition } from "../devices/index.ts";
-import { AppError, LIMITS } from "../kernel/index.ts";
+import { LIMITS } from "../kernel/index.ts";
 import type { CommandMessage } from "../protocol/index.ts";
-import { MAX_TARGETS } from "./lifecycle.ts";
-import type { CommandPage, CommandStatus, CommandView, ExpiredCommand } from "./types.ts";
+import type { CommandPage, CommandStatus, CommandView } from "./types.ts";
 
-type CommandRow = Selectable<Schema["commands"]>;
+export type CommandRow = Selectable<Schema["commands"]>;
 
-/** Commands that one call lets expire; the caller comes back for the rest. */
-export const EXPIRY_BATCH = 1_000;
-
-export interface CommandInsert {
-  name: string;
-  /** JSON text. */
-  args: string;
-  createdAt: Date;
-  createdBy: string;
-  expiresAt: Date;
-  traceparent: string | null;
-}
-
-/**
- * Makes the order of commits the order of `seq`, and the count of open commands exact: without it
- * a command could be sent before another that has the lower number.
- */
-export async function lockQueue(tx: Tx, tenantId: string): Promise<void> {
-  await sql`select pg_advisory_xact_lock(hashtextextended(${`commands:${tenantId}`}, 0))`.execute(
-    tx,
-  );
-}
-
-/** The active devices among `ids`; the others are unknown or may not be spoken to. */
-export async function activeDevices(tx: Tx, ids: readonly string[]): Promise<string[]> {
-  const { rows } = await sql<{ id: string }>`
-    select id from devices where id = any(${ids}::text[]) and status = 'active' order by id`.execute(
-    tx,
-  );
-  return rows.map((row) => row.id);
-}
-
-/** The active devices that a query finds, and at most one more than may be addressed. */
-export async function devicesByQuery(tx: Tx, query: FleetQuery, nowMs: number): Promise<string[]> {
-  const { rows } = await sql<{ id: string }>`
-    select d.id from devices d
-    join device_states s on s.tenant_id = d.tenant_id and s.device_id = d.id
-    where d.status = 'active' and ${fleetCondition(query, nowMs)}
-    order by d.id limit ${MAX_TARGETS + 1}`.execute(tx);
-  return rows.map((row) => row.id);
-}
-
-/** Those of the devices whose queue is full. */
-export async function fullQueues(tx: Tx, deviceIds: readonly string[]): Promise<string[]> {
-  const { rows } = await sql<{ device_id: string }>`
-    select device_id from commands
-    where device_id = any(${deviceIds}::text[])
-      and status in ('queued', 'delivered', 'accepted', 'running')
-    group by device_id having count(*) >= ${LIMITS.commandsQueuedPerDevice}
-    order by device_id`.execute(tx);
-  return rows.map((row) => row.device_id);
-}
-
-/** Queues the command for every device, in one statement, and returns the new commands. */
-export async function insertCommands(
-  tx: Tx,
-  tenantId: string,
-  targets: readonly { id: string; deviceId: string }[],
-  command: CommandInsert,
-): Promise<CommandView[]> {
-  const { rows } = await sql<CommandRow>`
-    insert into commands
-      (tenant_id, id, device_id, name, args, status, created_at, created_by, expires_at, traceparent)
-    select ${tenantId}, t.id, t.device_id, ${command.name}, ${command.args}::jsonb, 'queued',
-           ${command.createdAt}, ${command.createdBy}, ${command.expiresAt}, ${command.traceparent}
-    from unnest(${targets.map((target) => target.id)}::uuid[],
-                ${targets.map((target) => target.deviceId)}::text[]) as t(id, device_id)
-    returning *`.execute(tx);
-  return rows.map(viewOf);
-}
-
-/** What waits for a device, oldest first. */
+/** What waits for each device, in the order of its queue. */
 export async function queuedFor(
   tx: Tx,
-  deviceId: string,
+  wanted: readonly { deviceId: string; limit: number }[],
   now: Date,
-  limit: number,
-): Promise<CommandMessage[]> {
-  const rows = await tx
-    .selectFrom("commands")
-    .select(["id", "name", "args", "expires_at", "traceparent"])
-    .where("device_id", "=", deviceId)
-    .where("status", "=", "queued")
-    .where("expires_at", ">", now)
-    .orderBy("seq")
-    .limit(limit)
-    .execute();
-  return rows.map((row) => ({
+): Promise<Map<string, CommandMessage[]>> {
+  const { rows } = await sql<CommandRow>`
+    select c.* from unnest(${wanted.map((one) => one.deviceId)}::text[],
+                           ${wanted.map((one) => one.limit)}::int[]) as w(device_id, most)
+    cross join lateral (
+      select id, device_id, name, args, expires_at, traceparent, attempt, accept_seconds,
+             run_seconds, priority, seq
+      from commands q
+      where q.device_id = w.device_id and q.status = 'queued' and q.expires_at > ${now}
+        and (q.deadline_at is null or q.deadline_at > ${now})
+      order by q.priority desc, q.seq limit w.most
+    ) c
+    order by c.device_id, c.priority desc, c.seq`.execute(tx);
+  const messages = new Map<string, CommandMessage[]>();
+  for (const row of rows) {
+    const waiting = messages.get(row.device_id);
+    if (waiting) waiting.push(messageOf(row));
+    else messages.set(row.device_id, [messageOf(row)]);
+  }
+  return messages;
+}
+
+function messageOf(row: CommandRow): CommandMessage {
+  return {
     id: row.id,
     name: row.name,
     args: row.args,
     expiresAt: row.expires_at.getTime(),
     traceparent: row.traceparent,
-  }));
+    ...(row.attempt > 1 ? { attempt: row.attempt } : {}),
+    ...(row.accept_seconds === null ? {} : { acceptedSeconds: row.accept_seconds }),
+    ...(row.run_seconds === null ? {} : { runningSeconds: row.run_seconds }),
+  };
 }
 
 /** Only what still waits becomes delivered; everything else has gone further already. */
 export async function setDelivered(
   tx: Tx,
-  deviceId: string,
-  ids: readonly string[],
+  commands: readonly { deviceId: string; id: string }[],
   now: Date,
 ): Promise<void> {
-  await tx
-    .updateTable("commands")
-    .set({ status: "delivered", delivered_at: now })
-    .where("device_id", "=", deviceId)
-    .where("id", "in", [...ids])
-    .where("status", "=", "queued")
-    .execute();
+  await sql`
+    update commands c
+    set status = 'delivered', delivered_at = ${now}, release_at = null,
+        deadline_at = ${now}::timestamptz + make_interval(secs => c.accept_seconds)
+    from (
+      -- Always in one order, so that two that lock the same commands do not wait for each other.
+      select l.id from commands l
+      join unnest(${commands.map((one) => one.id)}::uuid[],
+                  ${commands.map((one) => one.deviceId)}::text[]) as t(id, device_id)
+        on l.id = t.id and l.device_id = t.device_id
+      order by l.id for update of l
+    ) locked
+    where c.id = locked.id and c.status in ('queued', 'waiting')`.execute(tx);
 }
 
-/** The state of one device's command, locked until the transaction ends. */
+/** One device's command, locked until the transaction ends. */
 export async function lockCommand(
   tx: Tx,
   id: string,
   deviceId?: string,
-): Promise<{ status: CommandStatus; deviceId: string } | undefined> {
-  const row = await tx
+): Promise<CommandRow | undefined> {
+  return tx
     .selectFrom("commands")
-    .select(["status", "device_id"])
+    .selectAll()
     .where("id", "=", id)
     .$if(deviceId !== undefined, (query) => query.where("device_id", "=", deviceId as string))
     .forUpdate()
     .executeTakeFirst();
-  return row && { status: row.status, deviceId: row.device_id };
 }
 
-export async function setResult(
-  tx: Tx,
-  id: string,
-  change: {
-    status: "accepted" | "running" | "succeeded" | "failed" | "rejected";
-    output: string | null;
-    error: string | null;
-    now: Date;
-    finished: boolean;
-  },
-): Promise<void> {
+export interface ResultChange {
+  status: "accepted" | "running" | "succeeded" | "failed" | "rejected";
+  output: string | null;
+  error: string | null;
+  progress: number | null;
+  now: Date;
+  finished: boolean;
+}
+
+export async function setResult(tx: Tx, row: CommandRow, change: ResultChange): Promise<void> {
+  const { now } = change;
+  const acceptedAt = row.accepted_at ?? now;
+  const runsUntil =
+    row.run_seconds === null ? null : new Date(acceptedAt.getTime() + row.run_seconds * 1_000);
   await tx
     .updateTable("commands")
-    .set((eb) => ({
+    .set({
       status: change.status,
       output: change.output,
       error: change.error,
+      progress: change.progress ?? row.progress,
       // A result proves the delivery, even where the acknowledgement was lost.
-      delivered_at: eb.fn.coalesce("delivered_at", eb.val(change.now)),
-      finished_at: change.finished ? change.now : null,
-    }))
-    .where("id", "=", id)
+      delivered_at: row.delivered_at ?? now,
+      accepted_at: acceptedAt,
+      release_at: null,
+      deadline_at: change.finished ? null : runsUntil,
+      finished_at: change.finished ? now : null,
+    })
+    .where("id", "=", row.id)
     .execute();
+}
+
+/**
+ * Adds a piece of the stream unless it has come before (pieces are numbered); keeps its end.
+ */
+export async function appendStream(
+  tx: Tx,
+  id: string,
+  piece: { seq: number; text: string },
+): Promise<void> {
+  const most = LIMITS.commandStreamLength;
+  await sql`
+    update commands
+    set stream = right(coalesce(stream, '') || ${piece.text}, ${most}),
+        stream_cut = stream_cut or stream_next < ${piece.seq}
+          or length(coalesce(stream, '')) + ${piece.text.length} > ${most},
+        stream_next = ${piece.seq + 1}
+    where id = ${id} and stream_next <= ${piece.seq}`.execute(tx);
 }
 
 /** The last word that came too late; a repetition replaces it by itself. */
@@ -178,47 +149,32 @@ export async function setCancelled(tx: Tx, id: string, now: Date): Promise<void>
     .execute();
 }
 
-/** Ends what is overdue, at most EXPIRY_BATCH of it; reads nothing else (`commands_expiring`). */
-export async function expireOverdue(tx: Tx, now: Date): Promise<ExpiredCommand[]> {
-  const { rows } = await sql<ExpiredCommand>`
-    update commands c set status = 'expired', finished_at = ${now}
-    from (
-      select id from commands
-      where expires_at <= ${now} and status in ('queued', 'delivered', 'accepted', 'running')
-      order by expires_at limit ${EXPIRY_BATCH}
-      for update skip locked
-    ) due
-    where c.id = due.id
-    returning c.id, c.device_id as "deviceId", c.name`.execute(tx);
-  return rows;
-}
-
 export async function findCommand(tx: Tx, id: string): Promise<CommandView | undefined> {
   const row = await tx.selectFrom("commands").selectAll().where("id", "=", id).executeTakeFirst();
-  return row && viewOf(row);
+  return row && { ...viewOf(row), stream: row.stream };
+}
+
+export interface CommandFilter {
+  deviceId?: string | undefined;
+  status?: CommandStatus | undefined;
+  /** The last attempts of a batch. */
+  batchId?: string | undefined;
+  cursor?: string | undefined;
+  limit: number;
 }
 
 /** Newest first; the ids are made in the order of time, so they serve as the cursor. */
-export async function listCommands(
-  tx: Tx,
-  filter: {
-    deviceId?: string | undefined;
-    status?: CommandStatus | undefined;
-    cursor?: string | undefined;
-    limit: number;
-  },
-): Promise<CommandPage> {
+export async function listCommands(tx: Tx, filter: CommandFilter): Promise<CommandPage> {
+  const { deviceId, status, batchId, cursor } = filter;
   const limit = Math.min(Math.max(1, filter.limit), LIMITS.pageSize);
-  const rows = await tx
-    .selectFrom("commands")
-    .selectAll()
-    .$if(filter.deviceId !== undefined, (query) =>
-      query.where("device_id", "=", filter.deviceId as string),
-    )
-    .$if(filter.status !== undefined, (query) =>
-      query.where("status", "=", filter.status as CommandStatus),
-    )
-    .$if(filter.cursor !== undefined, (query) => query.where("id", "<", filter.cursor as string))
+  let query = tx.selectFrom("commands").selectAll();
+  if (deviceId !== undefined) query = query.where("device_id", "=", deviceId);
+  if (status !== undefined) query = query.where("status", "=", status);
+  if (batchId !== undefined) {
+    query = query.where("batch_id", "=", batchId).where("retried_by", "is", null);
+  }
+  if (cursor !== undefined) query = query.where("id", "<", cursor);
+  const rows = await query
     .orderBy("id", "desc")
     .limit(limit + 1)
     .execute();
@@ -226,28 +182,34 @@ export async function listCommands(
   return { items, nextCursor: rows.length > limit ? (items.at(-1)?.id ?? null) : null };
 }
 
-export function unknownTargets(asked: readonly string[], found: readonly string[]): AppError {
-  const known = new Set(found);
-  const missing = asked.filter((id) => !known.has(id));
-  return new AppError("not-found", `no active device ${missing.slice(0, 10).join(", ")}`, {
-    deviceIds: missing.slice(0, 100),
-  });
-}
+const iso = (moment: Date | null): string | null => moment?.toISOString() ?? null;
 
 function viewOf(row: CommandRow): CommandView {
   return {
     id: row.id,
     deviceId: row.device_id,
+    batchId: row.batch_id,
     name: row.name,
     args: row.args,
     status: row.status,
+    priority: row.priority,
+    coalesceKey: row.coalesce_key,
+    attempt: row.attempt,
+    maxAttempts: row.max_attempts,
+    retryOf: row.retry_of,
+    retriedBy: row.retried_by,
+    replacedBy: row.replaced_by,
     createdAt: row.created_at.toISOString(),
     createdBy: row.created_by,
     expiresAt: row.expires_at.toISOString(),
-    deliveredAt: row.delivered_at?.toISOString() ?? null,
-    finishedAt: row.finished_at?.toISOString() ?? null,
+    deliveredAt: iso(row.delivered_at),
+    acceptedAt: iso(row.accepted_at),
+    finishedAt: iso(row.finished_at),
+    progress: row.progress,
     output: row.output,
     error: row.error,
+    stream: null,
+    streamCut: row.stream_cut,
     lateResult: row.late_result,
     traceparent: row.traceparent,
   };

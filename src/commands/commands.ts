@@ -1,39 +1,38 @@
 import { type Bus, subjects } from "../bus/index.ts";
-import type { Database, Tx } from "../db/index.ts";
-import { compileFleetQuery } from "../devices/index.ts";
-import { AppError, type Clock, isUuid, timeOrderedId } from "../kernel/index.ts";
-import { storableJson } from "../kernel/storable.ts";
-import type {
-  CommandMessage,
-  CommandResult,
-  DeviceIdentity,
-  CommandStatus as ReportedStatus,
-} from "../protocol/index.ts";
+import type { Database } from "../db/index.ts";
+import { AppError, type Clock, isUuid } from "../kernel/index.ts";
+import { KeyedBatcher } from "../kernel/keyed-batcher.ts";
+import type { CommandMessage, CommandResult, DeviceIdentity } from "../protocol/index.ts";
 import type { Actor, Tenancy } from "../tenancy/index.ts";
+import { type Batches, checkCursor, createBatches } from "./batches.ts";
+import { unknownCommand } from "./commands-errors.ts";
 import * as store from "./commands-store.ts";
-import { checkNewCommand, effectOfResult, MAX_TARGETS, storableResult } from "./lifecycle.ts";
-import type {
-  CommandPage,
-  CommandStatus,
-  CommandView,
-  ExpiredCommand,
-  NewCommand,
-} from "./types.ts";
+import { doDue } from "./due-store.ts";
+import { QueueGauge } from "./queue-gauge.ts";
+import { recordReport } from "./reports.ts";
+import { checkRequest, isPlain, Sending, type SendRequest, type Sent } from "./sending.ts";
+import { lockQueue } from "./sending-store.ts";
+import type { CommandPage, CommandStatus, CommandView, EndedCommand, NewCommand } from "./types.ts";
 
 const DEFAULT_PAGE = 100;
+/** What arrives within so short a time shares a transaction: one commit for all of it. */
+const TOGETHER = { maxBatchSize: 200, maxDelayMs: 2, maxQueuedSize: 20_000 };
 
 export interface CommandsDeps {
   db: Database;
   clock: Clock;
   bus: Bus;
   tenancy: Pick<Tenancy, "audit">;
+  /** Open commands that a tenant may have; `LIMITS.commandsOpenPerTenant` where left out. */
+  openPerTenant?: number;
 }
 
 /** Commands to devices: a queue for each device in PostgreSQL, delivered at least once, in order. */
 export interface Commands {
   /**
-   * Queues a command for devices by id or by fleet query. Refusals: `not-found` where one of the
-   * ids is no active device, `quota-exceeded` where a queue is full; then nothing is queued.
+   * Queues a command for devices by id, by group or by fleet query; for more than one device it
+   * becomes a batch. Returns the first 500 commands. Refusals: `not-found` where one of the ids is
+   * no active device, `quota-exceeded` where a queue is full; then nothing is queued.
    */
   send(
     tenantId: string,
@@ -41,17 +40,20 @@ export interface Commands {
     actor: Actor,
     traceparent: string | null,
   ): Promise<CommandView[]>;
-  /** What waits for the device, oldest first. */
+  /** What waits for the device: by priority, then oldest first. */
   undelivered(tenantId: string, deviceId: string, limit: number): Promise<CommandMessage[]>;
   /** The device has acknowledged the receipt of these. */
   markDelivered(tenantId: string, deviceId: string, ids: readonly string[]): Promise<void>;
   /**
-   * A device's report; repeating it changes nothing. After expiry or cancellation it is recorded
-   * beside the final state. `not-found` for a command that is not this device's.
+   * A device's report; repeating it changes nothing. After an end that the platform has set it is
+   * recorded beside that end. `not-found` for a command that is not this device's.
    */
   recordResult(peer: DeviceIdentity, commandId: string, result: CommandResult): Promise<void>;
-  /** Ends at most EXPIRY_BATCH overdue commands; call until empty. */
-  expireDue(tenantId: string, nowMs: number): Promise<ExpiredCommand[]>;
+  /**
+   * Does what has become due: ends what is late, at most EXPIRY_BATCH commands (call again until
+   * none is returned), and queues new attempts and what the pace of batches allows.
+   */
+  expireDue(tenantId: string, nowMs: number): Promise<EndedCommand[]>;
   /** Newest first. */
   list(
     tenantId: string,
@@ -60,141 +62,119 @@ export interface Commands {
   get(tenantId: string, id: string): Promise<CommandView>;
   /** Only while it waits: what a device holds cannot be called back, and is a `conflict`. */
   cancel(tenantId: string, id: string, actor: Actor): Promise<CommandView>;
+  batches: Batches;
 }
 
-export function createCommands({ db, clock, bus, tenancy }: CommandsDeps): Commands {
+export function createCommands(deps: CommandsDeps): Commands {
+  const { db, clock, tenancy } = deps;
+  const gauge = new QueueGauge(clock, deps.openPerTenant);
+  const wake = (tenantId: string, deviceIds: readonly string[]) => {
+    for (const deviceId of new Set(deviceIds)) {
+      deps.bus.publish(subjects.device(tenantId, deviceId), { kind: "command" });
+    }
+  };
+  const plain = new KeyedBatcher<SendRequest, Sent | AppError>({
+    ...TOGETHER,
+    write: (tenantId, requests) =>
+      db.tenant(tenantId, async (tx) => {
+        await lockQueue(tx, tenantId);
+        await gauge.check(tx, tenantId, requests.length);
+        return new Sending(tx, tenantId, tenancy.audit, clock.now()).plain(requests);
+      }),
+  });
+  const reads = new KeyedBatcher<{ deviceId: string; limit: number }, CommandMessage[]>({
+    ...TOGETHER,
+    maxDelayMs: 1,
+    async write(tenantId, wanted) {
+      const now = new Date(clock.now());
+      const found = await db.tenant(tenantId, (tx) => store.queuedFor(tx, wanted, now));
+      return wanted.map(({ deviceId }) => found.get(deviceId) ?? []);
+    },
+  });
+  const deliveries = new KeyedBatcher<{ deviceId: string; id: string }>({
+    ...TOGETHER,
+    write: (tenantId, commands) =>
+      db.tenant(tenantId, (tx) => store.setDelivered(tx, commands, new Date(clock.now()))),
+  });
+
+  const sendAlone = (tenantId: string, request: SendRequest): Promise<Sent> =>
+    db.tenant(tenantId, async (tx) => {
+      await lockQueue(tx, tenantId);
+      const sent = await new Sending(tx, tenantId, tenancy.audit, clock.now()).one(request);
+      await gauge.check(tx, tenantId, sent.total);
+      return sent;
+    });
+
   return {
     async send(tenantId, command, actor, traceparent) {
-      const args = checkNewCommand(command);
-      const query = command.query === undefined ? undefined : compileFleetQuery(command.query);
-      const now = clock.now();
-      const sent = await db.tenant(tenantId, async (tx) => {
-        await store.lockQueue(tx, tenantId);
-        const deviceIds = query
-          ? await store.devicesByQuery(tx, query, now)
-          : await targetsById(tx, command.deviceIds ?? []);
-        await refuseOverflow(tx, deviceIds);
-        const targets = deviceIds.map((deviceId) => ({ id: timeOrderedId(now), deviceId }));
-        const commands = await store.insertCommands(tx, tenantId, targets, {
-          name: command.name,
-          args,
-          createdAt: new Date(now),
-          createdBy: actor.name,
-          expiresAt: new Date(now + command.ttlSeconds * 1_000),
-          traceparent,
-        });
-        await tenancy.audit.record(tx, tenantId, {
-          actor,
-          action: "command.send",
-          targetKind: deviceIds.length === 1 ? "device" : "fleet",
-          targetId: deviceIds.length === 1 ? (deviceIds[0] as string) : (query?.text ?? ""),
-          outcome: "done",
-          details: { name: command.name, devices: deviceIds.length },
-        });
-        return commands;
-      });
-      for (const { deviceId } of sent) {
-        bus.publish(subjects.device(tenantId, deviceId), { kind: "command" });
-      }
-      return sent;
+      const request = checkRequest(command, actor, traceparent);
+      const sent = isPlain(request)
+        ? await plain.add(tenantId, request)
+        : await sendAlone(tenantId, request);
+      if (sent instanceof AppError) throw sent;
+      wake(tenantId, sent.deviceIds);
+      return sent.views;
     },
 
-    undelivered: (tenantId, deviceId, limit) =>
-      db.tenant(tenantId, (tx) => store.queuedFor(tx, deviceId, new Date(clock.now()), limit)),
+    undelivered: (tenantId, deviceId, limit) => reads.add(tenantId, { deviceId, limit }),
 
     async markDelivered(tenantId, deviceId, ids) {
-      if (ids.length === 0) return;
-      const now = new Date(clock.now());
-      await db.tenant(tenantId, (tx) => store.setDelivered(tx, deviceId, ids, now));
+      await Promise.all(ids.map((id) => deliveries.add(tenantId, { deviceId, id })));
     },
 
     async recordResult(peer, commandId, result) {
-      const stored = storableResult(result);
-      await db.tenant(peer.tenantId, async (tx) => {
-        const command = isUuid(commandId)
-          ? await store.lockCommand(tx, commandId, peer.deviceId)
-          : undefined;
-        if (!command) notFound(commandId);
-        const effect = effectOfResult(command.status, result.status);
-        const now = new Date(clock.now());
-        if (effect === "record-late") {
-          await store.setLateResult(tx, commandId, storableJson(result), now);
-        } else if (effect !== "ignore") {
-          await store.setResult(tx, commandId, {
-            status: result.status as ReportedStatus,
-            ...stored,
-            now,
-            finished: effect === "finish",
-          });
-        }
-      });
+      await db.tenant(peer.tenantId, (tx) =>
+        recordReport(tx, peer, commandId, result, clock.now()),
+      );
     },
 
-    expireDue: (tenantId, nowMs) =>
-      db.tenant(tenantId, (tx) => store.expireOverdue(tx, new Date(nowMs))),
+    async expireDue(tenantId, nowMs) {
+      const { ended, woken } = await db.tenant(tenantId, (tx) => doDue(tx, nowMs));
+      wake(tenantId, woken);
+      return ended;
+    },
 
     async list(tenantId, { limit = DEFAULT_PAGE, cursor, ...filter } = {}) {
-      if (cursor !== undefined && !isUuid(cursor)) {
-        throw new AppError("invalid-cursor", "the cursor belongs to no page of this list");
-      }
+      checkCursor(cursor);
       return db.tenant(tenantId, (tx) => store.listCommands(tx, { ...filter, cursor, limit }));
     },
 
     async get(tenantId, id) {
-      if (!isUuid(id)) notFound(id);
+      if (!isUuid(id)) unknownCommand(id);
       const command = await db.tenant(tenantId, (tx) => store.findCommand(tx, id));
-      return command ?? notFound(id);
+      return command ?? unknownCommand(id);
     },
 
-    async cancel(tenantId, id, actor) {
-      if (!isUuid(id)) notFound(id);
-      const cancelled = await db.tenant(tenantId, async (tx) => {
-        const command = await store.lockCommand(tx, id);
-        if (!command) notFound(id);
-        if (command.status !== "queued") {
-          throw new AppError(
-            "conflict",
-            `the command is ${command.status} and cannot be cancelled`,
-            {
-              status: command.status,
-            },
-          );
-        }
-        await store.setCancelled(tx, id, new Date(clock.now()));
-        await tenancy.audit.record(tx, tenantId, {
-          actor,
-          action: "command.cancel",
-          targetKind: "command",
-          targetId: id,
-          outcome: "done",
-          details: { deviceId: command.deviceId },
-        });
-        return store.findCommand(tx, id);
-      });
-      return cancelled ?? notFound(id);
-    },
+    cancel: (tenantId, id, actor) => cancelCommand(deps, tenantId, id, actor),
+    batches: createBatches({ db, clock, tenancy, wake }),
   };
 }
 
-async function targetsById(tx: Tx, deviceIds: readonly string[]): Promise<string[]> {
-  const asked = [...new Set(deviceIds)];
-  const found = await store.activeDevices(tx, asked);
-  if (found.length < asked.length) throw store.unknownTargets(asked, found);
-  return found;
-}
-
-async function refuseOverflow(tx: Tx, deviceIds: readonly string[]): Promise<void> {
-  if (deviceIds.length > MAX_TARGETS) {
-    throw new AppError("quota-exceeded", `the query finds more than ${MAX_TARGETS} devices`);
-  }
-  const full = await store.fullQueues(tx, deviceIds);
-  if (full.length > 0) {
-    throw new AppError("quota-exceeded", "the command queue of a device is full", {
-      deviceIds: full.slice(0, 100),
+async function cancelCommand(
+  { db, clock, tenancy }: CommandsDeps,
+  tenantId: string,
+  id: string,
+  actor: Actor,
+): Promise<CommandView> {
+  if (!isUuid(id)) unknownCommand(id);
+  const cancelled = await db.tenant(tenantId, async (tx) => {
+    const command = (await store.lockCommand(tx, id)) ?? unknownCommand(id);
+    const { status } = command;
+    if (status !== "queued" && status !== "waiting") {
+      throw new AppError("conflict", `the command is ${status} and cannot be cancelled`, {
+        status,
+      });
+    }
+    await store.setCancelled(tx, id, new Date(clock.now()));
+    await tenancy.audit.record(tx, tenantId, {
+      actor,
+      action: "command.cancel",
+      targetKind: "command",
+      targetId: id,
+      outcome: "done",
+      details: { deviceId: command.device_id },
     });
-  }
-}
-
-function notFound(id: string): never {
-  throw new AppError("not-found", `there is no command ${id}`);
+    return store.findCommand(tx, id);
+  });
+  return cancelled ?? unknownCommand(id);
 }

@@ -1,4 +1,6 @@
+export type { Batches } from "./batches.ts";
 export { type Commands, type CommandsDeps, createCommands } from "./commands.ts";
-export { EXPIRY_BATCH } from "./commands-store.ts";
-export { effectOfResult, isFinalStatus, MAX_TARGETS } from "./lifecycle.ts";
+export { EXPIRY_BATCH } from "./due-store.ts";
+export { effectOfResult, isFinalStatus } from "./lifecycle.ts";
+export { MAX_TARGETS } from "./new-command.ts";
 export * from "./types.ts";

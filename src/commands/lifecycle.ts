@@ -1,16 +1,8 @@
-import { AppError, LIMITS } from "../kernel/index.ts";
-import { storableJson, storableText } from "../kernel/storable.ts";
-import type { CommandResult } from "../protocol/index.ts";
-import type { CommandStatus, NewCommand } from "./types.ts";
-
-/** Devices that one call may address. */
-export const MAX_TARGETS = 10_000;
-export const MAX_TTL_SECONDS = 30 * 86_400;
-const COMMAND_NAME = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/;
-const ERROR_LENGTH = 4_096;
+import type { CommandStatus, RetryCause } from "./types.ts";
 
 /** How far along a command is; a report that would take it back is an echo of an old one. */
 const PROGRESS: Record<CommandStatus, number> = {
+  waiting: 0,
   queued: 0,
   delivered: 1,
   accepted: 2,
@@ -19,65 +11,94 @@ const PROGRESS: Record<CommandStatus, number> = {
   failed: 4,
   rejected: 4,
   expired: 4,
+  "timed-out": 4,
+  replaced: 4,
   cancelled: 4,
 };
 const FINAL = 4;
+
+export const COMMAND_STATUSES = Object.keys(PROGRESS) as CommandStatus[];
+
+/** States in which a command counts against the limits of the queues. */
+export const OPEN_STATUSES = COMMAND_STATUSES.filter((status) => PROGRESS[status] < FINAL);
+
+/** Ends that the platform has set without the device's word. */
+const SET_BY_US: readonly CommandStatus[] = ["expired", "timed-out", "replaced", "cancelled"];
 
 export function isFinalStatus(status: CommandStatus): boolean {
   return PROGRESS[status] === FINAL;
 }
 
 /** What a device's report does to its command. */
-export type ResultEffect = "advance" | "finish" | "record-late" | "ignore";
+export type ResultEffect = "advance" | "progress" | "finish" | "record-late" | "ignore";
 
 /**
  * The effect of a report on a command in state `current`. Reports may come twice and in any order:
- * only progress counts. After an end that the platform has set, the report is kept and no more.
+ * only progress counts, and a running command may say more about itself. After an end that the
+ * platform has set, the report is kept and no more.
  */
 export function effectOfResult(current: CommandStatus, reported: CommandStatus): ResultEffect {
-  if (current === "expired" || current === "cancelled") return "record-late";
+  if (SET_BY_US.includes(current)) return "record-late";
+  if (current === "running" && reported === "running") return "progress";
   if (PROGRESS[reported] <= PROGRESS[current]) return "ignore";
   return isFinalStatus(reported) ? "finish" : "advance";
 }
 
-/** Throws `invalid-request` naming the field; returns the arguments as they are stored. */
-export function checkNewCommand(command: NewCommand): string {
-  if ((command.deviceIds === undefined) === (command.query === undefined)) {
-    throw invalid("deviceIds", "or query: exactly one of them says who is meant");
-  }
-  if (command.deviceIds && command.deviceIds.length === 0) throw invalid("deviceIds", "is empty");
-  if (command.deviceIds && command.deviceIds.length > MAX_TARGETS) {
-    throw invalid("deviceIds", `holds more than ${MAX_TARGETS} devices`);
-  }
-  if (!COMMAND_NAME.test(command.name)) throw invalid("name", "is no command name");
-  const { ttlSeconds } = command;
-  if (!Number.isInteger(ttlSeconds) || ttlSeconds < 1 || ttlSeconds > MAX_TTL_SECONDS) {
-    throw invalid("ttlSeconds", `must be a whole number from 1 to ${MAX_TTL_SECONDS}`);
-  }
-  const args = storableJson(command.args ?? {});
-  if (Buffer.byteLength(args) > LIMITS.commandArgsBytes) {
-    throw new AppError("payload-too-large", "the arguments are too large", {
-      limit: LIMITS.commandArgsBytes,
-    });
-  }
-  return args;
+/** What happens to a command by itself when its moment has come. */
+export type DueOutcome =
+  | { act: "release" }
+  | { act: "end"; status: "expired" | "timed-out"; error: string | null }
+  | { act: "wait" };
+
+export interface DueFacts {
+  status: CommandStatus;
+  expiresAtMs: number;
+  /** When the present phase has taken too long. */
+  deadlineAtMs: number | null;
+  /** When a new attempt is queued. */
+  releaseAtMs: number | null;
 }
 
-/** A result as it is stored; throws `message-invalid` when it is too large. */
-export function storableResult(result: CommandResult): {
-  output: string | null;
-  error: string | null;
-} {
-  const output = result.output === undefined ? null : storableJson(result.output);
-  if (output !== null && Buffer.byteLength(output) > LIMITS.commandResultBytes) {
-    throw new AppError("message-invalid", "the command's output is too large", {
-      limit: LIMITS.commandResultBytes,
-    });
+const PHASE_ERRORS: Partial<Record<CommandStatus, string>> = {
+  queued: "it was not delivered in time",
+  delivered: "the device did not accept it in time",
+  accepted: "the device did not finish it in time",
+  running: "the device did not finish it in time",
+};
+
+/** Expiry comes before everything else: what has expired is neither released nor timed out. */
+export function outcomeWhenDue(facts: DueFacts, nowMs: number): DueOutcome {
+  const { status, expiresAtMs, deadlineAtMs, releaseAtMs } = facts;
+  if (isFinalStatus(status)) return { act: "wait" };
+  if (status === "waiting") {
+    // One that waits for the pace of its batch has no moment of its own, and does not age.
+    if (releaseAtMs === null || releaseAtMs > nowMs) return { act: "wait" };
+    return expiresAtMs <= nowMs ? expired() : { act: "release" };
   }
-  const error = result.error === undefined ? null : storableText(result.error, ERROR_LENGTH);
-  return { output, error };
+  if (expiresAtMs <= nowMs) return expired();
+  if (deadlineAtMs === null || deadlineAtMs > nowMs) return { act: "wait" };
+  return { act: "end", status: "timed-out", error: PHASE_ERRORS[status] ?? null };
 }
 
-function invalid(field: string, why: string): AppError {
-  return new AppError("invalid-request", `${field} ${why}`, { field });
+function expired(): DueOutcome {
+  return { act: "end", status: "expired", error: null };
+}
+
+export interface RetryFacts {
+  attempt: number;
+  maxAttempts: number;
+  retryOn: readonly string[];
+  retrySeconds: number;
+  expiresAtMs: number;
+}
+
+/**
+ * When a new attempt follows upon this end, or undefined. The order as a whole keeps its expiry: an
+ * attempt that could only begin after it is not made.
+ */
+export function retryAt(facts: RetryFacts, end: CommandStatus, nowMs: number): number | undefined {
+  if (!facts.retryOn.includes(end as RetryCause)) return undefined;
+  if (facts.attempt >= facts.maxAttempts) return undefined;
+  const at = nowMs + facts.retrySeconds * 1_000;
+  return at < facts.expiresAtMs ? at : undefined;
 }

@@ -62,7 +62,7 @@ export class Database {
     what:
       | "due_presence"
       | "pending_presence"
-      | "expired_commands"
+      | "due_commands"
       | "open_deltas"
       | "due_rollouts"
       | "due_deliveries"

@@ -205,6 +205,24 @@ export interface CmpTransactionsTable {
   certificate_der: Buffer | null;
 }
 
+export interface CommandBatchesTable {
+  tenant_id: string;
+  id: string;
+  name: string;
+  target_kind: "devices" | "group" | "query";
+  target: string;
+  state: "running" | "paused" | "cancelled";
+  device_count: number;
+  ttl_seconds: number;
+  concurrency: number | null;
+  batch_size: number | null;
+  interval_seconds: number | null;
+  release_at: Date | null;
+  created_at: Date;
+  created_by: string;
+  traceparent: string | null;
+}
+
 export interface CommandsTable {
   tenant_id: string;
   id: string;
@@ -213,6 +231,7 @@ export interface CommandsTable {
   name: string;
   args: Json;
   status:
+    | "waiting"
     | "queued"
     | "delivered"
     | "accepted"
@@ -221,6 +240,8 @@ export interface CommandsTable {
     | "failed"
     | "rejected"
     | "expired"
+    | "timed-out"
+    | "replaced"
     | "cancelled";
   created_at: Date;
   created_by: string;
@@ -232,6 +253,27 @@ export interface CommandsTable {
   late_result: OptionalJson;
   late_result_at: Date | null;
   traceparent: string | null;
+  batch_id: string | null;
+  priority: Generated<number>;
+  coalesce_key: string | null;
+  replaced_by: string | null;
+  deliver_seconds: number | null;
+  accept_seconds: number | null;
+  run_seconds: number | null;
+  deadline_at: Date | null;
+  attempt: Generated<number>;
+  max_attempts: Generated<number>;
+  retry_seconds: Generated<number>;
+  retry_on: Generated<string[]>;
+  retry_of: string | null;
+  retried_by: string | null;
+  release_at: Date | null;
+  accepted_at: Date | null;
+  progress: number | null;
+  stream: string | null;
+  stream_next: Generated<number>;
+  stream_cut: Generated<boolean>;
+  due_at: Date | null;
 }
 
 export interface CompromisedKeysTable {
@@ -784,6 +826,7 @@ export interface Schema {
   claim_tokens: ClaimTokensTable;
   claim_uses: ClaimUsesTable;
   cmp_transactions: CmpTransactionsTable;
+  command_batches: CommandBatchesTable;
   commands: CommandsTable;
   compromised_keys: CompromisedKeysTable;
   deltas: DeltasTable;

@@ -73,11 +73,9 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
     },
     {
       name: "commands",
-      everyMs: 1_000,
+      everyMs: 500,
       run: () =>
-        forTenants("expired_commands", (tenantId) =>
-          deps.commands.expireDue(tenantId, clock.now()),
-        ),
+        forTenants("due_commands", (tenantId) => deps.commands.expireDue(tenantId, clock.now())),
     },
     { name: "deltas", everyMs: 250, run: buildDeltas },
     {

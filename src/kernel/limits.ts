@@ -18,6 +18,11 @@ export const LIMITS = {
   commandArgsBytes: 64 * 1024,
   commandResultBytes: 64 * 1024,
   commandsQueuedPerDevice: 1_000,
+  /** Commands of one tenant that have not come to an end. */
+  commandsOpenPerTenant: 200_000,
+  /** The end of what a device has written while a command ran, and one piece of it. */
+  commandStreamLength: 64 * 1024,
+  commandStreamPieceLength: 16 * 1024,
   imageBytes: 2 * 1024 ** 3,
   manifestBytes: 256 * 1024,
   jsonDepth: 16,

@@ -72,8 +72,15 @@ export const CommandMessage = Type.Object({
   id: Type.String(),
   name: Type.String(),
   args: Type.Unknown(),
+  /** Whoever gets it later does not begin it. */
   expiresAt: Timestamp,
   traceparent: Type.Union([Traceparent, Type.Null()]),
+  /** Absent for the first; another attempt has an id of its own. */
+  attempt: Type.Optional(Type.Integer({ minimum: 1 })),
+  /** Within so long after the delivery the platform wants to hear of it. */
+  acceptedSeconds: Type.Optional(Type.Integer({ minimum: 1 })),
+  /** Within so long after that it has to be done. */
+  runningSeconds: Type.Optional(Type.Integer({ minimum: 1 })),
 });
 
 export const CommandResult = Type.Object({
@@ -84,6 +91,15 @@ export const CommandResult = Type.Object({
   ),
   output: Type.Optional(Type.Unknown()),
   error: Type.Optional(Type.String({ maxLength: 4096 })),
+  /** 0 to 1, while it runs. */
+  progress: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
+  /** What it has written meanwhile, in numbered pieces; only the end of the whole is kept. */
+  stream: Type.Optional(
+    Type.Object({
+      seq: Type.Integer({ minimum: 0, maximum: 2_147_483_646 }),
+      text: Type.String({ maxLength: LIMITS.commandStreamPieceLength }),
+    }),
+  ),
 });
 
 export const UpdateState = Type.Object({
@@ -133,7 +149,13 @@ export type DeviceEvent = {
 };
 export type CommandMessage = Static<typeof CommandMessage>;
 export type CommandStatus = "accepted" | "running" | "succeeded" | "failed" | "rejected";
-export type CommandResult = { status: CommandStatus; output?: unknown; error?: string };
+export type CommandResult = {
+  status: CommandStatus;
+  output?: unknown;
+  error?: string;
+  progress?: number;
+  stream?: { seq: number; text: string };
+};
 export type UpdateState = {
   updateId: string;
   phase: (typeof UPDATE_PHASES)[number];

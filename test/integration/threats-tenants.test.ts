@@ -101,6 +101,13 @@ async function furnish(test: TestApi): Promise<Record<string, string>> {
     alert: alert.id,
     user: person.id,
     command: (await call("POST", "commands", { devices: [device.id], name: "ping" })).items[0].id,
+    batch: (
+      await call("POST", "commands", {
+        query: 'product = "hub"',
+        name: "ping",
+        pace: { batchSize: 1, intervalSeconds: 60 },
+      })
+    ).batch.id,
     webhook: (await call("POST", "webhooks", { url: "https://example.com/" })).id,
     key: (await call("POST", "keys", { name: "theirs", role: "viewer" })).id,
     claimToken: (

@@ -1,8 +1,15 @@
-import { Type } from "typebox";
-import type { Commands } from "../../commands/index.ts";
+import { type Static, Type } from "typebox";
+import type { Commands, NewCommand } from "../../commands/index.ts";
 import { AppError } from "../../kernel/index.ts";
 import { actorOf, tenantOf } from "../access.ts";
 import { decodeCursor, wrapPage } from "../cursor.ts";
+import {
+  CommandPage,
+  CommandStatus,
+  CommandView,
+  SendCommandBody,
+  SentCommands,
+} from "../schemas/commands.ts";
 import {
   answers,
   DeviceId,
@@ -12,17 +19,11 @@ import {
   TenantParams,
   Uuid,
 } from "../schemas/common.ts";
-import {
-  CommandList,
-  CommandPage,
-  CommandStatus,
-  CommandView,
-  SendCommandBody,
-} from "../schemas/devices.ts";
 import type { Api } from "../types.ts";
+import { commandBatchRoutes } from "./command-batches.ts";
 
 export interface CommandsDeps {
-  commands: Pick<Commands, "send" | "list" | "get" | "cancel">;
+  commands: Pick<Commands, "send" | "list" | "get" | "cancel" | "batches">;
 }
 
 const tags = ["commands"];
@@ -30,7 +31,8 @@ const DEFAULT_TTL_SECONDS = 3_600;
 const CommandParams = strict({ tenant: TenantId, command: Uuid });
 
 /** Commands to devices; each carries the trace of the request that sent it. */
-export function commandRoutes(api: Api, { commands }: CommandsDeps): void {
+export function commandRoutes(api: Api, deps: CommandsDeps): void {
+  const { commands } = deps;
   api.get(
     "/tenants/:tenant/commands",
     {
@@ -53,39 +55,7 @@ export function commandRoutes(api: Api, { commands }: CommandsDeps): void {
       return wrapPage("commands", await commands.list(tenantOf(request), filter));
     },
   );
-
-  api.post(
-    "/tenants/:tenant/commands",
-    {
-      config: { access: "commands.send", action: "command.send" },
-      schema: {
-        operationId: "sendCommand",
-        tags,
-        params: TenantParams,
-        body: SendCommandBody,
-        response: answers(201, CommandList),
-      },
-    },
-    async (request, reply) => {
-      const { devices, query, name, args, ttlSeconds } = request.body;
-      if ((devices === undefined) === (query === undefined)) {
-        throw new AppError("invalid-request", "give either devices or query");
-      }
-      const items = await commands.send(
-        tenantOf(request),
-        {
-          ...(devices ? { deviceIds: devices } : { query: query ?? "" }),
-          name,
-          args: args ?? {},
-          ttlSeconds: ttlSeconds ?? DEFAULT_TTL_SECONDS,
-        },
-        actorOf(request),
-        request.traceparent,
-      );
-      return reply.code(201).send({ items });
-    },
-  );
-
+  sendRoute(api, deps);
   api.get(
     "/tenants/:tenant/commands/:command",
     {
@@ -99,7 +69,6 @@ export function commandRoutes(api: Api, { commands }: CommandsDeps): void {
     },
     async (request) => commands.get(tenantOf(request), request.params.command),
   );
-
   api.post(
     "/tenants/:tenant/commands/:command/cancel",
     {
@@ -113,4 +82,59 @@ export function commandRoutes(api: Api, { commands }: CommandsDeps): void {
     },
     async (request) => commands.cancel(tenantOf(request), request.params.command, actorOf(request)),
   );
+  commandBatchRoutes(api, deps);
+}
+
+function sendRoute(api: Api, { commands }: CommandsDeps): void {
+  api.post(
+    "/tenants/:tenant/commands",
+    {
+      config: { access: "commands.send", action: "command.send" },
+      schema: {
+        operationId: "sendCommand",
+        description: "To one device, or in a batch to those that are named, grouped or found",
+        tags,
+        params: TenantParams,
+        body: SendCommandBody,
+        response: answers(201, SentCommands),
+      },
+    },
+    async (request, reply) => {
+      const tenantId = tenantOf(request);
+      const items = await commands.send(
+        tenantId,
+        commandOf(request.body),
+        actorOf(request),
+        request.traceparent,
+      );
+      const batchId = items[0]?.batchId;
+      const batch = batchId ? await commands.batches.get(tenantId, batchId) : null;
+      return reply.code(201).send({ items, batch });
+    },
+  );
+}
+
+function commandOf(body: Static<typeof SendCommandBody>): NewCommand {
+  const { devices, query, group, name, args, ttlSeconds, retry, ...policies } = body;
+  if ([devices, query, group].filter((target) => target !== undefined).length !== 1) {
+    throw new AppError("invalid-request", "give one of devices, query and group");
+  }
+  return {
+    ...(devices ? { deviceIds: devices } : {}),
+    ...(query === undefined ? {} : { query }),
+    ...(group === undefined ? {} : { group }),
+    name,
+    args: args ?? {},
+    ttlSeconds: ttlSeconds ?? DEFAULT_TTL_SECONDS,
+    ...policies,
+    ...(retry
+      ? {
+          retry: {
+            attempts: retry.attempts,
+            delaySeconds: retry.delaySeconds ?? 0,
+            on: retry.on ?? ["failed"],
+          },
+        }
+      : {}),
+  };
 }

@@ -6,7 +6,6 @@ import {
   listOf,
   Name,
   nullable,
-  page,
   Sha256,
   strict,
   Tags,
@@ -163,42 +162,3 @@ export const GroupView = view("Group", {
 });
 export const GroupList = listOf("GroupList", GroupView);
 export const CreateGroupBody = strict({ name: Name, query: FleetQueryText });
-
-export const CommandStatus = Type.Enum([
-  "queued",
-  "delivered",
-  "accepted",
-  "running",
-  "succeeded",
-  "failed",
-  "rejected",
-  "expired",
-  "cancelled",
-] as const);
-export const CommandView = view("Command", {
-  id: Uuid,
-  deviceId: DeviceId,
-  name: Type.String(),
-  args: Type.Unknown(),
-  status: CommandStatus,
-  createdAt: Timestamp,
-  createdBy: Type.String(),
-  expiresAt: Timestamp,
-  deliveredAt: nullable(Timestamp),
-  finishedAt: nullable(Timestamp),
-  output: Type.Unknown(),
-  error: nullable(Type.String()),
-  lateResult: Type.Unknown({ description: "What the device said after the end" }),
-  traceparent: nullable(Type.String()),
-});
-export const CommandList = listOf("CommandList", CommandView);
-export const CommandPage = page("CommandPage", CommandView);
-export const SendCommandBody = strict({
-  devices: Type.Optional(Type.Array(DeviceId, { minItems: 1, maxItems: 1000 })),
-  query: Type.Optional(FleetQueryText),
-  name: Type.String({ pattern: "^[A-Za-z][A-Za-z0-9._-]{0,63}$" }),
-  args: Type.Optional(Type.Unknown()),
-  ttlSeconds: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: 30 * 86_400, description: "3600 where left out" }),
-  ),
-});

@@ -58,6 +58,7 @@ export function updateTone(state: string): Tone {
 }
 
 const COMMAND_TONES: Record<string, Tone> = {
+  waiting: "idle",
   queued: "idle",
   delivered: "busy",
   accepted: "busy",
@@ -66,6 +67,8 @@ const COMMAND_TONES: Record<string, Tone> = {
   failed: "bad",
   rejected: "bad",
   expired: "late",
+  "timed-out": "late",
+  replaced: "idle",
   cancelled: "idle",
 };
 

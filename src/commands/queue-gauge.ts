@@ -1,0 +1,41 @@
+import type { Tx } from "../db/index.ts";
+import { AppError, type Clock, LIMITS } from "../kernel/index.ts";
+import { countOpen } from "./sending-store.ts";
+
+/** How long a count of a tenant's open commands is good enough. */
+const COUNT_KEPT_MS = 2_000;
+const MAX_TENANTS = 10_000;
+
+/**
+ * Holds tenants to their limit of open commands. Counting for every order would cost more than the
+ * order: between counts only what this process adds is known, so several processes may exceed the
+ * limit by what they add within that time.
+ */
+export class QueueGauge {
+  readonly #clock: Clock;
+  readonly #limit: number;
+  readonly #counts = new Map<string, { open: number; countedAt: number }>();
+
+  constructor(clock: Clock, limit: number = LIMITS.commandsOpenPerTenant) {
+    this.#clock = clock;
+    this.#limit = limit;
+  }
+
+  /** Throws `quota-exceeded` where `more` commands would be too many. */
+  async check(tx: Tx, tenantId: string, more: number): Promise<void> {
+    const now = this.#clock.now();
+    let count = this.#counts.get(tenantId);
+    if (!count || now - count.countedAt >= COUNT_KEPT_MS) {
+      if (this.#counts.size >= MAX_TENANTS) this.#counts.clear();
+      count = { open: await countOpen(tx), countedAt: now };
+      this.#counts.set(tenantId, count);
+    }
+    if (count.open + more > this.#limit) {
+      throw new AppError("quota-exceeded", "the tenant has too many open commands", {
+        open: count.open,
+        limit: this.#limit,
+      });
+    }
+    count.open += more;
+  }
+}

@@ -1,0 +1,137 @@
+import { sql } from "kysely";
+import type { Tx } from "../db/index.ts";
+import { type FleetQuery, fleetCondition } from "../devices/index.ts";
+import { LIMITS } from "../kernel/index.ts";
+import { MAX_TARGETS } from "./new-command.ts";
+
+/**
+ * Makes the order of commits the order of `seq`, and the count of open commands exact: without it
+ * a command could be sent before another that has the lower number.
+ */
+export async function lockQueue(tx: Tx, tenantId: string): Promise<void> {
+  await sql`select pg_advisory_xact_lock(hashtextextended(${`commands:${tenantId}`}, 0))`.execute(
+    tx,
+  );
+}
+
+/** The active devices among `ids`; the others are unknown or may not be spoken to. */
+export async function activeDevices(tx: Tx, ids: readonly string[]): Promise<string[]> {
+  const { rows } = await sql<{ id: string }>`
+    select id from devices where id = any(${ids}::text[]) and status = 'active' order by id`.execute(
+    tx,
+  );
+  return rows.map((row) => row.id);
+}
+
+/** The active devices that a query finds, and at most one more than may be addressed. */
+export async function devicesByQuery(tx: Tx, query: FleetQuery, nowMs: number): Promise<string[]> {
+  const { rows } = await sql<{ id: string }>`
+    select d.id from devices d
+    join device_states s on s.tenant_id = d.tenant_id and s.device_id = d.id
+    where d.status = 'active' and ${fleetCondition(query, nowMs)}
+    order by d.id limit ${MAX_TARGETS + 1}`.execute(tx);
+  return rows.map((row) => row.id);
+}
+
+export async function queryOfGroup(tx: Tx, name: string): Promise<string | undefined> {
+  const row = await tx
+    .selectFrom("device_groups")
+    .select("query")
+    .where("name", "=", name)
+    .executeTakeFirst();
+  return row?.query;
+}
+
+/** Those of the devices whose queue has no room for `more` (by device) commands. */
+export async function fullQueues(tx: Tx, more: ReadonlyMap<string, number>): Promise<string[]> {
+  const { rows } = await sql<{ device_id: string }>`
+    select t.device_id
+    from unnest(${[...more.keys()]}::text[], ${[...more.values()]}::int[]) as t(device_id, more)
+    cross join lateral (
+      select count(*) as held from commands c
+      where c.device_id = t.device_id
+        and c.status in ('waiting', 'queued', 'delivered', 'accepted', 'running')
+    ) queue
+    where queue.held + t.more > ${LIMITS.commandsQueuedPerDevice}
+    order by 1`.execute(tx);
+  return rows.map((row) => row.device_id);
+}
+
+/** Commands of the tenant that have not come to an end. */
+export async function countOpen(tx: Tx): Promise<number> {
+  const { rows } = await sql<{ count: number }>`
+    select count(*) as count from commands
+    where status in ('waiting', 'queued', 'delivered', 'accepted', 'running')`.execute(tx);
+  return rows[0]?.count ?? 0;
+}
+
+/** Ends the undelivered commands of the key on these devices: newer ones take their place. */
+export async function replaceOlder(
+  tx: Tx,
+  key: string,
+  targets: readonly { id: string; deviceId: string }[],
+  now: Date,
+): Promise<void> {
+  await sql`
+    update commands c set status = 'replaced', replaced_by = older.newer, finished_at = ${now}
+    from (
+      select l.id, t.id as newer from commands l
+      join unnest(${targets.map((target) => target.id)}::uuid[],
+                  ${targets.map((target) => target.deviceId)}::text[]) as t(id, device_id)
+        on l.device_id = t.device_id
+      where l.coalesce_key = ${key} and l.status in ('waiting', 'queued')
+      order by l.id for update of l
+    ) older
+    where c.id = older.id and c.status in ('waiting', 'queued')`.execute(tx);
+}
+
+/** One order as it is stored with each of its commands; JSON, with times as ISO 8601. */
+export interface CommandRecord {
+  name: string;
+  args: unknown;
+  status: "waiting" | "queued";
+  batch_id: string | null;
+  priority: number;
+  coalesce_key: string | null;
+  deliver_seconds: number | null;
+  accept_seconds: number | null;
+  run_seconds: number | null;
+  deadline_at: string | null;
+  max_attempts: number;
+  retry_seconds: number;
+  retry_on: readonly string[];
+  created_at: string;
+  created_by: string;
+  expires_at: string;
+  traceparent: string | null;
+}
+
+/** Queues commands in their order; `record` says which of the records each of them is. */
+export async function insertCommands(
+  tx: Tx,
+  tenantId: string,
+  targets: readonly { id: string; deviceId: string; record: number }[],
+  records: readonly CommandRecord[],
+): Promise<void> {
+  const numbered = records.map((record, number) => ({ ...record, number }));
+  await sql`
+    insert into commands
+      (tenant_id, id, device_id, name, args, status, batch_id, priority, coalesce_key,
+       deliver_seconds, accept_seconds, run_seconds, deadline_at, max_attempts, retry_seconds,
+       retry_on, created_at, created_by, expires_at, traceparent)
+    select ${tenantId}, t.id, t.device_id, r.name, r.args, r.status, r.batch_id, r.priority,
+           r.coalesce_key, r.deliver_seconds, r.accept_seconds, r.run_seconds, r.deadline_at,
+           r.max_attempts, r.retry_seconds, r.retry_on, r.created_at, r.created_by, r.expires_at,
+           r.traceparent
+    from unnest(${targets.map((target) => target.id)}::uuid[],
+                ${targets.map((target) => target.deviceId)}::text[],
+                ${targets.map((target) => target.record)}::int[])
+         with ordinality as t(id, device_id, record, place)
+    join jsonb_to_recordset(${JSON.stringify(numbered)}::jsonb) as r(
+      number int, name text, args jsonb, status text, batch_id uuid, priority smallint,
+      coalesce_key text, deliver_seconds int, accept_seconds int, run_seconds int,
+      deadline_at timestamptz, max_attempts smallint, retry_seconds int, retry_on text[],
+      created_at timestamptz, created_by text, expires_at timestamptz, traceparent text)
+      on r.number = t.record
+    order by t.place`.execute(tx);
+}

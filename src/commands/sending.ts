@@ -1,0 +1,246 @@
+import type { Tx } from "../db/index.ts";
+import { compileFleetQuery, type FleetQuery } from "../devices/index.ts";
+import { AppError, timeOrderedId } from "../kernel/index.ts";
+import type { Actor, Tenancy } from "../tenancy/index.ts";
+import * as batches from "./batches-store.ts";
+import { unknownTargets } from "./commands-errors.ts";
+import { checkNewCommand, MAX_TARGETS } from "./new-command.ts";
+import * as store from "./sending-store.ts";
+import type { CommandView, NewCommand } from "./types.ts";
+
+/** An order that has been checked, and by whom it was given. */
+export interface SendRequest {
+  command: NewCommand;
+  /** JSON text. */
+  args: string;
+  query: FleetQuery | undefined;
+  actor: Actor;
+  traceparent: string | null;
+}
+
+/** Views that one order is answered with; the others stand in its batch. */
+const MAX_VIEWS = 500;
+
+/** Throws `invalid-request`, `invalid-query` or `payload-too-large`. */
+export function checkRequest(
+  command: NewCommand,
+  actor: Actor,
+  traceparent: string | null,
+): SendRequest {
+  const args = checkNewCommand(command);
+  const query = command.query === undefined ? undefined : compileFleetQuery(command.query);
+  return { command, args, query, actor, traceparent };
+}
+
+/** Orders to one device with nothing to replace: they may share a transaction with others. */
+export function isPlain({ command }: SendRequest): boolean {
+  return command.deviceIds?.length === 1 && command.coalesceKey === undefined && !command.pace;
+}
+
+export interface Sent {
+  views: CommandView[];
+  /** Devices for which something is queued now. */
+  deviceIds: string[];
+  batchId: string | null;
+  total: number;
+}
+
+interface Target {
+  id: string;
+  deviceId: string;
+}
+
+/** Writes orders, each into the queues of its devices, in the caller's transaction. */
+export class Sending {
+  readonly #tx: Tx;
+  readonly #tenantId: string;
+  readonly #audit: Tenancy["audit"];
+  readonly #now: number;
+
+  constructor(tx: Tx, tenantId: string, audit: Tenancy["audit"], now: number) {
+    this.#tx = tx;
+    this.#tenantId = tenantId;
+    this.#audit = audit;
+    this.#now = now;
+  }
+
+  /** Plain orders together: what is refused of one is its own affair. */
+  async plain(requests: readonly SendRequest[]): Promise<(Sent | AppError)[]> {
+    const wanted = requests.map(({ command }) => command.deviceIds?.[0] as string);
+    const active = new Set(await store.activeDevices(this.#tx, [...new Set(wanted)]));
+    const more = new Map<string, number>();
+    for (const id of wanted) if (active.has(id)) more.set(id, (more.get(id) ?? 0) + 1);
+    const full = new Set(await store.fullQueues(this.#tx, more));
+    const refusals = wanted.map((id) => {
+      if (!active.has(id)) return unknownTargets([id], []);
+      return full.has(id) ? queueFull([id]) : undefined;
+    });
+    const taken = requests.filter((_, index) => !refusals[index]);
+    const targets = taken.map(({ command }, record) => {
+      const deviceId = command.deviceIds?.[0] as string;
+      return { id: timeOrderedId(this.#now), deviceId, record };
+    });
+    const records = taken.map((request) => this.#recordOf(request, null));
+    if (taken.length > 0) {
+      await store.insertCommands(this.#tx, this.#tenantId, targets, records);
+    }
+    let next = 0;
+    const results: (Sent | AppError)[] = [];
+    for (const [index, request] of requests.entries()) {
+      const refusal = refusals[index];
+      if (refusal) {
+        results.push(refusal);
+        continue;
+      }
+      const target = targets[next] as Target;
+      next += 1;
+      await this.#record(request, [target.deviceId], null);
+      const view = this.#viewOf(target, request, null);
+      results.push({ views: [view], deviceIds: [target.deviceId], batchId: null, total: 1 });
+    }
+    return results;
+  }
+
+  /** Any order; throws `not-found` or `quota-exceeded`, and then nothing may be committed. */
+  async one(request: SendRequest): Promise<Sent> {
+    const { command } = request;
+    const now = new Date(this.#now);
+    const deviceIds = await this.#targetsOf(request);
+    if (deviceIds.length > MAX_TARGETS) {
+      throw new AppError("quota-exceeded", `more than ${MAX_TARGETS} devices are meant`);
+    }
+    const targets = deviceIds.map((deviceId) => ({
+      id: timeOrderedId(this.#now),
+      deviceId,
+      record: 0,
+    }));
+    if (command.coalesceKey !== undefined) {
+      await store.replaceOlder(this.#tx, command.coalesceKey, targets, now);
+    }
+    const full = await store.fullQueues(this.#tx, new Map(deviceIds.map((id) => [id, 1])));
+    if (full.length > 0) throw queueFull(full);
+    const isBatch = targets.length > 0 && (command.deviceIds?.length !== 1 || command.pace);
+    const batchId = isBatch ? timeOrderedId(this.#now) : null;
+    if (batchId) await this.#insertBatch(batchId, request, deviceIds.length);
+    await store.insertCommands(this.#tx, this.#tenantId, targets, [
+      this.#recordOf(request, batchId),
+    ]);
+    const released =
+      batchId && command.pace ? await batches.releaseDue(this.#tx, batchId, this.#now) : deviceIds;
+    await this.#record(request, deviceIds, batchId);
+    const isReleased = new Set(released);
+    const views = targets.slice(0, MAX_VIEWS).map((target) => {
+      const view = this.#viewOf(target, request, batchId);
+      return { ...view, status: isReleased.has(target.deviceId) ? "queued" : "waiting" } as const;
+    });
+    return { views, deviceIds: released, batchId, total: targets.length };
+  }
+
+  async #targetsOf({ command, query }: SendRequest): Promise<string[]> {
+    if (query) return store.devicesByQuery(this.#tx, query, this.#now);
+    if (command.group !== undefined) {
+      const text = await store.queryOfGroup(this.#tx, command.group);
+      if (text === undefined) throw new AppError("not-found", `there is no group ${command.group}`);
+      return store.devicesByQuery(this.#tx, compileFleetQuery(text), this.#now);
+    }
+    const asked = [...new Set(command.deviceIds)];
+    const found = await store.activeDevices(this.#tx, asked);
+    if (found.length < asked.length) throw unknownTargets(asked, found);
+    return found;
+  }
+
+  async #insertBatch(id: string, request: SendRequest, devices: number): Promise<void> {
+    const { command, query, actor, traceparent } = request;
+    const { pace = {} } = command;
+    await batches.insertBatch(this.#tx, {
+      tenant_id: this.#tenantId,
+      id,
+      name: command.name,
+      target_kind: query ? "query" : command.group === undefined ? "devices" : "group",
+      target: query?.text ?? command.group ?? String(devices),
+      state: "running",
+      device_count: devices,
+      ttl_seconds: command.ttlSeconds,
+      concurrency: pace.concurrency ?? null,
+      batch_size: pace.batchSize ?? null,
+      interval_seconds: pace.intervalSeconds ?? null,
+      release_at: null,
+      created_at: new Date(this.#now),
+      created_by: actor.name,
+      traceparent,
+    });
+  }
+
+  #recordOf(request: SendRequest, batchId: string | null): store.CommandRecord {
+    const { command, actor } = request;
+    const { deadlines = {}, retry } = command;
+    const deliver = deadlines.deliveredSeconds ?? null;
+    const isPaced = batchId !== null && command.pace !== undefined;
+    const at = (seconds: number) => new Date(this.#now + seconds * 1_000).toISOString();
+    return {
+      name: command.name,
+      args: JSON.parse(request.args),
+      status: isPaced ? "waiting" : "queued",
+      batch_id: batchId,
+      priority: command.priority ?? 0,
+      coalesce_key: command.coalesceKey ?? null,
+      deliver_seconds: deliver,
+      accept_seconds: deadlines.acceptedSeconds ?? null,
+      run_seconds: deadlines.runningSeconds ?? null,
+      deadline_at: deliver === null || isPaced ? null : at(deliver),
+      max_attempts: retry?.attempts ?? 1,
+      retry_seconds: retry?.delaySeconds ?? 0,
+      retry_on: retry?.on ?? [],
+      created_at: at(0),
+      created_by: actor.name,
+      expires_at: at(command.ttlSeconds),
+      traceparent: request.traceparent,
+    };
+  }
+
+  async #record(
+    { actor, command, query, traceparent }: SendRequest,
+    deviceIds: readonly string[],
+    batchId: string | null,
+  ): Promise<void> {
+    const single = deviceIds.length === 1;
+    await this.#audit.record(this.#tx, this.#tenantId, {
+      actor,
+      action: "command.send",
+      targetKind: single ? "device" : "fleet",
+      targetId: single ? (deviceIds[0] as string) : (query?.text ?? command.group ?? ""),
+      outcome: "done",
+      // Orders that share a transaction have each their own trace.
+      traceId: traceparent?.split("-")[1],
+      details: {
+        name: command.name,
+        devices: deviceIds.length,
+        ...(batchId ? { batchId } : {}),
+      },
+    });
+  }
+
+  #viewOf({ id, deviceId }: Target, request: SendRequest, batchId: string | null): CommandView {
+    const { command, actor, traceparent, args } = request;
+    return {
+      ...{ id, deviceId, batchId, name: command.name, args: JSON.parse(args), status: "queued" },
+      priority: command.priority ?? 0,
+      coalesceKey: command.coalesceKey ?? null,
+      attempt: 1,
+      maxAttempts: command.retry?.attempts ?? 1,
+      ...{ retryOf: null, retriedBy: null, replacedBy: null },
+      createdAt: new Date(this.#now).toISOString(),
+      createdBy: actor.name,
+      expiresAt: new Date(this.#now + command.ttlSeconds * 1_000).toISOString(),
+      ...{ deliveredAt: null, acceptedAt: null, finishedAt: null, progress: null },
+      ...{ output: null, error: null, stream: null, streamCut: false, lateResult: null },
+      traceparent,
+    };
+  }
+}
+
+function queueFull(deviceIds: readonly string[]): AppError {
+  return new AppError("quota-exceeded", "the command queue of a device is full", {
+    deviceIds: deviceIds.slice(0, 100),
+  });
+}
