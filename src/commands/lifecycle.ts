@@ -19,9 +19,6 @@ const FINAL = 4;
 
 export const COMMAND_STATUSES = Object.keys(PROGRESS) as CommandStatus[];
 
-/** States in which a command counts against the limits of the queues. */
-export const OPEN_STATUSES = COMMAND_STATUSES.filter((status) => PROGRESS[status] < FINAL);
-
 /** Ends that the platform has set without the device's word. */
 const SET_BY_US: readonly CommandStatus[] = ["expired", "timed-out", "replaced", "cancelled"];
 
