@@ -39,8 +39,8 @@ export class AddressMap {
   }
 
   /**
-   * Modulo 2^32. The longest region that holds the place decides; between regions, the nearer
-   * neighbour.
+   * For places and addresses, 32-bit words with a sign. The longest region that holds the place
+   * decides; between regions, the nearer neighbour.
    */
   map(place: number): number {
     const sources = this.#sources;
@@ -60,14 +60,14 @@ export class AddressMap {
         longest = length;
       }
     }
-    if (longest > 0 || low === 0) return found >>> 0;
+    if (longest > 0 || low === 0) return found | 0;
     const before = low - 1;
     const end = (sources[before] as number) + (this.#lengths[before] as number);
     const next = sources[low];
     if (next !== undefined && place - end > next - place) {
-      return ((this.#targets[low] as number) - (next - place)) >>> 0;
+      return ((this.#targets[low] as number) - (next - place)) | 0;
     }
-    return ((this.#targets[before] as number) + place - (sources[before] as number)) >>> 0;
+    return ((this.#targets[before] as number) + place - (sources[before] as number)) | 0;
   }
 }
 

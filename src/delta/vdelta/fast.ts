@@ -184,12 +184,32 @@ function copy(
   to: number,
   length: number,
 ): void {
-  const { target, targetBase } = images;
-  for (let index = 0; index < length; index++) {
-    guesser.guess(from + index, to + index);
-    const byte = block.isMiss() ? (guesser.pick + block.takeMiss()) & 0xff : guesser.pick;
+  const { source, sourceBase, target, targetBase } = images;
+  for (let index = 0; index < length; ) {
+    const place = from + index;
+    if ((place & 3) === 0 && guesser.field.start < 0 && index + 4 <= length) {
+      if (guesser.guessWord(place, to + index) && block.gap >= 4) {
+        const at = place - sourceBase;
+        const made = to + index - targetBase;
+        target[made] = source[at] as number;
+        target[made + 1] = source[at + 1] as number;
+        target[made + 2] = source[at + 2] as number;
+        target[made + 3] = source[at + 3] as number;
+        block.gap -= 4;
+        guesser.learnWord(place);
+        index += 4;
+        continue;
+      }
+      guesser.choose(place, to + index);
+    } else {
+      guesser.guess(place, to + index);
+    }
+    let byte = guesser.pick;
+    if (block.gap === 0) byte = (byte + block.takeMiss()) & 0xff;
+    else block.gap -= 1;
     target[to + index - targetBase] = byte;
-    guesser.learn(from + index, to + index, byte);
+    guesser.learn(place, to + index, byte);
+    index += 1;
   }
 }
 
@@ -262,7 +282,8 @@ function byteReader(bytes: Uint8Array): ByteReader {
   };
 }
 
-const NEVER = -1;
+/** More than a block holds: no guess is wrong any more. */
+const NEVER = 2 ** 30;
 
 class BlockReader {
   readonly #gaps: ByteReader;
@@ -271,26 +292,22 @@ class BlockReader {
   readonly #maxGap: number;
   #nextMiss = 0;
   #nextLiteral = 0;
-  /** Right guesses before the next wrong one. */
-  #gap: number;
+  /** Right guesses before the next wrong one; the user counts it down. */
+  gap: number;
+  readonly #blockBytes: number;
 
   constructor(gaps: Uint8Array, misses: Uint8Array, literals: Uint8Array, maxGap: number) {
     this.#gaps = byteReader(gaps);
     this.#misses = misses;
     this.#literals = literals;
     this.#maxGap = maxGap;
-    this.#gap = this.#readGap();
-  }
-
-  isMiss(): boolean {
-    if (this.#gap === 0) return true;
-    if (this.#gap > 0) this.#gap -= 1;
-    return false;
+    this.#blockBytes = maxGap;
+    this.gap = this.#readGap();
   }
 
   takeMiss(): number {
     if (this.#nextMiss >= this.#misses.length) throw refusePatch("the patch is cut short");
-    this.#gap = this.#readGap();
+    this.gap = this.#readGap();
     return this.#misses[this.#nextMiss++] as number;
   }
 
@@ -304,7 +321,7 @@ class BlockReader {
   /** Everything must have been used. */
   finish(): void {
     const isUsed =
-      this.#gap === NEVER &&
+      this.gap >= NEVER - this.#blockBytes &&
       this.#nextMiss === this.#misses.length &&
       this.#nextLiteral === this.#literals.length;
     if (!isUsed) throw refusePatch("the patch holds more than it announces");
@@ -324,5 +341,5 @@ function guesserOf(
   const spaces = new AddressSpaces(header.spaces, map);
   const { sizes } = PROFILES[header.profile] as (typeof PROFILES)[number];
   const learned = new LearnedMaps(sizes.learnedBits);
-  return new Guesser(header.architecture, new Field({ images, map, spaces, learned }));
+  return new Guesser(header.architecture, new Field({ images, spaces, learned }));
 }

@@ -1,5 +1,4 @@
-import type { AddressMap } from "./address-map.ts";
-import { type AddressSpaces, NOWHERE } from "./address-spaces.ts";
+import type { AddressSpaces } from "./address-spaces.ts";
 import type { LearnedMaps } from "./learned-maps.ts";
 
 /** The parts of both images that are in memory; positions are those of the whole images. */
@@ -24,84 +23,79 @@ export const FIELD = {
 } as const;
 
 /** Who made the guess. */
-export const GUESS = { exact: 1, word: 2, near: 3, mapped: 4 } as const;
-export const GUESSES = 5;
+export const GUESS = { exact: 1, word: 2, near: 3, mapped: 4, far: 5 } as const;
+export const GUESSES = 6;
 
 /** A few bytes that change together, with guesses at their new value (little endian). */
 export class Field {
   readonly images: Images;
-  readonly map: AddressMap;
   readonly spaces: AddressSpaces;
   readonly learned: LearnedMaps;
   readonly guesses = new Int32Array(GUESSES);
+  /** What `lookUp` found, at the number of the guess. */
+  readonly addresses = new Int32Array(GUESSES);
   /** Bit g is set where guess g exists and agrees with the bytes so far. */
   valid = 0;
+  /** Whether some guess differs from the old word. */
+  isContested = false;
   kind: number = FIELD.plain;
   length = 4;
+  /** Its value in the old image; of three bytes, with the byte behind them. */
+  word = 0;
   /** Where it began in the new image; -1 outside of a field. */
   start = -1;
 
-  constructor(parts: {
-    images: Images;
-    map: AddressMap;
-    spaces: AddressSpaces;
-    learned: LearnedMaps;
-  }) {
+  constructor(parts: { images: Images; spaces: AddressSpaces; learned: LearnedMaps }) {
     this.images = parts.images;
-    this.map = parts.map;
     this.spaces = parts.spaces;
     this.learned = parts.learned;
   }
 
-  begin(target: number, kind: number, length: number): void {
+  begin(target: number, kind: number, word: number): void {
     this.start = target;
     this.kind = kind;
-    this.length = length;
+    this.length = 4;
+    this.word = word;
     this.valid = 0;
+    this.isContested = false;
   }
 
   guess(which: number, value: number): void {
     this.guesses[which] = value;
     this.valid |= 1 << which;
+    if (value !== this.word) this.isContested = true;
   }
 
-  sourceByte(position: number): number {
-    return this.images.source[position - this.images.sourceBase] as number;
-  }
-
-  /** 32 bits without a sign; the caller has made sure that they exist. */
+  /** 32 bits with a sign; the caller has made sure that they exist. */
   sourceWord(position: number): number {
-    return wordAt(this.images.source, position - this.images.sourceBase);
+    const { source, sourceBase } = this.images;
+    return wordAt(source, position - sourceBase);
   }
 
   targetWord(position: number): number {
-    return wordAt(this.images.target, position - this.images.targetBase);
+    const { target, targetBase } = this.images;
+    return wordAt(target, position - targetBase);
   }
 
-  /** New address for an old one, by the region map, or NOWHERE. */
-  translate(address: number, hasSpace: boolean): number {
-    return hasSpace ? this.spaces.translate(address) : this.map.map(address);
-  }
-
-  /**
-   * The three guesses at where an address went; `encode` makes the field's new value of an address,
-   * or returns undefined where it cannot hold it.
-   */
-  guessAddress(
-    address: number,
-    hasSpace: boolean,
-    encode: (address: number) => number | undefined,
-  ): void {
-    const exact = this.learned.exact.get(address);
-    if (exact !== undefined) this.#guessEncoded(GUESS.exact, encode(exact >>> 0));
-    const mapped = this.translate(address, hasSpace);
-    if (mapped !== NOWHERE) this.#guessEncoded(GUESS.mapped, encode(mapped));
-    const shift = this.learned.shiftNear(address);
-    if (shift !== undefined) this.#guessEncoded(GUESS.near, encode((address + shift) >>> 0));
-  }
-
-  #guessEncoded(which: number, value: number | undefined): void {
-    if (value !== undefined) this.guess(which, value);
+  /** Where an address may have gone: sets `addresses`, returns a bit for each of them. */
+  lookUp(address: number): number {
+    const { learned, spaces, addresses } = this;
+    let found = 0;
+    if (learned.exact.look(address)) {
+      addresses[GUESS.exact] = learned.exact.value;
+      found |= 1 << GUESS.exact;
+    }
+    if (spaces.translate(address)) {
+      addresses[GUESS.mapped] = spaces.translated;
+      found |= 1 << GUESS.mapped;
+    }
+    const near = learned.lookNear(address);
+    if (near !== 0) {
+      const guess = near === 2 ? GUESS.near : GUESS.far;
+      addresses[guess] = address + learned.shift;
+      found |= 1 << guess;
+    }
+    return found;
   }
 
   /** Remembers where an address really went. */
@@ -113,10 +107,9 @@ export class Field {
 
 function wordAt(bytes: Uint8Array, at: number): number {
   return (
-    ((bytes[at] as number) |
-      ((bytes[at + 1] as number) << 8) |
-      ((bytes[at + 2] as number) << 16) |
-      ((bytes[at + 3] as number) << 24)) >>>
-    0
+    (bytes[at] as number) |
+    ((bytes[at + 1] as number) << 8) |
+    ((bytes[at + 2] as number) << 16) |
+    ((bytes[at + 3] as number) << 24)
   );
 }

@@ -51,6 +51,34 @@ export class Guesser {
   }
 
   guess(source: number, target: number): void {
+    this.#begin(source, target);
+    this.choose(source, target);
+  }
+
+  /**
+   * Where a word begins and no field is open: true if all guesses at its four bytes are the old ones
+   * and no other field can begin in them. Otherwise `choose` comes next, in place of `guess`.
+   */
+  guessWord(source: number, target: number): boolean {
+    const { field } = this;
+    this.#begin(source, target);
+    return (
+      field.length === 4 &&
+      !field.isContested &&
+      field.spaces.holds(source + 3) &&
+      !this.#instructions.mayBeginWithin(source)
+    );
+  }
+
+  /** In place of four times `learn`, after `guessWord` was true and right. */
+  learnWord(source: number): void {
+    const { field } = this;
+    if (this.#isInstruction) this.#instructions.learn(source, field.start);
+    else this.#words.keep();
+    field.start = -1;
+  }
+
+  #begin(source: number, target: number): void {
     const { field } = this;
     const hasSpace = field.spaces.enter(source);
     const within = field.start < 0 ? -1 : target - field.start;
@@ -60,23 +88,25 @@ export class Guesser {
       const kind = this.#instructions.kindOfWord(source);
       this.#words.begin(source, target, hasSpace, kind);
     }
-    this.#choose(source, target);
   }
 
-  #choose(source: number, target: number): void {
+  /** Sets the results of `guess` for a byte that may lie in the open field. */
+  choose(source: number, target: number): void {
     const { field } = this;
     const inField = field.start >= 0;
     const offset = inField ? target - field.start : 0;
     const place = ((inField ? field.kind : FIELD.plain) << 2) | offset;
     const reliability = this.#reliability;
-    const sourceByte = field.sourceByte(source);
+    const { images } = field;
+    const sourceByte = images.source[source - images.sourceBase] as number;
     let pick = sourceByte;
     let picked = 0;
     let best = reliability[place] as number;
     let agreeing = 1;
     let alternative = -1;
     let second = 0;
-    if (inField && field.valid !== 0) {
+    if (inField && !field.isContested) agreeing |= field.valid;
+    else if (inField) {
       for (let guess = 1; guess < GUESSES; guess++) {
         if ((field.valid & (1 << guess)) === 0) continue;
         const byte = ((field.guesses[guess] as number) >>> (8 * offset)) & 0xff;
@@ -112,10 +142,12 @@ export class Guesser {
   learn(source: number, target: number, byte: number): void {
     const { field, place } = this;
     const reliability = this.#reliability;
-    weigh(reliability, place, byte === this.sourceByte);
     if (field.start < 0) return;
     const offset = target - field.start;
-    if (field.valid !== 0) {
+    if (!field.isContested) {
+      if (byte !== this.sourceByte) field.valid = 0;
+    } else {
+      weigh(reliability, place, byte === this.sourceByte);
       for (let guess = 1; guess < GUESSES; guess++) {
         if ((field.valid & (1 << guess)) === 0) continue;
         const guessed = ((field.guesses[guess] as number) >>> (8 * offset)) & 0xff;
@@ -127,7 +159,7 @@ export class Guesser {
     if (offset + 1 < field.length) return;
     const began = source - offset;
     if (this.#isInstruction) this.#instructions.learn(began, field.start);
-    else this.#words.learn(began, field.start);
+    else this.#words.learn(field.start);
     field.start = -1;
   }
 }

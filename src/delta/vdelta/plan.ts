@@ -106,7 +106,6 @@ function countMisses(
   const images = { source, sourceBase: 0, sourceSize: source.length, target, targetBase: 0 };
   const field = new Field({
     images,
-    map,
     spaces: new AddressSpaces(spaces, map),
     learned: new LearnedMaps(SAMPLE_LEARNED_BITS),
   });

@@ -155,6 +155,6 @@ function modelOf(
   const map = control.addressMap();
   const spaces = new AddressSpaces(header.spaces, map);
   const learned = new LearnedMaps(sizes.learnedBits);
-  const field = new Field({ images, map, spaces, learned });
+  const field = new Field({ images, spaces, learned });
   return new SmallModel({ coder, images, guesser: new Guesser(header.architecture, field), sizes });
 }

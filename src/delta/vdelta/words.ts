@@ -1,4 +1,3 @@
-import { NOWHERE } from "./address-spaces.ts";
 import { FIELD, type Field, GUESS } from "./field.ts";
 
 /** Smaller words are counts and flags, not addresses. */
@@ -11,55 +10,64 @@ const SMALLEST_NEIGHBOUR = 0x400;
  */
 export class Words {
   readonly #field: Field;
-  readonly #tagged: boolean;
-  /** What the two words before changed by: tables of records step alike. */
+  readonly #tagMask: number;
+
   constructor(field: Field, tagged: boolean) {
     this.#field = field;
-    this.#tagged = tagged;
+    this.#tagMask = tagged ? 1 : 0;
   }
 
   begin(source: number, target: number, hasSpace: boolean, kind: number): void {
     const field = this.#field;
-    field.begin(target, kind, 4);
     const word = field.sourceWord(source);
+    field.begin(target, kind, word);
     const { learned } = field;
-    const same = learned.words.get(word);
-    if (same !== undefined) field.guess(GUESS.word, same);
-    if (hasSpace && word > SMALLEST_ADDRESS) this.#pointer(word, source, target);
-    if (word > SMALLEST_NEIGHBOUR) {
-      const shift = learned.shiftNear(word);
-      if (shift !== undefined) field.guess(GUESS.near, word + shift);
+    if (learned.words.look(word)) field.guess(GUESS.word, learned.words.value);
+    const value = word >>> 0;
+    if (hasSpace && value > SMALLEST_ADDRESS) this.#pointer(word, source, target);
+    if (value <= SMALLEST_NEIGHBOUR) return;
+    const near = learned.lookNear(word);
+    if (near !== 0) {
+      field.guess(near === 2 ? GUESS.near : GUESS.far, (word + learned.shift) | 0);
     }
   }
 
   #pointer(word: number, source: number, target: number): void {
     const field = this.#field;
-    const tag = this.#tagged ? word & 1 : 0;
+    const { spaces, learned } = field;
+    const tag = word & this.#tagMask;
     const address = word - tag;
-    const mapped = field.spaces.translate(address);
-    if (mapped !== NOWHERE) {
+    if (spaces.translate(address)) {
       if (field.kind === FIELD.plain) field.kind = FIELD.pointer;
-      field.guess(GUESS.mapped, mapped + tag);
-      const exact = field.learned.exact.get(address);
-      if (exact !== undefined) field.guess(GUESS.exact, exact + tag);
+      field.guess(GUESS.mapped, (spaces.translated + tag) | 0);
+      if (learned.exact.look(address)) field.guess(GUESS.exact, (learned.exact.value + tag) | 0);
       return;
     }
-    const goal = (field.spaces.addressOfSource(source) + word) >>> 0;
-    const moved = field.spaces.translate(goal);
-    if (moved === NOWHERE) return;
+    if (!spaces.translate((spaces.addressOfSource(source) + word) | 0)) return;
     if (field.kind === FIELD.plain) field.kind = FIELD.relative;
-    field.guess(GUESS.mapped, moved - field.spaces.addressOfTarget(target));
+    field.guess(GUESS.mapped, (spaces.translated - spaces.addressOfTarget(target)) | 0);
   }
 
-  learn(source: number, target: number): void {
+  /** Learns that the word stayed what it was. */
+  keep(): void {
+    const { word, kind, valid, learned } = this.#field;
+    if (kind === FIELD.pointer) {
+      const address = word - (word & this.#tagMask);
+      learned.exact.set(address, address);
+    }
+    if ((valid & (1 << GUESS.word)) === 0) learned.words.set(word, word);
+    if (word >>> 0 > SMALLEST_NEIGHBOUR) learned.learnShift(word, 0);
+  }
+
+  learn(target: number): void {
     const field = this.#field;
-    const word = field.sourceWord(source);
+    const { word, learned } = field;
     const now = field.targetWord(target);
     if (field.kind === FIELD.pointer) {
-      const tag = this.#tagged ? word & 1 : 0;
-      field.learned.exact.set(word - tag, now - (this.#tagged ? now & 1 : 0));
+      learned.exact.set(word - (word & this.#tagMask), now - (now & this.#tagMask));
     }
-    field.learned.words.set(word, now);
-    if (word > SMALLEST_NEIGHBOUR) field.learned.learnShift(word, (now - word) | 0);
+    // What is known already need not be written again.
+    if (now !== word || (field.valid & (1 << GUESS.word)) === 0) learned.words.set(word, now);
+    if (word >>> 0 > SMALLEST_NEIGHBOUR) learned.learnShift(word, (now - word) | 0);
   }
 }

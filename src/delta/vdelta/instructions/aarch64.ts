@@ -1,4 +1,4 @@
-import { FIELD, type Field } from "../field.ts";
+import { FIELD, type Field, GUESSES } from "../field.ts";
 import type { Instructions } from "./instructions.ts";
 
 /** How far behind an ADRP its partner is looked for, in instructions. */
@@ -12,9 +12,12 @@ const PAGE_MASK = 0xfffff000;
 export class Aarch64Instructions implements Instructions {
   readonly taggedAddresses = false;
   readonly #field: Field;
-  /** Page that each register holds by the latest ADRP, in the old and in the new image; -1: none. */
-  readonly #sourcePages = new Float64Array(32).fill(-1);
-  readonly #targetPages = new Float64Array(32).fill(-1);
+  /** Page that each register holds by the latest ADRP, in the old and in the new image. */
+  readonly #sourcePages = new Int32Array(32);
+  readonly #targetPages = new Int32Array(32);
+  /** Bit r: register r holds a page. */
+  #sourceKnown = 0;
+  #targetKnown = 0;
   /** The full address that the open field stands for. */
   #goal = 0;
 
@@ -29,14 +32,7 @@ export class Aarch64Instructions implements Instructions {
     if ((source & 3) !== 0 || within >= 0 || source + 4 > field.images.sourceSize) return false;
     const word = field.sourceWord(source);
     if (isBranch(word)) {
-      field.begin(target, FIELD.branch, 4);
-      const goal = (field.spaces.addressOfSource(source) + branchOffset(word)) >>> 0;
-      const here = field.spaces.addressOfTarget(target);
-      field.guessAddress(
-        goal,
-        hasSpace,
-        (address) => (word & 0xfc000000) | (((address - here) >> 2) & 0x3ffffff),
-      );
+      this.#branch(word, source, target);
       return true;
     }
     if (!hasSpace) return false;
@@ -47,15 +43,33 @@ export class Aarch64Instructions implements Instructions {
     return this.#offset(word, target);
   }
 
+  #branch(word: number, source: number, target: number): void {
+    const field = this.#field;
+    const { spaces, addresses } = field;
+    field.begin(target, FIELD.branch, word);
+    const found = field.lookUp((spaces.addressOfSource(source) + branchOffset(word)) | 0);
+    const here = spaces.addressOfTarget(target);
+    for (let guess = 1; guess < GUESSES; guess++) {
+      if ((found & (1 << guess)) === 0) continue;
+      const words = ((addresses[guess] as number) - here) >> 2;
+      field.guess(guess, (word & 0xfc000000) | (words & 0x3ffffff));
+    }
+  }
+
   #page(word: number, source: number, target: number): void {
     const field = this.#field;
     const register = word & 31;
     const page = (field.spaces.addressOfSource(source) & PAGE_MASK) + pageOffset(word);
-    this.#sourcePages[register] = page >>> 0;
-    this.#goal = (page + this.#partnerOffset(source, register)) >>> 0;
-    const here = (field.spaces.addressOfTarget(target) & PAGE_MASK) >>> 12;
-    field.begin(target, FIELD.page, 4);
-    field.guessAddress(this.#goal, true, (address) => withPages(word, (address >>> 12) - here));
+    this.#sourcePages[register] = page;
+    this.#sourceKnown |= 1 << register;
+    this.#goal = (page + this.#partnerOffset(source, register)) | 0;
+    const here = field.spaces.addressOfTarget(target) >>> 12;
+    field.begin(target, FIELD.page, word);
+    const found = field.lookUp(this.#goal);
+    for (let guess = 1; guess < GUESSES; guess++) {
+      if ((found & (1 << guess)) === 0) continue;
+      field.guess(guess, withPages(word, ((field.addresses[guess] as number) >>> 12) - here));
+    }
   }
 
   /** What the partner of the ADRP at `source` adds; 0 where none is near. */
@@ -76,19 +90,24 @@ export class Aarch64Instructions implements Instructions {
     const offset = offsetOf(word);
     if (offset < 0) return false;
     const register = (word >>> 5) & 31;
-    const sourcePage = this.#sourcePages[register] as number;
+    if ((this.#sourceKnown & this.#targetKnown & (1 << register)) === 0) return false;
     const targetPage = this.#targetPages[register] as number;
-    if (sourcePage < 0 || targetPage < 0) return false;
     const field = this.#field;
-    this.#goal = (sourcePage + offset) >>> 0;
+    this.#goal = ((this.#sourcePages[register] as number) + offset) | 0;
     const scale = scaleOf(word);
-    field.begin(target, FIELD.offset, 4);
-    field.guessAddress(this.#goal, true, (address) => {
-      const distance = address - targetPage;
-      if (distance < 0 || distance >>> scale > 0xfff) return undefined;
-      return (word & ~(0xfff << 10)) | (((distance >>> scale) & 0xfff) << 10);
-    });
+    field.begin(target, FIELD.offset, word);
+    const found = field.lookUp(this.#goal);
+    for (let guess = 1; guess < GUESSES; guess++) {
+      if ((found & (1 << guess)) === 0) continue;
+      const units = (((field.addresses[guess] as number) - targetPage) | 0) >> scale;
+      if (units < 0 || units > 0xfff) continue;
+      field.guess(guess, (word & ~(0xfff << 10)) | (units << 10));
+    }
     return true;
+  }
+
+  mayBeginWithin(): boolean {
+    return false;
   }
 
   kindOfWord(source: number): number {
@@ -102,16 +121,21 @@ export class Aarch64Instructions implements Instructions {
     const { spaces } = field;
     if (field.kind === FIELD.branch) {
       if (!isBranch(now)) return;
-      const from = spaces.addressOfSource(source) + branchOffset(field.sourceWord(source));
+      const from = spaces.addressOfSource(source) + branchOffset(field.word);
       const to = spaces.addressOfTarget(target) + branchOffset(now);
-      field.learned.exact.set(from >>> 0, to >>> 0);
+      field.learned.exact.set(from | 0, to | 0);
     } else if (field.kind === FIELD.page) {
+      const register = now & 31;
       const page = (spaces.addressOfTarget(target) & PAGE_MASK) + pageOffset(now);
-      this.#targetPages[now & 31] = isAdrp(now) ? page >>> 0 : -1;
+      this.#targetPages[register] = page;
+      if (isAdrp(now)) this.#targetKnown |= 1 << register;
+      else this.#targetKnown &= ~(1 << register);
     } else {
       const offset = offsetOf(now);
-      const page = this.#targetPages[(now >>> 5) & 31] as number;
-      if (offset >= 0 && page >= 0) field.learnAddress(this.#goal, (page + offset) >>> 0);
+      const register = (now >>> 5) & 31;
+      if (offset < 0 || (this.#targetKnown & (1 << register)) === 0) return;
+      const page = this.#targetPages[register] as number;
+      field.learnAddress(this.#goal, (page + offset) | 0);
     }
   }
 }

@@ -1,4 +1,4 @@
-import { FIELD, type Field } from "../field.ts";
+import { FIELD, type Field, GUESSES } from "../field.ts";
 import type { Instructions } from "./instructions.ts";
 
 /** 32-bit ARM: B and BL with an offset of 24 bits. */
@@ -12,20 +12,25 @@ export class ArmInstructions implements Instructions {
 
   enter(): void {}
 
-  begin(source: number, target: number, within: number, hasSpace: boolean): boolean {
+  begin(source: number, target: number, within: number): boolean {
     const field = this.#field;
     if ((source & 3) !== 0 || within >= 0 || source + 4 > field.images.sourceSize) return false;
     const word = field.sourceWord(source);
     if (!isBranch(word)) return false;
-    field.begin(target, FIELD.branch, 4);
-    const goal = (field.spaces.addressOfSource(source) + 8 + offsetOf(word)) >>> 0;
-    const here = field.spaces.addressOfTarget(target) + 8;
-    field.guessAddress(
-      goal,
-      hasSpace,
-      (address) => (word & 0xff000000) | (((address - here) >> 2) & 0xffffff),
-    );
+    field.begin(target, FIELD.branch, word);
+    const { spaces, addresses } = field;
+    const found = field.lookUp((spaces.addressOfSource(source) + 8 + offsetOf(word)) | 0);
+    const here = spaces.addressOfTarget(target) + 8;
+    for (let guess = 1; guess < GUESSES; guess++) {
+      if ((found & (1 << guess)) === 0) continue;
+      const words = ((addresses[guess] as number) - here) >> 2;
+      field.guess(guess, (word & 0xff000000) | (words & 0xffffff));
+    }
     return true;
+  }
+
+  mayBeginWithin(): boolean {
+    return false;
   }
 
   kindOfWord(): number {
@@ -37,8 +42,8 @@ export class ArmInstructions implements Instructions {
     const now = field.targetWord(target);
     if (!isBranch(now)) return;
     const { spaces, learned } = field;
-    const from = spaces.addressOfSource(source) + 8 + offsetOf(field.sourceWord(source));
-    learned.exact.set(from >>> 0, spaces.addressOfTarget(target) + 8 + offsetOf(now));
+    const from = spaces.addressOfSource(source) + 8 + offsetOf(field.word);
+    learned.exact.set(from | 0, (spaces.addressOfTarget(target) + 8 + offsetOf(now)) | 0);
   }
 }
 

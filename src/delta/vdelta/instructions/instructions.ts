@@ -9,6 +9,11 @@ export interface Instructions {
    * Begins a field and returns true where an operand starts here; may set `kind` of a plain word.
    */
   begin(source: number, target: number, within: number, hasSpace: boolean): boolean;
+  /**
+   * Whether `begin` may return true for one of the three bytes behind the beginning of a word.
+   * Where it is false, `begin` need not be called for them.
+   */
+  mayBeginWithin(source: number): boolean;
   /** Kind of the plain word that begins here. */
   kindOfWord(source: number): number;
   /** The field that it began is complete. */

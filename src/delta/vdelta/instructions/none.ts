@@ -6,6 +6,7 @@ export const NO_INSTRUCTIONS: Instructions = {
   taggedAddresses: false,
   enter: () => {},
   begin: () => false,
+  mayBeginWithin: () => false,
   kindOfWord: () => FIELD.plain,
   learn: () => {},
 };

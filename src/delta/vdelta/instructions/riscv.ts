@@ -1,4 +1,4 @@
-import { FIELD, type Field } from "../field.ts";
+import { FIELD, type Field, GUESSES } from "../field.ts";
 import type { Instructions } from "./instructions.ts";
 
 const PARTNER_DISTANCE_BYTES = 16;
@@ -11,8 +11,11 @@ export class RiscvInstructions implements Instructions {
   readonly taggedAddresses = false;
   readonly #field: Field;
   /** What each register holds by the latest AUIPC or LUI, in the old and in the new image. */
-  readonly #sourceUpper = new Float64Array(32).fill(-1);
-  readonly #targetUpper = new Float64Array(32).fill(-1);
+  readonly #sourceUpper = new Int32Array(32);
+  readonly #targetUpper = new Int32Array(32);
+  /** Bit r: register r holds something. */
+  #sourceKnown = 0;
+  #targetKnown = 0;
   #next = 0;
   #goal = 0;
 
@@ -26,18 +29,17 @@ export class RiscvInstructions implements Instructions {
 
   begin(source: number, target: number, within: number, hasSpace: boolean): boolean {
     const field = this.#field;
+    const { images } = field;
     if (source !== this.#next) return false;
     // Instructions whose two lowest bits are not both set have 16 bits.
-    this.#next = source + ((field.sourceByte(source) & 3) === 3 ? 4 : 2);
-    if (source + 4 > field.images.sourceSize || this.#next !== source + 4) return false;
+    this.#next =
+      source + (((images.source[source - images.sourceBase] as number) & 3) === 3 ? 4 : 2);
+    if (source + 4 > images.sourceSize || this.#next !== source + 4) return false;
     if (within >= 0 && field.kind !== FIELD.plain && field.kind !== FIELD.pointer) return false;
     const word = field.sourceWord(source);
     const opcode = word & 0x7f;
     if (opcode === 0x6f) {
-      field.begin(target, FIELD.branch, 4);
-      const goal = (field.spaces.addressOfSource(source) + jumpOffset(word)) >>> 0;
-      const here = field.spaces.addressOfTarget(target);
-      field.guessAddress(goal, hasSpace, (address) => withJumpOffset(word, (address - here) | 0));
+      this.#jump(word, source, target);
       return true;
     }
     if (!hasSpace) return false;
@@ -48,20 +50,34 @@ export class RiscvInstructions implements Instructions {
     return this.#lower(word, target);
   }
 
+  #jump(word: number, source: number, target: number): void {
+    const field = this.#field;
+    const { spaces, addresses } = field;
+    field.begin(target, FIELD.branch, word);
+    const found = field.lookUp((spaces.addressOfSource(source) + jumpOffset(word)) | 0);
+    const here = spaces.addressOfTarget(target);
+    for (let guess = 1; guess < GUESSES; guess++) {
+      if ((found & (1 << guess)) === 0) continue;
+      field.guess(guess, withJumpOffset(word, ((addresses[guess] as number) - here) | 0));
+    }
+  }
+
   #upper(word: number, source: number, target: number): void {
     const field = this.#field;
     const register = (word >>> 7) & 31;
     const isRelative = (word & 0x7f) === 0x17;
-    const upper = ((isRelative ? field.spaces.addressOfSource(source) : 0) + (word & ~0xfff)) >>> 0;
+    const upper = ((isRelative ? field.spaces.addressOfSource(source) : 0) + (word & ~0xfff)) | 0;
     this.#sourceUpper[register] = upper;
-    this.#goal = (upper + this.#partnerOffset(source, register)) >>> 0;
+    this.#sourceKnown |= 1 << register;
+    this.#goal = (upper + this.#partnerOffset(source, register)) | 0;
     const base = isRelative ? field.spaces.addressOfTarget(target) : 0;
-    field.begin(target, FIELD.page, 4);
-    field.guessAddress(
-      this.#goal,
-      true,
-      (address) => (word & 0xfff) | ((address - base + 0x800) & ~0xfff),
-    );
+    field.begin(target, FIELD.page, word);
+    const found = field.lookUp(this.#goal);
+    for (let guess = 1; guess < GUESSES; guess++) {
+      if ((found & (1 << guess)) === 0) continue;
+      const distance = (field.addresses[guess] as number) - base;
+      field.guess(guess, (word & 0xfff) | ((distance + 0x800) & ~0xfff));
+    }
   }
 
   #partnerOffset(source: number, register: number): number {
@@ -81,17 +97,26 @@ export class RiscvInstructions implements Instructions {
   #lower(word: number, target: number): boolean {
     if (!hasLowerOffset(word)) return false;
     const register = (word >>> 15) & 31;
-    const sourceUpper = this.#sourceUpper[register] as number;
+    if ((this.#sourceKnown & this.#targetKnown & (1 << register)) === 0) return false;
     const targetUpper = this.#targetUpper[register] as number;
-    if (sourceUpper < 0 || targetUpper < 0) return false;
     const field = this.#field;
-    this.#goal = (sourceUpper + lowerOffset(word)) >>> 0;
-    field.begin(target, FIELD.offset, 4);
-    field.guessAddress(this.#goal, true, (address) => {
-      const offset = (address - targetUpper) | 0;
-      return offset < -2048 || offset > 2047 ? undefined : withLowerOffset(word, offset);
-    });
+    this.#goal = ((this.#sourceUpper[register] as number) + lowerOffset(word)) | 0;
+    field.begin(target, FIELD.offset, word);
+    const found = field.lookUp(this.#goal);
+    for (let guess = 1; guess < GUESSES; guess++) {
+      if ((found & (1 << guess)) === 0) continue;
+      const offset = ((field.addresses[guess] as number) - targetUpper) | 0;
+      if (offset >= -2048 && offset <= 2047) field.guess(guess, withLowerOffset(word, offset));
+    }
     return true;
+  }
+
+  mayBeginWithin(source: number): boolean {
+    if (this.#next >= source + 4) return false;
+    // Two short instructions leave nothing that could begin.
+    if (this.#next !== source + 2 || ((this.#field.word >>> 16) & 3) === 3) return true;
+    this.#next = source + 4;
+    return false;
   }
 
   kindOfWord(): number {
@@ -104,16 +129,20 @@ export class RiscvInstructions implements Instructions {
     const now = field.targetWord(target);
     if (field.kind === FIELD.branch) {
       if ((now & 0x7f) !== 0x6f) return;
-      const from = spaces.addressOfSource(source) + jumpOffset(field.sourceWord(source));
-      field.learned.exact.set(from >>> 0, spaces.addressOfTarget(target) + jumpOffset(now));
+      const from = spaces.addressOfSource(source) + jumpOffset(field.word);
+      field.learned.exact.set(from | 0, (spaces.addressOfTarget(target) + jumpOffset(now)) | 0);
     } else if (field.kind === FIELD.page) {
       const opcode = now & 0x7f;
+      const register = (now >>> 7) & 31;
       const base = opcode === 0x17 ? spaces.addressOfTarget(target) : 0;
-      const known = opcode === 0x17 || opcode === 0x37;
-      this.#targetUpper[(now >>> 7) & 31] = known ? (base + (now & ~0xfff)) >>> 0 : -1;
+      this.#targetUpper[register] = base + (now & ~0xfff);
+      if (opcode === 0x17 || opcode === 0x37) this.#targetKnown |= 1 << register;
+      else this.#targetKnown &= ~(1 << register);
     } else if (hasLowerOffset(now)) {
-      const upper = this.#targetUpper[(now >>> 15) & 31] as number;
-      if (upper >= 0) field.learnAddress(this.#goal, (upper + lowerOffset(now)) >>> 0);
+      const register = (now >>> 15) & 31;
+      if ((this.#targetKnown & (1 << register)) === 0) return;
+      const upper = this.#targetUpper[register] as number;
+      field.learnAddress(this.#goal, (upper + lowerOffset(now)) | 0);
     }
   }
 }

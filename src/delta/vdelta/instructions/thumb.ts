@@ -1,4 +1,4 @@
-import { FIELD, type Field } from "../field.ts";
+import { FIELD, type Field, GUESSES } from "../field.ts";
 import type { Instructions } from "./instructions.ts";
 
 /** Thumb and Thumb-2: BL, BLX and the wide B, each two halfwords with an offset of 25 bits. */
@@ -12,19 +12,27 @@ export class ThumbInstructions implements Instructions {
 
   enter(): void {}
 
-  begin(source: number, target: number, within: number, hasSpace: boolean): boolean {
+  begin(source: number, target: number, within: number): boolean {
     const field = this.#field;
     if ((source & 1) !== 0 || source + 4 > field.images.sourceSize) return false;
     // A branch may begin in the middle of a word of data, but not of another branch.
     if (within >= 0 && (within !== 2 || field.kind === FIELD.branch)) return false;
     const word = field.sourceWord(source);
     if (!isWideBranch(word)) return false;
-    field.begin(target, FIELD.branch, 4);
-    const { spaces } = field;
-    const goal = (spaces.addressOfSource(source) + 4 + offsetOf(word)) >>> 0;
+    field.begin(target, FIELD.branch, word);
+    const { spaces, addresses } = field;
+    const found = field.lookUp((spaces.addressOfSource(source) + 4 + offsetOf(word)) | 0);
     const here = spaces.addressOfTarget(target) + 4;
-    field.guessAddress(goal, hasSpace, (address) => withOffset(word, (address - here) | 0));
+    for (let guess = 1; guess < GUESSES; guess++) {
+      if ((found & (1 << guess)) === 0) continue;
+      field.guess(guess, withOffset(word, ((addresses[guess] as number) - here) | 0));
+    }
     return true;
+  }
+
+  mayBeginWithin(): boolean {
+    const { word, kind } = this.#field;
+    return kind !== FIELD.branch && ((word >>> 16) & 0xf800) === 0xf000;
   }
 
   kindOfWord(): number {
@@ -33,12 +41,11 @@ export class ThumbInstructions implements Instructions {
 
   learn(source: number, target: number): void {
     const field = this.#field;
-    const word = field.sourceWord(source);
     const now = field.targetWord(target);
     if (!isWideBranch(now)) return;
     const { spaces, learned } = field;
-    const from = (spaces.addressOfSource(source) + 4 + offsetOf(word)) >>> 0;
-    learned.exact.set(from, spaces.addressOfTarget(target) + 4 + offsetOf(now));
+    const from = (spaces.addressOfSource(source) + 4 + offsetOf(field.word)) | 0;
+    learned.exact.set(from, (spaces.addressOfTarget(target) + 4 + offsetOf(now)) | 0);
   }
 }
 

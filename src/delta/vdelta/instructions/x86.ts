@@ -1,5 +1,4 @@
-import { NOWHERE } from "../address-spaces.ts";
-import { FIELD, type Field } from "../field.ts";
+import { FIELD, type Field, GUESSES } from "../field.ts";
 import type { Instructions } from "./instructions.ts";
 
 /**
@@ -24,23 +23,36 @@ export class X86Instructions implements Instructions {
     const field = this.#field;
     if (source - this.#regionStart < 2 || source + 4 > field.images.sourceSize) return false;
     if (within >= 0 && field.kind !== FIELD.plain) return false;
-    const before = field.sourceByte(source - 1);
-    const beforeThat = field.sourceByte(source - 2);
+    const { source: bytes, sourceBase } = field.images;
+    const before = bytes[source - 1 - sourceBase] as number;
+    const beforeThat = bytes[source - 2 - sourceBase] as number;
     const kind = kindOf(before, beforeThat, hasSpace);
     if (kind === FIELD.plain) return false;
     const distance = field.sourceWord(source);
-    const goal = (field.spaces.addressOfSource(source) + 4 + distance) >>> 0;
-    const inside = hasSpace
-      ? field.spaces.translate(goal) !== NOWHERE
-      : goal < field.images.sourceSize;
-    if (!inside && (kind !== FIELD.offset || field.learned.shiftNear(goal) === undefined)) {
-      return false;
-    }
+    const { spaces, learned, addresses } = field;
+    const goal = (spaces.addressOfSource(source) + 4 + distance) | 0;
+    const inside = hasSpace ? spaces.translate(goal) : goal >= 0 && goal < field.images.sourceSize;
+    if (!inside && (kind !== FIELD.offset || learned.lookNear(goal) === 0)) return false;
     this.#goal = goal;
-    field.begin(target, kind, 4);
-    const here = field.spaces.addressOfTarget(target) + 4;
-    field.guessAddress(goal, hasSpace, (address) => (address - here) | 0);
+    field.begin(target, kind, distance);
+    const found = field.lookUp(goal);
+    const here = spaces.addressOfTarget(target) + 4;
+    for (let guess = 1; guess < GUESSES; guess++) {
+      if ((found & (1 << guess)) === 0) continue;
+      field.guess(guess, ((addresses[guess] as number) - here) | 0);
+    }
     return true;
+  }
+
+  mayBeginWithin(): boolean {
+    const { word } = this.#field;
+    for (let shift = 0; shift < 24; shift += 8) {
+      const byte = (word >>> shift) & 0xff;
+      // What `kindOf` looks for, the byte before the last one aside.
+      if (byte === 0xe8 || byte === 0xe9 || (byte & 0xf0) === 0x80) return true;
+      if ((byte & 0xc7) === 0x05) return true;
+    }
+    return false;
   }
 
   kindOfWord(): number {
@@ -50,7 +62,7 @@ export class X86Instructions implements Instructions {
   learn(_source: number, target: number): void {
     const field = this.#field;
     const here = field.spaces.addressOfTarget(target) + 4;
-    field.learnAddress(this.#goal, (here + field.targetWord(target)) >>> 0);
+    field.learnAddress(this.#goal, (here + field.targetWord(target)) | 0);
   }
 }
 

@@ -1,4 +1,4 @@
-import { FIELD, type Field } from "../field.ts";
+import { FIELD, type Field, GUESSES } from "../field.ts";
 import type { Instructions } from "./instructions.ts";
 
 /**
@@ -18,29 +18,43 @@ export class XtensaInstructions implements Instructions {
     this.#next = source;
   }
 
-  begin(source: number, target: number, within: number, hasSpace: boolean): boolean {
+  begin(source: number, target: number, within: number): boolean {
     const field = this.#field;
-    const here = this.#next === source;
-    const first = field.sourceByte(source) & 15;
-    if (here) this.#next = source + (first >= 8 && first < 14 ? 2 : 3);
-    if (!here || (first !== 5 && first !== 1)) return false;
+    const isHere = this.#next === source;
+    const { images } = field;
+    const first = (images.source[source - images.sourceBase] as number) & 15;
+    if (isHere) this.#next = source + (first >= 8 && first < 14 ? 2 : 3);
+    if (!isHere || (first !== 5 && first !== 1)) return false;
     if (within >= 0 && field.length === 3) return false;
     if (source + 4 > field.images.sourceSize) return false;
     const word = field.sourceWord(source);
-    if (first === 5) {
-      field.begin(target, FIELD.branch, 3);
-      const base = callBase(field.spaces.addressOfTarget(target));
-      field.guessAddress(this.#goal(word, source), hasSpace, (address) => {
-        return (word & 0x3f) | ((((address - base) >> 2) & 0x3ffff) << 6);
-      });
-    } else {
-      field.begin(target, FIELD.page, 3);
-      const base = literalBase(field.spaces.addressOfTarget(target));
-      field.guessAddress(this.#goal(word, source), hasSpace, (address) => {
-        return (word & 0xff) | ((((address - base) >> 2) & 0xffff) << 8);
-      });
+    const isCall = first === 5;
+    field.begin(target, isCall ? FIELD.branch : FIELD.page, word);
+    field.length = 3;
+    const { spaces, addresses } = field;
+    const found = field.lookUp(this.#goal(word, source));
+    const here = spaces.addressOfTarget(target);
+    const base = isCall ? callBase(here) : literalBase(here);
+    for (let guess = 1; guess < GUESSES; guess++) {
+      if ((found & (1 << guess)) === 0) continue;
+      const words = ((addresses[guess] as number) - base) >> 2;
+      const low = isCall
+        ? (word & 0x3f) | ((words & 0x3ffff) << 6)
+        : (word & 0xff) | ((words & 0xffff) << 8);
+      field.guess(guess, (word & 0xff000000) | low);
     }
     return true;
+  }
+
+  mayBeginWithin(source: number): boolean {
+    const { word } = this.#field;
+    while (this.#next < source + 4) {
+      if (this.#next <= source) return true;
+      const first = (word >>> (8 * (this.#next - source))) & 15;
+      if (first === 5 || first === 1) return true;
+      this.#next += first >= 8 && first < 14 ? 2 : 3;
+    }
+    return false;
   }
 
   kindOfWord(): number {
@@ -49,7 +63,7 @@ export class XtensaInstructions implements Instructions {
 
   learn(source: number, target: number): void {
     const field = this.#field;
-    const word = field.sourceWord(source);
+    const { word } = field;
     const { target: bytes, targetBase } = field.images;
     const at = target - targetBase;
     const now =
@@ -58,7 +72,7 @@ export class XtensaInstructions implements Instructions {
     const here = field.spaces.addressOfTarget(target);
     const to =
       (now & 15) === 5 ? callBase(here) + callOffset(now) : literalBase(here) + literalOffset(now);
-    field.learned.exact.set(this.#goal(word, source), to >>> 0);
+    field.learned.exact.set(this.#goal(word, source), to | 0);
   }
 
   #goal(word: number, source: number): number {
@@ -67,14 +81,14 @@ export class XtensaInstructions implements Instructions {
       (word & 15) === 5
         ? callBase(here) + callOffset(word)
         : literalBase(here) + literalOffset(word);
-    return goal >>> 0;
+    return goal | 0;
   }
 }
 
 // Xtensa Instruction Set Architecture, CALL0 and L32R.
 
 function callBase(address: number): number {
-  return ((address & ~3) + 4) >>> 0;
+  return ((address & ~3) + 4) | 0;
 }
 
 function callOffset(word: number): number {
@@ -82,7 +96,7 @@ function callOffset(word: number): number {
 }
 
 function literalBase(address: number): number {
-  return ((address + 3) & ~3) >>> 0;
+  return (address + 3) & ~3;
 }
 
 function literalOffset(word: number): number {
