@@ -3,7 +3,8 @@ import { publish } from "./foundation.ts";
 import { type Stage, startRollout, waitFor } from "./stage.ts";
 
 const TENANT = "acme";
-const TIMEOUT_MS = 60_000;
+/** A few seconds on two idle cores. */
+const TIMEOUT_MS = 180_000;
 
 export interface BadReleaseOutcome {
   rolloutId: string;

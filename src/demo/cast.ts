@@ -66,12 +66,13 @@ export const DEMO_POLICY: RolloutPolicyInput = {
   rateRatio: 3,
   holdbackPercent: 5,
   canaryCrashLimit: 2,
+  // Not at the story's pace: a machine with other work to do makes every device wait.
   deadlines: {
-    offered: 30_000,
-    downloading: 30_000,
-    installing: 30_000,
-    rebooting: 30_000,
-    confirming: 30_000,
+    offered: 180_000,
+    downloading: 180_000,
+    installing: 180_000,
+    rebooting: 180_000,
+    confirming: 180_000,
   },
   thresholds: [
     { metric: "error-log-rate", above: 3600 * 2, minimumDevices: 2 },

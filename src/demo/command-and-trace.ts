@@ -16,14 +16,14 @@ export async function tellCommandAndTrace(stage: Stage, deviceId: string): Promi
   const done = await waitFor(
     () => api.call("getCommand", { params: { tenant: TENANT, command } }),
     (answer) => !["queued", "delivered", "accepted", "running"].includes(answer.status),
-    15_000,
+    60_000,
     "the command's result",
   );
   narrator.say(`ping to ${deviceId}: ${done.status}`);
   const trace = await waitFor(
     () => api.call("getTrace", { params: { tenant: TENANT, trace: traceId } }).catch(nothingYet),
     (answer) => answer.logs.some((line) => line.deviceId === deviceId),
-    15_000,
+    60_000,
     "the device's log line in the trace",
   );
   narrator.say(

@@ -2,7 +2,8 @@ import { TENANTS, VERSIONS } from "./cast.ts";
 import { publish } from "./foundation.ts";
 import { type Stage, startRollout, waitFor } from "./stage.ts";
 
-const TIMEOUT_MS = 120_000;
+/** Some 40 s on two idle cores. */
+const TIMEOUT_MS = 300_000;
 
 /** The good firmware goes out to both tenants at once; resolves with the rollout of each. */
 export async function tellGoodRelease(

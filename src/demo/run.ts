@@ -22,6 +22,8 @@ export interface DemoOptions {
   data?: string;
 }
 
+const ONLINE_TIMEOUT_MS = 180_000;
+
 /** `vautn demo`: tells the whole story on real parts; resolves with the exit status. */
 export async function runDemo(
   options: DemoOptions,
@@ -120,7 +122,7 @@ async function tellStory(
         TENANTS.map((tenant) => api.call("getFleetSummary", { params: { tenant: tenant.id } })),
       ),
     (views) => sumOf(views, "online") === total,
-    60_000,
+    ONLINE_TIMEOUT_MS,
     "all devices online",
     (views) => narrator.progress(sumOf(views, "online"), total, "devices online"),
   );
