@@ -166,6 +166,27 @@ describe.skipIf(!fs.existsSync(CHROMIUM))("The console in Chromium", () => {
     expect(complaints).toEqual([]);
   });
 
+  test("shows when certificates end, and puts a device in quarantine and out of it", async () => {
+    await page.getByRole("link", { name: "Certificates" }).click();
+    await visible(page.getByRole("group", { name: `When ${DEVICES} certificates end, by week` }));
+    await visible(page.getByLabel("Kinds of keys").getByText("ec-p256"));
+    await page.getByRole("tab", { name: "All certificates" }).click();
+    await page.getByRole("link", { name: "hub-002" }).first().click();
+    await visible(page.getByRole("table", { name: "Certificates" }).getByText("In force"));
+    await page.getByRole("button", { name: "More actions" }).click();
+    await page.getByRole("menuitem", { name: "Put in quarantine…" }).click();
+    await page.getByRole("dialog").getByLabel("Reason").fill("strange traffic");
+    await page.getByRole("dialog").getByRole("button", { name: "Put in quarantine" }).click();
+    await visible(page.getByRole("alert").getByText(/strange traffic/));
+    await page.getByRole("button", { name: "More actions" }).click();
+    await page.getByRole("menuitem", { name: "Lift the quarantine…" }).click();
+    await page.getByRole("dialog").getByLabel("Reason").fill("image verified");
+    await page.getByRole("dialog").getByRole("button", { name: "Lift the quarantine" }).click();
+    await visible(page.getByText("hub-002 is out of quarantine"));
+    await page.getByRole("link", { name: "Alerts" }).click();
+    expect(complaints).toEqual([]);
+  });
+
   test("is usable at the width of a phone and in the dark", async () => {
     await page.setViewportSize({ width: 420, height: 900 });
     await page.emulateMedia({ colorScheme: "dark" });

@@ -149,6 +149,16 @@ const releases = createRoute({
   component: lazyRouteComponent(() => import("./pages/releases/releases-page.tsx"), "ReleasesPage"),
 });
 
+const certificates = createRoute({
+  getParentRoute: () => tenant,
+  path: "/certificates",
+  validateSearch: optional("tab", "status", "algorithm", "after", "before", "step"),
+  component: lazyRouteComponent(
+    () => import("./pages/certificates/certificates-page.tsx"),
+    "CertificatesPage",
+  ),
+});
+
 const alerts = createRoute({
   getParentRoute: () => tenant,
   path: "/alerts",
@@ -196,6 +206,7 @@ const tree = root.addChildren([
       rollouts,
       rollout,
       releases,
+      certificates,
       alerts,
       logs,
       trace,

@@ -2,7 +2,16 @@ import { notFound } from "@tanstack/react-router";
 import { ApiError, type Membership, type Session } from "./api/index.ts";
 
 /** Pages that can be named without their tenant. */
-export const PLACES = ["fleet", "rollouts", "releases", "alerts", "logs", "audit", "settings"];
+export const PLACES = [
+  "fleet",
+  "rollouts",
+  "releases",
+  "certificates",
+  "alerts",
+  "logs",
+  "audit",
+  "settings",
+];
 
 const TENANTS_ASKED = 20;
 

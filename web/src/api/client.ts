@@ -50,6 +50,40 @@ export const api = {
     call("listDeviceEvents", { params: { tenant, device } }),
   certificates: (tenant: string, device: string) =>
     call("listDeviceCertificates", { params: { tenant, device } }),
+  deviceRotation: (tenant: string, device: string) =>
+    call("getDeviceRotation", { params: { tenant, device } }),
+  quarantines: (tenant: string, device: string) =>
+    call("listQuarantines", { params: { tenant, device } }),
+  changeStanding: (
+    tenant: string,
+    device: string,
+    change: "quarantine" | "release" | "reinstate",
+    reason: string,
+  ) => call(`${change}Device`, { params: { tenant, device }, body: { reason } }),
+
+  radar: (tenant: string) => call("getCertificateRadar", { params: { tenant } }),
+  failingRotations: (tenant: string, query: Query<"listFailingRotations">) =>
+    call("listFailingRotations", { params: { tenant }, query }),
+  knocks: (tenant: string, query: Query<"listKnocks">) =>
+    call("listKnocks", { params: { tenant }, query }),
+  allCertificates: (tenant: string, query: Query<"listCertificates">) =>
+    call("listCertificates", { params: { tenant }, query }),
+  revokeCertificates: (tenant: string, body: Body<"revokeCertificates">) =>
+    call("revokeCertificates", { params: { tenant }, body }),
+  unholdCertificates: (tenant: string, body: Body<"unholdCertificates">) =>
+    call("unholdCertificates", { params: { tenant }, body }),
+  campaigns: (tenant: string) =>
+    call("listRotationCampaigns", { params: { tenant }, query: { limit: 50 } }),
+  campaignDevices: (
+    tenant: string,
+    campaign: string,
+    query: Query<"listRotationCampaignDevices">,
+  ) => call("listRotationCampaignDevices", { params: { tenant, campaign }, query }),
+  createCampaign: (tenant: string, body: Body<"createRotationCampaign">) =>
+    call("createRotationCampaign", { params: { tenant }, body }),
+  steerCampaign: (tenant: string, campaign: string, action: "pause" | "resume" | "cancel") =>
+    call(`${action}RotationCampaign`, { params: { tenant, campaign } }),
+  groups: (tenant: string) => call("listGroups", { params: { tenant } }),
 
   commands: (tenant: string, query: Query<"listCommands">) =>
     call("listCommands", { params: { tenant }, query }),

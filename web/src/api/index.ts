@@ -1,3 +1,4 @@
+export * from "./certificate-queries.ts";
 export { api, type RolloutAction } from "./client.ts";
 export { ApiError } from "./http.ts";
 export { type Liveness, rolloutKey, useLiveRollout } from "./live-rollout.ts";

@@ -67,3 +67,8 @@ export function numbersOf(verdict: Verdict | null): VerdictNumbers {
 export function failureOf(device: RolloutDevice): UpdateFailure | null {
   return (device.failure ?? null) as UpdateFailure | null;
 }
+
+export type Radar = G.CertificateRadar;
+export type Campaign = G.RotationCampaign;
+export type Knock = G.Knock;
+export type TroubledRotation = G.TroubledRotation;

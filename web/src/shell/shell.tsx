@@ -2,6 +2,7 @@ import { AppShell, Badge, Burger, Group, NavLink, ScrollArea, Stack, Text } from
 import { useDisclosure } from "@mantine/hooks";
 import {
   IconBellRinging,
+  IconCertificate,
   IconChecklist,
   IconCpu,
   IconFileText,
@@ -22,6 +23,7 @@ const PLACES = [
   { path: "fleet", also: "devices", label: "Fleet", icon: IconCpu },
   { path: "rollouts", label: "Rollouts", icon: IconRocket },
   { path: "releases", label: "Releases", icon: IconPackage },
+  { path: "certificates", label: "Certificates", icon: IconCertificate },
   { path: "alerts", label: "Alerts", icon: IconBellRinging },
   { path: "logs", also: "traces", label: "Logs", icon: IconFileText },
   { path: "audit", label: "Audit", icon: IconChecklist },

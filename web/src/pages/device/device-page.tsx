@@ -1,6 +1,4 @@
-import { Button, Group, Menu, Skeleton, Tabs, Text } from "@mantine/core";
-import { useDisclosure } from "@mantine/hooks";
-import { IconDots, IconSend, IconShieldOff } from "@tabler/icons-react";
+import { Group, Skeleton, Tabs } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { type DeviceView, deviceQuery } from "../../api/index.ts";
@@ -8,15 +6,15 @@ import { PresenceBadge } from "../../components/badges.tsx";
 import { Page } from "../../components/page.tsx";
 import { Loaded } from "../../components/states.tsx";
 import { TimeAgo } from "../../components/time-ago.tsx";
-import { useMay, useTenantId } from "../../shell/use-tenant.ts";
+import { useTenantId } from "../../shell/use-tenant.ts";
 import { Tags } from "../fleet/device-table.tsx";
 import { LogView } from "../logs/log-view.tsx";
 import { Certificates } from "./certificates.tsx";
 import { CommandList } from "./command-list.tsx";
+import { DeviceActions } from "./device-actions.tsx";
 import { DeviceEvents } from "./device-events.tsx";
 import { Overview } from "./overview.tsx";
-import { RevokeDialog } from "./revoke-dialog.tsx";
-import { SendCommand } from "./send-command.tsx";
+import { StandingNotice } from "./standing-notice.tsx";
 import { TelemetryPanel } from "./telemetry-panel.tsx";
 import { UpdateHistory } from "./update-history.tsx";
 
@@ -45,8 +43,9 @@ export function DevicePage() {
         device.data ? <PresenceBadge presence={device.data.presence} /> : <Skeleton w={90} h={22} />
       }
       description={device.data && <Subtitle device={device.data} />}
-      actions={device.data && <Actions device={device.data} />}
+      actions={device.data && <DeviceActions device={device.data} />}
     >
+      {device.data && <StandingNotice device={device.data} />}
       <Loaded query={device}>
         {(view) => (
           <Tabs
@@ -102,46 +101,7 @@ function Subtitle({ device }: { device: DeviceView }) {
         {device.region && ` · ${device.region}`} · last seen{" "}
         <TimeAgo time={device.lastSeenAt} fallback="never" />
       </span>
-      {device.status !== "active" && (
-        <Text size="sm" c="var(--vautn-bad)">
-          {device.status}
-        </Text>
-      )}
       <Tags tags={device.tags} />
     </Group>
-  );
-}
-
-function Actions({ device }: { device: DeviceView }) {
-  const may = useMay();
-  const [sending, send] = useDisclosure(false);
-  const [revoking, revoke] = useDisclosure(false);
-  if (!may("operate")) return null;
-  return (
-    <>
-      <Button leftSection={<IconSend size={16} aria-hidden />} onClick={send.open}>
-        Send a command
-      </Button>
-      {may("engineer") && (
-        <Menu position="bottom-end">
-          <Menu.Target>
-            <Button variant="default" px={9} aria-label="More actions">
-              <IconDots size={18} />
-            </Button>
-          </Menu.Target>
-          <Menu.Dropdown>
-            <Menu.Item
-              color="red"
-              leftSection={<IconShieldOff size={15} aria-hidden />}
-              onClick={revoke.open}
-            >
-              Revoke the device…
-            </Menu.Item>
-          </Menu.Dropdown>
-        </Menu>
-      )}
-      <SendCommand deviceId={device.id} opened={sending} onClose={send.close} />
-      <RevokeDialog deviceId={device.id} opened={revoking} onClose={revoke.close} />
-    </>
   );
 }

@@ -1,0 +1,79 @@
+import { Button, Tabs } from "@mantine/core";
+import { useDisclosure } from "@mantine/hooks";
+import { IconRefresh } from "@tabler/icons-react";
+import { useQuery } from "@tanstack/react-query";
+import { useNavigate, useSearch } from "@tanstack/react-router";
+import { radarQuery } from "../../api/index.ts";
+import { Page } from "../../components/page.tsx";
+import { Loaded } from "../../components/states.tsx";
+import { useMay, useTenantId } from "../../shell/use-tenant.ts";
+import { CampaignList } from "./campaign-list.tsx";
+import { CertificateTable } from "./certificate-table.tsx";
+import { FailingTable } from "./failing-table.tsx";
+import { KnockTable } from "./knock-table.tsx";
+import { RadarOverview } from "./radar-overview.tsx";
+import { RotateDialog } from "./rotate-dialog.tsx";
+
+const TABS = [
+  ["radar", "Radar"],
+  ["failing", "Failing rotations"],
+  ["refused", "Refused"],
+  ["rotations", "Rotate now"],
+  ["all", "All certificates"],
+] as const;
+
+export function CertificatesPage() {
+  const tenant = useTenantId();
+  const may = useMay();
+  const { tab = "radar" } = useSearch({ from: "/signed-in/t/$tenant/certificates" });
+  const navigate = useNavigate({ from: "/t/$tenant/certificates" });
+  const radar = useQuery(radarQuery(tenant));
+  const [rotating, rotate] = useDisclosure(false);
+  return (
+    <Page
+      title="Certificates"
+      description="When they end, whose renewal fails, and who was turned away"
+      actions={
+        may("engineer") && (
+          <Button leftSection={<IconRefresh size={16} aria-hidden />} onClick={rotate.open}>
+            Rotate now…
+          </Button>
+        )
+      }
+    >
+      <Tabs
+        value={tab}
+        keepMounted={false}
+        onChange={(next) => void navigate({ search: { tab: next ?? undefined }, replace: true })}
+      >
+        <Tabs.List mb="md" style={{ flexWrap: "nowrap", overflowX: "auto", overflowY: "hidden" }}>
+          {TABS.map(([value, label]) => (
+            <Tabs.Tab key={value} value={value}>
+              {label}
+            </Tabs.Tab>
+          ))}
+        </Tabs.List>
+        <Tabs.Panel value="radar">
+          <Loaded query={radar}>{(picture) => <RadarOverview picture={picture} />}</Loaded>
+        </Tabs.Panel>
+        <Tabs.Panel value="failing">
+          <FailingTable />
+        </Tabs.Panel>
+        <Tabs.Panel value="refused">
+          <KnockTable />
+        </Tabs.Panel>
+        <Tabs.Panel value="rotations">
+          <CampaignList />
+        </Tabs.Panel>
+        <Tabs.Panel value="all">
+          <CertificateTable />
+        </Tabs.Panel>
+      </Tabs>
+      <RotateDialog
+        opened={rotating}
+        onClose={rotate.close}
+        onStarted={() => void navigate({ search: { tab: "rotations" } })}
+      />
+    </Page>
+  );
+}
