@@ -13,7 +13,7 @@ import { Output } from "./output.ts";
 import { PacketReader } from "./packet-reader.ts";
 import { handleConnect } from "./packets/connect.ts";
 import { handlePacket } from "./packets/index.ts";
-import { publishWill, type Will } from "./packets/will.ts";
+import { publishWillNow, type Will } from "./packets/will.ts";
 import { ConnectionFault, REASON, reasonName } from "./reason-codes.ts";
 import { Session } from "./session.ts";
 import type { ClaimedSession } from "./sessions-store.ts";
@@ -21,6 +21,7 @@ import { Subscriptions } from "./subscriptions.ts";
 
 /** What is left of a connection after its last packet was written. */
 const LINGER_MS = 2_000;
+const TAKEN_OVER = reasonName(REASON.sessionTakenOver);
 const REPORT_RETRY_MS = 5_000;
 /** How often it is looked whether the authorities are still those that the device was told. */
 const AUTHORITIES_INTERVAL_MS = 60_000;
@@ -32,6 +33,7 @@ export interface OpenOptions {
   will: Will | undefined;
   receiveMaximum: number;
   maxPacketBytes: number;
+  topicAliasMaximum: number;
   wantsReasons: boolean;
   claimed: ClaimedSession;
   sessionExpirySeconds: number;
@@ -121,10 +123,12 @@ export class Connection {
       version: options.version,
       window: Math.min(options.receiveMaximum, this.context.limits.outboundInflight),
       maxPacketBytes: options.maxPacketBytes,
+      topicAliasMaximum: options.topicAliasMaximum,
       save: () => session.save(),
     });
     const { subscriptions, received } = options.claimed.state;
     this.subscriptions.restore(subscriptions);
+    this.subscriptions.review(options.peer);
     for (const id of received) this.inbound.unreleased.set(id, "stored");
     this.#deliveries = new Deliveries(this, this.context);
     this.#reportConnected();
@@ -182,6 +186,14 @@ export class Connection {
     this.end(fault.message, reasonName(fault.reason), quietly);
   }
 
+  /** The device has connected again, here or elsewhere, and perhaps goes on with this session. */
+  takeOver(isResumed: boolean): void {
+    // MQTT 5.0 §3.1.3.2.2 [MQTT-3.1.3-9]: a session that goes on takes a will that waits along.
+    const isWillLeft = !isResumed || (this.#options?.will?.delaySeconds ?? 0) === 0;
+    const why = "the device has connected again";
+    this.fail(new ConnectionFault(REASON.sessionTakenOver, why), !isWillLeft);
+  }
+
   /** Ends the connection after what has been written; the will is published unless `quietly`. */
   end(why: string, metric: string, quietly = false): void {
     this.finish(why, metric, quietly);
@@ -222,15 +234,15 @@ export class Connection {
     disconnectsTotal.inc({ reason: metric });
     if (!wasOpen) return;
     this.context.registry.release(this.peer, this);
+    const will = quietly ? undefined : this.#options?.will;
     // What is under way is part of the session: before it is given up.
-    this.#session?.end();
+    const isKept = this.#session?.end(metric === TAKEN_OVER ? undefined : will) ?? false;
     this.#outbound?.close();
     const { devices, logger } = this.context.deps;
     devices.disconnected(this.peer, { connectionId: this.id, reason: why }).catch((error) => {
       logger.warn({ error: messageOf(error) }, "the end of a connection could not be recorded");
     });
-    const will = this.#options?.will;
-    if (will && !quietly) publishWill(this.context, this.peer, will);
+    if (will && !isKept) publishWillNow(this.context, this.peer, will);
   }
 
   #onPacket(bytes: Buffer): void {

@@ -3,6 +3,7 @@ import type { GatewayDeps, GatewayLimits } from "./deps.ts";
 import type { MessageRouter } from "./message-router.ts";
 import type { Refusals } from "./refusals.ts";
 import type { Registry } from "./registry.ts";
+import type { Retained } from "./retained.ts";
 import type { Sessions } from "./sessions.ts";
 import type { TokenBuckets } from "./token-bucket.ts";
 
@@ -17,6 +18,7 @@ export interface GatewayContext {
   refusals: Refusals;
   registry: Registry<Connection>;
   sessions: Sessions;
+  retained: Retained;
   tenantConnects: TokenBuckets;
   load: {
     /** Bytes of all devices that wait for the stores. */

@@ -7,6 +7,8 @@ import type { GatewayContext } from "./context.ts";
 import { deliveriesTotal } from "./gateway-metrics.ts";
 import { spanAttributes } from "./message-router.ts";
 import type { OutboundResult } from "./outbound.ts";
+import { OwnMessages } from "./own-messages.ts";
+import type { RetainedFor } from "./retained.ts";
 
 export type DeliveryKind = "command" | "update" | "authorities";
 
@@ -19,6 +21,8 @@ const RETRY_MS = 2_000;
 export class Deliveries {
   readonly #connection: Connection;
   readonly #context: GatewayContext;
+  /** What the device has published itself, on its way back to it. */
+  readonly own: OwnMessages;
   readonly #pending = new Set<DeliveryKind>();
   /** Commands that this connection has sent and that are not yet known to be delivered. */
   readonly #sent = new Set<string>();
@@ -32,6 +36,7 @@ export class Deliveries {
   constructor(connection: Connection, context: GatewayContext) {
     this.#connection = connection;
     this.#context = context;
+    this.own = new OwnMessages(connection);
   }
 
   /** Something may wait. Calls while it is being looked for are answered by one more look. */
@@ -42,9 +47,18 @@ export class Deliveries {
 
   /** The device has acknowledged something: there may be room for what waits. */
   goOn(): void {
+    this.own.drain();
     if (this.#moreCommands && this.#connection.isOpen && this.#connection.outbound.free > 0) {
       this.wake("command");
     }
+  }
+
+  /** Retained messages for new subscriptions; a failure is as if there were none. */
+  sendRetained(wanted: readonly RetainedFor[]): void {
+    this.own.sendRetained(wanted).catch((error) => {
+      const { logger } = this.#context.deps;
+      logger.warn({ error: messageOf(error) }, "retained messages could not be read");
+    });
   }
 
   /** Answers a message of the device. What it does not get it asks for again. */

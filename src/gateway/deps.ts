@@ -142,6 +142,11 @@ export interface GatewayLimits {
   /** Bytes that a slow reader may leave in our buffers. */
   outboundBytes: number;
   subscriptions: number;
+  /** Topics of a device, and of all devices of a tenant, that hold a retained message. */
+  retainedPerDevice: number;
+  retainedPerTenant: number;
+  /** The largest payload that is retained, or waits as a will. */
+  retainedBytes: number;
   /** Longest Session Expiry Interval, and what a session of MQTT 3.1.1 has; in seconds. */
   sessionExpirySeconds: number;
   /** Connections a second, and at once, from one address. */
@@ -165,6 +170,9 @@ export const DEFAULT_GATEWAY_LIMITS: GatewayLimits = {
   outboundInflight: 16,
   outboundBytes: 512 * 1024,
   subscriptions: 20,
+  retainedPerDevice: 20,
+  retainedPerTenant: 100_000,
+  retainedBytes: 32 * 1024,
   sessionExpirySeconds: 30 * 86_400,
   addressRate: 500,
   addressBurst: 5_000,

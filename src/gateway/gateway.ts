@@ -6,11 +6,13 @@ import { reloadSecureContext, TLS_POLICY } from "../kernel/tls-policy.ts";
 import { Connection } from "./connection.ts";
 import type { GatewayContext } from "./context.ts";
 import { DEFAULT_GATEWAY_LIMITS, type GatewayDeps, type GatewayOptions } from "./deps.ts";
+import { sweepTenant } from "./due-wills.ts";
 import { connectionsGauge, connectsTotal } from "./gateway-metrics.ts";
 import { MessageRouter } from "./message-router.ts";
-import { ConnectionFault, REASON } from "./reason-codes.ts";
+import { REASON } from "./reason-codes.ts";
 import { Refusals } from "./refusals.ts";
 import { Registry } from "./registry.ts";
+import { Retained } from "./retained.ts";
 import { Sessions } from "./sessions.ts";
 import { applyStanding } from "./standing.ts";
 import { TokenBuckets } from "./token-bucket.ts";
@@ -42,6 +44,7 @@ export async function startGateway(deps: GatewayDeps & GatewayOptions): Promise<
     refusals: new Refusals(deps),
     registry: new Registry(),
     sessions: new Sessions(deps, deps.gatewayId),
+    retained: new Retained(deps, limits),
     tenantConnects: new TokenBuckets(limits.tenantRate, limits.tenantBurst),
     load: { inboundBytes: 0, revocations: 0 },
   };
@@ -52,7 +55,9 @@ export async function startGateway(deps: GatewayDeps & GatewayOptions): Promise<
   const tlsServer = createTlsServer(context, connections, credentials);
   const listener = createListener(context, tlsServer);
   const stopChecks = startChecks(context, connections);
-  const stopSweeping = context.sessions.startSweeping(async () => {});
+  const stopSweeping = context.sessions.startSweeping((db, tenantId) =>
+    sweepTenant(context, db, tenantId),
+  );
   const reload = keepCredentialsFresh(context, tlsServer, credentials);
   const unsubscribe = subscribe(context);
   listener.listen({ port: deps.port, host: deps.bindAddress, backlog: BACKLOG });
@@ -204,7 +209,7 @@ function subscribe(context: GatewayContext): (() => void)[] {
     deps.bus.subscribe("device.>", (message, subject) => {
       const { kind } = message;
       const connection = registry.bySubject(subject);
-      if (kind === "session") takeOver(context, subject, Number(message.epoch));
+      if (kind === "session") takeOver(context, subject, message);
       if (!connection?.isOpen || (kind !== "command" && kind !== "update")) return;
       connection.deliveries.wake(kind);
     }),
@@ -213,13 +218,16 @@ function subscribe(context: GatewayContext): (() => void)[] {
 }
 
 /** The device has connected at another gateway (MQTT 5.0 §3.1.4 [MQTT-3.1.4-3]). */
-function takeOver({ registry, sessions }: GatewayContext, subject: string, epoch: number): void {
+function takeOver(
+  { registry, sessions }: GatewayContext,
+  subject: string,
+  message: { epoch?: unknown; resumed?: unknown },
+): void {
+  const epoch = Number(message.epoch);
   sessions.hear(subject, epoch);
   const connection = registry.bySubject(subject);
   if (!connection?.isOpen || connection.session.epoch >= epoch) return;
-  connection.fail(
-    new ConnectionFault(REASON.sessionTakenOver, "the device has connected elsewhere"),
-  );
+  connection.takeOver(message.resumed === true);
 }
 
 function ended(connections: ReadonlySet<Connection>): Promise<unknown> {

@@ -2,10 +2,12 @@ import type { Connection } from "./connection.ts";
 import { OrderedAcks } from "./ordered-acks.ts";
 import { MAX_STRAYS } from "./outbound.ts";
 import { ConnectionFault, REASON } from "./reason-codes.ts";
+import { InboundAliases } from "./topic-aliases.ts";
 
 /** What a device has sent and the stores have not yet taken: bounded in number and in bytes. */
 export class InboundWindow {
   readonly acks = new OrderedAcks();
+  readonly aliases = new InboundAliases();
   /** Identifiers of QoS 2 messages whose PUBREL has not come; `stored` once the PUBREC is sent. */
   readonly unreleased = new Map<number, "storing" | "stored">();
   readonly #connection: Connection;

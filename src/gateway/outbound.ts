@@ -2,6 +2,7 @@ import type { Packet } from "mqtt-packet";
 import { type ProtocolVersion, writePacket } from "./codec.ts";
 import { ConnectionFault, REASON } from "./reason-codes.ts";
 import type { SessionState } from "./sessions-store.ts";
+import { OutboundAliases } from "./topic-aliases.ts";
 
 type PublishPacket = Extract<Packet, { cmd: "publish" }>;
 
@@ -9,6 +10,7 @@ export interface OutboundMessage {
   topic: string;
   payload: string | Buffer;
   qos: 0 | 1 | 2;
+  retain?: boolean;
   properties: NonNullable<PublishPacket["properties"]>;
   /** The command that it carries: by it a message is found again when the session is resumed. */
   command?: string;
@@ -39,6 +41,7 @@ export class Outbound {
   readonly #inflight = new Map<number, Entry>();
   /** Commands that the session's earlier connection has sent, and under which identifiers. */
   readonly #resumable = new Map<string, number>();
+  readonly #aliases: OutboundAliases;
   readonly #save: () => Promise<boolean>;
   #lastId = 0;
   #strays = 0;
@@ -49,10 +52,13 @@ export class Outbound {
     /** MQTT 5.0 §3.1.2.11.3: never more than the client's Receive Maximum. */
     window: number;
     maxPacketBytes: number;
+    /** The client's Topic Alias Maximum. */
+    topicAliasMaximum?: number;
     /** Makes durable what `list` says; false when nothing may be sent any more. */
     save: () => Promise<boolean>;
   }) {
     this.#save = options.save;
+    this.#aliases = new OutboundAliases(options.topicAliasMaximum ?? 0);
     this.#write = options.write;
     this.#version = options.version;
     this.#window = options.window;
@@ -102,7 +108,8 @@ export class Outbound {
    * which for QoS 2 is known with the PUBREC: from then on the device has it.
    */
   send(message: OutboundMessage): Promise<OutboundResult> {
-    const { topic, payload, qos, properties, command = null } = message;
+    const { payload, qos, properties, command = null, retain = false } = message;
+    const { topic, topicAlias, commit } = this.#aliases.use(message.topic);
     const known = command === null ? undefined : this.#resumable.get(command);
     if (command !== null) this.#resumable.delete(command);
     const messageId = qos === 0 ? undefined : (known ?? this.#nextId());
@@ -113,13 +120,16 @@ export class Outbound {
       qos,
       // MQTT 5.0 §3.3.1.1 [MQTT-3.3.1-1]: what was sent before is marked as such.
       dup: messageId !== undefined && messageId === known,
-      retain: false,
+      retain,
       ...(messageId === undefined ? {} : { messageId }),
-      ...(this.#version === 5 ? { properties } : {}),
+      ...(this.#version === 5
+        ? { properties: topicAlias === undefined ? properties : { ...properties, topicAlias } }
+        : {}),
     };
     const bytes = writePacket(packet, this.#version);
     // MQTT 5.0 §3.1.2.11.4 [MQTT-3.1.2-24]: such a packet must not be sent at all.
     if (bytes.length > this.#maxPacketBytes) return Promise.resolve("too-large");
+    commit();
     return new Promise((resolve) => {
       if (messageId === undefined || qos === 0) {
         this.#write(bytes);

@@ -1,5 +1,6 @@
 import { messageOf } from "../kernel/index.ts";
 import type { Connection } from "./connection.ts";
+import { storedWill, type Will } from "./packets/will.ts";
 import { ConnectionFault, REASON } from "./reason-codes.ts";
 import type { ClaimedSession, SessionSave, SessionState } from "./sessions-store.ts";
 
@@ -41,15 +42,24 @@ export class Session {
     return this.#next;
   }
 
-  /** The connection has ended: the session goes on without it, or ends now. */
-  end(will?: { body: string; at: Date }): void {
+  /**
+   * The connection has ended: the session goes on without it, or ends now. True when it keeps the
+   * will, which waits for its delay or for the session's end, whichever comes first.
+   */
+  end(will?: Will): boolean {
     const { context, peer } = this.#connection;
-    if (!this.#isOnRecord) return;
-    const expiresAt = new Date(context.deps.clock.now() + this.expirySeconds * 1_000);
+    if (!this.#isOnRecord) return false;
+    const now = context.deps.clock.now();
+    const expiresAt = new Date(now + this.expirySeconds * 1_000);
+    // MQTT 5.0 §3.1.3.2.2: as long as its delay says, and no longer than the session.
+    const delaySeconds = Math.min(will?.delaySeconds ?? 0, this.expirySeconds);
+    const isWillKept = will !== undefined && delaySeconds > 0;
     const ended: SessionSave["ended"] = {
       expirySeconds: this.expirySeconds,
       expiresAt,
-      ...(will ? { will } : {}),
+      ...(isWillKept
+        ? { will: { body: storedWill(will), at: new Date(now + delaySeconds * 1_000) } }
+        : {}),
     };
     context.sessions
       .save(peer.tenantId, { ...this.#name(), state: this.#state(), ended })
@@ -57,6 +67,7 @@ export class Session {
         const { logger } = context.deps;
         logger.warn({ error: messageOf(error) }, "the end of a session could not be recorded");
       });
+    return isWillKept;
   }
 
   /** MQTT 5.0 §3.14.2.2.2: a DISCONNECT may change how long the session stays. */
@@ -75,7 +86,7 @@ export class Session {
       const save = { ...this.#name(), state: this.#state() };
       if (await context.sessions.save(peer.tenantId, save)) return !connection.isClosed;
       // MQTT 5.0 §3.1.4 [MQTT-3.1.4-3]: the device has connected elsewhere.
-      connection.fail(new ConnectionFault(REASON.sessionTakenOver, "the device connected again"));
+      connection.takeOver(true);
     } catch {
       connection.fail(new ConnectionFault(REASON.serverBusy, "the session cannot be kept now"));
     }

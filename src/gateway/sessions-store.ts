@@ -14,6 +14,8 @@ export interface StoredSubscription {
   filter: string;
   qos: 0 | 1 | 2;
   identifier?: number;
+  noLocal?: boolean;
+  retainAsPublished?: boolean;
 }
 
 /** A device that connects. */

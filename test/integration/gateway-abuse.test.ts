@@ -196,9 +196,10 @@ describe("what the protocol forbids", () => {
     await expectHealthy();
   });
 
-  it.each([
-    ["a topic alias", { properties: { topicAlias: 1 } }, 0x94],
-    ["a retained message", { retain: true }, 0x9a],
+  it.each<[string, object, number]>([
+    ["a topic alias of zero", { properties: { topicAlias: 0 } }, 0x94],
+    ["a topic alias above the maximum", { properties: { topicAlias: 17 } }, 0x94],
+    ["a topic alias that stands for nothing", { topic: "", properties: { topicAlias: 1 } }, 0x82],
   ])("is told when it is not served here: %s", async (_what, extra, reasonCode) => {
     const client = await connect();
     client.send(publish(`${OWN}telemetry`, extra));

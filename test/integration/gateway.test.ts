@@ -81,7 +81,7 @@ describe("connecting", () => {
       properties: {
         receiveMaximum: 100,
         maximumPacketSize: 262_144,
-        retainAvailable: false,
+        topicAliasMaximum: 16,
         sharedSubscriptionAvailable: false,
         sessionExpiryInterval: 2_592_000,
         serverKeepAlive: 1_200,
@@ -205,12 +205,12 @@ describe("connecting", () => {
     await client.closed;
   });
 
-  it("refuses enhanced authentication, a zero Receive Maximum and a retained will", async () => {
+  it("refuses enhanced authentication, a zero Receive Maximum and a will that is too large", async () => {
     const attempt = (extra: object) => raw(credentials.acmeTwo, extra).catch(() => undefined);
     const refusals: [object, number][] = [
       [{ properties: { authenticationMethod: "SCRAM" } }, 0x8c],
       [{ properties: { receiveMaximum: 0 } }, 0x82],
-      [{ will: { topic: `${PREFIX}events`, payload: Buffer.from("{}"), retain: true } }, 0x9a],
+      [{ will: { topic: `${PREFIX}events`, payload: Buffer.alloc(40_000, "x") } }, 0x97],
     ];
     for (const [extra, reasonCode] of refusals) {
       const client = await RawClient.open(fixture.gateway.port, credentials.acme);

@@ -1,13 +1,17 @@
 import { afterAll, afterEach, beforeAll, describe, it } from "vitest";
 import { createGatewayFixture, type GatewayFixture } from "../support/gateway.ts";
 import { type Bench, createBench, type Statement } from "../support/mqtt-conformance.ts";
+import { MESSAGES } from "../support/mqtt-statements/messages.ts";
 import { QOS_2 } from "../support/mqtt-statements/qos-2.ts";
 import { SESSIONS } from "../support/mqtt-statements/sessions.ts";
+import { WILLS } from "../support/mqtt-statements/wills.ts";
 
 /** Chapters of the standard: each statement with what shows that it is obeyed. */
 const CHAPTERS: Record<string, readonly Statement[]> = {
   "§4.3.3 QoS 2: exactly once": QOS_2,
   "§4.1, §4.4 Sessions and what is sent again": SESSIONS,
+  "§3.3, §3.8 Messages, subscriptions and what is retained": MESSAGES,
+  "§3.1.2.5, §3.1.3.2 Wills": WILLS,
 };
 
 let fixture: GatewayFixture;
@@ -22,6 +26,7 @@ afterEach(async () => {
   bench.close();
   fixture.recorded.available = true;
   fixture.recorded.telemetry.length = 0;
+  await fixture.test.db.tenant("acme", (tx) => tx.deleteFrom("mqtt_retained").execute());
   for (const { id } of await fixture.commands.undelivered("acme", "d-1", 100)) {
     await fixture.commands.markDelivered("acme", "d-1", [id]);
   }

@@ -14,6 +14,8 @@ export interface Bench {
   connect(options?: Connect): Promise<RawClient>;
   /** The same with its TLS alone: the CONNECT is the test's. */
   open(version?: 4 | 5): Promise<RawClient>;
+  /** The same with a session that begins anew and is kept for 100 s. */
+  connectKept(options?: Connect): Promise<RawClient>;
   publish(extra?: Partial<Publish>): Publish;
   /** Queues a command for the device; answers its id. */
   command(name?: string): Promise<string>;
@@ -44,6 +46,12 @@ export async function createBench(fixture: GatewayFixture): Promise<Bench & { cl
     connect: async (options = {}) =>
       keep(await RawClient.connect(fixture.gateway.port, device, options)),
     open: async (version = 5) => keep(await RawClient.open(fixture.gateway.port, device, version)),
+    connectKept: async (options = {}) => {
+      const properties = { sessionExpiryInterval: 100, ...options.properties };
+      return keep(
+        await RawClient.connect(fixture.gateway.port, device, { ...options, properties }),
+      );
+    },
     publish: (extra = {}) => ({
       cmd: "publish",
       topic: `${PREFIX}telemetry`,

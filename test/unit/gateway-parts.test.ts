@@ -201,7 +201,7 @@ describe("subscriptions", () => {
     subscriptions.add("a/#", { qos: 0, identifier: 4 });
     subscriptions.add("a/+", { qos: 1, identifier: undefined });
     subscriptions.add("x", { qos: 1, identifier: 9 });
-    expect(subscriptions.match("a/b")).toEqual({ qos: 1, identifiers: [4] });
+    expect(subscriptions.match("a/b")).toMatchObject({ qos: 1, identifiers: [4] });
     expect(subscriptions.add("one/more", { qos: 0, identifier: undefined })).toBe(false);
     expect(subscriptions.add("x", { qos: 0, identifier: undefined })).toBe(true);
     expect(subscriptions.remove("x")).toBe(true);

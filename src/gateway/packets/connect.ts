@@ -4,6 +4,7 @@ import type { Connection, OpenOptions } from "../connection.ts";
 import type { GatewayPeer } from "../deps.ts";
 import { connectsTotal } from "../gateway-metrics.ts";
 import { ConnectionFault, REASON, type ReasonCode, returnCodeOf } from "../reason-codes.ts";
+import { TOPIC_ALIAS_MAXIMUM } from "../topic-aliases.ts";
 import { wakeDeliveries } from "./subscribe.ts";
 import { readWill } from "./will.ts";
 
@@ -120,13 +121,14 @@ function accept(connection: Connection, packet: IConnectPacket, accepted: Accept
   const keepAliveSeconds = asked === 0 ? limits.maxKeepAliveSeconds : asked;
   // MQTT 5.0 §3.1.4 [MQTT-3.1.4-3]: the newer connection of a device ends the older one.
   const former = registry.claim(peer, connection);
-  former?.fail(new ConnectionFault(REASON.sessionTakenOver, "the device has connected again"));
+  former?.takeOver(claimed.resumed);
   connection.open({
     ...accepted,
     version: packet.protocolVersion === 5 ? 5 : 4,
     keepAliveSeconds: Math.min(keepAliveSeconds, limits.maxKeepAliveSeconds),
     receiveMaximum: properties.receiveMaximum ?? DEFAULT_RECEIVE_MAXIMUM,
     maxPacketBytes: properties.maximumPacketSize ?? DEFAULT_MAXIMUM_PACKET_SIZE,
+    topicAliasMaximum: properties.topicAliasMaximum ?? 0,
     wantsReasons: properties.requestProblemInformation !== false,
   });
   connection.send(connackOf(connection, packet, keepAliveSeconds));
@@ -139,7 +141,7 @@ function accept(connection: Connection, packet: IConnectPacket, accepted: Accept
 
 function willOrRefusal(connection: Connection, peer: GatewayPeer, packet: IConnectPacket) {
   try {
-    return readWill(peer, packet);
+    return readWill(peer, packet, connection.context.limits.retainedBytes);
   } catch (error) {
     const target = { kind: "topic", id: packet.will?.topic ?? "" };
     connection.context.refusals.record(peer, "mqtt.connect", target, messageOf(error));
@@ -166,7 +168,7 @@ function connackOf(
     properties: {
       receiveMaximum: limits.inboundInflight,
       maximumPacketSize: LIMITS.mqttPacketBytes,
-      retainAvailable: false,
+      topicAliasMaximum: TOPIC_ALIAS_MAXIMUM,
       sharedSubscriptionAvailable: false,
       // MQTT 5.0 §3.2.2.3.2: what the device asked for is not what it gets.
       ...(askedExpiry === expirySeconds ? {} : { sessionExpiryInterval: expirySeconds }),

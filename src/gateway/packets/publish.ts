@@ -9,6 +9,7 @@ import {
 import type { Connection } from "../connection.ts";
 import { countMessage } from "../gateway-metrics.ts";
 import { type InboundMessage, isTakenInQuarantine, isUnordered } from "../message-router.ts";
+import { passedMessage } from "../passed-properties.ts";
 import { ConnectionFault, REASON, type ReasonCode } from "../reason-codes.ts";
 
 const FIRST_RETRY_MS = 250;
@@ -22,11 +23,13 @@ const UNEXPECTED_TRIES = 2;
  */
 export function handlePublish(
   connection: Connection,
-  packet: IPublishPacket,
+  asSent: IPublishPacket,
   sizeBytes: number,
 ): void {
-  checkPublish(connection, packet);
+  checkPublish(asSent);
   const { inbound } = connection;
+  const topic = inbound.aliases.resolve(asSent.topic, asSent.properties?.topicAlias);
+  const packet = { ...asSent, topic };
   const { qos } = packet;
   const messageId = packet.messageId ?? 0;
   const known = qos === 2 ? inbound.unreleased.get(messageId) : undefined;
@@ -52,6 +55,9 @@ export function handlePublish(
       // With the identifier on record a later connection does not take the message again.
       if (!(await connection.session.save())) return;
     }
+    if (outcome === REASON.success) {
+      connection.deliveries.own.echo(packet, connection.context.deps.clock.now());
+    }
     acknowledge?.(() => sendAcknowledgement(connection, packet, outcome));
   });
 }
@@ -64,19 +70,10 @@ function keepIdentifier(connection: Connection, messageId: number, isTaken: bool
 }
 
 /** What the protocol forbids ends the connection. */
-function checkPublish(connection: Connection, packet: IPublishPacket): void {
+function checkPublish(packet: IPublishPacket): void {
   const { properties = {}, topic, qos } = packet;
-  if (properties.topicAlias !== undefined) {
-    // MQTT 5.0 §3.3.2.3.4 [MQTT-3.3.2-9]: our Topic Alias Maximum is 0.
-    throw new ConnectionFault(REASON.topicAliasInvalid, "topic aliases are not taken");
-  }
-  if (packet.retain && connection.version === 5) {
-    // MQTT 5.0 §3.2.2.3.5 [MQTT-3.2.2-14]: our Retain Available is 0. In MQTT 3.1.1, which cannot
-    // say so, the flag counts for nothing.
-    throw new ConnectionFault(REASON.retainNotSupported, "messages are not retained here");
-  }
-  // MQTT 5.0 §3.3.2.1 [MQTT-3.3.2-2]: a topic name has no wildcards and at least one character.
-  if (topic.length === 0 || /[+#\0]/.test(topic)) {
+  // MQTT 5.0 §3.3.2.1 [MQTT-3.3.2-2]: a topic name has no wildcards.
+  if (/[+#\0]/.test(topic)) {
     throw new ConnectionFault(REASON.topicNameInvalid, "no topic name");
   }
   // MQTT 5.0 §3.3.4 [MQTT-3.3.4-6]: subscription identifiers come from the server only.
@@ -114,7 +111,7 @@ async function settle(connection: Connection, packet: IPublishPacket): Promise<O
     reply: (suffix, body) => connection.deliveries.reply(suffix, body),
     traffic: connection.traffic,
   };
-  const store = () => storePatiently(connection, message);
+  const store = () => storePatiently(connection, message, packet);
   const outcome = await (isUnordered(publish) ? store() : inbound.inOrder(store));
   countMessage(publish.kind, outcomeName(outcome));
   return outcome;
@@ -137,14 +134,19 @@ function ownPublish(connection: Connection, packet: IPublishPacket): DevicePubli
 async function storePatiently(
   connection: Connection,
   message: InboundMessage,
+  packet: IPublishPacket,
 ): Promise<ReasonCode | "away" | "internal"> {
-  const { router, deps, limits } = connection.context;
+  const { router, retained, deps, limits } = connection.context;
   const deadline = message.receivedAt + limits.storePatienceMs;
   for (let attempt = 1, delayMs = FIRST_RETRY_MS; ; attempt += 1, delayMs *= 2) {
     // Who has gone brings it again; to store it now would be work for nothing.
     if (connection.isClosed && attempt > 1) return "away";
     try {
-      await router.route(message);
+      // An empty message that clears what was retained says nothing else (MQTT 5.0 §3.3.1.3).
+      if (!packet.retain || packet.payload.length > 0) await router.route(message);
+      if (packet.retain) {
+        await retained.keep(message.peer, passedMessage(packet, message.receivedAt));
+      }
       return REASON.success;
     } catch (error) {
       if (isAppError(error) && error.code !== "unavailable") return refusalReason(error);

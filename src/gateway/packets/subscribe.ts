@@ -2,6 +2,7 @@ import type { ISubscribePacket, ISubscription } from "mqtt-packet";
 import { deviceTopic, isTopicFilter, maySubscribe } from "../../protocol/index.ts";
 import type { Connection } from "../connection.ts";
 import { ConnectionFault, REASON } from "../reason-codes.ts";
+import { mayHearOwn } from "../subscriptions.ts";
 
 /** MQTT 3.1.1 §3.9.3: its only word for a filter that is refused. */
 const FAILURE_3_1_1 = 0x80;
@@ -18,13 +19,26 @@ export function handleSubscribe(connection: Connection, packet: ISubscribePacket
   if (identifier !== undefined && !(typeof identifier === "number" && identifier > 0)) {
     throw new ConnectionFault(REASON.protocolError, "the subscription identifier is not valid");
   }
+  const wanted = asked.filter((subscription) => wantsRetained(connection, subscription));
   const granted = asked.map((subscription) => grant(connection, subscription, identifier));
+  connection.subscriptions.review(connection.peer);
   // MQTT 5.0 §3.8.4 [MQTT-3.8.4-6]: one code for each filter, in their order.
   void connection.session.save().then((isSaved) => {
     if (!isSaved) return;
     connection.send({ cmd: "suback", messageId, granted });
     wakeDeliveries(connection);
+    connection.deliveries.sendRetained(
+      wanted
+        .filter(({ topic }) => connection.subscriptions.has(topic))
+        .map(({ topic, qos }) => ({ filter: topic, qos, identifier })),
+    );
   });
+}
+
+/** MQTT 5.0 §3.3.1.3 [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]: Retain Handling. */
+function wantsRetained(connection: Connection, { topic, rh = 0 }: ISubscription): boolean {
+  if (!mayHearOwn(connection.peer, topic)) return false;
+  return rh === 0 || (rh === 1 && !connection.subscriptions.has(topic));
 }
 
 /** Looks for what waits where the device listens. */
@@ -42,7 +56,7 @@ export function wakeDeliveries(connection: Connection): void {
 
 function grant(
   connection: Connection,
-  { topic, qos }: ISubscription,
+  { topic, qos, nl: noLocal = false, rap: retainAsPublished = false }: ISubscription,
   identifier: number | undefined,
 ): number {
   const { peer, subscriptions, context, version } = connection;
@@ -55,5 +69,6 @@ function grant(
     return refuse(isTopicFilter(topic) ? REASON.notAuthorized : REASON.topicFilterInvalid);
   }
   // MQTT 5.0 §3.8.4 [MQTT-3.8.4-8]: what the platform sends goes out with the QoS asked for.
-  return subscriptions.add(topic, { qos, identifier }) ? qos : refuse(REASON.quotaExceeded);
+  const isAdded = subscriptions.add(topic, { qos, identifier, noLocal, retainAsPublished });
+  return isAdded ? qos : refuse(REASON.quotaExceeded);
 }

@@ -12,6 +12,7 @@ export function handleUnsubscribe(connection: Connection, packet: IUnsubscribePa
   const granted = unsubscriptions.map((filter) =>
     connection.subscriptions.remove(filter) ? REASON.success : REASON.noSubscriptionExisted,
   );
+  connection.subscriptions.review(connection.peer);
   void connection.session.save().then((isSaved) => {
     if (isSaved) connection.send({ cmd: "unsuback", messageId, granted });
   });

@@ -1,50 +1,118 @@
 import type { IConnectPacket } from "mqtt-packet";
 import { messageOf } from "../../kernel/index.ts";
+import { storableJson } from "../../kernel/storable.ts";
 import { mayPublish, parseDevicePublish, topicPrefix } from "../../protocol/index.ts";
 import type { GatewayContext } from "../context.ts";
 import type { GatewayPeer } from "../deps.ts";
 import { countMessage } from "../gateway-metrics.ts";
 import { isTakenInQuarantine } from "../message-router.ts";
+import {
+  type PassedMessage,
+  type PassedProperties,
+  passedMessage,
+  passedProperties,
+  restoredProperties,
+  storedProperties,
+} from "../passed-properties.ts";
 import { ConnectionFault, REASON } from "../reason-codes.ts";
 
 /** What is published for a device whose connection ends without a farewell. */
 export interface Will {
   topic: string;
   payload: Buffer;
-  contentType: string | undefined;
+  qos: 0 | 1 | 2;
+  retain: boolean;
+  /** MQTT 5.0 §3.1.3.2.2: how long it waits for the device to come back. */
+  delaySeconds: number;
+  /** Message Expiry Interval, from its publication on. */
+  expirySeconds: number | undefined;
+  properties: PassedProperties;
 }
 
 /** The will of a CONNECT; it may go only where the device itself may publish. */
-export function readWill(peer: GatewayPeer, packet: IConnectPacket): Will | undefined {
+export function readWill(
+  peer: GatewayPeer,
+  packet: IConnectPacket,
+  maxBytes: number,
+): Will | undefined {
   const { will } = packet;
   if (!will) return undefined;
-  // MQTT 5.0 §3.2.2.3.5 [MQTT-3.2.2-13]: no retained will where retain is not available. MQTT 3.1.1
-  // has no word for it: there the flag counts for nothing, as with every other message.
-  if (will.retain && packet.protocolVersion === 5) {
-    throw new ConnectionFault(REASON.retainNotSupported, "wills are not retained here");
-  }
-  if (!mayPublish(peer, will.topic)) {
+  const { responseTopic } = will.properties ?? {};
+  const isForeign = responseTopic !== undefined && !responseTopic.startsWith(topicPrefix(peer));
+  if (!mayPublish(peer, will.topic) || isForeign) {
     throw new ConnectionFault(REASON.notAuthorized, "the will's topic is not this device's");
   }
-  const { contentType } = will.properties ?? {};
+  if (will.payload.length > maxBytes) {
+    throw new ConnectionFault(REASON.quotaExceeded, "the will is too large");
+  }
   return {
     topic: will.topic,
     payload: Buffer.from(will.payload as Buffer),
-    contentType: typeof contentType === "string" ? contentType : undefined,
+    qos: will.qos ?? 0,
+    retain: will.retain === true,
+    delaySeconds: will.properties?.willDelayInterval ?? 0,
+    expirySeconds: will.properties?.messageExpiryInterval,
+    properties: passedProperties(will.properties),
   };
 }
 
-/** Takes the will for a message of the device; nobody is left who could repeat it. */
-export function publishWill(context: GatewayContext, peer: GatewayPeer, will: Will): void {
+/** A will as JSON, for the time that it waits. */
+export function storedWill({ payload, properties, ...rest }: Will): string {
+  return storableJson({
+    ...rest,
+    payload: payload.toString("base64"),
+    properties: storedProperties(properties),
+  });
+}
+
+export function restoredWill(stored: unknown): Will {
+  const { payload, properties, ...rest } = stored as Omit<Will, "payload"> & { payload: string };
+  return {
+    ...rest,
+    payload: Buffer.from(payload, "base64"),
+    properties: restoredProperties(properties),
+  };
+}
+
+/**
+ * Takes the will for a message of the device, if that may still send it: its right is looked at
+ * when it connects and again now. Rejects where it could not be stored.
+ */
+export async function publishWill(
+  context: GatewayContext,
+  peer: GatewayPeer,
+  will: Will,
+): Promise<void> {
   const publish = parseDevicePublish(will.topic.slice(topicPrefix(peer).length));
-  if (!publish || (peer.quarantined && !isTakenInQuarantine(publish))) return;
-  const { clock, logger } = context.deps;
-  const { payload, contentType } = will;
-  const message = { peer, publish, payload, contentType, traceparent: undefined, reply: () => {} };
-  context.router.route({ ...message, receivedAt: clock.now() }).then(
+  if (!publish || !mayPublish(peer, will.topic)) return;
+  if (peer.quarantined && !isTakenInQuarantine(publish)) return;
+  const receivedAt = context.deps.clock.now();
+  const { payload, properties } = will;
+  const { contentType } = properties;
+  const isClearing = will.retain && payload.length === 0;
+  if (!isClearing) {
+    await context.router.route({
+      ...{ peer, publish, payload, contentType, receivedAt, traceparent: undefined },
+      reply: () => {},
+    });
+  }
+  // MQTT 5.0 §3.1.2.7 [MQTT-3.1.2-15]: Will Retain makes it a retained message.
+  if (will.retain) await context.retained.keep(peer, messageOfWill(will, receivedAt));
+}
+
+function messageOfWill(will: Will, receivedAt: number): PassedMessage {
+  const { expirySeconds } = will;
+  const expiry = expirySeconds === undefined ? {} : { messageExpiryInterval: expirySeconds };
+  return passedMessage({ ...will, properties: { ...will.properties, ...expiry } }, receivedAt);
+}
+
+/** The same at the end of a connection, where nobody is left who could repeat it. */
+export function publishWillNow(context: GatewayContext, peer: GatewayPeer, will: Will): void {
+  publishWill(context, peer, will).then(
     () => countMessage("will", "stored"),
     (error) => {
       countMessage("will", "lost");
+      const { logger } = context.deps;
       logger.warn({ deviceId: peer.deviceId, error: messageOf(error) }, "a will was not stored");
     },
   );
