@@ -2,6 +2,7 @@ import type { Clock } from "../kernel/index.ts";
 import type { Assignment, CommandResult, Envelope, UpdateState } from "../protocol/index.ts";
 import { readDocument, writeDocument } from "./atomic-file.ts";
 import type { SlotName, Storage } from "./ports.ts";
+import { rememberedCommands } from "./remembered-commands.ts";
 
 /** Where an update stands; kept on disk before the step that it names is begun. */
 export interface ActiveUpdate {
@@ -54,7 +55,6 @@ export interface AgentState {
   logLevel: "trace" | "debug" | "info" | "warn" | "error" | "fatal";
 }
 
-const MAX_COMMANDS = 100;
 const MAX_UNREPORTED = 16;
 const FILE = "state.json";
 
@@ -122,7 +122,7 @@ export class StateStore {
 function bounded(state: AgentState): AgentState {
   return {
     ...state,
-    commands: state.commands.slice(-MAX_COMMANDS),
+    commands: rememberedCommands(state.commands, state.highestTimeMs),
     unreported: state.unreported.slice(-MAX_UNREPORTED),
   };
 }

@@ -1,4 +1,4 @@
-import { type Clock, isAppError, LIMITS, messageOf } from "../kernel/index.ts";
+import { type Clock, isAppError, LIMITS, messageOf, sleep } from "../kernel/index.ts";
 import {
   CommandMessage,
   type CommandResult,
@@ -6,14 +6,22 @@ import {
   type LogLevel,
 } from "../protocol/index.ts";
 import type { RememberedCommand, StateStore } from "./agent-state.ts";
+import { CommandVoice } from "./command-voice.ts";
 import type { PublishOptions } from "./ports.ts";
 import { PublishRefused } from "./publish-refused.ts";
+import { isOpenCommand, MAX_OPEN_COMMANDS } from "./remembered-commands.ts";
 
 /** What a handler may use. */
 export interface CommandContext {
   id: string;
   traceparent: string | null;
+  /** Ends with the time that the platform gives the command, and with the agent. */
+  signal: AbortSignal;
   log(level: LogLevel, message: string): void;
+  /** How far it is, 0 to 1; people see it while the command runs. */
+  progress(fraction: number): void;
+  /** Output while it runs; of much of it only the end is kept. */
+  write(text: string): void;
 }
 
 /**
@@ -62,7 +70,7 @@ export class Commands {
 
   /** Takes a command; resolves when it is on disk. It is carried out afterwards. */
   async receive(message: unknown): Promise<void> {
-    const { clock, state, log } = this.#deps;
+    const { state, log } = this.#deps;
     try {
       checkMessage(CommandMessage, message);
     } catch (error) {
@@ -70,7 +78,7 @@ export class Commands {
       log("warn", `a command was malformed: ${error.message}`, null);
       return;
     }
-    const { id, name, args, expiresAt, traceparent } = message as CommandMessage;
+    const { id, name, expiresAt, traceparent } = message as CommandMessage;
     if (id.length > MAX_ID_LENGTH || /[/+#]/.test(id)) {
       log("warn", "a command had an id that is none", null);
       return;
@@ -82,7 +90,13 @@ export class Commands {
       return;
     }
     const command = { id, name, expiresAt, traceparent, result: null, delivered: false };
-    const refusal = this.#refusal(name, expiresAt, clock.now());
+    if (state.current.commands.filter(isOpenCommand).length >= MAX_OPEN_COMMANDS) {
+      // Not begun, and so not remembered: memory is what there is too little of.
+      const result = { status: "rejected", error: "this device has too much to do" } as const;
+      await this.#publish(command, result).catch(() => {});
+      return;
+    }
+    const refusal = this.#refusal(name, expiresAt, state.trustedNow());
     if (refusal) {
       log("warn", `command ${name} refused: ${refusal}`, traceparent);
       await this.#remember({ ...command, result: { status: "rejected", error: refusal } });
@@ -90,7 +104,7 @@ export class Commands {
       return;
     }
     await this.#remember(command);
-    this.#carryOut(command, args).catch((error) => {
+    this.#carryOut(command, message as CommandMessage).catch((error) => {
       if (this.#deps.life.aborted) return;
       log("error", `command ${name}: ${messageOf(error)}`, traceparent);
     });
@@ -112,26 +126,64 @@ export class Commands {
     return undefined;
   }
 
-  async #carryOut(command: RememberedCommand, args: unknown): Promise<void> {
-    const { handlers, log } = this.#deps;
+  async #carryOut(command: RememberedCommand, message: CommandMessage): Promise<void> {
+    const { clock, life, log } = this.#deps;
     const { name, traceparent } = command;
-    const handler = handlers[name] as CommandHandler;
     log("info", `command ${name} begins`, traceparent);
-    let result: CommandResult;
-    try {
-      const output = await handler(args, {
-        id: command.id,
-        traceparent,
-        log: (level, message) => log(level, message, traceparent),
-      });
-      if (output === RESTARTING) return;
-      result = { status: "succeeded", ...boundedOutput(output) };
-    } catch (error) {
-      result = { status: "failed", error: messageOf(error).slice(0, 4096) };
+    if (message.acceptedSeconds !== undefined || message.runningSeconds !== undefined) {
+      // The platform waits for this word; without a deadline it would be traffic for nothing.
+      this.#publish(command, { status: "running" }).catch(() => {});
     }
+    const voice = new CommandVoice({
+      clock,
+      life,
+      publish: (result) => this.#publish(command, result),
+    });
+    const result = await this.#run(command, message, voice);
+    if (result === RESTARTING) return;
     log("info", `command ${name} ${result.status}`, traceparent);
-    await this.#remember({ ...command, result });
+    await this.#remember({ ...command, result: { ...result, ...(await voice.end()) } });
     this.connected();
+  }
+
+  async #run(
+    command: RememberedCommand,
+    { args, runningSeconds }: CommandMessage,
+    voice: CommandVoice,
+  ): Promise<CommandResult | typeof RESTARTING> {
+    const { clock, handlers, life, log } = this.#deps;
+    const { id, name, traceparent } = command;
+    const handler = handlers[name] as CommandHandler;
+    const late = new AbortController();
+    const done = new AbortController();
+    const tooLong =
+      runningSeconds === undefined
+        ? new Promise<never>(() => {})
+        : sleep(clock, runningSeconds * 1_000, done.signal).then(() => {
+            late.abort();
+            throw new Error(`it was not done within ${runningSeconds} s`);
+          });
+    try {
+      const running = handler(args, {
+        id,
+        traceparent,
+        signal: AbortSignal.any([life, late.signal]),
+        log: (level, text) => log(level, text, traceparent),
+        progress: (fraction) => voice.progress(fraction),
+        write: (text) => voice.write(text),
+      });
+      const output = await Promise.race([running, tooLong]);
+      return output === RESTARTING ? RESTARTING : { status: "succeeded", ...boundedOutput(output) };
+    } catch (error) {
+      return { status: "failed", error: messageOf(error).slice(0, 4096) };
+    } finally {
+      done.abort();
+    }
+  }
+
+  #publish({ id, traceparent }: RememberedCommand, result: CommandResult): Promise<void> {
+    const topic = `commands/${id}/result`;
+    return this.#deps.publish(topic, JSON.stringify(result), { traceparent });
   }
 
   async #remember(command: RememberedCommand): Promise<void> {
@@ -142,13 +194,11 @@ export class Commands {
   }
 
   async #report(): Promise<void> {
-    const { state, publish, log } = this.#deps;
+    const { state, log } = this.#deps;
     for (const command of state.current.commands) {
       if (!command.result || command.delivered) continue;
       try {
-        await publish(`commands/${command.id}/result`, JSON.stringify(command.result), {
-          traceparent: command.traceparent,
-        });
+        await this.#publish(command, command.result);
       } catch (error) {
         if (!(error instanceof PublishRefused)) throw error;
         log("warn", `the platform refused a command's result: ${error.message}`, null);

@@ -195,6 +195,27 @@ describe("the command line", () => {
     expect((await run(["command", "send", "ping"])).status).toBe(2);
   });
 
+  it("sends a command to many at a pace, and shows, steers and follows the batch", async () => {
+    const order = ["send", "ping", "--query", "", "--batch-size", "1", "--interval", "3600"];
+    const policies = ["--priority", "5", "--key", "k", "--attempts", "2", "--run-within", "9"];
+    const sent = await json("command", ...order, ...policies);
+    const { id, devices } = sent.batch;
+    expect(sent.batch.counts).toMatchObject({ queued: 1, waiting: devices - 1 });
+    const { items } = await json("command", "devices", id, "--status", "queued");
+    expect(items).toMatchObject([{ priority: 5, coalesceKey: "k", maxAttempts: 2 }]);
+    expect((await json("command", "batches")).items[0].id).toBe(id);
+    expect((await json("command", "pause", id)).state).toBe("paused");
+    expect((await run(["command", "show", id])).out).toMatch(
+      /paused[\s\S]*░+ 0\/\d+[\s\S]*waiting/,
+    );
+    expect((await json("command", "resume", id)).state).toBe("running");
+    expect((await run(["command", "show", items[0].id])).out).toContain("attempt");
+    expect((await json("command", "cancel", id)).state).toBe("cancelled");
+    const watched = await run(["command", "watch", id]);
+    expect([watched.status, watched.out]).toEqual([1, expect.stringContaining("cancelled")]);
+    expect((await run(["command", "send", "ping", "-d", "x", "--group", "y"])).status).toBe(2);
+  });
+
   it("tags, shows and revokes a device, and asks before what cannot be undone", async () => {
     await json("device", "tag", "hub-1", "--set", "floor=2", "--unset", "site");
     const shown = await json("device", "show", "hub-1");

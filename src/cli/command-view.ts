@@ -1,0 +1,125 @@
+import type { CommandBatch, Command as DeviceCommand } from "../client/index.ts";
+import { ago, facts, table } from "./output.ts";
+import { printable } from "./printable.ts";
+import { countsText } from "./rollout-view.ts";
+
+const FINAL: readonly string[] = [
+  "succeeded",
+  "failed",
+  "rejected",
+  "expired",
+  "timed-out",
+  "replaced",
+  "cancelled",
+];
+const BAR_WIDTH = 30;
+
+export function isFinal(status: string): boolean {
+  return FINAL.includes(status);
+}
+
+export function commandTable(items: DeviceCommand[]): string {
+  return table(
+    ["COMMAND", "NAME", "DEVICE", "STATUS", "SENT", "OUTPUT"],
+    items.map((item) => [
+      item.id,
+      item.name,
+      item.deviceId,
+      item.attempt > 1 ? `${item.status} (attempt ${item.attempt})` : item.status,
+      ago(item.createdAt),
+      item.error ?? shorten(item.output),
+    ]),
+  );
+}
+
+/** Everything about one command. */
+export function describeCommand(item: DeviceCommand): string {
+  const trace = item.traceparent?.split("-")[1];
+  const progress = item.progress === null ? "" : `, ${Math.round(item.progress * 100)} %`;
+  const parts = [
+    facts([
+      ["command", item.id],
+      ["name", item.name],
+      ["device", item.deviceId],
+      ["status", `${item.status}${item.error ? `: ${item.error}` : ""}${progress}`],
+      ["attempt", `${item.attempt} of ${item.maxAttempts}`],
+      ["batch", item.batchId],
+      ["priority", item.priority],
+      ["arguments", JSON.stringify(item.args)],
+      ["sent", `${ago(item.createdAt)} by ${item.createdBy}`],
+      ["expires", item.expiresAt],
+      ["delivered", ago(item.deliveredAt)],
+      ["finished", ago(item.finishedAt)],
+      ["next attempt", item.retriedBy],
+      ["replaced by", item.replacedBy],
+      ["trace", trace],
+    ]),
+  ];
+  if (item.stream) {
+    const cut = item.streamCut ? " (its end)" : "";
+    parts.push(`written while it ran${cut}:\n${printable(item.stream)}\n`);
+  }
+  if (item.output !== null && item.output !== undefined) {
+    parts.push(`output:\n${printable(JSON.stringify(item.output, null, 2))}\n`);
+  }
+  return parts.join("\n");
+}
+
+export function batchTable(items: CommandBatch[]): string {
+  return table(
+    ["BATCH", "NAME", "FOR", "STATE", "DONE", "COUNTS", "SENT"],
+    items.map((batch) => [
+      batch.id,
+      batch.name,
+      targetText(batch),
+      batch.state,
+      `${ended(batch)}/${batch.devices}`,
+      countsText(batch.counts),
+      ago(batch.createdAt),
+    ]),
+  );
+}
+
+/** A batch with its bar and its counts. */
+export function describeBatch(batch: CommandBatch): string {
+  const done = ended(batch);
+  const share = batch.devices === 0 ? 1 : done / batch.devices;
+  const filled = Math.round(share * BAR_WIDTH);
+  const bar = "█".repeat(filled) + "░".repeat(BAR_WIDTH - filled);
+  const shown = facts([
+    ["batch", batch.id],
+    ["name", batch.name],
+    ["for", targetText(batch)],
+    ["state", batch.state],
+    ["pace", paceText(batch)],
+    ["sent", `${ago(batch.createdAt)} by ${batch.createdBy}`],
+  ]);
+  const counts = table(
+    ["STATE", "DEVICES"],
+    Object.entries(batch.counts).filter(([, count]) => count > 0),
+  );
+  return `${shown}\n${bar} ${done}/${batch.devices}\n\n${counts}`;
+}
+
+/** Devices whose command has come to its end. */
+export function ended({ counts }: CommandBatch): number {
+  return FINAL.reduce((sum, status) => sum + (counts[status as keyof typeof counts] ?? 0), 0);
+}
+
+function targetText({ targetKind, target, devices }: CommandBatch): string {
+  if (targetKind === "devices") return `${devices} devices`;
+  return targetKind === "group" ? `group ${target}` : target || "every device";
+}
+
+function paceText({ concurrency, batchSize, intervalSeconds }: CommandBatch): string {
+  const parts = [
+    ...(concurrency === null ? [] : [`${concurrency} at once`]),
+    ...(batchSize === null ? [] : [`${batchSize} every ${intervalSeconds} s`]),
+  ];
+  return parts.length === 0 ? "all at once" : parts.join(", ");
+}
+
+function shorten(output: unknown): string {
+  const text = output === null || output === undefined ? "" : JSON.stringify(output);
+  return text.length > 60 ? `${text.slice(0, 59)}…` : text;
+}

@@ -1,0 +1,130 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { ApiRefusal, type CommandBatch, type Command as DeviceCommand } from "../client/index.ts";
+import type { Cli, CommonOptions } from "./cli.ts";
+import { CliError } from "./cli-error.ts";
+import { describeBatch, describeCommand, ended, isFinal } from "./command-view.ts";
+import { countsText } from "./rollout-view.ts";
+import type { Session } from "./session.ts";
+
+const POLL_MS = 1_000;
+
+/** The command or the batch that an id names. */
+export type Found = { command: DeviceCommand } | { batch: CommandBatch };
+
+export async function findById(session: Session, id: string): Promise<Found> {
+  try {
+    return { command: await session.call("getCommand", { params: { command: id } }) };
+  } catch (error) {
+    if (!(error instanceof ApiRefusal) || error.code !== "not-found") throw error;
+    return { batch: await session.call("getCommandBatch", { params: { batch: id } }) };
+  }
+}
+
+/**
+ * Follows a command or a batch to its end: a bar on a terminal, a line for each change in a pipe, a
+ * JSON object a line with --json. Fails where not everything succeeded.
+ */
+export async function watchCommand(cli: Cli, id: string, options: CommonOptions): Promise<void> {
+  const session = cli.session(options);
+  const found = await findById(session, id);
+  const show = options.json ? jsonLines(cli) : cli.io.isInteractive ? await bar() : lines(cli);
+  let last = found;
+  try {
+    for (;;) {
+      show.update(last);
+      if (isOver(last)) break;
+      await delay(POLL_MS, undefined, { signal: cli.io.interrupted });
+      last = await again(session, last);
+    }
+  } finally {
+    show.end();
+  }
+  if (!options.json) {
+    cli.io.out("command" in last ? describeCommand(last.command) : describeBatch(last.batch));
+  }
+  refuseUnwell(last);
+}
+
+/** A new attempt takes the place of the one that it follows. */
+async function again(session: Session, last: Found): Promise<Found> {
+  if ("batch" in last) {
+    const { id } = last.batch;
+    return { batch: await session.call("getCommandBatch", { params: { batch: id } }) };
+  }
+  const id = last.command.retriedBy ?? last.command.id;
+  return { command: await session.call("getCommand", { params: { command: id } }) };
+}
+
+function isOver(found: Found): boolean {
+  if ("command" in found) return isFinal(found.command.status) && !found.command.retriedBy;
+  return ended(found.batch) >= found.batch.devices;
+}
+
+function refuseUnwell(found: Found): void {
+  if ("command" in found) {
+    const { status, deviceId } = found.command;
+    if (status === "succeeded") return;
+    throw new CliError(`the command ended as ${status}`, {
+      next: `vautn device show ${deviceId}`,
+    });
+  }
+  const { counts, devices, id } = found.batch;
+  if (counts.succeeded === devices) return;
+  throw new CliError(`${devices - counts.succeeded} of ${devices} did not succeed`, {
+    next: `vautn command devices ${id} --status failed`,
+  });
+}
+
+interface View {
+  update(found: Found): void;
+  end(): void;
+}
+
+function jsonLines(cli: Cli): View {
+  return {
+    update: (found) =>
+      cli.io.out(`${JSON.stringify("command" in found ? found.command : found.batch)}\n`),
+    end() {},
+  };
+}
+
+function lines(cli: Cli): View {
+  let last = "";
+  return {
+    update(found) {
+      const line = lineOf(found);
+      if (line !== last) cli.io.out(`${line}\n`);
+      last = line;
+    },
+    end() {},
+  };
+}
+
+function lineOf(found: Found): string {
+  if ("batch" in found) {
+    const { batch } = found;
+    return `${batch.state}  ${ended(batch)}/${batch.devices}  ${countsText(batch.counts)}`;
+  }
+  const { status, progress, attempt } = found.command;
+  const share = progress === null ? "" : `  ${Math.round(progress * 100)} %`;
+  return `${status}${attempt > 1 ? ` (attempt ${attempt})` : ""}${share}`;
+}
+
+async function bar(): Promise<View> {
+  const { SingleBar } = await import("cli-progress");
+  const format = "{bar} {value}/{total}  {text}";
+  const drawn = new SingleBar({ format, clearOnComplete: true, hideCursor: true });
+  let isStarted = false;
+  return {
+    update(found) {
+      const [value, total, text] =
+        "batch" in found
+          ? [ended(found.batch), found.batch.devices, countsText(found.batch.counts)]
+          : [Math.round((found.command.progress ?? 0) * 100), 100, found.command.status];
+      if (isStarted) drawn.update(value, { text });
+      else drawn.start(total, value, { text });
+      isStarted = true;
+    },
+    end: () => drawn.stop(),
+  };
+}
