@@ -352,13 +352,14 @@ export type CreatedWebhook = {
 export type Delta = {
   sourceSha256: string | null;
   targetSha256: string;
-  format: string;
+  format: "full" | "full-zstd" | "zstd-patch" | "vdelta-fast" | "vdelta-small";
   status: "queued" | "building" | "ready" | "failed";
   artifactSha256: string | null;
   sizeBytes: number | null;
   targetSizeBytes: number | null;
   ratio: number | null;
   buildMs: number | null;
+  progress: number | null;
   error: string | null;
 };
 

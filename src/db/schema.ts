@@ -298,6 +298,7 @@ export interface DeltasTable {
   lease_expires_at: Date | null;
   created_at: Date;
   finished_at: Date | null;
+  progress: number | null;
 }
 
 export interface DetectorSnapshotsTable {

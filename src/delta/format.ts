@@ -33,6 +33,22 @@ export interface PatchInfo {
   /** Memory for the decoder's window, without the source. */
   windowBytes: number;
   checksum: boolean;
+  /** Where it is one of ours. */
+  vdelta?: VdeltaInfo;
+}
+
+export interface VdeltaInfo {
+  coder: string;
+  /** The model's memory profile. */
+  profile: string;
+  /** The processor whose instructions are followed. */
+  architecture: string;
+  sourceSizeBytes: number;
+  /** Steps of the control list. */
+  steps: number;
+  /** Address spaces, and the modules that they make up. */
+  spaces: number;
+  modules: number;
 }
 
 /** One way to carry an image. A new format is one more entry in the table of patch.ts. */

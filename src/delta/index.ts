@@ -1,9 +1,10 @@
-export type { PatchInfo, PatchSource } from "./format.ts";
+export type { PatchInfo, PatchSource, VdeltaInfo } from "./format.ts";
 export {
   applyPatch,
   type CreatePatchOptions,
   createPatch,
   memoryToApply,
   PATCH_FORMATS,
+  PATCH_HEAD_BYTES,
   patchInfo,
 } from "./patch.ts";

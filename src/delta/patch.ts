@@ -6,7 +6,8 @@ import {
   type PatchInfo,
   refusePatch,
 } from "./format.ts";
-import { vdeltaFast, vdeltaSmall } from "./vdelta/vdelta.ts";
+import { isVdelta, MAX_HEADER_BYTES } from "./vdelta/header.ts";
+import { vdeltaFast, vdeltaInfo, vdeltaSmall } from "./vdelta/vdelta.ts";
 import { fullZstd, zstdPatch } from "./zstd.ts";
 import { frameInfo } from "./zstd-frame.ts";
 
@@ -17,6 +18,9 @@ const full: PatchFormat = {
   apply: (input) => input.patch,
   memoryToApply: () => 0,
 };
+
+/** No format says more about itself behind these bytes. */
+export const PATCH_HEAD_BYTES = MAX_HEADER_BYTES;
 
 /** Every format that this build can make and apply. */
 export const PATCH_FORMATS: Readonly<Record<ArtifactFormat, PatchFormat>> = {
@@ -79,8 +83,9 @@ export function memoryToApply(
   return PATCH_FORMATS[format].memoryToApply(sizes);
 }
 
-/** What the first bytes of a patch (18 or more, or all there are) tell about it. */
+/** What the first `PATCH_HEAD_BYTES` of a patch, or all there are, tell about it. */
 export function patchInfo(patch: Uint8Array): PatchInfo {
+  if (isVdelta(patch)) return vdeltaInfo(patch);
   const plain = { formats: ["full"], targetSizeBytes: null, windowBytes: 0, checksum: false };
   return frameInfo(patch) ?? plain;
 }

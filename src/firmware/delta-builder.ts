@@ -2,7 +2,7 @@ import { createReadStream } from "node:fs";
 import fs from "node:fs/promises";
 import { Worker } from "node:worker_threads";
 import type { BlobStat, BlobStore } from "../blobs/index.ts";
-import type { DeltaJob } from "./delta-worker.ts";
+import type { DeltaJob, DeltaNews } from "./delta-worker.ts";
 
 const WORKER = new URL("./delta-worker.ts", import.meta.url);
 /** A build that takes longer hangs; 2 GiB at the slowest setting take a fraction of it. */
@@ -10,7 +10,10 @@ const BUILD_TIMEOUT_MS = 2 * 3_600_000;
 
 export interface DeltaBuilder {
   /** Builds and verifies in a worker thread, then stores the patch; an Error says what failed. */
-  build(job: Omit<DeltaJob, "patchFile">): Promise<BlobStat>;
+  build(
+    job: Omit<DeltaJob, "patchFile">,
+    onProgress?: (progress: number) => void,
+  ): Promise<BlobStat>;
   /** Ends what is being built; the builds reject. */
   stop(): Promise<void>;
 }
@@ -26,13 +29,13 @@ export function createDeltaBuilder(options: {
   let free = options.maxWorkers;
   let stopped = false;
 
-  async function run(job: DeltaJob): Promise<void> {
+  async function run(job: DeltaJob, onProgress: (progress: number) => void): Promise<void> {
     if (stopped) throw new Error("the platform stops");
     // A thread of its own for each build: what it held is given back, and its death is only its own.
     const worker = new Worker(WORKER, { workerData: job });
     running.add(worker);
     try {
-      await outcome(worker);
+      await outcome(worker, onProgress);
     } finally {
       running.delete(worker);
       await worker.terminate();
@@ -40,12 +43,12 @@ export function createDeltaBuilder(options: {
   }
 
   return {
-    async build(request) {
+    async build(request, onProgress = () => {}) {
       if (free > 0) free -= 1;
       else await new Promise<void>((resolve) => waiting.push(resolve));
       const patchFile = blobs.temporaryPath();
       try {
-        await run({ ...request, patchFile });
+        await run({ ...request, patchFile }, onProgress);
         const { size } = await fs.stat(patchFile);
         return await blobs.put(createReadStream(patchFile), { maxBytes: size });
       } finally {
@@ -62,10 +65,13 @@ export function createDeltaBuilder(options: {
   };
 }
 
-function outcome(worker: Worker): Promise<void> {
+function outcome(worker: Worker, onProgress: (progress: number) => void): Promise<void> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error("the build took too long")), BUILD_TIMEOUT_MS);
-    worker.once("message", () => resolve());
+    worker.on("message", (news: DeltaNews) => {
+      if (news === "done") resolve();
+      else onProgress(news.progress);
+    });
     worker.once("error", reject);
     worker.once("exit", (code) => reject(new Error(`the builder ended with status ${code}`)));
     worker.once("exit", () => clearTimeout(timer));

@@ -13,6 +13,8 @@ export interface DeltaView {
   /** Size of the artifact by the size of the image. */
   ratio: number | null;
   buildMs: number | null;
+  /** Share of the work that is done, while it is being built. */
+  progress: number | null;
   error: string | null;
 }
 
@@ -55,6 +57,7 @@ export function deltaView(row: DeltaRow): DeltaView {
     targetSizeBytes,
     ratio: sizeBytes !== null && targetSizeBytes ? sizeBytes / targetSizeBytes : null,
     buildMs: row.build_ms,
+    progress: row.progress,
     error: row.error,
   };
 }

@@ -13,9 +13,35 @@ export interface DeltaJob {
   patchFile: string;
 }
 
+/** What a worker thread says: how far it is, 0 to 1, and at last that it is done. */
+export type DeltaNews = { progress: number } | "done";
+
+/** Shares of the whole work that the stages end with; proving the patch is the rest. */
+const STAGES: Record<string, readonly [number, number]> = {
+  indexing: [0, 0.1],
+  aligning: [0.1, 0.3],
+  coding: [0.3, 0.8],
+};
+const NEWS_STEP = 0.01;
+
 if (parentPort) {
   await build(workerData as DeltaJob);
-  parentPort.postMessage("done");
+  tell("done");
+}
+
+function tell(news: DeltaNews): void {
+  parentPort?.postMessage(news);
+}
+
+function reporter(): (stage: string, share: number) => void {
+  let told = 0;
+  return (stage, share) => {
+    const [from, to] = STAGES[stage] ?? [0, 0];
+    const progress = from + (to - from) * share;
+    if (progress < told + NEWS_STEP) return;
+    told = progress;
+    tell({ progress });
+  };
 }
 
 /** Makes a patch, then rebuilds the target from it: what cannot be proved is never offered. */
@@ -31,6 +57,7 @@ async function build(job: DeltaJob): Promise<void> {
     source,
     target: createReadStream(target.file),
     targetSizeBytes: target.sizeBytes,
+    onProgress: reporter(),
   });
   await fs.writeFile(job.patchFile, patch);
   const rebuilt = createHash("sha256");

@@ -60,6 +60,7 @@ export async function claimNext(
     status: "building" as const,
     attempts: open.attempts + 1,
     lease_expires_at: leaseExpiresAt,
+    progress: 0,
   };
   await update(tx, tenantId, open, claim);
   return { ...open, ...claim };
@@ -69,7 +70,7 @@ export async function claimNext(
 export async function requeueBuilding(tx: Tx, tenantId: string): Promise<void> {
   await tx
     .updateTable("deltas")
-    .set({ status: "queued", lease_expires_at: null })
+    .set({ status: "queued", lease_expires_at: null, progress: null })
     .where("tenant_id", "=", tenantId)
     .where("status", "=", "building")
     .where("attempts", "<", MAX_ATTEMPTS)
@@ -94,8 +95,9 @@ export async function renewLease(
   tenantId: string,
   row: DeltaRow,
   leaseExpiresAt: Date,
+  progress: number,
 ): Promise<boolean> {
-  return update(tx, tenantId, row, { lease_expires_at: leaseExpiresAt });
+  return update(tx, tenantId, row, { lease_expires_at: leaseExpiresAt, progress });
 }
 
 export async function finish(
@@ -114,7 +116,7 @@ export async function finish(
     | { status: "failed"; error: string; finished_at: Date },
 ): Promise<boolean> {
   const error = "error" in result ? result.error : null;
-  return update(tx, tenantId, row, { ...result, error, lease_expires_at: null });
+  return update(tx, tenantId, row, { ...result, error, lease_expires_at: null, progress: null });
 }
 
 /** Changes the row if this attempt still is the one that builds it. */

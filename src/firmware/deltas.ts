@@ -67,33 +67,44 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
   async function whileLeased<T>(
     tenantId: string,
     row: store.DeltaRow,
-    work: () => Promise<T>,
+    work: (onProgress: (progress: number) => void) => Promise<T>,
   ): Promise<T> {
+    let progress = 0;
     const renew = () => {
-      db.tenant(tenantId, (tx) => store.renewLease(tx, tenantId, row, leaseEnd())).catch((error) =>
-        deps.logger.warn({ tenantId, err: error }, "a delta's lease could not be renewed"),
+      db.tenant(tenantId, (tx) => store.renewLease(tx, tenantId, row, leaseEnd(), progress)).catch(
+        (error) =>
+          deps.logger.warn({ tenantId, err: error }, "a delta's lease could not be renewed"),
       );
     };
     const timer = setInterval(renew, LEASE_MS / 3);
     try {
-      return await work();
+      return await work((share) => {
+        progress = share;
+      });
     } finally {
       clearInterval(timer);
     }
   }
 
-  async function build(tenantId: string, row: store.DeltaRow): Promise<void> {
+  async function build(
+    tenantId: string,
+    row: store.DeltaRow,
+    onProgress: (progress: number) => void,
+  ): Promise<void> {
     const started = performance.now();
     const { format, source_sha256: source, target_sha256: target } = row;
-    const stored = await builder.build({
-      format,
-      source: source === "" ? null : { file: blobs.path(source), sha256: source },
-      target: {
-        file: blobs.path(target),
-        sha256: target,
-        sizeBytes: row.target_size_bytes as number,
+    const stored = await builder.build(
+      {
+        format,
+        source: source === "" ? null : { file: blobs.path(source), sha256: source },
+        target: {
+          file: blobs.path(target),
+          sha256: target,
+          sizeBytes: row.target_size_bytes as number,
+        },
       },
-    });
+      onProgress,
+    );
     const buildMs = Math.round(performance.now() - started);
     buildSeconds.observe({ format }, buildMs / 1000);
     const finishedAt = now();
@@ -176,7 +187,7 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
         await withSpan(
           "firmware.build-delta",
           { "vautn.tenant": tenantId, format, source, target },
-          () => whileLeased(tenantId, row, () => build(tenantId, row)),
+          () => whileLeased(tenantId, row, (onProgress) => build(tenantId, row, onProgress)),
         );
         builds.inc({ format, outcome: "ready" });
       } catch (error) {

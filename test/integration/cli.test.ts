@@ -277,9 +277,23 @@ describe("the command line", () => {
       ...["delta", "create", file("old.bin"), file("new.bin"), file("p.patch")],
     );
     expect(made).toMatchObject({ verified: true, targetSizeBytes: target.length });
-    expect(made.sizeBytes).toBeLessThan(5_000);
-    await json("delta", "apply", file("old.bin"), file("p.patch"), file("rebuilt.bin"));
-    expect(fs.readFileSync(file("rebuilt.bin")).equals(target)).toBe(true);
+    expect(made.sizeBytes).toBeLessThan(200);
+    expect(made.formats.map((tried: { format: string }) => tried.format).sort()).toEqual([
+      ...["vdelta-fast", "vdelta-small", "zstd-patch"],
+    ]);
+    await json(
+      ...["delta", "create", file("old.bin"), file("new.bin"), file("small.patch")],
+      ...["--format", "vdelta-small", "--memory", "65536"],
+    );
+    expect(await json("delta", "info", file("small.patch"))).toMatchObject({
+      formats: ["vdelta-small"],
+      targetSizeBytes: target.length,
+      vdelta: { sourceSizeBytes: old.length, profile: "64K", spaces: 0 },
+    });
+    for (const patch of [file("p.patch"), file("small.patch")]) {
+      await json("delta", "apply", file("old.bin"), patch, file("rebuilt.bin"));
+      expect(fs.readFileSync(file("rebuilt.bin")).equals(target)).toBe(true);
+    }
     fs.writeFileSync(file("bad.patch"), fs.readFileSync(file("p.patch")).subarray(0, -4));
     const bad = await run(["delta", "apply", file("old.bin"), file("bad.patch"), file("x.bin")]);
     expect([bad.status, bad.err.includes("delta-invalid")]).toEqual([1, true]);

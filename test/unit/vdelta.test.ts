@@ -1,4 +1,6 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
+import fs from "node:fs";
+import path from "node:path";
 import { constants, zstdCompressSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -23,6 +25,14 @@ import {
 
 const FORMATS = ["vdelta-fast", "vdelta-small"] as const;
 const [firmware] = firmwarePairs();
+const golden: {
+  offset: number;
+  length: number;
+  sourceSha256: string;
+  patches: { name: string; format: string; patch: string }[];
+} = JSON.parse(
+  fs.readFileSync(path.join(import.meta.dirname, "../support/golden-vdelta.json"), "utf8"),
+);
 const SLICE_BYTES = 24_000;
 const SLOW_MS = 60_000;
 
@@ -132,6 +142,19 @@ describe("vdelta", () => {
       if (stage === "coding") throw new Error("cancelled");
     });
     await expect(cancelled).rejects.toThrow("cancelled");
+  });
+});
+
+describe("vdelta's first version", () => {
+  const { offset, length, sourceSha256, patches } = golden;
+  const [source, target] = [firmware?.source, firmware?.target].map((image) =>
+    image?.subarray(offset, offset + length),
+  ) as [Buffer, Buffer];
+  it.each(patches)("still applies as it was made: $name", async ({ format, patch }) => {
+    expect(createHash("sha256").update(source).digest("hex")).toBe(sourceSha256);
+    const bytes = Buffer.from(patch, "base64");
+    const rebuilt = await rebuildImage(format as Format, source, bytes, length);
+    expect(rebuilt.equals(target)).toBe(true);
   });
 });
 

@@ -1,4 +1,5 @@
 import { Type } from "typebox";
+import { ARTIFACT_FORMATS } from "../../protocol/index.ts";
 import { listOf, nullable, page, Sha256, strict, Timestamp, Uuid, view } from "./common.ts";
 
 const SigningKey = view("SigningKey", {
@@ -68,13 +69,16 @@ export const YankBody = strict({ reason: Type.String({ minLength: 1, maxLength: 
 export const DeltaView = view("Delta", {
   sourceSha256: nullable(Sha256),
   targetSha256: Sha256,
-  format: Type.String(),
+  format: Type.Enum(ARTIFACT_FORMATS),
   status: Type.Enum(["queued", "building", "ready", "failed"] as const),
   artifactSha256: nullable(Sha256),
   sizeBytes: nullable(Type.Integer()),
   targetSizeBytes: nullable(Type.Integer()),
   ratio: nullable(Type.Number({ description: "Size of the artifact by the size of the image" })),
   buildMs: nullable(Type.Integer()),
+  progress: nullable(
+    Type.Number({ description: "Share of the work that is done, while it is being built" }),
+  ),
   error: nullable(Type.String()),
 });
 export const DeltaList = listOf("DeltaList", DeltaView);

@@ -1,21 +1,32 @@
 import { createHash } from "node:crypto";
 import fs from "node:fs";
 import type { Command } from "commander";
+import type { VdeltaInfo } from "../../delta/index.ts";
 import type { ArtifactFormat } from "../../protocol/index.ts";
 import { type Cli, type CommonOptions, group, leaf, wholeNumber } from "../cli.ts";
 import { CliError, misuse } from "../cli-error.ts";
 import { openImage } from "../document-files.ts";
 import { bytes, facts } from "../output.ts";
+import { progressBar } from "../progress-bar.ts";
+
+const FORMATS = "full, full-zstd, zstd-patch, vdelta-fast or vdelta-small";
+
+interface CreateOptions extends CommonOptions {
+  format?: string;
+  memory?: number;
+}
 
 interface ApplyOptions extends CommonOptions {
-  format: string;
+  format?: string;
   size?: number;
   memory: number;
   sha256?: string;
 }
 
+const MAX_MEMORY_BYTES = 64 * 1024 ** 3;
+/** What `create` chooses from. */
+const PATCHES: readonly ArtifactFormat[] = ["zstd-patch", "vdelta-fast", "vdelta-small"];
 const MAX_IMAGE_BYTES = 2 * 1024 ** 3;
-const HEADER_BYTES = 18;
 
 /** The delta codec by itself, as the platform and the agent use it. */
 export function deltaCommands(program: Command, cli: Cli): void {
@@ -32,9 +43,9 @@ export function deltaCommands(program: Command, cli: Cli): void {
     example: "vautn delta create hub-2.3.bin hub-2.4.bin hub.patch --json",
     data: true,
   })
-    .option("--format <format>", "full, full-zstd or zstd-patch", "zstd-patch")
-    .option("--memory <bytes>", "memory that applying may take", memory, 1024 ** 3)
-    .action((...[old, target, patch, options]: [string, string, string, ApplyOptions]) =>
+    .option("--format <format>", `${FORMATS}; each way is tried where none is named`)
+    .option("--memory <bytes>", "what the device has for the model of a vdelta", memory)
+    .action((...[old, target, patch, options]: [string, string, string, CreateOptions]) =>
       create(cli, old, target, patch, options),
     );
 
@@ -44,7 +55,7 @@ export function deltaCommands(program: Command, cli: Cli): void {
     example: "vautn delta apply hub-2.3.bin hub.patch hub-2.4.bin",
     data: true,
   })
-    .option("--format <format>", "full, full-zstd or zstd-patch", "zstd-patch")
+    .option("--format <format>", `${FORMATS} (default: what the patch says)`)
     .option("--size <bytes>", "size of the new image (default: what the patch says)", size)
     .option("--sha256 <hex>", "hash that the new image must have")
     .option("--memory <bytes>", "memory that applying may take", memory, 1024 ** 3)
@@ -68,20 +79,32 @@ export function deltaCommands(program: Command, cli: Cli): void {
     data: true,
   }).action(async (patch: string, options: CommonOptions) => {
     const { patchInfo } = await import("../../delta/index.ts");
-    const head = readHead(requireFile(patch));
+    const head = await readHead(requireFile(patch));
     const info = { sizeBytes: fs.statSync(patch).size, ...patchInfo(head) };
     cli.print(options, info, () =>
       facts([
         ["size", bytes(info.sizeBytes)],
         ["may be", info.formats.join(", ")],
         ["makes", bytes(info.targetSizeBytes)],
-        ["window", bytes(info.windowBytes)],
+        ["memory", bytes(info.windowBytes)],
+        ...vdeltaFacts(info.vdelta),
       ]),
     );
   });
 }
 
-const memory = wholeNumber("--memory", 0, 64 * 1024 ** 3);
+function vdeltaFacts(info: VdeltaInfo | undefined): [string, string][] {
+  if (!info) return [];
+  return [
+    ["coder", `${info.coder}, tables of ${info.profile}`],
+    ["processor", info.architecture],
+    ["old image", bytes(info.sourceSizeBytes)],
+    ["steps", String(info.steps)],
+    ["addresses", `${info.spaces} spaces in ${info.modules} modules`],
+  ];
+}
+
+const memory = wholeNumber("--memory", 0, MAX_MEMORY_BYTES);
 const size = wholeNumber("--size", 0, MAX_IMAGE_BYTES);
 
 async function create(
@@ -89,59 +112,97 @@ async function create(
   old: string,
   target: string,
   patch: string,
-  options: ApplyOptions,
+  options: CreateOptions,
 ): Promise<void> {
-  const { createPatch, memoryToApply } = await import("../../delta/index.ts");
-  const format = await formatOf(options.format);
-  const source = fs.readFileSync(requireFile(old));
+  const { memoryToApply } = await import("../../delta/index.ts");
+  const formats = options.format ? [await formatOf(options.format)] : PATCHES;
+  const sourceSizeBytes = fs.statSync(requireFile(old)).size;
   const targetSizeBytes = fs.statSync(requireFile(target)).size;
+  const sha256 = await hashFile(target);
   const started = performance.now();
-  const output = fs.createWriteStream(patch);
-  const chunks = createPatch({ format, source, target: openImage(target), targetSizeBytes });
-  for await (const chunk of chunks) {
-    if (!output.write(chunk)) await new Promise((resolve) => output.once("drain", resolve));
-  }
-  await new Promise<void>((resolve, reject) => {
-    output.once("error", reject);
-    output.end(resolve);
-  });
-  const seconds = secondsSince(started);
-  const proof = `${patch}.${process.pid}.proof`;
-  const wanted = await hashFile(target);
+  const tries: { format: ArtifactFormat; file: string; sizeBytes: number }[] = [];
   try {
-    const checked = { ...options, size: targetSizeBytes, sha256: wanted };
-    await apply(old, patch, proof, checked);
+    for (const format of formats) {
+      const file = `${patch}.${process.pid}.${format}`;
+      tries.push({ format, file, sizeBytes: Number.POSITIVE_INFINITY });
+      await write(cli, { old, target, file, format, memoryBytes: options.memory });
+      (tries.at(-1) as (typeof tries)[number]).sizeBytes = fs.statSync(file).size;
+    }
+    tries.sort((left, right) => left.sizeBytes - right.sizeBytes);
+    const { format, file, sizeBytes } = tries[0] as (typeof tries)[number];
+    await prove(old, file, { format, size: targetSizeBytes, sha256 });
+    fs.renameSync(file, patch);
+    const data = {
+      patch,
+      format,
+      sourceSizeBytes,
+      targetSizeBytes,
+      sizeBytes,
+      ratio: targetSizeBytes === 0 ? 0 : sizeBytes / targetSizeBytes,
+      formats: tries.map((made) => ({ format: made.format, sizeBytes: made.sizeBytes })),
+      seconds: secondsSince(started),
+      memoryToApplyBytes: memoryToApply(format, { sourceSizeBytes, targetSizeBytes }),
+      peakMemoryBytes: peakMemory(),
+      verified: true,
+    };
+    cli.print(options, data, () =>
+      facts([
+        ["patch", `${patch}, ${format}, ${bytes(sizeBytes)}`],
+        ["of the image", `${(data.ratio * 100).toFixed(2)} %`],
+        ["time", `${data.seconds} s`],
+        ["to apply", `${bytes(data.memoryToApplyBytes)} of memory`],
+      ]),
+    );
+  } finally {
+    for (const { file } of tries) fs.rmSync(file, { force: true });
+  }
+}
+
+interface WriteRequest {
+  old: string;
+  target: string;
+  file: string;
+  format: ArtifactFormat;
+  memoryBytes: number | undefined;
+}
+
+async function write(cli: Cli, request: WriteRequest): Promise<void> {
+  const { createPatch } = await import("../../delta/index.ts");
+  const { old, target, file, format, memoryBytes } = request;
+  const bar = await progressBar(cli, format);
+  try {
+    const chunks = createPatch({
+      format,
+      source: fs.readFileSync(old),
+      target: openImage(target),
+      targetSizeBytes: fs.statSync(target).size,
+      memoryBytes,
+      onProgress: bar.update,
+    });
+    await fs.promises.writeFile(file, chunks);
+  } finally {
+    bar.end();
+  }
+}
+
+async function prove(
+  old: string,
+  patch: string,
+  wanted: { format: string; size: number; sha256: string },
+): Promise<void> {
+  const proof = `${patch}.proof`;
+  try {
+    await apply(old, patch, proof, { ...wanted, memory: MAX_MEMORY_BYTES });
   } finally {
     fs.rmSync(proof, { force: true });
   }
-  const sizeBytes = fs.statSync(patch).size;
-  const data = {
-    patch,
-    format,
-    sourceSizeBytes: source.length,
-    targetSizeBytes,
-    sizeBytes,
-    ratio: targetSizeBytes === 0 ? 0 : sizeBytes / targetSizeBytes,
-    seconds,
-    memoryToApplyBytes: memoryToApply(format, { sourceSizeBytes: source.length, targetSizeBytes }),
-    peakMemoryBytes: peakMemory(),
-    verified: true,
-  };
-  cli.print(options, data, () =>
-    facts([
-      ["patch", `${patch}, ${bytes(sizeBytes)}`],
-      ["of the image", `${(data.ratio * 100).toFixed(2)} %`],
-      ["time", `${seconds} s`],
-      ["to apply", `${bytes(data.memoryToApplyBytes)} of memory`],
-    ]),
-  );
 }
 
 async function apply(old: string, patch: string, target: string, options: ApplyOptions) {
   const { applyPatch, patchInfo } = await import("../../delta/index.ts");
-  const format = await formatOf(options.format);
   const source = fs.openSync(requireFile(old), "r");
-  const head = readHead(requireFile(patch));
+  const head = await readHead(requireFile(patch));
+  const format = await formatOf(options.format ?? formatOfHead(patchInfo(head)));
   const temporary = `${target}.${process.pid}.tmp`;
   const output = fs.openSync(temporary, "w");
   const hash = createHash("sha256");
@@ -179,6 +240,11 @@ async function apply(old: string, patch: string, target: string, options: ApplyO
   }
 }
 
+/** A zstd frame does not say whether it needs the old image; with it, both kinds are read. */
+function formatOfHead({ formats }: { formats: string[] }): string {
+  return formats.at(-1) as string;
+}
+
 async function formatOf(text: string): Promise<ArtifactFormat> {
   const { ARTIFACT_FORMATS } = await import("../../protocol/index.ts");
   const found = ARTIFACT_FORMATS.find((format) => format === text);
@@ -191,8 +257,9 @@ function requireFile(file: string): string {
   return file;
 }
 
-function readHead(file: string): Uint8Array {
-  const head = Buffer.alloc(HEADER_BYTES);
+async function readHead(file: string): Promise<Uint8Array> {
+  const { PATCH_HEAD_BYTES } = await import("../../delta/index.ts");
+  const head = Buffer.alloc(PATCH_HEAD_BYTES);
   const handle = fs.openSync(file, "r");
   try {
     return head.subarray(0, fs.readSync(handle, head));

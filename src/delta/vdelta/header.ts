@@ -79,6 +79,10 @@ interface ByteInput {
   next(): number;
 }
 
+export function isVdelta(patch: Uint8Array): boolean {
+  return MAGIC.every((byte, index) => patch[index] === byte);
+}
+
 export function decodeHeader(input: ByteInput): VdeltaHeader {
   for (const byte of MAGIC)
     if (input.next() !== byte) throw refusePatch("the patch is not a vdelta");

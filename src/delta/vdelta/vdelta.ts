@@ -2,6 +2,7 @@ import {
   type ApplyInput,
   type CreateInput,
   type PatchFormat,
+  type PatchInfo,
   type PatchSource,
   refusePatch,
 } from "../format.ts";
@@ -15,6 +16,8 @@ import { decodeSmall, encodeSmall } from "./small.ts";
 
 /** What a device of ours takes without being asked: the third profile, of 4 MB. */
 const DEFAULT_MEMORY_BYTES = 4 * 1024 * 1024;
+/** An entry in each of the three learned maps. */
+const LEARNED_ENTRY_BYTES = 24;
 /** Windows over both images, input, packed streams. */
 const BUFFER_BYTES = 3 * 1024 * 1024;
 /** An encoder makes no patch whose control list takes more than this. */
@@ -110,10 +113,37 @@ function check(header: VdeltaHeader, coder: VdeltaHeader["coder"], input: ApplyI
   }
 }
 
+/** What the head of a vdelta says; `head` begins like one. */
+export function vdeltaInfo(head: Uint8Array): PatchInfo {
+  let position = 0;
+  const header = decodeHeader({
+    next() {
+      if (position >= head.length) throw refusePatch("the patch is cut short");
+      return head[position++] as number;
+    },
+  });
+  const { coder, spaces } = header;
+  return {
+    formats: [`vdelta-${coder}`],
+    targetSizeBytes: header.targetSize,
+    windowBytes: memoryOf(header),
+    checksum: true,
+    vdelta: {
+      coder,
+      profile: (PROFILES[header.profile] as (typeof PROFILES)[number]).name,
+      architecture: header.architecture,
+      sourceSizeBytes: header.sourceSize,
+      steps: header.steps,
+      spaces: spaces.length,
+      modules: spaces.at(-1)?.module ?? 0,
+    },
+  };
+}
+
 /** Bytes that applying the patch of this header holds at most. */
 export function memoryOf(header: VdeltaHeader): number {
   const profile = PROFILES[header.profile] as (typeof PROFILES)[number];
-  const model =
-    header.coder === "small" ? profile.memoryBytes : 2 ** profile.sizes.learnedBits * 27;
+  const learnedBytes = 2 ** profile.sizes.learnedBits * LEARNED_ENTRY_BYTES;
+  const model = header.coder === "small" ? profile.memoryBytes : learnedBytes;
   return model + BUFFER_BYTES + header.steps * STEP_MEMORY_BYTES;
 }

@@ -117,7 +117,14 @@ function Deltas({ release, releases }: ReleaseDetailProps) {
                     </Text>
                   </Table.Td>
                   <Table.Td title={delta.error ?? undefined}>
-                    <ToneBadge tone={DELTA_TONES[delta.status]} label={humanize(delta.status)} />
+                    <ToneBadge
+                      tone={DELTA_TONES[delta.status]}
+                      label={
+                        delta.progress === null
+                          ? humanize(delta.status)
+                          : `${humanize(delta.status)} ${formatPercent(delta.progress)}`
+                      }
+                    />
                   </Table.Td>
                   <Table.Td ta="right">
                     {delta.sizeBytes === null ? "–" : formatBytes(delta.sizeBytes)}
