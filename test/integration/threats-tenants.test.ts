@@ -94,6 +94,7 @@ async function furnish(test: TestApi): Promise<Record<string, string>> {
     authority: authority?.id ?? "",
     device: device.id,
     serial,
+    campaign: (await call("POST", "certificate-rotations", { devices: [device.id] })).id,
     group: "their-group",
     release,
     rollout: rollout.id,
