@@ -141,11 +141,18 @@ export class LiteralModel {
     const firstMap = expected === NOTHING ? 0 : expected;
     selectors.first = (target & 3) | (strength << 2);
     let node = 1;
+    let group = 1;
     for (let shift = 7; shift >= 0; shift--) {
+      if (shift === 7 || shift === 3) {
+        this.#mixer.enter(node);
+        group = 1;
+      }
       selectors.second = Math.min(7, length) | (node << 3);
       selectors.firstMap = node;
       selectors.secondMap = (firstMap << 8) | node;
-      node = (node << 1) | this.#mixer.code(this.#coder, (byte >> shift) & 1, node);
+      const bit = this.#mixer.code(this.#coder, (byte >> shift) & 1, group);
+      node = (node << 1) | bit;
+      group = (group << 1) | bit;
     }
     return node & 0xff;
   }

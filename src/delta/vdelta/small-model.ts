@@ -119,6 +119,7 @@ export class SmallModel {
     selectors.second = align | (doubt << 2) | (Math.min(calm, 7) << 5) | ((history & 15) << 8);
     selectors.firstMap = (agreeing & 15) | (place << 4);
     selectors.secondMap = (((pick << 8) ^ (place << 3)) | 0) ^ (history & 0xff);
+    this.#flags.enter(1);
     return this.#flags.code(this.#coder, hit, 1);
   }
 
@@ -167,10 +168,17 @@ export class SmallModel {
     selectors.first = doubt | (place << 3);
     selectors.second = align | (o0 << 2);
     let node = 1;
+    let group = 1;
     for (let shift = 7; shift >= 0; shift--) {
+      if (shift === 7 || shift === 3) {
+        this.#bytes.enter(node);
+        group = 1;
+      }
       selectors.firstMap = node;
       selectors.secondMap = (pick << 8) | node;
-      node = (node << 1) | this.#bytes.code(this.#coder, (byte >> shift) & 1, node);
+      const bit = this.#bytes.code(this.#coder, (byte >> shift) & 1, group);
+      node = (node << 1) | bit;
+      group = (group << 1) | bit;
     }
     return node & 0xff;
   }
