@@ -7,7 +7,7 @@ import type { Tenancy } from "../tenancy/index.ts";
 import { findClaim } from "./claim-store.ts";
 import { proofOf } from "./enrolment-claims.ts";
 import { actorOf, type EnrolmentRequest } from "./enrolment-rights.ts";
-import { recordRequest } from "./rotation.ts";
+import { recordRefusedRequest } from "./rotation.ts";
 
 /** Refusals that a tenant's audit log takes in a minute: anyone may knock. */
 const MAX_REFUSALS_PER_MINUTE = 30;
@@ -99,7 +99,10 @@ export function createRefusalLog(deps: Deps): NoteRefusal {
     };
     await db.tenant(tenantId, async (tx) => {
       const why = { reason: details.reason, message: error.message };
-      if (!isForeign(authority)) await recordRequest(tx, authority, why, new Date(clock.now()));
+      // A device that was deleted while it asked has no rotation to speak of.
+      if (!isForeign(authority) && error.code !== "not-found") {
+        await recordRefusedRequest(tx, authority, why, new Date(clock.now()));
+      }
       await tenancy.audit.record(tx, tenantId, {
         actor: actorOf(authority, name),
         address,

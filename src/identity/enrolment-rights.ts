@@ -161,46 +161,34 @@ export async function listedAttributes(
   return attributesOf(entry);
 }
 
-/** One key belongs to one device, and ends with the certificate that was revoked. */
+/** Refuses a key that is not free for this device. */
 export async function assertKeyIsFree(
   tx: Tx,
   { tenantId, deviceId }: DeviceIdentity,
   publicKeySha256: string,
 ): Promise<void> {
   const holders = await certificates.certificatesWithKey(tx, tenantId, publicKeySha256, MAX_READ);
-  // A key that went with its own successor is not burnt: it may have been renewed unchanged.
-  const isBurnt = (holder: (typeof holders)[number]) =>
-    holder.status === "revoked" && holder.revocation_reason !== "superseded";
-  if (holders.some(isBurnt)) {
-    throw new AppError("csr-invalid", "the key is the one of a revoked certificate", {
-      reason: "key-revoked",
-      deviceId,
-    });
-  }
-  if (await isCompromised(tx, publicKeySha256)) {
-    throw new AppError("csr-invalid", "the key is known to be in other hands", {
-      reason: "key-compromised",
-      deviceId,
-    });
-  }
-  if (holders.some((holder) => holder.device_id !== deviceId)) {
-    throw new AppError("csr-invalid", "the key is the one of another device", {
-      reason: "key-in-use",
-      deviceId,
-    });
-  }
+  const refusal = keyRefusal(deviceId, holders, await isCompromised(tx, publicKeySha256));
+  if (refusal) throw refusal;
 }
 
-export async function assertPeerStillStands(tx: Tx, authority: EnrolmentAuthority): Promise<void> {
-  if (authority.kind !== "certificate") return;
-  const { tenantId, deviceId, serial, registeredAuthorityId } = authority.peer;
-  // One of a registered authority stands outside our registry; the check at the door was just now.
-  if (registeredAuthorityId !== undefined) return;
-  const current = await certificates.standingOf(tx, tenantId, serial);
-  if (current?.deviceId === deviceId && current.status !== "revoked") return;
-  throw new AppError("certificate-refused", "the current certificate was revoked", {
-    reason: "revoked",
-  });
+/** One key belongs to one device, and ends with the certificate that was revoked. */
+export function keyRefusal(
+  deviceId: string,
+  holders: readonly { device_id: string; status: string; revocation_reason: string | null }[],
+  isCompromisedKey: boolean,
+): AppError | undefined {
+  const refuse = (reason: string, message: string) =>
+    new AppError("csr-invalid", message, { reason, deviceId });
+  // A key that went with its own successor is not burnt: it may have been renewed unchanged.
+  const isBurnt = holders.some(
+    (holder) => holder.status === "revoked" && holder.revocation_reason !== "superseded",
+  );
+  if (isBurnt) return refuse("key-revoked", "the key is the one of a revoked certificate");
+  if (isCompromisedKey) return refuse("key-compromised", "the key is known to be in other hands");
+  return holders.some((holder) => holder.device_id !== deviceId)
+    ? refuse("key-in-use", "the key is the one of another device")
+    : undefined;
 }
 
 export function actorOf(authority: EnrolmentAuthority, claimName: string): Actor {

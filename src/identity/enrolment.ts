@@ -1,23 +1,21 @@
 import { createHash, createPublicKey } from "node:crypto";
-import type { Database, Tx } from "../db/index.ts";
+import type { Database } from "../db/index.ts";
 import { AppError } from "../kernel/index.ts";
 import { counter } from "../kernel/metrics.ts";
-import { type DeviceIdentity, toPem } from "../protocol/index.ts";
+import type { DeviceIdentity } from "../protocol/index.ts";
 import type { Tenancy } from "../tenancy/index.ts";
 import type { Authorities } from "./authorities.ts";
 import { type KeyAlgorithm, newPrivateKey } from "./authority-key.ts";
-import type { IssuingAuthority } from "./authority-types.ts";
 import { type CertificateRequest, readCertificateRequest } from "./certificate-request.ts";
 import * as certificates from "./certificate-store.ts";
 import { type Admission, admit } from "./enrolment-admission.ts";
+import { issueCertificate } from "./enrolment-issue.ts";
 import type { NoteRefusal } from "./enrolment-refusals.ts";
 import {
   actorOf,
   assertKeyIsFree,
-  assertPeerStillStands,
   assertTenantActive,
   checkName,
-  type EnrolmentAuthority,
   type EnrolmentRequest,
   MAX_READ,
   permit,
@@ -28,9 +26,8 @@ import { SUPERSEDED_GRACE_MS } from "./peer-check.ts";
 import { ASK_AGAIN_SECONDS, askPerson, pendingRefusal } from "./pending.ts";
 import { removePending } from "./pending-store.ts";
 import type { PolicyDeps } from "./policy.ts";
-import { BACKDATE_MS, commonNameOf } from "./profiles.ts";
-import { publicKeyKind } from "./public-key-kind.ts";
-import { assertIssuingRate, issuedBefore, recordRequest } from "./rotation.ts";
+import { excessCertificates, MAX_ACTIVE } from "./renewal-decision.ts";
+import { createRenewals, type Renewed } from "./renewals.ts";
 
 export interface Enrolment {
   deviceId: string;
@@ -55,8 +52,6 @@ interface Deps extends PolicyDeps {
 }
 
 const HOUR_MS = 3_600_000;
-/** Certificates of one device that are accepted at a time. */
-const MAX_ACTIVE = 3;
 
 const issued = counter("vautn_certificates_issued_total", "Certificates issued to devices", [
   "authority",
@@ -65,6 +60,7 @@ const issued = counter("vautn_certificates_issued_total", "Certificates issued t
 /** Issues certificates: one transaction for the right, the device, the certificate and the audit. */
 export function createEnrolment(deps: Deps): (request: EnrolmentRequest) => Promise<Enrolment> {
   const { trustDomain, noteRefusal } = deps;
+  const inner = { ...deps, renew: createRenewals(deps) };
 
   return async function enroll(request) {
     const { authority } = request;
@@ -75,7 +71,7 @@ export function createEnrolment(deps: Deps): (request: EnrolmentRequest) => Prom
       const identity = await atStep("name", () => checkName(request, read, trustDomain));
       const admission = await admit(deps, request, identity, read);
       if (admission.kind === "ask") throw await wait(request, admission);
-      const enrolment = await settle(deps, request, { identity, csr: read, ...admission });
+      const enrolment = await settle(inner, request, { identity, csr: read, ...admission });
       issued.inc({ authority: authority.kind });
       return enrolment;
     } catch (error) {
@@ -106,6 +102,8 @@ async function requestIn({ csr, serverKey }: EnrolmentRequest): Promise<Certific
   return request;
 }
 
+type Inner = Deps & { renew: ReturnType<typeof createRenewals> };
+
 interface Settlement {
   identity: DeviceIdentity;
   csr: CertificateRequest;
@@ -114,35 +112,63 @@ interface Settlement {
 
 /** Spends the right and issues, all of it or nothing. */
 async function settle(
-  deps: Deps,
+  deps: Inner,
+  request: EnrolmentRequest,
+  settlement: Settlement,
+): Promise<Enrolment> {
+  const { tenantId, authority, via, serverKey = false } = request;
+  const { identity, csr } = settlement;
+  const { deviceId } = identity;
+  const made = serverKey ? newKeyPair(csr.keyAlgorithm) : undefined;
+  const { publicKey, publicKeySha256 } = made ?? csr;
+  const subject = { publicKey, publicKeySha256 };
+  const { serial, pem, issuer } =
+    authority.kind === "certificate"
+      ? await deps.renew(tenantId, { deviceId, authority, ...subject, via, serverKey })
+      : await admitNew(deps, request, settlement, subject);
+  const roots = await deps.authorities.roots();
+  return {
+    deviceId,
+    serial,
+    certificatePem: pem,
+    chainPem: pem + issuer.certificatePem,
+    rootPem: roots.map((root) => root.certificatePem).join(""),
+    ...(made ? { privateKey: made.privateKey } : {}),
+  };
+}
+
+/** The first certificate of a device, or another one for it by the right of somebody else. */
+async function admitNew(
+  { db, clock, tenancy, authorities }: Inner,
   request: EnrolmentRequest,
   { identity, csr, attributes }: Settlement,
-): Promise<Enrolment> {
-  const { db, clock, tenancy, authorities } = deps;
+  subject: { publicKey: Buffer; publicKeySha256: string },
+): Promise<Renewed> {
   const { tenantId, authority } = request;
   const { deviceId } = identity;
   const settings = await tenancy.settings(tenantId);
   const issuer = await authorities.issuing(tenantId);
-  const roots = await authorities.roots();
-  const made = request.serverKey ? newKeyPair(csr.keyAlgorithm) : undefined;
-  const subject = made ?? csr;
-  const result = await db.tenant(tenantId, async (tx) => {
-    const now = new Date(clock.now());
+  return db.tenant(tenantId, async (tx) => {
+    const nowMs = clock.now();
+    const now = new Date(nowMs);
     await atStep("tenant", () => assertTenantActive(tx, tenantId));
     const earlier = await certificates.certificatesOf(tx, tenantId, deviceId, MAX_READ);
     const { maxDevices } = settings;
     const actor = await atStep("right", () =>
       permit(tx, request, { identity, csr, attributes, maxDevices, earlier, now }),
     );
-    await atStep("right", () => assertPeerStillStands(tx, authority));
     await atStep("key", () => assertKeyIsFree(tx, identity, subject.publicKeySha256));
-    const again = await issuedBefore(tx, identity, authority, subject, issuer.id, clock.now());
-    if (again) return again;
-    await atStep("issue", () => assertIssuingRate(tx, identity, authority, clock.now()));
-    await retire(tx, tenantId, authority, earlier, now);
+    // A claim that is repeated leaves the latest certificate alone.
+    const keep = authority.kind === "claim" ? 0 : MAX_ACTIVE - 1;
+    const excess = excessCertificates(earlier, { keep, except: undefined, nowMs });
+    const ends = new Date(nowMs - SUPERSEDED_GRACE_MS);
+    await certificates.supersede(tx, tenantId, excess, ends);
     const lifetimeMs = settings.certificateLifetimeHours * HOUR_MS;
-    const certificate = await issue(tx, deps, { request, identity, subject, issuer, lifetimeMs });
-    await recordRequest(tx, authority, certificate, now);
+    const { row, pem } = await issueCertificate(issuer, identity, subject, { lifetimeMs, nowMs });
+    await markEnrolled(tx, tenantId, deviceId, now);
+    // Only a device that renews may ask for the same certificate again.
+    const kept = { ...row, issued_via: request.via, certificate_der: null };
+    await certificates.insertCertificate(tx, tenantId, kept);
     await removePending(tx, tenantId, deviceId);
     await tenancy.audit.record(tx, tenantId, {
       actor,
@@ -151,22 +177,14 @@ async function settle(
       targetId: deviceId,
       outcome: "done",
       details: {
-        serial: certificate.serial,
+        serial: row.serial,
         via: request.via,
         authority: authority.kind,
-        ...(made ? { serverKey: true } : {}),
+        ...(request.serverKey ? { serverKey: true } : {}),
       },
     });
-    return certificate;
+    return { serial: row.serial, pem, issuer };
   });
-  return {
-    deviceId,
-    serial: result.serial,
-    certificatePem: result.pem,
-    chainPem: result.pem + issuer.certificatePem,
-    rootPem: roots.map((root) => root.certificatePem).join(""),
-    ...(made ? { privateKey: made.privateKey } : {}),
-  };
 }
 
 /** For a device that cannot make a key: it goes to the device and is kept nowhere. */
@@ -178,79 +196,4 @@ function newKeyPair(algorithm: KeyAlgorithm) {
     publicKeySha256: createHash("sha256").update(publicKey).digest("hex"),
     privateKey: key.export({ type: "pkcs8", format: "der" }),
   };
-}
-
-/** Keeps the number of accepted certificates bounded, the requester's own among them. */
-async function retire(
-  tx: Tx,
-  tenantId: string,
-  authority: EnrolmentAuthority,
-  earlier: readonly certificates.CertificateRow[],
-  now: Date,
-): Promise<void> {
-  const active = earlier.filter((one) => one.status === "active" && one.not_after > now);
-  // A claim that is repeated leaves the latest certificate alone.
-  const keep = authority.kind === "claim" ? 0 : MAX_ACTIVE - 1;
-  const own = authority.kind === "certificate" ? authority.peer.serial : undefined;
-  const candidates = active
-    .filter((one) => one.serial !== own)
-    // Unused ones go first, then the oldest.
-    .sort(
-      (left, right) =>
-        Number(left.first_used_at !== null) - Number(right.first_used_at !== null) ||
-        left.issued_at.getTime() - right.issued_at.getTime(),
-    );
-  const excess = candidates.slice(0, Math.max(0, active.length - keep));
-  const serials = excess.map((one) => one.serial);
-  await certificates.supersede(
-    tx,
-    tenantId,
-    serials,
-    new Date(now.getTime() - SUPERSEDED_GRACE_MS),
-  );
-}
-
-async function issue(
-  tx: Tx,
-  { clock }: Deps,
-  what: {
-    request: EnrolmentRequest;
-    identity: DeviceIdentity;
-    /** Whose key it is for. */
-    subject: { publicKey: Buffer; publicKeySha256: string };
-    issuer: IssuingAuthority;
-    lifetimeMs: number;
-  },
-): Promise<{ serial: string; pem: string }> {
-  const { request, identity, subject, issuer } = what;
-  const now = clock.now();
-  const validity = {
-    notBefore: new Date(now - BACKDATE_MS),
-    notAfter: new Date(Math.min(now + what.lifetimeMs, issuer.notAfter.getTime())),
-  };
-  const { tenantId, deviceId } = identity;
-  const { publicKey } = subject;
-  const { der, serial } = await issuer.devices.issue({ deviceId, publicKey, ...validity });
-  await markEnrolled(tx, tenantId, deviceId, new Date(now));
-  await certificates.insertCertificate(tx, tenantId, {
-    serial,
-    device_id: deviceId,
-    ca_id: issuer.id,
-    status: "active",
-    subject: `O=${tenantId}, CN=${commonNameOf(identity)}`,
-    fingerprint: createHash("sha256").update(der).digest("hex"),
-    public_key_sha256: subject.publicKeySha256,
-    not_before: validity.notBefore,
-    not_after: validity.notAfter,
-    issued_at: new Date(now),
-    issued_via: request.via,
-    first_used_at: null,
-    superseded_at: null,
-    revoked_at: null,
-    revocation_reason: null,
-    // Kept for who has to be given it again.
-    certificate_der: request.authority.kind === "certificate" ? der : null,
-    key_algorithm: publicKeyKind(publicKey),
-  });
-  return { serial, pem: toPem("CERTIFICATE", der) };
 }

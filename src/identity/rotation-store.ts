@@ -15,43 +15,6 @@ export interface RotationRow {
   updated_at: Date;
 }
 
-/** A device's active certificate for a key, in DER where it was kept; the newest. */
-export function activeWithKey(tx: Tx, tenantId: string, deviceId: string, publicKeySha256: string) {
-  return tx
-    .selectFrom("certificates")
-    .select(["serial", "ca_id", "certificate_der", "issued_at", "not_after", "first_used_at"])
-    .where("tenant_id", "=", tenantId)
-    .where("public_key_sha256", "=", publicKeySha256)
-    .where("device_id", "=", deviceId)
-    .where("status", "=", "active")
-    .orderBy("issued_at", "desc")
-    .limit(1)
-    .executeTakeFirst();
-}
-
-/** Certificates issued to a device since a moment; counts no further than `limit`. */
-export async function countIssuedSince(
-  tx: Tx,
-  tenantId: string,
-  deviceId: string,
-  since: Date,
-  limit: number,
-): Promise<number> {
-  const some = tx
-    .selectFrom("certificates")
-    .select("serial")
-    .where("tenant_id", "=", tenantId)
-    .where("device_id", "=", deviceId)
-    .where("issued_at", ">", since)
-    .limit(limit)
-    .as("some");
-  const row = await tx
-    .selectFrom(some)
-    .select((one) => one.fn.countAll<number>().as("count"))
-    .executeTakeFirstOrThrow();
-  return Number(row.count);
-}
-
 /** Marks a certificate as confirmed; undefined where there is none of this device in force. */
 export async function markConfirmed(
   tx: Tx,
@@ -99,45 +62,58 @@ export async function revokePredecessors(
   return rows.map((row) => row.serial);
 }
 
+export interface StepReport {
+  deviceId: string;
+  step: string;
+  serial?: string | undefined;
+  error?: { element: string; message: string } | undefined;
+}
+
 /** Writes down how far a device's rotation is; a new one begins where the last was done. */
-export async function recordStep(
+export function recordStep(
   tx: Tx,
   tenantId: string,
   deviceId: string,
-  report: { step: string; serial?: string; error?: { element: string; message: string } },
+  report: Omit<StepReport, "deviceId">,
   now: Date,
 ): Promise<void> {
-  const { step, serial, error } = report;
-  const failed = error ? 1 : 0;
-  const said = {
+  return recordSteps(tx, tenantId, [{ ...report, deviceId }], now);
+}
+
+/** The same for several devices, each named once. */
+export async function recordSteps(
+  tx: Tx,
+  tenantId: string,
+  reports: readonly StepReport[],
+  now: Date,
+): Promise<void> {
+  for (const { deviceId, step, error } of reports) {
+    if (!error) continue;
+    const element = storableText(error.element);
+    const message = storableText(error.message);
+    await addFailure(tx, tenantId, { deviceId, at: now, step, element, message });
+  }
+  const rows = reports.map(({ deviceId, step, serial, error }) => ({
+    tenant_id: tenantId,
+    device_id: deviceId,
+    step,
     error_element: error ? storableText(error.element) : null,
     error_message: error ? storableText(error.message) : null,
-  };
-  if (error) {
-    const failure = {
-      ...{ deviceId, at: now, step },
-      ...{ element: said.error_element ?? "", message: said.error_message ?? "" },
-    };
-    await addFailure(tx, tenantId, failure);
-  }
+    failures: error ? 1 : 0,
+    serial: serial ?? null,
+    started_at: now,
+    updated_at: now,
+  }));
   await tx
     .insertInto("certificate_rotations")
-    .values({
-      tenant_id: tenantId,
-      device_id: deviceId,
-      step,
-      ...said,
-      failures: failed,
-      serial: serial ?? null,
-      started_at: now,
-      updated_at: now,
-    })
+    .values(rows)
     .onConflict((conflict) =>
       conflict.columns(["tenant_id", "device_id"]).doUpdateSet({
-        step,
-        ...said,
-        failures: sql`case when certificate_rotations.step = 'done' then ${failed}
-                           else certificate_rotations.failures + ${failed} end`,
+        step: sql`excluded.step`,
+        error_element: sql`excluded.error_element`,
+        error_message: sql`excluded.error_message`,
+        failures: sql`case when certificate_rotations.step = 'done' then excluded.failures
+                           else certificate_rotations.failures + excluded.failures end`,
         serial: sql`case when certificate_rotations.step = 'done' then excluded.serial
                          else coalesce(excluded.serial, certificate_rotations.serial) end`,
         started_at: sql`case when certificate_rotations.step = 'done' then excluded.started_at

@@ -13,18 +13,11 @@ import {
 } from "../protocol/index.ts";
 import type { Tenancy } from "../tenancy/index.ts";
 import type { Authorities } from "./authorities.ts";
-import type { CertificateRequest } from "./certificate-request.ts";
 import type { Enrolment } from "./enrolment.ts";
 import type { EnrolmentAuthority, EnrolmentRequest } from "./enrolment-rights.ts";
 import type { DevicePeer, Peers } from "./peers.ts";
 import { commonNameOf } from "./profiles.ts";
 import * as store from "./rotation-store.ts";
-
-/** A request that is repeated with its key within this time is the same request. */
-const REPEAT_WINDOW_MS = 24 * 3_600_000;
-/** Certificates that one device may be given within `ISSUING_WINDOW_MS`. */
-const MAX_ISSUED = 100;
-const ISSUING_WINDOW_MS = 3_600_000;
 
 /** Gateways ask for every connection. */
 const ANNOUNCEMENT_TTL_MS = 5_000;
@@ -194,60 +187,17 @@ async function confirm(
   );
 }
 
-/**
- * The certificate that an earlier request with this key was given, where it still serves: the
- * answer was lost, or the request came twice. Undefined for a device that renews the key itself.
- */
-export async function issuedBefore(
-  tx: Tx,
-  { tenantId, deviceId }: DeviceIdentity,
-  authority: EnrolmentAuthority,
-  { publicKeySha256 }: Pick<CertificateRequest, "publicKeySha256">,
-  issuerId: string,
-  nowMs: number,
-): Promise<{ serial: string; pem: string } | undefined> {
-  if (authority.kind !== "certificate") return undefined;
-  const found = await store.activeWithKey(tx, tenantId, deviceId, publicKeySha256);
-  if (!found?.certificate_der || found.serial === authority.peer.serial) return undefined;
-  const ageMs = nowMs - found.issued_at.getTime();
-  const isRecent = found.first_used_at === null || ageMs < REPEAT_WINDOW_MS;
-  const isFresh = found.not_after.getTime() - nowMs > ageMs;
-  if (!isRecent || !isFresh || found.ca_id !== issuerId) return undefined;
-  return { serial: found.serial, pem: toPem("CERTIFICATE", found.certificate_der) };
-}
-
-/** Bounds what a device out of its mind can make the platform issue. */
-export async function assertIssuingRate(
-  tx: Tx,
-  { tenantId, deviceId }: DeviceIdentity,
-  authority: EnrolmentAuthority,
-  nowMs: number,
-): Promise<void> {
-  if (authority.kind !== "certificate") return;
-  const since = new Date(nowMs - ISSUING_WINDOW_MS);
-  const count = await store.countIssuedSince(tx, tenantId, deviceId, since, MAX_ISSUED);
-  if (count < MAX_ISSUED) return;
-  throw new AppError("rate-limited", "the device has been given too many certificates lately", {
-    reason: "rate",
-    deviceId,
-    retryAfterSeconds: ISSUING_WINDOW_MS / 1_000,
-  });
-}
-
-/** The request was refused or answered: what the platform knows of the device's rotation. */
-export async function recordRequest(
+/** A device's request was refused: what the platform knows of its rotation. */
+export async function recordRefusedRequest(
   tx: Tx,
   authority: EnrolmentAuthority,
-  outcome: { serial: string } | { reason: string; message: string },
+  { reason, message }: { reason: string; message: string },
   now: Date,
 ): Promise<void> {
   if (authority.kind !== "certificate") return;
   const { tenantId, deviceId } = authority.peer;
-  const report =
-    "serial" in outcome
-      ? { step: "request", serial: outcome.serial }
-      : { step: "request", error: { element: outcome.reason, message: outcome.message } };
-  if ("reason" in outcome) failedSteps.inc({ step: "request" });
+  failedSteps.inc({ step: "request" });
+  const report = { step: "request", error: { element: reason, message } };
   await store.recordStep(tx, tenantId, deviceId, report, now);
 }
 

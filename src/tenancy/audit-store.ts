@@ -35,31 +35,36 @@ export async function readHead(tx: Tx, tenantId: string): Promise<AuditHead | un
     .executeTakeFirst();
 }
 
-export async function append(tx: Tx, entry: StoredAuditEntry): Promise<void> {
+/** Adds entries to one chain, in their order, and moves its end. */
+export async function append(tx: Tx, entries: readonly StoredAuditEntry[]): Promise<void> {
+  const last = entries.at(-1);
+  if (!last) return;
   await tx
     .insertInto("audit_entries")
-    .values({
-      tenant_id: entry.tenantId,
-      seq: entry.seq,
-      at: entry.at,
-      actor_kind: entry.actorKind,
-      actor_id: entry.actorId,
-      actor_name: entry.actorName,
-      action: entry.action,
-      target_kind: entry.targetKind,
-      target_id: entry.targetId,
-      outcome: entry.outcome,
-      address: entry.address,
-      trace_id: entry.traceId,
-      details: JSON.stringify(entry.details),
-      previous_hash: entry.previousHash,
-      hash: entry.hash,
-    })
+    .values(
+      entries.map((entry) => ({
+        tenant_id: entry.tenantId,
+        seq: entry.seq,
+        at: entry.at,
+        actor_kind: entry.actorKind,
+        actor_id: entry.actorId,
+        actor_name: entry.actorName,
+        action: entry.action,
+        target_kind: entry.targetKind,
+        target_id: entry.targetId,
+        outcome: entry.outcome,
+        address: entry.address,
+        trace_id: entry.traceId,
+        details: JSON.stringify(entry.details),
+        previous_hash: entry.previousHash,
+        hash: entry.hash,
+      })),
+    )
     .execute();
   await tx
     .updateTable("audit_heads")
-    .set({ seq: entry.seq, hash: entry.hash })
-    .where("tenant_id", "=", entry.tenantId)
+    .set({ seq: last.seq, hash: last.hash })
+    .where("tenant_id", "=", last.tenantId)
     .execute();
 }
 

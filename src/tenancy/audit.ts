@@ -48,6 +48,8 @@ export interface Audit {
    * It locks the end of the chain until that transaction ends, so call it last.
    */
   record(tx: Tx, tenantId: string, record: AuditRecord): Promise<void>;
+  /** The same for several, one after the other in the chain. */
+  recordAll(tx: Tx, tenantId: string, records: readonly AuditRecord[]): Promise<void>;
   /** Newest first. */
   list(
     tenantId: string,
@@ -60,13 +62,22 @@ export interface Audit {
 const VERIFY_PAGE = 1_000;
 
 export function createAudit({ db, clock }: { db: Database; clock: Clock }): Audit {
+  const recordAll: Audit["recordAll"] = async (tx, tenantId, records) => {
+    if (records.length === 0) return;
+    const head = await store.lockHead(tx, tenantId, CHAIN_START);
+    let { seq, hash: previousHash } = head;
+    const entries = records.map((record) => {
+      seq += 1;
+      const facts = factsOf(tenantId, seq, new Date(clock.now()), record);
+      const entry = { ...facts, previousHash, hash: auditHash(previousHash, facts) };
+      previousHash = entry.hash;
+      return entry;
+    });
+    await store.append(tx, entries);
+  };
   return {
-    async record(tx, tenantId, record) {
-      const head = await store.lockHead(tx, tenantId, CHAIN_START);
-      const facts = factsOf(tenantId, head.seq + 1, new Date(clock.now()), record);
-      const hash = auditHash(head.hash, facts);
-      await store.append(tx, { ...facts, previousHash: head.hash, hash });
-    },
+    record: (tx, tenantId, record) => recordAll(tx, tenantId, [record]),
+    recordAll,
 
     async list(tenantId, { cursor, limit = 100, filters = {} } = {}) {
       const size = Math.min(Math.max(1, limit), LIMITS.pageSize);
