@@ -1,7 +1,7 @@
 import { Badge, Grid, Group, Paper, SimpleGrid, Stack, Text } from "@mantine/core";
 import { IconPlayerPlayFilled } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
-import { type DeviceView, metricsQuery, updatesQuery } from "../../api/index.ts";
+import { type DeviceView, isOfApplication, metricsQuery, updatesQuery } from "../../api/index.ts";
 import { UpdateBadge } from "../../components/badges.tsx";
 import { CopyText, Hash } from "../../components/copy-text.tsx";
 import { formatDuration, formatFigure, humanize } from "../../components/format.ts";
@@ -164,7 +164,7 @@ function LatestMetrics({ deviceId }: { deviceId: string }) {
           ) : (
             <SimpleGrid cols={{ base: 2, sm: 3, lg: 4 }} spacing="md">
               {items
-                .filter(({ metric }) => !metric.startsWith("heartbeat."))
+                .filter(({ metric }) => isOfApplication(metric))
                 .slice(0, METRICS_SHOWN)
                 .map((item) => (
                   <div key={item.metric}>

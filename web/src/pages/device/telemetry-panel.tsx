@@ -2,7 +2,7 @@ import { Group, MultiSelect, SegmentedControl, Stack, Text } from "@mantine/core
 import { IconChartLine } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useState } from "react";
-import { type DeviceView, metricsQuery } from "../../api/index.ts";
+import { type DeviceView, isOfApplication, metricsQuery } from "../../api/index.ts";
 import { EmptyState, ListSkeleton, Loaded } from "../../components/states.tsx";
 import { useTenantId } from "../../shell/use-tenant.ts";
 
@@ -22,10 +22,10 @@ const RANGES = [
 const CHARTS_AT_FIRST = 4;
 const CHARTS_AT_MOST = 12;
 
-/** What the application measures comes before what the agent says of itself. */
+/** What the application measures comes before what is known of every device. */
 function byInterest(a: string, b: string): number {
-  const own = (name: string) => Number(name.startsWith("heartbeat."));
-  return own(a) - own(b) || a.localeCompare(b);
+  const general = (name: string) => Number(!isOfApplication(name));
+  return general(a) - general(b) || a.localeCompare(b);
 }
 
 /** A device that has just come would draw a short stroke at the edge of a long axis. */
