@@ -101,8 +101,9 @@ export class Authorities {
           `this installation's trust domain is ${settled} and stays so: set VAUTN_TRUST_DOMAIN`,
         );
       }
-      const [root] = await store.usableAuthorities(tx, PLATFORM_CHAIN, "root");
-      if (root) this.#assertGivenRootIs(root);
+      const roots = await store.usableAuthorities(tx, PLATFORM_CHAIN, "root");
+      const [root] = roots;
+      if (root) this.#assertGivenRootIs(root, roots);
       const rootRow = root ?? (await this.#firstRoot(tx));
       const [server] = await store.usableAuthorities(tx, PLATFORM_CHAIN, "server");
       if (server && !this.#isDue(server, authorityOf(rootRow))) return;
@@ -234,11 +235,12 @@ export class Authorities {
       : this.issuance.createRoot(tx, { kind: "sealed" });
   }
 
-  #assertGivenRootIs(root: AuthorityRow): void {
+  #assertGivenRootIs(root: AuthorityRow, trusted: readonly AuthorityRow[]): void {
     const { givenRoot, clock } = this.#deps;
     if (!givenRoot) return;
     const given = fingerprintOf(readRoot(givenRoot.certificatePem, clock.now()).raw);
-    if (given === root.fingerprint) return;
+    // After a rotation the setting may still name the one before.
+    if (trusted.some(({ fingerprint }) => fingerprint === given)) return;
     throw new Error(
       `this installation's root is ${root.subject} (${root.fingerprint.slice(0, 16)}…), and ` +
         "VAUTN_ROOT names another one: to change it, run vautn pki rotate-ca --root",

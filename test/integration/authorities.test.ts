@@ -222,6 +222,9 @@ describe("an offline root", () => {
     const listener = await listen(installation);
     // Nothing is signed by the new root yet: all goes on as it was.
     expect(await verdictOf(listener, device, root.certificatePem)).toBe("d-1");
+    // The setting that names the old one does not keep the next start from happening.
+    const again = createInstallation(test, { givenRoot: { certificatePem: root.certificatePem } });
+    await again.identity.ensurePlatform();
     const bundle = await bundleOf();
     expect(bundle.requests.map(({ kind }) => kind)).toEqual(["server"]);
     const signed = await signBundle(bundle, openOfflineRoot(next, PASSPHRASE), Date.now());
