@@ -1,5 +1,6 @@
+import type { IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
-import { Readable } from "node:stream";
+import { type Duplex, Readable } from "node:stream";
 import cookie from "@fastify/cookie";
 import helmet from "@fastify/helmet";
 import rateLimit from "@fastify/rate-limit";
@@ -43,6 +44,8 @@ export interface ApiDeps extends ResourceDeps {
   /** Requests a minute from one address. */
   requestsPerMinute?: number;
   limits?: Partial<ReadingLimits>;
+  /** Takes requests to change the protocol: MQTT over WebSocket. */
+  upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
   /** How an answer becomes text; the tests hold it against its schema on the way. */
   serializerCompiler?: FastifySerializerCompiler<unknown>;
 }
@@ -111,6 +114,7 @@ export async function startApi(
   deps: ApiDeps & { port: number; bindAddress: string },
 ): Promise<{ port: number; url: string; close(): Promise<void> }> {
   const api = await buildApi(deps);
+  if (deps.upgrade) api.server.on("upgrade", deps.upgrade);
   await api.listen({ port: deps.port, host: deps.bindAddress });
   const { port } = api.server.address() as AddressInfo;
   const host = deps.bindAddress.includes(":") ? `[${deps.bindAddress}]` : deps.bindAddress;

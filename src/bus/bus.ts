@@ -25,6 +25,10 @@ export const subjects = {
   alert: (tenantId: string) => `alert.${token(tenantId)}`,
   /** A device changed presence, firmware or description: `{deviceId, presence?}`. */
   fleet: (tenantId: string) => `fleet.${token(tenantId)}`,
+  /** Applications listen to the messages of this tenant's devices: `{}`, every few seconds. */
+  interest: (tenantId: string) => `interest.${token(tenantId)}`,
+  /** A device's message for those applications: `{topic, payload, qos, properties, expiresAt}`. */
+  message: (tenantId: string) => `message.${token(tenantId)}`,
 } as const;
 
 function token(id: string): string {

@@ -1,5 +1,6 @@
 import type { Connection } from "./connection.ts";
 import type { GatewayDeps, GatewayLimits } from "./deps.ts";
+import type { FanOut } from "./fan-out.ts";
 import type { MessageRouter } from "./message-router.ts";
 import type { Refusals } from "./refusals.ts";
 import type { Registry } from "./registry.ts";
@@ -19,6 +20,7 @@ export interface GatewayContext {
   registry: Registry<Connection>;
   sessions: Sessions;
   retained: Retained;
+  fanOut: FanOut;
   tenantConnects: TokenBuckets;
   load: {
     /** Bytes of all devices that wait for the stores. */

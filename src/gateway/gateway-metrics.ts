@@ -26,6 +26,20 @@ export const pausesTotal = counter(
   "vautn_gateway_pauses_total",
   "Times that a device's socket was not read because the stores lagged behind",
 );
+export const applicationsGauge = gauge(
+  "vautn_gateway_applications",
+  "Connections of tenants' applications held now",
+);
+export const applicationConnects = counter(
+  "vautn_gateway_application_connects_total",
+  "Connection attempts of applications by outcome",
+  ["outcome"],
+);
+export const applicationMessages = counter(
+  "vautn_gateway_application_messages_total",
+  "Messages to (out) and orders from (in) applications by outcome",
+  ["direction", "outcome"],
+);
 
 const messageCounters = new Map<string, Counter.Internal>();
 

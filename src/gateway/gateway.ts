@@ -7,6 +7,7 @@ import { Connection } from "./connection.ts";
 import type { GatewayContext } from "./context.ts";
 import { DEFAULT_GATEWAY_LIMITS, type GatewayDeps, type GatewayOptions } from "./deps.ts";
 import { sweepTenant } from "./due-wills.ts";
+import { FanOut } from "./fan-out.ts";
 import { connectionsGauge, connectsTotal } from "./gateway-metrics.ts";
 import { MessageRouter } from "./message-router.ts";
 import { REASON } from "./reason-codes.ts";
@@ -45,6 +46,7 @@ export async function startGateway(deps: GatewayDeps & GatewayOptions): Promise<
     registry: new Registry(),
     sessions: new Sessions(deps, deps.gatewayId),
     retained: new Retained(deps, limits),
+    fanOut: new FanOut(deps),
     tenantConnects: new TokenBuckets(limits.tenantRate, limits.tenantBurst),
     load: { inboundBytes: 0, revocations: 0 },
   };
@@ -206,6 +208,7 @@ function keepCredentialsFresh(
 function subscribe(context: GatewayContext): (() => void)[] {
   const { deps, registry } = context;
   return [
+    context.fanOut.start(),
     deps.bus.subscribe("device.>", (message, subject) => {
       const { kind } = message;
       const connection = registry.bySubject(subject);

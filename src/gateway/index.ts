@@ -1,3 +1,4 @@
+export { type Applications, createApplications } from "./applications/applications.ts";
 export {
   DEFAULT_GATEWAY_LIMITS,
   type GatewayDeps,

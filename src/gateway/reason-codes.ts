@@ -5,6 +5,7 @@ export const REASON = {
   malformedPacket: 0x81,
   protocolError: 0x82,
   unsupportedProtocolVersion: 0x84,
+  badUserNameOrPassword: 0x86,
   notAuthorized: 0x87,
   serverUnavailable: 0x88,
   serverBusy: 0x89,
@@ -21,6 +22,7 @@ export const REASON = {
   quotaExceeded: 0x97,
   administrativeAction: 0x98,
   payloadFormatInvalid: 0x99,
+  retainNotSupported: 0x9a,
   sharedSubscriptionsNotSupported: 0x9e,
   connectionRateExceeded: 0x9f,
 } as const;
@@ -38,6 +40,8 @@ export function returnCodeOf(reason: ReasonCode): number {
       return 0;
     case REASON.unsupportedProtocolVersion:
       return 1;
+    case REASON.badUserNameOrPassword:
+      return 4;
     case REASON.serverUnavailable:
     case REASON.serverBusy:
     case REASON.quotaExceeded:

@@ -2,7 +2,7 @@ import path from "node:path";
 import { startApi } from "../api/index.ts";
 import type { Bus } from "../bus/index.ts";
 import { startDeviceHttp } from "../device-http/index.ts";
-import { startGateway } from "../gateway/index.ts";
+import { createApplications, startGateway } from "../gateway/index.ts";
 import { createDetectors, createSnapshotStore } from "../health/index.ts";
 import { startJobs } from "../jobs/index.ts";
 import type { Config, Role } from "../kernel/config.ts";
@@ -87,9 +87,11 @@ async function startRole(
       return () => server.close();
     }
     case "api": {
+      const applications = createApplications(modules);
       const api = await startApi({
         ...modules,
         ...listen,
+        upgrade: applications.upgrade,
         port: config.apiPort,
         webDirectory: WEB_DIRECTORY,
         deviceConnection: {
@@ -101,7 +103,10 @@ async function startRole(
           clickhouse: () => modules.timeseries.ping(),
         },
       });
-      return () => api.close();
+      return async () => {
+        await applications.close();
+        await api.close();
+      };
     }
     case "worker": {
       const { tenancy, telemetry, alerts, devices, db, clock, logger } = modules;

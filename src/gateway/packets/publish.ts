@@ -56,10 +56,18 @@ export function handlePublish(
       if (!(await connection.session.save())) return;
     }
     if (outcome === REASON.success) {
-      connection.deliveries.own.echo(packet, connection.context.deps.clock.now());
+      passOn(connection, packet);
     }
     acknowledge?.(() => sendAcknowledgement(connection, packet, outcome));
   });
+}
+
+/** What is durable goes to those who listen: the device itself, and its tenant's applications. */
+function passOn(connection: Connection, packet: IPublishPacket): void {
+  const { peer, context, deliveries } = connection;
+  const now = context.deps.clock.now();
+  deliveries.own.echo(packet, now);
+  context.fanOut.offer(peer.tenantId, packet, now);
 }
 
 /** MQTT 5.0 §4.3.3 [MQTT-4.3.3-9]: a message that MQTT 5 refuses has no release to wait for. */

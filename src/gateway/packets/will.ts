@@ -7,7 +7,6 @@ import type { GatewayPeer } from "../deps.ts";
 import { countMessage } from "../gateway-metrics.ts";
 import { isTakenInQuarantine } from "../message-router.ts";
 import {
-  type PassedMessage,
   type PassedProperties,
   passedMessage,
   passedProperties,
@@ -96,14 +95,14 @@ export async function publishWill(
       reply: () => {},
     });
   }
+  if (!isClearing) context.fanOut.offer(peer.tenantId, publishOf(will), receivedAt);
   // MQTT 5.0 §3.1.2.7 [MQTT-3.1.2-15]: Will Retain makes it a retained message.
-  if (will.retain) await context.retained.keep(peer, messageOfWill(will, receivedAt));
+  if (will.retain) await context.retained.keep(peer, passedMessage(publishOf(will), receivedAt));
 }
 
-function messageOfWill(will: Will, receivedAt: number): PassedMessage {
-  const { expirySeconds } = will;
+function publishOf({ topic, payload, qos, properties, expirySeconds }: Will) {
   const expiry = expirySeconds === undefined ? {} : { messageExpiryInterval: expirySeconds };
-  return passedMessage({ ...will, properties: { ...will.properties, ...expiry } }, receivedAt);
+  return { topic, payload, qos, properties: { ...properties, ...expiry } };
 }
 
 /** The same at the end of a connection, where nobody is left who could repeat it. */
