@@ -143,6 +143,19 @@ const rollout = createRoute({
   component: lazyRouteComponent(() => import("./pages/rollout/rollout-page.tsx"), "RolloutPage"),
 });
 
+const commands = createRoute({
+  getParentRoute: () => tenant,
+  path: "/commands",
+  component: lazyRouteComponent(() => import("./pages/commands/batches-page.tsx"), "BatchesPage"),
+});
+
+const commandBatch = createRoute({
+  getParentRoute: () => tenant,
+  path: "/commands/$batch",
+  validateSearch: optional("status"),
+  component: lazyRouteComponent(() => import("./pages/commands/batch-page.tsx"), "BatchPage"),
+});
+
 const releases = createRoute({
   getParentRoute: () => tenant,
   path: "/releases",
@@ -205,6 +218,8 @@ const tree = root.addChildren([
       device,
       rollouts,
       rollout,
+      commands,
+      commandBatch,
       releases,
       certificates,
       alerts,

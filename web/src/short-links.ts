@@ -5,6 +5,7 @@ import { ApiError, type Membership, type Session } from "./api/index.ts";
 export const PLACES = [
   "fleet",
   "rollouts",
+  "commands",
   "releases",
   "certificates",
   "alerts",

@@ -89,6 +89,14 @@ export const api = {
     call("listCommands", { params: { tenant }, query }),
   sendCommand: (tenant: string, body: Body<"sendCommand">) =>
     call("sendCommand", { params: { tenant }, body }),
+  commandBatches: (tenant: string, query: Query<"listCommandBatches">) =>
+    call("listCommandBatches", { params: { tenant }, query }),
+  commandBatch: (tenant: string, batch: string) =>
+    call("getCommandBatch", { params: { tenant, batch } }),
+  commandBatchDevices: (tenant: string, batch: string, query: Query<"listCommandBatchDevices">) =>
+    call("listCommandBatchDevices", { params: { tenant, batch }, query }),
+  steerCommandBatch: (tenant: string, batch: string, verb: "pause" | "resume" | "cancel") =>
+    call(`${verb}CommandBatch`, { params: { tenant, batch } }),
   cancelCommand: (tenant: string, command: string) =>
     call("cancelCommand", { params: { tenant, command } }),
 

@@ -9,6 +9,7 @@ import {
   IconPackage,
   IconRocket,
   IconSettings,
+  IconTerminal2,
 } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useLocation } from "@tanstack/react-router";
@@ -22,6 +23,7 @@ import { useTenantId } from "./use-tenant.ts";
 const PLACES = [
   { path: "fleet", also: "devices", label: "Fleet", icon: IconCpu },
   { path: "rollouts", label: "Rollouts", icon: IconRocket },
+  { path: "commands", label: "Commands", icon: IconTerminal2 },
   { path: "releases", label: "Releases", icon: IconPackage },
   { path: "certificates", label: "Certificates", icon: IconCertificate },
   { path: "alerts", label: "Alerts", icon: IconBellRinging },

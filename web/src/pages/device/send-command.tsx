@@ -19,7 +19,7 @@ import { useAction } from "../../components/use-action.ts";
 import { useTenantId } from "../../shell/use-tenant.ts";
 import { CommandAnswer } from "./command-list.tsx";
 
-const KNOWN_COMMANDS = ["ping", "reboot", "set-log-level", "collect-diagnostics"];
+export const KNOWN_COMMANDS = ["ping", "reboot", "set-log-level", "collect-diagnostics"];
 const LIFETIMES = [
   { value: "60", label: "1 minute" },
   { value: "3600", label: "1 hour" },
@@ -155,7 +155,7 @@ function CommandProgress({ deviceId, id, onClose }: CommandProgressProps) {
   );
 }
 
-function isJson(text: string): boolean {
+export function isJson(text: string): boolean {
   try {
     JSON.parse(text || "{}");
     return true;
