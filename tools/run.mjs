@@ -33,6 +33,7 @@ const tasks = {
   "build:web": { steps: [["tools/build-web.ts"]] },
   "build:openapi": { steps: [["tools/build-openapi.ts"]] },
   "bench:ingest": { steps: [["bench/ingest.ts"]] },
+  "bench:commands": { steps: [["bench/commands.ts"]] },
   "bench:storm": { steps: [["bench/storm.ts"]] },
   "bench:delta": { steps: [["bench/delta.ts"]] },
   "fuzz:delta": { steps: [["tools/fuzz-delta.ts"]] },

@@ -1,7 +1,7 @@
 import type { Tx } from "../db/index.ts";
 import { compileFleetQuery, type FleetQuery } from "../devices/index.ts";
 import { AppError, timeOrderedId } from "../kernel/index.ts";
-import type { Actor, Tenancy } from "../tenancy/index.ts";
+import type { Actor, AuditRecord, Tenancy } from "../tenancy/index.ts";
 import * as batches from "./batches-store.ts";
 import { unknownTargets } from "./commands-errors.ts";
 import { checkNewCommand, MAX_TARGETS } from "./new-command.ts";
@@ -85,6 +85,7 @@ export class Sending {
       await store.insertCommands(this.#tx, this.#tenantId, targets, records);
     }
     let next = 0;
+    const entries: AuditRecord[] = [];
     const results: (Sent | AppError)[] = [];
     for (const [index, request] of requests.entries()) {
       const refusal = refusals[index];
@@ -94,10 +95,11 @@ export class Sending {
       }
       const target = targets[next] as Target;
       next += 1;
-      await this.#record(request, [target.deviceId], null);
+      entries.push(entryOf(request, [target.deviceId], null));
       const view = this.#viewOf(target, request, null);
       results.push({ views: [view], deviceIds: [target.deviceId], batchId: null, total: 1 });
     }
+    await this.#audit.recordAll(this.#tx, this.#tenantId, entries);
     return results;
   }
 
@@ -127,7 +129,7 @@ export class Sending {
     ]);
     const released =
       batchId && command.pace ? await batches.releaseDue(this.#tx, batchId, this.#now) : deviceIds;
-    await this.#record(request, deviceIds, batchId);
+    await this.#audit.record(this.#tx, this.#tenantId, entryOf(request, deviceIds, batchId));
     const isReleased = new Set(released);
     const views = targets.slice(0, MAX_VIEWS).map((target) => {
       const view = this.#viewOf(target, request, batchId);
@@ -198,28 +200,6 @@ export class Sending {
     };
   }
 
-  async #record(
-    { actor, command, query, traceparent }: SendRequest,
-    deviceIds: readonly string[],
-    batchId: string | null,
-  ): Promise<void> {
-    const single = deviceIds.length === 1;
-    await this.#audit.record(this.#tx, this.#tenantId, {
-      actor,
-      action: "command.send",
-      targetKind: single ? "device" : "fleet",
-      targetId: single ? (deviceIds[0] as string) : (query?.text ?? command.group ?? ""),
-      outcome: "done",
-      // Orders that share a transaction have each their own trace.
-      traceId: traceparent?.split("-")[1],
-      details: {
-        name: command.name,
-        devices: deviceIds.length,
-        ...(batchId ? { batchId } : {}),
-      },
-    });
-  }
-
   #viewOf({ id, deviceId }: Target, request: SendRequest, batchId: string | null): CommandView {
     const { command, actor, traceparent, args } = request;
     return {
@@ -237,6 +217,28 @@ export class Sending {
       traceparent,
     };
   }
+}
+
+function entryOf(
+  { actor, command, query, traceparent }: SendRequest,
+  deviceIds: readonly string[],
+  batchId: string | null,
+): AuditRecord {
+  const single = deviceIds.length === 1;
+  return {
+    actor,
+    action: "command.send",
+    targetKind: single ? "device" : "fleet",
+    targetId: single ? (deviceIds[0] as string) : (query?.text ?? command.group ?? ""),
+    outcome: "done",
+    // Orders that share a transaction have each their own trace.
+    traceId: traceparent?.split("-")[1],
+    details: {
+      name: command.name,
+      devices: deviceIds.length,
+      ...(batchId ? { batchId } : {}),
+    },
+  };
 }
 
 function queueFull(deviceIds: readonly string[]): AppError {
