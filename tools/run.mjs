@@ -39,6 +39,7 @@ const tasks = {
   "fuzz:delta": { steps: [["tools/fuzz-delta.ts"]] },
   "bench:rollout": { steps: [["bench/rollout.ts"]] },
   "bench:pki": { steps: [["bench/pki.ts"]] },
+  "fuzz:mqtt": { steps: [["--expose-gc", "tools/fuzz-mqtt.ts"]] },
   "sim:gate": { steps: [["src/simulator/gate-simulation.ts"]] },
   "sim:powercut": { steps: [["src/simulator/powercut-simulation.ts"]] },
 };

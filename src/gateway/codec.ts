@@ -29,7 +29,10 @@ class PacketReader {
       this.#fault = error as Error;
     }
     const packet = this.#packet;
-    if (packet && !this.#fault && left === 0) return packet;
+    if (packet && !this.#fault && left === 0) {
+      if (isText(packet, MAX_NESTING)) return packet;
+      this.#fault = new Error("a string is no UTF-8, or holds U+0000");
+    }
     // What a broken packet left behind must not touch the next one, which is someone else's.
     this.#parser = this.#makeParser();
     const why = (this.#fault as Error | undefined)?.message ?? "its length is wrong";
@@ -47,6 +50,27 @@ class PacketReader {
     return parser;
   }
 }
+
+/** Strings lie in properties, and there in lists of user properties. */
+const MAX_NESTING = 5;
+
+/**
+ * MQTT 5.0 §1.5.4 [MQTT-1.5.4-1], [MQTT-1.5.4-2]: strings are UTF-8 without U+0000. What is no UTF-8
+ * has become U+FFFD; who means that very character is refused as well, and has no topic that holds it.
+ */
+function isText(value: unknown, depth: number): boolean {
+  if (typeof value === "string") return !NO_TEXT.test(value);
+  if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return true;
+  if (depth === 0) return false;
+  for (const key in value) {
+    if (NO_TEXT.test(key) || !isText((value as Record<string, unknown>)[key], depth - 1)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+const NO_TEXT = /[\0\uFFFD]/;
 
 const readers = { 4: new PacketReader(4), 5: new PacketReader(5) };
 

@@ -2,6 +2,7 @@ import type { Connection } from "./connection.ts";
 import type { GatewayDeps, GatewayLimits } from "./deps.ts";
 import type { FanOut } from "./fan-out.ts";
 import type { MessageRouter } from "./message-router.ts";
+import type { Paces } from "./pacing.ts";
 import type { Refusals } from "./refusals.ts";
 import type { Registry } from "./registry.ts";
 import type { Retained } from "./retained.ts";
@@ -22,6 +23,8 @@ export interface GatewayContext {
   retained: Retained;
   fanOut: FanOut;
   tenantConnects: TokenBuckets;
+  tenantMessages: Paces;
+  tenantBytes: Paces;
   load: {
     /** Bytes of all devices that wait for the stores. */
     inboundBytes: number;

@@ -155,6 +155,21 @@ export interface GatewayLimits {
   /** The same for one tenant. */
   tenantRate: number;
   tenantBurst: number;
+  /** TLS handshakes at a time, and connections that wait for theirs; for how long. */
+  handshakes: number;
+  handshakeQueue: number;
+  admissionPatienceMs: number;
+  /** Messages and bytes a second, and at once, of a device and of a tenant; beyond it we wait. */
+  deviceMessageRate: number;
+  deviceMessageBurst: number;
+  deviceByteRate: number;
+  deviceByteBurst: number;
+  tenantMessageRate: number;
+  tenantMessageBurst: number;
+  tenantByteRate: number;
+  tenantByteBurst: number;
+  /** Levels of a topic filter. */
+  topicLevels: number;
   /** How long a message waits for a store that is away before its device is sent away. */
   storePatienceMs: number;
 }
@@ -178,5 +193,17 @@ export const DEFAULT_GATEWAY_LIMITS: GatewayLimits = {
   addressBurst: 5_000,
   tenantRate: 500,
   tenantBurst: 5_000,
+  handshakes: 64,
+  handshakeQueue: 20_000,
+  admissionPatienceMs: 30_000,
+  deviceMessageRate: 5_000,
+  deviceMessageBurst: 20_000,
+  deviceByteRate: 8 * 1024 * 1024,
+  deviceByteBurst: 32 * 1024 * 1024,
+  tenantMessageRate: 50_000,
+  tenantMessageBurst: 200_000,
+  tenantByteRate: 64 * 1024 * 1024,
+  tenantByteBurst: 256 * 1024 * 1024,
+  topicLevels: 16,
   storePatienceMs: 10_000,
 };

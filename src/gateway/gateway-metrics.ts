@@ -7,6 +7,16 @@ export const connectsTotal = counter(
   "Connection attempts by outcome",
   ["outcome"],
 );
+export const admissionGauge = gauge(
+  "vautn_gateway_admission_waiting",
+  "Connections that wait for their TLS handshake",
+);
+/** Limits that were met and do not end the connection, which has a reason of its own. */
+export const limitsTotal = counter(
+  "vautn_gateway_limits_total",
+  "Times that a limit was met, by limit",
+  ["limit"],
+);
 export const disconnectsTotal = counter(
   "vautn_gateway_disconnects_total",
   "Connections that ended, by reason",

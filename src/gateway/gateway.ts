@@ -3,6 +3,7 @@ import net from "node:net";
 import tls from "node:tls";
 import { messageOf } from "../kernel/index.ts";
 import { reloadSecureContext, TLS_POLICY } from "../kernel/tls-policy.ts";
+import { Admission } from "./admission.ts";
 import { Connection } from "./connection.ts";
 import type { GatewayContext } from "./context.ts";
 import { DEFAULT_GATEWAY_LIMITS, type GatewayDeps, type GatewayOptions } from "./deps.ts";
@@ -10,6 +11,7 @@ import { sweepTenant } from "./due-wills.ts";
 import { FanOut } from "./fan-out.ts";
 import { connectionsGauge, connectsTotal } from "./gateway-metrics.ts";
 import { MessageRouter } from "./message-router.ts";
+import { Paces } from "./pacing.ts";
 import { REASON } from "./reason-codes.ts";
 import { Refusals } from "./refusals.ts";
 import { Registry } from "./registry.ts";
@@ -48,6 +50,8 @@ export async function startGateway(deps: GatewayDeps & GatewayOptions): Promise<
     retained: new Retained(deps, limits),
     fanOut: new FanOut(deps),
     tenantConnects: new TokenBuckets(limits.tenantRate, limits.tenantBurst),
+    tenantMessages: new Paces(limits.tenantMessageRate, limits.tenantMessageBurst),
+    tenantBytes: new Paces(limits.tenantByteRate, limits.tenantByteBurst),
     load: { inboundBytes: 0, revocations: 0 },
   };
   await context.sessions.begin();
@@ -55,7 +59,8 @@ export async function startGateway(deps: GatewayDeps & GatewayOptions): Promise<
   const connections = new Set<Connection>();
   const credentials = await tlsOptions(context);
   const tlsServer = createTlsServer(context, connections, credentials);
-  const listener = createListener(context, tlsServer);
+  const admission = admitTo(tlsServer, context);
+  const listener = createListener(context, admission);
   const stopChecks = startChecks(context, connections);
   const stopSweeping = context.sessions.startSweeping((db, tenantId) =>
     sweepTenant(context, db, tenantId),
@@ -73,6 +78,7 @@ export async function startGateway(deps: GatewayDeps & GatewayOptions): Promise<
       reload.stop();
       for (const stop of unsubscribe) stop();
       listener.close();
+      admission.close();
       for (const connection of connections) shutDown(connection);
       await Promise.race([ended(connections), timeout(CLOSE_TIMEOUT_MS)]);
       for (const connection of connections) connection.socket.destroy();
@@ -148,8 +154,21 @@ function createTlsServer(
   return server;
 }
 
+function admitTo(tlsServer: tls.Server, { limits, deps }: GatewayContext): Admission {
+  const admission = new Admission({
+    clock: deps.clock,
+    slots: limits.handshakes,
+    queue: limits.handshakeQueue,
+    patienceMs: limits.admissionPatienceMs,
+    admit: (socket) => tlsServer.emit("connection", socket),
+  });
+  tlsServer.on("secureConnection", (socket) => admission.leave(socket));
+  tlsServer.on("tlsClientError", (_error, socket) => admission.leave(socket));
+  return admission;
+}
+
 /** Takes TCP connections and judges them before the handshake, which is what costs. */
-function createListener(context: GatewayContext, tlsServer: tls.Server): net.Server {
+function createListener(context: GatewayContext, admission: Admission): net.Server {
   const { limits, deps } = context;
   const byAddress = new TokenBuckets(limits.addressRate, limits.addressBurst);
   const listener = net.createServer({ noDelay: true, keepAlive: true }, (socket) => {
@@ -158,7 +177,7 @@ function createListener(context: GatewayContext, tlsServer: tls.Server): net.Ser
       socket.destroy();
       return;
     }
-    tlsServer.emit("connection", socket);
+    admission.enter(socket);
   });
   listener.maxConnections = limits.connections;
   listener.on("drop", () => connectsTotal.inc({ outcome: "full" }));

@@ -1,8 +1,13 @@
 import type { Connection } from "./connection.ts";
+import { limitsTotal } from "./gateway-metrics.ts";
 import { OrderedAcks } from "./ordered-acks.ts";
 import { MAX_STRAYS } from "./outbound.ts";
+import { Pace } from "./pacing.ts";
 import { ConnectionFault, REASON } from "./reason-codes.ts";
 import { InboundAliases } from "./topic-aliases.ts";
+
+/** The longest time for which a device that sends too much is not read at once. */
+const MAX_PACE_MS = 10_000;
 
 /** What a device has sent and the stores have not yet taken: bounded in number and in bytes. */
 export class InboundWindow {
@@ -16,12 +21,18 @@ export class InboundWindow {
   /** Those of QoS 1 among them. */
   #openOnce = 0;
   #bytes = 0;
+  readonly #messages: Pace;
+  readonly #octets: Pace;
   #held = false;
+  #isPaced = false;
   #strays = 0;
   #tail: Promise<void> = Promise.resolve();
 
   constructor(connection: Connection) {
     this.#connection = connection;
+    const { limits } = connection.context;
+    this.#messages = new Pace(limits.deviceMessageRate, limits.deviceMessageBurst);
+    this.#octets = new Pace(limits.deviceByteRate, limits.deviceByteBurst);
   }
 
   /** Counts a message in; throws when the device sends more than it may. */
@@ -45,6 +56,7 @@ export class InboundWindow {
     this.#bytes += sizeBytes;
     load.inboundBytes += sizeBytes;
     this.#adjust();
+    this.#pace(sizeBytes);
   }
 
   leave(sizeBytes: number, qos: 0 | 1 | 2): void {
@@ -77,6 +89,27 @@ export class InboundWindow {
       () => undefined,
     );
     return result;
+  }
+
+  /** Who sends more than its rate, or than its tenant's, is not read for a while. */
+  #pace(sizeBytes: number): void {
+    const { context, peer } = this.#connection;
+    const { clock } = context.deps;
+    const now = clock.now();
+    const own = Math.max(this.#messages.take(1, now), this.#octets.take(sizeBytes, now));
+    const tenants = Math.max(
+      context.tenantMessages.take(peer.tenantId, 1, now),
+      context.tenantBytes.take(peer.tenantId, sizeBytes, now),
+    );
+    const delayMs = Math.min(MAX_PACE_MS, Math.max(own, tenants));
+    if (delayMs < 1 || this.#isPaced) return;
+    this.#isPaced = true;
+    limitsTotal.inc({ limit: own >= tenants ? "device-rate" : "tenant-rate" });
+    this.#connection.hold();
+    clock.after(delayMs, () => {
+      this.#isPaced = false;
+      this.#connection.release();
+    });
   }
 
   /** Reading stops while the window is full. */

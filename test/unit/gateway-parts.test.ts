@@ -3,17 +3,18 @@ import vm from "node:vm";
 import fc from "fast-check";
 import mqttPacket from "mqtt-packet";
 import { describe, expect, it } from "vitest";
-import { readConnect, readPacket } from "../../src/gateway/codec.ts";
+import { readPacket } from "../../src/gateway/codec.ts";
 import { DEFAULT_GATEWAY_LIMITS } from "../../src/gateway/deps.ts";
 import { Framer } from "../../src/gateway/framer.ts";
 import { incidentsOf } from "../../src/gateway/incidents.ts";
 import { overdue } from "../../src/gateway/liveness.ts";
 import { OrderedAcks } from "../../src/gateway/ordered-acks.ts";
 import { Outbound } from "../../src/gateway/outbound.ts";
-import { ConnectionFault, REASON } from "../../src/gateway/reason-codes.ts";
+import { Pace } from "../../src/gateway/pacing.ts";
+import { REASON } from "../../src/gateway/reason-codes.ts";
 import { Subscriptions } from "../../src/gateway/subscriptions.ts";
 import { TokenBuckets } from "../../src/gateway/token-bucket.ts";
-import { seededRandom } from "../../src/kernel/index.ts";
+import { fuzzCodec } from "../support/mqtt-fuzz.ts";
 
 const publish = (payload: Buffer) =>
   mqttPacket.generate({
@@ -84,56 +85,40 @@ describe("the framer", () => {
 });
 
 describe("the codec", () => {
-  it("answers any bytes with a packet or a fault, and is whole again afterwards", () => {
-    // The seed of a failure is in the message; the count keeps the run within seconds.
-    const seed = 20_261_123;
-    const random = seededRandom(seed);
-    const byte = () => Math.floor(random.next() * 256);
-    const samples = [
-      publish(Buffer.from("hello")),
-      mqttPacket.generate({
-        cmd: "subscribe",
-        messageId: 7,
-        subscriptions: [{ topic: "a/b", qos: 1 }],
-      }) as Buffer,
-      mqttPacket.generate(
-        {
-          cmd: "connect",
-          clientId: "c",
-          protocolId: "MQTT",
-          protocolVersion: 5,
-          clean: true,
-          keepalive: 1,
-          will: { topic: "t", payload: Buffer.from("p"), qos: 1, retain: false },
-          properties: { receiveMaximum: 5, userProperties: { a: "b" } },
-        },
-        { protocolVersion: 5 },
-      ) as Buffer,
-      mqttPacket.generate({ cmd: "disconnect", reasonCode: 4 }, { protocolVersion: 5 }) as Buffer,
-    ];
-    let understood = 0;
-    for (let run = 0; run < 30_000; run += 1) {
-      const bytes = Buffer.from(samples[run % samples.length] as Buffer);
-      const mutations = 1 + Math.floor(random.next() * 4);
-      for (let time = 0; time < mutations; time += 1) {
-        bytes[Math.floor(random.next() * bytes.length)] = byte();
-      }
-      try {
-        const version = run % 2 === 0 ? 4 : 5;
-        if ((bytes[0] as number) >> 4 === 1) readConnect(bytes);
-        else readPacket(bytes, version);
-        understood += 1;
-      } catch (error) {
-        expect(error, `seed ${seed}, run ${run}: ${bytes.toString("hex")}`).toBeInstanceOf(
-          ConnectionFault,
-        );
-      }
+  it("answers any bytes with packets or a fault, and is whole again afterwards", () => {
+    const { understood, refused } = fuzzCodec(20_261_123, 30_000);
+    expect(understood).toBeGreaterThan(1_000);
+    expect(refused).toBeGreaterThan(1_000);
+    const bytes = publish(Buffer.from("still"));
+    expect(readPacket(bytes, 4)).toMatchObject({ cmd: "publish", topic: "t" });
+  });
+
+  it("refuses strings that are no UTF-8 or hold U+0000, and keeps payloads as they are", () => {
+    const withTopic = (...topic: number[]) =>
+      Buffer.from([0x30, 2 + topic.length, 0, topic.length, ...topic]);
+    for (const topic of [[0xc3, 0x28], [0xed, 0xa0, 0x80], [0x61, 0x00], [0xff]]) {
+      expect(() => readPacket(withTopic(...topic), 4)).toThrow(/no UTF-8/);
     }
-    expect(understood).toBeGreaterThan(100);
-    expect(readPacket(publish(Buffer.from("still")), 4)).toMatchObject({
-      cmd: "publish",
-      topic: "t",
-    });
+    const payload = Buffer.from([0, 0xff, 0xc3, 0x28]);
+    expect(readPacket(publish(payload), 4)).toMatchObject({ payload });
+  });
+});
+
+describe("pacing", () => {
+  it("never lets a sender have more than its burst and its rate, if it waits as told", () => {
+    const sizes = fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1, maxLength: 200 });
+    fc.assert(
+      fc.property(sizes, (amounts) => {
+        const pace = new Pace(100, 200);
+        let now = 1_000;
+        let taken = 0;
+        for (const amount of amounts) {
+          taken += amount;
+          now += pace.take(amount, now);
+          expect(taken).toBeLessThanOrEqual(200.001 + (100 * (now - 1_000)) / 1_000);
+        }
+      }),
+    );
   });
 });
 

@@ -1,6 +1,7 @@
 import type { ISubscribePacket, ISubscription } from "mqtt-packet";
 import { deviceTopic, isTopicFilter, maySubscribe } from "../../protocol/index.ts";
 import type { Connection } from "../connection.ts";
+import { limitsTotal } from "../gateway-metrics.ts";
 import { ConnectionFault, REASON } from "../reason-codes.ts";
 import { mayHearOwn } from "../subscriptions.ts";
 
@@ -68,7 +69,13 @@ function grant(
     if (topic.startsWith("$share/")) return refuse(REASON.sharedSubscriptionsNotSupported);
     return refuse(isTopicFilter(topic) ? REASON.notAuthorized : REASON.topicFilterInvalid);
   }
+  if (topic.split("/").length > context.limits.topicLevels) {
+    limitsTotal.inc({ limit: "topic-levels" });
+    return refuse(REASON.topicFilterInvalid);
+  }
   // MQTT 5.0 §3.8.4 [MQTT-3.8.4-8]: what the platform sends goes out with the QoS asked for.
   const isAdded = subscriptions.add(topic, { qos, identifier, noLocal, retainAsPublished });
-  return isAdded ? qos : refuse(REASON.quotaExceeded);
+  if (isAdded) return qos;
+  limitsTotal.inc({ limit: "subscriptions" });
+  return refuse(REASON.quotaExceeded);
 }
