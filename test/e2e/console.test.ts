@@ -187,6 +187,23 @@ describe.skipIf(!fs.existsSync(CHROMIUM))("The console in Chromium", () => {
     expect(complaints).toEqual([]);
   });
 
+  test("sends a command to many devices and follows them to their answers", async () => {
+    await page.getByRole("link", { name: "Commands" }).click();
+    await page.getByRole("button", { name: "Send to many" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel("Command").first().fill("ping");
+    await dialog.getByLabel("Devices").fill("id in (hub-001, hub-002, hub-003)");
+    await dialog.getByRole("button", { name: "Send" }).click();
+    await visible(page.getByRole("heading", { name: "ping" }));
+    await visible(page.getByText("Succeeded 3"));
+    await page.getByText("Succeeded 3").click();
+    const table = page.getByRole("table", { name: "Devices of the batch" });
+    await visible(table.getByRole("link", { name: "hub-003" }));
+    await visible(table.getByText('"pong": true').first());
+    await page.getByRole("link", { name: "Alerts" }).click();
+    expect(complaints).toEqual([]);
+  });
+
   test("is usable at the width of a phone and in the dark", async () => {
     await page.setViewportSize({ width: 420, height: 900 });
     await page.emulateMedia({ colorScheme: "dark" });
