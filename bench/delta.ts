@@ -1,11 +1,17 @@
-// How small are the updates? Over pairs of firmware, our smallest format against the tools found here
-// and against the figures that lie beside the pairs. Usage: npm run bench:delta -- [DIR]
+// How small are the updates? Over pairs of firmware, each of our formats, and the smallest of them
+// against the tools found here and the figures that lie beside the pairs. Usage: npm run bench:delta -- [DIR]
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { applyPatch, createPatch, PATCH_FORMATS } from "../src/delta/index.ts";
+import {
+  applyPatch,
+  createPatch,
+  memoryToApply,
+  PATCH_FORMATS,
+  patchInfo,
+} from "../src/delta/index.ts";
 import type { ArtifactFormat } from "../src/protocol/index.ts";
 import {
   type FirmwarePair,
@@ -54,15 +60,32 @@ const PEERS: Peer[] = [
     program: "bsdiff",
     create: ({ source, target, patch }) => [source, target, patch],
   },
+  {
+    name: "hdiffz -SD lzma2",
+    program: "hdiffz",
+    create: ({ source, target, patch }) => ["-SD", "-c-lzma2-9", "-f", source, target, patch],
+  },
+];
+
+/** What is made of each pair; the portfolio is the smallest of those without `memoryBytes`. */
+const WAYS: { name: string; format: ArtifactFormat; memoryBytes?: number }[] = [
+  ...(Object.keys(PATCH_FORMATS) as ArtifactFormat[])
+    .filter((format) => format !== "full")
+    .map((format) => ({ name: format, format })),
+  { name: "vdelta-small 64K", format: "vdelta-small", memoryBytes: 64 * 1024 },
 ];
 
 interface Made {
-  format: ArtifactFormat;
+  name: string;
+  /** Whether every device of ours may be offered it. */
+  isOffered: boolean;
   sizeBytes: number;
   createMs: number;
   applyMs: number;
+  memoryBytes: number;
 }
 
+const PORTFOLIO = "vautn, the smallest";
 const directory = process.argv.slice(2).find((argument) => !argument.startsWith("--"));
 const pairs = directory ? firmwarePairsIn(directory) : firmwarePairs();
 if (pairs.length === 0) {
@@ -85,39 +108,40 @@ try {
 
 async function measure(pair: FirmwarePair): Promise<void> {
   const newBytes = pair.target.length;
-  const made: Made[] = [];
-  for (const format of Object.keys(PATCH_FORMATS) as ArtifactFormat[]) {
-    made.push(await make(pair, format));
-  }
-  const [best] = made.sort((left, right) => left.sizeBytes - right.sizeBytes) as [Made];
-  remember("vautn", best.sizeBytes / newBytes);
   const name = `delta/${pair.name}`;
-  report(
-    `${name}/size`,
-    best.sizeBytes,
-    "bytes",
-    `full image (${best.format})`,
-    best.sizeBytes / newBytes,
-  );
-  report(`${name}/create`, best.createMs, "ms");
-  report(`${name}/apply`, best.applyMs, "ms");
-  report(`${name}/apply-speed`, newBytes / 1e6 / (best.applyMs / 1000), "MB/s");
+  const known = recorded[pair.name];
+  const best = { name: "", sizeBytes: Number.POSITIVE_INFINITY };
+  for (const way of WAYS) {
+    const made = await make(pair, way);
+    const { sizeBytes } = made;
+    remember(made.name, sizeBytes / newBytes);
+    if (made.isOffered && sizeBytes < best.sizeBytes) Object.assign(best, made);
+    const against = known ? `${known.tool} (recorded)` : "full image";
+    const ratio = sizeBytes / (known?.best ?? newBytes);
+    report(`${name}/${made.name}/size`, sizeBytes, "bytes", against, ratio);
+    report(`${name}/${made.name}/create`, made.createMs, "ms");
+    report(`${name}/${made.name}/apply`, newBytes / 1e3 / made.applyMs, "MB/s");
+    report(`${name}/${made.name}/apply-memory`, made.memoryBytes, "bytes");
+  }
+  const { sizeBytes } = best;
+  remember(PORTFOLIO, sizeBytes / newBytes);
+  report(`${name}/size`, sizeBytes, "bytes", `full image (${best.name})`, sizeBytes / newBytes);
   for (const peer of peers) {
     const theirs = runPeer(peer, pair);
     if (theirs === undefined) continue;
     remember(peer.name, theirs / newBytes);
-    report(`${name}/size`, best.sizeBytes, "bytes", peer.name, best.sizeBytes / theirs);
+    report(`${name}/size`, sizeBytes, "bytes", peer.name, sizeBytes / theirs);
   }
-  const known = recorded[pair.name];
   if (known) {
     remember("best recorded peer", known.best / newBytes);
     const against = `${known.tool} (recorded)`;
-    report(`${name}/size`, best.sizeBytes, "bytes", against, best.sizeBytes / known.best);
+    report(`${name}/size`, sizeBytes, "bytes", against, sizeBytes / known.best);
   }
 }
 
-async function make(pair: FirmwarePair, format: ArtifactFormat): Promise<Made> {
+async function make(pair: FirmwarePair, way: (typeof WAYS)[number]): Promise<Made> {
   const { source, target } = pair;
+  const { name, format, memoryBytes } = way;
   let started = performance.now();
   const chunks: Uint8Array[] = [];
   const whole = (async function* () {
@@ -128,17 +152,19 @@ async function make(pair: FirmwarePair, format: ArtifactFormat): Promise<Made> {
     source,
     target: whole,
     targetSizeBytes: target.length,
+    memoryBytes,
   })) {
     chunks.push(chunk);
   }
   const createMs = performance.now() - started;
+  const patch = Buffer.concat(chunks);
   started = performance.now();
   const rebuilt = createHash("sha256");
   await applyPatch({
     format,
     source: { sizeBytes: source.length, read: async (at, n) => source.subarray(at, at + n) },
     patch: (async function* () {
-      yield* chunks;
+      yield patch;
     })(),
     expectedSizeBytes: target.length,
     maxMemoryBytes: Number.MAX_SAFE_INTEGER,
@@ -146,10 +172,18 @@ async function make(pair: FirmwarePair, format: ArtifactFormat): Promise<Made> {
   });
   const applyMs = performance.now() - started;
   if (rebuilt.digest("hex") !== createHash("sha256").update(target).digest("hex")) {
-    throw new Error(`${format} does not rebuild ${pair.name}`);
+    throw new Error(`${name} does not rebuild ${pair.name}`);
   }
-  const sizeBytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-  return { format, sizeBytes, createMs, applyMs };
+  const { vdelta, windowBytes } = patchInfo(patch);
+  const sizes = { sourceSizeBytes: source.length, targetSizeBytes: target.length };
+  return {
+    name,
+    isOffered: memoryBytes === undefined,
+    sizeBytes: patch.length,
+    createMs,
+    applyMs,
+    memoryBytes: vdelta ? windowBytes : memoryToApply(format, sizes),
+  };
 }
 
 function isInstalled(peer: Peer): boolean {
@@ -187,8 +221,8 @@ function geometricMean(values: number[]): number {
 
 /** Our geometric mean by theirs, over the pairs that both have. */
 function ratioOf(against: string): number | undefined {
-  const [ours, theirs] = [ratios.get("vautn"), ratios.get(against)];
-  if (against === "vautn" || !ours || ours.length !== theirs?.length) return undefined;
+  const [ours, theirs] = [ratios.get(PORTFOLIO), ratios.get(against)];
+  if (against === PORTFOLIO || !ours || ours.length !== theirs?.length) return undefined;
   return geometricMean(ours) / geometricMean(theirs);
 }
 
