@@ -68,7 +68,9 @@ async function release(tx: Tx, batch: BatchRow, count: number, now: Date): Promi
     )
     update commands c
     set status = 'queued',
-        expires_at = ${now}::timestamptz + make_interval(secs => ${batch.ttl_seconds}::int),
+        -- A new attempt keeps the expiry of the order.
+        expires_at = case when c.attempt > 1 then c.expires_at
+          else ${now}::timestamptz + make_interval(secs => ${batch.ttl_seconds}::int) end,
         deadline_at = ${now}::timestamptz + make_interval(secs => c.deliver_seconds)
     from next where c.id = next.id
     returning c.device_id`.execute(tx);

@@ -75,11 +75,21 @@ async function setEnds(
     where c.id = t.id`.execute(tx);
 }
 
+/** New attempts within a paced or paused batch take their turn again like all the others. */
 async function setQueued(tx: Tx, rows: readonly CommandRow[], now: Date): Promise<void> {
   if (rows.length === 0) return;
+  const isHeld = sql`b.state = 'paused' or b.concurrency is not null or b.batch_size is not null`;
   await sql`
     update commands c
-    set status = 'queued', release_at = null,
-        deadline_at = ${now}::timestamptz + make_interval(secs => c.deliver_seconds)
-    where c.id = any(${rows.map((row) => row.id)}::uuid[])`.execute(tx);
+    set status = case when ${isHeld} then 'waiting' else 'queued' end, release_at = null,
+        deadline_at = case when ${isHeld} then null
+          else ${now}::timestamptz + make_interval(secs => c.deliver_seconds) end
+    from commands x left join command_batches b on b.id = x.batch_id
+    where c.id = x.id and x.id = any(${rows.map((row) => row.id)}::uuid[])`.execute(tx);
+  const batchIds = [...new Set(rows.flatMap((row) => row.batch_id ?? []))];
+  if (batchIds.length === 0) return;
+  await sql`
+    update command_batches b set release_at = coalesce(release_at, ${now}::timestamptz)
+    where id = any(${batchIds}::uuid[]) and state = 'running'
+      and (${isHeld})`.execute(tx);
 }

@@ -275,6 +275,22 @@ describe("a command batch", () => {
     expect(await counts(batchId)).toEqual({ succeeded: 5 });
   });
 
+  it("lets new attempts take their turn too", async () => {
+    const retry = { attempts: 2, delaySeconds: 0, on: ["failed"] as const };
+    const sent = await send({ group: "pair", pace: { concurrency: 1 }, retry });
+    const batchId = sent[0]?.batchId as string;
+    const { deviceId, id } = sent[0] as NonNullable<(typeof sent)[0]>;
+    await commands.recordResult(peer(deviceId), id, { status: "failed" });
+    await tick(500);
+    expect(await counts(batchId)).toEqual({ queued: 1, waiting: 1 });
+    expect(await waiting(deviceId)).toEqual([]);
+    await commands.recordResult(peer("d-2"), sent[1]?.id as string, { status: "succeeded" });
+    await tick(500);
+    expect(await counts(batchId)).toEqual({ queued: 1, succeeded: 1 });
+    const [attempt] = await commands.undelivered(tenant, deviceId, 10);
+    expect(attempt?.attempt).toBe(2);
+  });
+
   it("can be paused, resumed and cancelled; what devices hold goes on", async () => {
     const sent = await send({ query: "" });
     const batchId = sent[0]?.batchId as string;
