@@ -2,12 +2,14 @@ import { afterAll, afterEach, beforeAll, describe, it } from "vitest";
 import { createGatewayFixture, type GatewayFixture } from "../support/gateway.ts";
 import { type Bench, createBench, type Statement } from "../support/mqtt-conformance.ts";
 import { MESSAGES } from "../support/mqtt-statements/messages.ts";
+import { PACKETS } from "../support/mqtt-statements/packets.ts";
 import { QOS_2 } from "../support/mqtt-statements/qos-2.ts";
 import { SESSIONS } from "../support/mqtt-statements/sessions.ts";
 import { WILLS } from "../support/mqtt-statements/wills.ts";
 
 /** Chapters of the standard: each statement with what shows that it is obeyed. */
 const CHAPTERS: Record<string, readonly Statement[]> = {
+  "§1.5, §2, §3 What a packet may look like": PACKETS,
   "§4.3.3 QoS 2: exactly once": QOS_2,
   "§4.1, §4.4 Sessions and what is sent again": SESSIONS,
   "§3.3, §3.8 Messages, subscriptions and what is retained": MESSAGES,
