@@ -204,12 +204,12 @@ export const SESSIONS: readonly Statement[] = [
     async run(bench) {
       const first = await begin(bench);
       await subscribe(bench, first);
-      const order = { deviceIds: ["d-1"], name: "late", args: {}, ttlSeconds: 1 };
+      const order = { deviceIds: ["d-1"], name: "late", args: {}, ttlSeconds: 2 };
       const actor = { kind: "system", id: "test", name: "test" } as const;
       await bench.fixture.commands.send("acme", order, actor, null);
       await first.next("publish");
       first.destroy();
-      await new Promise((resolve) => setTimeout(resolve, 1_100));
+      await new Promise((resolve) => setTimeout(resolve, 2_100));
       const [second] = await connackOf(bench, kept);
       const id = await bench.command("fresh");
       expect(JSON.parse(String((await second.next("publish")).payload)).id).toBe(id);

@@ -13,6 +13,13 @@ const will = (bench: Bench, delay?: number, extra: object = {}) => ({
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const stored = (bench: Bench) => bench.fixture.recorded.telemetry.length;
 
+async function retainedTopics(bench: Bench): Promise<number> {
+  const rows = await bench.fixture.test.db.tenant("acme", (tx) =>
+    tx.selectFrom("mqtt_retained").select("suffix").execute(),
+  );
+  return rows.length;
+}
+
 /** MQTT 5.0 §3.1.2.5 and §3.1.3.2. */
 export const WILLS: readonly Statement[] = [
   {
@@ -32,7 +39,8 @@ export const WILLS: readonly Statement[] = [
         const client = await bench.connectKept({ will: will(bench) });
         client.send({ cmd: "disconnect", reasonCode });
         await client.closed;
-        await pause(100);
+        if (wills > 0) await until(() => stored(bench) === wills);
+        else await pause(100);
         expect(stored(bench)).toBe(wills);
       }
     },
@@ -41,10 +49,10 @@ export const WILLS: readonly Statement[] = [
     tag: "§3.1.3.2.2",
     says: "a will waits for its delay, and is then published",
     async run(bench) {
-      const client = await bench.connectKept({ will: will(bench, 1) });
+      const client = await bench.connectKept({ will: will(bench, 2) });
       client.destroy();
       await client.closed;
-      await pause(500);
+      await pause(300);
       expect(stored(bench)).toBe(0);
       await until(() => stored(bench) === 1);
     },
@@ -53,11 +61,11 @@ export const WILLS: readonly Statement[] = [
     tag: "MQTT-3.1.3-9",
     says: "who is back within the delay has no will published",
     async run(bench) {
-      const client = await bench.connectKept({ will: will(bench, 1) });
+      const client = await bench.connectKept({ will: will(bench, 2) });
       client.destroy();
       await client.closed;
       await bench.connectKept({ clean: false });
-      await pause(2_500);
+      await pause(3_500);
       expect(stored(bench)).toBe(0);
     },
   },
@@ -76,7 +84,7 @@ export const WILLS: readonly Statement[] = [
       await until(() => stored(bench) === 2);
       const third = await bench.connect({ will: will(bench, 60) });
       third.destroy();
-      await until(() => stored(bench) === 3, 500);
+      await until(() => stored(bench) === 3);
     },
   },
   {
@@ -98,8 +106,7 @@ export const WILLS: readonly Statement[] = [
       const properties = { contentType: "application/json", userProperties: { a: "b" } };
       const first = await bench.connect({ will: will(bench, 0, { retain: true, properties }) });
       first.destroy();
-      await until(() => stored(bench) === 1);
-      await pause(100);
+      await until(async () => (await retainedTopics(bench)) === 1);
       const client = await bench.connect();
       const subscriptions = [{ topic: bench.topic("telemetry"), qos: 1 as const }];
       client.send({ cmd: "subscribe", messageId: 1, subscriptions });
@@ -110,7 +117,7 @@ export const WILLS: readonly Statement[] = [
     tag: "§4.7, §5.4.2",
     says: "a will that waits is not published for a device that was revoked meanwhile",
     async run(bench) {
-      const client = await bench.connectKept({ will: will(bench, 1) });
+      const client = await bench.connectKept({ will: will(bench, 2) });
       client.destroy();
       await client.closed;
       const { db } = bench.fixture.test;
@@ -118,9 +125,8 @@ export const WILLS: readonly Statement[] = [
         db.tenant("acme", (tx) =>
           tx.updateTable("devices").set({ status }).where("id", "=", "d-1").execute(),
         );
-      await pause(200);
       await setStatus("revoked");
-      await pause(2_500);
+      await pause(3_500);
       await setStatus("active");
       expect(stored(bench)).toBe(0);
     },
