@@ -12,13 +12,13 @@ export interface FleetPace {
 }
 
 /**
- * The pace of the story. Silence counts after half a minute only: on a busy machine a device that
+ * The pace of the story. Silence counts after two minutes only: on a busy machine a device that
  * restarts is easily late, and silence is evidence against a firmware.
  */
 export const DEMO_PACE: FleetPace = {
   timeScale: 3_600 / SECONDS_PER_HOUR,
   heartbeatIntervalMs: 5_000,
-  offlineAfterMissed: 6,
+  offlineAfterMissed: 24,
 };
 
 /** The pace of `up --demo`: an hour of a device's life in a minute. */
