@@ -1,7 +1,7 @@
 import { createHash, generateKeyPairSync } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
-import type { Envelope, ReleaseManifest } from "../protocol/index.ts";
+import type { ArtifactFormat, Envelope, ReleaseManifest } from "../protocol/index.ts";
 import type { Behaviours } from "./behaviour.ts";
 
 export interface FleetMember {
@@ -24,6 +24,8 @@ export interface FleetDescription {
   behaviours: Behaviours;
   timeScale: number;
   heartbeatIntervalMs: number;
+  /** What the devices can apply, beside full images. */
+  formats: ArtifactFormat[];
   slotCapacityBytes: number;
   watchdogMs: number;
   /** The machines are switched on one after the other within this time. */

@@ -82,7 +82,10 @@ function createPersistentFleet(
       return { image: folder.image(release.signed.image.sha256), release };
     },
     folder,
-    settings: { heartbeatIntervalMs: description.heartbeatIntervalMs },
+    settings: {
+      heartbeatIntervalMs: description.heartbeatIntervalMs,
+      formats: ["full", ...description.formats],
+    },
     onRefused: (index, error) =>
       refused.push({ device: memberOf(index).device, reason: messageOf(error) }),
   });
