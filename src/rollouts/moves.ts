@@ -1,7 +1,12 @@
 import type { Tx } from "../db/index.ts";
 import { graceful } from "./assignments.ts";
 import { moveCounters, type Step } from "./counter-store.ts";
-import { type DeviceChange, type TrackedDevice, writeDevices } from "./progress-store.ts";
+import {
+  type DeviceChange,
+  type TrackedDevice,
+  writeDevices,
+  writeSources,
+} from "./progress-store.ts";
 import { type DeviceProgress, ENDED_STATES, type Move, UNDERWAY_STATES } from "./states.ts";
 
 /** A device, where it is to go, and what else a report said. */
@@ -23,7 +28,7 @@ export function progressOf(device: TrackedDevice): DeviceProgress {
 }
 
 /**
- * Moves devices and their counters in one transaction, in three statements however many they are.
+ * Moves devices and their counters in one transaction, in a few statements however many they are.
  * Each device comes at most once; the caller holds the locks on their rows.
  */
 export async function applyMoves(
@@ -34,7 +39,12 @@ export async function applyMoves(
 ): Promise<void> {
   const changes: DeviceChange[] = [];
   const steps: Step[] = [];
+  const starting: { rolloutId: string; deviceId: string }[] = [];
   for (const { device, move, ...told } of moves) {
+    // Another update may have come between the offer and its beginning.
+    if (device.state === "offered") {
+      starting.push({ rolloutId: device.rollout_id, deviceId: device.device_id });
+    }
     const to = move.state;
     const bytesDownloaded = Math.max(device.bytes_downloaded, told.bytesDownloaded ?? 0);
     changes.push({
@@ -59,6 +69,7 @@ export async function applyMoves(
       bytesFull: to === "succeeded" && device.state !== "succeeded" ? device.bytes_full : 0,
     });
   }
+  await writeSources(tx, tenantId, starting);
   await writeDevices(tx, tenantId, changes, new Date(nowMs));
   await moveCounters(tx, tenantId, steps);
 }

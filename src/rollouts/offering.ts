@@ -11,7 +11,7 @@ import {
 import { createAssignmentWriter, graceful, type Order } from "./assignments.ts";
 import { moveCounters, type Step } from "./counter-store.ts";
 import type { RolloutPolicy } from "./policy.ts";
-import { writeDevices } from "./progress-store.ts";
+import { writeDevices, writeSources } from "./progress-store.ts";
 import type { RolloutRow } from "./rollout-store.ts";
 import type { RolloutsDeps } from "./types.ts";
 
@@ -49,6 +49,8 @@ export async function offerNext(
     const deadlineAt = deadlineMs === null ? null : new Date(deadlineMs);
     offers.push({ deviceId: device.device_id, envelope, deadlineAt });
   }
+  const offered = offers.map(({ deviceId }) => ({ rolloutId: id, deviceId }));
+  await writeSources(tx, tenantId, offered);
   await writeOffers(tx, tenantId, id, offers, new Date(now));
   await writeDone(tx, rollout, done, new Date(now));
   await moveCounters(tx, tenantId, [

@@ -132,6 +132,28 @@ export async function writeDevices(
       and d.device_id = c.device_id`.execute(tx);
 }
 
+/**
+ * Notes what devices run now as what they come from: the way back leads there, and the plan may be
+ * weeks old. A device that runs the target already keeps what is on record.
+ */
+export async function writeSources(
+  tx: Tx,
+  tenantId: string,
+  rows: readonly { rolloutId: string; deviceId: string }[],
+): Promise<void> {
+  if (rows.length === 0) return;
+  await sql`
+    update rollout_devices d
+    set source_version = s.firmware_version, source_sha256 = s.firmware_sha256
+    from unnest(
+      ${rows.map((row) => row.rolloutId)}::uuid[], ${rows.map((row) => row.deviceId)}::text[]
+    ) as c(rollout_id, device_id)
+    join device_states s on s.tenant_id = ${tenantId} and s.device_id = c.device_id
+    where d.tenant_id = ${tenantId} and d.rollout_id = c.rollout_id and d.device_id = c.device_id
+      and s.firmware_sha256 <> d.target_sha256
+      and s.firmware_sha256 is distinct from d.source_sha256`.execute(tx);
+}
+
 /** How far devices have come within their phase. */
 export async function writeProgress(
   tx: Tx,

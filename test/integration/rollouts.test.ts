@@ -134,6 +134,29 @@ describe("rollouts", () => {
     await f.expectCountersToMatch(back?.id as string);
   });
 
+  it("sends devices back to what they ran last, though the plan had seen them on another image", async () => {
+    const [between, bad] = [await f.publish("1.1.0"), await f.publish("1.2.0")];
+    // Planned while everybody runs 1.0.0; only the canaries are offered it at once.
+    const id = await f.create(bad.id);
+    const others = f.fleet.slice(0, 10);
+    for (const device of others) {
+      f.boot(device, { version: "1.1.0", hash: between.imageSha256 });
+      await f.beat(device);
+    }
+    await f.runUntil(id, "succeeded");
+    expect(f.fleet.every((device) => device.running.version === "1.2.0")).toBe(true);
+    await f.rollouts.rollback(f.tenant, id, actor);
+    await f.runUntil(id, "rolled-back");
+    const versions = f.fleet.map((device) => device.running.version);
+    expect(versions.filter((version) => version === "1.1.0")).toHaveLength(10);
+    expect(versions.filter((version) => version === "1.0.0")).toHaveLength(10);
+    const { items } = await f.rollouts.devices(f.tenant, id, { limit: 500 });
+    const seen = items
+      .filter((item) => item.sourceVersion === "1.1.0")
+      .map((item) => item.deviceId);
+    expect(seen.sort()).toEqual(others.map((device) => device.id).sort());
+  });
+
   it("names the devices that cannot go back", async () => {
     const release = await f.publish("1.1.0", { securityCounter: 2 });
     const id = await f.create(release.id);
