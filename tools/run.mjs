@@ -31,6 +31,7 @@ const tasks = {
   format: { steps: [["node_modules/@biomejs/biome/bin/biome", "check", "--write", "."]] },
   "build:agent": { steps: [["tools/build-agent.ts"]] },
   "build:web": { steps: [["tools/build-web.ts"]] },
+  "build:kernels": { steps: [["tools/build-kernels.ts"]] },
   "build:openapi": { steps: [["tools/build-openapi.ts"]] },
   "bench:ingest": { steps: [["bench/ingest.ts"]] },
   "bench:commands": { steps: [["bench/commands.ts"]] },

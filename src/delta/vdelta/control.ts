@@ -1,5 +1,5 @@
 import { refusePatch } from "../format.ts";
-import { AddressMap, type Region } from "./address-map.ts";
+import { type Region, writeRegions } from "./address-map.ts";
 
 /**
  * One step of rebuilding: `copied` bytes like the old image's, then `literals` new ones; the old
@@ -83,8 +83,14 @@ export class ControlList {
     }
   }
 
-  addressMap(): AddressMap {
-    return new AddressMap(this.#regions, this.#regionsOf());
+  /** Steps that copy. */
+  get regionCount(): number {
+    return this.#regions;
+  }
+
+  /** The regions as the kernel looks them up: three words each. */
+  writeMap(words: Int32Array): void {
+    writeRegions(words, this.#regionsOf());
   }
 
   *#regionsOf(): Generator<Region> {

@@ -1,7 +1,7 @@
 import type { AddressMap } from "./address-map.ts";
 import type { AddressSpace } from "./address-spaces.ts";
+import type { Architecture } from "./architectures.ts";
 import { MAX_MODULE_SPACES, MAX_SPACES } from "./header.ts";
-import type { Architecture } from "./instructions/index.ts";
 
 /** Archives align their members to 512 bytes, file systems to more. */
 const ALIGNMENT = 512;

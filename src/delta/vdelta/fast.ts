@@ -1,14 +1,12 @@
 import { constants, crc32, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { type ApplyInput, type PatchSource, refusePatch } from "../format.ts";
-import { AddressSpaces } from "./address-spaces.ts";
+import { ARCHITECTURES } from "./architectures.ts";
+import { memoryOf, reserveCodec } from "./codec.ts";
 import { ControlList, controlOf } from "./control.ts";
-import { Field, type Images } from "./field.ts";
-import { Guesser } from "./guesser.ts";
 import { encodeHeader, readVarint, type VdeltaHeader } from "./header.ts";
-import { LearnedMaps } from "./learned-maps.ts";
-import { unzigzag, zigzag } from "./number-model.ts";
+import { Kernel } from "./kernel.ts";
+import { unzigzag, zigzag } from "./numbers.ts";
 import type { PatchInput } from "./patch-input.ts";
-import { PROFILES } from "./profile.ts";
 import type { SmallPlan } from "./small.ts";
 import { SourceWindow } from "./source-window.ts";
 import { TargetWindow } from "./target-window.ts";
@@ -31,69 +29,67 @@ export function encodeFast(
   onProgress: (doneBytes: number) => void = () => {},
 ): Uint8Array {
   const control = controlOf(regions, header);
-  const images: Images = {
-    source,
-    sourceBase: 0,
-    sourceSize: source.length,
-    target,
-    targetBase: 0,
-  };
-  const guesser = guesserOf(images, header, control);
-  const parts = [
-    encodeHeader({ ...header, coder: "fast", steps: control.length }),
-    packed(controlBytes(control)),
-  ];
-  let block = new BlockWriter();
-  const visit = (to: number) => {
-    if (to === 0 || to % BLOCK_BYTES !== 0) return;
-    parts.push(...block.finish());
-    block = new BlockWriter();
+  const kernel = new Kernel(Number.POSITIVE_INFINITY);
+  const { run } = kernel;
+  const setUp = reserveCodec(kernel, header, control, false);
+  const [sourceAt, targetAt] = [kernel.reserve(source.length), kernel.reserve(target.length)];
+  const gapsAt = kernel.reserve(BLOCK_BYTES);
+  const missesAt = kernel.reserve(BLOCK_BYTES);
+  kernel.commit();
+  run.reset(ARCHITECTURES.indexOf(header.architecture));
+  setUp();
+  kernel.bytes.set(source, sourceAt);
+  kernel.bytes.set(target, targetAt);
+  run.setSource(sourceAt, source.length);
+  run.setTarget(targetAt);
+  const head = encodeHeader({ ...header, coder: "fast", steps: control.length });
+  const parts = [head, packed(controlBytes(control))];
+  let literals: Uint8Array[] = [];
+  const finish = (to: number) => {
+    const { bytes } = kernel;
+    const gaps = bytes.subarray(gapsAt, run.gapsUsed());
+    const misses = bytes.subarray(missesAt, run.missesUsed());
+    parts.push(packed(gaps), packed(misses), packed(Buffer.concat(literals)));
+    literals = [];
+    run.beginBlock(gapsAt, missesAt);
     onProgress(to);
   };
-  for (const { copied, literals, source: from, target: to } of control.steps()) {
-    if (copied > 0) guesser.enter(from);
-    for (let index = 0; index < copied; index++) {
-      visit(to + index);
-      guesser.guess(from + index, to + index);
-      const byte = target[to + index] as number;
-      block.add(byte, guesser.pick);
-      guesser.learn(from + index, to + index, byte);
-    }
-    for (let index = copied; index < copied + literals; index++) {
-      visit(to + index);
-      block.addLiteral(target[to + index] as number);
-    }
+  run.beginBlock(gapsAt, missesAt);
+  for (const piece of piecesOf(control)) {
+    const { isCopy, from, to, length } = piece;
+    if (to > 0 && to % BLOCK_BYTES === 0) finish(to);
+    if (piece.isFirst) run.enterRegion(from);
+    if (isCopy) run.encodeRegion(from, to, length);
+    else literals.push(target.subarray(to, to + length));
   }
-  parts.push(...block.finish());
+  finish(target.length);
   return new Uint8Array(Buffer.concat(parts));
 }
 
-class BlockWriter {
-  readonly #gaps: number[] = [];
-  readonly #misses: number[] = [];
-  readonly #literals: number[] = [];
-  #gap = 0;
+interface Piece {
+  isCopy: boolean;
+  /** Whether a region begins with it. */
+  isFirst: boolean;
+  from: number;
+  to: number;
+  length: number;
+  /** Where its region ends in the old image. */
+  regionEnd: number;
+}
 
-  add(byte: number, guess: number): void {
-    if (byte === guess) {
-      this.#gap += 1;
-      return;
+/** The steps cut into pieces that lie within a block and are not too long. */
+function* piecesOf(control: ControlList): Generator<Piece> {
+  for (const { copied, literals, source, target } of control.steps()) {
+    for (let done = 0; done < copied + literals; ) {
+      const isCopy = done < copied;
+      const to = target + done;
+      const left = (isCopy ? copied : copied + literals) - done;
+      const length = Math.min(STEP_BYTES, left, BLOCK_BYTES - (to % BLOCK_BYTES));
+      const from = source + done;
+      const regionEnd = source + copied;
+      yield { isCopy, isFirst: isCopy && done === 0, from, to, length, regionEnd };
+      done += length;
     }
-    this.#gaps.push(this.#gap);
-    this.#misses.push((byte - guess) & 0xff);
-    this.#gap = 0;
-  }
-
-  addLiteral(byte: number): void {
-    this.#literals.push(byte);
-  }
-
-  finish(): Uint8Array[] {
-    return [
-      packed(numbers(this.#gaps)),
-      packed(Uint8Array.from(this.#misses)),
-      packed(Uint8Array.from(this.#literals)),
-    ];
   }
 }
 
@@ -130,87 +126,35 @@ export async function* decodeFast(
   { source }: Pick<ApplyInput, "source">,
 ): AsyncGenerator<Uint8Array> {
   const control = await readControl(input, header);
-  const images: Images = {
-    source: new Uint8Array(0),
-    sourceBase: 0,
-    sourceSize: header.sourceSize,
-    target: new Uint8Array(0),
-    targetBase: 0,
-  };
-  const sourceWindow = new SourceWindow(source as PatchSource, images);
-  const targetWindow = new TargetWindow(images, WINDOW_BYTES, STEP_BYTES);
-  const guesser = guesserOf(images, header, control);
-  let block: BlockReader | undefined;
+  const kernel = new Kernel(memoryOf(header));
+  const { run } = kernel;
+  const setUp = reserveCodec(kernel, header, control, false);
+  const sourceWindow = new SourceWindow(source as PatchSource, kernel);
+  const targetWindow = new TargetWindow(kernel, WINDOW_BYTES, STEP_BYTES);
+  const block = new BlockReader(input, kernel);
+  kernel.commit();
+  run.reset(ARCHITECTURES.indexOf(header.architecture));
+  setUp();
   let checksum = 0;
-  for (const { copied, literals, source: from, target: to } of control.steps()) {
-    for (let done = 0; done < copied + literals; ) {
-      const at = to + done;
-      if (at % BLOCK_BYTES === 0) {
-        block?.finish();
-        block = await readBlock(input, Math.min(BLOCK_BYTES, header.targetSize - at));
-      }
-      const isCopy = done < copied;
-      const length = Math.min(
-        STEP_BYTES,
-        (isCopy ? copied : copied + literals) - done,
-        BLOCK_BYTES - (at % BLOCK_BYTES),
-      );
-      targetWindow.reserve(at, length);
-      const reader = block as BlockReader;
-      if (isCopy) {
-        await sourceWindow.load(from + done, length, from + copied);
-        if (done === 0) guesser.enter(from);
-        copy(guesser, images, reader, from + done, at, length);
-      } else {
-        images.target.set(reader.takeLiterals(length), at - images.targetBase);
-      }
-      const made = targetWindow.slice(at, length);
-      checksum = crc32(made, checksum);
-      yield made;
-      done += length;
+  for (const { isCopy, isFirst, from, to, length, regionEnd } of piecesOf(control)) {
+    if (to % BLOCK_BYTES === 0) await block.next(header.targetSize - to);
+    targetWindow.reserve(to, length);
+    if (isCopy) {
+      await sourceWindow.load(from, length, regionEnd);
+      if (isFirst) run.enterRegion(from);
+      run.decodeRegion(from, to, length);
+      if (run.isBlockCorrupt()) throw refusePatch("the patch is corrupt");
+    } else {
+      targetWindow.write(to, block.takeLiterals(length));
     }
+    const made = targetWindow.slice(to, length);
+    checksum = crc32(made, checksum);
+    yield made;
   }
-  block?.finish();
-  if (!block) (await readBlock(input, 0)).finish();
+  if (header.targetSize === 0) await block.next(0);
+  block.finish();
   if (checksum !== header.checksum) throw refusePatch("the rebuilt image has another checksum");
   await input.expectEnd();
-}
-
-function copy(
-  guesser: Guesser,
-  images: Images,
-  block: BlockReader,
-  from: number,
-  to: number,
-  length: number,
-): void {
-  const { source, sourceBase, target, targetBase } = images;
-  for (let index = 0; index < length; ) {
-    const place = from + index;
-    if ((place & 3) === 0 && guesser.field.start < 0 && index + 4 <= length) {
-      if (guesser.guessWord(place, to + index) && block.gap >= 4) {
-        const at = place - sourceBase;
-        const made = to + index - targetBase;
-        target[made] = source[at] as number;
-        target[made + 1] = source[at + 1] as number;
-        target[made + 2] = source[at + 2] as number;
-        target[made + 3] = source[at + 3] as number;
-        block.gap -= 4;
-        guesser.learnWord(place);
-        index += 4;
-        continue;
-      }
-      guesser.choose(place, to + index);
-    } else {
-      guesser.guess(place, to + index);
-    }
-    let byte = guesser.pick;
-    if (block.gap === 0) byte = (byte + block.takeMiss()) & 0xff;
-    else block.gap -= 1;
-    target[to + index - targetBase] = byte;
-    guesser.learn(place, to + index, byte);
-    index += 1;
-  }
 }
 
 function controlBytes(control: ControlList): Uint8Array {
@@ -232,14 +176,6 @@ async function readControl(input: PatchInput, header: VdeltaHeader): Promise<Con
   control.finish();
   bytes.expectEnd();
   return control;
-}
-
-async function readBlock(input: PatchInput, blockBytes: number): Promise<BlockReader> {
-  // A gap of n bytes is written in no more than n + 1, and a miss follows it.
-  const gaps = await unpack(input, blockBytes);
-  const misses = await unpack(input, blockBytes);
-  const literals = await unpack(input, blockBytes);
-  return new BlockReader(gaps, misses, literals, blockBytes);
 }
 
 async function unpack(input: PatchInput, maxBytes: number): Promise<Uint8Array> {
@@ -265,7 +201,6 @@ async function unpack(input: PatchInput, maxBytes: number): Promise<Uint8Array> 
 interface ByteReader {
   next(): number;
   expectEnd(): void;
-  hasMore(): boolean;
 }
 
 function byteReader(bytes: Uint8Array): ByteReader {
@@ -275,71 +210,58 @@ function byteReader(bytes: Uint8Array): ByteReader {
       if (position >= bytes.length) throw refusePatch("the patch is cut short");
       return bytes[position++] as number;
     },
-    hasMore: () => position < bytes.length,
     expectEnd() {
       if (position < bytes.length) throw refusePatch("the patch holds more than it announces");
     },
   };
 }
 
-/** More than a block holds: no guess is wrong any more. */
-const NEVER = 2 ** 30;
-
+/** The streams of one block after the other; gaps and misses go to the kernel. */
 class BlockReader {
-  readonly #gaps: ByteReader;
-  readonly #misses: Uint8Array;
-  readonly #literals: Uint8Array;
-  readonly #maxGap: number;
-  #nextMiss = 0;
-  #nextLiteral = 0;
-  /** Right guesses before the next wrong one; the user counts it down. */
-  gap: number;
-  readonly #blockBytes: number;
+  readonly #input: PatchInput;
+  readonly #kernel: Kernel;
+  readonly #gapsAt: number;
+  readonly #missesAt: number;
+  #literals: Uint8Array = new Uint8Array(0);
+  #used = 0;
+  #blockBytes = -1;
 
-  constructor(gaps: Uint8Array, misses: Uint8Array, literals: Uint8Array, maxGap: number) {
-    this.#gaps = byteReader(gaps);
-    this.#misses = misses;
-    this.#literals = literals;
-    this.#maxGap = maxGap;
-    this.#blockBytes = maxGap;
-    this.gap = this.#readGap();
+  constructor(input: PatchInput, kernel: Kernel) {
+    this.#input = input;
+    this.#kernel = kernel;
+    this.#gapsAt = kernel.reserve(BLOCK_BYTES);
+    this.#missesAt = kernel.reserve(BLOCK_BYTES);
   }
 
-  takeMiss(): number {
-    if (this.#nextMiss >= this.#misses.length) throw refusePatch("the patch is cut short");
-    this.gap = this.#readGap();
-    return this.#misses[this.#nextMiss++] as number;
+  /** Goes on to the next block; so many bytes are still to be made. */
+  async next(leftBytes: number): Promise<void> {
+    this.finish();
+    const { bytes, run } = this.#kernel;
+    const blockBytes = Math.min(BLOCK_BYTES, leftBytes);
+    // A gap of n bytes is written in no more than n + 1, and a miss follows it.
+    const gaps = await unpack(this.#input, blockBytes);
+    bytes.set(gaps, this.#gapsAt);
+    const misses = await unpack(this.#input, blockBytes);
+    bytes.set(misses, this.#missesAt);
+    this.#literals = await unpack(this.#input, blockBytes);
+    this.#used = 0;
+    this.#blockBytes = blockBytes;
+    run.openBlock(this.#gapsAt, gaps.length, this.#missesAt, misses.length);
   }
 
   takeLiterals(length: number): Uint8Array {
-    const from = this.#nextLiteral;
-    this.#nextLiteral += length;
-    if (this.#nextLiteral > this.#literals.length) throw refusePatch("the patch is cut short");
-    return this.#literals.subarray(from, this.#nextLiteral);
+    const from = this.#used;
+    this.#used += length;
+    if (this.#used > this.#literals.length) throw refusePatch("the patch is cut short");
+    return this.#literals.subarray(from, this.#used);
   }
 
-  /** Everything must have been used. */
+  /** Everything in the present block must have been used. */
   finish(): void {
-    const isUsed =
-      this.gap >= NEVER - this.#blockBytes &&
-      this.#nextMiss === this.#misses.length &&
-      this.#nextLiteral === this.#literals.length;
-    if (!isUsed) throw refusePatch("the patch holds more than it announces");
+    if (this.#blockBytes < 0) return;
+    const isUsed = this.#used === this.#literals.length;
+    if (!isUsed || !this.#kernel.run.isBlockDone(this.#blockBytes)) {
+      throw refusePatch("the patch holds more than it announces");
+    }
   }
-
-  #readGap(): number {
-    return this.#gaps.hasMore() ? readVarint(this.#gaps, this.#maxGap) : NEVER;
-  }
-}
-
-function guesserOf(
-  images: Images,
-  header: Pick<VdeltaHeader, "profile" | "architecture" | "spaces">,
-  control: ControlList,
-): Guesser {
-  const map = control.addressMap();
-  const spaces = new AddressSpaces(header.spaces, map);
-  const { sizes } = PROFILES[header.profile] as (typeof PROFILES)[number];
-  const learned = new LearnedMaps(sizes.learnedBits);
-  return new Guesser(header.architecture, new Field({ images, spaces, learned }));
 }

@@ -1,7 +1,7 @@
 import { refusePatch } from "../format.ts";
 import type { AddressSpace } from "./address-spaces.ts";
-import { ARCHITECTURES, type Architecture } from "./instructions/index.ts";
-import { unzigzag, zigzag } from "./number-model.ts";
+import { ARCHITECTURES, type Architecture } from "./architectures.ts";
+import { unzigzag, zigzag } from "./numbers.ts";
 import { PROFILES } from "./profile.ts";
 
 const MAGIC = [0x56, 0x44, 0x4c, 0x54];

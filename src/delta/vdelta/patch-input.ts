@@ -49,6 +49,11 @@ export class PatchInput {
     return this.#buffer[this.#position++] as number;
   }
 
+  /** Up to `length` bytes, without taking them off. */
+  peek(length: number): Uint8Array {
+    return this.#buffer.subarray(this.#position, Math.min(this.#end, this.#position + length));
+  }
+
   /** Bytes that stay valid until the next `fill`. */
   take(length: number): Uint8Array {
     if (this.#end - this.#position < length) throw refusePatch("the patch is cut short");

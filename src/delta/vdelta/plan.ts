@@ -2,14 +2,13 @@ import { crc32 } from "node:zlib";
 import { guessAddressSpace } from "./address-guess.ts";
 import { AddressMap, type Region } from "./address-map.ts";
 import type { AddressSpace } from "./address-spaces.ts";
-import { AddressSpaces } from "./address-spaces.ts";
 import { alignImages, type Matcher } from "./alignment.ts";
+import { ARCHITECTURES, type Architecture } from "./architectures.ts";
+import { reserveCodec } from "./codec.ts";
+import { controlOf } from "./control.ts";
 import { elfSpaces, findElfImages } from "./elf.ts";
-import { Field } from "./field.ts";
-import { Guesser } from "./guesser.ts";
 import { HashMatcher } from "./hash-matcher.ts";
-import { ARCHITECTURES, type Architecture } from "./instructions/index.ts";
-import { LearnedMaps } from "./learned-maps.ts";
+import { Kernel } from "./kernel.ts";
 import type { SmallPlan } from "./small.ts";
 import { SuffixMatcher } from "./suffix-matcher.ts";
 
@@ -20,7 +19,7 @@ const WIDE_STRIDE_BYTES = 48 * 1024 * 1024;
 const THOROUGH_BYTES = 2 * 1024 * 1024;
 /** Processors are told apart by this much of the image. */
 const SAMPLE_BYTES = 1024 * 1024;
-const SAMPLE_LEARNED_BITS = 14;
+const SAMPLE_PROFILE = 2;
 
 const ALIGNMENTS = [
   { matchWeight: 3, advantageBytes: 8 },
@@ -54,7 +53,7 @@ export function planDelta(
       onProgress: (done) => onProgress?.("aligning", (index + done / target.length) / tries.length),
     });
     const regions = longest(found, maxRegions);
-    const map = AddressMap.of(regions);
+    const map = new AddressMap(regions);
     const elf = elfSpaces(source, target, map);
     const spaces = elf.length > 0 ? elf : guessAddressSpace(source, target, regions, map);
     architecture ??= chooseArchitecture(source, target, regions, spaces);
@@ -102,26 +101,30 @@ function countMisses(
   spaces: readonly AddressSpace[],
   architecture: Architecture,
 ): number {
-  const map = AddressMap.of(regions);
-  const images = { source, sourceBase: 0, sourceSize: source.length, target, targetBase: 0 };
-  const field = new Field({
-    images,
-    spaces: new AddressSpaces(spaces, map),
-    learned: new LearnedMaps(SAMPLE_LEARNED_BITS),
-  });
-  const guesser = new Guesser(architecture, field);
+  const sizes = { sourceSize: source.length, targetSize: target.length };
+  const control = controlOf(regions, sizes);
+  const kernel = new Kernel(Number.POSITIVE_INFINITY);
+  const { run } = kernel;
+  const header = { profile: SAMPLE_PROFILE, architecture, spaces: [...spaces] };
+  const setUp = reserveCodec(kernel, header, control, false);
+  const [sourceAt, targetAt] = [kernel.reserve(source.length), kernel.reserve(target.length)];
+  const streams = kernel.reserve(4 * SAMPLE_BYTES);
+  kernel.commit();
+  run.reset(ARCHITECTURES.indexOf(architecture));
+  setUp();
+  kernel.bytes.set(source, sourceAt);
+  kernel.bytes.set(target, targetAt);
+  run.setSource(sourceAt, source.length);
+  run.setTarget(targetAt);
   let misses = 0;
   let seen = 0;
   for (const region of regions) {
-    guesser.enter(region.source);
-    for (let index = 0; index < region.length; index++) {
-      guesser.guess(region.source + index, region.target + index);
-      const byte = target[region.target + index] as number;
-      if (byte !== guesser.pick) misses += 1;
-      guesser.learn(region.source + index, region.target + index, byte);
-    }
-    seen += region.length;
-    if (seen > SAMPLE_BYTES) break;
+    const length = Math.min(region.length, SAMPLE_BYTES - seen);
+    run.beginBlock(streams, streams + 2 * SAMPLE_BYTES);
+    run.enterRegion(region.source);
+    misses += run.encodeRegion(region.source, region.target, length);
+    seen += length;
+    if (seen >= SAMPLE_BYTES) break;
   }
   return misses;
 }

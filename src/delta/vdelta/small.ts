@@ -1,17 +1,13 @@
 import { crc32 } from "node:zlib";
 import { type ApplyInput, type PatchSource, refusePatch } from "../format.ts";
 import type { Region } from "./address-map.ts";
-import { AddressSpaces } from "./address-spaces.ts";
-import { type BinaryCoder, BinaryDecoder, BinaryEncoder } from "./binary-coder.ts";
+import { ARCHITECTURES } from "./architectures.ts";
+import { memoryOf, reserveCodec, sizesOf } from "./codec.ts";
 import { ControlList, type ControlStep, controlOf } from "./control.ts";
-import { Field, type Images } from "./field.ts";
-import { Guesser } from "./guesser.ts";
 import { encodeHeader, type VdeltaHeader } from "./header.ts";
-import { LearnedMaps } from "./learned-maps.ts";
-import { NumberModel, unzigzag, zigzag } from "./number-model.ts";
+import { Kernel, type KernelFunctions } from "./kernel.ts";
+import { unzigzag, zigzag } from "./numbers.ts";
 import type { PatchInput } from "./patch-input.ts";
-import { type ModelSizes, PROFILES } from "./profile.ts";
-import { SmallModel } from "./small-model.ts";
 import { SourceWindow } from "./source-window.ts";
 import { TargetWindow } from "./target-window.ts";
 
@@ -20,6 +16,7 @@ const STEP_BYTES = 4096;
 /** A binary decision takes 12 bits at most, a byte nine decisions. */
 const MAX_CODED_BYTES = 14;
 const MAX_CODED_NUMBERS_BYTES = 512;
+const CODED_BYTES = STEP_BYTES * MAX_CODED_BYTES + MAX_CODED_NUMBERS_BYTES;
 
 export interface SmallPlan {
   header: Omit<VdeltaHeader, "steps" | "coder">;
@@ -34,36 +31,49 @@ export function encodeSmall(
   onProgress: (doneBytes: number) => void = () => {},
 ): Uint8Array {
   const control = controlOf(regions, header);
-  const images: Images = {
-    source,
-    sourceBase: 0,
-    sourceSize: source.length,
-    target,
-    targetBase: 0,
+  const kernel = new Kernel(Number.POSITIVE_INFINITY);
+  const { run } = kernel;
+  const setUp = reserveCodec(kernel, header, control, true);
+  const [sourceAt, targetAt] = [kernel.reserve(source.length), kernel.reserve(target.length)];
+  const output = kernel.reserve(CODED_BYTES);
+  kernel.commit();
+  run.reset(ARCHITECTURES.indexOf(header.architecture));
+  setUp();
+  kernel.bytes.set(source, sourceAt);
+  kernel.bytes.set(target, targetAt);
+  run.setSource(sourceAt, source.length);
+  run.setTarget(targetAt);
+  const head = encodeHeader({ ...header, coder: "small", steps: control.length });
+  const parts: Uint8Array[] = [head];
+  const collect = () => {
+    const to = run.bufferUsed();
+    if (to > output) parts.push(kernel.bytes.slice(output, to));
+    run.setBuffer(output, output + CODED_BYTES);
   };
-  const coder = new BinaryEncoder();
-  const numbers = new ControlModel();
-  for (const step of control.steps()) numbers.code(coder, step);
-  const model = modelOf(coder, images, header, control);
+  run.setBuffer(output, output + CODED_BYTES);
+  run.beginCoding(1);
+  const steps = new ControlModel(run);
+  for (const step of control.steps()) {
+    steps.code(step);
+    collect();
+  }
   for (const { copied, literals, source: from, target: to } of control.steps()) {
-    if (copied > 0) model.enterRegion(from);
+    if (copied > 0) run.enterModelRegion(from);
     for (let done = 0; done < copied; done += STEP_BYTES) {
-      model.codeRegion(from + done, to + done, Math.min(STEP_BYTES, copied - done), true);
+      run.codeRegion(from + done, to + done, Math.min(STEP_BYTES, copied - done));
+      collect();
       onProgress(to + done);
     }
-    model.literals.enter();
+    run.enterLiterals();
     for (let done = 0; done < literals; done += STEP_BYTES) {
-      const at = to + copied + done;
-      model.literals.code(at, Math.min(STEP_BYTES, literals - done), true);
-      onProgress(at);
+      run.codeLiterals(to + copied + done, Math.min(STEP_BYTES, literals - done));
+      collect();
+      onProgress(to + copied + done);
     }
   }
-  const head = encodeHeader({ ...header, coder: "small", steps: control.length });
-  const body = coder.finish();
-  const patch = new Uint8Array(head.length + body.length);
-  patch.set(head);
-  patch.set(body, head.length);
-  return patch;
+  run.finishCoding();
+  collect();
+  return new Uint8Array(Buffer.concat(parts));
 }
 
 /** Rebuilds the image that `encodeSmall` took apart; yields it in order. */
@@ -72,44 +82,32 @@ export async function* decodeSmall(
   header: VdeltaHeader,
   { source }: Pick<ApplyInput, "source">,
 ): AsyncGenerator<Uint8Array> {
-  const old = source as PatchSource;
-  await input.fill(MAX_CODED_NUMBERS_BYTES);
-  const coder = new BinaryDecoder(input);
-  const control = new ControlList(header.steps, header);
-  const numbers = new ControlModel();
-  for (let index = 0; index < header.steps; index++) {
-    await input.fill(MAX_CODED_NUMBERS_BYTES);
-    control.add(numbers.code(coder, NO_STEP));
-  }
-  control.finish();
-  const sizes = sizesOf(header);
-  const images: Images = {
-    source: new Uint8Array(0),
-    sourceBase: 0,
-    sourceSize: header.sourceSize,
-    target: new Uint8Array(0),
-    targetBase: 0,
-  };
-  const sourceWindow = new SourceWindow(old, images);
-  const targetWindow = new TargetWindow(images, 2 ** sizes.windowBits, STEP_BYTES);
-  const model = modelOf(coder, images, header, control);
+  const kernel = new Kernel(memoryOf(header));
+  const { run } = kernel;
+  const reader = new CodedReader(input, kernel);
+  const sourceWindow = new SourceWindow(source as PatchSource, kernel);
+  const targetWindow = new TargetWindow(kernel, 2 ** sizesOf(header).windowBits, STEP_BYTES);
+  kernel.commit();
+  run.reset(ARCHITECTURES.indexOf(header.architecture));
+  const control = await readControl(reader, run, header);
+  const setUp = reserveCodec(kernel, header, control, true);
+  kernel.commit();
+  setUp();
   let checksum = 0;
   for (const { copied, literals, source: from, target: to } of control.steps()) {
-    if (copied > 0) {
-      await sourceWindow.load(from, 1, from + copied);
-      model.enterRegion(from);
-    }
+    if (copied > 0) run.enterModelRegion(from);
     for (let done = 0; done < copied + literals; ) {
       const isCopy = done < copied;
       const length = Math.min(STEP_BYTES, isCopy ? copied - done : copied + literals - done);
-      await input.fill(length * MAX_CODED_BYTES + MAX_CODED_NUMBERS_BYTES);
+      await reader.open(length * MAX_CODED_BYTES + MAX_CODED_NUMBERS_BYTES);
       if (isCopy) await sourceWindow.load(from + done, length, from + copied);
       targetWindow.reserve(to + done, length);
-      if (isCopy) model.codeRegion(from + done, to + done, length, false);
+      if (isCopy) run.codeRegion(from + done, to + done, length);
       else {
-        if (done === copied) model.literals.enter();
-        model.literals.code(to + done, length, false);
+        if (done === copied) run.enterLiterals();
+        run.codeLiterals(to + done, length);
       }
+      reader.close();
       const made = targetWindow.slice(to + done, length);
       checksum = crc32(made, checksum);
       yield made;
@@ -120,41 +118,76 @@ export async function* decodeSmall(
   await input.expectEnd();
 }
 
+async function readControl(
+  reader: CodedReader,
+  run: KernelFunctions,
+  header: VdeltaHeader,
+): Promise<ControlList> {
+  await reader.open(MAX_CODED_NUMBERS_BYTES);
+  run.beginCoding(0);
+  reader.close();
+  const control = new ControlList(header.steps, header);
+  const steps = new ControlModel(run);
+  for (let index = 0; index < header.steps; index++) {
+    await reader.open(MAX_CODED_NUMBERS_BYTES);
+    const step = steps.code(NO_STEP);
+    reader.close();
+    if (run.isImpossible.value) throw refusePatch("the patch holds an impossible number");
+    control.add(step);
+  }
+  control.finish();
+  return control;
+}
+
+/** Hands the patch to the kernel, piece by piece. */
+class CodedReader {
+  readonly #input: PatchInput;
+  readonly #kernel: Kernel;
+  readonly #at: number;
+
+  constructor(input: PatchInput, kernel: Kernel) {
+    this.#input = input;
+    this.#kernel = kernel;
+    this.#at = kernel.reserve(CODED_BYTES);
+  }
+
+  /** Makes `wanted` bytes readable, or all that are left. */
+  async open(wanted: number): Promise<void> {
+    await this.#input.fill(wanted);
+    const bytes = this.#input.peek(wanted);
+    this.#kernel.bytes.set(bytes, this.#at);
+    this.#kernel.run.setBuffer(this.#at, this.#at + bytes.length);
+  }
+
+  /** Takes off what was read. */
+  close(): void {
+    const { run } = this.#kernel;
+    if (run.isCutShort.value) throw refusePatch("the patch is cut short");
+    this.#input.take(run.bufferUsed() - this.#at);
+  }
+}
+
 const NO_STEP: ControlStep = { copied: 0, literals: 0, seek: 0 };
 
 /** The control list's numbers, each in the light of the one before it. */
 class ControlModel {
-  readonly #numbers = new NumberModel(12);
+  readonly #run: KernelFunctions;
   #hadLiterals = 0;
   #hadSeek = 0;
 
-  code(coder: BinaryCoder, step: ControlStep): ControlStep {
-    const numbers = this.#numbers;
-    const copied = numbers.code(coder, step.copied, this.#hadLiterals | (this.#hadSeek << 1));
+  constructor(run: KernelFunctions) {
+    this.#run = run;
+  }
+
+  code(step: ControlStep): ControlStep {
+    const number = (value: number, row: number) => this.#run.codeNumber(value, row) >>> 0;
+    const copied = number(step.copied, this.#hadLiterals | (this.#hadSeek << 1));
     const short = copied < 64 ? 1 : 0;
-    const literals = numbers.code(coder, step.literals, 4 | short | (this.#hadLiterals << 1));
+    const literals = number(step.literals, 4 | short | (this.#hadLiterals << 1));
     this.#hadLiterals = literals > 0 ? 1 : 0;
     const row = 8 | this.#hadLiterals | (short << 1);
-    const seek = unzigzag(numbers.code(coder, zigzag(step.seek), row));
+    const seek = unzigzag(number(zigzag(step.seek), row));
     this.#hadSeek = seek === 0 ? 0 : 1;
     return { copied, literals, seek };
   }
-}
-
-function sizesOf(header: { profile: number }): ModelSizes {
-  return (PROFILES[header.profile] as (typeof PROFILES)[number]).sizes;
-}
-
-function modelOf(
-  coder: BinaryCoder,
-  images: Images,
-  header: Pick<VdeltaHeader, "profile" | "architecture" | "spaces">,
-  control: ControlList,
-): SmallModel {
-  const sizes = sizesOf(header);
-  const map = control.addressMap();
-  const spaces = new AddressSpaces(header.spaces, map);
-  const learned = new LearnedMaps(sizes.learnedBits);
-  const field = new Field({ images, spaces, learned });
-  return new SmallModel({ coder, images, guesser: new Guesser(header.architecture, field), sizes });
 }

@@ -1,32 +1,44 @@
-import type { Images } from "./field.ts";
+import type { Kernel } from "./kernel.ts";
 
 /** Contexts read this far back whatever the window. */
 const MARGIN_BYTES = 64;
 
-/** Keeps the latest bytes of the new image in memory. */
+/** Keeps the latest bytes of the new image in the kernel's memory. */
 export class TargetWindow {
-  readonly #images: Images;
+  readonly #kernel: Kernel;
+  readonly #at: number;
+  readonly #length: number;
   readonly #keptBytes: number;
+  #base = 0;
 
-  constructor(images: Images, windowBytes: number, stepBytes: number) {
-    this.#images = images;
+  /** To be made before the kernel's memory is committed. */
+  constructor(kernel: Kernel, windowBytes: number, stepBytes: number) {
+    this.#kernel = kernel;
     this.#keptBytes = windowBytes + MARGIN_BYTES;
-    images.target = new Uint8Array(2 * this.#keptBytes + stepBytes);
+    // Moved only when it is full, so that what is kept is not moved again and again.
+    this.#length = 2 * this.#keptBytes + 4 * stepBytes;
+    this.#at = kernel.reserve(this.#length);
   }
 
   /** Makes room for `length` bytes from `position`, which everything before has been made up to. */
   reserve(position: number, length: number): void {
-    const images = this.#images;
-    const { target } = images;
-    if (position + length - images.targetBase <= target.length) return;
-    const keepFrom = Math.max(images.targetBase, position - this.#keptBytes);
-    target.copyWithin(0, keepFrom - images.targetBase, position - images.targetBase);
-    images.targetBase = keepFrom;
+    const { bytes, run } = this.#kernel;
+    if (position + length - this.#base > this.#length) {
+      const keepFrom = Math.max(this.#base, position - this.#keptBytes);
+      const from = this.#at + keepFrom - this.#base;
+      bytes.copyWithin(this.#at, from, this.#at + position - this.#base);
+      this.#base = keepFrom;
+    }
+    run.setTarget(this.#at - this.#base);
+  }
+
+  write(position: number, made: Uint8Array): void {
+    this.#kernel.bytes.set(made, this.#at + position - this.#base);
   }
 
   /** A copy of what was made. */
   slice(position: number, length: number): Uint8Array {
-    const from = position - this.#images.targetBase;
-    return this.#images.target.slice(from, from + length);
+    const from = this.#at + position - this.#base;
+    return this.#kernel.bytes.slice(from, from + length);
   }
 }

@@ -6,6 +6,7 @@ import {
   type PatchSource,
   refusePatch,
 } from "../format.ts";
+import { memoryOf } from "./codec.ts";
 import { STEP_MEMORY_BYTES } from "./control.ts";
 import { decodeFast, encodeFast } from "./fast.ts";
 import { decodeHeader, MAX_HEADER_BYTES, type VdeltaHeader } from "./header.ts";
@@ -16,8 +17,6 @@ import { decodeSmall, encodeSmall } from "./small.ts";
 
 /** What a device of ours takes without being asked: the third profile, of 4 MB. */
 const DEFAULT_MEMORY_BYTES = 4 * 1024 * 1024;
-/** An entry in each of the three learned maps. */
-const LEARNED_ENTRY_BYTES = 24;
 /** Windows over both images, input, packed streams. */
 const BUFFER_BYTES = 3 * 1024 * 1024;
 /** An encoder makes no patch whose control list takes more than this. */
@@ -138,12 +137,4 @@ export function vdeltaInfo(head: Uint8Array): PatchInfo {
       modules: spaces.at(-1)?.module ?? 0,
     },
   };
-}
-
-/** Bytes that applying the patch of this header holds at most. */
-export function memoryOf(header: VdeltaHeader): number {
-  const profile = PROFILES[header.profile] as (typeof PROFILES)[number];
-  const learnedBytes = 2 ** profile.sizes.learnedBits * LEARNED_ENTRY_BYTES;
-  const model = header.coder === "small" ? profile.memoryBytes : learnedBytes;
-  return model + BUFFER_BYTES + header.steps * STEP_MEMORY_BYTES;
 }

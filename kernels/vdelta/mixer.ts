@@ -1,0 +1,268 @@
+import { codeBit } from "./range-coder";
+import { reciprocal, squash, stretch } from "./tables";
+
+const MAP_POINTS: i32 = 33;
+/** A confidence of more observations than this counts no more. */
+const CONFIDENCE_LIMIT: i32 = 30;
+const BIAS_INPUT: i32 = 40;
+const INITIAL_WEIGHT: i32 = 62259;
+const MIN_PROBABILITY: i32 = 16;
+/** Four at a time, so that rows of weights are filled up to a multiple. */
+const MAX_INPUTS: i32 = 32;
+const MAX_CONTEXTS: i32 = 15;
+
+/**
+ * Predicts one bit from many hashed contexts by two sets of weights whose answers are averaged, and
+ * refines the answer by two adaptive maps. Integers only.
+ *
+ * A slot is 16 bits of probability, 8 check bits, 8 bits of count: a context that was never seen is
+ * known as such and has no say.
+ */
+@unmanaged
+export class Mixer {
+  /** Contexts mixed for each decision. */
+  count: i32;
+  slots: usize;
+  slotMask: i32;
+  weightsA: usize;
+  weightsB: usize;
+  setMaskA: i32;
+  setMaskB: i32;
+  mapA: usize;
+  mapB: usize;
+  mapBitsA: i32;
+  mapBitsB: i32;
+  /** Observations after which a counter no longer slows down, at most 255. */
+  countLimit: i32;
+  learningRate: i32;
+  // Set before each call of `mix`: which weights and which rows of the maps serve a decision.
+  first: i32;
+  second: i32;
+  firstMap: i32;
+  secondMap: i32;
+}
+
+/** Set before `enterContexts`. */
+const contexts = memory.data(MAX_CONTEXTS * 4, 16);
+/** Hashes of the contexts. */
+const bases = memory.data(MAX_CONTEXTS * 4, 16);
+const inputs = memory.data(MAX_INPUTS * 4, 16);
+const chosen = memory.data(MAX_CONTEXTS * 4, 16);
+
+export function setContext(index: i32, value: i32): void {
+  store<i32>(contexts + ((<usize>index) << 2), value);
+}
+
+function inputsOf(count: i32): i32 {
+  return (2 * count + 1 + 3) & ~3;
+}
+
+/** Bytes that a mixer's tables take. */
+export function mixerBytes(
+  count: i32,
+  slotBits: i32,
+  setBitsA: i32,
+  setBitsB: i32,
+  mapBitsA: i32,
+  mapBitsB: i32,
+): usize {
+  const rows = (1 << setBitsA) + (1 << setBitsB);
+  const mapRows = (1 << mapBitsA) + (1 << mapBitsB);
+  const bytes = (4 << slotBits) + rows * inputsOf(count) * 4 + mapRows * MAP_POINTS * 2;
+  return (<usize>bytes + 15) & ~15;
+}
+
+/** Makes a mixer whose tables lie at `at`. */
+export function setUpMixer(
+  mixer: Mixer,
+  at: usize,
+  count: i32,
+  slotBits: i32,
+  setBitsA: i32,
+  setBitsB: i32,
+  mapBitsA: i32,
+  mapBitsB: i32,
+  countLimit: i32,
+  learningRate: i32,
+): void {
+  const rowBytes = inputsOf(count) * 4;
+  mixer.count = count;
+  mixer.slots = at;
+  mixer.slotMask = (1 << slotBits) - 1;
+  mixer.weightsA = at + (4 << slotBits);
+  mixer.weightsB = mixer.weightsA + (rowBytes << setBitsA);
+  mixer.setMaskA = (1 << setBitsA) - 1;
+  mixer.setMaskB = (1 << setBitsB) - 1;
+  mixer.mapA = mixer.weightsB + (rowBytes << setBitsB);
+  mixer.mapB = mixer.mapA + ((MAP_POINTS * 2) << mapBitsA);
+  mixer.mapBitsA = mapBitsA;
+  mixer.mapBitsB = mapBitsB;
+  mixer.countLimit = countLimit;
+  mixer.learningRate = learningRate;
+  const slots = 1 << slotBits;
+  for (let slot = 0; slot < slots; slot++) store<u32>(at + ((<usize>slot) << 2), 0x80000000);
+  setUpWeights(mixer.weightsA, count, (1 << setBitsA) + (1 << setBitsB));
+  const points = MAP_POINTS * ((1 << mapBitsA) + (1 << mapBitsB));
+  for (let point = 0; point < points; point++) {
+    const logit = ((point % MAP_POINTS) - 16) * 128;
+    const start = squash(logit > 2047 ? 2047 : logit < -2047 ? -2047 : logit);
+    store<u16>(mixer.mapA + ((<usize>point) << 1), start);
+  }
+}
+
+function setUpWeights(at: usize, count: i32, rows: i32): void {
+  const rowBytes = inputsOf(count) * 4;
+  // floor(64 * sqrt(count)), in integers.
+  let root = 0;
+  while ((root + 1) * (root + 1) <= count * 4096) root += 1;
+  const weight = (INITIAL_WEIGHT * 64) / root;
+  for (let row = 0; row < rows; row++) {
+    for (let input = 0; input < count; input++) {
+      store<i32>(at + row * rowBytes + ((<usize>input) << 2), weight);
+    }
+  }
+}
+
+/**
+ * Takes the contexts for up to four decisions, `prefix` telling such groups apart. The slots of a group
+ * lie within 16 neighbours, one line of a processor's cache.
+ */
+export function enterContexts(mixer: Mixer, prefix: i32): void {
+  const salt: i32 = prefix * <i32>0x9e3779b1;
+  const count = mixer.count;
+  for (let index = 0; index < count; index++) {
+    let hash: i32 = load<i32>(contexts + ((<usize>index) << 2)) + salt + index * 0x632be5ab;
+    hash *= <i32>0x85ebca6b;
+    hash ^= hash >>> 15;
+    hash *= <i32>0xc2b2ae35;
+    store<i32>(bases + ((<usize>index) << 2), hash ^ (hash >>> 13));
+  }
+}
+
+/** Codes one bit; `node`, 1 to 15, tells the decisions of a group apart. */
+export function mix(mixer: Mixer, bit: i32, node: i32): i32 {
+  const count = mixer.count;
+  const rowBytes: usize = inputsOf(count) * 4;
+  const weightsA = mixer.weightsA + <usize>(mixer.first & mixer.setMaskA) * rowBytes;
+  const weightsB = mixer.weightsB + <usize>(mixer.second & mixer.setMaskB) * rowBytes;
+  look(mixer, node);
+  let sumA = i32x4.splat(0);
+  let sumB = i32x4.splat(0);
+  for (let at: usize = 0; at < rowBytes; at += 16) {
+    const input = v128.load(inputs + at);
+    sumA = i32x4.add(sumA, i32x4.shr_s(i32x4.mul(v128.load(weightsA + at), input), 10));
+    sumB = i32x4.add(sumB, i32x4.shr_s(i32x4.mul(v128.load(weightsB + at), input), 10));
+  }
+  const logitA = clampLogit(sumOf(sumA) >> 6);
+  const logitB = clampLogit(sumOf(sumB) >> 6);
+  const logit = (logitA + logitB) >> 1;
+
+  const position = logit + 2048;
+  const share = position & 127;
+  const column = position >> 7;
+  const rowA = mixer.mapA + ((fold(mixer.firstMap, mixer.mapBitsA) * MAP_POINTS + column) << 1);
+  const rowB = mixer.mapB + ((fold(mixer.secondMap, mixer.mapBitsB) * MAP_POINTS + column) << 1);
+  const refined = interpolate(rowA, share) + interpolate(rowB, share);
+  let probability = (squash(logit) * 2 + refined) >> 2;
+  if (probability < MIN_PROBABILITY) probability = MIN_PROBABILITY;
+  else if (probability > 65536 - MIN_PROBABILITY) probability = 65536 - MIN_PROBABILITY;
+
+  const coded = codeBit(bit, probability);
+  const target = coded ? 65535 : 0;
+  const nearer: usize = share < 64 ? 0 : 2;
+  approach(rowA + nearer, target);
+  approach(rowB + nearer, target);
+  const rate = mixer.learningRate;
+  const errorA = i32x4.splat(((target - squash(logitA)) * rate) >> 6);
+  const errorB = i32x4.splat(((target - squash(logitB)) * rate) >> 6);
+  const half = i32x4.splat(8192);
+  for (let at: usize = 0; at < rowBytes; at += 16) {
+    const input = v128.load(inputs + at);
+    const changeA = i32x4.shr_s(i32x4.add(i32x4.mul(input, errorA), half), 14);
+    const changeB = i32x4.shr_s(i32x4.add(i32x4.mul(input, errorB), half), 14);
+    v128.store(weightsA + at, i32x4.add(v128.load(weightsA + at), changeA));
+    v128.store(weightsB + at, i32x4.add(v128.load(weightsB + at), changeB));
+  }
+  learn(mixer, target);
+  return coded;
+}
+
+function sumOf(lanes: v128): i32 {
+  return (
+    i32x4.extract_lane(lanes, 0) +
+    i32x4.extract_lane(lanes, 1) +
+    i32x4.extract_lane(lanes, 2) +
+    i32x4.extract_lane(lanes, 3)
+  );
+}
+
+/** Finds each context's slot and what it says. */
+function look(mixer: Mixer, node: i32): void {
+  const count = mixer.count;
+  const slots = mixer.slots;
+  const mask = mixer.slotMask;
+  const mark = node * 0x1d;
+  for (let index: usize = 0; index < (<usize>count) << 2; index += 4) {
+    const base = load<i32>(bases + index);
+    const check = ((base >>> 24) ^ mark) & 0xff;
+    let at: usize = slots + ((<usize>((base ^ node) & mask)) << 2);
+    let slot: u32 = load<u32>(at);
+    if (((slot >>> 8) & 0xff) !== check) {
+      const other = load<u32>(at ^ 4);
+      if (((other >>> 8) & 0xff) === check) {
+        at ^= 4;
+        slot = other;
+      } else {
+        // The one of the two that has seen less makes room.
+        if ((other & 0xff) < (slot & 0xff)) at ^= 4;
+        slot = 0x80000000 | (check << 8);
+        store<u32>(at, slot);
+      }
+    }
+    store<u32>(chosen + index, <u32>at);
+    const seen: i32 = slot & 0xff;
+    // A slot that has seen nothing holds one half, whose logit is 0.
+    const probability: i32 = slot >>> 16;
+    store<i32>(inputs + index, stretch(probability));
+    const confidence = min(seen, CONFIDENCE_LIMIT);
+    store<i32>(inputs + ((<usize>count) << 2) + index, ((probability - 32768) * confidence) >> 11);
+  }
+  const bias = inputs + ((<usize>count) << 3);
+  store<i32>(bias, BIAS_INPUT);
+  store<i32>(bias, 0, 4);
+  store<i32>(bias, 0, 8);
+  store<i32>(bias, 0, 12);
+}
+
+function learn(mixer: Mixer, target: i32): void {
+  const count = mixer.count;
+  const limit = mixer.countLimit;
+  for (let index: usize = 0; index < (<usize>count) << 2; index += 4) {
+    const at: usize = load<u32>(chosen + index);
+    const slot: u32 = load<u32>(at);
+    const seen: i32 = slot & 0xff;
+    let probability: i32 = slot >>> 16;
+    probability += ((target - probability) * reciprocal(seen)) >> 15;
+    if (probability < 1) probability = 1;
+    else if (probability > 65535) probability = 65535;
+    store<u32>(at, (probability << 16) | (slot & 0xff00) | (seen < limit ? seen + 1 : seen));
+  }
+}
+
+function clampLogit(logit: i32): i32 {
+  return logit > 2047 ? 2047 : logit < -2047 ? -2047 : logit;
+}
+
+function interpolate(at: usize, share: i32): i32 {
+  return (<i32>load<u16>(at) * (128 - share) + <i32>load<u16>(at, 2) * share) >> 7;
+}
+
+function approach(at: usize, target: i32): void {
+  const value: i32 = load<u16>(at);
+  store<u16>(at, value + ((target - value) >> 6));
+}
+
+/** A selector of up to 16 bits in `bits` bits. */
+function fold(value: i32, bits: i32): i32 {
+  return (value ^ (value >>> bits)) & ((1 << bits) - 1);
+}

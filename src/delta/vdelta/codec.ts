@@ -1,0 +1,79 @@
+import { type ControlList, STEP_MEMORY_BYTES } from "./control.ts";
+import type { VdeltaHeader } from "./header.ts";
+import type { Kernel } from "./kernel.ts";
+import { type ModelSizes, PROFILES } from "./profile.ts";
+
+const SPACE_WORDS = 6;
+const REGION_WORDS = 3;
+/** Contexts of the three mixers. */
+const FLAG_CONTEXTS = 12;
+const BYTE_CONTEXTS = 14;
+const LITERAL_CONTEXTS = 14;
+
+/** An entry in each of the three learned maps. */
+const LEARNED_ENTRY_BYTES = 24;
+/** Windows over both images, input, packed streams, the kernel's own tables. */
+const BUFFER_BYTES = 3 * 1024 * 1024;
+
+type Plan = Pick<VdeltaHeader, "profile" | "architecture" | "spaces">;
+
+export function sizesOf(header: { profile: number }): ModelSizes {
+  return (PROFILES[header.profile] as (typeof PROFILES)[number]).sizes;
+}
+
+/** Bytes that applying the patch of this header holds at most. */
+export function memoryOf(header: VdeltaHeader): number {
+  const profile = PROFILES[header.profile] as (typeof PROFILES)[number];
+  const learnedBytes = 2 ** profile.sizes.learnedBits * LEARNED_ENTRY_BYTES;
+  const model = header.coder === "small" ? profile.memoryBytes : learnedBytes;
+  return model + BUFFER_BYTES + header.steps * STEP_MEMORY_BYTES;
+}
+
+/**
+ * Reserves what guessing needs and, with `isMixed`, what the mixed contexts need; the function that it
+ * returns fills it in once the memory is committed.
+ */
+export function reserveCodec(
+  kernel: Kernel,
+  header: Plan,
+  control: ControlList,
+  isMixed: boolean,
+): () => void {
+  const { run } = kernel;
+  const sizes = sizesOf(header);
+  const regions = kernel.reserve(control.regionCount * REGION_WORDS * 4);
+  const spaces = kernel.reserve(header.spaces.length * SPACE_WORDS * 4);
+  const learned = kernel.reserve(3 * 8 * 2 ** sizes.learnedBits);
+  const setUpModel = isMixed ? reserveModel(kernel, sizes) : () => {};
+  return () => {
+    control.writeMap(kernel.words(regions, control.regionCount * REGION_WORDS));
+    run.setAddressMap(regions, control.regionCount);
+    const words = kernel.words(spaces, header.spaces.length * SPACE_WORDS);
+    header.spaces.forEach((space, index) => {
+      const { module, source, length, sourceAddress, target, targetAddress } = space;
+      const values = [module, source, length, sourceAddress | 0, target, targetAddress | 0];
+      words.set(values, index * SPACE_WORDS);
+    });
+    run.setSpaces(spaces, header.spaces.length);
+    run.setLearned(learned, sizes.learnedBits);
+    setUpModel();
+  };
+}
+
+function reserveModel(kernel: Kernel, sizes: ModelSizes): () => void {
+  const { run } = kernel;
+  const { slotBits, setBits, mapBits, indexBits, windowBits } = sizes;
+  const tables = [...setBits, ...mapBits];
+  const mixer = (contexts: number, bits: number) =>
+    kernel.reserve(run.mixerBytes(contexts, bits, ...tables));
+  const flags = mixer(FLAG_CONTEXTS, slotBits.flags);
+  const bytes = mixer(BYTE_CONTEXTS, slotBits.bytes);
+  const literals = mixer(LITERAL_CONTEXTS, slotBits.literals);
+  const index = kernel.reserve(4 * 2 ** indexBits);
+  return () => {
+    run.setUpFlags(flags, slotBits.flags, ...tables);
+    run.setUpBytes(bytes, slotBits.bytes, ...tables);
+    run.setUpLiteralMixer(literals, slotBits.literals, ...tables);
+    run.setUpLiterals(index, indexBits, windowBits);
+  };
+}
