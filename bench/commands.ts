@@ -1,87 +1,81 @@
 // How long does a command take from the call of the API to the device? N devices are connected over
 // mutual TLS, and M commands a second are sent to devices at random, each by a call of its own.
-// Usage: npm run bench:commands -- [--connections N] [--rate M] [--seconds S]
-import { fork } from "node:child_process";
+// Usage: npm run bench:commands -- [--connections N] [--rate M] [--seconds S] [--clients C] [--profile]
+// The goal's own load is --connections 10000 --rate 1000. --profile leaves the server's CPU profile.
+import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import http from "node:http";
-import tls from "node:tls";
 import { parseArgs } from "node:util";
-import mqttPacket, { type Packet } from "mqtt-packet";
-import { deviceTopic } from "../src/protocol/index.ts";
 import { createTestPki } from "../test/support/device-pki.ts";
+import type { ClientNews, ClientOrder } from "./commands-client.ts";
 import type { Order, Ready } from "./commands-server.ts";
-import { connectMany, type Device } from "./storm-client.ts";
 
 const { values: flags } = parseArgs({
   options: {
     connections: { type: "string", default: "300" },
     rate: { type: "string", default: "100" },
     seconds: { type: "string", default: "5" },
+    clients: { type: "string", default: "2" },
+    profile: { type: "boolean", default: false },
   },
 });
 const CONNECTIONS = Number(flags.connections);
 const RATE = Number(flags.rate);
 const SECONDS = Number(flags.seconds);
-const CONCURRENT_CONNECTS = 32;
+const CLIENTS = Number(flags.clients);
 /** The goal of the gateway: p99 in milliseconds at 10,000 connected and 1,000 a second. */
 const GOAL_P99_MS = 100;
 const PATIENCE_MS = 30_000;
-const TICK_MS = 10;
+const TICK_MS = 2;
 
 const pki = await createTestPki();
-const file = new URL("./commands-server.ts", import.meta.url);
-const child = fork(file, { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+const server = start("commands-server.ts", flags.profile ? ["--cpu-prof"] : []);
 const { key, cert } = pki.server;
-child.send({ key, cert, ca: pki.root, devices: CONNECTIONS } satisfies Order);
-const [ready] = (await once(child, "message")) as [Ready];
-const sentAt = new Map<number, number>();
+server.send({ key, cert, ca: pki.root, devices: CONNECTIONS } satisfies Order);
+const [ready] = (await once(server, "message")) as [Ready];
 const latencies: number[] = [];
 let accepted = 0;
 const answers: number[] = [];
-const devices = await connectAll(ready);
+const clients = await connectAll(ready);
 const agent = new http.Agent({ keepAlive: true, maxSockets: 64 });
 try {
+  const before = await usage();
   const total = await sendAll(ready);
   const deadline = performance.now() + PATIENCE_MS;
-  while (latencies.length < total && performance.now() < deadline) await pause(TICK_MS);
-  report(total);
+  while (latencies.length < total && performance.now() < deadline) await pause(50);
+  report(total, (await usage()) - before);
 } finally {
-  for (const { socket } of devices) socket.destroy();
   agent.destroy();
-  child.disconnect();
+  for (const process of [...clients, server]) process.disconnect();
 }
 
-async function connectAll({ mqttPort }: Ready): Promise<Device[]> {
-  const target = {
-    port: mqttPort,
-    context: tls.createSecureContext(await pki.device("bench", "d-1")),
-    topic: (number: number) => topicOf(number),
-  };
-  const load = { first: 1, count: CONNECTIONS, concurrency: CONCURRENT_CONNECTS };
-  const connected = await connectMany(target, load);
-  await Promise.all(connected.map(({ socket }, index) => listen(socket, index + 1)));
-  return connected;
+function start(file: string, execArgv: string[] = []): ChildProcess {
+  const stdio = ["ignore", "inherit", "inherit", "ipc"] as ["ignore", "inherit", "inherit", "ipc"];
+  return fork(new URL(`./${file}`, import.meta.url), { stdio, execArgv });
 }
 
-function topicOf(number: number): string {
-  return deviceTopic({ tenantId: "bench", deviceId: `d-${number}` }, "commands");
+/** Milliseconds of CPU that the server's process has taken. */
+async function usage(): Promise<number> {
+  server.send({ kind: "usage" });
+  const [{ cpuMs }] = (await once(server, "message")) as [{ cpuMs: number }];
+  return cpuMs;
 }
 
-/** Subscribes, and from then on notes when a command arrives and acknowledges it. */
-async function listen(socket: tls.TLSSocket, number: number): Promise<void> {
-  const parser = mqttPacket.parser({ protocolVersion: 4 });
-  const { promise, resolve } = Promise.withResolvers<void>();
-  parser.on("packet", (packet: Packet) => {
-    if (packet.cmd === "suback") resolve();
-    if (packet.cmd !== "publish") return;
-    const { args } = JSON.parse(packet.payload.toString()) as { args: { number: number } };
-    latencies.push(performance.now() - (sentAt.get(args.number) ?? 0));
-    socket.write(mqttPacket.generate({ cmd: "puback", messageId: packet.messageId as number }));
+async function connectAll({ mqttPort: port }: Ready): Promise<ChildProcess[]> {
+  const credentials = await pki.device("bench", "d-1");
+  const share = Math.ceil(CONNECTIONS / CLIENTS);
+  const all = Array.from({ length: CLIENTS }, async (_, index) => {
+    const client = start("commands-client.ts");
+    const first = 1 + index * share;
+    const count = Math.min(share, CONNECTIONS - first + 1);
+    client.send({ port, first, count, ...credentials } satisfies ClientOrder);
+    await once(client, "message");
+    client.on("message", (news: ClientNews) => {
+      if (news.kind === "arrived") latencies.push(...news.latenciesMs);
+    });
+    return client;
   });
-  socket.on("data", (bytes: Buffer) => parser.parse(bytes));
-  const subscriptions = [{ topic: topicOf(number), qos: 1 as const }];
-  socket.write(mqttPacket.generate({ cmd: "subscribe", messageId: 1, subscriptions }));
-  await promise;
+  return Promise.all(all);
 }
 
 /** Calls the API at the rate, whether or not earlier calls are answered; returns how many. */
@@ -105,7 +99,7 @@ async function sendAll({ apiUrl, apiKey }: Ready): Promise<number> {
 function call(url: string, options: http.RequestOptions, number: number): void {
   const device = 1 + Math.floor(Math.random() * CONNECTIONS);
   const at = performance.now();
-  sentAt.set(number, at);
+  const args = { number, at: Number(process.hrtime.bigint() / 1_000n) };
   const request = http.request(url, options, (response) => {
     response.resume();
     response.on("end", () => {
@@ -114,10 +108,10 @@ function call(url: string, options: http.RequestOptions, number: number): void {
     });
   });
   request.on("error", () => {});
-  request.end(JSON.stringify({ devices: [`d-${device}`], name: "ping", args: { number } }));
+  request.end(JSON.stringify({ devices: [`d-${device}`], name: "ping", args }));
 }
 
-function report(total: number): void {
+function report(total: number, serverMs: number): void {
   const load = { connections: CONNECTIONS, rate: RATE };
   const line = (name: string, value: number, unit: string, more: object = {}) =>
     console.log(JSON.stringify({ name, value: Math.round(value * 100) / 100, unit, ...more }));
@@ -126,6 +120,7 @@ function report(total: number): void {
   line("command-to-device-p99", p99, "ms", { ...load, ratio: p99 / GOAL_P99_MS, against: "goal" });
   line("command-api-p50", quantile(answers, 0.5), "ms", load);
   line("command-api-p99", quantile(answers, 0.99), "ms", load);
+  line("command-cpu-of-server", serverMs / total, "ms", load);
   line("commands-accepted", accepted, "", { of: total });
   line("commands-delivered", latencies.length, "", { of: accepted });
 }

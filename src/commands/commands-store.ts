@@ -1,8 +1,7 @@
 import { type Selectable, sql } from "kysely";
 import type { Schema, Tx } from "../db/index.ts";
 import { LIMITS } from "../kernel/index.ts";
-import type { CommandMessage } from "../protocol/index.ts";
-import type { CommandPage, CommandStatus, CommandView } from "./types.ts";
+import type { CommandPage, CommandStatus, CommandView, QueuedCommand } from "./types.ts";
 
 export type CommandRow = Selectable<Schema["commands"]>;
 
@@ -11,8 +10,8 @@ export async function queuedFor(
   tx: Tx,
   wanted: readonly { deviceId: string; limit: number }[],
   now: Date,
-): Promise<Map<string, CommandMessage[]>> {
-  const { rows } = await sql<CommandRow>`
+): Promise<Map<string, QueuedCommand[]>> {
+  const { rows } = await sql<CommandRow>`/* prepared: queued-commands */
     select c.* from unnest(${wanted.map((one) => one.deviceId)}::text[],
                            ${wanted.map((one) => one.limit)}::int[]) as w(device_id, most)
     cross join lateral (
@@ -24,7 +23,7 @@ export async function queuedFor(
       order by q.priority desc, q.seq limit w.most
     ) c
     order by c.device_id, c.priority desc, c.seq`.execute(tx);
-  const messages = new Map<string, CommandMessage[]>();
+  const messages = new Map<string, QueuedCommand[]>();
   for (const row of rows) {
     const waiting = messages.get(row.device_id);
     if (waiting) waiting.push(messageOf(row));
@@ -33,8 +32,9 @@ export async function queuedFor(
   return messages;
 }
 
-function messageOf(row: CommandRow): CommandMessage {
+function messageOf(row: CommandRow): QueuedCommand {
   return {
+    seq: row.seq,
     id: row.id,
     name: row.name,
     args: row.args,
@@ -52,7 +52,7 @@ export async function setDelivered(
   commands: readonly { deviceId: string; id: string }[],
   now: Date,
 ): Promise<void> {
-  await sql`
+  await sql`/* prepared: delivered-commands */
     update commands c
     set status = 'delivered', delivered_at = ${now}, release_at = null,
         deadline_at = ${now}::timestamptz + make_interval(secs => c.accept_seconds)

@@ -2,21 +2,34 @@ import { type Bus, subjects } from "../bus/index.ts";
 import type { Database } from "../db/index.ts";
 import { AppError, type Clock, isUuid } from "../kernel/index.ts";
 import { KeyedBatcher } from "../kernel/keyed-batcher.ts";
-import type { CommandMessage, CommandResult, DeviceIdentity } from "../protocol/index.ts";
+import type { CommandResult, DeviceIdentity } from "../protocol/index.ts";
 import type { Actor, Tenancy } from "../tenancy/index.ts";
 import { type Batches, checkCursor, createBatches } from "./batches.ts";
 import { unknownCommand } from "./commands-errors.ts";
 import * as store from "./commands-store.ts";
 import { doDue } from "./due-store.ts";
+import type { FreshCommand } from "./fresh-command.ts";
 import { QueueGauge } from "./queue-gauge.ts";
 import { recordReport } from "./reports.ts";
 import { checkRequest, isPlain, Sending, type SendRequest, type Sent } from "./sending.ts";
-import { lockQueue } from "./sending-store.ts";
-import type { CommandPage, CommandStatus, CommandView, EndedCommand, NewCommand } from "./types.ts";
+import type {
+  CommandPage,
+  CommandStatus,
+  CommandView,
+  EndedCommand,
+  NewCommand,
+  QueuedCommand,
+} from "./types.ts";
 
 const DEFAULT_PAGE = 100;
 /** What arrives within so short a time shares a transaction: one commit for all of it. */
 const TOGETHER = { maxBatchSize: 200, maxDelayMs: 2, maxQueuedSize: 20_000 };
+
+/**
+ * Makes the order of commits the order of `seq`, and the count of open commands exact: without it
+ * a command could be sent before another that has the lower number.
+ */
+const QUEUE_LOCK = { lock: "commands" } as const;
 
 export interface CommandsDeps {
   db: Database;
@@ -41,7 +54,7 @@ export interface Commands {
     traceparent: string | null,
   ): Promise<CommandView[]>;
   /** What waits for the device: by priority, then oldest first. */
-  undelivered(tenantId: string, deviceId: string, limit: number): Promise<CommandMessage[]>;
+  undelivered(tenantId: string, deviceId: string, limit: number): Promise<QueuedCommand[]>;
   /** The device has acknowledged the receipt of these. */
   markDelivered(tenantId: string, deviceId: string, ids: readonly string[]): Promise<void>;
   /**
@@ -68,21 +81,25 @@ export interface Commands {
 export function createCommands(deps: CommandsDeps): Commands {
   const { db, clock, tenancy } = deps;
   const gauge = new QueueGauge(clock, deps.openPerTenant);
-  const wake = (tenantId: string, deviceIds: readonly string[]) => {
+  const wake = (tenantId: string, deviceIds: readonly string[], fresh?: FreshCommand) => {
     for (const deviceId of new Set(deviceIds)) {
-      deps.bus.publish(subjects.device(tenantId, deviceId), { kind: "command" });
+      const message = { kind: "command", ...(fresh ? { fresh } : {}) };
+      deps.bus.publish(subjects.device(tenantId, deviceId), message);
     }
   };
   const plain = new KeyedBatcher<SendRequest, Sent | AppError>({
     ...TOGETHER,
     write: (tenantId, requests) =>
-      db.tenant(tenantId, async (tx) => {
-        await lockQueue(tx, tenantId);
-        await gauge.check(tx, tenantId, requests.length);
-        return new Sending(tx, tenantId, tenancy.audit, clock.now()).plain(requests);
-      }),
+      db.tenant(
+        tenantId,
+        async (tx) => {
+          await gauge.check(tx, tenantId, requests.length);
+          return new Sending(tx, tenantId, tenancy.audit, clock.now()).plain(requests);
+        },
+        QUEUE_LOCK,
+      ),
   });
-  const reads = new KeyedBatcher<{ deviceId: string; limit: number }, CommandMessage[]>({
+  const reads = new KeyedBatcher<{ deviceId: string; limit: number }, QueuedCommand[]>({
     ...TOGETHER,
     maxDelayMs: 1,
     async write(tenantId, wanted) {
@@ -98,12 +115,15 @@ export function createCommands(deps: CommandsDeps): Commands {
   });
 
   const sendAlone = (tenantId: string, request: SendRequest): Promise<Sent> =>
-    db.tenant(tenantId, async (tx) => {
-      await lockQueue(tx, tenantId);
-      const sent = await new Sending(tx, tenantId, tenancy.audit, clock.now()).one(request);
-      await gauge.check(tx, tenantId, sent.total);
-      return sent;
-    });
+    db.tenant(
+      tenantId,
+      async (tx) => {
+        const sent = await new Sending(tx, tenantId, tenancy.audit, clock.now()).one(request);
+        await gauge.check(tx, tenantId, sent.total);
+        return sent;
+      },
+      QUEUE_LOCK,
+    );
 
   return {
     async send(tenantId, command, actor, traceparent) {
@@ -112,7 +132,7 @@ export function createCommands(deps: CommandsDeps): Commands {
         ? await plain.add(tenantId, request)
         : await sendAlone(tenantId, request);
       if (sent instanceof AppError) throw sent;
-      wake(tenantId, sent.deviceIds);
+      wake(tenantId, sent.deviceIds, sent.fresh);
       return sent.views;
     },
 

@@ -4,16 +4,6 @@ import { type FleetQuery, fleetCondition } from "../devices/index.ts";
 import { LIMITS } from "../kernel/index.ts";
 import { MAX_TARGETS } from "./new-command.ts";
 
-/**
- * Makes the order of commits the order of `seq`, and the count of open commands exact: without it
- * a command could be sent before another that has the lower number.
- */
-export async function lockQueue(tx: Tx, tenantId: string): Promise<void> {
-  await sql`select pg_advisory_xact_lock(hashtextextended(${`commands:${tenantId}`}, 0))`.execute(
-    tx,
-  );
-}
-
 /** The active devices among `ids`; the others are unknown or may not be spoken to. */
 export async function activeDevices(tx: Tx, ids: readonly string[]): Promise<string[]> {
   const { rows } = await sql<{ id: string }>`
@@ -106,32 +96,97 @@ export interface CommandRecord {
   traceparent: string | null;
 }
 
-/** Queues commands in their order; `record` says which of the records each of them is. */
+const COLUMNS = sql.raw(`tenant_id, id, device_id, name, args, status, batch_id, priority,
+  coalesce_key, deliver_seconds, accept_seconds, run_seconds, deadline_at, max_attempts,
+  retry_seconds, retry_on, created_at, created_by, expires_at, traceparent`);
+const OF_RECORD = sql.raw(`r.name, r.args, r.status, r.batch_id, r.priority, r.coalesce_key,
+  r.deliver_seconds, r.accept_seconds, r.run_seconds, r.deadline_at, r.max_attempts,
+  r.retry_seconds, r.retry_on, r.created_at, r.created_by, r.expires_at, r.traceparent`);
+const RECORD = sql.raw(`number int, name text, args jsonb, status text, batch_id uuid,
+  priority smallint, coalesce_key text, deliver_seconds int, accept_seconds int, run_seconds int,
+  deadline_at timestamptz, max_attempts smallint, retry_seconds int, retry_on text[],
+  created_at timestamptz, created_by text, expires_at timestamptz, traceparent text`);
+
+export interface CommandTarget {
+  id: string;
+  deviceId: string;
+  /** Which of the records it is. */
+  record: number;
+}
+
+/** Queues commands in their order. */
 export async function insertCommands(
   tx: Tx,
   tenantId: string,
-  targets: readonly { id: string; deviceId: string; record: number }[],
+  targets: readonly CommandTarget[],
   records: readonly CommandRecord[],
 ): Promise<void> {
-  const numbered = records.map((record, number) => ({ ...record, number }));
   await sql`
-    insert into commands
-      (tenant_id, id, device_id, name, args, status, batch_id, priority, coalesce_key,
-       deliver_seconds, accept_seconds, run_seconds, deadline_at, max_attempts, retry_seconds,
-       retry_on, created_at, created_by, expires_at, traceparent)
-    select ${tenantId}, t.id, t.device_id, r.name, r.args, r.status, r.batch_id, r.priority,
-           r.coalesce_key, r.deliver_seconds, r.accept_seconds, r.run_seconds, r.deadline_at,
-           r.max_attempts, r.retry_seconds, r.retry_on, r.created_at, r.created_by, r.expires_at,
-           r.traceparent
-    from unnest(${targets.map((target) => target.id)}::uuid[],
-                ${targets.map((target) => target.deviceId)}::text[],
-                ${targets.map((target) => target.record)}::int[])
-         with ordinality as t(id, device_id, record, place)
-    join jsonb_to_recordset(${JSON.stringify(numbered)}::jsonb) as r(
-      number int, name text, args jsonb, status text, batch_id uuid, priority smallint,
-      coalesce_key text, deliver_seconds int, accept_seconds int, run_seconds int,
-      deadline_at timestamptz, max_attempts smallint, retry_seconds int, retry_on text[],
-      created_at timestamptz, created_by text, expires_at timestamptz, traceparent text)
-      on r.number = t.record
+    insert into commands (${COLUMNS})
+    select ${tenantId}, t.id, t.device_id, ${OF_RECORD}
+    from ${ordered(targets)}
+    join jsonb_to_recordset(${numbered(records)}::jsonb) as r(${RECORD}) on r.number = t.record
     order by t.place`.execute(tx);
+}
+
+/** What became of a command that was to be queued. */
+export interface Queued {
+  outcome: "queued" | "unknown-device" | "queue-full";
+  /** Its place in the order of the device's queue. */
+  seq: number | null;
+  /** The last that waited for delivery before it; null where none did. */
+  ahead: number | null;
+}
+
+/**
+ * Queues commands, each if its device is active and its queue has room: the looks and the insert in
+ * one statement, for this is what a call of the API waits for. Answers in the order of the targets.
+ */
+export async function queueEach(
+  tx: Tx,
+  tenantId: string,
+  targets: readonly CommandTarget[],
+  records: readonly CommandRecord[],
+): Promise<Queued[]> {
+  const { rows } = await sql<Queued>`/* prepared: queue-commands */
+    with wanted as (
+      select t.*, d.id is not null as is_active,
+             row_number() over (partition by t.device_id order by t.place) as more
+      from ${ordered(targets)}
+      left join devices d on d.id = t.device_id and d.status = 'active'
+    ), queue as (
+      select w.device_id,
+             (select count(*) from commands c where c.device_id = w.device_id
+                and c.status in ('waiting', 'queued', 'delivered', 'accepted', 'running')) as held,
+             (select max(c.seq) from commands c
+              where c.device_id = w.device_id and c.status = 'queued') as ahead
+      from wanted w where w.more = 1 and w.is_active
+    ), taken as (
+      select w.* from wanted w join queue q using (device_id)
+      where q.held + w.more <= ${LIMITS.commandsQueuedPerDevice}
+    ), added as (
+      insert into commands (${COLUMNS})
+      select ${tenantId}, t.id, t.device_id, ${OF_RECORD}
+      from taken t
+      join jsonb_to_recordset(${numbered(records)}::jsonb) as r(${RECORD}) on r.number = t.record
+      order by t.place
+      returning id, seq
+    )
+    select a.seq, q.ahead,
+           case when not w.is_active then 'unknown-device' when a.id is null then 'queue-full'
+                else 'queued' end as outcome
+    from wanted w left join queue q using (device_id) left join added a on a.id = w.id
+    order by w.place`.execute(tx);
+  return rows;
+}
+
+function ordered(targets: readonly CommandTarget[]) {
+  return sql`unnest(${targets.map((target) => target.id)}::uuid[],
+                    ${targets.map((target) => target.deviceId)}::text[],
+                    ${targets.map((target) => target.record)}::int[])
+             with ordinality as t(id, device_id, record, place)`;
+}
+
+function numbered(records: readonly CommandRecord[]): string {
+  return JSON.stringify(records.map((record, number) => ({ ...record, number })));
 }

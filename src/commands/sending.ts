@@ -4,6 +4,7 @@ import { AppError, timeOrderedId } from "../kernel/index.ts";
 import type { Actor, AuditRecord, Tenancy } from "../tenancy/index.ts";
 import * as batches from "./batches-store.ts";
 import { unknownTargets } from "./commands-errors.ts";
+import { type FreshCommand, freshCommand } from "./fresh-command.ts";
 import { checkNewCommand, MAX_TARGETS } from "./new-command.ts";
 import * as store from "./sending-store.ts";
 import type { CommandView, NewCommand } from "./types.ts";
@@ -43,6 +44,8 @@ export interface Sent {
   deviceIds: string[];
   batchId: string | null;
   total: number;
+  /** Of a single command: what the gateway needs to send it. */
+  fresh?: FreshCommand | undefined;
 }
 
 interface Target {
@@ -66,39 +69,28 @@ export class Sending {
 
   /** Plain orders together: what is refused of one is its own affair. */
   async plain(requests: readonly SendRequest[]): Promise<(Sent | AppError)[]> {
-    const wanted = requests.map(({ command }) => command.deviceIds?.[0] as string);
-    const active = new Set(await store.activeDevices(this.#tx, [...new Set(wanted)]));
-    const more = new Map<string, number>();
-    for (const id of wanted) if (active.has(id)) more.set(id, (more.get(id) ?? 0) + 1);
-    const full = new Set(await store.fullQueues(this.#tx, more));
-    const refusals = wanted.map((id) => {
-      if (!active.has(id)) return unknownTargets([id], []);
-      return full.has(id) ? queueFull([id]) : undefined;
-    });
-    const taken = requests.filter((_, index) => !refusals[index]);
-    const targets = taken.map(({ command }, record) => {
+    const targets = requests.map(({ command }, record) => {
       const deviceId = command.deviceIds?.[0] as string;
       return { id: timeOrderedId(this.#now), deviceId, record };
     });
-    const records = taken.map((request) => this.#recordOf(request, null));
-    if (taken.length > 0) {
-      await store.insertCommands(this.#tx, this.#tenantId, targets, records);
-    }
-    let next = 0;
+    const records = requests.map((request) => this.#recordOf(request, null));
+    const queued = await store.queueEach(this.#tx, this.#tenantId, targets, records);
+    const last = new Map<string, number>();
     const entries: AuditRecord[] = [];
-    const results: (Sent | AppError)[] = [];
-    for (const [index, request] of requests.entries()) {
-      const refusal = refusals[index];
-      if (refusal) {
-        results.push(refusal);
-        continue;
-      }
-      const target = targets[next] as Target;
-      next += 1;
+    const results = requests.map((request, index): Sent | AppError => {
+      const target = targets[index] as Target;
+      const { outcome, seq, ahead } = queued[index] as store.Queued;
+      if (outcome === "unknown-device") return unknownTargets([target.deviceId], []);
+      if (outcome === "queue-full") return queueFull([target.deviceId]);
       entries.push(entryOf(request, [target.deviceId], null));
       const view = this.#viewOf(target, request, null);
-      results.push({ views: [view], deviceIds: [target.deviceId], batchId: null, total: 1 });
-    }
+      const before = last.get(target.deviceId) ?? ahead;
+      last.set(target.deviceId, seq as number);
+      const { command, args, traceparent } = request;
+      const place = { seq: seq as number, ahead: before };
+      const fresh = freshCommand({ id: target.id, args, traceparent }, command, place, this.#now);
+      return { views: [view], deviceIds: [target.deviceId], batchId: null, total: 1, fresh };
+    });
     await this.#audit.recordAll(this.#tx, this.#tenantId, entries);
     return results;
   }

@@ -1,4 +1,4 @@
-import type { CommandStatus as ReportedStatus } from "../protocol/index.ts";
+import type { CommandMessage, CommandStatus as ReportedStatus } from "../protocol/index.ts";
 
 /**
  * From `queued` by way of `delivered` to the device's own words, or to an end that we set. Before
@@ -91,6 +91,11 @@ export interface NewCommand {
   deadlines?: Deadlines;
   retry?: RetryPolicy;
   pace?: Pace;
+}
+
+/** A command as the gateway gets it: what the device is sent, and its place in the queue. */
+export interface QueuedCommand extends CommandMessage {
+  seq: number;
 }
 
 export interface CommandPage {

@@ -1,6 +1,7 @@
-import { Kysely, PostgresDialect, sql, type Transaction } from "kysely";
+import { Kysely, type RawBuilder, sql, type Transaction } from "kysely";
 import pg from "pg";
 import { AppError, messageOf } from "../kernel/index.ts";
+import { ScopedDialect } from "./dialect.ts";
 import type { Schema } from "./schema.ts";
 
 /** A transaction in which row-level security shows one tenant's rows (or the platform's own). */
@@ -44,17 +45,24 @@ export class Database {
     pool.on("error", onError);
     // The pool listens to those that rest; one that is lost within a transaction speaks for itself.
     pool.on("connect", (client) => client.on("error", onError));
-    this.#kysely = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+    this.#kysely = new Kysely<Schema>({ dialect: new ScopedDialect(pool) });
   }
 
-  /** Runs `work` in a transaction that sees and writes this tenant's rows only. */
-  tenant<T>(tenantId: string, work: (tx: Tx) => Promise<T>): Promise<T> {
-    return this.#transaction(sql`select set_config('vautn.tenant', ${tenantId}, true)`, work);
+  /**
+   * Runs `work` in a transaction that sees and writes this tenant's rows only. `lock` names what no
+   * other transaction of the tenant holds meanwhile; it costs no round trip of its own.
+   */
+  tenant<T>(
+    tenantId: string,
+    work: (tx: Tx) => Promise<T>,
+    { lock }: { lock?: TenantLock } = {},
+  ): Promise<T> {
+    return this.#transaction(tenantScope(tenantId, lock), work);
   }
 
   /** Runs `work` in a transaction over the platform's own tables: tenants, users, settings, root. */
   platform<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
-    return this.#transaction(sql`select set_config('vautn.scope', 'platform', true)`, work);
+    return this.#transaction([sql.raw(`begin; ${PLATFORM_SCOPE}`)], work);
   }
 
   /** Tenants for which a `vautn.tenants_with_…` function finds something due. */
@@ -91,6 +99,14 @@ export class Database {
     return rows.map((row) => row.tenant);
   }
 
+  /** Tenants of which a gateway holds, or held when it died, sessions. */
+  async tenantsWithSessionsOf(gatewayId: string): Promise<string[]> {
+    const { rows } = await sql<{
+      tenant: string;
+    }>`select vautn.tenants_with_sessions_of(${gatewayId}) as tenant`.execute(this.#kysely);
+    return rows.map((row) => row.tenant);
+  }
+
   /** Resolves when a connection can be had and answers. */
   async ping(): Promise<void> {
     await sql`select 1`.execute(this.#kysely);
@@ -100,16 +116,37 @@ export class Database {
     await this.#kysely.destroy();
   }
 
-  async #transaction<T>(scope: ReturnType<typeof sql>, work: (tx: Tx) => Promise<T>): Promise<T> {
+  async #transaction<T>(
+    scope: readonly RawBuilder<unknown>[],
+    work: (tx: Tx) => Promise<T>,
+  ): Promise<T> {
     try {
       return await this.#kysely.transaction().execute(async (tx) => {
-        await scope.execute(tx);
+        for (const statement of scope) await statement.execute(tx);
         return work(tx);
       });
     } catch (error) {
       throw asUnavailable(error);
     }
   }
+}
+
+/** What transactions of a tenant may take turns at. */
+export type TenantLock = "commands";
+
+const PLATFORM_SCOPE = "select set_config('vautn.scope', 'platform', true)";
+/** Ids that need no quoting; `_platform` is the platform's own chain. */
+const PLAIN_TENANT = /^[a-z0-9_][a-z0-9-]{0,62}$/;
+
+/** The statements that begin a tenant's transaction: one, but for a name that nobody can have. */
+function tenantScope(tenantId: string, lock: TenantLock | undefined): RawBuilder<unknown>[] {
+  if (!PLAIN_TENANT.test(tenantId)) {
+    return [sql.raw("begin"), sql`select set_config('vautn.tenant', ${tenantId}, true)`];
+  }
+  const scope = `begin; select set_config('vautn.tenant', '${tenantId}', true)`;
+  if (!lock) return [sql.raw(scope)];
+  const key = `hashtextextended('${lock}:${tenantId}', 0)`;
+  return [sql.raw(`${scope}; select pg_advisory_xact_lock(${key})`)];
 }
 
 /** Connection faults become the refusal `unavailable`; everything else passes unchanged. */

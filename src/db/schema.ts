@@ -401,6 +401,11 @@ export interface MembershipsTable {
   created_at: Date;
 }
 
+export interface MqttGatewaysTable {
+  gateway_id: string;
+  seen_at: Date;
+}
+
 export interface MqttRetainedTable {
   tenant_id: string;
   device_id: string;
@@ -423,6 +428,7 @@ export interface MqttSessionsTable {
   state: Json;
   will: OptionalJson;
   will_at: Date | null;
+  armed_will: OptionalJson;
 }
 
 export interface PendingEnrolmentsTable {
@@ -840,6 +846,7 @@ export interface Schema {
   idempotency_keys: IdempotencyKeysTable;
   instance_settings: InstanceSettingsTable;
   memberships: MembershipsTable;
+  mqtt_gateways: MqttGatewaysTable;
   mqtt_retained: MqttRetainedTable;
   mqtt_sessions: MqttSessionsTable;
   pending_enrolments: PendingEnrolmentsTable;

@@ -116,7 +116,10 @@ export class Connection {
   open(options: OpenOptions): void {
     this.#options = options;
     this.#state = "open";
-    const session = new Session(this, options.claimed, options.sessionExpirySeconds);
+    const session = new Session(this, options.claimed, {
+      expirySeconds: options.sessionExpirySeconds,
+      hasWill: options.will !== undefined,
+    });
     this.#session = session;
     this.#outbound = new Outbound({
       write: (bytes) => this.#write(bytes),
@@ -189,7 +192,9 @@ export class Connection {
   /** The device has connected again, here or elsewhere, and perhaps goes on with this session. */
   takeOver(isResumed: boolean): void {
     // MQTT 5.0 §3.1.3.2.2 [MQTT-3.1.3-9]: a session that goes on takes a will that waits along.
-    const isWillLeft = !isResumed || (this.#options?.will?.delaySeconds ?? 0) === 0;
+    // What is on record the newer connection's claim has seen to, in the database.
+    const isOurs = this.#session?.isWillArmed !== true;
+    const isWillLeft = isOurs && (!isResumed || (this.#options?.will?.delaySeconds ?? 0) === 0);
     const why = "the device has connected again";
     this.fail(new ConnectionFault(REASON.sessionTakenOver, why), !isWillLeft);
   }
@@ -236,13 +241,17 @@ export class Connection {
     this.context.registry.release(this.peer, this);
     const will = quietly ? undefined : this.#options?.will;
     // What is under way is part of the session: before it is given up.
-    const isKept = this.#session?.end(metric === TAKEN_OVER ? undefined : will) ?? false;
+    const isKept = metric === TAKEN_OVER ? false : (this.#session?.end(will) ?? false);
     this.#outbound?.close();
     const { devices, logger } = this.context.deps;
     devices.disconnected(this.peer, { connectionId: this.id, reason: why }).catch((error) => {
       logger.warn({ error: messageOf(error) }, "the end of a connection could not be recorded");
     });
-    if (will && !isKept) publishWillNow(this.context, this.peer, will);
+    if (will && !isKept) {
+      void publishWillNow(this.context, this.peer, will).then((isPublished) =>
+        this.#session?.settleWill(isPublished),
+      );
+    }
   }
 
   #onPacket(bytes: Buffer): void {

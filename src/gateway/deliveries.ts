@@ -1,4 +1,5 @@
 import { isSpanContextValid, type Span, SpanKind } from "@opentelemetry/api";
+import type { FreshCommand } from "../commands/index.ts";
 import { isAppError, messageOf } from "../kernel/index.ts";
 import { currentTraceparent, formatTraceparent, withSpan } from "../kernel/tracing.ts";
 import { type CommandMessage, deviceTopic } from "../protocol/index.ts";
@@ -29,7 +30,10 @@ export class Deliveries {
   /** Those of them that have become known: a query that began earlier may still show them. */
   readonly #settled = new Set<string>();
   #running = false;
-  #moreCommands = false;
+  /** Whether something may wait in the queue that this connection has not sent. */
+  #moreCommands = true;
+  /** The newest command that this connection knows of, by its place in the queue. */
+  #newestCommand = -1;
   #lastSequence = -1;
   #lastAuthorities = "";
 
@@ -43,6 +47,29 @@ export class Deliveries {
   wake(kind: DeliveryKind): void {
     this.#pending.add(kind);
     if (!this.#running) void this.#run();
+  }
+
+  /**
+   * A command has just been queued. It is sent at once where nothing can stand before it: the queue
+   * has been looked through, and what waited before it is known here. Otherwise the queue is asked.
+   */
+  hear({ command, seq, ahead, until }: FreshCommand): void {
+    const { outbound, isQuarantined } = this.#connection;
+    const isNext =
+      !this.#running &&
+      !this.#moreCommands &&
+      !this.#pending.has("command") &&
+      (ahead === null || ahead <= this.#newestCommand) &&
+      seq > this.#newestCommand;
+    const mayBeSent =
+      isNext && !isQuarantined && outbound.free > 0 && this.#context.deps.clock.now() < until;
+    if (!mayBeSent || !this.#listens("commands")) {
+      this.wake("command");
+      return;
+    }
+    this.#newestCommand = seq;
+    this.#sent.add(command.id);
+    void this.#sendCommand(command);
   }
 
   /** The device has acknowledged something: there may be room for what waits. */
@@ -96,12 +123,14 @@ export class Deliveries {
     const { resumable } = outbound;
     const limit = this.#sent.size + outbound.free + resumable.size;
     const { commands } = this.#context.deps;
+    this.#moreCommands = true;
     const waiting = await commands.undelivered(peer.tenantId, peer.deviceId, limit);
     this.#moreCommands = waiting.length >= limit;
     // What has expired, or was taken back, is not sent again, though its sending had begun.
     const queued = new Set(waiting.map(({ id }) => id));
     for (const id of resumable) if (!queued.has(id)) outbound.forget(id);
-    for (const command of waiting) {
+    for (const { seq, ...command } of waiting) {
+      this.#newestCommand = Math.max(this.#newestCommand, seq);
       if (this.#sent.has(command.id)) continue;
       if (outbound.free <= 0 || !this.#connection.isOpen) {
         this.#moreCommands = true;

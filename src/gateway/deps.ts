@@ -1,5 +1,6 @@
 import type tls from "node:tls";
 import type { Bus } from "../bus/index.ts";
+import type { QueuedCommand } from "../commands/index.ts";
 import type { Database } from "../db/index.ts";
 import type { HeartbeatRecord, Incident } from "../devices/index.ts";
 import type { Clock } from "../kernel/index.ts";
@@ -8,7 +9,6 @@ import type {
   Access,
   Assignment,
   AuthoritiesAnnouncement,
-  CommandMessage,
   CommandResult,
   DeviceIdentity,
   Envelope,
@@ -76,7 +76,7 @@ export interface GatewayDeps {
     flush(): Promise<void>;
   };
   commands: {
-    undelivered(tenantId: string, deviceId: string, limit: number): Promise<CommandMessage[]>;
+    undelivered(tenantId: string, deviceId: string, limit: number): Promise<QueuedCommand[]>;
     markDelivered(tenantId: string, deviceId: string, ids: readonly string[]): Promise<void>;
     recordResult(peer: DeviceIdentity, commandId: string, result: CommandResult): Promise<void>;
   };

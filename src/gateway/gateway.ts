@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import net from "node:net";
 import tls from "node:tls";
+import { readFreshCommand } from "../commands/index.ts";
 import { messageOf } from "../kernel/index.ts";
 import { reloadSecureContext, TLS_POLICY } from "../kernel/tls-policy.ts";
 import { Admission } from "./admission.ts";
@@ -12,7 +13,7 @@ import { FanOut } from "./fan-out.ts";
 import { connectionsGauge, connectsTotal } from "./gateway-metrics.ts";
 import { MessageRouter } from "./message-router.ts";
 import { Paces } from "./pacing.ts";
-import { REASON } from "./reason-codes.ts";
+import { ConnectionFault, REASON } from "./reason-codes.ts";
 import { Refusals } from "./refusals.ts";
 import { Registry } from "./registry.ts";
 import { Retained } from "./retained.ts";
@@ -62,8 +63,9 @@ export async function startGateway(deps: GatewayDeps & GatewayOptions): Promise<
   const admission = admitTo(tlsServer, context);
   const listener = createListener(context, admission);
   const stopChecks = startChecks(context, connections);
-  const stopSweeping = context.sessions.startSweeping((db, tenantId) =>
-    sweepTenant(context, db, tenantId),
+  const stopSweeping = context.sessions.startSweeping(
+    (db, tenantId) => sweepTenant(context, db, tenantId),
+    () => sendAway(connections),
   );
   const reload = keepCredentialsFresh(context, tlsServer, credentials);
   const unsubscribe = subscribe(context);
@@ -108,6 +110,13 @@ function shutDown(connection: Connection): void {
     connection.send({ cmd: "disconnect", reasonCode: REASON.serverShuttingDown });
   }
   connection.end("the gateway stops", "serverShuttingDown", true);
+}
+
+/** The other gateways have taken this one for dead: its devices must connect anew, and will. */
+function sendAway(connections: ReadonlySet<Connection>): void {
+  for (const connection of connections) {
+    connection.fail(new ConnectionFault(REASON.serverBusy, "the gateway was taken for dead"), true);
+  }
 }
 
 async function tlsOptions(context: GatewayContext): Promise<tls.TlsOptions> {
@@ -233,7 +242,9 @@ function subscribe(context: GatewayContext): (() => void)[] {
       const connection = registry.bySubject(subject);
       if (kind === "session") takeOver(context, subject, message);
       if (!connection?.isOpen || (kind !== "command" && kind !== "update")) return;
-      connection.deliveries.wake(kind);
+      const fresh = kind === "command" ? readFreshCommand(message) : undefined;
+      if (fresh) connection.deliveries.hear(fresh);
+      else connection.deliveries.wake(kind);
     }),
     deps.identity.onStandingChanged((change) => applyStanding(context, change)),
   ];

@@ -13,15 +13,22 @@ export class Session {
   readonly #connection: Connection;
   /** Whether the database keeps more of it than its epoch. */
   readonly #isOnRecord: boolean;
+  /** Whether the database has the connection's will, and publishes it if this process dies. */
+  readonly isWillArmed: boolean;
   #writing: Promise<boolean> | undefined;
   #next: Promise<boolean> | undefined;
 
-  constructor(connection: Connection, claimed: ClaimedSession, expirySeconds: number) {
+  constructor(
+    connection: Connection,
+    claimed: ClaimedSession,
+    { expirySeconds, hasWill }: { expirySeconds: number; hasWill: boolean },
+  ) {
     this.#connection = connection;
     this.epoch = claimed.epoch;
     this.isPresent = claimed.resumed;
     this.expirySeconds = claimed.epoch > 0 ? expirySeconds : 0;
     this.#isOnRecord = this.isKept;
+    this.isWillArmed = hasWill && claimed.epoch > 0;
   }
 
   get isKept(): boolean {
@@ -43,12 +50,13 @@ export class Session {
   }
 
   /**
-   * The connection has ended: the session goes on without it, or ends now. True when it keeps the
-   * will, which waits for its delay or for the session's end, whichever comes first.
+   * The connection has ended: the session goes on without it, or ends now. `will` is left where it
+   * is to be published; true when it waits with the session, for its delay or for the session's
+   * end, whichever comes first.
    */
   end(will?: Will): boolean {
     const { context, peer } = this.#connection;
-    if (!this.#isOnRecord) return false;
+    if (!this.#isOnRecord && !this.isWillArmed) return false;
     const now = context.deps.clock.now();
     const expiresAt = new Date(now + this.expirySeconds * 1_000);
     // MQTT 5.0 §3.1.3.2.2: as long as its delay says, and no longer than the session.
@@ -57,6 +65,7 @@ export class Session {
     const ended: SessionSave["ended"] = {
       expirySeconds: this.expirySeconds,
       expiresAt,
+      keepsArmed: will !== undefined && !isWillKept,
       ...(isWillKept
         ? { will: { body: storedWill(will), at: new Date(now + delaySeconds * 1_000) } }
         : {}),
@@ -68,6 +77,13 @@ export class Session {
         logger.warn({ error: messageOf(error) }, "the end of a session could not be recorded");
       });
     return isWillKept;
+  }
+
+  /** The will was published, or could not be stored and is tried again by the sweep. */
+  settleWill(isPublished: boolean): void {
+    const { context, peer } = this.#connection;
+    if (!this.isWillArmed) return;
+    context.sessions.settleWill(peer.tenantId, { ...this.#name(), isPublished });
   }
 
   /** MQTT 5.0 §3.14.2.2.2: a DISCONNECT may change how long the session stays. */

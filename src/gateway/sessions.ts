@@ -5,6 +5,7 @@ import { KeyedBatcher } from "../kernel/keyed-batcher.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { TtlCache } from "../kernel/ttl-cache.ts";
 import type { DeviceIdentity } from "../protocol/index.ts";
+import { GatewayBeats } from "./gateway-beats.ts";
 import * as store from "./sessions-store.ts";
 
 const CLAIM_BATCH = { maxBatchSize: 500, maxDelayMs: 2, maxQueuedSize: 20_000 };
@@ -35,6 +36,7 @@ export class Sessions {
   readonly #gatewayId: string;
   readonly #claims: KeyedBatcher<store.SessionClaim, store.ClaimedSession | undefined>;
   readonly #saves: KeyedBatcher<store.SessionSave, boolean>;
+  readonly #wills: KeyedBatcher<store.WillOutcome>;
   /** Subject of a device -> epoch of its newest connection, as others have said. */
   readonly #news: TtlCache<number>;
 
@@ -49,6 +51,13 @@ export class Sessions {
     this.#saves = new KeyedBatcher({
       ...SAVE_BATCH,
       write: (tenantId, saves) => this.#saveAll(tenantId, saves),
+    });
+    this.#wills = new KeyedBatcher({
+      ...SAVE_BATCH,
+      write: (tenantId, outcomes) =>
+        (deps.db as Database).tenant(tenantId, (tx) =>
+          store.settleWills(tx, outcomes, new Date(deps.clock.now())),
+        ),
     });
   }
 
@@ -81,25 +90,38 @@ export class Sessions {
     return this.#saves.add(tenantId, save);
   }
 
-  /** Sessions of this gateway's earlier life have no connection any more. */
-  async begin(): Promise<void> {
-    const { db, clock } = this.#deps;
-    if (!db) return;
-    for (const tenantId of await db.tenantsOnGateway(this.#gatewayId)) {
-      await db.tenant(tenantId, (tx) =>
-        store.orphanSessions(tx, this.#gatewayId, new Date(clock.now())),
-      );
-    }
+  /** The will of a connection that has ended was published, or has to be tried again. */
+  settleWill(tenantId: string, outcome: store.WillOutcome): void {
+    this.#wills.add(tenantId, outcome).catch((error) => {
+      // It stays armed: the next start of this gateway finds it.
+      this.#report(error, "the end of a will could not be recorded");
+    });
   }
 
-  /** Ends, about once a second, what has expired, and calls `more` for each tenant concerned. */
-  startSweeping(more: (db: Database, tenantId: string) => Promise<void>): () => void {
+  /** Sessions of this gateway's earlier life have no connection any more. */
+  async begin(): Promise<void> {
+    await this.#orphan(this.#gatewayId);
+  }
+
+  /**
+   * Ends, about once a second, what has expired, and calls `more` for each tenant concerned; sees
+   * to the sessions of gateways that have died. `onForgotten`: this one was taken for dead.
+   */
+  startSweeping(
+    more: (db: Database, tenantId: string) => Promise<void>,
+    onForgotten: () => void,
+  ): () => void {
     const { db, clock } = this.#deps;
     if (!db) return () => {};
+    const beats = new GatewayBeats({
+      ...{ db, clock, gatewayId: this.#gatewayId, onForgotten },
+      onDead: (gatewayId) => this.#orphan(gatewayId),
+    });
     let timer = clock.after(SWEEP_INTERVAL_MS, () => void sweep());
     let isStopped = false;
     const sweep = async () => {
       try {
+        await beats.tick();
         await this.#sweep(db, more);
       } catch (error) {
         this.#report(error, "sessions could not be swept");
@@ -109,11 +131,21 @@ export class Sessions {
     return () => {
       isStopped = true;
       timer.cancel();
+      beats.stop().catch((error) => this.#report(error, "the end could not be recorded"));
     };
   }
 
   async flush(): Promise<void> {
     await this.#saves.flush();
+    await this.#wills.flush();
+  }
+
+  async #orphan(gatewayId: string): Promise<void> {
+    const { db, clock } = this.#deps;
+    if (!db) return;
+    for (const tenantId of await db.tenantsWithSessionsOf(gatewayId)) {
+      await db.tenant(tenantId, (tx) => store.orphanSessions(tx, gatewayId, new Date(clock.now())));
+    }
   }
 
   async #sweep(db: Database, more: (db: Database, tenantId: string) => Promise<void>) {

@@ -1,4 +1,4 @@
-import type { Selectable } from "kysely";
+import { type Selectable, sql } from "kysely";
 import type { Schema, Tx } from "../db/index.ts";
 import type { AuditFacts } from "./audit-chain.ts";
 
@@ -14,17 +14,22 @@ export interface AuditHead {
 
 /** The end of a chain, locked until the transaction ends; made when the chain is new. */
 export async function lockHead(tx: Tx, tenantId: string, start: Buffer): Promise<AuditHead> {
+  const known = await lockedHead(tx, tenantId);
+  if (known) return known;
   await tx
     .insertInto("audit_heads")
     .values({ tenant_id: tenantId, seq: 0, hash: start })
     .onConflict((conflict) => conflict.doNothing())
     .execute();
-  return tx
-    .selectFrom("audit_heads")
-    .select(["seq", "hash"])
-    .where("tenant_id", "=", tenantId)
-    .forUpdate()
-    .executeTakeFirstOrThrow();
+  const made = await lockedHead(tx, tenantId);
+  if (!made) throw new Error("the audit log has no end to add to");
+  return made;
+}
+
+async function lockedHead(tx: Tx, tenantId: string): Promise<AuditHead | undefined> {
+  const { rows } = await sql<AuditHead>`/* prepared: audit-head */
+    select seq, hash from audit_heads where tenant_id = ${tenantId} for update`.execute(tx);
+  return rows[0];
 }
 
 export async function readHead(tx: Tx, tenantId: string): Promise<AuditHead | undefined> {
@@ -39,33 +44,38 @@ export async function readHead(tx: Tx, tenantId: string): Promise<AuditHead | un
 export async function append(tx: Tx, entries: readonly StoredAuditEntry[]): Promise<void> {
   const last = entries.at(-1);
   if (!last) return;
-  await tx
-    .insertInto("audit_entries")
-    .values(
-      entries.map((entry) => ({
-        tenant_id: entry.tenantId,
-        seq: entry.seq,
-        at: entry.at,
-        actor_kind: entry.actorKind,
-        actor_id: entry.actorId,
-        actor_name: entry.actorName,
-        action: entry.action,
-        target_kind: entry.targetKind,
-        target_id: entry.targetId,
-        outcome: entry.outcome,
-        address: entry.address,
-        trace_id: entry.traceId,
-        details: JSON.stringify(entry.details),
-        previous_hash: entry.previousHash,
-        hash: entry.hash,
-      })),
+  const rows = entries.map((entry) => ({
+    seq: entry.seq,
+    at: entry.at.toISOString(),
+    actor_kind: entry.actorKind,
+    actor_id: entry.actorId,
+    actor_name: entry.actorName,
+    action: entry.action,
+    target_kind: entry.targetKind,
+    target_id: entry.targetId,
+    outcome: entry.outcome,
+    address: entry.address,
+    trace_id: entry.traceId,
+    details: entry.details,
+    previous_hash: entry.previousHash.toString("hex"),
+    hash: entry.hash.toString("hex"),
+  }));
+  await sql`/* prepared: audit-append */
+    with added as (
+      insert into audit_entries
+        (tenant_id, seq, at, actor_kind, actor_id, actor_name, action, target_kind, target_id,
+         outcome, address, trace_id, details, previous_hash, hash)
+      select ${last.tenantId}, r.seq, r.at, r.actor_kind, r.actor_id, r.actor_name, r.action,
+             r.target_kind, r.target_id, r.outcome, r.address, r.trace_id, r.details,
+             decode(r.previous_hash, 'hex'), decode(r.hash, 'hex')
+      from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as r(
+        seq bigint, at timestamptz, actor_kind text, actor_id text, actor_name text, action text,
+        target_kind text, target_id text, outcome text, address text, trace_id text,
+        details jsonb, previous_hash text, hash text)
+      order by r.seq
     )
-    .execute();
-  await tx
-    .updateTable("audit_heads")
-    .set({ seq: last.seq, hash: last.hash })
-    .where("tenant_id", "=", last.tenantId)
-    .execute();
+    update audit_heads set seq = ${last.seq}::bigint, hash = ${last.hash}
+    where tenant_id = ${last.tenantId}`.execute(tx);
 }
 
 /** Entries after `seq` in the order of the chain. */

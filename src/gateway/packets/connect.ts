@@ -4,9 +4,10 @@ import type { Connection, OpenOptions } from "../connection.ts";
 import type { GatewayPeer } from "../deps.ts";
 import { connectsTotal } from "../gateway-metrics.ts";
 import { ConnectionFault, REASON, type ReasonCode, returnCodeOf } from "../reason-codes.ts";
+import type { ClaimedSession, WillOutcome } from "../sessions-store.ts";
 import { TOPIC_ALIAS_MAXIMUM } from "../topic-aliases.ts";
 import { wakeDeliveries } from "./subscribe.ts";
-import { readWill } from "./will.ts";
+import { readWill, storedWill } from "./will.ts";
 
 /** MQTT 5.0 §3.1.2.11.3 and .4: what counts where the client says nothing. */
 const DEFAULT_RECEIVE_MAXIMUM = 65_535;
@@ -29,10 +30,18 @@ export async function handleConnect(connection: Connection, packet: IConnectPack
     const expirySeconds = sessionExpiryOf(connection, packet);
     const { sessions, load } = connection.context;
     const before = load.revocations;
-    const claimed = await sessions.claim(peer, { resume: packet.clean === false, expirySeconds });
+    const claimed = await sessions.claim(peer, {
+      resume: packet.clean === false,
+      expirySeconds,
+      will: will && storedWill(will),
+    });
     // A revocation may have come while the database was asked.
     const current = load.revocations === before ? peer : await authenticate(connection);
-    if (connection.isClosed) return;
+    if (connection.isClosed) {
+      // It was never accepted, so it has no will (MQTT 5.0 §3.1.2.5).
+      if (will) sessions.settleWill(peer.tenantId, disarmed(peer, claimed));
+      return;
+    }
     const session = { claimed, sessionExpirySeconds: expirySeconds };
     accept(connection, packet, { peer: current, will, ...session });
     connectsTotal.inc({ outcome: "accepted" });
@@ -41,6 +50,10 @@ export async function handleConnect(connection: Connection, packet: IConnectPack
     connectsTotal.inc({ outcome: `refused-${fault.reason.toString(16)}` });
     refuse(connection, packet, fault);
   }
+}
+
+function disarmed({ deviceId }: GatewayPeer, { epoch }: ClaimedSession): WillOutcome {
+  return { deviceId, epoch, isPublished: true };
 }
 
 function checkConnect(packet: IConnectPacket): void {

@@ -1,5 +1,5 @@
 import type { IConnectPacket } from "mqtt-packet";
-import { messageOf } from "../../kernel/index.ts";
+import { isAppError, messageOf } from "../../kernel/index.ts";
 import { storableJson } from "../../kernel/storable.ts";
 import { mayPublish, parseDevicePublish, topicPrefix } from "../../protocol/index.ts";
 import type { GatewayContext } from "../context.ts";
@@ -105,14 +105,21 @@ function publishOf({ topic, payload, qos, properties, expirySeconds }: Will) {
   return { topic, payload, qos, properties: { ...properties, ...expiry } };
 }
 
-/** The same at the end of a connection, where nobody is left who could repeat it. */
-export function publishWillNow(context: GatewayContext, peer: GatewayPeer, will: Will): void {
-  publishWill(context, peer, will).then(
-    () => countMessage("will", "stored"),
-    (error) => {
-      countMessage("will", "lost");
-      const { logger } = context.deps;
-      logger.warn({ deviceId: peer.deviceId, error: messageOf(error) }, "a will was not stored");
-    },
-  );
+/** The same at the end of a connection; false where it could not be stored, and may be later. */
+export async function publishWillNow(
+  context: GatewayContext,
+  peer: GatewayPeer,
+  will: Will,
+): Promise<boolean> {
+  try {
+    await publishWill(context, peer, will);
+    countMessage("will", "stored");
+    return true;
+  } catch (error) {
+    const { logger } = context.deps;
+    logger.warn({ deviceId: peer.deviceId, error: messageOf(error) }, "a will was not stored");
+    const isRefused = isAppError(error) && error.code !== "unavailable";
+    countMessage("will", isRefused ? "refused" : "postponed");
+    return isRefused;
+  }
 }
