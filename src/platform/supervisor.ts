@@ -5,6 +5,7 @@ import type { BusMessage } from "../bus/index.ts";
 import type { Config, Role } from "../kernel/config.ts";
 import { messageOf } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
+import { tell } from "./child-channel.ts";
 import type { FromRoleProcess, ToRoleProcess } from "./messages.ts";
 import type { StoreAddresses } from "./stores.ts";
 
@@ -146,5 +147,5 @@ async function waitUntilReady(name: string, child: ChildProcess): Promise<void> 
 }
 
 function send(child: ChildProcess, message: ToRoleProcess): void {
-  if (child.connected) child.send(message);
+  tell(child, message);
 }

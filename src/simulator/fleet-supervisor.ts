@@ -67,7 +67,7 @@ export async function startFleetProcess(options: FleetProcessOptions): Promise<F
     stopping = true;
     if (child.exitCode !== null || child.signalCode !== null) return;
     const exited = once(child, "exit");
-    if (child.connected) child.send({ kind: "stop" } satisfies ToFleet);
+    if (child.connected) child.send({ kind: "stop" } satisfies ToFleet, () => {});
     await exited;
   }
 }
