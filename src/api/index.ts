@@ -1,2 +1,3 @@
+export { startChallengeListener } from "./challenge-listener.ts";
 export { openApiText } from "./document.ts";
 export { type ApiDeps, buildApi, startApi } from "./server.ts";

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { type Duplex, Readable } from "node:stream";
+import type { Server } from "node:tls";
 import cookie from "@fastify/cookie";
 import helmet from "@fastify/helmet";
 import rateLimit from "@fastify/rate-limit";
@@ -9,6 +10,7 @@ import type { Database } from "../db/index.ts";
 import { AppError, type Clock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { asAppError, problemOf } from "../kernel/problem.ts";
+import { reloadSecureContext, TLS_POLICY } from "../kernel/tls-policy.ts";
 import type { Tenancy } from "../tenancy/index.ts";
 import { admit, assertAccessDeclared } from "./access.ts";
 import { auditWrites } from "./audit-writes.ts";
@@ -31,6 +33,9 @@ const REQUEST_TIMEOUT_MS = 3_600_000;
 const MAX_CHECKING_INTERVAL_MS = 5_000;
 
 export interface ApiDeps extends ResourceDeps {
+  identity: ResourceDeps["identity"] & {
+    onAuthorityChanged?: (listener: () => void) => () => void;
+  };
   tenancy: ResourceDeps["tenancy"] & Pick<Tenancy, "authenticate" | "authorize" | "audit">;
   db: Pick<Database, "tenant">;
   clock: Clock;
@@ -46,6 +51,8 @@ export interface ApiDeps extends ResourceDeps {
   limits?: Partial<ReadingLimits>;
   /** Takes requests to change the protocol: MQTT over WebSocket. */
   upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+  /** The certificate to serve with; plain HTTP where absent. Asked for again every few seconds. */
+  tls?: { load(): Promise<{ key: string; cert: string }> } | undefined;
   /** How an answer becomes text; the tests hold it against its schema on the way. */
   serializerCompiler?: FastifySerializerCompiler<unknown>;
 }
@@ -54,18 +61,25 @@ export interface ApiDeps extends ResourceDeps {
 const asJson: FastifySerializerCompiler<unknown> = () => (body) => JSON.stringify(body);
 
 /** The server with every route, not yet listening. */
-export async function buildApi(deps: ApiDeps): Promise<Api> {
+export async function buildApi(
+  deps: ApiDeps,
+  credentials?: { key: string; cert: string },
+): Promise<Api> {
   const streams = new EventStreams();
   const limits = { ...DEFAULT_READING_LIMITS, ...deps.limits };
+  const reading = {
+    headersTimeout: limits.headersTimeoutMs,
+    connectionsCheckingInterval: Math.min(limits.headersTimeoutMs, MAX_CHECKING_INTERVAL_MS),
+  };
+  const listener = credentials
+    ? { https: { ...TLS_POLICY, ...credentials, ...reading } }
+    : { http: reading };
   const api: Api = fastify({
+    ...(listener as { http: typeof reading }),
     loggerInstance: undefined,
     logger: false,
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
-    http: {
-      headersTimeout: limits.headersTimeoutMs,
-      connectionsCheckingInterval: Math.min(limits.headersTimeoutMs, MAX_CHECKING_INTERVAL_MS),
-    },
     keepAliveTimeout: 65_000,
     forceCloseConnections: true,
     trustProxy: deps.trustProxy ?? false,
@@ -113,12 +127,39 @@ export async function buildApi(deps: ApiDeps): Promise<Api> {
 export async function startApi(
   deps: ApiDeps & { port: number; bindAddress: string },
 ): Promise<{ port: number; url: string; close(): Promise<void> }> {
-  const api = await buildApi(deps);
+  const credentials = await deps.tls?.load();
+  const api = await buildApi(deps, credentials);
   if (deps.upgrade) api.server.on("upgrade", deps.upgrade);
   await api.listen({ port: deps.port, host: deps.bindAddress });
   const { port } = api.server.address() as AddressInfo;
   const host = deps.bindAddress.includes(":") ? `[${deps.bindAddress}]` : deps.bindAddress;
-  return { port, url: `http://${host}:${port}`, close: () => api.close() };
+  const reload = credentials && keepFresh(api, deps, credentials);
+  return {
+    port,
+    url: `${credentials ? "https" : "http"}://${host}:${port}`,
+    async close() {
+      reload?.stop();
+      await api.close();
+    },
+  };
+}
+
+/** A new certificate is for new connections; those that live go on. */
+function keepFresh(api: Api, { tls, clock, logger, identity }: ApiDeps, initial: object) {
+  const reload = reloadSecureContext(api.server as unknown as Server, {
+    load: async () => (await tls?.load()) ?? {},
+    initial,
+    sessionIdContext: "vautn-api",
+    clock,
+    onError: (err) => logger.error({ err }, "the console's certificate could not be renewed"),
+  });
+  const stopHearing = identity.onAuthorityChanged?.(() => void reload.now());
+  return {
+    stop() {
+      stopHearing?.();
+      reload.stop();
+    },
+  };
 }
 
 function letIn(api: Api, deps: ApiDeps): void {

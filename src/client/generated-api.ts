@@ -1,5 +1,20 @@
 // Written by tools/build-openapi.ts from the routes' schemas. Do not edit.
 
+export type AcmeStatus = {
+  directoryUrl: string;
+  names: Array<string>;
+  listeners: Array<"api" | "device-http" | "gateway">;
+  state: "waiting" | "ordering" | "valid" | "failing" | "expired";
+  notAfter: string | null;
+  renewAt: string | null;
+  /** Attempts that failed since the last success */
+  failures: number;
+  lastStep: string | null;
+  lastError: string | null;
+  attemptedAt: string | null;
+  nextAttemptAt: string | null;
+};
+
 export type AddedPreauthorisedDevices = {
   items: Array<{
     deviceId: string;
@@ -2409,6 +2424,20 @@ export interface Operations {
     body: undefined;
     answer: undefined;
   };
+  /** How the server certificate of the ACME authority stands */
+  getAcmeStatus: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: undefined;
+    answer: AcmeStatus;
+  };
+  /** Orders a server certificate within seconds, whatever failed before */
+  renewAcmeCertificate: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: undefined;
+    answer: AcmeStatus;
+  };
   /** Which devices a rollout would take, stage by stage; changes nothing */
   planRollout: {
     params: { tenant: string };
@@ -2766,6 +2795,8 @@ export const ROUTES = {
   listCompromisedKeys: { method: "GET", path: "/api/v1/pki/compromised-keys" },
   addCompromisedKey: { method: "POST", path: "/api/v1/pki/compromised-keys" },
   removeCompromisedKey: { method: "DELETE", path: "/api/v1/pki/compromised-keys/{key}" },
+  getAcmeStatus: { method: "GET", path: "/api/v1/pki/acme" },
+  renewAcmeCertificate: { method: "POST", path: "/api/v1/pki/acme/renew" },
   planRollout: { method: "POST", path: "/api/v1/tenants/{tenant}/rollouts/plan" },
   createRollout: { method: "POST", path: "/api/v1/tenants/{tenant}/rollouts" },
   listRollouts: { method: "GET", path: "/api/v1/tenants/{tenant}/rollouts" },

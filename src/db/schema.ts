@@ -11,6 +11,35 @@ export type OptionalJson = ColumnType<
   object | string | null
 >;
 
+export interface AcmeAccountsTable {
+  directory_url: string;
+  external_key_id: string;
+  key_sealed: Buffer;
+  account_url: string | null;
+  created_at: Date;
+}
+
+export interface AcmeCertificatesTable {
+  directory_url: string;
+  names: string;
+  certificate_pem: string | null;
+  private_key_sealed: Buffer | null;
+  not_before: Date | null;
+  not_after: Date | null;
+  failures: Generated<number>;
+  last_step: string | null;
+  last_error: string | null;
+  attempted_at: Date | null;
+  next_attempt_at: Date;
+  leased_until: Date | null;
+}
+
+export interface AcmeChallengesTable {
+  token: string;
+  key_authorization: string;
+  expires_at: Date;
+}
+
 export interface AlertsTable {
   tenant_id: string;
   id: string;
@@ -820,6 +849,9 @@ export interface WebhooksTable {
 }
 
 export interface Schema {
+  acme_accounts: AcmeAccountsTable;
+  acme_certificates: AcmeCertificatesTable;
+  acme_challenges: AcmeChallengesTable;
   alerts: AlertsTable;
   api_keys: ApiKeysTable;
   artifacts: ArtifactsTable;

@@ -29,7 +29,7 @@ export interface StandingChange {
 /** What the listener needs of the modules; each method is that module's own. */
 export interface DeviceHttpDeps {
   identity: {
-    serverCredentials(): Promise<{ keyPem: string; certificatePem: string }>;
+    serverCredentials(listener: "device-http"): Promise<{ keyPem: string; certificatePem: string }>;
     rootCertificatePem(): Promise<string>;
     /** Server certificate or roots may be other ones now. */
     onAuthorityChanged?(listener: () => void): () => void;

@@ -144,7 +144,7 @@ function createServer(
 }
 
 async function secureContext(identity: DeviceHttpDeps["identity"]) {
-  const { keyPem, certificatePem } = await identity.serverCredentials();
+  const { keyPem, certificatePem } = await identity.serverCredentials("device-http");
   return { key: keyPem, cert: certificatePem, ca: await identity.rootCertificatePem() };
 }
 

@@ -45,7 +45,7 @@ export interface StandingChange {
 /** What the gateway needs of the modules; each method is that module's own. */
 export interface GatewayDeps {
   identity: {
-    serverCredentials(): Promise<{ keyPem: string; certificatePem: string }>;
+    serverCredentials(listener: "gateway"): Promise<{ keyPem: string; certificatePem: string }>;
     rootCertificatePem(): Promise<string>;
     /** Server certificate or roots may be other ones now. */
     onAuthorityChanged?(listener: () => void): () => void;

@@ -122,7 +122,7 @@ function sendAway(connections: ReadonlySet<Connection>): void {
 async function tlsOptions(context: GatewayContext): Promise<tls.TlsOptions> {
   const { identity } = context.deps;
   const [credentials, root] = await Promise.all([
-    identity.serverCredentials(),
+    identity.serverCredentials("gateway"),
     identity.rootCertificatePem(),
   ]);
   return { key: credentials.keyPem, cert: credentials.certificatePem, ca: root };

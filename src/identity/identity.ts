@@ -1,11 +1,14 @@
 import type { TLSSocket } from "node:tls";
 import type { Bus } from "../bus/index.ts";
 import type { Database } from "../db/index.ts";
+import type { TlsListener } from "../kernel/acme-settings.ts";
 import { AppError, type Clock, LIMITS } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import type { Tokens } from "../kernel/pkcs11.ts";
 import type { Sealer } from "../kernel/sealing.ts";
-import type { Actor, Tenancy } from "../tenancy/index.ts";
+import { type Actor, PLATFORM_CHAIN, type Tenancy } from "../tenancy/index.ts";
+import { AcmeCertificates } from "./acme/acme.ts";
+import type { AcmeOptions } from "./acme/acme-status.ts";
 import { Authorities, type AuthorityEvent } from "./authorities.ts";
 import type { GivenRoot } from "./authority-issuance.ts";
 import { AuthorityKeys } from "./authority-keys.ts";
@@ -58,7 +61,9 @@ export interface Identity {
   /** The tenant's issuing authority. Idempotent. */
   ensureTenantAuthority(tenantId: string): Promise<void>;
   /** For the TLS listeners; ask again every few seconds, for a new pair comes before the old ends. */
-  serverCredentials(): Promise<ServerCredentials>;
+  serverCredentials(listener?: TlsListener): Promise<ServerCredentials>;
+  /** Server certificates of an ACME authority, where one is named. */
+  acme: Pick<AcmeCertificates, "renewIfDue" | "renewNow" | "status" | "challenge">;
   /** Every trusted root: what devices trust, and the listeners' `ca` for client certificates. */
   rootCertificatePem(): Promise<string>;
   /** The tenant's authorities, newest first, and every root: what EST gives as CA certificates. */
@@ -153,12 +158,18 @@ export interface IdentityDeps {
   givenRoot?: GivenRoot | undefined;
   /** A server certificate of another authority's. */
   tlsFiles?: TlsFiles | undefined;
+  /** Another authority's, had by ACME. */
+  acme?: AcmeOptions | undefined;
 }
 
 export function createIdentity(deps: IdentityDeps): Identity {
   const keys = new AuthorityKeys(deps);
   const authorities = new Authorities({ ...deps, keys });
-  const server = new ServerIdentity({ ...deps, keys, authorities });
+  const acme = new AcmeCertificates({
+    ...deps,
+    announce: () => authorities.announce(PLATFORM_CHAIN, "server"),
+  });
+  const server = new ServerIdentity({ ...deps, keys, authorities, acme });
   const noteRefusal = createRefusalLog(deps);
   const lookup = new RegisteredLookup(deps);
   const knocks = new Knocks(deps);
@@ -184,7 +195,8 @@ export function createIdentity(deps: IdentityDeps): Identity {
   return {
     ensurePlatform: () => authorities.ensurePlatform(),
     ensureTenantAuthority: (tenantId) => authorities.ensureTenant(tenantId),
-    serverCredentials: () => server.credentials(),
+    serverCredentials: (listener) => server.credentials(listener),
+    acme,
     rootCertificatePem: async () =>
       (await authorities.roots()).map((root) => root.certificatePem).join(""),
     authorityCertificates,

@@ -1,3 +1,4 @@
+export type { AcmeOptions, AcmeStatus } from "./acme/acme-status.ts";
 export type { AuthorityEvent } from "./authorities.ts";
 export type { GivenRoot } from "./authority-issuance.ts";
 export type { Pki } from "./authority-management.ts";

@@ -1,10 +1,12 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import fs from "node:fs";
 import type { Database } from "../db/index.ts";
+import type { TlsListener } from "../kernel/acme-settings.ts";
 import { AppError, type Clock, messageOf } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { distinguishedName, toPem } from "../protocol/index.ts";
 import { PLATFORM_CHAIN } from "../tenancy/index.ts";
+import type { AcmeCertificates } from "./acme/acme.ts";
 import type { Authorities } from "./authorities.ts";
 import { localKey, newPrivateKey } from "./authority-key.ts";
 import type { AuthorityKeys } from "./authority-keys.ts";
@@ -23,7 +25,7 @@ export interface ServerCredentials {
   isProvisional: boolean;
 }
 
-/** Certificate and key from elsewhere: another authority's, or ACME's by a client of its own. */
+/** Certificate and key from elsewhere. */
 export interface TlsFiles {
   certificateFile: string;
   keyFile: string;
@@ -41,6 +43,7 @@ interface Deps {
   authorities: Authorities;
   publicHost: string;
   tlsFiles?: TlsFiles | undefined;
+  acme: AcmeCertificates;
 }
 
 interface Current {
@@ -52,7 +55,10 @@ interface Current {
   generation: number;
 }
 
-/** The server's own certificate: from files, or a pair of this process's own from our authority. */
+/**
+ * The server's own certificate: by ACME where that is for this listener and there is one in force,
+ * else from files, else a pair of this process's own from our authority.
+ */
 export class ServerIdentity {
   readonly #deps: Deps;
   #current: Current | undefined;
@@ -65,8 +71,10 @@ export class ServerIdentity {
   }
 
   /** Cheap to ask again and again: a new pair comes when two thirds of the old one's life are over. */
-  async credentials(): Promise<ServerCredentials> {
-    const { tlsFiles } = this.#deps;
+  async credentials(listener?: TlsListener): Promise<ServerCredentials> {
+    const { tlsFiles, acme } = this.#deps;
+    const elsewhere = await acme.credentials(listener);
+    if (elsewhere) return elsewhere;
     if (tlsFiles) return this.#fromFiles(tlsFiles);
     this.#asking ??= this.#own().finally(() => {
       this.#asking = undefined;

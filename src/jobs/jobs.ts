@@ -27,7 +27,10 @@ export interface JobsDeps {
     CertificateWatchDeps["alerts"] & {
       deliverDue(tenantId: string, now: number): Promise<unknown>;
     };
-  identity: CertificateWatchDeps["identity"] & { forgetOldStandings(): Promise<void> };
+  identity: CertificateWatchDeps["identity"] & {
+    forgetOldStandings(): Promise<void>;
+    acme: { renewIfDue(): Promise<void> };
+  };
   rotationCampaigns: { tick(tenantId: string): Promise<void> };
   detectors: { runOnce(): Promise<unknown>; stop(): Promise<void> };
 }
@@ -110,6 +113,7 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
       everyMs: 3_600_000,
       run: () => deps.identity.forgetOldStandings(),
     },
+    { name: "acme", everyMs: 5_000, run: () => deps.identity.acme.renewIfDue() },
     { name: "detectors", everyMs: 5_000, run: async () => void (await deps.detectors.runOnce()) },
   ];
   const rolloutTicker = startTicker(rollouts, deps);

@@ -1,11 +1,13 @@
 import path from "node:path";
+import { ACME_SETTINGS, type AcmeConfig, acmeProblems } from "./acme-settings.ts";
 import { parseTokenUri } from "./pkcs11-uri.ts";
+import { file, integer, oneOf, port, type Setting, url } from "./setting-parsers.ts";
 
 export const ROLES = ["gateway", "device-http", "api", "worker"] as const;
 export type Role = (typeof ROLES)[number];
 
 /** The effective configuration: read once, frozen, handed down. */
-export interface Config {
+export interface Config extends AcmeConfig {
   dataDirectory: string;
   roles: readonly Role[];
   /** Address that every listener binds to. */
@@ -30,15 +32,10 @@ export interface Config {
   pkcs11Pin: string | undefined;
   tlsCertificateFile: string | undefined;
   tlsKeyFile: string | undefined;
+  /** Whether the console and the API are served over TLS, with the server's certificate. */
+  apiTls: boolean;
   /** Gateway processes on this machine. */
   gatewayProcesses: number;
-}
-
-interface Setting {
-  variable: string;
-  describe: string;
-  secret?: boolean;
-  parse(text: string | undefined): unknown;
 }
 
 /** Name in `Config` -> where it comes from. `vautn config` prints this table. */
@@ -120,6 +117,13 @@ export const SETTINGS: { [Name in keyof Config]: Setting } = {
     "server certificate with its chain, in PEM, for MQTT and HTTPS (default: from our own CA)",
   ),
   tlsKeyFile: file("VAUTN_TLS_KEY", "key of that certificate"),
+  apiTls: {
+    variable: "VAUTN_API_TLS",
+    describe:
+      "serve console and API over TLS: on or off (default off; on where ACME is for the api)",
+    parse: (text) => text !== undefined && oneOf(text, ["on", "off"]) === "on",
+  },
+  ...ACME_SETTINGS,
   gatewayProcesses: {
     variable: "VAUTN_GATEWAY_PROCESSES",
     describe: "gateway processes on this machine (default 1)",
@@ -144,9 +148,15 @@ export function readConfig(environment: NodeJS.ProcessEnv): Readonly<Config> {
   if (config.rootKey && !(config.rootFile && config.pkcs11Module)) {
     problems.push("VAUTN_ROOT_KEY: needs VAUTN_ROOT and VAUTN_PKCS11_MODULE too");
   }
+  problems.push(...acmeProblems(config as Partial<AcmeConfig>));
   if (problems.length > 0)
     throw new Error(`the configuration is not valid\n  ${problems.join("\n  ")}`);
   return Object.freeze(config as unknown as Config);
+}
+
+/** By ACME a certificate comes that browsers know: console and API are served with it. */
+export function servesApiByTls({ apiTls, acmeDirectory, acmeListeners }: Config): boolean {
+  return apiTls || (acmeDirectory !== undefined && acmeListeners.includes("api"));
 }
 
 /** The effective values with secrets masked, passwords inside URLs included. */
@@ -163,51 +173,8 @@ export function describeConfig(config: Config): Record<string, unknown> {
   );
 }
 
-function file(variable: string, describe: string): Setting {
-  return {
-    variable,
-    describe,
-    parse: (text) => (text === undefined ? undefined : path.resolve(text)),
-  };
-}
-
-function port(variable: string, what: string, fallback: number): Setting {
-  return {
-    variable,
-    describe: `port of ${what} (default ${fallback}; 0 picks a free one)`,
-    parse: (text) => integer(text ?? String(fallback), 0, 65_535),
-  };
-}
-
-function url(variable: string, describe: string, protocols: string[]): Setting {
-  return {
-    variable,
-    describe,
-    parse(text) {
-      if (text === undefined) return undefined;
-      if (!URL.canParse(text) || !protocols.includes(new URL(text).protocol)) {
-        throw new Error(`needs a URL that starts with ${protocols.join(" or ")}`);
-      }
-      return text;
-    },
-  };
-}
-
 function parseRoles(text: string | undefined): readonly Role[] {
   if (text === undefined) return ROLES;
   const roles = text.split(",").map((role) => role.trim());
   return roles.map((role) => oneOf(role, ROLES));
-}
-
-function oneOf<T extends string>(text: string, allowed: readonly T[]): T {
-  if (!allowed.includes(text as T)) throw new Error(`"${text}" is none of ${allowed.join(", ")}`);
-  return text as T;
-}
-
-function integer(text: string, minimum: number, maximum: number): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < minimum || value > maximum) {
-    throw new Error(`"${text}" is no whole number from ${minimum} to ${maximum}`);
-  }
-  return value;
 }

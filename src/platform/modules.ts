@@ -6,7 +6,7 @@ import { createCommands } from "../commands/index.ts";
 import { Database } from "../db/index.ts";
 import { createDevices } from "../devices/index.ts";
 import { createFirmware } from "../firmware/index.ts";
-import { createIdentity, createRotationCampaigns } from "../identity/index.ts";
+import { type AcmeOptions, createIdentity, createRotationCampaigns } from "../identity/index.ts";
 import type { Config } from "../kernel/config.ts";
 import { systemClock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
@@ -134,7 +134,22 @@ function pkiSources(config: Config) {
     ...(tlsCertificateFile && tlsKeyFile
       ? { tlsFiles: { certificateFile: tlsCertificateFile, keyFile: tlsKeyFile } }
       : {}),
+    ...acmeOf(config),
   };
+}
+
+function acmeOf(config: Config): { acme?: AcmeOptions } {
+  const { acmeDirectory: directoryUrl, acmeNames: names, acmeEabKeyId: kid } = config;
+  if (!directoryUrl) return {};
+  const acme: AcmeOptions = {
+    directoryUrl,
+    names: names.length > 0 ? names : [config.publicHost],
+    listeners: config.acmeListeners,
+    email: config.acmeEmail,
+    caFile: config.acmeCaFile,
+    ...(kid && config.acmeEabKey ? { externalAccount: { kid, hmacKey: config.acmeEabKey } } : {}),
+  };
+  return { acme };
 }
 
 /** Certificates name the address of revocation lists only where there is one beyond this machine. */

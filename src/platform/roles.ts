@@ -1,11 +1,11 @@
 import path from "node:path";
-import { startApi } from "../api/index.ts";
+import { type ApiDeps, startApi, startChallengeListener } from "../api/index.ts";
 import type { Bus } from "../bus/index.ts";
 import { startDeviceHttp } from "../device-http/index.ts";
 import { createApplications, startGateway } from "../gateway/index.ts";
 import { createDetectors, createSnapshotStore } from "../health/index.ts";
 import { startJobs } from "../jobs/index.ts";
-import type { Config, Role } from "../kernel/config.ts";
+import { type Config, type Role, servesApiByTls } from "../kernel/config.ts";
 import { createLogger } from "../kernel/logger.ts";
 import { startTracing } from "../kernel/tracing.ts";
 import { createModules, type Modules } from "./modules.ts";
@@ -58,6 +58,16 @@ export async function startRoles(options: RolesOptions): Promise<RunningRoles> {
   return { modules, stop };
 }
 
+function apiTlsOf({ config, identity }: Modules): ApiDeps["tls"] {
+  if (!servesApiByTls(config)) return undefined;
+  return {
+    async load() {
+      const { keyPem, certificatePem } = await identity.serverCredentials("api");
+      return { key: keyPem, cert: certificatePem };
+    },
+  };
+}
+
 /** Starts one role; the result stops it. */
 async function startRole(
   role: Role,
@@ -94,6 +104,7 @@ async function startRole(
         upgrade: applications.upgrade,
         port: config.apiPort,
         webDirectory: WEB_DIRECTORY,
+        tls: apiTlsOf(modules),
         deviceConnection: {
           mqttUrl: `mqtts://${config.publicHost}:${config.mqttPort}`,
           httpsUrl: `https://${config.publicHost}:${config.deviceHttpPort}`,
@@ -103,7 +114,15 @@ async function startRole(
           clickhouse: () => modules.timeseries.ping(),
         },
       });
+      const challenges = config.acmeDirectory
+        ? await startChallengeListener({
+            ...listen,
+            port: config.acmeHttpPort,
+            challenge: (token) => modules.identity.acme.challenge(token),
+          })
+        : undefined;
       return async () => {
+        await challenges?.close();
         await applications.close();
         await api.close();
       };

@@ -2,7 +2,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { describeConfig, readConfig } from "../../src/kernel/config.ts";
+import { describeConfig, readConfig, servesApiByTls } from "../../src/kernel/config.ts";
 import { AppError, Batcher, seededRandom, VirtualClock } from "../../src/kernel/index.ts";
 import { createSealer, equalSecrets, loadMasterKey } from "../../src/kernel/sealing.ts";
 import { parseTraceparent } from "../../src/kernel/tracing.ts";
@@ -131,6 +131,21 @@ describe("the configuration", () => {
       readConfig({ VAUTN_API_PORT: "x", VAUTN_ROLES: "api,boss", DATABASE_URL: "mysql://x" });
     expect(read).toThrow(/VAUTN_API_PORT[\s\S]*DATABASE_URL/);
     expect(read).toThrow(/"boss" is none of/);
+  });
+
+  it("takes ACME only with the agreement to its terms and names that HTTP-01 can prove", () => {
+    const acme = { VAUTN_ACME_DIRECTORY: "https://ca.example/dir" };
+    expect(() => readConfig(acme)).toThrow(/VAUTN_ACME_AGREE/);
+    const agreed = { ...acme, VAUTN_ACME_AGREE: "yes" };
+    expect(servesApiByTls(readConfig(agreed))).toBe(true);
+    expect(servesApiByTls(readConfig({ ...agreed, VAUTN_ACME_FOR: "gateway" }))).toBe(false);
+    for (const names of ["*.example.com", "10.0.0.1", "a..b", "-a.example", "a,"]) {
+      expect(() => readConfig({ ...agreed, VAUTN_ACME_NAMES: names })).toThrow(/no host name/);
+    }
+    expect(() => readConfig({ ...agreed, VAUTN_ACME_EAB_KID: "kid" })).toThrow(/neither is of use/);
+    expect(() => readConfig({ ...agreed, VAUTN_ACME_DIRECTORY: "http://ca.example/dir" })).toThrow(
+      /https:/,
+    );
   });
 
   it("is printed with secrets masked", () => {

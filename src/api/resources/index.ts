@@ -1,5 +1,6 @@
 import type { EventStreams } from "../event-stream.ts";
 import type { Api } from "../types.ts";
+import { type AcmeDeps, acmeRoutes } from "./acme.ts";
 import { type AdmissionDeps, admissionRoutes } from "./admission.ts";
 import { type AlertsDeps, alertRoutes } from "./alerts.ts";
 import { type AuditRouteDeps, auditRoutes } from "./audit.ts";
@@ -30,7 +31,8 @@ import { type WatchDeps, watchRoutes } from "./watch.ts";
 import { type WebhooksDeps, webhookRoutes } from "./webhooks.ts";
 
 /** What the routes need of the modules: each resource names its own part. */
-export type ResourceDeps = AdmissionDeps &
+export type ResourceDeps = AcmeDeps &
+  AdmissionDeps &
   AlertsDeps &
   AuditRouteDeps &
   CampaignsDeps &
@@ -83,6 +85,7 @@ export async function registerResources(
       firmwareRoutes(routes, deps);
       trustRoutes(routes, deps);
       pkiRoutes(routes, deps);
+      acmeRoutes(routes, deps);
       rolloutRoutes(routes, deps);
       watchRoutes(routes, deps);
       logRoutes(routes, deps);

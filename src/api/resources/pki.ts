@@ -31,7 +31,10 @@ import {
 import type { Api } from "../types.ts";
 
 export interface PkiDeps {
-  identity: { pki: Pki; compromisedKeys: CompromisedKeys };
+  identity: {
+    pki: Pki;
+    compromisedKeys: CompromisedKeys;
+  };
 }
 
 const tags = ["pki"];

@@ -19,6 +19,20 @@ const authority = {
 export const AuthorityView = view("Authority", authority);
 export const AuthorityList = listOf("AuthorityList", AuthorityView);
 
+export const AcmeStatusView = view("AcmeStatus", {
+  directoryUrl: Type.String(),
+  names: Type.Array(Type.String()),
+  listeners: Type.Array(Type.Enum(["api", "device-http", "gateway"] as const)),
+  state: Type.Enum(["waiting", "ordering", "valid", "failing", "expired"] as const),
+  notAfter: nullable(Timestamp),
+  renewAt: nullable(Timestamp),
+  failures: Type.Integer({ description: "Attempts that failed since the last success" }),
+  lastStep: nullable(Type.String({ description: "Where the last attempt failed" })),
+  lastError: nullable(Type.String({ description: "What the authority said, or what went wrong" })),
+  attemptedAt: nullable(Timestamp),
+  nextAttemptAt: nullable(Timestamp),
+});
+
 const PendingAuthorityView = view("PendingAuthority", {
   id: Uuid,
   tenantId: nullable(Type.String()),

@@ -1,19 +1,14 @@
 import fs from "node:fs";
 import type { Command } from "commander";
-import { describeConfig, readConfig } from "../../kernel/config.ts";
+import { describeConfig, readConfig, servesApiByTls } from "../../kernel/config.ts";
 import { messageOf } from "../../kernel/index.ts";
+import { checkAcme, type Finding } from "../acme-view.ts";
 import { type Cli, type CommonOptions, leaf } from "../cli.ts";
 import { CliError, misuse } from "../cli-error.ts";
 import { effectiveContext } from "../context.ts";
 import { table } from "../output.ts";
 import { trustPrivateAuthority } from "../session.ts";
 import { type Negotiated, negotiate } from "../tls-probe.ts";
-
-interface Finding {
-  check: string;
-  state: "ok" | "note" | "problem";
-  detail: string;
-}
 
 const PROBE_TIMEOUT_MS = 5_000;
 
@@ -43,6 +38,7 @@ export function operationsCommands(program: Command, cli: Cli): void {
       ...checkMachine(cli),
       ...(await checkPlatform(cli)),
       ...(await checkListeners(cli)),
+      ...(await checkAcme(cli)),
     ];
     cli.print(options, { items }, () =>
       table(
@@ -100,6 +96,7 @@ async function checkListeners(cli: Cli): Promise<Finding[]> {
   const listeners = [
     ["mqtt tls", config.mqttPort],
     ["https tls", config.deviceHttpPort],
+    ...(servesApiByTls(config) ? [["api tls", config.apiPort] as const] : []),
   ] as const;
   return Promise.all(
     listeners.map(async ([check, port]): Promise<Finding> => {

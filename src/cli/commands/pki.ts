@@ -1,6 +1,7 @@
 import fs from "node:fs";
 import type { Command } from "commander";
 import type { Operations } from "../../client/index.ts";
+import { drawAcme } from "../acme-view.ts";
 import { type Cli, type CommonOptions, group, leaf } from "../cli.ts";
 import { misuse } from "../cli-error.ts";
 import { readText, writeDocument } from "../document-files.ts";
@@ -27,6 +28,7 @@ export function pkiCommands(program: Command, cli: Cli): void {
   bundleCommands(pki, cli);
   rotationCommands(pki, cli);
   keyCommands(pki, cli);
+  acmeCommand(pki, cli);
 }
 
 function showCommand(pki: Command, cli: Cli): void {
@@ -201,6 +203,21 @@ async function rotate(cli: Cli, options: RotateOptions): Promise<void> {
       ? "the successor signs from now on. Next: vautn pki show, and end-ca once devices have followed"
       : "the successor waits for the offline root. Next: vautn pki request -o bundle.json",
   );
+}
+
+function acmeCommand(pki: Command, cli: Cli): void {
+  leaf(pki, {
+    usage: "acme",
+    summary: "how the server certificate of the ACME authority stands; --renew orders one now",
+    example: "vautn pki acme --renew",
+    data: true,
+  })
+    .option("--renew", "order a certificate within seconds, whatever failed before")
+    .action(async (options: CommonOptions & { renew?: boolean }) => {
+      const name = options.renew ? "renewAcmeCertificate" : "getAcmeStatus";
+      const status = await cli.session().call(name);
+      cli.print(options, status, () => drawAcme(status));
+    });
 }
 
 /** Keys that are known to be in other hands. */

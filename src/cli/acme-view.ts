@@ -1,0 +1,77 @@
+import { ApiRefusal, type Operations } from "../client/index.ts";
+import { messageOf } from "../kernel/index.ts";
+import type { Cli } from "./cli.ts";
+import { effectiveContext } from "./context.ts";
+import { table } from "./output.ts";
+
+/** One line of `vautn doctor`. */
+export interface Finding {
+  check: string;
+  state: "ok" | "note" | "problem";
+  detail: string;
+}
+
+export type AcmeStatus = Operations["getAcmeStatus"]["answer"];
+
+const STATES = {
+  valid: "ok",
+  waiting: "note",
+  ordering: "note",
+  failing: "problem",
+  expired: "problem",
+} as const satisfies Record<AcmeStatus["state"], Finding["state"]>;
+
+/** How an ACME authority's certificate stands; nothing where none is named or nobody signed in. */
+export async function checkAcme(cli: Cli): Promise<Finding[]> {
+  const { url, apiKey } = effectiveContext(cli.io.environment);
+  if (!url || !apiKey) return [];
+  const check = "acme";
+  try {
+    const status = await cli.session().call("getAcmeStatus");
+    return [{ check, state: STATES[status.state], detail: storyOf(status) }];
+  } catch (error) {
+    // 404: no authority is named; 403: it is for the platform's administrators to know.
+    if (error instanceof ApiRefusal && [403, 404].includes(error.status)) return [];
+    return [{ check, state: "note", detail: messageOf(error) }];
+  }
+}
+
+/** The state in one line, with what went wrong and when it is tried again. */
+export function storyOf(status: AcmeStatus): string {
+  const { state, notAfter, renewAt, failures, lastStep, lastError, nextAttemptAt } = status;
+  const ends = notAfter ? `ends ${minute(notAfter)}` : "no certificate yet";
+  const trouble =
+    failures > 0
+      ? `; failed ${failures} times, the last time at step ${lastStep}: ${lastError}; next attempt ${minute(nextAttemptAt)}`
+      : renewAt && state === "valid"
+        ? `, renewed ${minute(renewAt)}`
+        : "";
+  return `${status.names.join(", ")} for ${status.listeners.join(", ")}: ${state}, ${ends}${trouble}`;
+}
+
+export function drawAcme(status: AcmeStatus): string {
+  return table(
+    ["ACME", ""],
+    [
+      ["directory", status.directoryUrl],
+      ["names", status.names.join(", ")],
+      ["listeners", status.listeners.join(", ")],
+      ["state", status.state],
+      ["ends", minute(status.notAfter)],
+      ["renewed", minute(status.renewAt)],
+      ["last attempt", minute(status.attemptedAt)],
+      ["next attempt", minute(status.nextAttemptAt)],
+      ...(status.failures > 0
+        ? [
+            ["failures", String(status.failures)],
+            ["failed at", status.lastStep ?? ""],
+            ["because", status.lastError ?? ""],
+          ]
+        : []),
+    ],
+  );
+}
+
+function minute(moment: string | null): string {
+  return moment ? `${moment.slice(0, 16).replace("T", " ")} UTC` : "-";
+}

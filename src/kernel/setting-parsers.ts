@@ -1,0 +1,52 @@
+import path from "node:path";
+
+/** One setting: where it comes from, what it is for, and how its text becomes a value. */
+export interface Setting {
+  variable: string;
+  describe: string;
+  secret?: boolean;
+  parse(text: string | undefined): unknown;
+}
+
+export function file(variable: string, describe: string): Setting {
+  return {
+    variable,
+    describe,
+    parse: (text) => (text === undefined ? undefined : path.resolve(text)),
+  };
+}
+
+export function port(variable: string, what: string, fallback: number): Setting {
+  return {
+    variable,
+    describe: `port of ${what} (default ${fallback}; 0 picks a free one)`,
+    parse: (text) => integer(text ?? String(fallback), 0, 65_535),
+  };
+}
+
+export function url(variable: string, describe: string, protocols: string[]): Setting {
+  return {
+    variable,
+    describe,
+    parse(text) {
+      if (text === undefined) return undefined;
+      if (!URL.canParse(text) || !protocols.includes(new URL(text).protocol)) {
+        throw new Error(`needs a URL that starts with ${protocols.join(" or ")}`);
+      }
+      return text;
+    },
+  };
+}
+
+export function oneOf<T extends string>(text: string, allowed: readonly T[]): T {
+  if (!allowed.includes(text as T)) throw new Error(`"${text}" is none of ${allowed.join(", ")}`);
+  return text as T;
+}
+
+export function integer(text: string, minimum: number, maximum: number): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < minimum || value > maximum) {
+    throw new Error(`"${text}" is no whole number from ${minimum} to ${maximum}`);
+  }
+  return value;
+}
