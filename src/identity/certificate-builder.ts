@@ -14,6 +14,7 @@ import {
   set,
   TAG,
   time,
+  tlv,
 } from "../kernel/der.ts";
 import { distinguishedName } from "../protocol/index.ts";
 import { type AuthorityKey, algorithmIdentifier } from "./authority-key.ts";
@@ -131,6 +132,11 @@ export const SERVER_AUTH = "1.3.6.1.5.5.7.3.1";
 
 export function extendedKeyUsage(purpose: string): Buffer {
   return extension("2.5.29.37", false, sequence(oid(purpose)));
+}
+
+/** RFC 6960 §4.2.2.2.1: the signer of answers is not itself asked about. */
+export function ocspNoCheck(): Buffer {
+  return extension("1.3.6.1.5.5.7.48.1.5", false, tlv(TAG.null));
 }
 
 export function subjectAlternativeNames(names: Buffer[]): Buffer {

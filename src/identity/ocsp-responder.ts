@@ -17,6 +17,7 @@ import {
   ocspResponse,
   readOcspRequest,
 } from "./ocsp.ts";
+import { type OcspSigner, OcspSigners } from "./ocsp-signers.ts";
 import type { PublishedAuthorities, PublishedAuthority } from "./published-authorities.ts";
 
 /** How long an answer may be used. */
@@ -35,13 +36,16 @@ interface Deps {
   issuerOf(row: AuthorityRow): Issuer | undefined;
 }
 
-/** Says of single certificates whether they are good (RFC 6960), in the name of their authority. */
+/** Says of single certificates whether they are good (RFC 6960), in the name of their authority,
+ * by a signer that the authority has named for that. */
 export class OcspResponder {
   readonly #deps: Deps;
+  readonly #signers: OcspSigners;
   #inFlight = 0;
 
   constructor(deps: Deps) {
     this.#deps = deps;
+    this.#signers = new OcspSigners(deps);
   }
 
   /** The answer in DER, whatever the request; it never throws. */
@@ -64,9 +68,9 @@ export class OcspResponder {
     const { directory, clock } = this.#deps;
     const [first] = request.certificates as [CertificateId];
     const authority = first.issuer === undefined ? undefined : await directory.byName(first.issuer);
-    const issuer = authority && (await this.#issuerOf(authority));
+    const signer = authority && (await this.#signerOf(authority));
     // RFC 6960 §2.3: not an authority that we answer for.
-    if (!authority || !issuer) return refusal(OCSP_ERROR.unauthorized, "unauthorized");
+    if (!authority || !signer) return refusal(OCSP_ERROR.unauthorized, "unauthorized");
     const names = Object.values(authority.names);
     // One signature for one authority: of another's certificates it says that it does not know.
     const own = request.certificates.filter((one) => names.includes(one.issuer ?? ""));
@@ -76,7 +80,7 @@ export class OcspResponder {
     );
     const now = clock.now();
     const times = { producedAt: new Date(now), nextUpdate: new Date(now + VALIDITY_MS) };
-    const der = await ocspResponse(issuer, all, times, request.nonce);
+    const der = await ocspResponse(signer, all, times, request.nonce);
     for (const { status } of all) answered.inc({ outcome: status });
     return { der, cacheable: request.nonce === undefined };
   }
@@ -103,12 +107,15 @@ export class OcspResponder {
     );
   }
 
-  async #issuerOf({ tenantId, id }: PublishedAuthority): Promise<Issuer | undefined> {
-    const { db, issuerOf } = this.#deps;
+  async #signerOf({ tenantId, id }: PublishedAuthority): Promise<OcspSigner | undefined> {
+    const { db, issuerOf, clock } = this.#deps;
     const row = await (tenantId === PLATFORM_CHAIN
       ? db.platform((tx) => findAuthority(tx, tenantId, id))
       : db.tenant(tenantId, (tx) => findAuthority(tx, tenantId, id)));
-    return row && issuerOf(row);
+    const issuer = row && issuerOf(row);
+    // An authority that has ended by time has nothing left that anybody would ask about.
+    if (!issuer || row.not_after.getTime() <= clock.now()) return undefined;
+    return this.#signers.get(row, issuer);
   }
 }
 

@@ -16,7 +16,7 @@ import {
   tlv,
 } from "../kernel/der.ts";
 import { algorithmIdentifier } from "./authority-key.ts";
-import type { Issuer } from "./certificate-builder.ts";
+import type { OcspSigner } from "./ocsp-signers.ts";
 import type { IssuerHash } from "./published-authorities.ts";
 
 /** RFC 6960 §4.2.1: answers without a signature. */
@@ -116,9 +116,9 @@ export type CertificateAnswer =
   | { id: CertificateId; status: "unknown" }
   | { id: CertificateId; status: "revoked"; revokedAt: Date; code: number };
 
-/** A signed answer (RFC 6960 §4.2.1) by the authority itself. */
+/** A signed answer (RFC 6960 §4.2.1), with the certificates by which its signer may sign. */
 export async function ocspResponse(
-  issuer: Issuer,
+  { signer, chain }: OcspSigner,
   answers: readonly CertificateAnswer[],
   times: { producedAt: Date; nextUpdate: Date },
   nonce: Buffer | undefined,
@@ -134,13 +134,14 @@ export async function ocspResponse(
   );
   const data = sequence(
     // The responder is named by its key (byKey): names of successors may be alike.
-    context(2, octets(issuer.keyIdentifier)),
+    context(2, octets(signer.keyIdentifier)),
     generalizedTime(producedAt),
     sequence(...singles),
     ...(nonce ? [context(1, sequence(sequence(oid(NONCE), octets(nonce))))] : []),
   );
-  const signature = bits(await issuer.key.sign(data));
-  const basic = sequence(data, algorithmIdentifier(issuer.key.algorithm), signature);
+  const signature = bits(await signer.key.sign(data));
+  const algorithm = algorithmIdentifier(signer.key.algorithm);
+  const basic = sequence(data, algorithm, signature, context(0, sequence(...chain)));
   const body = sequence(oid("1.3.6.1.5.5.7.48.1.1"), octets(basic));
   return sequence(enumerated(0), context(0, body));
 }

@@ -25,6 +25,7 @@ export interface Pebble {
   stop(): Promise<void>;
 }
 
+const START_TIMEOUT_MS = 40_000;
 const EXTERNAL_ACCOUNT = {
   kid: "kid-1",
   hmacKey: "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W",
@@ -66,12 +67,12 @@ export async function startPebble(): Promise<Pebble> {
       env: { ...process.env, PEBBLE_VA_NOSLEEP: "1", PEBBLE_AUTHZREUSE: "0" },
       stdio: "ignore",
     });
-    await until(() =>
+    const isUp = () =>
       get(`https://localhost:${port}/dir`).then(
         () => true,
         () => false,
-      ),
-    );
+      );
+    await until(isUp, START_TIMEOUT_MS);
   };
   const stop = async () => {
     const ended = once(child, "close");

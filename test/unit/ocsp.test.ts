@@ -54,11 +54,12 @@ describe("an OCSP request", () => {
     for (const size of [0, 33, 128]) {
       expect(() => readOcspRequest(request([id], nonce(size)))).toThrow(DerError);
     }
-    const { issuer } = await createTestIssuer();
+    const { issuer, certificate } = await createTestIssuer();
+    const signer = { signer: issuer, chain: [certificate.raw] };
     const read = readOcspRequest(request([id], nonce(8)));
     const times = { producedAt: new Date(), nextUpdate: new Date() };
     const answers = read.certificates.map((one) => ({ id: one, status: "good" as const }));
-    const response = await ocspResponse(issuer, answers, times, read.nonce);
+    const response = await ocspResponse(signer, answers, times, read.nonce);
     expect(response.includes(octets(Buffer.alloc(8, 7)))).toBe(true);
   });
 
