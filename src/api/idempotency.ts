@@ -84,8 +84,8 @@ export function rememberAnswers(
 function keyOf(request: FastifyRequest): string | undefined {
   const key = request.headers["idempotency-key"];
   if (key === undefined || request.method !== "POST") return undefined;
-  const { access, readsOnly } = request.routeOptions.config;
-  if (readsOnly || access === "public") return undefined;
+  const { access, readsOnly, keepsNoAnswer } = request.routeOptions.config;
+  if (readsOnly || keepsNoAnswer || access === "public") return undefined;
   if (typeof key !== "string" || !KEY.test(key)) {
     throw new AppError(
       "invalid-request",

@@ -10,6 +10,13 @@ const INFO = {
   license: { name: "Apache-2.0", identifier: "Apache-2.0" },
 };
 
+/** Operations whose bodies are handed on as they arrive. */
+const STREAMED: Record<string, { type: string; required: boolean }> = {
+  publishRelease: { type: "application/octet-stream", required: true },
+  createUpload: { type: "application/offset+octet-stream", required: false },
+  appendToUpload: { type: "application/offset+octet-stream", required: true },
+};
+
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 type JsonObject = { [key: string]: Json };
 
@@ -62,12 +69,11 @@ function complete(operation: JsonObject): void {
     if (/^[45]XX$/.test(status) && json) answer.content = { "application/problem+json": json };
     answer.description = /^2/.test(status) ? "Done" : "Refused, or an error of ours";
   }
-  if (operation.operationId === "publishRelease") {
-    const schema = { type: "string", contentMediaType: "application/octet-stream" };
-    operation.requestBody = {
-      required: true,
-      content: { "application/octet-stream": { schema } },
-    };
+  const streamed = STREAMED[String(operation.operationId)];
+  if (streamed) {
+    const { type: contentMediaType, required } = streamed;
+    const schema = { type: "string", contentMediaType };
+    operation.requestBody = { required, content: { [contentMediaType]: { schema } } };
   }
 }
 

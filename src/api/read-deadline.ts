@@ -21,7 +21,10 @@ export const DEFAULT_READING_LIMITS: ReadingLimits = {
 export function boundReading(api: Api, limits: ReadingLimits): void {
   const timers = new WeakMap<object, NodeJS.Timeout>();
   api.addHook("preParsing", async (request, reply, payload) => {
-    if (request.headers["content-type"]?.startsWith("application/octet-stream")) return payload;
+    // These are held to a pace where they are read (`pacedBody`).
+    if (/^application\/(offset\+)?octet-stream/.test(request.headers["content-type"] ?? "")) {
+      return payload;
+    }
     const timer = setTimeout(() => {
       request.raw.destroy(new AppError("invalid-request", "the body took too long to arrive"));
     }, limits.bodyTimeoutMs);

@@ -27,6 +27,8 @@ declare module "fastify" {
     readsOnly?: boolean;
     /** The answer holds a secret: it is not kept for replays of an idempotency key. */
     answersSecret?: boolean;
+    /** The answer lives in its headers, so that there is nothing to replay. */
+    keepsNoAnswer?: boolean;
     /** `<kind>.<verb>`, as the audit log names a write; every route that writes has one. */
     action?: string;
     /** What was done is recorded here; otherwise the module does it in its own transaction. */

@@ -3,6 +3,8 @@ import { createReadStream, mkdirSync, type ReadStream, readdirSync, rmSync } fro
 import fs from "node:fs/promises";
 import path from "node:path";
 import { AppError } from "../kernel/index.ts";
+import { asStorageFull, syncDirectory } from "./disk.ts";
+import { FileStaging, type Staging } from "./staging.ts";
 
 export interface BlobStat {
   sha256: string;
@@ -28,6 +30,10 @@ export interface BlobStore {
   /** Name for a file that a caller fills, puts and removes; swept if the caller dies. */
   temporaryPath(): string;
   delete(sha256: string): Promise<void>;
+  /** Where content lies that is still arriving. */
+  staging: Staging;
+  /** Makes a blob of staged content of which the caller knows that it has this hash. Idempotent. */
+  adopt(stagingId: string, stat: BlobStat): Promise<void>;
 }
 
 const SHA256 = /^[0-9a-f]{64}$/;
@@ -40,20 +46,23 @@ const SHA256 = /^[0-9a-f]{64}$/;
  */
 export function openBlobStore({ directory }: { directory: string }): BlobStore {
   const incoming = path.join(directory, "incoming");
-  mkdirSync(incoming, { recursive: true, mode: 0o700 });
+  const uploads = path.join(directory, "uploads");
+  for (const name of [incoming, uploads]) mkdirSync(name, { recursive: true, mode: 0o700 });
   for (const name of readdirSync(incoming)) {
     if (!isAlive(Number.parseInt(name, 10))) rmSync(path.join(incoming, name), { force: true });
   }
-  return new FileBlobStore(directory, incoming);
+  return new FileBlobStore(directory, incoming, new FileStaging(uploads));
 }
 
 class FileBlobStore implements BlobStore {
   readonly #directory: string;
   readonly #incoming: string;
+  readonly staging: FileStaging;
 
-  constructor(directory: string, incoming: string) {
+  constructor(directory: string, incoming: string, staging: FileStaging) {
     this.#directory = directory;
     this.#incoming = incoming;
+    this.staging = staging;
   }
 
   path(sha256: string): string {
@@ -108,6 +117,22 @@ class FileBlobStore implements BlobStore {
     return (await this.stat(sha256)) !== undefined;
   }
 
+  async adopt(stagingId: string, { sha256, sizeBytes }: BlobStat): Promise<void> {
+    const staged = this.staging.path(stagingId);
+    try {
+      await fs.truncate(staged, sizeBytes);
+      // How old a blob is counts from when it became one.
+      const now = new Date();
+      await fs.utimes(staged, now, now);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      // An earlier attempt got this far and was cut off before it could say so.
+      if ((await this.stat(sha256))?.sizeBytes === sizeBytes) return;
+      throw new AppError("upload-gone", "the bytes of this upload are not here any more");
+    }
+    await this.#publish(staged, sha256);
+  }
+
   async delete(sha256: string): Promise<void> {
     await fs.rm(this.path(sha256), { force: true });
   }
@@ -129,7 +154,7 @@ async function writeHashed(
 ): Promise<BlobStat> {
   const hash = createHash("sha256");
   let sizeBytes = 0;
-  const handle = await fs.open(file, "wx", 0o600);
+  const handle = await fs.open(file, "wx", 0o600).catch(full);
   try {
     for await (const chunk of content) {
       sizeBytes += chunk.length;
@@ -137,23 +162,17 @@ async function writeHashed(
         throw new AppError("payload-too-large", `more than ${maxBytes} bytes`, { maxBytes });
       }
       hash.update(chunk);
-      await handle.appendFile(chunk);
+      await handle.appendFile(chunk).catch(full);
     }
-    await handle.sync();
+    await handle.sync().catch(full);
   } finally {
     await handle.close();
   }
   return { sha256: hash.digest("hex"), sizeBytes };
 }
 
-/** A rename is durable when its directory is. */
-async function syncDirectory(directory: string): Promise<void> {
-  const handle = await fs.open(directory, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
+function full(error: unknown): never {
+  throw asStorageFull(error);
 }
 
 function isAlive(processId: number): boolean {

@@ -78,7 +78,8 @@ export class Database {
       | "presence_alerts"
       | "running_campaigns"
       | "certificates"
-      | "due_sessions",
+      | "due_sessions"
+      | "expired_uploads",
     moment: Date,
   ): Promise<string[]> {
     const call =

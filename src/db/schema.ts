@@ -813,6 +813,23 @@ export interface TrustRootsTable {
   created_at: Date;
 }
 
+export interface UploadsTable {
+  tenant_id: string;
+  id: string;
+  status: "open" | "finishing" | "complete";
+  size_bytes: number;
+  offset_bytes: number;
+  metadata: string;
+  name: string;
+  expected_sha256: string | null;
+  sha256: string | null;
+  created_at: Date;
+  created_by: string;
+  expires_at: Date;
+  lock_token: string | null;
+  locked_until: Date | null;
+}
+
 export interface UsersTable {
   id: string;
   email: string;
@@ -903,6 +920,7 @@ export interface Schema {
   standing_changes: StandingChangesTable;
   tenants: TenantsTable;
   trust_roots: TrustRootsTable;
+  uploads: UploadsTable;
   users: UsersTable;
   webhook_deliveries: WebhookDeliveriesTable;
   webhooks: WebhooksTable;

@@ -5,6 +5,7 @@ import type { FirmwareDeps } from "./deps.ts";
 import { createReleases, type Releases } from "./releases.ts";
 import { findArtifact } from "./releases-store.ts";
 import { createTrust, type Trust } from "./trust.ts";
+import { createUploads, type Uploads } from "./uploads.ts";
 
 export interface Artifact {
   sha256: string;
@@ -17,6 +18,7 @@ export interface Artifact {
 export interface Firmware extends Trust, Deltas {
   releases: Omit<Releases, "publish">;
   publish: Releases["publish"];
+  uploads: Uploads;
   /** Content that the tenant may read; `not-found` for everybody else's and for what is nowhere. */
   openArtifact(tenantId: string, sha256: string): Promise<Artifact>;
 }
@@ -29,6 +31,7 @@ export function createFirmware(deps: FirmwareDeps): Firmware {
     ...createDeltas(deps),
     releases,
     publish,
+    uploads: createUploads(deps),
     async openArtifact(tenantId, sha256) {
       const row = await db.tenant(tenantId, (tx) => findArtifact(tx, tenantId, sha256));
       const stat = row && (await blobs.stat(sha256));

@@ -8,6 +8,7 @@ import type { FirmwareDeps } from "./deps.ts";
 import { checkManifest } from "./manifest-check.ts";
 import * as store from "./releases-store.ts";
 import { latestRoot } from "./trust-store.ts";
+import { deleteUpload, holdUpload } from "./uploads-store.ts";
 
 export interface ReleaseView {
   id: string;
@@ -31,7 +32,8 @@ export interface ReleaseView {
 export interface PublishOptions {
   /** An Envelope<ReleaseManifest>, as yet unjudged. */
   envelope: unknown;
-  image: AsyncIterable<Uint8Array>;
+  /** The image as it arrives, or the complete upload that holds it and ends with this. */
+  image: AsyncIterable<Uint8Array> | { uploadId: string };
   notes?: string | undefined;
 }
 
@@ -68,7 +70,7 @@ export function createReleases(deps: FirmwareDeps): Releases {
         });
         const { product, version, image } = envelope.signed;
         span.setAttributes({ product, version, sizeBytes: image.sizeBytes });
-        await takeImage(deps, envelope.signed, options.image);
+        if (!("uploadId" in options.image)) await takeImage(deps, envelope.signed, options.image);
         const row = await insert(deps, tenantId, envelope, options, actor);
         return releaseView(row);
       }),
@@ -147,6 +149,34 @@ async function takeImage(
   });
 }
 
+/** The upload's place is taken by the release, in the same transaction. */
+async function takeUpload(
+  tx: Tx,
+  tenantId: string,
+  id: string,
+  manifest: ReleaseManifest,
+  nowMs: number,
+): Promise<void> {
+  const upload = isUuid(id) ? await holdUpload(tx, tenantId, id) : undefined;
+  if (!upload || upload.expires_at.getTime() <= nowMs) {
+    throw new AppError("not-found", "there is no such upload", { upload: id });
+  }
+  if (upload.status !== "complete") {
+    throw new AppError("conflict", "the upload is not complete", {
+      offsetBytes: upload.offset_bytes,
+      sizeBytes: upload.size_bytes,
+    });
+  }
+  const { sha256, sizeBytes } = manifest.image;
+  if (upload.sha256 !== sha256 || upload.size_bytes !== sizeBytes) {
+    throw new AppError("image-mismatch", "the upload is not the image that the manifest names", {
+      expectedSha256: sha256,
+      actualSha256: upload.sha256,
+    });
+  }
+  await deleteUpload(tx, tenantId, id);
+}
+
 async function insert(
   deps: FirmwareDeps,
   tenantId: string,
@@ -176,6 +206,9 @@ async function insert(
   };
   try {
     await deps.db.tenant(tenantId, async (tx) => {
+      if ("uploadId" in options.image) {
+        await takeUpload(tx, tenantId, options.image.uploadId, manifest, deps.clock.now());
+      }
       await store.insertArtifact(tx, {
         tenant_id: tenantId,
         sha256: row.image_sha256,

@@ -20,6 +20,7 @@ export interface JobsDeps {
   firmware: {
     requeueInterruptedDeltas(): Promise<unknown>;
     buildNextDelta(tenantId: string): Promise<boolean>;
+    uploads: { expire(tenantId: string): Promise<unknown> };
     stop(): Promise<void>;
   };
   rollouts: { tick(tenantId: string, now: number): Promise<unknown> };
@@ -81,6 +82,12 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
         forTenants("due_commands", (tenantId) => deps.commands.expireDue(tenantId, clock.now())),
     },
     { name: "deltas", everyMs: 250, run: buildDeltas },
+    {
+      name: "expired-uploads",
+      everyMs: 60_000,
+      run: () =>
+        forTenants("expired_uploads", (tenantId) => deps.firmware.uploads.expire(tenantId)),
+    },
     {
       name: "webhooks",
       everyMs: 1_000,

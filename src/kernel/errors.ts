@@ -47,6 +47,13 @@ export const ERROR_CATALOGUE = {
   "release-yanked": { status: 409, title: "The release has been withdrawn" },
   "release-incompatible": { status: 422, title: "The release fits no device of the selection" },
   "delta-invalid": { status: 422, title: "The patch does not rebuild its target" },
+  // Uploads
+  "upload-offset": { status: 409, title: "The upload stands at another offset" },
+  "upload-gone": { status: 410, title: "The upload has expired or was ended" },
+  "upload-locked": { status: 423, title: "Someone else writes to this upload" },
+  // tus 1.0 §checksum
+  "checksum-mismatch": { status: 460, title: "The bytes do not have the checksum that was sent" },
+  "storage-full": { status: 507, title: "There is no room for it" },
   // Rollouts
   "rollout-state": { status: 409, title: "The rollout's state does not allow this" },
   "update-refused": { status: 409, title: "The device refused the update" },

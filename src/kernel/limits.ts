@@ -25,6 +25,10 @@ export const LIMITS = {
   commandStreamPieceLength: 16 * 1024,
   imageBytes: 2 * 1024 ** 3,
   manifestBytes: 256 * 1024,
+  /** Uploads of one tenant that have not been published, and the bytes that they announce. */
+  uploadsPerTenant: 32,
+  uploadBytesPerTenant: 16 * 1024 ** 3,
+  uploadMetadataBytes: 4 * 1024,
   jsonDepth: 16,
   pageSize: 500,
   queryLength: 2_000,

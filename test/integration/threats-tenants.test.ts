@@ -18,6 +18,13 @@ const bodyOf = ({ operationId, required }: (typeof routes)[number]) =>
     ? { region: "mine" }
     : Object.fromEntries(required.map((name) => [name, "mine"]));
 
+/** A client of the tus protocol has to say that it is one. */
+const TUS_HEADERS = {
+  "tus-resumable": "1.0.0",
+  "upload-offset": "0",
+  "content-type": "application/offset+octet-stream",
+};
+
 const QUERIES: Record<string, string> = { getSeries: "?metric=temperature" };
 
 /** One of everything that has an id, in the tenant globex. */
@@ -88,7 +95,13 @@ async function furnish(test: TestApi): Promise<Record<string, string>> {
     },
     SYSTEM_ACTOR,
   );
+  const upload = await test.modules.firmware.uploads.create(
+    "globex",
+    { sizeBytes: 1, metadata: "", name: "theirs", expectedSha256: null },
+    SYSTEM_ACTOR,
+  );
   return {
+    upload: upload.id,
     enrolment: (await pendingEnrolments.list("globex", "pending"))[0]?.id as string,
     registeredAuthority: registered.id,
     authority: authority?.id ?? "",
@@ -154,7 +167,9 @@ describe("the ids of another tenant", () => {
   it.each(routes.map((route) => [route.operationId, route] as const))(
     "%s finds none of them under one's own tenant",
     async (_name, route) => {
-      const options = { key: test.acme, ...(route.body ? { body: bodyOf(route) } : {}) };
+      const headers = route.url("acme").includes("/uploads/") ? TUS_HEADERS : {};
+      const body = route.operationId === "appendToUpload" ? Buffer.from("x") : bodyOf(route);
+      const options = { key: test.acme, headers, ...(route.body ? { body } : {}) };
       const audited = await refusals();
       const query = QUERIES[route.operationId] ?? "";
       const url = (tenant: string) => route.url(tenant, theirs) + query;

@@ -13,6 +13,15 @@ import type { TestApi } from "./api.ts";
 
 /** Puts a trust root in force by the API and publishes a signed release; the result is its id. */
 export async function publishRelease(test: TestApi, tenant: string): Promise<string> {
+  const signed = await trustedRelease(test, tenant);
+  const image = randomBytes(10_000);
+  const published = await uploadRelease(test, tenant, await signed(image, "1.1.0"), image);
+  if (published.status !== 201) throw new Error(JSON.stringify(published.body));
+  return published.body.id;
+}
+
+/** Puts a trust root in force by the API; the result signs the manifests of its releases. */
+export async function trustedRelease(test: TestApi, tenant: string) {
   const { privateKeyPem, publicKeyPem } = generateSigningKey({});
   const key = readSigningKey(privateKeyPem);
   const keys = [readPublicKey(publicKeyPem)];
@@ -26,26 +35,20 @@ export async function publishRelease(test: TestApi, tenant: string): Promise<str
     director: director.body.key as SigningKey,
   });
   await test.call("PUT", `/tenants/${tenant}/trust-root`, { body: sign(root, key) });
-  const image = randomBytes(10_000);
-  const manifest = await buildManifest(Readable.from([image]), {
-    tenant,
-    product: "hub",
-    version: "1.1.0",
-    hardwareRevisions: ["a"],
-    securityCounter: 0,
-    minimumSourceVersion: null,
-    imageName: "hub.bin",
-    createdAtMs: Date.now(),
-    validityDays: 1,
-  });
-  const published = await uploadRelease(
-    test,
-    tenant,
-    sign(manifest, key) as Envelope<ReleaseManifest>,
-    image,
-  );
-  if (published.status !== 201) throw new Error(JSON.stringify(published.body));
-  return published.body.id;
+  return async (image: Buffer, version: string) => {
+    const manifest = await buildManifest(Readable.from([image]), {
+      tenant,
+      product: "hub",
+      version,
+      hardwareRevisions: ["a"],
+      securityCounter: 0,
+      minimumSourceVersion: null,
+      imageName: "hub.bin",
+      createdAtMs: Date.now(),
+      validityDays: 1,
+    });
+    return sign(manifest, key) as Envelope<ReleaseManifest>;
+  };
 }
 
 export function uploadRelease(

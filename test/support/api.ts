@@ -79,6 +79,8 @@ export async function startTestApi(
     modules,
     adminKey,
     superuserUrl: database.superuserUrl,
+    appUrl: database.appUrl,
+    blobDirectory: directory,
     acme: await keyOf("acme", "administrator"),
     globex: await keyOf("globex", "administrator"),
     keyOf,

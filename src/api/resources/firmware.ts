@@ -4,6 +4,7 @@ import { AppError, LIMITS, messageOf } from "../../kernel/index.ts";
 import type { Actor } from "../../tenancy/index.ts";
 import { actorOf, tenantOf } from "../access.ts";
 import { decodeCursor, type ModulePage, wrapPage } from "../cursor.ts";
+import { pacedBody } from "../paced-body.ts";
 import {
   answers,
   PageQuery,
@@ -18,6 +19,7 @@ import {
   ReleaseDetailView,
   ReleasePage,
   ReleaseView,
+  UploadedReleaseBody,
   YankBody,
 } from "../schemas/firmware.ts";
 import type { Api } from "../types.ts";
@@ -32,7 +34,11 @@ export interface FirmwareDeps {
   firmware: {
     publish(
       tenantId: string,
-      release: { envelope: unknown; image: Readable; notes: string | undefined },
+      release: {
+        envelope: unknown;
+        image: AsyncIterable<Uint8Array> | { uploadId: string };
+        notes: string | undefined;
+      },
       actor: Actor,
     ): Promise<Release>;
     releases: {
@@ -58,6 +64,7 @@ const MAX_MANIFEST_TEXT = Math.ceil((LIMITS.manifestBytes * 4) / 3);
 /** Firmware releases: a signed manifest and the image that it names. */
 export function firmwareRoutes(api: Api, deps: FirmwareDeps): void {
   publishRoute(api, deps);
+  publishUploadRoute(api, deps);
   releaseRoutes(api, deps);
 }
 
@@ -95,7 +102,33 @@ function publishRoute(api: Api, { firmware }: FirmwareDeps): void {
       const { notes } = request.query;
       const release = await firmware.publish(
         tenantOf(request),
-        { envelope: readManifest(text), image, notes },
+        { envelope: readManifest(text), image: pacedBody(image), notes },
+        actorOf(request),
+      );
+      return reply.code(201).send(release);
+    },
+  );
+}
+
+function publishUploadRoute(api: Api, { firmware }: FirmwareDeps): void {
+  api.post(
+    "/tenants/:tenant/releases/from-upload",
+    {
+      config: { access: "firmware.publish", action: "release.publish" },
+      schema: {
+        operationId: "publishUploadedRelease",
+        tags,
+        summary: "Publishes the image of a complete upload with its signed manifest",
+        params: TenantParams,
+        body: UploadedReleaseBody,
+        response: answers(201, ReleaseView),
+      },
+    },
+    async (request, reply) => {
+      const { upload, manifest, notes } = request.body;
+      const release = await firmware.publish(
+        tenantOf(request),
+        { envelope: manifest, image: { uploadId: upload }, notes },
         actorOf(request),
       );
       return reply.code(201).send(release);

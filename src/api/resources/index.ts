@@ -26,6 +26,7 @@ import { type SessionDeps, sessionRoutes } from "./sessions.ts";
 import { type TelemetryDeps, telemetryRoutes } from "./telemetry.ts";
 import { type TenantDeps, tenantRoutes } from "./tenants.ts";
 import { type TrustDeps, trustRoutes } from "./trust.ts";
+import { type UploadsDeps, uploadRoutes } from "./uploads.ts";
 import { type UserDeps, userRoutes } from "./users.ts";
 import { type WatchDeps, watchRoutes } from "./watch.ts";
 import { type WebhooksDeps, webhookRoutes } from "./webhooks.ts";
@@ -54,6 +55,7 @@ export type ResourceDeps = AcmeDeps &
   TelemetryDeps &
   TenantDeps &
   TrustDeps &
+  UploadsDeps &
   UserDeps &
   Omit<WatchDeps, "streams"> &
   WebhooksDeps;
@@ -83,6 +85,7 @@ export async function registerResources(
       fleetRoutes(routes, deps);
       commandRoutes(routes, deps);
       firmwareRoutes(routes, deps);
+      uploadRoutes(routes, deps);
       trustRoutes(routes, deps);
       pkiRoutes(routes, deps);
       acmeRoutes(routes, deps);

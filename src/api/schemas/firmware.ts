@@ -66,6 +66,24 @@ export const ReleaseDetailView = view("ReleaseDetail", {
 export const ReleasePage = page("ReleasePage", ReleaseView);
 export const YankBody = strict({ reason: Type.String({ minLength: 1, maxLength: 1024 }) });
 
+export const UploadView = view("Upload", {
+  id: Uuid,
+  status: Type.Enum(["open", "complete"] as const),
+  name: Type.String(),
+  sizeBytes: Type.Integer(),
+  offsetBytes: Type.Integer({ description: "What is here, and would survive a power cut" }),
+  sha256: nullable(Sha256),
+  createdAt: Timestamp,
+  createdBy: Type.String(),
+  expiresAt: Timestamp,
+});
+export const UploadPage = page("UploadPage", UploadView);
+export const UploadedReleaseBody = strict({
+  upload: Uuid,
+  manifest: Type.Unknown({ description: "Envelope of the manifest" }),
+  notes: Type.Optional(Type.String({ maxLength: 4096 })),
+});
+
 export const DeltaView = view("Delta", {
   sourceSha256: nullable(Sha256),
   targetSha256: Sha256,

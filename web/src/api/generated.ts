@@ -694,6 +694,11 @@ export type Problem = {
     | "release-yanked"
     | "release-incompatible"
     | "delta-invalid"
+    | "upload-offset"
+    | "upload-gone"
+    | "upload-locked"
+    | "checksum-mismatch"
+    | "storage-full"
     | "rollout-state"
     | "update-refused";
   traceId: string;
@@ -1280,6 +1285,24 @@ export type TroubledRotation = {
 
 export type TroubledRotationPage = {
   items: Array<TroubledRotation>;
+  nextCursor: string | null;
+};
+
+export type Upload = {
+  id: string;
+  status: "open" | "complete";
+  name: string;
+  sizeBytes: number;
+  /** What is here, and would survive a power cut */
+  offsetBytes: number;
+  sha256: string | null;
+  createdAt: string;
+  createdBy: string;
+  expiresAt: string;
+};
+
+export type UploadPage = {
+  items: Array<Upload>;
   nextCursor: string | null;
 };
 
@@ -2273,6 +2296,18 @@ export interface Operations {
     body: undefined;
     answer: ReleasePage;
   };
+  /** Publishes the image of a complete upload with its signed manifest */
+  publishUploadedRelease: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      upload: string;
+      /** Envelope of the manifest */
+      manifest: unknown;
+      notes?: string | undefined;
+    };
+    answer: Release;
+  };
   getRelease: {
     params: { tenant: string; release: string };
     query: Record<never, never>;
@@ -2293,6 +2328,47 @@ export interface Operations {
     query: Record<never, never>;
     body: undefined;
     answer: DeltaList;
+  };
+  /** What this server speaks of tus */
+  describeUploads: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
+  /** Begins an upload (tus), with its first bytes where there is a body */
+  createUpload: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: string;
+    answer: Upload;
+  };
+  /** Uploads that have been published are not among them */
+  listUploads: {
+    params: { tenant: string };
+    query: { cursor?: string | undefined; limit?: number | undefined };
+    body: undefined;
+    answer: UploadPage;
+  };
+  /** Sends the next bytes of an upload (tus) */
+  appendToUpload: {
+    params: { tenant: string; upload: string };
+    query: Record<never, never>;
+    body: string;
+    answer: undefined;
+  };
+  /** Ends an upload and forgets its bytes (tus) */
+  terminateUpload: {
+    params: { tenant: string; upload: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
+  getUpload: {
+    params: { tenant: string; upload: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: Upload;
   };
   getTrustRoot: {
     params: { tenant: string };
@@ -2774,9 +2850,16 @@ export const ROUTES = {
   },
   publishRelease: { method: "POST", path: "/api/v1/tenants/{tenant}/releases" },
   listReleases: { method: "GET", path: "/api/v1/tenants/{tenant}/releases" },
+  publishUploadedRelease: { method: "POST", path: "/api/v1/tenants/{tenant}/releases/from-upload" },
   getRelease: { method: "GET", path: "/api/v1/tenants/{tenant}/releases/{release}" },
   yankRelease: { method: "POST", path: "/api/v1/tenants/{tenant}/releases/{release}/yank" },
   listDeltas: { method: "GET", path: "/api/v1/tenants/{tenant}/releases/{release}/deltas" },
+  describeUploads: { method: "OPTIONS", path: "/api/v1/tenants/{tenant}/uploads" },
+  createUpload: { method: "POST", path: "/api/v1/tenants/{tenant}/uploads" },
+  listUploads: { method: "GET", path: "/api/v1/tenants/{tenant}/uploads" },
+  appendToUpload: { method: "PATCH", path: "/api/v1/tenants/{tenant}/uploads/{upload}" },
+  terminateUpload: { method: "DELETE", path: "/api/v1/tenants/{tenant}/uploads/{upload}" },
+  getUpload: { method: "GET", path: "/api/v1/tenants/{tenant}/uploads/{upload}" },
   getTrustRoot: { method: "GET", path: "/api/v1/tenants/{tenant}/trust-root" },
   setTrustRoot: { method: "PUT", path: "/api/v1/tenants/{tenant}/trust-root" },
   getDirectorKey: { method: "GET", path: "/api/v1/tenants/{tenant}/trust/director-key" },

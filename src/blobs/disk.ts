@@ -1,0 +1,33 @@
+import fs from "node:fs/promises";
+import { AppError } from "../kernel/index.ts";
+
+/** Room that is left to everything else on the disk: databases stop when there is none. */
+const RESERVE_BYTES = 64 * 1024 ** 2;
+
+/** Refuses with `storage-full` what would not fit on the disk of `directory`. */
+export async function assertRoom(directory: string, sizeBytes: number): Promise<void> {
+  const { bavail, bsize } = await fs.statfs(directory);
+  const freeBytes = bavail * bsize;
+  if (freeBytes >= sizeBytes + RESERVE_BYTES) return;
+  throw new AppError("storage-full", "the disk has no room for this much", {
+    sizeBytes,
+    freeBytes: Math.max(0, freeBytes - RESERVE_BYTES),
+  });
+}
+
+/** A full disk, quota or file size limit as the refusal `storage-full`; the rest unchanged. */
+export function asStorageFull(error: unknown): unknown {
+  const code = (error as NodeJS.ErrnoException | null)?.code ?? "";
+  if (!["ENOSPC", "EDQUOT", "EFBIG"].includes(code)) return error;
+  return new AppError("storage-full", "the disk is full", {}, { cause: error });
+}
+
+/** A new name, or a name that is gone, is durable when its directory is. */
+export async function syncDirectory(directory: string): Promise<void> {
+  const handle = await fs.open(directory, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
