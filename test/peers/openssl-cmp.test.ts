@@ -328,6 +328,27 @@ describe.skipIf(!available)("openssl cmp", () => {
     expect(unknown.output).toContain("badMessageCheck");
   });
 
+  it.each(["caCerts", "certReqTemplate", "signKeyPairTypes"])(
+    "asks for %s with a secret, with its certificate and, before it has anything, with neither",
+    async (name) => {
+      const question = ["-cmd", "genm", "-infotype", name];
+      const { args } = await secret();
+      const device = await enrolled(`genm-${name.toLowerCase()}`);
+      const nothing = ["-unprotected_requests", "-trusted", file("root.pem")];
+      for (const who of [args, device.own, [...nothing, "-subject", "/CN=new"]]) {
+        const answer = await cmp(...question, ...who);
+        expect(answer.done, answer.output).toBe(true);
+        expect(answer.output).toContain(`id-it-${name}`);
+      }
+      const elsewhere = ["-path", ".well-known/cmp/p/nobody", "-subject", "/CN=new"];
+      const refused = await cmp(...question, ...nothing, ...elsewhere);
+      expect(refused.done).toBe(false);
+      // Without the tenant in the path nobody can say whose authorities are meant.
+      const nowhere = ["-path", ".well-known/cmp", "-subject", "/CN=new"];
+      expect((await cmp(...question, ...nothing, ...nowhere)).done).toBe(false);
+    },
+  );
+
   it("is refused where the clocks are more than a day apart", async () => {
     const { args } = await secret({ expiresAt: new Date(Date.now() + 9 * 86_400_000) });
     stage.wait(2 * 86_400_000);

@@ -27,7 +27,7 @@ import {
 /** What is answered, and with what in the header. */
 export interface Reply {
   body: Buffer;
-  outcome: "issued" | "confirmed" | "revoked" | "pending" | "refused" | "failed";
+  outcome: "issued" | "informed" | "confirmed" | "revoked" | "pending" | "refused" | "failed";
   confirmation?: "implicit" | Date;
   /** The next message has to repeat it. */
   nonce?: Buffer;

@@ -23,6 +23,8 @@ export const BODY = {
   rr: 11,
   rp: 12,
   pkiconf: 19,
+  genm: 21,
+  genp: 22,
   error: 23,
   certConf: 24,
   pollReq: 25,

@@ -20,6 +20,7 @@ import {
   type Reply,
 } from "./exchange.ts";
 import { CmpFault, failureOf, isInternal } from "./failures.ts";
+import { answerGeneral } from "./general.ts";
 import { BODY, type CmpMessage, readMessage } from "./message.ts";
 import { identify, type Protector, type Requester, signatureOf, WrongMac } from "./requester.ts";
 import { readRevocation } from "./requests.ts";
@@ -57,7 +58,7 @@ interface Deps extends Omit<ExchangeDeps, "discard">, ClaimPeerDeps {
   sealer: Sealer;
   logger: Logger;
   peers: Pick<Peers, "acceptCertificate">;
-  authorities: Pick<Authorities, "trusted" | "generation">;
+  authorities: Pick<Authorities, "trusted" | "roots" | "generation">;
   server: Pick<ServerIdentity, "issuer">;
   revoke(
     tenantId: string,
@@ -100,10 +101,14 @@ export function createCmp(deps: Deps): Cmp {
       try {
         seen.message = readMessage(raw);
         const transactionId = checkHeader(seen.message, deps.clock.now());
-        const requester = await identify(deps, seen.message, tenantId, responder);
-        seen.protector = requester.protector;
-        const exchange = { message: seen.message, raw, transactionId, requester, address };
-        reply = await dispatch(deps, exchangeDeps, exchange);
+        if (tenantId !== undefined && isPublicQuestion(seen.message)) {
+          reply = await inform(deps, seen.message, tenantId);
+        } else {
+          const requester = await identify(deps, seen.message, tenantId, responder);
+          seen.protector = requester.protector;
+          const exchange = { message: seen.message, raw, transactionId, requester, address };
+          reply = await dispatch(deps, exchangeDeps, exchange);
+        }
       } catch (error) {
         reply = await refuse(deps, error, address);
       }
@@ -160,9 +165,27 @@ function dispatch(deps: Deps, inner: ExchangeDeps, exchange: Exchange): Promise<
       return confirm(inner, exchange);
     case BODY.rr:
       return revokeOwn(deps, exchange);
+    case BODY.genm:
+      return inform(deps, exchange.message, exchange.requester.tenantId);
     default:
       throw new CmpFault("badRequest", "this kind of message is not answered here");
   }
+}
+
+/**
+ * What a `genm` asks for is no secret, and a device that has nothing yet can protect nothing: where the
+ * path names the tenant it is answered without protection, as `cacerts` of EST is (RFC 9483 §4.3).
+ */
+function isPublicQuestion({ bodyType, protection }: CmpMessage): boolean {
+  return bodyType === BODY.genm && protection === undefined;
+}
+
+/** `genm`: which authorities there are, which root comes next, what a request should look like. */
+async function inform(deps: Deps, message: CmpMessage, tenantId: string): Promise<Reply> {
+  const authorityCertificates = await deps.authorityCertificates(tenantId);
+  const roots = await deps.authorities.roots();
+  const content = answerGeneral(message.body, { tenantId, authorityCertificates, roots });
+  return { body: writeBody(BODY.genp, content), outcome: "informed" };
 }
 
 /** `rr`: a device revokes a certificate of its own, and of nobody else. */
