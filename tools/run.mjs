@@ -41,6 +41,7 @@ const tasks = {
   "bench:rollout": { steps: [["bench/rollout.ts"]] },
   "bench:pki": { steps: [["bench/pki.ts"]] },
   "fuzz:mqtt": { steps: [["--expose-gc", "tools/fuzz-mqtt.ts"]] },
+  secureboot: { needs: ["agent"], steps: [["tools/secureboot.ts"]] },
   "sim:gate": { steps: [["src/simulator/gate-simulation.ts"]] },
   "sim:powercut": { steps: [["src/simulator/powercut-simulation.ts"]] },
 };

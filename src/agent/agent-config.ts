@@ -15,9 +15,25 @@ export const AgentConfig = Type.Object(
     provisioning: FileName,
     /** Folder of all that the agent keeps. */
     data: FileName,
+    /** Trust root in the verified image; without it, the one of the provisioning folder. */
+    trustRoot: Type.Optional(FileName),
+    /** Where slots are and how one is chosen; files in the data folder if nothing is said. */
+    bootloader: Type.Optional(
+      Type.Union([
+        Type.Object({ kind: Type.Literal("files") }),
+        Type.Object({
+          kind: Type.Literal("systemd-boot"),
+          /** Where the EFI system partition is mounted. */
+          systemPartition: Type.String({ minLength: 1 }),
+        }),
+      ]),
+    ),
     slotSizeBytes: Type.Optional(Type.Integer({ minimum: 1 })),
-    /** What the device was made with; taken into slot a at the first start. */
-    factory: Type.Optional(Type.Object({ image: FileName, manifest: FileName })),
+    /**
+     * What the device was made with; taken into slot a at the first start. Without an image slot a
+     * holds it already, as a disk image does.
+     */
+    factory: Type.Optional(Type.Object({ image: Type.Optional(FileName), manifest: FileName })),
     /** How to get the provisioning folder filled where it is empty. */
     enrolment: Type.Optional(
       Type.Object({
@@ -69,8 +85,14 @@ export async function readAgentConfig(file: string): Promise<AgentConfig> {
     provisioning: locate(config.provisioning),
     data: locate(config.data),
     ...(factory
-      ? { factory: { image: locate(factory.image), manifest: locate(factory.manifest) } }
+      ? {
+          factory: {
+            ...(factory.image ? { image: locate(factory.image) } : {}),
+            manifest: locate(factory.manifest),
+          },
+        }
       : {}),
+    ...(config.trustRoot ? { trustRoot: locate(config.trustRoot) } : {}),
     ...(enrolment
       ? {
           enrolment: {

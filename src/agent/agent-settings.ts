@@ -23,6 +23,13 @@ export const AGENT_DEFAULTS: AgentSettings = {
   formats: ARTIFACT_FORMATS,
   maxPatchMemoryBytes: 512 * 1024 ** 2,
   trialTries: 3,
-  allowedCommands: ["ping", "reboot", "set-log-level", "collect-diagnostics", "rotate-certificate"],
+  allowedCommands: [
+    "ping",
+    "reboot",
+    "set-log-level",
+    "collect-diagnostics",
+    "rotate-certificate",
+    "apply-configuration",
+  ],
   rotation: ROTATION_DEFAULTS,
 };

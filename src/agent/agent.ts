@@ -1,6 +1,7 @@
 import type { Clock, Random } from "../kernel/index.ts";
 import type { Envelope, LogLevel, RootMetadata, RunningFirmware } from "../protocol/index.ts";
 import type { AgentSettings } from "./agent-settings.ts";
+import type { ChainOfTrust } from "./boot-back-end.ts";
 import type { CommandHandler } from "./commands.ts";
 import type { CredentialStore } from "./credential-store.ts";
 import type {
@@ -23,6 +24,10 @@ export interface AgentDeps {
   storage: Storage;
   slots: Slots;
   bootloader: Bootloader;
+  /** What verified this start; absent where nothing did. */
+  chain?: ChainOfTrust | undefined;
+  /** Called once the platform was reached and no trial is under way. */
+  healthy?: () => Promise<void>;
   transport: Transport;
   artifacts: ArtifactSource;
   /** The identity that the agent keeps and renews; without it, that is somebody else's affair. */

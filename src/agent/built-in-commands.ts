@@ -9,6 +9,8 @@ export interface BuiltInDeps {
   reboot(commandId: string): Promise<void>;
   /** Renews the certificate now; rejects with the step that failed. */
   rotate(): Promise<{ serial: string; notAfter: string }>;
+  /** Takes a signed configuration over; rejects with what is wrong with it. */
+  applyConfiguration(envelope: unknown): Promise<{ version: number }>;
 }
 
 const LEVELS: readonly string[] = ["trace", "debug", "info", "warn", "error", "fatal"];
@@ -27,6 +29,8 @@ export function builtInCommands(deps: BuiltInDeps): Record<string, CommandHandle
     },
     "collect-diagnostics": () => deps.diagnostics(),
     "rotate-certificate": () => deps.rotate(),
+    "apply-configuration": (args) =>
+      deps.applyConfiguration((args as { configuration?: unknown } | null)?.configuration),
     reboot: async (_args, context) => {
       await deps.reboot(context.id);
       return RESTARTING;

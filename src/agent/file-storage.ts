@@ -59,7 +59,11 @@ async function openFile(name: string): Promise<StorageFile> {
   };
 }
 
-async function readFully(handle: FileHandle, offset: number, length: number): Promise<Uint8Array> {
+export async function readFully(
+  handle: FileHandle,
+  offset: number,
+  length: number,
+): Promise<Uint8Array> {
   const buffer = Buffer.allocUnsafe(length);
   let filled = 0;
   while (filled < length) {
@@ -70,7 +74,11 @@ async function readFully(handle: FileHandle, offset: number, length: number): Pr
   return buffer.subarray(0, filled);
 }
 
-async function writeFully(handle: FileHandle, offset: number, bytes: Uint8Array): Promise<void> {
+export async function writeFully(
+  handle: FileHandle,
+  offset: number,
+  bytes: Uint8Array,
+): Promise<void> {
   let written = 0;
   while (written < bytes.length) {
     const left = bytes.length - written;

@@ -1,9 +1,12 @@
 export * from "./agent.ts";
 export * from "./agent-settings.ts";
 export { replaceFile } from "./atomic-file.ts";
+export * from "./boot-back-end.ts";
 export * from "./boot-selection.ts";
 export { type CommandContext, type CommandHandler, RESTARTING } from "./commands.ts";
+export { Configurations, SETTINGS_FILE } from "./configurations.ts";
 export { CredentialStore } from "./credential-store.ts";
+export { EfiVariables } from "./efi-variables.ts";
 export { type EnrolmentOptions, enrolByClaim } from "./enrolment.ts";
 export { createEstClient, ReenrolmentRefused } from "./est-client.ts";
 export { fileSlots, openFileStorage } from "./file-storage.ts";
@@ -22,3 +25,6 @@ export {
   type SlotRecord,
   writeSlotRecord,
 } from "./slot-record.ts";
+export { openSystemdBoot, partitionDevice } from "./systemd-boot.ts";
+export * from "./systemd-boot-entries.ts";
+export { uefiChain } from "./uefi-chain.ts";

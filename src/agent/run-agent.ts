@@ -10,6 +10,7 @@ import { type Agent, createAgent } from "./agent.ts";
 import { type AgentConfig, readAgentConfig } from "./agent-config.ts";
 import { AGENT_DEFAULTS, type AgentSettings } from "./agent-settings.ts";
 import { replaceFile } from "./atomic-file.ts";
+import type { BootBackEnd } from "./boot-back-end.ts";
 import { CredentialStore } from "./credential-store.ts";
 import { enrolByClaim } from "./enrolment.ts";
 import { createEstClient } from "./est-client.ts";
@@ -18,9 +19,10 @@ import { bootFromFiles } from "./files-bootloader.ts";
 import { HostApplication } from "./host-application.ts";
 import { createHttpsArtifacts } from "./https-client.ts";
 import { createMqttTransport } from "./mqtt-transport.ts";
-import type { SlotName, Storage } from "./ports.ts";
+import type { SlotName, Slots, Storage } from "./ports.ts";
 import { type Provisioning, readProvisioning, writeProvisioning } from "./provisioning.ts";
 import { hashSlot, readSlotRecord, recordOfRelease, writeSlotRecord } from "./slot-record.ts";
+import { openSystemdBoot } from "./systemd-boot.ts";
 
 /** Tells the supervisor that the machine is to be started again (EX_TEMPFAIL of sysexits.h). */
 export const RESTART_STATUS = 75;
@@ -37,20 +39,21 @@ export async function runAgent(configFile: string): Promise<number> {
   const provisioning = await provision(config);
   const credentials = await CredentialStore.open(await openFileStorage(config.provisioning));
   const storage = await openFileStorage(config.data);
-  const slots = fileSlots(storage, config.slotSizeBytes ?? DEFAULT_SLOT_BYTES);
-  await installFactoryImage(config, storage);
-  const bootloader = await bootFromFiles(storage, "power-on");
-  const { running } = await bootloader.status();
+  const backEnd = await openBackEnd(config, storage);
+  await installFactoryImage(config, storage, backEnd.slots);
+  const { running } = await backEnd.bootloader.status();
 
   const outcome = Promise.withResolvers<number>();
   const agent = createAgent({
     identity: provisioning,
-    trustRoot: provisioning.trustRoot,
+    trustRoot: await trustRootOf(config, provisioning),
     clock: systemClock,
     random: systemRandom,
     storage,
-    slots,
-    bootloader,
+    slots: backEnd.slots,
+    bootloader: backEnd.bootloader,
+    chain: backEnd.chain,
+    healthy: () => backEnd.healthy(),
     ...connectionTo(provisioning, credentials),
     application: applicationOf(config, running),
     reboot: () => outcome.resolve(RESTART_STATUS),
@@ -107,8 +110,33 @@ async function enrolmentKey(directory: string): Promise<string> {
   return pem;
 }
 
-/** The first start puts what the device was made with into slot a. */
-async function installFactoryImage(config: AgentConfig, storage: Storage): Promise<void> {
+async function openBackEnd(config: AgentConfig, storage: Storage): Promise<BootBackEnd> {
+  const capacityBytes = config.slotSizeBytes ?? DEFAULT_SLOT_BYTES;
+  if (config.bootloader?.kind === "systemd-boot") {
+    const { systemPartition } = config.bootloader;
+    return openSystemdBoot({ systemPartition, capacityBytes });
+  }
+  return {
+    kind: "files",
+    slots: fileSlots(storage, capacityBytes),
+    bootloader: await bootFromFiles(storage, "power-on"),
+    chain: undefined,
+    healthy: async () => {},
+  };
+}
+
+/** A data partition can be written by who holds the disk: on verified machines it decides nothing. */
+async function trustRootOf(config: AgentConfig, provisioning: Provisioning) {
+  if (!config.trustRoot) return provisioning.trustRoot;
+  return JSON.parse(await readFile(config.trustRoot, "utf8")) as Provisioning["trustRoot"];
+}
+
+/** The first start takes what the device was made with for the content of slot a. */
+async function installFactoryImage(
+  config: AgentConfig,
+  storage: Storage,
+  slots: Slots,
+): Promise<void> {
   const { factory } = config;
   if (!factory || (await readSlotRecord(storage, "a")) || (await readSlotRecord(storage, "b"))) {
     return;
@@ -116,19 +144,23 @@ async function installFactoryImage(config: AgentConfig, storage: Storage): Promi
   const release = JSON.parse(await readFile(factory.manifest, "utf8"));
   if (!isReleaseEnvelope(release)) throw new Error(`${factory.manifest} is no release manifest`);
   const record = recordOfRelease(release);
-  const slots = fileSlots(storage, record.sizeBytes);
+  if (factory.image) await writeFactoryImage(slots, factory.image);
+  if ((await hashSlot(slots, "a", record.sizeBytes)) !== record.sha256) {
+    const what = factory.image ?? "what slot a holds";
+    throw new Error(`${what} is not the image that its manifest names`);
+  }
+  await writeSlotRecord(storage, "a", record);
+}
+
+async function writeFactoryImage(slots: Slots, image: string): Promise<void> {
   const slot = await slots.open("a");
   try {
     await slot.truncate(0);
-    await slot.write(0, await readFile(factory.image));
+    await slot.write(0, await readFile(image));
     await slot.sync();
   } finally {
     await slot.close();
   }
-  if ((await hashSlot(slots, "a", record.sizeBytes)) !== record.sha256) {
-    throw new Error(`${factory.image} is not the image that its manifest names`);
-  }
-  await writeSlotRecord(storage, "a", record);
 }
 
 function connectionTo(provisioning: Provisioning, credentials: CredentialStore) {

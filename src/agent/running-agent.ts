@@ -9,12 +9,14 @@ import { Commands } from "./commands.ts";
 import { Connection } from "./connection.ts";
 import { DeviceLog } from "./device-log.ts";
 import { Heartbeats } from "./heartbeats.ts";
+import { MeasuredState } from "./measured-state.ts";
 import { Outbox } from "./outbox.ts";
-import { type ArtifactSource, type BootStatus, otherSlot } from "./ports.ts";
+import { artifactsFor } from "./own-artifacts.ts";
+import { type BootStatus, otherSlot } from "./ports.ts";
 import { Rotation } from "./rotation.ts";
 import { runSelfTest } from "./self-test.ts";
 import { SequenceNumbers } from "./sequence-numbers.ts";
-import { describeSlot, readSlotRecord, type SlotRecord } from "./slot-record.ts";
+import { describeOther, describeSlot, readSlotRecord, type SlotRecord } from "./slot-record.ts";
 import { Updater } from "./updater.ts";
 
 const FAREWELL_MS = 1_000;
@@ -37,6 +39,7 @@ export class RunningAgent {
   readonly #updater: Updater;
   readonly #commands: Commands;
   readonly #rotation: Rotation | undefined;
+  readonly #measured: MeasuredState;
   #slots: Record<"running" | "other", SlotRecord | undefined>;
 
   static async boot(deps: AgentDeps, life: AbortSignal): Promise<RunningAgent> {
@@ -74,6 +77,7 @@ export class RunningAgent {
     this.#startedAt = deps.clock.now();
     this.#outbox = this.#createOutbox();
     this.#log = this.#createLog();
+    this.#measured = this.#createMeasuredState();
     this.#connection = this.#createConnection();
     this.#heartbeats = this.#createHeartbeats();
     this.#updater = this.#createUpdater();
@@ -91,6 +95,7 @@ export class RunningAgent {
     if (this.#state.current.restart) {
       await this.#state.update((state) => ({ ...state, restart: null }));
     }
+    await this.#measured.start();
     this.#startApplication();
     this.#connection.start(this.#settings.connectSpreadMs);
     this.#heartbeats.start();
@@ -126,7 +131,7 @@ export class RunningAgent {
       bootId: this.#bootId,
       bootReason: this.#bootReason,
       firmware: this.#firmware(),
-      otherSlot: this.#otherSlot(),
+      otherSlot: describeOther(this.#slots.other),
       trial: this.#boot.trial && update?.phase === "confirming",
       connected: this.#connection.isConnected,
       update: update ? { updateId: update.assignment.signed.updateId, phase: update.phase } : null,
@@ -137,11 +142,6 @@ export class RunningAgent {
 
   #firmware() {
     return describeSlot(this.#boot.running, this.#slots.running);
-  }
-
-  #otherSlot() {
-    const record = this.#slots.other;
-    return record ? { version: record.version, hash: record.sha256 } : null;
   }
 
   #createOutbox(): Outbox {
@@ -182,6 +182,8 @@ export class RunningAgent {
       onRefused: (error) => this.#rotation?.refused(error),
       onConnected: () => {
         this.#unlessDead(this.#rotation?.connected(presented) ?? Promise.resolve());
+        this.#measured.connected();
+        if (!this.#boot.trial) this.#unlessDead(this.#deps.healthy?.() ?? Promise.resolve());
         this.#updater.connected();
         this.#commands.connected();
         this.#outbox.wake();
@@ -201,10 +203,11 @@ export class RunningAgent {
       storage,
       slots,
       bootloader,
-      artifacts: this.#artifacts(),
+      artifacts: artifactsFor(this.#deps),
       formats: this.#settings.formats,
       maxPatchMemoryBytes: this.#settings.maxPatchMemoryBytes,
       trialTries: this.#settings.trialTries,
+      hardwareFloor: () => this.#measured.securityFloor(),
       state: this.#state,
       bootId: this.#bootId,
       life: this.#life,
@@ -226,14 +229,6 @@ export class RunningAgent {
     });
   }
 
-  #artifacts(): ArtifactSource {
-    const { artifacts, credentials } = this.#deps;
-    if (!credentials) return artifacts;
-    return {
-      fetch: (url, offset, signal) => artifacts.fetch(url, offset, signal, credentials.current),
-    };
-  }
-
   #createCommands(): Commands {
     const { clock, commandHandlers } = this.#deps;
     const builtIn = builtInCommands({
@@ -242,6 +237,7 @@ export class RunningAgent {
       diagnostics: () => this.#diagnostics(),
       reboot: (commandId) => this.#rebootFor(commandId),
       rotate: () => this.#rotate(),
+      applyConfiguration: (envelope) => this.#measured.applyConfiguration(envelope),
     });
     return new Commands({
       clock,
@@ -271,6 +267,16 @@ export class RunningAgent {
     });
   }
 
+  #createMeasuredState(): MeasuredState {
+    return new MeasuredState({
+      agent: this.#deps,
+      life: this.#life,
+      trustedNow: () => this.#state.trustedNow(),
+      log: (level, message) => this.#log.write(level, message, { logger: "boot-chain" }),
+      onChanged: () => this.#heartbeats.send(),
+    });
+  }
+
   #rotate(): Promise<{ serial: string; notAfter: string }> {
     if (this.#rotation) return this.#rotation.rotateNow();
     return Promise.reject(new Error("the certificate of this device is not the agent's to renew"));
@@ -284,7 +290,8 @@ export class RunningAgent {
       intervalMs: this.#settings.heartbeatIntervalMs,
       isConnected: () => this.#connection.isConnected,
       compose: () => this.#heartbeat(),
-      publish: (payload) => this.#connection.publish("heartbeat", payload),
+      publish: (payload) =>
+        this.#connection.publish("heartbeat", payload).then(() => this.#measured.delivered()),
       onProblem: (message) => this.#log.write("debug", message),
     });
   }
@@ -298,8 +305,9 @@ export class RunningAgent {
       bootId: this.#bootId,
       uptimeSeconds: Math.max(0, Math.round((now - this.#startedAt) / 1000)),
       firmware: this.#firmware(),
-      otherSlot: this.#otherSlot(),
+      otherSlot: describeOther(this.#slots.other),
       formats: [...this.#settings.formats],
+      ...this.#measured.forHeartbeat(),
       metrics: {
         ...this.#deps.application.metrics(),
         "agent.backlog": backlog.waiting,
@@ -362,6 +370,7 @@ export class RunningAgent {
       uptimeSeconds: this.#heartbeat().uptimeSeconds,
       metrics: this.#deps.application.metrics(),
       securityFloor: this.#state.current.securityFloor,
+      bootChain: this.#measured.report() ?? null,
       lastSequence: this.#state.current.lastSequence,
       files: await this.#deps.storage.list(),
       log: this.#log.recent(),

@@ -78,3 +78,10 @@ export function describeSlot(slot: SlotName, record: SlotRecord | undefined): Ru
     slot,
   };
 }
+
+/** The slot that does not run, as the platform wants to know of it. */
+export function describeOther(
+  record: SlotRecord | undefined,
+): { version: string; hash: string } | null {
+  return record ? { version: record.version, hash: record.sha256 } : null;
+}

@@ -31,6 +31,8 @@ export interface UpdateContext {
   maxPatchMemoryBytes: number;
   /** Boots that a new image gets before the bootloader falls back. */
   trialTries: number;
+  /** Of the machine's authenticated storage; 0 where it has none. */
+  hardwareFloor(): number;
   state: StateStore;
   bootId: string;
   /** Ends when the agent stops or the machine loses power. */

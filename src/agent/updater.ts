@@ -69,7 +69,7 @@ export class Updater {
       ...identity,
       runningVersion: record?.version ?? null,
       runningSha256: record?.sha256 ?? null,
-      securityFloor: state.current.securityFloor,
+      securityFloor: Math.max(state.current.securityFloor, this.#context.hardwareFloor()),
       lastSequence: state.current.lastSequence,
       slotSizeBytes: slots.capacityBytes,
       trustedTimeMs: state.trustedNow(),

@@ -2,6 +2,7 @@ import { decode as decodeCbor } from "cborg";
 import { type Static, type TSchema, Type } from "typebox";
 import { Compile, type Validator } from "typebox/compile";
 import { AppError, LIMITS, messageOf } from "../kernel/index.ts";
+import { BootChain } from "./boot-chain.ts";
 import { UPDATE_PHASES } from "./update.ts";
 
 /** Device time, milliseconds since the epoch. */
@@ -37,6 +38,8 @@ export const Heartbeat = Type.Object({
   ),
   /** Artifact formats that the agent can apply. */
   formats: Type.Optional(Type.Array(Type.String({ maxLength: 32 }), { maxItems: 16 })),
+  /** What verified the start; told in the first heartbeats of a connection and when it changes. */
+  bootChain: Type.Optional(BootChain),
 });
 
 export const LogLine = Type.Object({
@@ -124,7 +127,7 @@ export const UpdateState = Type.Object({
 
 export type RunningFirmware = Static<typeof RunningFirmware>;
 export type TelemetrySample = Static<typeof TelemetrySample>;
-export type Heartbeat = Static<typeof Heartbeat>;
+export type Heartbeat = Omit<Static<typeof Heartbeat>, "bootChain"> & { bootChain?: BootChain };
 export type LogLine = {
   ts: number;
   seq: number;

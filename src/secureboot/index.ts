@@ -1,0 +1,15 @@
+export * from "./authenticated-variable.ts";
+export * from "./authenticode.ts";
+export { bootVariables } from "./boot-entry.ts";
+export * from "./boot-keys.ts";
+export * from "./disk-image.ts";
+export * from "./efi-guid.ts";
+export * from "./initial-ramdisk.ts";
+export * from "./pe-image.ts";
+export * from "./refusals.ts";
+export * from "./signature-list.ts";
+export type { BootSigner } from "./signed-data.ts";
+export * from "./slot-image.ts";
+export * from "./unified-kernel.ts";
+export * from "./variable-store.ts";
+export { type VerityTree, verityTree } from "./verity.ts";
