@@ -35,7 +35,7 @@ const tasks = {
   "build:openapi": { steps: [["tools/build-openapi.ts"]] },
   "bench:ingest": { steps: [["bench/ingest.ts"]] },
   "bench:commands": { steps: [["bench/commands.ts"]] },
-  "bench:storm": { steps: [["bench/storm.ts"]] },
+  "bench:mqtt": { steps: [["bench/mqtt.ts"]] },
   "bench:delta": { steps: [["bench/delta.ts"]] },
   "fuzz:delta": { steps: [["tools/fuzz-delta.ts"]] },
   "bench:rollout": { steps: [["bench/rollout.ts"]] },

@@ -1,20 +1,26 @@
-// The gateway of bench/storm.ts in a process of its own, with stores that take everything at once:
-// what is measured is the gateway, and the peer has no stores either.
+// The gateway of bench/mqtt.ts in a process of its own. Its stores take everything at once, as the peer
+// has none either; or telemetry is durable in the real one before it is acknowledged.
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
 import { LocalBus } from "../src/bus/index.ts";
 import { DEFAULT_GATEWAY_LIMITS, type GatewayDeps, startGateway } from "../src/gateway/index.ts";
 import { AppError, systemClock } from "../src/kernel/index.ts";
 import { createLogger } from "../src/kernel/logger.ts";
+import { createTelemetry } from "../src/telemetry/index.ts";
+import { createTimeseries, startEmbeddedClickHouse } from "../src/timeseries/index.ts";
 import { peerOf } from "../test/support/device-pki.ts";
 
-export interface ServerCredentials {
+export interface ServerOrder {
   key: string;
   cert: string;
   ca: string;
+  durable: boolean;
 }
 
 const nothing = async () => {};
 
-function depsOf(credentials: ServerCredentials): GatewayDeps {
+function depsOf(credentials: ServerOrder): GatewayDeps {
   return {
     identity: {
       serverCredentials: async () => ({
@@ -58,18 +64,47 @@ function depsOf(credentials: ServerCredentials): GatewayDeps {
   };
 }
 
-const unlimited = { addressRate: 1e6, addressBurst: 1e6, tenantRate: 1e6, tenantBurst: 1e6 };
+const unlimited = {
+  ...{ addressRate: 1e6, addressBurst: 1e6, tenantRate: 1e6, tenantBurst: 1e6 },
+  ...{ deviceMessageRate: 1e6, deviceMessageBurst: 1e6, deviceByteRate: 1e9, deviceByteBurst: 1e9 },
+  ...{ tenantMessageRate: 1e6, tenantMessageBurst: 1e6, tenantByteRate: 1e9, tenantByteBurst: 1e9 },
+};
 
-process.once("message", async (credentials: ServerCredentials) => {
+process.once("message", async (order: ServerOrder) => {
+  const store = order.durable ? await openStore() : undefined;
   const gateway = await startGateway({
-    ...depsOf(credentials),
+    ...depsOf(order),
+    ...(store ? { telemetry: store.telemetry } : {}),
     port: 0,
     bindAddress: "127.0.0.1",
     gatewayId: "bench",
     limits: { ...DEFAULT_GATEWAY_LIMITS, ...unlimited },
   });
   process.send?.({ port: gateway.port });
+  process.once("SIGTERM", async () => {
+    await gateway.close();
+    await store?.close();
+    process.exit();
+  });
 });
+
+async function openStore() {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-bench-mqtt-"));
+  const logger = createLogger({ level: "silent" });
+  const engine = await startEmbeddedClickHouse({ directory, logger });
+  const timeseries = createTimeseries({ url: engine.url, logger });
+  await timeseries.migrate();
+  const telemetry = createTelemetry({ timeseries, clock: systemClock });
+  return {
+    telemetry,
+    async close() {
+      await telemetry.close();
+      await timeseries.close();
+      await engine.stop();
+      fs.rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
 // Memory is compared after a collection: what a connection holds, not what it has left behind.
 process.on("SIGUSR2", () => globalThis.gc?.());
 process.on("disconnect", () => process.exit());

@@ -1,0 +1,287 @@
+// What do connections and messages cost? Our gateway and mosquitto, each in a process of its own on one
+// core, the generator on the other, in the same run and under the same load.
+// Usage: npm run bench:mqtt -- [--quick] [--only connects,messages,growth,storm] [--connections N] [--alone]
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import tls from "node:tls";
+import { parseArgs } from "node:util";
+import { deviceTopic } from "../src/protocol/index.ts";
+import { createTestPki } from "../test/support/device-pki.ts";
+import {
+  burst,
+  connectMany,
+  connectOne,
+  type Device,
+  publishFor,
+  type Target,
+} from "./mqtt-client.ts";
+import {
+  hasMosquitto,
+  PEER,
+  SERVER_CORE,
+  type Server,
+  settle,
+  startMosquitto,
+  startOurs,
+} from "./mqtt-peers.ts";
+import { cpuMsOf, memoryKbOf, openFilesLimit, pinMyself } from "./process-figures.ts";
+
+const { values: flags } = parseArgs({
+  options: {
+    quick: { type: "boolean", default: false },
+    only: { type: "string", default: "connects,messages,growth,storm" },
+    connections: { type: "string" },
+    publishers: { type: "string" },
+    /** Measures ours without the peer: for looking at one change after the other. */
+    alone: { type: "boolean", default: false },
+    /** What the devices offer for the key exchange. */
+    groups: { type: "string", default: "X25519:P-256" },
+  },
+});
+const sections = flags.only.split(",");
+const CONNECTIONS = Number(flags.connections ?? (flags.quick ? 500 : 5_000));
+const PUBLISHERS = Number(flags.publishers ?? (flags.quick ? 200 : 500));
+const DURATION_MS = flags.quick ? 3_000 : 8_000;
+const BURST_EACH = flags.quick ? 200 : 400;
+const STORM = flags.quick ? 1_000 : 10_000;
+const CONCURRENCY = 32;
+const WARM_UP = 200;
+/** A process has more files open than its connections. */
+const SPARE_FILES = 500;
+const GROWTH = flags.quick ? [250, 500, 1_000] : [1_000, 5_000, 20_000];
+const RETRY_MS = 1_000;
+
+const pki = await createTestPki();
+const certificate = await pki.device("bench", "d-1");
+const directory = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-bench-mqtt-"));
+const wasPinned = pinMyself(1 - SERVER_CORE);
+if (!wasPinned) console.error("taskset is missing: server and generator share all cores");
+const withPeer = !flags.alone && hasMosquitto();
+if (!withPeer && !flags.alone) console.error(`skipped: ${PEER} is not installed, so nothing is compared`);
+try {
+  if (sections.includes("connects")) await compare("mqtt", connects, false);
+  if (sections.includes("messages")) {
+    await compare("mqtt.no-store", messages, false);
+    await compare("mqtt", messages, true);
+  }
+  if (sections.includes("growth")) await compare("mqtt.growth", growth, false);
+  if (sections.includes("storm")) await compare("mqtt.storm", storm, false);
+} finally {
+  fs.rmSync(directory, { recursive: true, force: true });
+}
+
+interface Figure {
+  value: number;
+  unit: string;
+  /** What our ratio to the peer should be: at most, or at least. */
+  goal?: string;
+}
+
+/** Measures ours, then the peer, and prints a line for each figure. */
+async function compare(
+  prefix: string,
+  measure: (server: Server) => Promise<Record<string, Figure>>,
+  durable: boolean,
+): Promise<void> {
+  const ours = await withServer(await startOurs(pki, durable), measure);
+  const theirs = withPeer && (await withServer(await startMosquitto(pki, directory), measure));
+  for (const [name, { value, unit, goal }] of Object.entries(ours)) {
+    const other = theirs ? theirs[name] : undefined;
+    const line = { name: `${prefix}.${name}`, value: round(value), unit };
+    const ratio = other ? round(value / other.value) : null;
+    const against = other ? PEER : null;
+    console.log(JSON.stringify({ ...line, ratio, against, ...(goal ? { goal } : {}) }));
+  }
+}
+
+async function withServer<T>(server: Server, work: (server: Server) => Promise<T>): Promise<T> {
+  try {
+    return await work(server);
+  } finally {
+    await server.stop();
+  }
+}
+
+function targetOf({ port }: Server): Target {
+  const { key, cert } = certificate;
+  return {
+    port,
+    context: tls.createSecureContext({ key, cert, ecdhCurve: flags.groups }),
+    topic: (number) => deviceTopic({ tenantId: "bench", deviceId: `d-${number}` }, "telemetry"),
+  };
+}
+
+/** The first connections warm up compilers and caches, and are not counted. */
+async function warmUp(target: Target): Promise<void> {
+  await close(await connectMany(target, { first: 1, count: WARM_UP, concurrency: CONCURRENCY }));
+}
+
+async function connects(server: Server): Promise<Record<string, Figure>> {
+  const target = targetOf(server);
+  await warmUp(target);
+  const load = { first: WARM_UP + 1, count: CONNECTIONS, concurrency: CONCURRENCY };
+  const before = await server.memoryKb();
+  let devices: Device[] = [];
+  const full = await timed(server, async () => {
+    devices = await connectMany(target, load);
+  });
+  const idle = (await server.memoryKb()) - before;
+  const tickets = devices.map((one) => one.ticket);
+  await close(devices);
+  const resumed = await timed(server, async () => {
+    devices = await connectMany(target, { ...load, tickets });
+  });
+  const notResumed = devices.filter((one) => !one.wasResumed).length;
+  if (notResumed > 0) console.error(`${notResumed} of ${CONNECTIONS} sessions were not resumed`);
+  await close(devices);
+  return {
+    "full-connect-cpu": { value: full.cpuMs / CONNECTIONS, unit: "ms", goal: "<= 1" },
+    "resumed-connect-cpu": { value: resumed.cpuMs / CONNECTIONS, unit: "ms", goal: "<= 1" },
+    "full-connects": { value: CONNECTIONS / full.seconds, unit: "1/s", goal: ">= 1" },
+    "full-connects-of-a-core": { value: (CONNECTIONS * 1_000) / full.cpuMs, unit: "1/s of CPU" },
+    "resumed-connects": { value: CONNECTIONS / resumed.seconds, unit: "1/s" },
+    "idle-connection-memory": { value: idle / CONNECTIONS, unit: "KB", goal: "<= 1.5" },
+  };
+}
+
+async function messages(server: Server): Promise<Record<string, Figure>> {
+  const target = targetOf(server);
+  const first = 1;
+  const devices = await connectMany(target, { first, count: PUBLISHERS, concurrency: CONCURRENCY });
+  const figures: Record<string, Figure> = {};
+  const add = (name: string, goal: string, count: number, { cpuMs, seconds }: Spent) => {
+    figures[name] = { value: count / seconds, unit: "messages/s", goal };
+    figures[`${name}-of-a-core`] = { value: (count * 1_000) / cpuMs, unit: "messages/s of CPU" };
+  };
+  await burst(target, devices, { first, each: 20 });
+  let count = 0;
+  const spent = await timed(server, async () => {
+    count = await burst(target, devices, { first, each: BURST_EACH });
+  });
+  add("qos0", ">= 0.7", count, spent);
+  await publishFor(target, devices, { first, window: 1, durationMs: 1_000 });
+  for (const [window, goal] of [
+    [1, ">= 0.5"],
+    [10, ">= 1"],
+  ] as const) {
+    const load = { first, window, durationMs: DURATION_MS };
+    const work = await timed(server, async () => {
+      count = await publishFor(target, devices, load);
+    });
+    add(`qos1-window-${window}`, goal, count, work);
+  }
+  await close(devices);
+  return figures;
+}
+
+/** Memory and CPU at several sizes, and the line through them. */
+async function growth(server: Server): Promise<Record<string, Figure>> {
+  const target = targetOf(server);
+  await warmUp(target);
+  const most = openFilesLimit() - SPARE_FILES;
+  const devices: Device[] = [];
+  const before = await server.memoryKb();
+  const memory: [number, number][] = [[0, 0]];
+  const cpu: [number, number][] = [[0, 0]];
+  const figures: Record<string, Figure> = {};
+  let cpuMs = 0;
+  for (const wanted of GROWTH) {
+    const size = Math.min(wanted, most);
+    if (size < wanted) console.error(`${size} instead of ${wanted} connections: open files`);
+    const load = { first: WARM_UP + 1 + devices.length, concurrency: CONCURRENCY };
+    const spent = await timed(server, async () => {
+      devices.push(...(await connectMany(target, { ...load, count: size - devices.length })));
+    });
+    cpuMs += spent.cpuMs;
+    const kb = (await server.memoryKb()) - before;
+    memory.push([size, kb]);
+    cpu.push([size, cpuMs]);
+    figures[`memory-at-${size}`] = { value: kb / 1_024, unit: "MB" };
+    figures[`cpu-at-${size}`] = { value: cpuMs, unit: "ms" };
+  }
+  await close(devices);
+  const [kb, ms] = [slopeOf(memory), slopeOf(cpu)];
+  figures["memory-slope"] = { value: kb.slope, unit: "KB/connection", goal: "<= 1.5" };
+  figures["memory-fit"] = { value: kb.fit, unit: "R²" };
+  figures["cpu-slope"] = { value: ms.slope, unit: "ms/connection", goal: "<= 1" };
+  figures["cpu-fit"] = { value: ms.fit, unit: "R²" };
+  return figures;
+}
+
+/** Every device at once, each again after a while where it is turned away. */
+async function storm(server: Server): Promise<Record<string, Figure>> {
+  const target = targetOf(server);
+  await warmUp(target);
+  const before = await server.memoryKb();
+  const waits: number[] = [];
+  let retries = 0;
+  const started = performance.now();
+  let devices: Device[] = [];
+  const spent = await timed(server, async () => {
+    devices = await Promise.all(
+      Array.from({ length: STORM }, async (_, index) => {
+        for (;;) {
+          try {
+            const device = await connectOne(target, WARM_UP + 1 + index);
+            waits.push(performance.now() - started);
+            return device;
+          } catch {
+            retries += 1;
+            await pause(RETRY_MS * (0.5 + Math.random()));
+          }
+        }
+      }),
+    );
+  });
+  const peak = memoryKbOf(server.pid, "peak") - before;
+  const idle = (await server.memoryKb()) - before;
+  await close(devices);
+  waits.sort((left, right) => left - right);
+  return {
+    "all-in": { value: spent.seconds, unit: "s" },
+    "connect-cpu": { value: spent.cpuMs / STORM, unit: "ms" },
+    "half-in": { value: (waits[waits.length >> 1] ?? Number.NaN) / 1_000, unit: "s" },
+    "turned-away": { value: retries, unit: "connections" },
+    "peak-memory": { value: peak / STORM, unit: "KB/connection" },
+    "memory-after": { value: idle / STORM, unit: "KB/connection" },
+  };
+}
+
+/** Least squares through the points. */
+function slopeOf(points: readonly [number, number][]): { slope: number; fit: number } {
+  const mean = (index: 0 | 1) => points.reduce((sum, one) => sum + one[index], 0) / points.length;
+  const [meanX, meanY] = [mean(0), mean(1)];
+  let [xy, xx, yy] = [0, 0, 0];
+  for (const [x, y] of points) {
+    xy += (x - meanX) * (y - meanY);
+    xx += (x - meanX) ** 2;
+    yy += (y - meanY) ** 2;
+  }
+  return { slope: xy / xx, fit: xy ** 2 / (xx * yy) };
+}
+
+interface Spent {
+  cpuMs: number;
+  seconds: number;
+}
+
+async function timed({ pid }: Server, work: () => Promise<void>): Promise<Spent> {
+  const [cpu, started] = [cpuMsOf(pid), performance.now()];
+  await work();
+  const seconds = (performance.now() - started) / 1_000;
+  return { cpuMs: cpuMsOf(pid) - cpu, seconds };
+}
+
+async function close(devices: readonly Device[]): Promise<void> {
+  for (const { socket } of devices) socket.destroy();
+  await settle();
+}
+
+function pause(delayMs: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, delayMs));
+}
+
+function round(value: number): number {
+  return Number(value.toPrecision(3));
+}

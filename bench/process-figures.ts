@@ -1,0 +1,45 @@
+// CPU time and memory of processes, from /proc.
+import { spawnSync } from "node:child_process";
+import fs from "node:fs";
+
+const CLOCK_TICKS = Number(spawnSync("getconf", ["CLK_TCK"]).stdout?.toString() || 100);
+
+/** User and system time of a process and of what it has started, in milliseconds. */
+export function cpuMsOf(pid: number): number {
+  return treeOf(pid).reduce((sum, one) => sum + ownCpuMs(one), 0);
+}
+
+function ownCpuMs(pid: number): number {
+  const stat = fs.readFileSync(`/proc/${pid}/stat`, "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return ((Number(fields[11]) + Number(fields[12])) * 1_000) / CLOCK_TICKS;
+}
+
+function treeOf(pid: number): number[] {
+  const children = fs.readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
+  return [pid, ...children.split(" ").filter(Boolean).map(Number).flatMap(treeOf)];
+}
+
+/** Resident memory of one process in KB; `peak` is the most that it has ever had. */
+export function memoryKbOf(pid: number, which: "now" | "peak" = "now"): number {
+  const status = fs.readFileSync(`/proc/${pid}/status`, "utf8");
+  const pattern = which === "now" ? /VmRSS:\s+(\d+)/ : /VmHWM:\s+(\d+)/;
+  return Number(pattern.exec(status)?.[1]);
+}
+
+/** How many files one process may have open. */
+export function openFilesLimit(): number {
+  const limits = fs.readFileSync("/proc/self/limits", "utf8");
+  return Number(/Max open files\s+(\d+)/.exec(limits)?.[1]);
+}
+
+/** What makes a program run on one core; nothing where that cannot be done. */
+export function pinned(core: number): string[] {
+  const probe = spawnSync("taskset", ["-c", String(core), "true"]);
+  return probe.status === 0 ? ["taskset", "-c", String(core)] : [];
+}
+
+/** Keeps this process, with all its threads, to one core. */
+export function pinMyself(core: number): boolean {
+  return spawnSync("taskset", ["-a", "-cp", String(core), String(process.pid)]).status === 0;
+}
