@@ -3,7 +3,7 @@
 import tls from "node:tls";
 import mqttPacket from "mqtt-packet";
 import { deviceTopic } from "../src/protocol/index.ts";
-import { connectMany } from "./storm-client.ts";
+import { connectMany } from "./mqtt-client.ts";
 
 export interface ClientOrder {
   port: number;

@@ -27,12 +27,9 @@ export interface Target {
 }
 
 /** Connects one device and waits for its CONNACK. */
-export async function connectOne(
-  target: Target,
-  number: number,
-  ticket?: Buffer,
-): Promise<Device> {
-  const socket = tls.connect({
+export async function connectOne(target: Target, number: number, ticket?: Buffer): Promise<Device> {
+  // Node's types do not know that a TLS connection may choose its own address, too.
+  const options: tls.ConnectionOptions & { localAddress: string } = {
     port: target.port,
     host: "127.0.0.1",
     localAddress: `127.0.1.${1 + Math.floor(number / CONNECTIONS_PER_ADDRESS)}`,
@@ -42,7 +39,8 @@ export async function connectOne(
     checkServerIdentity: () => undefined,
     secureContext: target.context,
     ...(ticket ? { session: ticket } : {}),
-  });
+  };
+  const socket = tls.connect(options);
   const device: Device = { socket, id: `d-${number}`, ticket: undefined, wasResumed: false };
   socket.on("session", (session) => {
     device.ticket = session;

@@ -58,7 +58,8 @@ const directory = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-bench-mqtt-"));
 const wasPinned = pinMyself(1 - SERVER_CORE);
 if (!wasPinned) console.error("taskset is missing: server and generator share all cores");
 const withPeer = !flags.alone && hasMosquitto();
-if (!withPeer && !flags.alone) console.error(`skipped: ${PEER} is not installed, so nothing is compared`);
+if (!withPeer && !flags.alone)
+  console.error(`skipped: ${PEER} is not installed, so nothing is compared`);
 try {
   if (sections.includes("connects")) await compare("mqtt", connects, false);
   if (sections.includes("messages")) {

@@ -806,6 +806,12 @@ export interface TenantsTable {
   created_at: Date;
 }
 
+export interface TlsTicketKeysTable {
+  slot: number;
+  secret_sealed: Buffer;
+  created_at: Date;
+}
+
 export interface TrustRootsTable {
   tenant_id: string;
   version: number;
@@ -919,6 +925,7 @@ export interface Schema {
   sessions: SessionsTable;
   standing_changes: StandingChangesTable;
   tenants: TenantsTable;
+  tls_ticket_keys: TlsTicketKeysTable;
   trust_roots: TrustRootsTable;
   uploads: UploadsTable;
   users: UsersTable;

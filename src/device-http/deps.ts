@@ -31,6 +31,8 @@ export interface DeviceHttpDeps {
   identity: {
     serverCredentials(listener: "device-http"): Promise<{ keyPem: string; certificatePem: string }>;
     rootCertificatePem(): Promise<string>;
+    /** Keys of TLS session tickets that all processes share; each makes its own where absent. */
+    ticketKeys?(purpose: "https"): Promise<Buffer>;
     /** Server certificate or roots may be other ones now. */
     onAuthorityChanged?(listener: () => void): () => void;
     /** The tenant's CA and those above it. */

@@ -1,12 +1,11 @@
 import type { Server } from "node:https";
 import type { AddressInfo } from "node:net";
-import type { SecureContextOptions } from "node:tls";
 import { SpanKind } from "@opentelemetry/api";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { AppError } from "../kernel/index.ts";
 import { counter } from "../kernel/metrics.ts";
 import { asAppError, problemOf } from "../kernel/problem.ts";
-import { reloadSecureContext, TLS_POLICY } from "../kernel/tls-policy.ts";
+import { type FreshCredentials, reloadSecureContext, TLS_POLICY } from "../kernel/tls-policy.ts";
 import { currentTraceparent, parseTraceparent, withSpan } from "../kernel/tracing.ts";
 import { artifactRoutes } from "./artifacts.ts";
 import { cmpRoutes } from "./cmp.ts";
@@ -109,7 +108,7 @@ function remembering(
 function createServer(
   { logger }: DeviceHttpDeps,
   limits: DeviceHttpLimits,
-  credentials: SecureContextOptions,
+  credentials: FreshCredentials,
 ): DeviceServer {
   const server = fastify({
     https: {
@@ -143,9 +142,13 @@ function createServer(
   return server;
 }
 
-async function secureContext(identity: DeviceHttpDeps["identity"]) {
-  const { keyPem, certificatePem } = await identity.serverCredentials("device-http");
-  return { key: keyPem, cert: certificatePem, ca: await identity.rootCertificatePem() };
+async function secureContext(identity: DeviceHttpDeps["identity"]): Promise<FreshCredentials> {
+  const [{ keyPem, certificatePem }, ca, ticketKeys] = await Promise.all([
+    identity.serverCredentials("device-http"),
+    identity.rootCertificatePem(),
+    identity.ticketKeys?.("https"),
+  ]);
+  return { key: keyPem, cert: certificatePem, ca, ...(ticketKeys ? { ticketKeys } : {}) };
 }
 
 /** Each request runs in a span below the device's own `traceparent`, where it sent one. */

@@ -53,7 +53,6 @@ export class Admission {
     });
     this.#waiting.set(socket, { socket, timer });
     admissionGauge.set(this.#waiting.size);
-    socket.on("error", () => {});
     socket.once("close", () => this.#forget(socket));
   }
 

@@ -47,6 +47,8 @@ export interface GatewayDeps {
   identity: {
     serverCredentials(listener: "gateway"): Promise<{ keyPem: string; certificatePem: string }>;
     rootCertificatePem(): Promise<string>;
+    /** Keys of TLS session tickets that all gateways share; each makes its own where absent. */
+    ticketKeys?(purpose: "mqtt"): Promise<Buffer>;
     /** Server certificate or roots may be other ones now. */
     onAuthorityChanged?(listener: () => void): () => void;
     authenticatePeer(socket: tls.TLSSocket, options?: { renewal?: boolean }): Promise<GatewayPeer>;

@@ -3,8 +3,9 @@ import net from "node:net";
 import tls from "node:tls";
 import { readFreshCommand } from "../commands/index.ts";
 import { messageOf } from "../kernel/index.ts";
-import { reloadSecureContext, TLS_POLICY } from "../kernel/tls-policy.ts";
+import { type FreshCredentials, reloadSecureContext, TLS_POLICY } from "../kernel/tls-policy.ts";
 import { Admission } from "./admission.ts";
+import { ClientHellos } from "./client-hello.ts";
 import { Connection } from "./connection.ts";
 import type { GatewayContext } from "./context.ts";
 import { DEFAULT_GATEWAY_LIMITS, type GatewayDeps, type GatewayOptions } from "./deps.ts";
@@ -60,9 +61,13 @@ export async function startGateway(deps: GatewayDeps & GatewayOptions): Promise<
   const connections = new Set<Connection>();
   const credentials = await tlsOptions(context);
   const tlsServer = createTlsServer(context, connections, credentials);
-  const admission = admitTo(tlsServer, context);
+  const hellos = new ClientHellos({
+    timeoutMs: limits.handshakeTimeoutMs,
+    onHello: (socket) => tlsServer.emit("connection", socket),
+  });
+  const admission = admitTo(tlsServer, hellos, context);
   const listener = createListener(context, admission);
-  const stopChecks = startChecks(context, connections);
+  const stopChecks = startChecks(context, connections, hellos);
   const stopSweeping = context.sessions.startSweeping(
     (db, tenantId) => sweepTenant(context, db, tenantId),
     () => sendAway(connections),
@@ -81,6 +86,7 @@ export async function startGateway(deps: GatewayDeps & GatewayOptions): Promise<
       for (const stop of unsubscribe) stop();
       listener.close();
       admission.close();
+      hellos.close();
       for (const connection of connections) shutDown(connection);
       await Promise.race([ended(connections), timeout(CLOSE_TIMEOUT_MS)]);
       for (const connection of connections) connection.socket.destroy();
@@ -119,19 +125,20 @@ function sendAway(connections: ReadonlySet<Connection>): void {
   }
 }
 
-async function tlsOptions(context: GatewayContext): Promise<tls.TlsOptions> {
+async function tlsOptions(context: GatewayContext): Promise<FreshCredentials> {
   const { identity } = context.deps;
-  const [credentials, root] = await Promise.all([
+  const [{ keyPem, certificatePem }, ca, ticketKeys] = await Promise.all([
     identity.serverCredentials("gateway"),
     identity.rootCertificatePem(),
+    identity.ticketKeys?.("mqtt"),
   ]);
-  return { key: credentials.keyPem, cert: credentials.certificatePem, ca: root };
+  return { key: keyPem, cert: certificatePem, ca, ...(ticketKeys ? { ticketKeys } : {}) };
 }
 
 function createTlsServer(
   context: GatewayContext,
   connections: Set<Connection>,
-  credentials: tls.TlsOptions,
+  credentials: FreshCredentials,
 ): tls.Server {
   const { logger } = context.deps;
   const server = tls.createServer({
@@ -163,13 +170,17 @@ function createTlsServer(
   return server;
 }
 
-function admitTo(tlsServer: tls.Server, { limits, deps }: GatewayContext): Admission {
+function admitTo(
+  tlsServer: tls.Server,
+  hellos: ClientHellos,
+  { limits, deps }: GatewayContext,
+): Admission {
   const admission = new Admission({
     clock: deps.clock,
     slots: limits.handshakes,
     queue: limits.handshakeQueue,
     patienceMs: limits.admissionPatienceMs,
-    admit: (socket) => tlsServer.emit("connection", socket),
+    admit: (socket) => hellos.expect(socket, deps.clock.now()),
   });
   tlsServer.on("secureConnection", (socket) => admission.leave(socket));
   tlsServer.on("tlsClientError", (_error, socket) => admission.leave(socket));
@@ -181,6 +192,8 @@ function createListener(context: GatewayContext, admission: Admission): net.Serv
   const { limits, deps } = context;
   const byAddress = new TokenBuckets(limits.addressRate, limits.addressBurst);
   const listener = net.createServer({ noDelay: true, keepAlive: true }, (socket) => {
+    // A socket that waits has nobody else who would hear of its end.
+    socket.on("error", () => {});
     if (!byAddress.take(socket.remoteAddress ?? "", deps.clock.now())) {
       connectsTotal.inc({ outcome: "rate-limited" });
       socket.destroy();
@@ -193,13 +206,18 @@ function createListener(context: GatewayContext, admission: Admission): net.Serv
   return listener;
 }
 
-function startChecks({ deps }: GatewayContext, connections: ReadonlySet<Connection>): () => void {
+function startChecks(
+  { deps }: GatewayContext,
+  connections: ReadonlySet<Connection>,
+  hellos: ClientHellos,
+): () => void {
   const { clock } = deps;
   let stopped = false;
   let checking = clock.after(CHECK_INTERVAL_MS, check);
   function check(): void {
     const now = clock.now();
     for (const connection of connections) connection.check(now);
+    connectsTotal.inc({ outcome: "silent" }, hellos.check(now));
     if (!stopped) checking = clock.after(CHECK_INTERVAL_MS, check);
   }
   return () => {
@@ -211,7 +229,7 @@ function startChecks({ deps }: GatewayContext, connections: ReadonlySet<Connecti
 function keepCredentialsFresh(
   context: GatewayContext,
   server: tls.Server,
-  initial: tls.TlsOptions,
+  initial: FreshCredentials,
 ): { stop(): void } {
   const { clock, logger, identity } = context.deps;
   const reload = reloadSecureContext(server, {

@@ -50,6 +50,7 @@ import { createRotations, type Rotations } from "./rotation.ts";
 import { type ServerCredentials, ServerIdentity, type TlsFiles } from "./server-credentials.ts";
 import { forgetChangesBefore, forgetRemovedBefore, type StandingChange } from "./standing-store.ts";
 import { StandingWatch } from "./standing-watch.ts";
+import { TicketKeys, type TicketPurpose } from "./ticket-keys.ts";
 
 /** Beyond the longest absence of a process that holds connections. */
 const STANDINGS_KEPT_MS = 7 * 86_400_000;
@@ -64,6 +65,8 @@ export interface Identity {
   serverCredentials(listener?: TlsListener): Promise<ServerCredentials>;
   /** Server certificates of an ACME authority, where one is named. */
   acme: Pick<AcmeCertificates, "renewIfDue" | "renewNow" | "status" | "challenge">;
+  /** For the TLS listeners: the keys of session tickets in force, the same in every process. */
+  ticketKeys(purpose: TicketPurpose): Promise<Buffer>;
   /** Every trusted root: what devices trust, and the listeners' `ca` for client certificates. */
   rootCertificatePem(): Promise<string>;
   /** The tenant's authorities, newest first, and every root: what EST gives as CA certificates. */
@@ -180,6 +183,7 @@ export function createIdentity(deps: IdentityDeps): Identity {
     registered: (certificate) => acceptRegistered({ ...deps, lookup, noteRefusal }, certificate),
   });
   const inner = { ...deps, authorities, peers, lookup };
+  const tickets = new TicketKeys(deps);
   const enroll = createEnrolment({ ...inner, noteRefusal });
   const authorityCertificates = async (tenantId: string) => {
     await authorities.issuing(tenantId);
@@ -197,6 +201,7 @@ export function createIdentity(deps: IdentityDeps): Identity {
     ensureTenantAuthority: (tenantId) => authorities.ensureTenant(tenantId),
     serverCredentials: (listener) => server.credentials(listener),
     acme,
+    ticketKeys: (purpose) => tickets.current(purpose),
     rootCertificatePem: async () =>
       (await authorities.roots()).map((root) => root.certificatePem).join(""),
     authorityCertificates,

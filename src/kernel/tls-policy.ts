@@ -1,6 +1,9 @@
 import type { SecureContextOptions, Server, TlsOptions } from "node:tls";
 import type { Clock, Timer } from "./clock.ts";
 
+/** How long a session can be resumed: no longer than its ticket's key is in force. */
+export const TLS_SESSION_SECONDS = 12 * 3_600;
+
 /**
  * What every TLS listener of ours demands: version 1.3 where the peer has it, 1.2 at least, and
  * within that only suites with forward secrecy and authenticated encryption (RFC 9325 §4.2).
@@ -22,22 +25,26 @@ export const TLS_POLICY = {
   ].join(":"),
   // The hybrid post-quantum exchange first, for peers that have it.
   ecdhCurve: "X25519MLKEM768:X25519:P-256:P-384",
+  sessionTimeout: TLS_SESSION_SECONDS,
 } as const satisfies TlsOptions;
 
-/** How often the server's certificate and the trusted roots are asked for again. */
+/** How often the server's certificate, the trusted roots and the ticket keys are asked for again. */
 const RELOAD_EVERY_MS = 10_000;
 
-type Listener = Pick<Server, "setSecureContext" | "getTicketKeys">;
+type Listener = Pick<Server, "setSecureContext" | "getTicketKeys" | "setTicketKeys">;
+
+/** What a listener is told anew while it runs. */
+export type FreshCredentials = SecureContextOptions & Pick<TlsOptions, "ticketKeys">;
 
 /**
- * Keeps a listener's certificate and roots fresh. Connections that live go on, and sessions can
- * still be resumed: the keys of the tickets stay.
+ * Keeps a listener's certificate, roots and ticket keys fresh. Connections that live go on, and
+ * sessions can still be resumed as long as the keys of the tickets stay.
  */
 export function reloadSecureContext(
   server: Listener,
   options: {
-    load(): Promise<SecureContextOptions>;
-    initial: SecureContextOptions;
+    load(): Promise<FreshCredentials>;
+    initial: FreshCredentials;
     /** The listener's own: without it sessions from before could not be resumed. */
     sessionIdContext: string;
     clock: Clock;
@@ -51,7 +58,11 @@ export function reloadSecureContext(
   async function now(): Promise<void> {
     try {
       const loaded = await options.load();
-      if (stopped || keyOf(loaded) === current) return;
+      if (stopped) return;
+      if (loaded.ticketKeys && !loaded.ticketKeys.equals(server.getTicketKeys())) {
+        server.setTicketKeys(loaded.ticketKeys);
+      }
+      if (keyOf(loaded) === current) return;
       const ticketKeys = server.getTicketKeys();
       const { sessionIdContext } = options;
       const context = { ...TLS_POLICY, ...loaded, ticketKeys, sessionIdContext };
