@@ -1,5 +1,5 @@
 import { before, targetByte, targetZero } from "./images";
-import { enterContexts, type Mixer, mix, setContext } from "./mixer";
+import { enterContexts, Mixer, mix, setContext } from "./mixer";
 import { isEncoding } from "./range-coder";
 
 const HASHED_BYTES: i32 = 5;

@@ -12,7 +12,7 @@ import {
   sourceByte,
 } from "./guesser";
 import { before, sourceNear, targetByte, targetZero } from "./images";
-import { enterContexts, type Mixer, mix, setContext } from "./mixer";
+import { enterContexts, Mixer, mix, setContext } from "./mixer";
 import { codeBit, isEncoding } from "./range-coder";
 import { reciprocal } from "./tables";
 
