@@ -11,12 +11,20 @@ import { openInstallation } from "./pki-installation.ts";
 
 const nothing = () => Promise.reject(new AppError("not-found", "there is no firmware here"));
 
+const never = () => {
+  throw new AppError("link-refused", "there are no links here");
+};
+
 process.once("message", async (appUrl: string) => {
   const { identity } = openInstallation(appUrl);
   const limits = { connections: 10_000, enrolmentFailures: 1_000_000 };
   const server = await startDeviceHttp({
     identity,
-    firmware: { openArtifact: nothing, trustRoot: nothing, trustRootsAfter: nothing },
+    firmware: {
+      ...{ openArtifact: nothing, trustRoot: nothing, trustRootsAfter: nothing },
+      links: { check: never, publicKeys: () => ({}) },
+    },
+    tenancy: { settings: nothing },
     clock: systemClock,
     logger: createLogger({ level: "error" }),
     port: 0,

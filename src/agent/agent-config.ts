@@ -58,6 +58,18 @@ export const AgentConfig = Type.Object(
         via: Type.Union([Type.Literal("auto"), Type.Literal("est"), Type.Literal("mqtt")]),
       }),
     ),
+    /** Download caches of the site, in the order of preference; the platform is always the last. */
+    downloadBases: Type.Optional(
+      Type.Array(
+        Type.Object({
+          /** Origin, e.g. `https://cache.plant.example:8443`. */
+          url: Type.String({ pattern: "^https://[^/?#]+/?$" }),
+          /** Certificate that the cache is known by; the device's own root if nothing is said. */
+          root: Type.Optional(FileName),
+        }),
+        { maxItems: 8 },
+      ),
+    ),
     heartbeatIntervalSeconds: Type.Optional(Type.Number({ minimum: 1, maximum: 86_400 })),
     telemetryIntervalSeconds: Type.Optional(Type.Number({ minimum: 1, maximum: 86_400 })),
     allowedCommands: Type.Optional(Type.Array(Type.String(), { maxItems: 100 })),
@@ -79,9 +91,17 @@ export async function readAgentConfig(file: string): Promise<AgentConfig> {
     throw new Error(`${file} ${where} ${messageOf(error)}`, { cause: error });
   }
   const locate = (name: string) => path.resolve(path.dirname(file), name);
-  const { factory, enrolment } = config;
+  const { factory, enrolment, downloadBases } = config;
   return {
     ...config,
+    ...(downloadBases
+      ? {
+          downloadBases: downloadBases.map(({ url, root }) => ({
+            url,
+            ...(root ? { root: locate(root) } : {}),
+          })),
+        }
+      : {}),
     provisioning: locate(config.provisioning),
     data: locate(config.data),
     ...(factory

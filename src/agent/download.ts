@@ -10,6 +10,8 @@ export const STAGING_FILE = "staging.part";
 
 const BACK_OFF = { baseMs: 1_000, capMs: 60_000 };
 const IDLE_LIMIT_MS = 60_000;
+/** Longer than this nobody is made to wait by a header. */
+const MAX_RETRY_AFTER_SECONDS = 3_600;
 const MAX_WRONG_HASHES = 2;
 const READ_BYTES = 256 * 1024;
 /** Answers that another attempt will not change. */
@@ -49,6 +51,7 @@ export async function downloadOffer(options: DownloadOptions): Promise<void> {
       if (wrongHashes >= MAX_WRONG_HASHES) {
         throw new OfferFailed("artifact-hash", "the artifact does not have the hash on offer");
       }
+      options.source.distrust?.();
       options.onRetry("the artifact does not have the hash on offer: fetching it again");
       staged = 0;
       await file.truncate(0);
@@ -70,18 +73,22 @@ async function fetchRest(
     signal.throwIfAborted();
     const before = staged;
     let reason = "the connection ended early";
+    let waitMs = 0;
     try {
       staged = await fetchOnce(options, file, staged);
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof OfferFailed || error instanceof StorageFault) throw unwrap(error);
       reason = messageOf(error);
+      if (error instanceof ToldToWait) waitMs = error.waitMs;
       staged = Math.min(await file.sizeBytes(), offer.sizeBytes);
     }
     if (staged >= offer.sizeBytes) break;
     if (staged > before) attempt = 0;
     options.onRetry(`${reason}; ${staged} of ${offer.sizeBytes} bytes are here`);
-    await sleep(options.clock, fullJitter(options.random, attempt, BACK_OFF), signal);
+    // Never sooner than the server asked for, and still not all at once.
+    const jitterMs = fullJitter(options.random, attempt, BACK_OFF);
+    await sleep(options.clock, waitMs + jitterMs, signal);
   }
   return staged;
 }
@@ -104,6 +111,9 @@ async function fetchOnce(
     const response = await options.source.fetch(offer.url, from, signal);
     if (HOPELESS.includes(response.status)) {
       throw new OfferFailed("artifact", `the server answered ${response.status}`);
+    }
+    if (response.retryAfterSeconds !== undefined && [429, 503].includes(response.status)) {
+      throw new ToldToWait(response.status, response.retryAfterSeconds);
     }
     if (response.status !== 200 && response.status !== 206) {
       throw new Error(`the server answered ${response.status}`);
@@ -152,6 +162,16 @@ async function hashFile(file: StorageFile, sizeBytes: number): Promise<string> {
     offset += chunk.length;
   }
   return hash.digest("hex");
+}
+
+/** The server has enough to do: it says when to come back. */
+class ToldToWait extends Error {
+  readonly waitMs: number;
+
+  constructor(status: number, seconds: number) {
+    super(`the server answered ${status}: again in ${seconds} s`);
+    this.waitMs = Math.min(seconds, MAX_RETRY_AFTER_SECONDS) * 1_000;
+  }
 }
 
 /** A fault of our own storage, which no other attempt at the network mends. */

@@ -21,7 +21,7 @@ export function createHttpsArtifacts(credentials: () => Promise<TlsCredentials>)
         },
         undefined,
       );
-      return { status: response.statusCode ?? 0, body: response };
+      return { status: response.statusCode ?? 0, body: response, ...retryAfterOf(response) };
     },
   };
 }
@@ -64,12 +64,13 @@ export async function requestText(url: string, options: TextRequest): Promise<Te
     text += chunk;
     if (text.length > MAX_ANSWER_BYTES) throw new Error("the server's answer is too large");
   }
-  const retryAfter = response.headers["retry-after"] ?? "";
-  return {
-    status: response.statusCode ?? 0,
-    body: text,
-    ...(/^\d{1,9}$/.test(retryAfter) ? { retryAfterSeconds: Number(retryAfter) } : {}),
-  };
+  return { status: response.statusCode ?? 0, body: text, ...retryAfterOf(response) };
+}
+
+/** Retry-After in seconds (RFC 9110 §10.2.3); our platform sends no dates. */
+function retryAfterOf(response: IncomingMessage): { retryAfterSeconds?: number } {
+  const text = response.headers["retry-after"] ?? "";
+  return /^\d{1,9}$/.test(text) ? { retryAfterSeconds: Number(text) } : {};
 }
 
 function open(

@@ -123,6 +123,8 @@ export interface ArtifactResponse {
   /** HTTP status: 200 from the start, 206 from `offset`. */
   status: number;
   body: AsyncIterable<Uint8Array>;
+  /** When the server wants to be asked again, where it says so. */
+  retryAfterSeconds?: number;
 }
 
 export interface ArtifactSource {
@@ -133,6 +135,8 @@ export interface ArtifactSource {
     signal: AbortSignal,
     credentials?: TlsCredentials,
   ): Promise<ArtifactResponse>;
+  /** What came was not what the name promised: it is to come from elsewhere, where there is one. */
+  distrust?(): void;
 }
 
 export interface SelfTestResult {

@@ -21,6 +21,7 @@ import { createHttpsArtifacts } from "./https-client.ts";
 import { createMqttTransport } from "./mqtt-transport.ts";
 import type { SlotName, Slots, Storage } from "./ports.ts";
 import { type Provisioning, readProvisioning, writeProvisioning } from "./provisioning.ts";
+import { createSiteSources } from "./site-sources.ts";
 import { hashSlot, readSlotRecord, recordOfRelease, writeSlotRecord } from "./slot-record.ts";
 import { openSystemdBoot } from "./systemd-boot.ts";
 
@@ -54,7 +55,7 @@ export async function runAgent(configFile: string): Promise<number> {
     bootloader: backEnd.bootloader,
     chain: backEnd.chain,
     healthy: () => backEnd.healthy(),
-    ...connectionTo(provisioning, credentials),
+    ...(await connectionTo(config, provisioning, credentials)),
     application: applicationOf(config, running),
     reboot: () => outcome.resolve(RESTART_STATUS),
     settings: settingsOf(config),
@@ -163,8 +164,19 @@ async function writeFactoryImage(slots: Slots, image: string): Promise<void> {
   }
 }
 
-function connectionTo(provisioning: Provisioning, credentials: CredentialStore) {
+async function connectionTo(
+  { downloadBases = [] }: AgentConfig,
+  provisioning: Provisioning,
+  credentials: CredentialStore,
+) {
   const current = async () => credentials.current;
+  const sites = await Promise.all(
+    downloadBases.map(async ({ url, root }) => {
+      const pem = root ? await readFile(root, "utf8") : undefined;
+      const known = async () => ({ ...credentials.current, ...(pem ? { root: pem } : {}) });
+      return { base: url, source: createHttpsArtifacts(known) };
+    }),
+  );
   return {
     credentials,
     reenrolment: createEstClient(provisioning),
@@ -174,7 +186,12 @@ function connectionTo(provisioning: Provisioning, credentials: CredentialStore) 
       deviceId: provisioning.device,
       credentials: current,
     }),
-    artifacts: createHttpsArtifacts(current),
+    artifacts: createSiteSources({
+      sites,
+      platform: createHttpsArtifacts(current),
+      clock: systemClock,
+      log: (message) => writeLine("warn", message),
+    }),
   };
 }
 

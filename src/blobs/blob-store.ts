@@ -36,6 +36,7 @@ export interface BlobStore {
   adopt(stagingId: string, stat: BlobStat): Promise<void>;
 }
 
+const READ_BYTES = 256 * 1024;
 const SHA256 = /^[0-9a-f]{64}$/;
 
 /**
@@ -100,7 +101,7 @@ class FileBlobStore implements BlobStore {
         sizeBytes: stat.sizeBytes,
       });
     }
-    return createReadStream(this.path(sha256), range ?? {});
+    return createReadStream(this.path(sha256), { ...range, highWaterMark: READ_BYTES });
   }
 
   async stat(sha256: string): Promise<BlobStat | undefined> {

@@ -1,9 +1,12 @@
+import { Readable } from "node:stream";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { AppError } from "../kernel/index.ts";
 import { counter } from "../kernel/metrics.ts";
-import type { DeviceHttpDeps, DeviceHttpLimits, DevicePeer } from "./deps.ts";
+import { systemRandom } from "../kernel/random.ts";
+import { answerHeaders, type ContentAnswer, decideAnswer } from "./content-answer.ts";
+import type { DeviceHttpDeps, DeviceHttpLimits } from "./deps.ts";
+import { DownloadPace, type Ticket } from "./download-pace.ts";
 import { authenticate } from "./peer.ts";
-import { decideRange, matchesAny } from "./range.ts";
 import type { DeviceServer } from "./server.ts";
 
 const bytesSent = counter("vautn_artifact_bytes_total", "Bytes of artifacts sent to devices", [
@@ -11,85 +14,123 @@ const bytesSent = counter("vautn_artifact_bytes_total", "Bytes of artifacts sent
 ]);
 const downloads = counter("vautn_artifact_requests_total", "Requests for artifacts", ["status"]);
 
-/** The name is the hash of the content, so that it never goes stale; the tenant's eyes only. */
-const CACHE_CONTROL = "private, max-age=31536000, immutable";
+/** Whom an artifact is sent to. */
+interface Receiver {
+  tenantId: string;
+  /** Empty where a link names no device. */
+  deviceId: string;
+}
 
-/** Images and patches, for devices of the tenant that has them; the certificate says which. */
+/** Images and patches, for devices of the tenant that has them: by certificate or by a signed URL. */
 export function artifactRoutes(
   server: DeviceServer,
   deps: DeviceHttpDeps,
   limits: DeviceHttpLimits,
 ): void {
   const underWay = new Map<string, number>();
+  const pace = new DownloadPace(
+    { clock: deps.clock, random: deps.random ?? systemRandom },
+    limits.downloads,
+  );
 
-  /** Counts the download against the device until its answer has ended, however it ends. */
-  function begin(peer: DevicePeer, reply: FastifyReply): void {
-    const device = `${peer.tenantId}/${peer.deviceId}`;
+  /** Lets the download in, or says when to come back. It leaves when its answer has ended. */
+  async function begin(receiver: Receiver, reply: FastifyReply): Promise<Ticket> {
+    const { tenantId, deviceId } = receiver;
+    const [settings, rollout] = await Promise.all([
+      deps.tenancy.settings(tenantId),
+      deviceId === "" ? null : deps.rollouts?.downloadPace(tenantId, deviceId),
+    ]);
+    const device = `${tenantId}/${deviceId}`;
     const count = underWay.get(device) ?? 0;
-    if (count >= limits.downloadsPerDevice) {
+    if (deviceId !== "" && count >= limits.downloadsPerDevice) {
       throw new AppError("rate-limited", "the device has too many downloads at once", {
         retryAfterSeconds: 5,
       });
     }
+    const ticket = pace.enter({
+      tenantId,
+      deviceId,
+      tenant: {
+        concurrent: settings.maxDownloads,
+        bytesPerSecond: settings.downloadBytesPerSecond,
+      },
+      ...(rollout ? { rollout: { id: rollout.rolloutId, limits: rollout } } : {}),
+    });
     underWay.set(device, count + 1);
-    reply.raw.once("close", () => {
+    const end = () => {
+      ticket.leave();
       const left = (underWay.get(device) ?? 1) - 1;
       if (left === 0) underWay.delete(device);
       else underWay.set(device, left);
-    });
+    };
+    if (reply.raw.destroyed) end();
+    else reply.raw.once("close", end);
+    return ticket;
   }
 
   server.route<{ Params: { sha256: string } }>({
     method: ["GET", "HEAD"],
     url: "/artifacts/:sha256",
     async handler(request, reply) {
-      const peer = await authenticate(deps.identity, request);
       const { sha256 } = request.params;
-      const artifact = await deps.firmware.openArtifact(peer.tenantId, sha256);
-      begin(peer, reply);
-      const etag = `"${sha256}"`;
-      reply.headers({
-        etag,
-        "accept-ranges": "bytes",
-        "cache-control": CACHE_CONTROL,
-        "content-type": "application/octet-stream",
-        // RFC 9530: of the whole content, also where a part is sent.
-        "repr-digest": `sha-256=:${Buffer.from(sha256, "hex").toString("base64")}:`,
-      });
-      if (matchesAny(request.headers["if-none-match"], etag)) return answer(reply, 304);
-      const range = decideRange(rangeHeaders(request), artifact.sizeBytes, etag);
-      if (range.kind === "unsatisfiable") {
-        reply.header("content-range", `bytes */${artifact.sizeBytes}`);
-        throw new AppError("range-not-satisfiable", "the range lies beyond the artifact", {
-          sizeBytes: artifact.sizeBytes,
-        });
+      const receiver = await receiverOf(deps, request, sha256);
+      const artifact = await deps.firmware.openArtifact(receiver.tenantId, sha256);
+      const decided = decideAnswer(request.headers, request.method, artifact);
+      reply.headers(answerHeaders(artifact, decided));
+      if (decided.status === 416) throw unsatisfiable(artifact.sizeBytes);
+      if (!decided.part || request.method === "HEAD") {
+        downloads.inc({ status: decided.status });
+        return reply.code(decided.status).send();
       }
-      const part = range.kind === "part" ? range : { start: 0, end: artifact.sizeBytes - 1 };
-      if (range.kind === "part") {
-        reply.header("content-range", `bytes ${part.start}-${part.end}/${artifact.sizeBytes}`);
-      }
-      reply.header("content-length", part.end - part.start + 1);
-      const status = range.kind === "part" ? 206 : 200;
-      if (request.method === "HEAD" || artifact.sizeBytes === 0) return answer(reply, status);
-      const content = await artifact.read(part);
-      content.once("close", () => bytesSent.inc({ tenant: peer.tenantId }, content.bytesRead));
-      downloads.inc({ status });
-      return reply.code(status).send(content);
+      const ticket = await begin(receiver, reply);
+      const content = await artifact.read(decided.part);
+      downloads.inc({ status: decided.status });
+      return send(reply, decided, content, { ticket, tenantId: receiver.tenantId });
     },
+  });
+
+  // What site caches check signed URLs by, also while they cannot ask.
+  server.get("/artifacts/link-keys", async (request, reply) => {
+    await authenticate(deps.identity, request);
+    return reply
+      .header("cache-control", "no-store")
+      .send({ keys: deps.firmware.links.publicKeys() });
   });
 }
 
-/** RFC 9110 §14.2: a range means something for GET only. */
-function rangeHeaders(request: FastifyRequest) {
-  if (request.method !== "GET") return {};
-  const ifRange = request.headers["if-range"];
-  return {
-    range: request.headers.range,
-    ifRange: Array.isArray(ifRange) ? ifRange.join(",") : ifRange,
-  };
+/** By its certificate; or, where the URL has a query, by what that is signed for and nothing else. */
+async function receiverOf(
+  deps: DeviceHttpDeps,
+  request: FastifyRequest,
+  sha256: string,
+): Promise<Receiver> {
+  const query = request.query as Record<string, unknown>;
+  if (Object.keys(query).length === 0) return authenticate(deps.identity, request);
+  const { tenantId, deviceId } = deps.firmware.links.check(sha256, query);
+  return { tenantId, deviceId: deviceId ?? "" };
 }
 
-function answer(reply: FastifyReply, status: number): FastifyReply {
-  downloads.inc({ status });
-  return reply.code(status).send();
+function send(
+  reply: FastifyReply,
+  { status }: ContentAnswer,
+  content: Readable,
+  { ticket, tenantId }: { ticket: Ticket; tenantId: string },
+): FastifyReply {
+  let sent = 0;
+  async function* counted(): AsyncGenerator<Uint8Array> {
+    try {
+      for await (const chunk of content) {
+        await ticket.take((chunk as Uint8Array).length);
+        sent += (chunk as Uint8Array).length;
+        yield chunk as Uint8Array;
+      }
+    } finally {
+      bytesSent.inc({ tenant: tenantId }, sent);
+    }
+  }
+  return reply.code(status).send(Readable.from(counted(), { objectMode: false }));
+}
+
+function unsatisfiable(sizeBytes: number): AppError {
+  return new AppError("range-not-satisfiable", "the range lies beyond the artifact", { sizeBytes });
 }

@@ -1,8 +1,9 @@
 import type tls from "node:tls";
 import type { Artifact } from "../firmware/index.ts";
-import type { Clock } from "../kernel/index.ts";
+import type { Clock, Random } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
-import type { DeviceIdentity, Envelope, RootMetadata } from "../protocol/index.ts";
+import type { ArtifactLink, DeviceIdentity, Envelope, RootMetadata } from "../protocol/index.ts";
+import type { PaceLimits } from "./pace-scope.ts";
 
 /** Who is at the other end, as the certificate says. */
 export interface DevicePeer extends DeviceIdentity {
@@ -66,10 +67,25 @@ export interface DeviceHttpDeps {
   };
   firmware: {
     openArtifact(tenantId: string, sha256: string): Promise<Artifact>;
+    links: {
+      check(sha256: string, query: Readonly<Record<string, unknown>>): ArtifactLink;
+      publicKeys(): Record<string, string>;
+    };
     trustRoot(tenantId: string): Promise<Envelope<RootMetadata>>;
     trustRootsAfter(tenantId: string, version: number): Promise<Envelope<RootMetadata>[]>;
   };
+  tenancy: {
+    settings(tenantId: string): Promise<{ maxDownloads: number; downloadBytesPerSecond: number }>;
+  };
+  /** The pace of the rollout for which a device downloads; absent where there are no rollouts. */
+  rollouts?: {
+    downloadPace(
+      tenantId: string,
+      deviceId: string,
+    ): Promise<({ rolloutId: string } & PaceLimits) | null>;
+  };
   clock: Clock;
+  random?: Random;
   logger: Logger;
 }
 
@@ -94,6 +110,8 @@ export interface DeviceHttpLimits {
   idleTimeoutMs: number;
   /** Downloads of one device at once. */
   downloadsPerDevice: number;
+  /** Of all devices, in this process. */
+  downloads: PaceLimits;
   /** Refused enrolments from one network address within `failureWindowMs`. */
   enrolmentFailures: number;
   failureWindowMs: number;
@@ -106,6 +124,7 @@ export const DEFAULT_DEVICE_HTTP_LIMITS: DeviceHttpLimits = {
   requestTimeoutMs: 30_000,
   idleTimeoutMs: 60_000,
   downloadsPerDevice: 4,
+  downloads: { concurrent: 2_000, bytesPerSecond: 0 },
   enrolmentFailures: 20,
   failureWindowMs: 60_000,
 };

@@ -180,14 +180,16 @@ function refuse(
 ): FastifyReply {
   const error = asAppError(thrown);
   const traceId = parseTraceparent(currentTraceparent())?.traceId ?? "";
-  const facts = { code: error.code, path: request.url.slice(0, 200), address: request.ip };
+  // Without the query: the signature of a link is as good as the artifact.
+  const path = request.url.split("?", 1)[0]?.slice(0, 200);
+  const facts = { code: error.code, path, address: request.ip };
   if (error.status >= 500) logger.error({ ...facts, err: thrown }, "a device's request failed");
   else logger.info({ ...facts, detail: error.message }, "a device's request was refused");
   // RFC 9110 §11.6.1
   if (error.status === 401) reply.header("www-authenticate", 'Basic realm="est", charset="UTF-8"');
   const { retryAfterSeconds } = error.details;
   if (typeof retryAfterSeconds === "number") reply.header("retry-after", retryAfterSeconds);
-  for (const name of ["content-length", "etag", "cache-control", "repr-digest"]) {
+  for (const name of ["content-length", "etag", "cache-control", "repr-digest", "last-modified"]) {
     reply.removeHeader(name);
   }
   reply.code(error.status).header("cache-control", "no-store");

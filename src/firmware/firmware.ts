@@ -1,7 +1,8 @@
-import type { ReadStream } from "node:fs";
+import type { Readable } from "node:stream";
 import { AppError } from "../kernel/index.ts";
 import { createDeltas, type Deltas } from "./deltas.ts";
 import type { FirmwareDeps } from "./deps.ts";
+import { createLinks, type Links } from "./links.ts";
 import { createReleases, type Releases } from "./releases.ts";
 import { findArtifact } from "./releases-store.ts";
 import { createTrust, type Trust } from "./trust.ts";
@@ -11,7 +12,9 @@ export interface Artifact {
   sha256: string;
   sizeBytes: number;
   /** Bytes `start` to `end`, both included; everything without a range. */
-  read(range?: { start: number; end: number }): Promise<ReadStream>;
+  read(range?: { start: number; end: number }): Promise<Readable>;
+  /** Since when the tenant has it. */
+  createdAt: Date;
 }
 
 /** Releases, the keys that sign them, and the artifacts that carry them to devices. */
@@ -19,6 +22,7 @@ export interface Firmware extends Trust, Deltas {
   releases: Omit<Releases, "publish">;
   publish: Releases["publish"];
   uploads: Uploads;
+  links: Links;
   /** Content that the tenant may read; `not-found` for everybody else's and for what is nowhere. */
   openArtifact(tenantId: string, sha256: string): Promise<Artifact>;
 }
@@ -32,11 +36,12 @@ export function createFirmware(deps: FirmwareDeps): Firmware {
     releases,
     publish,
     uploads: createUploads(deps),
+    links: createLinks(deps),
     async openArtifact(tenantId, sha256) {
       const row = await db.tenant(tenantId, (tx) => findArtifact(tx, tenantId, sha256));
       const stat = row && (await blobs.stat(sha256));
       if (!stat) throw new AppError("not-found", "there is no such artifact", { sha256 });
-      return { ...stat, read: (range) => blobs.open(sha256, range) };
+      return { ...stat, createdAt: row.created_at, read: (range) => blobs.open(sha256, range) };
     },
   };
 }

@@ -36,6 +36,9 @@ export interface Config extends AcmeConfig {
   apiTls: boolean;
   /** Gateway processes on this machine. */
   gatewayProcesses: number;
+  /** Downloads at once in one process, and their bytes a second; 0 is no limit. */
+  downloads: number;
+  downloadBytesPerSecond: number;
 }
 
 /** Name in `Config` -> where it comes from. `vautn config` prints this table. */
@@ -128,6 +131,16 @@ export const SETTINGS: { [Name in keyof Config]: Setting } = {
     variable: "VAUTN_GATEWAY_PROCESSES",
     describe: "gateway processes on this machine (default 1)",
     parse: (text) => integer(text ?? "1", 1, 64),
+  },
+  downloads: {
+    variable: "VAUTN_DOWNLOADS",
+    describe: "downloads of devices at once (default 2000)",
+    parse: (text) => integer(text ?? "2000", 1, 1_000_000),
+  },
+  downloadBytesPerSecond: {
+    variable: "VAUTN_DOWNLOAD_BYTES_PER_SECOND",
+    describe: "bytes a second of all downloads together (default 0: no limit)",
+    parse: (text) => integer(text ?? "0", 0, 1_000_000_000_000),
   },
 };
 

@@ -54,6 +54,7 @@ export const ERROR_CATALOGUE = {
   // tus 1.0 §checksum
   "checksum-mismatch": { status: 460, title: "The bytes do not have the checksum that was sent" },
   "storage-full": { status: 507, title: "There is no room for it" },
+  "link-refused": { status: 403, title: "The link permits this to nobody, or not any more" },
   // Rollouts
   "rollout-state": { status: 409, title: "The rollout's state does not allow this" },
   "update-refused": { status: 409, title: "The device refused the update" },

@@ -2,6 +2,7 @@ import {
   createCipheriv,
   createDecipheriv,
   createHash,
+  hkdfSync,
   randomBytes,
   timingSafeEqual,
 } from "node:crypto";
@@ -13,6 +14,8 @@ export interface Sealer {
   /** `context` binds the secret to its place: opened under another context it is refused. */
   seal(plaintext: Uint8Array | string, context: string): Buffer;
   open(sealed: Uint8Array, context: string): Buffer;
+  /** 32 bytes that only who has the master key can make; others for each purpose (RFC 5869). */
+  deriveKey(purpose: string): Buffer;
 }
 
 const VERSION = 1;
@@ -23,6 +26,8 @@ const TAG_BYTES = 16;
 export function createSealer(masterKey: Uint8Array): Sealer {
   if (masterKey.length !== 32) throw new Error("the master key must have 32 bytes");
   return {
+    deriveKey: (purpose) =>
+      Buffer.from(hkdfSync("sha256", masterKey, Buffer.alloc(0), `vautn ${purpose}`, 32)),
     seal(plaintext, context) {
       const nonce = randomBytes(NONCE_BYTES);
       const cipher = createCipheriv("aes-256-gcm", masterKey, nonce).setAAD(Buffer.from(context));

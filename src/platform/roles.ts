@@ -93,6 +93,12 @@ async function startRole(
         port: config.deviceHttpPort,
         mqttUrl: `mqtts://${config.publicHost}:${config.mqttPort}`,
         httpsUrl: `https://${config.publicHost}:${config.deviceHttpPort}`,
+        limits: {
+          downloads: {
+            concurrent: config.downloads,
+            bytesPerSecond: config.downloadBytesPerSecond,
+          },
+        },
       });
       return () => server.close();
     }

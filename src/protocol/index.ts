@@ -1,3 +1,4 @@
+export * from "./artifact-links.ts";
 export * from "./boot-chain.ts";
 export * from "./canonical-json.ts";
 export * from "./certificates.ts";

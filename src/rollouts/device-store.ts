@@ -1,5 +1,6 @@
 import { type Selectable, sql } from "kysely";
 import type { Schema, Tx } from "../db/index.ts";
+import type { RolloutPolicy } from "./policy.ts";
 import type { DeviceState } from "./states.ts";
 
 export type DeviceRow = Selectable<Schema["rollout_devices"]>;
@@ -53,4 +54,23 @@ export async function listDevices(
   if (filter.stage !== undefined) query = query.where("stage_index", "=", filter.stage);
   if (filter.afterOrdinal !== undefined) query = query.where("ordinal", ">", filter.afterOrdinal);
   return query.execute();
+}
+
+/** What the policy of the rollout says of downloads for which the device fetches now. */
+export async function findDownloads(
+  tx: Tx,
+  tenantId: string,
+  deviceId: string,
+): Promise<{ rollout_id: string; downloads: RolloutPolicy["downloads"] | null } | undefined> {
+  const { rows } = await sql<{
+    rollout_id: string;
+    downloads: RolloutPolicy["downloads"] | null;
+  }>`
+    select d.rollout_id, r.policy -> 'downloads' as downloads
+    from rollout_devices d
+    join rollouts r on r.tenant_id = d.tenant_id and r.id = d.rollout_id
+    where d.tenant_id = ${tenantId} and d.device_id = ${deviceId}
+      and d.state in ('offered', 'downloading', 'installing', 'rebooting', 'confirming')
+    order by d.offered_at desc nulls last limit 1`.execute(tx);
+  return rows[0];
 }

@@ -70,6 +70,18 @@ export const RolloutPolicy = Type.Object(
     /** Share of updates that may fail (fell back, silent, refused) in a good rollout. */
     toleratedFailureShare: Type.Number({ exclusiveMinimum: 0, exclusiveMaximum: 1 }),
     deadlines: Deadlines,
+    /** How much of the line the rollout's devices take together, in one process of the platform. */
+    downloads: Type.Optional(
+      Type.Object(
+        {
+          concurrent: Type.Optional(Type.Integer({ minimum: 1, maximum: 100_000 })),
+          bytesPerSecond: Type.Optional(
+            Type.Integer({ minimum: 1_024, maximum: 1_000_000_000_000 }),
+          ),
+        },
+        { additionalProperties: false },
+      ),
+    ),
     thresholds: Type.Array(ThresholdPolicy, { maxItems: 20 }),
     onBreach: Type.Union([Type.Literal("pause"), Type.Literal("rollback")]),
     /** The same wish in another word: either one makes a pause by the gate roll back. */

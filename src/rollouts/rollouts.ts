@@ -58,6 +58,11 @@ export interface Rollouts extends Control, Reports {
   verdicts(tenantId: string, id: string, options?: PageOptions): Promise<Page<VerdictView>>;
   /** What a device is to do now, signed; asked when it connects and whenever the bus says so. */
   currentAssignment(tenantId: string, deviceId: string): Promise<Envelope<Assignment> | null>;
+  /** The pace that the rollout sets for which a device downloads at the moment; null without one. */
+  downloadPace(
+    tenantId: string,
+    deviceId: string,
+  ): Promise<{ rolloutId: string; concurrent: number; bytesPerSecond: number } | null>;
   /** Newest first. */
   deviceUpdates(tenantId: string, deviceId: string, limit: number): Promise<DeviceUpdate[]>;
   countRunning(tenantId: string): Promise<number>;
@@ -133,6 +138,14 @@ export function createRollouts(deps: RolloutsDeps): Rollouts {
       }),
 
     currentAssignment: (tenantId, deviceId) => currentAssignment(deps, tenantId, deviceId),
+    async downloadPace(tenantId, deviceId) {
+      const found = await deps.db.tenant(tenantId, (tx) =>
+        devices.findDownloads(tx, tenantId, deviceId),
+      );
+      if (!found?.downloads) return null;
+      const { concurrent = 100_000, bytesPerSecond = 0 } = found.downloads;
+      return { rolloutId: found.rollout_id, concurrent, bytesPerSecond };
+    },
     tick: (tenantId) => tick(deps, tenantId),
   };
 }

@@ -18,6 +18,9 @@ export const TENANT_SETTINGS = {
   maxDevices: { default: 100_000, minimum: 1, maximum: 10_000_000 },
   maxReleases: { default: 1_000, minimum: 1, maximum: 100_000 },
   maxWebhooks: { default: 20, minimum: 1, maximum: 1_000 },
+  /** Downloads of the tenant's devices at once, and their bytes together; 0 is no limit. */
+  maxDownloads: { default: 1_000, minimum: 1, maximum: 100_000 },
+  downloadBytesPerSecond: { default: 0, minimum: 0, maximum: 1_000_000_000_000 },
   telemetryRetentionDays: { default: 90, minimum: 1, maximum: 3_650 },
   logRetentionDays: { default: 30, minimum: 1, maximum: 3_650 },
 } as const satisfies Record<string, Setting>;
@@ -27,6 +30,8 @@ export const TENANT_QUOTAS: readonly string[] = [
   "maxDevices",
   "maxReleases",
   "maxWebhooks",
+  "maxDownloads",
+  "downloadBytesPerSecond",
 ] satisfies (keyof typeof TENANT_SETTINGS)[];
 
 export type TenantSettings = { [Name in keyof typeof TENANT_SETTINGS]: number };

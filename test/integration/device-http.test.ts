@@ -92,6 +92,7 @@ describe("devices' HTTPS", () => {
     return startDeviceHttp({
       identity,
       firmware,
+      tenancy: createTenancy({ db: test.db, clock: systemClock }),
       clock: systemClock,
       logger: createLogger({ level: "silent" }),
       port: 0,
@@ -241,6 +242,87 @@ describe("devices' HTTPS", () => {
       await new Promise((resolve) => setTimeout(resolve, 50));
       const revoked = await artifact(lost);
       expect(problem(revoked)).toMatchObject({ code: "certificate-refused" });
+    });
+
+    it("survive thousands of ranges, and ranges beyond all numbers", async () => {
+      for (const range of [
+        `bytes=${Array.from({ length: 1_000 }, (_, at) => `${at}-${at}`).join(",")}`,
+        "bytes=0-99999999999999999999999999",
+        "bytes=99999999999999999999-",
+        "bytes=--1",
+        "bytes=5-2",
+        "bytes=-",
+        "lines=1-2",
+      ]) {
+        const answer = await artifact({ headers: { range } });
+        expect(answer, range.slice(0, 40)).toMatchObject({
+          status: 200,
+          headers: { "content-length": "300000" },
+        });
+      }
+      const all = await artifact({ headers: { range: "bytes=-999999999999999" } });
+      expect(all).toMatchObject({ status: 206, headers: { "content-length": "300000" } });
+      expect((await artifact({ headers: { range: "bytes=-0" } })).status).toBe(416);
+    });
+
+    it("come by a signed URL without a certificate, and by none that was tampered with", async () => {
+      const link = { sha256: imageHash, deviceId: null, validSeconds: 60 };
+      const { path: signed } = await firmware.links.create("acme", link, SYSTEM_ACTOR);
+      const answer = await fetch(signed, { headers: { range: "bytes=10-19" } });
+      expect(answer.status).toBe(206);
+      expect(answer.body.equals(image.subarray(10, 20))).toBe(true);
+      const over = await firmware.links.create(
+        "acme",
+        { ...link, validSeconds: -60 },
+        SYSTEM_ACTOR,
+      );
+      const foreign = await firmware.links
+        .create("globex", link, SYSTEM_ACTOR)
+        .catch((error) => error);
+      expect(foreign).toMatchObject({ code: "not-found" });
+      for (const url of [
+        signed.replace("tenant=acme", "tenant=globex"),
+        signed.replace(/expires=\d+/, "expires=99999999999"),
+        signed.replace(imageHash, "0".repeat(64)),
+        `${signed}&device=d-1`,
+        `/artifacts/${imageHash}?`.concat("tenant=acme"),
+        over.path,
+      ]) {
+        expect(problem(await fetch(url)), url.slice(80)).toMatchObject({ code: "link-refused" });
+      }
+      const keys = await fetch("/artifacts/link-keys", acme);
+      expect(Object.keys(JSON.parse(keys.body.toString()).keys)).toHaveLength(3);
+      expect((await fetch("/artifacts/link-keys")).status).toBe(403);
+    });
+
+    it("make their devices wait beyond the tenant's pace, each for a time of its own", async () => {
+      const { tenants } = createTenancy({ db: test.db, clock: systemClock });
+      await tenants.updateSettings("acme", { maxDownloads: 1 }, SYSTEM_ACTOR);
+      const busy = await start();
+      const { path: signed } = await firmware.links.create(
+        "acme",
+        { sha256: imageHash, deviceId: null, validSeconds: 60 },
+        SYSTEM_ACTOR,
+      );
+      try {
+        // Its reader takes nothing, so that the download stays under way.
+        const socket = tls.connect({ host: "localhost", port: busy.port, ca: rootPem });
+        socket.on("error", () => {});
+        await once(socket, "secureConnect");
+        const pipelined = `GET ${signed} HTTP/1.1\r\nHost: localhost\r\n\r\n`.repeat(40);
+        socket.pause();
+        socket.write(pipelined);
+        let answer = await artifact({ port: busy.port });
+        for (let tries = 0; answer.status === 200 && tries < 100; tries += 1) {
+          answer = await artifact({ port: busy.port });
+        }
+        expect(problem(answer)).toMatchObject({ code: "rate-limited" });
+        expect(Number(answer.headers["retry-after"])).toBeGreaterThan(0);
+        socket.destroy();
+      } finally {
+        await tenants.updateSettings("acme", { maxDownloads: 1_000 }, SYSTEM_ACTOR);
+        await busy.close();
+      }
     });
 
     it("are sent to one device a few times at once and no more", async () => {

@@ -102,6 +102,7 @@ async function furnish(test: TestApi): Promise<Record<string, string>> {
   );
   return {
     upload: upload.id,
+    artifact: (await test.call("GET", `/tenants/globex/releases/${release}`)).body.imageSha256,
     enrolment: (await pendingEnrolments.list("globex", "pending"))[0]?.id as string,
     registeredAuthority: registered.id,
     authority: authority?.id ?? "",

@@ -58,6 +58,7 @@ export async function startEnrolment() {
   const server: DeviceHttp = await startDeviceHttp({
     identity,
     firmware,
+    tenancy,
     clock,
     logger: silentLogger,
     port: 0,

@@ -96,7 +96,7 @@ export async function startRotationPlatform(startedDaysAgo = 0): Promise<Rotatio
   });
   const mqttUrl = `mqtts://localhost:${gateway.port}`;
   const http = await startDeviceHttp({
-    ...{ identity, firmware, clock, logger },
+    ...{ identity, firmware, tenancy, clock, logger },
     port: 0,
     bindAddress: "127.0.0.1",
     mqttUrl,

@@ -3,6 +3,7 @@ import type { Api } from "../types.ts";
 import { type AcmeDeps, acmeRoutes } from "./acme.ts";
 import { type AdmissionDeps, admissionRoutes } from "./admission.ts";
 import { type AlertsDeps, alertRoutes } from "./alerts.ts";
+import { type ArtifactsDeps, artifactLinkRoutes } from "./artifacts.ts";
 import { type AuditRouteDeps, auditRoutes } from "./audit.ts";
 import { type CertificatesDeps, certificateRoutes } from "./certificates.ts";
 import { type ClaimDeps, claimRoutes } from "./claims.ts";
@@ -35,6 +36,7 @@ import { type WebhooksDeps, webhookRoutes } from "./webhooks.ts";
 export type ResourceDeps = AcmeDeps &
   AdmissionDeps &
   AlertsDeps &
+  ArtifactsDeps &
   AuditRouteDeps &
   CampaignsDeps &
   CertificatesDeps &
@@ -86,6 +88,7 @@ export async function registerResources(
       commandRoutes(routes, deps);
       firmwareRoutes(routes, deps);
       uploadRoutes(routes, deps);
+      artifactLinkRoutes(routes, deps);
       trustRoutes(routes, deps);
       pkiRoutes(routes, deps);
       acmeRoutes(routes, deps);

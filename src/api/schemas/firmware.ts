@@ -78,6 +78,10 @@ export const UploadView = view("Upload", {
   expiresAt: Timestamp,
 });
 export const UploadPage = page("UploadPage", UploadView);
+export const ArtifactLinkView = view("ArtifactLink", {
+  url: Type.String({ description: "As good as the artifact itself until it expires" }),
+  expiresAt: Timestamp,
+});
 export const UploadedReleaseBody = strict({
   upload: Uuid,
   manifest: Type.Unknown({ description: "Envelope of the manifest" }),

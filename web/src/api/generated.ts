@@ -59,6 +59,12 @@ export type ApiKeyList = {
   items: Array<ApiKey>;
 };
 
+export type ArtifactLink = {
+  /** As good as the artifact itself until it expires */
+  url: string;
+  expiresAt: string;
+};
+
 export type AuditEntry = {
   seq: number;
   at: string;
@@ -699,6 +705,7 @@ export type Problem = {
     | "upload-locked"
     | "checksum-mismatch"
     | "storage-full"
+    | "link-refused"
     | "rollout-state"
     | "update-refused";
   traceId: string;
@@ -986,6 +993,12 @@ export type RolloutPolicy = {
     rebooting: number;
     confirming: number;
   };
+  downloads?:
+    | {
+        concurrent?: number | undefined;
+        bytesPerSecond?: number | undefined;
+      }
+    | undefined;
   thresholds: Array<{
     metric: string;
     above: number;
@@ -1023,6 +1036,12 @@ export type RolloutPolicyInput = {
         installing?: number | undefined;
         rebooting?: number | undefined;
         confirming?: number | undefined;
+      }
+    | undefined;
+  downloads?:
+    | {
+        concurrent?: number | undefined;
+        bytesPerSecond?: number | undefined;
       }
     | undefined;
   thresholds?:
@@ -1263,6 +1282,8 @@ export type TenantSettings = {
   maxDevices: number;
   maxReleases: number;
   maxWebhooks: number;
+  maxDownloads: number;
+  downloadBytesPerSecond: number;
   telemetryRetentionDays: number;
   logRetentionDays: number;
 };
@@ -2370,6 +2391,16 @@ export interface Operations {
     body: undefined;
     answer: Upload;
   };
+  /** Signs a URL by which whoever holds it fetches this artifact, for a while */
+  createArtifactLink: {
+    params: { tenant: string; artifact: string };
+    query: Record<never, never>;
+    body: {
+      device?: string | undefined;
+      validSeconds?: number | undefined;
+    };
+    answer: ArtifactLink;
+  };
   getTrustRoot: {
     params: { tenant: string };
     query: Record<never, never>;
@@ -2860,6 +2891,10 @@ export const ROUTES = {
   appendToUpload: { method: "PATCH", path: "/api/v1/tenants/{tenant}/uploads/{upload}" },
   terminateUpload: { method: "DELETE", path: "/api/v1/tenants/{tenant}/uploads/{upload}" },
   getUpload: { method: "GET", path: "/api/v1/tenants/{tenant}/uploads/{upload}" },
+  createArtifactLink: {
+    method: "POST",
+    path: "/api/v1/tenants/{tenant}/artifacts/{artifact}/links",
+  },
   getTrustRoot: { method: "GET", path: "/api/v1/tenants/{tenant}/trust-root" },
   setTrustRoot: { method: "PUT", path: "/api/v1/tenants/{tenant}/trust-root" },
   getDirectorKey: { method: "GET", path: "/api/v1/tenants/{tenant}/trust/director-key" },
