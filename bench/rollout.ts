@@ -186,7 +186,7 @@ async function compose(db: Database, directory: string) {
     expires: new Date(Date.now() + YEAR_MS).toISOString(),
     root: { keys: [signingKeyOf(key)], threshold: 1 },
     release: { keys: [signingKeyOf(key)], threshold: 1 },
-    director: await firmware.ensureDirectorKey(TENANT),
+    online: await firmware.ensureOnlineKeys(TENANT),
   });
   await firmware.setTrustRoot(TENANT, signDocument(root.signed, [key]), SYSTEM_ACTOR);
   const publish = (version: string) => {

@@ -41,8 +41,26 @@ const SIGNED = {
       type: "array",
       items: {
         type: "object",
-        required: ["keyId", "signature"],
-        properties: { keyId: { type: "string" }, signature: { type: "string" } },
+        required: ["keyid", "sig"],
+        properties: { keyid: { type: "string" }, sig: { type: "string" } },
+      },
+    },
+  },
+};
+
+const ASSIGNMENT = {
+  ...SIGNED,
+  required: [...SIGNED.required, "metadata"],
+  properties: {
+    ...SIGNED.properties,
+    metadata: {
+      type: "object",
+      required: ["roots", "timestamp", "snapshot", "targets"],
+      properties: {
+        roots: { type: "array", items: SIGNED },
+        timestamp: SIGNED,
+        snapshot: SIGNED,
+        targets: { oneOf: [SIGNED, { type: "null" }] },
       },
     },
   },
@@ -75,7 +93,18 @@ const MESSAGES: Record<
     payload: CertificateConfirm,
   },
   commands: { summary: "An order to the device", payload: CommandMessage },
-  update: { summary: "What to install, signed by the director", payload: SIGNED },
+  update: {
+    summary: "What to install, signed by the director, with the metadata to judge it by",
+    payload: ASSIGNMENT,
+  },
+  trust: {
+    summary: "The newest trust roots, each signed by the one before and by itself",
+    payload: {
+      type: "object",
+      required: ["roots"],
+      properties: { roots: { type: "array", items: SIGNED } },
+    },
+  },
   desired: {
     summary: "Reserved, not served yet: configuration as it shall be, a merge patch",
     payload: { type: "object" },

@@ -14,7 +14,7 @@ import type { Storage } from "./ports.ts";
 
 export interface ConfigurationsDeps {
   identity: { tenant: string; product: string };
-  root: RootMetadata;
+  root(): RootMetadata;
   storage: Storage;
   chain: ChainOfTrust | undefined;
   clock: Clock;
@@ -86,7 +86,7 @@ export class Configurations {
 
   async #apply(envelope: unknown): Promise<{ version: number }> {
     const { root, identity, storage, trustedNow } = this.#deps;
-    const verdict = verifyConfiguration(envelope, root, {
+    const verdict = verifyConfiguration(envelope, root(), {
       ...identity,
       floor: this.#floors.configuration,
       versionInForce: this.#inForce.version,
@@ -121,7 +121,7 @@ export class Configurations {
     const { storage, root, identity, trustedNow } = this.#deps;
     const found = await readDocument(storage, file).catch(() => "damaged" as const);
     if (!found) return undefined;
-    const verdict = verifyConfiguration(found === "damaged" ? null : found.document, root, {
+    const verdict = verifyConfiguration(found === "damaged" ? null : found.document, root(), {
       ...identity,
       floor: this.#floors.configuration,
       versionInForce: null,

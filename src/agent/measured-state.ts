@@ -1,11 +1,13 @@
 import { messageOf } from "../kernel/index.ts";
-import type { BootChain } from "../protocol/index.ts";
+import type { BootChain, RootMetadata } from "../protocol/index.ts";
 import type { AgentDeps } from "./agent.ts";
 import { type ChainOfTrust, NO_FLOORS } from "./boot-back-end.ts";
 import { Configurations, runInShell } from "./configurations.ts";
 
 export interface MeasuredStateDeps {
-  agent: Pick<AgentDeps, "identity" | "trustRoot" | "storage" | "chain" | "clock">;
+  agent: Pick<AgentDeps, "identity" | "storage" | "chain" | "clock">;
+  /** The newest trust root that was followed. */
+  root(): RootMetadata;
   life: AbortSignal;
   trustedNow(): number;
   log(level: "info" | "warn" | "error", message: string): void;
@@ -24,11 +26,11 @@ export class MeasuredState {
   #delivered = "";
 
   constructor(deps: MeasuredStateDeps) {
-    const { identity, trustRoot, storage, chain, clock } = deps.agent;
+    const { identity, storage, chain, clock } = deps.agent;
     this.#deps = deps;
     this.#chain = chain;
     this.#configurations = new Configurations({
-      ...{ identity, storage, chain, clock, runScript: runInShell, root: trustRoot.signed },
+      ...{ identity, storage, chain, clock, runScript: runInShell, root: deps.root },
       ...{ trustedNow: deps.trustedNow, log: deps.log, life: deps.life },
     });
   }

@@ -15,7 +15,7 @@ export interface MqttTransportOptions {
 }
 
 const CERTIFICATES = ["certificate/response", "certificate/authorities"];
-const SUBSCRIPTIONS = ["commands", "update", ...CERTIFICATES];
+const SUBSCRIPTIONS = ["commands", "update", "trust", ...CERTIFICATES];
 const NOT_AUTHORIZED = 0x87;
 /** What OpenSSL says when a server ends the handshake because of our certificate. */
 const CERTIFICATE_ALERT = /^ERR_SSL_.*ALERT_(?:\w*CERTIFICATE\w*|UNKNOWN_CA|ACCESS_DENIED)$/;

@@ -1,5 +1,5 @@
 import { messageOf, randomId, sleep } from "../kernel/index.ts";
-import { decodePayload, type Heartbeat, meetsThreshold } from "../protocol/index.ts";
+import { decodePayload, type Heartbeat } from "../protocol/index.ts";
 import type { AgentDeps, AgentStatus } from "./agent.ts";
 import { AGENT_DEFAULTS, type AgentSettings } from "./agent-settings.ts";
 import { StateStore } from "./agent-state.ts";
@@ -17,6 +17,7 @@ import { Rotation } from "./rotation.ts";
 import { runSelfTest } from "./self-test.ts";
 import { SequenceNumbers } from "./sequence-numbers.ts";
 import { describeOther, describeSlot, readSlotRecord, type SlotRecord } from "./slot-record.ts";
+import { TrustStore } from "./trust-store.ts";
 import { Updater } from "./updater.ts";
 
 const FAREWELL_MS = 1_000;
@@ -27,6 +28,7 @@ export class RunningAgent {
   readonly #settings: AgentSettings;
   readonly #life: AbortSignal;
   readonly #state: StateStore;
+  readonly #trust: TrustStore;
   readonly #boot: BootStatus;
   readonly #bootId: string;
   readonly #bootReason: string;
@@ -43,16 +45,14 @@ export class RunningAgent {
   #slots: Record<"running" | "other", SlotRecord | undefined>;
 
   static async boot(deps: AgentDeps, life: AbortSignal): Promise<RunningAgent> {
-    const root = deps.trustRoot.signed;
-    if (!meetsThreshold(deps.trustRoot, root.roles.root, root.keys)) {
-      throw new Error("the trust root is not signed by its own keys");
-    }
+    const trust = await TrustStore.load(deps.storage, deps.trustRoot);
     const state = await StateStore.load(deps.storage, deps.clock);
     const boot = await deps.bootloader.status();
     const running = await readSlotRecord(deps.storage, boot.running);
     const other = await readSlotRecord(deps.storage, otherSlot(boot.running));
     const numbers = await SequenceNumbers.open(state);
-    return new RunningAgent(deps, life, { state, boot, numbers, slots: { running, other } });
+    const slots = { running, other };
+    return new RunningAgent(deps, life, { state, trust, boot, numbers, slots });
   }
 
   private constructor(
@@ -60,6 +60,7 @@ export class RunningAgent {
     life: AbortSignal,
     found: {
       state: StateStore;
+      trust: TrustStore;
       boot: BootStatus;
       numbers: SequenceNumbers;
       slots: Record<"running" | "other", SlotRecord | undefined>;
@@ -69,6 +70,7 @@ export class RunningAgent {
     this.#settings = { ...AGENT_DEFAULTS, ...deps.settings };
     this.#life = life;
     this.#state = found.state;
+    this.#trust = found.trust;
     this.#boot = found.boot;
     this.#numbers = found.numbers;
     this.#slots = found.slots;
@@ -89,7 +91,9 @@ export class RunningAgent {
   async begin(): Promise<void> {
     const restartedBy = this.#state.current.restart?.commandId ?? null;
     await this.#outbox.load();
-    if (this.#state.wasDamaged) this.#log.write("error", "the agent's state was damaged");
+    if (this.#state.wasDamaged || this.#trust.wasDamaged) {
+      this.#log.write("error", "the agent's state was damaged");
+    }
     await this.#event("boot", { reason: this.#bootReason });
     await this.#commands.start(restartedBy);
     if (this.#state.current.restart) {
@@ -194,15 +198,9 @@ export class RunningAgent {
   }
 
   #createUpdater(): Updater {
-    const { identity, trustRoot, clock, random, storage, slots, bootloader } = this.#deps;
+    const { identity, clock, random, storage, slots, bootloader } = this.#deps;
     return new Updater({
-      identity,
-      root: trustRoot.signed,
-      clock,
-      random,
-      storage,
-      slots,
-      bootloader,
+      ...{ identity, clock, random, storage, slots, bootloader, trust: this.#trust },
       artifacts: artifactsFor(this.#deps),
       formats: this.#settings.formats,
       maxPatchMemoryBytes: this.#settings.maxPatchMemoryBytes,
@@ -270,6 +268,7 @@ export class RunningAgent {
   #createMeasuredState(): MeasuredState {
     return new MeasuredState({
       agent: this.#deps,
+      root: () => this.#trust.current.root.signed,
       life: this.#life,
       trustedNow: () => this.#state.trustedNow(),
       log: (level, message) => this.#log.write(level, message, { logger: "boot-chain" }),
@@ -340,6 +339,7 @@ export class RunningAgent {
       return;
     }
     if (topic === "update") await this.#updater.receive(message);
+    else if (topic === "trust") await this.#trust.receive(message, this.#log);
     else if (topic === "commands") await this.#commands.receive(message);
     else if (topic.startsWith("certificate/")) await this.#rotation?.receive(topic, message);
   }
@@ -369,6 +369,7 @@ export class RunningAgent {
       ...this.status(),
       uptimeSeconds: this.#heartbeat().uptimeSeconds,
       metrics: this.#deps.application.metrics(),
+      trust: this.#trust.describe(),
       securityFloor: this.#state.current.securityFloor,
       bootChain: this.#measured.report() ?? null,
       lastSequence: this.#state.current.lastSequence,

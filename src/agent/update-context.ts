@@ -1,11 +1,5 @@
 import type { Clock, Random } from "../kernel/index.ts";
-import type {
-  ArtifactFormat,
-  LogLevel,
-  RootMetadata,
-  RunningFirmware,
-  UpdateState,
-} from "../protocol/index.ts";
+import type { ArtifactFormat, LogLevel, RunningFirmware, UpdateState } from "../protocol/index.ts";
 import type { StateStore } from "./agent-state.ts";
 import type {
   ArtifactSource,
@@ -16,11 +10,12 @@ import type {
   Storage,
 } from "./ports.ts";
 import type { SlotRecord } from "./slot-record.ts";
+import type { TrustStore } from "./trust-store.ts";
 
 /** What updating needs from the rest of the agent and from the world. */
 export interface UpdateContext {
   identity: { tenant: string; device: string; product: string; hardwareRevision: string };
-  root: RootMetadata;
+  trust: TrustStore;
   clock: Clock;
   random: Random;
   storage: Storage;

@@ -1,6 +1,7 @@
 import { messageOf } from "../kernel/index.ts";
 import {
   type Assignment,
+  type AssignmentMessage,
   type Envelope,
   isAssignmentEnvelope,
   verifyAssignment,
@@ -27,7 +28,7 @@ export class Updater {
   #work: Promise<void> | undefined;
   #interrupt = new AbortController();
   /** Came during a trial boot; looked at when that has ended. */
-  #deferred: Envelope<Assignment> | undefined;
+  #deferred: unknown;
 
   constructor(context: UpdateContext) {
     this.#context = context;
@@ -58,14 +59,14 @@ export class Updater {
   }
 
   async #judge(envelope: unknown): Promise<void> {
-    const { state, root, identity, slots, storage, bootloader } = this.#context;
+    const { state, trust, identity, slots, storage, bootloader } = this.#context;
     if (this.#isRepetition(envelope)) {
       this.#reporter.catchUp({ repeatLast: true });
       return;
     }
     const { running } = await bootloader.status();
     const record = await readSlotRecord(storage, running);
-    const verdict = verifyAssignment(envelope as Envelope<Assignment>, root, {
+    const verdict = verifyAssignment(envelope, trust.current, {
       ...identity,
       runningVersion: record?.version ?? null,
       runningSha256: record?.sha256 ?? null,
@@ -74,15 +75,18 @@ export class Updater {
       slotSizeBytes: slots.capacityBytes,
       trustedTimeMs: state.trustedNow(),
     });
+    // Before anything is done by it: what a device has once believed it never believes less.
+    await trust.keep(verdict.trust);
     if (!verdict.accepted) {
       this.#reporter.rejected(envelope, verdict.check, verdict.message);
       return;
     }
-    const accepted = envelope as Envelope<Assignment>;
+    const { signed, signatures } = envelope as AssignmentMessage;
+    const accepted: Envelope<Assignment> = { signed, signatures };
     if (!this.#isRestarting()) await this.#stopWork();
     // Asked again: the work may have reached its restart before it stopped.
     if (this.#isRestarting()) {
-      this.#deferred = accepted;
+      this.#deferred = envelope;
       this.start();
       return;
     }

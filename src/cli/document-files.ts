@@ -7,13 +7,7 @@ const MAX_DOCUMENT_BYTES = 1024 * 1024;
 
 /** A signed document from a file; what it says is for others to judge. */
 export function readDocument(file: string): Envelope<unknown> {
-  const text = readText(file);
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new CliError(`${file} is not JSON: ${(error as Error).message}`);
-  }
+  const value = readJson(file);
   const envelope = value as Partial<Envelope<unknown>> | null;
   if (typeof envelope?.signed !== "object" || !Array.isArray(envelope.signatures)) {
     throw new CliError(`${file} is no signed document`, {
@@ -21,6 +15,15 @@ export function readDocument(file: string): Envelope<unknown> {
     });
   }
   return envelope as Envelope<unknown>;
+}
+
+export function readJson(file: string): unknown {
+  const text = readText(file);
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new CliError(`${file} is not JSON: ${(error as Error).message}`);
+  }
 }
 
 /** Replaces the file as a whole, so that half a document is never taken for one. */

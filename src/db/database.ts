@@ -74,6 +74,7 @@ export class Database {
       | "open_deltas"
       | "due_rollouts"
       | "due_deliveries"
+      | "due_metadata"
       | "old_incidents"
       | "presence_alerts"
       | "running_campaigns"

@@ -400,14 +400,6 @@ export interface DevicesTable {
   enrolled_at: Date | null;
 }
 
-export interface DirectorKeysTable {
-  tenant_id: string;
-  key_id: string;
-  public_key: Json;
-  private_key_sealed: Buffer;
-  created_at: Date;
-}
-
 export interface IdempotencyKeysTable {
   tenant_id: string;
   key: string;
@@ -460,6 +452,15 @@ export interface MqttSessionsTable {
   armed_will: OptionalJson;
 }
 
+export interface OnlineKeysTable {
+  tenant_id: string;
+  key_id: string;
+  public_key: Json;
+  private_key_sealed: Buffer;
+  created_at: Date;
+  role: "director" | "repository";
+}
+
 export interface PendingEnrolmentsTable {
   tenant_id: string;
   id: string;
@@ -506,6 +507,15 @@ export interface PreauthorisedDevicesTable {
   added_by: string;
   added_at: Date;
   enrolled_at: Date | null;
+}
+
+export interface ProductMetadataTable {
+  tenant_id: string;
+  product: string;
+  root_version: number;
+  snapshot: Json;
+  timestamp: Json;
+  renew_at: Date;
 }
 
 export interface QuarantinesTable {
@@ -819,6 +829,13 @@ export interface TrustRootsTable {
   created_at: Date;
 }
 
+export interface TrustTargetsTable {
+  tenant_id: string;
+  version: number;
+  envelope: Json;
+  created_at: Date;
+}
+
 export interface UploadsTable {
   tenant_id: string;
   id: string;
@@ -897,16 +914,17 @@ export interface Schema {
   device_incidents: DeviceIncidentsTable;
   device_states: DeviceStatesTable;
   devices: DevicesTable;
-  director_keys: DirectorKeysTable;
   idempotency_keys: IdempotencyKeysTable;
   instance_settings: InstanceSettingsTable;
   memberships: MembershipsTable;
   mqtt_gateways: MqttGatewaysTable;
   mqtt_retained: MqttRetainedTable;
   mqtt_sessions: MqttSessionsTable;
+  online_keys: OnlineKeysTable;
   pending_enrolments: PendingEnrolmentsTable;
   personal_keys: PersonalKeysTable;
   preauthorised_devices: PreauthorisedDevicesTable;
+  product_metadata: ProductMetadataTable;
   quarantines: QuarantinesTable;
   registered_authorities: RegisteredAuthoritiesTable;
   registered_certificates: RegisteredCertificatesTable;
@@ -927,6 +945,7 @@ export interface Schema {
   tenants: TenantsTable;
   tls_ticket_keys: TlsTicketKeysTable;
   trust_roots: TrustRootsTable;
+  trust_targets: TrustTargetsTable;
   uploads: UploadsTable;
   users: UsersTable;
   webhook_deliveries: WebhookDeliveriesTable;

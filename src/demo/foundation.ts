@@ -1,6 +1,7 @@
 import path from "node:path";
 import { type ApiClient, ApiRefusal } from "../client/index.ts";
-import type { Envelope, ReleaseManifest, SigningKey } from "../protocol/index.ts";
+import type { OnlineKeys } from "../firmware/index.ts";
+import type { Envelope, ReleaseManifest } from "../protocol/index.ts";
 import type { FleetFolder } from "../simulator/index.ts";
 import { type DemoTenant, type FleetPace, HARDWARE_REVISIONS, PRODUCT, TENANTS } from "./cast.ts";
 import {
@@ -67,8 +68,8 @@ async function makeTenant(
 
 async function setTrustRoot(api: ApiClient, tenantId: string, keys: OfflineKeys): Promise<void> {
   const params = { tenant: tenantId };
-  const director = await api.call("getDirectorKey", { params });
-  const body = makeTrustRoot(tenantId, keys, director.key as SigningKey);
+  const online = await api.call("getOnlineKeys", { params });
+  const body = makeTrustRoot(tenantId, keys, online as OnlineKeys);
   await api.call("setTrustRoot", { params, body });
 }
 

@@ -1,14 +1,17 @@
 import { createHash, type KeyObject } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
-import { generateSigningKey, readSigningKey } from "../firmware/index.ts";
+import {
+  createRoot,
+  generateSigningKey,
+  type OnlineKeys,
+  readSigningKey,
+} from "../firmware/index.ts";
 import {
   type Envelope,
   type ReleaseManifest,
   type RootMetadata,
-  type SigningKey,
   signDocument,
-  signingKeyId,
   signingKeyOf,
 } from "../protocol/index.ts";
 
@@ -49,27 +52,17 @@ export function hasOfflineKeys(directory: string): boolean {
 export function makeTrustRoot(
   tenant: string,
   keys: OfflineKeys,
-  director: SigningKey,
+  online: OnlineKeys,
 ): Envelope<RootMetadata> {
-  const root = signingKeyOf(keys.root);
-  const release = keys.release.map(signingKeyOf);
-  const all = [root, ...release, director];
-  return signDocument<RootMetadata>(
-    {
-      _type: "root",
-      specVersion: 1,
-      version: 1,
-      tenant,
-      expires: new Date(Date.now() + YEAR_MS).toISOString(),
-      keys: Object.fromEntries(all.map((key) => [signingKeyId(key), key])),
-      roles: {
-        root: { keyIds: [signingKeyId(root)], threshold: 1 },
-        release: { keyIds: release.map(signingKeyId), threshold: 2 },
-        director: { keyIds: [signingKeyId(director)], threshold: 1 },
-      },
-    },
-    [keys.root],
-  );
+  const { signed } = createRoot({
+    tenant,
+    version: 1,
+    expires: new Date(Date.now() + YEAR_MS).toISOString(),
+    root: { keys: [signingKeyOf(keys.root)], threshold: 1 },
+    release: { keys: keys.release.map(signingKeyOf), threshold: 2 },
+    online,
+  });
+  return signDocument(signed, [keys.root]);
 }
 
 /** A signed manifest for `image`, as `vautn firmware build` and `sign` make it. */

@@ -3,6 +3,8 @@ import { AppError } from "../kernel/index.ts";
 import { createDeltas, type Deltas } from "./deltas.ts";
 import type { FirmwareDeps } from "./deps.ts";
 import { createLinks, type Links } from "./links.ts";
+import { createMetadata, type Metadata } from "./metadata.ts";
+import { createOnlineKeyring } from "./online-keys.ts";
 import { createReleases, type Releases } from "./releases.ts";
 import { findArtifact } from "./releases-store.ts";
 import { createTrust, type Trust } from "./trust.ts";
@@ -18,7 +20,7 @@ export interface Artifact {
 }
 
 /** Releases, the keys that sign them, and the artifacts that carry them to devices. */
-export interface Firmware extends Trust, Deltas {
+export interface Firmware extends Trust, Metadata, Deltas {
   releases: Omit<Releases, "publish">;
   publish: Releases["publish"];
   uploads: Uploads;
@@ -29,9 +31,15 @@ export interface Firmware extends Trust, Deltas {
 
 export function createFirmware(deps: FirmwareDeps): Firmware {
   const { db, blobs } = deps;
-  const { publish, ...releases } = createReleases(deps);
+  const keyring = createOnlineKeyring(deps);
+  const metadata = createMetadata(deps, keyring);
+  const { publish, ...releases } = createReleases(deps, metadata);
+  const { bundleFor, metadata: newest, renewMetadata } = metadata;
   return {
-    ...createTrust(deps),
+    ...createTrust(deps, keyring, metadata),
+    bundleFor,
+    metadata: newest,
+    renewMetadata,
     ...createDeltas(deps),
     releases,
     publish,

@@ -8,16 +8,24 @@ import {
 import { AppError, isAppError } from "../kernel/index.ts";
 import {
   addSignature,
+  addSignatureOf,
   type Envelope,
+  type ReleaseFile,
   type ReleaseManifest,
   type RootMetadata,
+  releaseFileName,
+  releaseRole,
+  type Signer,
   type SigningKey,
   type SigningRole,
   signingKeyId,
   signingKeyOf,
+  type TargetsMetadata,
+  TUF_VERSION,
 } from "../protocol/index.ts";
 import { checkManifest, parseManifest } from "./manifest-check.ts";
-import { parseRoot } from "./root-check.ts";
+import type { OnlineKeys } from "./online-keys.ts";
+import { parseRoot, parseTargets } from "./root-check.ts";
 
 /**
  * The part of the pipeline that runs away from the server, on the machines of the people who hold
@@ -36,7 +44,7 @@ export function generateSigningKey(options: {
   passphrase?: string | undefined;
 }): GeneratedKey {
   const { privateKey, publicKey } =
-    options.scheme === "ecdsa-p256-sha256"
+    options.scheme === "ecdsa-sha2-nistp256"
       ? generateKeyPairSync("ec", { namedCurve: "prime256v1" })
       : generateKeyPairSync("ed25519");
   const encryption = options.passphrase
@@ -82,85 +90,166 @@ export interface RootOptions {
   /** ISO 8601. */
   expires: string;
   root: { keys: readonly SigningKey[]; threshold: number };
+  /** Who signs releases that are not delegated, and delegations (TUF's targets role). */
   release: { keys: readonly SigningKey[]; threshold: number };
-  /** The platform's online key: `GET /tenants/{t}/trust/director-key`. */
-  director: SigningKey;
+  /** The platform's keys: `GET /tenants/{t}/trust/online-keys`. */
+  online: OnlineKeys;
 }
 
 /** A root document without signatures; each holder of a root key then adds one with `sign`. */
 export function createRoot(options: RootOptions): Envelope<RootMetadata> {
-  const { tenant, version, expires, root, release, director } = options;
-  const all = [...root.keys, ...release.keys, director];
-  const roleOf = (keys: readonly SigningKey[], threshold: number): SigningRole => ({
-    keyIds: keys.map(signingKeyId),
-    threshold,
-  });
+  const { tenant, version, expires, root, release, online } = options;
+  const all = [...root.keys, ...release.keys, online.director, online.repository];
+  const repository = roleOf([online.repository], 1);
   return parseRoot({
     signed: {
       _type: "root",
-      specVersion: 1,
+      spec_version: TUF_VERSION,
       version,
-      tenant,
       expires,
-      keys: Object.fromEntries(all.map((key) => [signingKeyId(key), key])),
+      consistent_snapshot: true,
+      keys: keyTable(all),
       roles: {
         root: roleOf(root.keys, root.threshold),
-        release: roleOf(release.keys, release.threshold),
-        director: roleOf([director], 1),
+        targets: roleOf(release.keys, release.threshold),
+        snapshot: repository,
+        timestamp: repository,
       },
+      tenant,
+      director: roleOf([online.director], 1),
     } satisfies RootMetadata,
     signatures: [],
   });
 }
 
-export interface ManifestOptions {
+export interface Delegation {
+  name: string;
+  /** Products, or patterns of `<product>/<version>`. */
+  products: readonly string[];
+  keys: readonly SigningKey[];
+  threshold: number;
+}
+
+/** Who signs the releases of which products; the holders of the targets role sign this. */
+export function createTargets(options: {
+  tenant: string;
+  version: number;
+  expires: string;
+  delegations: readonly Delegation[];
+}): Envelope<TargetsMetadata> {
+  const { tenant, version, expires, delegations } = options;
+  return parseTargets({
+    signed: {
+      _type: "targets",
+      spec_version: TUF_VERSION,
+      version,
+      expires,
+      targets: {},
+      delegations: {
+        keys: keyTable(delegations.flatMap(({ keys }) => keys)),
+        roles: delegations.map(({ name, products, keys, threshold }) => ({
+          name,
+          ...roleOf(keys, threshold),
+          paths: products.map((product) => (product.includes("/") ? product : `${product}/*`)),
+          terminating: true,
+        })),
+      },
+      tenant,
+    } satisfies TargetsMetadata,
+    signatures: [],
+  });
+}
+
+function roleOf(keys: readonly SigningKey[], threshold: number): SigningRole {
+  return { keyids: keys.map(signingKeyId), threshold };
+}
+
+function keyTable(keys: readonly SigningKey[]): Record<string, SigningKey> {
+  return Object.fromEntries(keys.map((key) => [signingKeyId(key), key]));
+}
+
+export interface ManifestFacts {
   tenant: string;
   product: string;
   version: string;
   hardwareRevisions: readonly string[];
   securityCounter: number;
   minimumSourceVersion: string | null;
-  imageName: string;
   /** Milliseconds since the epoch; pass a fixed time (SOURCE_DATE_EPOCH) to build the same twice. */
   createdAtMs: number;
   validityDays: number;
   notes?: string | undefined;
+  components?: ReleaseManifest["components"];
+  sbom?: ReleaseManifest["sbom"] | null;
+  provenance?: ReleaseManifest["provenance"] | null;
 }
+
+export type ManifestOptions = ManifestFacts & { imageName: string };
 
 /** A manifest without signatures for `image`. The same inputs give the same bytes. */
 export async function buildManifest(
   image: AsyncIterable<Uint8Array>,
   options: ManifestOptions,
 ): Promise<Envelope<ReleaseManifest>> {
-  const { sha256, sizeBytes } = await hashImage(image);
+  const hashed = await hashContent(image);
+  return assembleManifest({ ...options, image: { name: options.imageName, ...hashed } });
+}
+
+export function assembleManifest(
+  facts: ManifestFacts & { image: ReleaseFile },
+): Envelope<ReleaseManifest> {
+  const { image, components = [], sbom, provenance, notes } = facts;
   return parseManifest({
     signed: {
       _type: "release",
       specVersion: 1,
-      tenant: options.tenant,
-      product: options.product,
-      version: options.version,
-      hardwareRevisions: [...options.hardwareRevisions].sort(),
-      securityCounter: options.securityCounter,
-      minimumSourceVersion: options.minimumSourceVersion,
-      image: { name: options.imageName, sha256, sizeBytes },
-      createdAt: new Date(options.createdAtMs).toISOString(),
-      expires: new Date(options.createdAtMs + options.validityDays * 86_400_000).toISOString(),
-      ...(options.notes ? { notes: options.notes } : {}),
+      tenant: facts.tenant,
+      product: facts.product,
+      version: facts.version,
+      hardwareRevisions: [...facts.hardwareRevisions].sort(),
+      securityCounter: facts.securityCounter,
+      minimumSourceVersion: facts.minimumSourceVersion,
+      image,
+      ...(components.length > 0 ? { components } : {}),
+      createdAt: new Date(facts.createdAtMs).toISOString(),
+      expires: new Date(facts.createdAtMs + facts.validityDays * 86_400_000).toISOString(),
+      ...(notes ? { notes } : {}),
+      ...(sbom ? { sbom } : {}),
+      ...(provenance ? { provenance } : {}),
     } satisfies ReleaseManifest,
     signatures: [],
   });
 }
 
-/** Adds a signature to a root or a release; what is neither is refused, so nothing is signed blind. */
-export function sign(
-  envelope: Envelope<unknown>,
-  privateKey: KeyObject,
-): Envelope<RootMetadata> | Envelope<ReleaseManifest> {
+/** Adds a signature; a document of no known kind is refused, so that nothing is signed blind. */
+export function sign(envelope: Envelope<unknown>, privateKey: KeyObject): Signable {
+  return addSignature<Signable["signed"]>(parseSignable(envelope), privateKey) as Signable;
+}
+
+/** The same with a key that may lie in a token. */
+export async function signWith(envelope: Envelope<unknown>, signer: Signer): Promise<Signable> {
+  return (await addSignatureOf<Signable["signed"]>(parseSignable(envelope), signer)) as Signable;
+}
+
+/** A key in a token (PKCS#11) as one that signs documents. */
+export function tokenSigner(token: {
+  publicKey: Buffer;
+  sign(data: Uint8Array): Promise<Uint8Array>;
+}): Signer {
+  const key = createPublicKey({ key: token.publicKey, format: "der", type: "spki" });
+  return { key: signingKeyOf(key), sign: (data) => token.sign(data) };
+}
+
+export type Signable =
+  | Envelope<RootMetadata>
+  | Envelope<TargetsMetadata>
+  | Envelope<ReleaseManifest>;
+
+/** A document that people sign, of whichever kind; anything else is refused. */
+export function parseSignable(envelope: Envelope<unknown>): Signable {
   const type = (envelope?.signed as { _type?: unknown } | null)?._type;
-  return type === "root"
-    ? addSignature(parseRoot(envelope), privateKey)
-    : addSignature(parseManifest(envelope), privateKey);
+  if (type === "root") return parseRoot(envelope);
+  return type === "targets" ? parseTargets(envelope) : parseManifest(envelope);
 }
 
 export interface Verification {
@@ -175,15 +264,21 @@ export interface Verification {
 export async function verifyRelease(
   envelope: unknown,
   root: Envelope<RootMetadata>,
-  options: { nowMs: number; image?: AsyncIterable<Uint8Array> },
+  options: {
+    nowMs: number;
+    image?: AsyncIterable<Uint8Array>;
+    targets?: Envelope<TargetsMetadata> | null;
+  },
 ): Promise<Verification> {
   const { signed } = parseRoot(root);
-  const { threshold } = signed.roles.release;
+  const targets = options.targets ? parseTargets(options.targets).signed : null;
+  const path = releaseFileName(parseManifest(envelope).signed);
+  const { threshold } = releaseRole(signed, targets, path).role;
   try {
-    const facts = { tenantId: signed.tenant, root: signed, nowMs: options.nowMs };
+    const facts = { tenantId: signed.tenant, root: signed, targets, nowMs: options.nowMs };
     const { signed: manifest, signatures } = checkManifest(envelope, facts);
-    const signers = signatures.map((signature) => signature.keyId);
-    const image = options.image && (await hashImage(options.image));
+    const signers = signatures.map((signature) => signature.keyid);
+    const image = options.image && (await hashContent(options.image));
     const same = !image || image.sha256 === manifest.image.sha256;
     const reason = same ? null : `the image has hash ${image.sha256}`;
     return { accepted: same, reason, signers, threshold };
@@ -194,12 +289,12 @@ export async function verifyRelease(
   }
 }
 
-async function hashImage(
-  image: AsyncIterable<Uint8Array>,
+export async function hashContent(
+  content: AsyncIterable<Uint8Array>,
 ): Promise<{ sha256: string; sizeBytes: number }> {
   const hash = createHash("sha256");
   let sizeBytes = 0;
-  for await (const chunk of image) {
+  for await (const chunk of content) {
     hash.update(chunk);
     sizeBytes += chunk.length;
   }

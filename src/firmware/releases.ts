@@ -6,8 +6,9 @@ import type { Envelope, ReleaseManifest } from "../protocol/index.ts";
 import type { Actor } from "../tenancy/index.ts";
 import type { FirmwareDeps } from "./deps.ts";
 import { checkManifest } from "./manifest-check.ts";
+import type { MetadataWriter } from "./metadata.ts";
 import * as store from "./releases-store.ts";
-import { latestRoot } from "./trust-store.ts";
+import { latestRoot, latestTargets } from "./trust-store.ts";
 import { deleteUpload, holdUpload } from "./uploads-store.ts";
 
 export interface ReleaseView {
@@ -56,7 +57,10 @@ export interface Releases {
 const DEFAULT_PAGE = 50;
 const MAX_TEXT = 10_000;
 
-export function createReleases(deps: FirmwareDeps): Releases {
+export function createReleases(
+  deps: FirmwareDeps,
+  metadata: Pick<MetadataWriter, "refresh" | "forget">,
+): Releases {
   const { db, tenancy } = deps;
   return {
     publish: (tenantId, options, actor) =>
@@ -71,7 +75,7 @@ export function createReleases(deps: FirmwareDeps): Releases {
         const { product, version, image } = envelope.signed;
         span.setAttributes({ product, version, sizeBytes: image.sizeBytes });
         if (!("uploadId" in options.image)) await takeImage(deps, envelope.signed, options.image);
-        const row = await insert(deps, tenantId, envelope, options, actor);
+        const row = await insert(deps, metadata, tenantId, envelope, options, actor);
         return releaseView(row);
       }),
 
@@ -106,6 +110,7 @@ export function createReleases(deps: FirmwareDeps): Releases {
         if (yanked) {
           const record = { action: "release.yank", targetId: id, details: { reason: text } };
           await tenancy.audit.record(tx, tenantId, releaseRecord(actor, record));
+          await metadata.refresh(tx, tenantId, row.product);
         }
         return releaseView(row);
       });
@@ -125,6 +130,7 @@ async function judge(
   const envelope = checkManifest(options.envelope, {
     tenantId,
     root: root.signed,
+    targets: (await latestTargets(tx, tenantId))?.signed ?? null,
     nowMs: deps.clock.now(),
   });
   const { product, version } = envelope.signed;
@@ -179,6 +185,7 @@ async function takeUpload(
 
 async function insert(
   deps: FirmwareDeps,
+  metadata: Pick<MetadataWriter, "refresh">,
   tenantId: string,
   envelope: Envelope<ReleaseManifest>,
   options: PublishOptions,
@@ -217,6 +224,8 @@ async function insert(
         created_at: now,
       });
       await store.insertRelease(tx, row);
+      // In the same transaction: devices believe a release when the snapshot names it.
+      await metadata.refresh(tx, tenantId, row.product);
       const { product, version, image_sha256: imageSha256 } = row;
       const details = { product, version, imageSha256, signers: releaseView(row).signers };
       const record = { action: "release.publish", targetId: row.id, details };
@@ -252,7 +261,7 @@ function releaseView(row: store.ReleaseRow): ReleaseView {
     notes: row.notes,
     publishedAt: row.published_at,
     publishedBy: row.published_by,
-    signers: envelope.signatures.map((signature) => signature.keyId),
+    signers: envelope.signatures.map((signature) => signature.keyid),
   };
 }
 

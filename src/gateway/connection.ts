@@ -228,6 +228,7 @@ export class Connection {
     else if (this.isOpen && nowMs - this.#authoritiesAt >= AUTHORITIES_INTERVAL_MS) {
       this.#authoritiesAt = nowMs;
       this.deliveries.wake("authorities");
+      this.deliveries.wake("trust");
     }
   }
 

@@ -11,13 +11,14 @@ import type { OutboundResult } from "./outbound.ts";
 import { OwnMessages } from "./own-messages.ts";
 import type { RetainedFor } from "./retained.ts";
 
-export type DeliveryKind = "command" | "update" | "authorities";
+export type DeliveryKind = "command" | "update" | "trust" | "authorities";
 
 const RETRY_MS = 2_000;
 
 /**
  * Brings a connected device what waits for it in the database: commands in their order, the
- * assignment of its update, and by whom certificates are issued. What a device has not acknowledged is still waiting when it comes back.
+ * assignment of its update, new trust roots, and by whom certificates are issued. What a device has
+ * not acknowledged is still waiting when it comes back.
  */
 export class Deliveries {
   readonly #connection: Connection;
@@ -36,6 +37,8 @@ export class Deliveries {
   #newestCommand = -1;
   #lastSequence = -1;
   #lastAuthorities = "";
+  /** The first root is the one that devices are provisioned with. */
+  #lastTrustRoot = 1;
 
   constructor(connection: Connection, context: GatewayContext) {
     this.#connection = connection;
@@ -102,6 +105,7 @@ export class Deliveries {
       try {
         if (kind === "command") await this.#sendCommands();
         else if (kind === "update") await this.#sendUpdate();
+        else if (kind === "trust") await this.#sendTrustRoots();
         else await this.#sendAuthorities();
       } catch (error) {
         this.#retry(kind, error);
@@ -207,6 +211,20 @@ export class Deliveries {
       },
       { parent: envelope.signed.traceparent, kind: SpanKind.PRODUCER },
     );
+  }
+
+  /** So that devices follow a new root before anything is signed by its keys alone. */
+  async #sendTrustRoots(): Promise<void> {
+    const { peer, outbound } = this.#connection;
+    const { firmware } = this.#context.deps;
+    if (!firmware || !this.#listens("trust")) return;
+    const roots = await firmware.newestTrustRoots(peer.tenantId);
+    const version = roots.at(-1)?.signed.version ?? 0;
+    if (version <= this.#lastTrustRoot) return;
+    if (outbound.free <= 0) throw new Error("the device acknowledges nothing");
+    this.#lastTrustRoot = version;
+    const result = await this.#send("trust", JSON.stringify({ roots }), currentTraceparent());
+    deliveriesTotal.inc({ kind: "trust", outcome: result });
   }
 
   /** Again only where it has changed since. */

@@ -7,13 +7,14 @@ import type { Clock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import type {
   Access,
-  Assignment,
+  AssignmentMessage,
   AuthoritiesAnnouncement,
   CommandResult,
   DeviceIdentity,
   Envelope,
   Heartbeat,
   IssuedCertificate,
+  RootMetadata,
   RotationReport,
   UpdateState,
 } from "../protocol/index.ts";
@@ -95,8 +96,10 @@ export interface GatewayDeps {
   logs: {
     ingestDeviceLogs(peer: DeviceIdentity, payload: unknown, receivedAt: number): Promise<unknown>;
   };
+  /** Without it devices hear of new trust roots by their assignments alone. */
+  firmware?: { newestTrustRoots(tenantId: string): Promise<Envelope<RootMetadata>[]> };
   rollouts: {
-    currentAssignment(tenantId: string, deviceId: string): Promise<Envelope<Assignment> | null>;
+    currentAssignment(tenantId: string, deviceId: string): Promise<AssignmentMessage | null>;
     recordUpdateState(
       peer: DeviceIdentity,
       state: UpdateState,

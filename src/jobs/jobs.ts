@@ -21,6 +21,7 @@ export interface JobsDeps {
     requeueInterruptedDeltas(): Promise<unknown>;
     buildNextDelta(tenantId: string): Promise<boolean>;
     uploads: { expire(tenantId: string): Promise<unknown> };
+    renewMetadata(tenantId: string): Promise<unknown>;
     stop(): Promise<void>;
   };
   rollouts: { tick(tenantId: string, now: number): Promise<unknown> };
@@ -87,6 +88,12 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
       everyMs: 60_000,
       run: () =>
         forTenants("expired_uploads", (tenantId) => deps.firmware.uploads.expire(tenantId)),
+    },
+    {
+      // Timestamps are short-lived on purpose: signed anew long before they end.
+      name: "metadata",
+      everyMs: 60_000,
+      run: () => forTenants("due_metadata", (tenantId) => deps.firmware.renewMetadata(tenantId)),
     },
     {
       name: "webhooks",

@@ -29,6 +29,8 @@ export const LIMITS = {
   uploadsPerTenant: 32,
   uploadBytesPerTenant: 16 * 1024 ** 3,
   uploadMetadataBytes: 4 * 1024,
+  /** A bill of materials or a provenance statement beside a release. */
+  releaseDocumentBytes: 16 * 1024 ** 2,
   jsonDepth: 16,
   pageSize: 500,
   queryLength: 2_000,

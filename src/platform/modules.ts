@@ -91,7 +91,7 @@ export function createModules(options: ModuleOptions) {
   });
   tenancy.onTenantCreated(async (tenantId) => {
     await identity.ensureTenantAuthority(tenantId);
-    await firmware.ensureDirectorKey(tenantId);
+    await firmware.ensureOnlineKeys(tenantId);
   });
   return {
     config,

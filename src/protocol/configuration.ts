@@ -1,5 +1,5 @@
+import { isEnvelope, type RootMetadata } from "./metadata.ts";
 import { type Envelope, meetsThreshold } from "./signing.ts";
-import type { RootMetadata } from "./update.ts";
 
 /** A program text that a device runs because its configuration says so. */
 export interface ConfigurationScript {
@@ -70,8 +70,8 @@ export function verifyConfiguration(
 ): ConfigurationVerdict {
   if (!isConfigurationEnvelope(envelope)) return refuse("format", "it is malformed");
   const configuration = envelope.signed;
-  if (!meetsThreshold(envelope, root.roles.release, root.keys)) {
-    const { threshold } = root.roles.release;
+  if (!meetsThreshold(envelope, root.roles.targets, root.keys)) {
+    const { threshold } = root.roles.targets;
     return refuse("signature", `it lacks ${threshold} signature(s) of release keys`);
   }
   if (configuration.tenant !== facts.tenant || root.tenant !== facts.tenant) {
@@ -106,16 +106,9 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const NAMESPACE = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export function isConfigurationEnvelope(value: unknown): value is Envelope<Configuration> {
-  const envelope = value as Envelope<Configuration> | null;
-  if (typeof envelope !== "object" || envelope === null) return false;
-  const { signed, signatures } = envelope;
+  if (!isEnvelope(value)) return false;
+  const signed = value.signed as unknown as Configuration;
   return (
-    Array.isArray(signatures) &&
-    signatures.every(
-      (entry) => typeof entry?.keyId === "string" && typeof entry?.signature === "string",
-    ) &&
-    typeof signed === "object" &&
-    signed !== null &&
     signed._type === "configuration" &&
     signed.specVersion === 1 &&
     typeof signed.tenant === "string" &&

@@ -6,8 +6,22 @@ export * from "./configuration.ts";
 export * from "./csr.ts";
 export * from "./identity.ts";
 export * from "./messages.ts";
+export * from "./metadata.ts";
+export * from "./metadata-rules.ts";
 export * from "./signing.ts";
 export * from "./slot-image.ts";
 export * from "./topics.ts";
 export * from "./update.ts";
-export * from "./verification.ts";
+export * from "./update-shapes.ts";
+export {
+  type DeviceFacts,
+  type DeviceTrust,
+  followRoots,
+  type MetadataVersions,
+  NO_VERSIONS,
+  usableOffers,
+  VERIFICATION_CHECKS,
+  type Verdict,
+  type VerificationCheck,
+  verifyAssignment,
+} from "./verification.ts";

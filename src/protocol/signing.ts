@@ -1,16 +1,17 @@
 import { createHash, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 import { canonicalJson } from "./canonical-json.ts";
 
-/** A public key as signed documents name it. `value` is the SubjectPublicKeyInfo in base64. */
+/** A public key as TUF names it (§4.2): Ed25519's 32 bytes in hex, or P-256 as PEM. */
 export interface SigningKey {
-  scheme: "ed25519" | "ecdsa-p256-sha256";
-  value: string;
+  keytype: "ed25519" | "ecdsa";
+  scheme: "ed25519" | "ecdsa-sha2-nistp256";
+  keyval: { public: string };
 }
 
 export interface Signature {
-  keyId: string;
-  /** Base64. */
-  signature: string;
+  keyid: string;
+  /** Hex; of ECDSA the DER of r and s. */
+  sig: string;
 }
 
 /** A signed document: the signatures are over `canonicalJson(signed)`. */
@@ -21,11 +22,21 @@ export interface Envelope<Signed> {
 
 /** Which keys may sign in a role, and how many of them must. */
 export interface SigningRole {
-  keyIds: string[];
+  keyids: string[];
   threshold: number;
 }
 
-/** Key id: SHA-256 of the key's canonical JSON, in hex. */
+/** A key that signs wherever it lies: in memory, or in a token that never gives it away. */
+export interface Signer {
+  readonly key: SigningKey;
+  sign(data: Uint8Array): Promise<Uint8Array>;
+}
+
+/** Of Ed25519 in a SubjectPublicKeyInfo (RFC 8410 §4); the key's 32 bytes follow. */
+const ED25519_PREFIX = Buffer.from("302a300506032b6570032100", "hex");
+export const MAX_SIGNATURES = 32;
+
+/** Key id: SHA-256 of the key's canonical JSON, in hex (TUF §4.2). */
 export function signingKeyId(key: SigningKey): string {
   return createHash("sha256").update(canonicalJson(key)).digest("hex");
 }
@@ -33,13 +44,32 @@ export function signingKeyId(key: SigningKey): string {
 /** The public half of `key`, as signed documents name it. */
 export function signingKeyOf(key: KeyObject): SigningKey {
   const publicKey = key.type === "private" ? createPublicKey(key) : key;
-  const value = publicKey.export({ type: "spki", format: "der" }).toString("base64");
-  if (publicKey.asymmetricKeyType === "ed25519") return { scheme: "ed25519", value };
+  if (publicKey.asymmetricKeyType === "ed25519") {
+    const der = publicKey.export({ type: "spki", format: "der" });
+    const raw = der.subarray(ED25519_PREFIX.length).toString("hex");
+    return { keytype: "ed25519", scheme: "ed25519", keyval: { public: raw } };
+  }
   if (
     publicKey.asymmetricKeyType === "ec" &&
     publicKey.asymmetricKeyDetails?.namedCurve === "prime256v1"
   ) {
-    return { scheme: "ecdsa-p256-sha256", value };
+    const pem = publicKey.export({ type: "spki", format: "pem" }) as string;
+    return { keytype: "ecdsa", scheme: "ecdsa-sha2-nistp256", keyval: { public: pem } };
+  }
+  throw new TypeError("signing keys are Ed25519 or P-256");
+}
+
+/** The key itself; throws where `key` is none of the two kinds, or is not what it says. */
+export function publicKeyOf(key: SigningKey): KeyObject {
+  const text = key.keyval.public;
+  if (key.keytype === "ed25519" && key.scheme === "ed25519") {
+    if (!/^[0-9a-f]{64}$/.test(text)) throw new TypeError("an Ed25519 key has 32 bytes");
+    const der = Buffer.concat([ED25519_PREFIX, Buffer.from(text, "hex")]);
+    return createPublicKey({ key: der, format: "der", type: "spki" });
+  }
+  if (key.keytype === "ecdsa" && key.scheme === "ecdsa-sha2-nistp256") {
+    const publicKey = createPublicKey({ key: text, format: "pem" });
+    if (publicKey.asymmetricKeyDetails?.namedCurve === "prime256v1") return publicKey;
   }
   throw new TypeError("signing keys are Ed25519 or P-256");
 }
@@ -56,22 +86,46 @@ export function addSignature<Signed>(
   envelope: Envelope<Signed>,
   privateKey: KeyObject,
 ): Envelope<Signed> {
-  const added = signatureBy(privateKey, envelope.signed);
-  const others = envelope.signatures.filter((signature) => signature.keyId !== added.keyId);
+  return withSignature(envelope, signatureBy(privateKey, envelope.signed));
+}
+
+/** The same by a key that may lie elsewhere. */
+export async function addSignatureOf<Signed>(
+  envelope: Envelope<Signed>,
+  signer: Signer,
+): Promise<Envelope<Signed>> {
+  const made = await signer.sign(Buffer.from(canonicalJson(envelope.signed)));
+  const sig = Buffer.from(made).toString("hex");
+  return withSignature(envelope, { keyid: signingKeyId(signer.key), sig });
+}
+
+export function withSignature<Signed>(
+  envelope: Envelope<Signed>,
+  added: Signature,
+): Envelope<Signed> {
+  const others = envelope.signatures.filter((signature) => signature.keyid !== added.keyid);
   return { signed: envelope.signed, signatures: [...others, added] };
 }
 
-function signatureBy(privateKey: KeyObject, signed: unknown): Signature {
-  const key = signingKeyOf(privateKey);
-  const bytes = Buffer.from(canonicalJson(signed));
-  const algorithm = key.scheme === "ed25519" ? null : "sha256";
+/** A key in memory as a signer. */
+export function signerOf(privateKey: KeyObject): Signer {
   return {
-    keyId: signingKeyId(key),
-    signature: sign(algorithm, bytes, privateKey).toString("base64"),
+    key: signingKeyOf(privateKey),
+    sign: async (data) => signBytes(privateKey, data),
   };
 }
 
-const MAX_SIGNATURES = 32;
+function signBytes(privateKey: KeyObject, data: Uint8Array): Buffer {
+  return sign(privateKey.asymmetricKeyType === "ed25519" ? null : "sha256", data, privateKey);
+}
+
+function signatureBy(privateKey: KeyObject, signed: unknown): Signature {
+  const bytes = Buffer.from(canonicalJson(signed));
+  return {
+    keyid: signingKeyId(signingKeyOf(privateKey)),
+    sig: signBytes(privateKey, bytes).toString("hex"),
+  };
+}
 
 /** The ids of distinct keys of `role` that made a valid signature over the document. */
 export function validSigners(
@@ -80,14 +134,16 @@ export function validSigners(
   keys: Readonly<Record<string, SigningKey>>,
 ): string[] {
   const bytes = Buffer.from(canonicalJson(envelope.signed));
-  const valid = new Set<string>();
-  for (const { keyId, signature } of envelope.signatures.slice(0, MAX_SIGNATURES)) {
-    const key = Object.hasOwn(keys, keyId) ? keys[keyId] : undefined;
-    // The id is recomputed: a root that names one key by two ids must not count it twice.
-    if (!key || !role.keyIds.includes(keyId) || signingKeyId(key) !== keyId) continue;
-    if (isValid(key, bytes, signature)) valid.add(keyId);
+  const valid = new Map<string, string>();
+  for (const { keyid, sig } of envelope.signatures.slice(0, MAX_SIGNATURES)) {
+    const key = Object.hasOwn(keys, keyid) ? keys[keyid] : undefined;
+    // The id is recomputed: a document that gives one key two ids must not count it twice.
+    if (!key || !role.keyids.includes(keyid) || signingKeyId(key) !== keyid) continue;
+    // Members that TUF does not know change the id but not the key.
+    const material = key.keyval.public;
+    if (!valid.has(material) && isValid(key, bytes, sig)) valid.set(material, keyid);
   }
-  return [...valid];
+  return [...valid.values()];
 }
 
 export function meetsThreshold(
@@ -98,15 +154,10 @@ export function meetsThreshold(
   return role.threshold >= 1 && validSigners(envelope, role, keys).length >= role.threshold;
 }
 
-function isValid(key: SigningKey, bytes: Buffer, signature: string): boolean {
+function isValid(key: SigningKey, bytes: Buffer, sig: string): boolean {
   try {
-    const publicKey = createPublicKey({
-      key: Buffer.from(key.value, "base64"),
-      format: "der",
-      type: "spki",
-    });
-    const algorithm = key.scheme === "ed25519" ? null : "sha256";
-    return verify(algorithm, bytes, publicKey, Buffer.from(signature, "base64"));
+    const algorithm = key.keytype === "ed25519" ? null : "sha256";
+    return verify(algorithm, bytes, publicKeyOf(key), Buffer.from(sig, "hex"));
   } catch {
     return false; // A key or signature that cannot be read is no signature.
   }

@@ -17,6 +17,7 @@ export const DEVICE_PUBLISHES = [
 export const PLATFORM_PUBLISHES = [
   "commands",
   "update",
+  "trust",
   "desired",
   "certificate/response",
   "certificate/authorities",

@@ -1,4 +1,5 @@
-import type { Envelope, SigningKey, SigningRole } from "./signing.ts";
+import type { MetadataBundle } from "./metadata.ts";
+import type { Envelope, SigningKey } from "./signing.ts";
 
 /** Patch and image formats that an agent can say it applies. */
 export const ARTIFACT_FORMATS = [
@@ -9,25 +10,6 @@ export const ARTIFACT_FORMATS = [
   "vdelta-small",
 ] as const;
 export type ArtifactFormat = (typeof ARTIFACT_FORMATS)[number];
-
-/** The root of a tenant's trust: offline keys and what each of them may sign (TUF's root role). */
-export interface RootMetadata {
-  _type: "root";
-  specVersion: 1;
-  /** Rises by one with each rotation; the next root is signed by this one's and its own keys. */
-  version: number;
-  tenant: string;
-  /** ISO 8601. */
-  expires: string;
-  keys: Record<string, SigningKey>;
-  roles: {
-    root: SigningRole;
-    /** Offline: releases, by threshold. */
-    release: SigningRole;
-    /** Online: which device gets which release. */
-    director: SigningRole;
-  };
-}
 
 /** What a release is; signed offline. */
 export interface ReleaseManifest {
@@ -42,10 +24,43 @@ export interface ReleaseManifest {
   securityCounter: number;
   /** Oldest version from which the update may start, or null for any. */
   minimumSourceVersion: string | null;
-  image: { name: string; sha256: string; sizeBytes: number };
+  /** What fills a slot. */
+  image: ReleaseFile;
+  /** Further files of the same release, by name: a bootloader, a co-processor's image. */
+  components?: ReleaseComponent[];
   createdAt: string;
   expires: string;
+  /** What is new, for people; Markdown. */
   notes?: string;
+  /** The bill of materials and where the files come from, as documents beside the image. */
+  sbom?: ReleaseDocument & { format: "cyclonedx" | "spdx" };
+  provenance?: ReleaseDocument & {
+    predicateType: string;
+    /** Public keys of those who may vouch; one of them has signed it. Empty: nobody was asked. */
+    keys: SigningKey[];
+  };
+}
+
+export interface ReleaseFile {
+  name: string;
+  sha256: string;
+  sizeBytes: number;
+  /** What the content was recognised as, e.g. `swu`, `rauc-bundle`, `elf`; absent: not looked at. */
+  kind?: string;
+  /** What the content says of itself: its version, what it is compatible with. */
+  facts?: Record<string, string>;
+}
+
+export interface ReleaseComponent extends ReleaseFile {
+  /** What it is for; the same word again in the next release. */
+  component: string;
+}
+
+/** A document that is named by its hash and never goes to devices. */
+export interface ReleaseDocument {
+  name: string;
+  sha256: string;
+  sizeBytes: number;
 }
 
 /** One way to obtain the image. */
@@ -91,6 +106,9 @@ export interface Assignment {
   deadlines: PhaseDeadlines;
   traceparent: string | null;
 }
+
+/** What a device is sent: the assignment, and the metadata by which it is to be judged. */
+export type AssignmentMessage = Envelope<Assignment> & { metadata: MetadataBundle };
 
 /** In the order that an update passes through them. */
 export const UPDATE_PHASES = [

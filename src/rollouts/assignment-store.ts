@@ -136,6 +136,7 @@ export async function writeCancellations(
 
 export interface OpenAssignment {
   rollout_id: string;
+  product: string;
   envelope: Envelope<Assignment>;
   state: DeviceState;
   phase_deadline_at: Date | null;
@@ -152,10 +153,11 @@ export async function openAssignment(
   deviceId: string,
 ): Promise<OpenAssignment | undefined> {
   const { rows } = await sql<OpenAssignment>`
-    select d.rollout_id, d.assignment as envelope, d.state, d.phase_deadline_at,
+    select d.rollout_id, p.product, d.assignment as envelope, d.state, d.phase_deadline_at,
            (r.policy->'deadlines'->>'offered')::float8 as offered_deadline_ms
     from rollout_devices d
     join rollouts r on r.tenant_id = d.tenant_id and r.id = d.rollout_id
+    join releases p on p.tenant_id = r.tenant_id and p.id = r.release_id
     where d.tenant_id = ${tenantId} and d.device_id = ${deviceId}
       and d.state in ('offered', 'downloading', 'installing', 'rebooting', 'confirming')
       and d.assignment is not null

@@ -1,7 +1,7 @@
 import type { Tx } from "../db/index.ts";
 import { AppError, isUuid, LIMITS } from "../kernel/index.ts";
 import { withSpan } from "../kernel/tracing.ts";
-import type { Assignment, Envelope } from "../protocol/index.ts";
+import type { Assignment, AssignmentMessage, Envelope } from "../protocol/index.ts";
 import type { Actor } from "../tenancy/index.ts";
 import * as assignments from "./assignment-store.ts";
 import { ASSIGNMENT_LIFETIME_MS, graceful } from "./assignments.ts";
@@ -57,7 +57,7 @@ export interface Rollouts extends Control, Reports {
   /** What was decided and why, newest first. */
   verdicts(tenantId: string, id: string, options?: PageOptions): Promise<Page<VerdictView>>;
   /** What a device is to do now, signed; asked when it connects and whenever the bus says so. */
-  currentAssignment(tenantId: string, deviceId: string): Promise<Envelope<Assignment> | null>;
+  currentAssignment(tenantId: string, deviceId: string): Promise<AssignmentMessage | null>;
   /** The pace that the rollout sets for which a device downloads at the moment; null without one. */
   downloadPace(
     tenantId: string,
@@ -154,7 +154,7 @@ async function currentAssignment(
   deps: RolloutsDeps,
   tenantId: string,
   deviceId: string,
-): Promise<Envelope<Assignment> | null> {
+): Promise<AssignmentMessage | null> {
   const now = deps.clock.now();
   const open = await deps.db.tenant(tenantId, (tx) =>
     assignments.openAssignment(tx, tenantId, deviceId),
@@ -168,7 +168,14 @@ async function currentAssignment(
       assignments.startOfferDeadline(tx, tenantId, rolloutId, deviceId, deadlineAt),
     );
   }
-  if (Date.parse(envelope.signed.expires) - now > RENEW_BEFORE_MS) return envelope;
+  const isFresh = Date.parse(envelope.signed.expires) - now > RENEW_BEFORE_MS;
+  // A new root may have named another director, whom devices believe instead of the old one. Those
+  // that have begun have judged theirs already.
+  const hasBegun = open.state !== "offered" && envelope.signed.action !== "cancel";
+  const isSignedNow = hasBegun || (await deps.firmware.isAssignmentCurrent(tenantId, envelope));
+  if (isFresh && isSignedNow) {
+    return withMetadata(deps, tenantId, open.product, envelope);
+  }
   const sequence = await deps.db.tenant(tenantId, (tx) =>
     assignments.nextSequence(tx, tenantId, deviceId),
   );
@@ -181,7 +188,17 @@ async function currentAssignment(
   await deps.db.tenant(tenantId, (tx) =>
     assignments.renewAssignment(tx, tenantId, rolloutId, deviceId, renewed),
   );
-  return renewed;
+  return withMetadata(deps, tenantId, open.product, renewed);
+}
+
+async function withMetadata(
+  deps: RolloutsDeps,
+  tenantId: string,
+  product: string,
+  envelope: Envelope<Assignment>,
+): Promise<AssignmentMessage> {
+  const metadata = await deps.firmware.bundleFor(tenantId, product, envelope);
+  return { ...envelope, metadata };
 }
 
 async function mustFind(tx: Tx, tenantId: string, id: string): Promise<store.RolloutRow> {

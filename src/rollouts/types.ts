@@ -3,7 +3,13 @@ import type { Database, Tx } from "../db/index.ts";
 import type { FleetMember, FleetQuery, UncountedIncident } from "../devices/index.ts";
 import type { Clock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
-import type { ArtifactOffer, Assignment, Envelope, ReleaseManifest } from "../protocol/index.ts";
+import type {
+  ArtifactOffer,
+  Assignment,
+  Envelope,
+  MetadataBundle,
+  ReleaseManifest,
+} from "../protocol/index.ts";
 import type { Actor } from "../tenancy/index.ts";
 import type { MetricNumbers, Verdict } from "./gate/index.ts";
 import type { RolloutPolicy } from "./policy.ts";
@@ -80,6 +86,12 @@ export interface RolloutsDeps {
       query: { targetSha256: string; sourceSha256: string | null; formats: readonly string[] },
     ): Promise<Omit<ArtifactOffer, "url">[]>;
     signAssignment(tenantId: string, assignment: Assignment): Promise<Envelope<Assignment>>;
+    isAssignmentCurrent(tenantId: string, assignment: Envelope<Assignment>): Promise<boolean>;
+    bundleFor(
+      tenantId: string,
+      product: string,
+      assignment: Envelope<Assignment>,
+    ): Promise<MetadataBundle>;
   };
   alerts: {
     raise(

@@ -1,4 +1,4 @@
-import { createHash, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { createHash } from "node:crypto";
 import type {
   ArtifactSource,
   ConnectOptions,
@@ -11,21 +11,21 @@ import { type Clock, sleep } from "../kernel/index.ts";
 import {
   type ArtifactOffer,
   type Assignment,
+  type AssignmentMessage,
   type CommandMessage,
   type Envelope,
   type ReleaseManifest,
   type RootMetadata,
   signDocument,
-  signingKeyId,
-  signingKeyOf,
   type UpdateState,
 } from "../protocol/index.ts";
-
 import type { StubAuthority } from "./stub-authority.ts";
+import { StubTrust } from "./stub-trust.ts";
 
 const YEAR_MS = 365 * 86_400_000;
 const CHUNK_BYTES = 16 * 1024;
 const LATENCY_MS = 20;
+const PRODUCT = "sensor";
 const MAX_MESSAGES = 100_000;
 
 export interface ReceivedMessage {
@@ -44,8 +44,7 @@ export class StubPlatform {
   readonly messages: ReceivedMessage[] = [];
   readonly trustRoot: Envelope<RootMetadata>;
   readonly #clock: Clock;
-  readonly #releaseKeys: KeyObject[];
-  readonly #directorKey: KeyObject;
+  readonly #trust: StubTrust;
   readonly #artifacts = new Map<string, Buffer>();
   readonly #assignments = new Map<string, Envelope<Assignment>>();
   readonly #commands = new Map<string, CommandMessage[]>();
@@ -59,10 +58,8 @@ export class StubPlatform {
     this.#authority = options.authority;
     this.tenant = options.tenant;
     this.#clock = options.clock;
-    const rootKey = generateKeyPairSync("ed25519").privateKey;
-    this.#directorKey = generateKeyPairSync("ed25519").privateKey;
-    this.#releaseKeys = [0, 1].map(() => generateKeyPairSync("ed25519").privateKey);
-    this.trustRoot = this.#signRoot(rootKey);
+    this.#trust = new StubTrust(options);
+    this.trustRoot = this.#trust.roots[0] as Envelope<RootMetadata>;
   }
 
   /** Signs a release of `image`; `keys` of the two that are needed sign it. */
@@ -76,7 +73,7 @@ export class StubPlatform {
       _type: "release",
       specVersion: 1,
       tenant: this.tenant,
-      product: "sensor",
+      product: PRODUCT,
       version,
       hardwareRevisions: ["r1"],
       securityCounter: 1,
@@ -86,7 +83,7 @@ export class StubPlatform {
       expires: this.#isoIn(YEAR_MS),
       ...changes,
     };
-    return signDocument(manifest, this.#releaseKeys.slice(0, keys));
+    return signDocument(manifest, this.#trust.releaseKeys.slice(0, keys));
   }
 
   /** Serves `bytes` under their hash; the offer says what they are. */
@@ -113,7 +110,7 @@ export class StubPlatform {
     release: Envelope<ReleaseManifest> | null,
     artifacts: ArtifactOffer[],
     changes: Partial<Assignment> = {},
-  ): Envelope<Assignment> {
+  ): AssignmentMessage {
     const sequence = (this.#sequences.get(device) ?? 0) + 1;
     this.#sequences.set(device, sequence);
     const limit = 3_600_000;
@@ -145,8 +142,13 @@ export class StubPlatform {
     return envelope;
   }
 
-  sign(assignment: Assignment): Envelope<Assignment> {
-    return signDocument(assignment, [this.#directorKey]);
+  sign(assignment: Assignment): AssignmentMessage {
+    return this.#withMetadata(signDocument(assignment, [this.#trust.director]));
+  }
+
+  #withMetadata(envelope: Envelope<Assignment>): AssignmentMessage {
+    const metadata = this.#trust.bundle(envelope.signed.release, PRODUCT);
+    return { ...envelope, metadata };
   }
 
   command(device: string, command: CommandMessage): void {
@@ -234,7 +236,7 @@ export class StubPlatform {
 
   #sendWaiting(device: string): void {
     const assignment = this.#assignments.get(device);
-    if (assignment) this.send(device, "update", assignment);
+    if (assignment) this.send(device, "update", this.#withMetadata(assignment));
     for (const command of this.#commands.get(device) ?? []) this.send(device, "commands", command);
   }
 
@@ -253,27 +255,6 @@ export class StubPlatform {
       const issued = authority.carry(() => authority.renew(device, credentials, csr));
       this.send(device, "certificate/response", { requestId: message.requestId, ...issued });
     }
-  }
-
-  #signRoot(rootKey: KeyObject): Envelope<RootMetadata> {
-    const all = [rootKey, this.#directorKey, ...this.#releaseKeys].map(signingKeyOf);
-    const idOf = (key: KeyObject) => signingKeyId(signingKeyOf(key));
-    return signDocument<RootMetadata>(
-      {
-        _type: "root",
-        specVersion: 1,
-        version: 1,
-        tenant: this.tenant,
-        expires: this.#isoIn(YEAR_MS),
-        keys: Object.fromEntries(all.map((key) => [signingKeyId(key), key])),
-        roles: {
-          root: { keyIds: [idOf(rootKey)], threshold: 1 },
-          release: { keyIds: this.#releaseKeys.map(idOf), threshold: 2 },
-          director: { keyIds: [idOf(this.#directorKey)], threshold: 1 },
-        },
-      },
-      [rootKey],
-    );
   }
 
   #isoIn(deltaMs: number): string {

@@ -71,8 +71,8 @@ describe("devices' HTTPS", () => {
       await shared.tenancy.tenants.create({ id, name: id }, SYSTEM_ACTOR);
       await identity.ensureTenantAuthority(id);
     }
-    const director = await firmware.ensureDirectorKey("acme");
-    await firmware.setTrustRoot("acme", makeRoot("acme", trustKeys, director), SYSTEM_ACTOR);
+    const online = await firmware.ensureOnlineKeys("acme");
+    await firmware.setTrustRoot("acme", makeRoot("acme", trustKeys, online), SYSTEM_ACTOR);
     const manifest = makeManifest(image, { tenant: "acme", version: "1.0.0" });
     const envelope = signDocument(manifest, trustKeys.release);
     await firmware.publish("acme", { envelope, image: Readable.from([image]) }, SYSTEM_ACTOR);

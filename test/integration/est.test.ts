@@ -318,8 +318,8 @@ describe("enrolment over EST", () => {
   });
 
   it("keeps an agent waiting until a person accepts, with one key all the time", async () => {
-    const director = await stage.firmware.ensureDirectorKey("acme");
-    const root = makeRoot("acme", { root: makeKey(), release: [makeKey()] }, director);
+    const online = await stage.firmware.ensureOnlineKeys("acme");
+    const root = makeRoot("acme", { root: makeKey(), release: [makeKey()] }, online);
     await stage.firmware.setTrustRoot("acme", root, SYSTEM_ACTOR);
     const { token: secret } = await token({ approval: "pending" });
     const waits: number[] = [];

@@ -55,8 +55,8 @@ describe("firmware", () => {
       await tenancy.tenants.create({ id, name: id }, SYSTEM_ACTOR);
     }
     for (const id of ["acme", "globex"]) {
-      const director = await firmware.ensureDirectorKey(id);
-      await firmware.setTrustRoot(id, makeRoot(id, keys, director), SYSTEM_ACTOR);
+      const online = await firmware.ensureOnlineKeys(id);
+      await firmware.setTrustRoot(id, makeRoot(id, keys, online), SYSTEM_ACTOR);
     }
   });
   afterAll(async () => {
@@ -79,22 +79,22 @@ describe("firmware", () => {
 
   describe("trust roots", () => {
     it("takes the first root, then only the next version, signed by both", async () => {
-      const director = await firmware.ensureDirectorKey("initech");
-      expect(await firmware.ensureDirectorKey("initech")).toEqual(director);
+      const online = await firmware.ensureOnlineKeys("initech");
+      expect(await firmware.ensureOnlineKeys("initech")).toEqual(online);
       await expect(firmware.trustRoot("initech")).rejects.toMatchObject({ code: "not-found" });
       const set = (root: unknown) => firmware.setTrustRoot("initech", root, SYSTEM_ACTOR);
 
-      const second = makeRoot("initech", keys, director, { version: 2 });
+      const second = makeRoot("initech", keys, online, { version: 2 });
       await expect(set(second)).rejects.toMatchObject({ code: "conflict" });
-      const first = makeRoot("initech", keys, director);
+      const first = makeRoot("initech", keys, online);
       await set(first);
       expect(await firmware.trustRoot("initech")).toEqual(first);
       await expect(set(first)).rejects.toMatchObject({ code: "conflict" });
 
       const rotated = { root: makeKey(), release: keys.release };
-      const byItself = makeRoot("initech", rotated, director, { version: 2 });
+      const byItself = makeRoot("initech", rotated, online, { version: 2 });
       await expect(set(byItself)).rejects.toMatchObject({ code: "signature-invalid" });
-      const byTheOld = makeRoot("initech", rotated, director, { version: 2, signers: [keys.root] });
+      const byTheOld = makeRoot("initech", rotated, online, { version: 2, signers: [keys.root] });
       await expect(set(byTheOld)).rejects.toMatchObject({ code: "signature-invalid" });
       const byBoth = addSignature(byItself, keys.root);
       await set(byBoth);
@@ -103,23 +103,27 @@ describe("firmware", () => {
     });
 
     it("refuses roots that are foreign, expired, malformed, or let the server sign firmware", async () => {
-      const director = await firmware.ensureDirectorKey("hooli");
-      const good = makeRoot("hooli", keys, director).signed;
+      const online = await firmware.ensureOnlineKeys("hooli");
+      const good = makeRoot("hooli", keys, online).signed;
       const signed = (change: object) => signDocument({ ...good, ...change }, [keys.root]);
       const roles = (change: object) => signed({ roles: { ...good.roles, ...change } });
-      const release = (change: object) => roles({ release: { ...good.roles.release, ...change } });
-      const directorId = signingKeyId(director);
-      const releaseIds = good.roles.release.keyIds;
+      const release = (change: object) => roles({ targets: { ...good.roles.targets, ...change } });
+      const directorId = signingKeyId(online.director);
+      const releaseIds = good.roles.targets.keyids;
       const cases: [string, unknown][] = [
         ["foreign", signed({ tenant: "globex" })],
         ["expired", signed({ expires: "2020-01-01T00:00:00Z" })],
         ["threshold 0", release({ threshold: 0 })],
         ["threshold 3 of 2", release({ threshold: 3 })],
-        ["one key twice", release({ keyIds: [releaseIds[0], releaseIds[0]] })],
-        ["online release key", release({ keyIds: [...releaseIds, directorId] })],
-        ["unknown key", roles({ root: { keyIds: ["0".repeat(64)], threshold: 1 } })],
-        ["another director", roles({ director: { keyIds: [releaseIds[0]], threshold: 1 } })],
-        ["a key by another id", signed({ keys: { ...good.keys, ["0".repeat(64)]: director } })],
+        ["one key twice", release({ keyids: [releaseIds[0], releaseIds[0]] })],
+        ["online release key", release({ keyids: [...releaseIds, directorId] })],
+        ["unknown key", roles({ root: { keyids: ["0".repeat(64)], threshold: 1 } })],
+        ["another director", signed({ director: { keyids: [releaseIds[0]], threshold: 1 } })],
+        ["another timestamp key", roles({ timestamp: { keyids: [releaseIds[0]], threshold: 1 } })],
+        [
+          "a key by another id",
+          signed({ keys: { ...good.keys, ["0".repeat(64)]: online.director } }),
+        ],
         ["NUL", signed({ note: "a\0b" })],
         ["a fraction", { signed: { ...good, note: 1.5 }, signatures: [] }],
         ["no envelope", good],
@@ -138,10 +142,10 @@ describe("firmware", () => {
     });
 
     it("gives one director key to all who ask at once, and never stores it in the clear", async () => {
-      const asked = await Promise.all([1, 2, 3, 4].map(() => make().ensureDirectorKey("globex")));
-      expect(new Set(asked.map((key) => key.value)).size).toBe(1);
+      const asked = await Promise.all([1, 2, 3, 4].map(() => make().ensureOnlineKeys("globex")));
+      expect(new Set(asked.map((key) => key.director.keyval.public)).size).toBe(1);
       const [row] = await test.db.tenant("globex", (tx) =>
-        tx.selectFrom("director_keys").selectAll().execute(),
+        tx.selectFrom("online_keys").selectAll().execute(),
       );
       expect(row?.private_key_sealed.toString("latin1")).not.toContain("PRIVATE KEY");
     });
@@ -156,8 +160,8 @@ describe("firmware", () => {
       } as Assignment;
       const { signed: root } = await firmware.trustRoot("acme");
       const envelope = await firmware.signAssignment("acme", assignment);
-      expect(meetsThreshold(envelope, root.roles.director, root.keys)).toBe(true);
-      expect(meetsThreshold(envelope, root.roles.release, root.keys)).toBe(false);
+      expect(meetsThreshold(envelope, root.director, root.keys)).toBe(true);
+      expect(meetsThreshold(envelope, root.roles.targets, root.keys)).toBe(false);
     });
   });
 
@@ -170,7 +174,7 @@ describe("firmware", () => {
       const { envelope, ...rest } = await firmware.releases.get("acme", view.id);
       expect(rest).toEqual(view);
       const { signed: root } = await firmware.trustRoot("acme");
-      expect(meetsThreshold(envelope, root.roles.release, root.keys)).toBe(true);
+      expect(meetsThreshold(envelope, root.roles.targets, root.keys)).toBe(true);
       const entries = await tenancy.audit.list("acme");
       expect(entries.items.map((entry) => entry.action)).toContain("release.publish");
     });
@@ -180,16 +184,17 @@ describe("firmware", () => {
       const manifest = makeManifest(image, { tenant: "acme", version: "9.0.0" });
       const [first] = keys.release;
       const once = signDocument(manifest, [first!]);
-      const refused = async (envelope: unknown) => {
+      const refused = async (envelope: unknown, code = "signature-invalid") => {
         const attempt = firmware.publish(
           "acme",
           { envelope, image: Readable.from([image]) },
           SYSTEM_ACTOR,
         );
-        await expect(attempt).rejects.toMatchObject({ code: "signature-invalid" });
+        await expect(attempt).rejects.toMatchObject({ code });
       };
       await refused(once);
-      await refused({ ...once, signatures: [...once.signatures, ...once.signatures] });
+      const repeated = { ...once, signatures: [...once.signatures, ...once.signatures] };
+      await refused(repeated, "manifest-invalid");
       await refused(signDocument(manifest, [first!, makeKey()]));
       await refused(signDocument(manifest, [first!, keys.root]));
       await refused({ signed: manifest, signatures: [] });

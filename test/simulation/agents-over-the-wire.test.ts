@@ -34,8 +34,8 @@ beforeAll(async () => {
   await tenancy.tenants.create({ id: TENANT, name: "Acme" }, SYSTEM_ACTOR);
   await identity.ensureTenantAuthority(TENANT);
   rootPem = await identity.rootCertificatePem();
-  const director = await firmware.ensureDirectorKey(TENANT);
-  await firmware.setTrustRoot(TENANT, makeRoot(TENANT, keys, director), SYSTEM_ACTOR);
+  const online = await firmware.ensureOnlineKeys(TENANT);
+  await firmware.setTrustRoot(TENANT, makeRoot(TENANT, keys, online), SYSTEM_ACTOR);
   const made = await identity.claimTokens.create(
     TENANT,
     {

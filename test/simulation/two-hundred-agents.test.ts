@@ -66,8 +66,8 @@ beforeAll(async () => {
   const { tenancy, identity, firmware } = platform.modules;
   const settings = { heartbeatIntervalSeconds: 5, offlineAfterMissed: 6 };
   await tenancy.tenants.create({ id: TENANT, name: "Acme", settings }, SYSTEM_ACTOR);
-  const director = await firmware.ensureDirectorKey(TENANT);
-  await firmware.setTrustRoot(TENANT, makeRoot(TENANT, keys, director), SYSTEM_ACTOR);
+  const online = await firmware.ensureOnlineKeys(TENANT);
+  await firmware.setTrustRoot(TENANT, makeRoot(TENANT, keys, online), SYSTEM_ACTOR);
   const root = await identity.rootCertificatePem();
   const claim = {
     name: "factory",

@@ -4,11 +4,12 @@ import {
   buildManifest,
   createRoot,
   generateSigningKey,
+  type OnlineKeys,
   readPublicKey,
   readSigningKey,
   sign,
 } from "../../src/firmware/index.ts";
-import type { Envelope, ReleaseManifest, SigningKey } from "../../src/protocol/index.ts";
+import type { Envelope, ReleaseManifest } from "../../src/protocol/index.ts";
 import type { TestApi } from "./api.ts";
 
 /** Puts a trust root in force by the API and publishes a signed release; the result is its id. */
@@ -25,14 +26,14 @@ export async function trustedRelease(test: TestApi, tenant: string) {
   const { privateKeyPem, publicKeyPem } = generateSigningKey({});
   const key = readSigningKey(privateKeyPem);
   const keys = [readPublicKey(publicKeyPem)];
-  const director = await test.call("GET", `/tenants/${tenant}/trust/director-key`);
+  const online = await test.call("GET", `/tenants/${tenant}/trust/online-keys`);
   const root = createRoot({
     tenant,
     version: 1,
     expires: new Date(Date.now() + 86_400_000).toISOString(),
     root: { keys, threshold: 1 },
     release: { keys, threshold: 1 },
-    director: director.body.key as SigningKey,
+    online: online.body as OnlineKeys,
   });
   await test.call("PUT", `/tenants/${tenant}/trust-root`, { body: sign(root, key) });
   return async (image: Buffer, version: string) => {

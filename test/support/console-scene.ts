@@ -37,8 +37,8 @@ export async function setConsoleScene(options: {
   const at = `/tenants/${tenant.id}`;
   await call("POST", "/tenants", { ...tenant, settings: { heartbeatIntervalSeconds: 2 } });
   const keys = { root: makeKey(), release: [makeKey(), makeKey()] };
-  const director = await call("GET", `${at}/trust/director-key`);
-  const trustRoot = makeRoot(tenant.id, keys, director.key);
+  const online = await call("GET", `${at}/trust/online-keys`);
+  const trustRoot = makeRoot(tenant.id, keys, online);
   await call("PUT", `${at}/trust-root`, trustRoot);
 
   const signed = (version: string) =>

@@ -13,7 +13,7 @@ import {
 } from "../../src/gateway/index.ts";
 import { AppError, systemClock } from "../../src/kernel/index.ts";
 import { createLogger } from "../../src/kernel/logger.ts";
-import type { Assignment, Envelope } from "../../src/protocol/index.ts";
+import type { Assignment, AssignmentMessage, Envelope } from "../../src/protocol/index.ts";
 import { createTenancy, SYSTEM_ACTOR, type Tenancy } from "../../src/tenancy/index.ts";
 import { createTestDatabase, type TestDatabase } from "./database.ts";
 import { type Credentials, createTestPki, peerOf, type TestPki } from "./device-pki.ts";
@@ -163,7 +163,7 @@ function storesOf(recorded: Recorded): Pick<GatewayDeps, "telemetry" | "logs" | 
     },
     rollouts: {
       currentAssignment: async (tenantId, deviceId) =>
-        recorded.assignments.get(`${tenantId}/${deviceId}`) ?? null,
+        (recorded.assignments.get(`${tenantId}/${deviceId}`) as AssignmentMessage) ?? null,
       recordUpdateState: ({ deviceId }, { phase }) =>
         store(() => recorded.updateStates.push({ deviceId, phase })),
       recordHeartbeat: async () => {},

@@ -14,7 +14,9 @@ import { createLogger } from "../../src/kernel/logger.ts";
 import { createSealer } from "../../src/kernel/sealing.ts";
 import {
   type Assignment,
+  type Envelope,
   type Heartbeat,
+  NO_VERSIONS,
   type RootMetadata,
   signDocument,
   type UpdateState,
@@ -93,12 +95,12 @@ export async function createRolloutFleet(options: { devices: number; tenant?: st
   const rollouts = make();
 
   const keys: TrustKeys = { root: makeKey(), release: [makeKey()] };
-  const roots = new Map<string, RootMetadata>();
+  const roots = new Map<string, Envelope<RootMetadata>>();
   const addTenant = async (id: string) => {
     await tenancy.tenants.create({ id, name: id }, SYSTEM_ACTOR);
-    const root = makeRoot(id, keys, await firmware.ensureDirectorKey(id));
+    const root = makeRoot(id, keys, await firmware.ensureOnlineKeys(id));
     await firmware.setTrustRoot(id, root, SYSTEM_ACTOR);
-    roots.set(id, root.signed);
+    roots.set(id, root);
   };
   await addTenant(tenant);
 
@@ -170,19 +172,24 @@ export async function createRolloutFleet(options: { devices: number; tenant?: st
   const assignmentOf = async (device: ScriptedDevice): Promise<Assignment | null> => {
     const envelope = await rollouts.currentAssignment(tenant, device.id);
     if (!envelope || envelope.signed.sequence <= device.lastSequence) return null;
-    const verdict = verifyAssignment(envelope, roots.get(tenant) as RootMetadata, {
-      tenant,
-      device: device.id,
-      product: "hub",
-      hardwareRevision: "a",
-      runningVersion: device.running.version,
-      runningSha256: device.running.hash,
-      securityFloor: 0,
-      lastSequence: device.lastSequence,
-      slotSizeBytes: 1e9,
-      trustedTimeMs: clock.now(),
-    });
-    expect(verdict).toEqual({ accepted: true });
+    const root = roots.get(tenant) as Envelope<RootMetadata>;
+    const verdict = verifyAssignment(
+      envelope,
+      { root, versions: NO_VERSIONS },
+      {
+        tenant,
+        device: device.id,
+        product: "hub",
+        hardwareRevision: "a",
+        runningVersion: device.running.version,
+        runningSha256: device.running.hash,
+        securityFloor: 0,
+        lastSequence: device.lastSequence,
+        slotSizeBytes: 1e9,
+        trustedTimeMs: clock.now(),
+      },
+    );
+    expect(verdict).toMatchObject({ accepted: true });
     device.lastSequence = envelope.signed.sequence;
     return envelope.signed;
   };

@@ -73,8 +73,8 @@ export async function startRotationPlatform(startedDaysAgo = 0): Promise<Rotatio
   await tenancy.tenants.create({ id: "acme", name: "acme" }, SYSTEM_ACTOR);
   await identity.ensureTenantAuthority("acme");
   const keys = { root: makeKey(), release: [makeKey()] };
-  const director = await firmware.ensureDirectorKey("acme");
-  await firmware.setTrustRoot("acme", makeRoot("acme", keys, director), SYSTEM_ACTOR);
+  const online = await firmware.ensureOnlineKeys("acme");
+  await firmware.setTrustRoot("acme", makeRoot("acme", keys, online), SYSTEM_ACTOR);
   const trustRoot = await firmware.trustRoot("acme");
   const rootPem = await identity.rootCertificatePem();
   offsetMs = 0;

@@ -1,10 +1,9 @@
 import { createHash, generateKeyPairSync, type KeyObject } from "node:crypto";
-import { createRoot } from "../../src/firmware/index.ts";
+import { createRoot, type OnlineKeys } from "../../src/firmware/index.ts";
 import {
   type Envelope,
   type ReleaseManifest,
   type RootMetadata,
-  type SigningKey,
   signDocument,
   signingKeyOf,
 } from "../../src/protocol/index.ts";
@@ -13,6 +12,10 @@ export const YEAR_MS = 365 * 86_400_000;
 
 export function makeKey(): KeyObject {
   return generateKeyPairSync("ed25519").privateKey;
+}
+
+export function makeOnlineKeys(): OnlineKeys {
+  return { director: signingKeyOf(makeKey()), repository: signingKeyOf(makeKey()) };
 }
 
 export interface TrustKeys {
@@ -24,7 +27,7 @@ export interface TrustKeys {
 export function makeRoot(
   tenant: string,
   keys: TrustKeys,
-  director: SigningKey,
+  online: OnlineKeys,
   options: { version?: number; threshold?: number; expires?: string; signers?: KeyObject[] } = {},
 ): Envelope<RootMetadata> {
   const { signed } = createRoot({
@@ -36,7 +39,7 @@ export function makeRoot(
       keys: keys.release.map(signingKeyOf),
       threshold: options.threshold ?? keys.release.length,
     },
-    director,
+    online,
   });
   return signDocument(signed, options.signers ?? [keys.root]);
 }

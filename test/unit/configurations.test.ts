@@ -17,13 +17,12 @@ import {
   type Envelope,
   isConfigurationEnvelope,
   signDocument,
-  signingKeyOf,
   verifyConfiguration,
 } from "../../src/protocol/index.ts";
-import { makeKey, makeRoot, YEAR_MS } from "../support/signing.ts";
+import { makeKey, makeOnlineKeys, makeRoot, YEAR_MS } from "../support/signing.ts";
 
 const keys = { root: makeKey(), release: [makeKey(), makeKey()] };
-const root = makeRoot("acme", keys, signingKeyOf(makeKey())).signed;
+const root = makeRoot("acme", keys, makeOnlineKeys()).signed;
 const NOW = Date.now();
 
 function configuration(
@@ -58,7 +57,7 @@ describe("a configuration", () => {
     ["format", { signed: { _type: "configuration" }, signatures: [] }],
     ["signature", altered],
     ["signature", configuration(5, {}, [keys.release[0]!])],
-    ["signature", configuration(5, {}, [keys.root, keys.root])],
+    ["signature", configuration(5, {}, [keys.root, makeKey()])],
     ["tenant", configuration(5, { tenant: "other" })],
     ["product", configuration(5, { product: "lamp" })],
     ["floor", configuration(1)],
@@ -130,7 +129,7 @@ describe("the device", () => {
 
   async function boot(): Promise<Configurations> {
     const configurations = new Configurations({
-      ...{ root, storage, chain, clock: systemClock, trustedNow: () => NOW },
+      ...{ root: () => root, storage, chain, clock: systemClock, trustedNow: () => NOW },
       identity: { tenant: "acme", product: "hub" },
       async runScript(content) {
         ran.push(content);

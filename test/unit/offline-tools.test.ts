@@ -12,7 +12,10 @@ import type { Envelope, ReleaseManifest, RootMetadata } from "../../src/protocol
 
 const NOW = Date.UTC(2026, 5, 1);
 const image = Buffer.from("an image of some bytes");
-const director = readPublicKey(generateSigningKey({}).publicKeyPem);
+const online = {
+  director: readPublicKey(generateSigningKey({}).publicKeyPem),
+  repository: readPublicKey(generateSigningKey({}).publicKeyPem),
+};
 const [rootKey, alice, bob, mallory] = [1, 2, 3, 4].map(() => generateSigningKey({}));
 
 const options = {
@@ -28,7 +31,7 @@ const options = {
 };
 
 describe("offline signing tools", () => {
-  it.each(["ed25519", "ecdsa-p256-sha256"] as const)(
+  it.each(["ed25519", "ecdsa-sha2-nistp256"] as const)(
     "make %s keys that can be read back",
     (scheme) => {
       const { privateKeyPem, publicKeyPem } = generateSigningKey({ scheme, passphrase: "secret" });
@@ -57,7 +60,7 @@ describe("offline signing tools", () => {
         expires: new Date(NOW + 1).toISOString(),
         root: { keys: [readPublicKey(rootKey!.publicKeyPem)], threshold: 2 },
         release: { keys: [readPublicKey(alice!.publicKeyPem)], threshold: 1 },
-        director,
+        online,
       });
     expect(root).toThrow(/threshold/);
   });
@@ -114,7 +117,7 @@ function signedRoot(): Envelope<RootMetadata> {
     expires: new Date(NOW + 365 * 86_400_000).toISOString(),
     root: { keys: [readPublicKey(rootKey!.publicKeyPem)], threshold: 1 },
     release: { keys: [alice!, bob!].map((key) => readPublicKey(key.publicKeyPem)), threshold: 2 },
-    director,
+    online,
   });
   return sign(root, readSigningKey(rootKey!.privateKeyPem)) as Envelope<RootMetadata>;
 }

@@ -1,205 +1,242 @@
-import { generateKeyPairSync, type KeyObject } from "node:crypto";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   type ArtifactFormat,
-  type Assignment,
   addSignature,
-  type DeviceFacts,
-  type Envelope,
-  type ReleaseManifest,
-  type RootMetadata,
+  followRoots,
+  NO_VERSIONS,
   signDocument,
-  signingKeyId,
-  signingKeyOf,
   usableOffers,
-  type VerificationCheck,
+  VERIFICATION_CHECKS,
   verifyAssignment,
 } from "../../src/protocol/index.ts";
+import { verifyWith } from "../../src/protocol/verification.ts";
+import { badCases, TYPICAL } from "../support/bad-metadata.ts";
+import {
+  addRoot,
+  goodSet,
+  KEYS,
+  type MetadataSet,
+  NOW,
+  roleOf,
+  SHA,
+  signSet,
+} from "../support/metadata-set.ts";
 
-const NOW = Date.UTC(2026, 5, 1);
-const LATER = new Date(NOW + 86_400_000).toISOString();
-const EARLIER = new Date(NOW - 86_400_000).toISOString();
-const SHA = (letter: string) => letter.repeat(64);
-
-const makeKey = (): KeyObject => generateKeyPairSync("ed25519").privateKey;
-const keys = {
-  root: makeKey(),
-  release1: makeKey(),
-  release2: generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey,
-  director: makeKey(),
-  stranger: makeKey(),
-};
-const idOf = (key: KeyObject) => signingKeyId(signingKeyOf(key));
-
-const root: RootMetadata = {
-  _type: "root",
-  specVersion: 1,
-  version: 1,
-  tenant: "acme",
-  expires: LATER,
-  keys: Object.fromEntries(Object.values(keys).map((key) => [idOf(key), signingKeyOf(key)])),
-  roles: {
-    root: { keyIds: [idOf(keys.root)], threshold: 1 },
-    release: { keyIds: [idOf(keys.release1), idOf(keys.release2)], threshold: 2 },
-    director: { keyIds: [idOf(keys.director)], threshold: 1 },
-  },
-};
-
-const manifest: ReleaseManifest = {
-  _type: "release",
-  specVersion: 1,
-  tenant: "acme",
-  product: "pump",
-  version: "1.1.0",
-  hardwareRevisions: ["a", "b"],
-  securityCounter: 3,
-  minimumSourceVersion: "1.0.0",
-  image: { name: "pump.bin", sha256: SHA("b"), sizeBytes: 1000 },
-  createdAt: EARLIER,
-  expires: LATER,
-};
-
-const facts: DeviceFacts = {
-  tenant: "acme",
-  device: "pump-1",
-  product: "pump",
-  hardwareRevision: "a",
-  runningVersion: "1.0.0",
-  runningSha256: SHA("a"),
-  securityFloor: 3,
-  lastSequence: 7,
-  slotSizeBytes: 1000,
-  trustedTimeMs: NOW,
-};
-
-interface Case {
-  manifest?: Partial<ReleaseManifest>;
-  assignment?: Partial<Assignment>;
-  root?: Partial<RootMetadata>;
-  facts?: Partial<DeviceFacts>;
-  releaseSigners?: KeyObject[];
-  directorSigner?: KeyObject;
-  /** Alters the finished envelope, as someone on the way would. */
-  tamper?: (envelope: Envelope<Assignment>) => void;
-}
-
-function judge(change: Case) {
-  const release = signDocument<ReleaseManifest>(
-    { ...manifest, ...change.manifest },
-    change.releaseSigners ?? [keys.release1, keys.release2],
-  );
-  const assignment: Assignment = {
-    _type: "assignment",
-    specVersion: 1,
-    tenant: "acme",
-    device: "pump-1",
-    updateId: "u-1",
-    sequence: 8,
-    action: "install",
-    issuedAt: EARLIER,
-    expires: LATER,
-    allowDowngrade: false,
-    release,
-    artifacts: [],
-    deadlines: { offered: 1, downloading: 1, installing: 1, rebooting: 1, confirming: 1 },
-    traceparent: null,
-    ...change.assignment,
-  };
-  const envelope = structuredClone(
-    signDocument(assignment, [change.directorSigner ?? keys.director]),
-  );
-  change.tamper?.(envelope);
-  return verifyAssignment(envelope, { ...root, ...change.root }, { ...facts, ...change.facts });
+function judge(make: (set: MetadataSet) => void = () => {}, checks?: typeof VERIFICATION_CHECKS) {
+  const set = goodSet();
+  make(set);
+  const { message, trust, facts } = signSet(set);
+  return checks
+    ? verifyWith(checks, message, trust, facts)
+    : verifyAssignment(message, trust, facts);
 }
 
 describe("a device that judges an assignment", () => {
-  it("accepts what is signed, fresh and meant for it", () => {
-    expect(judge({})).toEqual({ accepted: true });
-  });
-
-  const refusals: [string, VerificationCheck, Case][] = [
-    ["a release that is no release", "format", { assignment: { release: {} as never } }],
-    ["no release where one is needed", "format", { assignment: { release: null } }],
-    [
-      "an artifact without a hash",
-      "format",
-      { assignment: { artifacts: [{ url: "x" }] as never } },
-    ],
-    ["an assignment by another key", "director-signature", { directorSigner: keys.stranger }],
-    ["an assignment by a release key", "director-signature", { directorSigner: keys.release1 }],
-    [
-      "an assignment altered on the way",
-      "director-signature",
-      {
-        tamper: (envelope) => {
-          envelope.signed.device = "pump-2";
-        },
-      },
-    ],
-    ["one release signature of two", "release-signature", { releaseSigners: [keys.release1] }],
-    [
-      "the same release key twice",
-      "release-signature",
-      { releaseSigners: [keys.release1, keys.release1] },
-    ],
-    [
-      "a release by the director",
-      "release-signature",
-      { releaseSigners: [keys.director, keys.release1] },
-    ],
-    ["an expired assignment", "expiry", { assignment: { expires: EARLIER } }],
-    ["an expired release", "expiry", { manifest: { expires: EARLIER } }],
-    ["an expired root", "expiry", { root: { expires: EARLIER } }],
-    ["an expiry that is no date", "expiry", { assignment: { expires: "never" } }],
-    ["a replayed assignment", "sequence", { assignment: { sequence: 7 } }],
-    ["an assignment of another tenant", "tenant", { assignment: { tenant: "globex" } }],
-    ["a release of another tenant", "tenant", { manifest: { tenant: "globex" } }],
-    ["an assignment for another device", "device", { assignment: { device: "pump-2" } }],
-    ["another product", "product", { manifest: { product: "valve" } }],
-    ["other hardware", "hardware", { manifest: { hardwareRevisions: ["c"] } }],
-    ["a counter below the floor", "security-counter", { manifest: { securityCounter: 2 } }],
-    [
-      "a version that needs a stepping stone",
-      "minimum-version",
-      { facts: { runningVersion: "0.9.0" } },
-    ],
-    ["an unwanted downgrade", "downgrade", { facts: { runningVersion: "2.0.0" } }],
-    ["an image that does not fit", "size", { facts: { slotSizeBytes: 999 } }],
-  ];
-  it.each(refusals)("refuses %s (%s)", (_, check, change) => {
-    expect(judge(change)).toMatchObject({ accepted: false, check });
-  });
-
-  it("permits a downgrade when the director means it, but never below the floor", () => {
-    const back = { facts: { runningVersion: "2.0.0" }, assignment: { allowDowngrade: true } };
-    expect(judge(back)).toEqual({ accepted: true });
-    expect(judge({ ...back, manifest: { securityCounter: 2 } })).toMatchObject({
-      check: "security-counter",
+  it("accepts what is signed, fresh and meant for it, and remembers what it saw", () => {
+    const verdict = judge((set) => {
+      set.versions = { ...NO_VERSIONS };
     });
+    expect(verdict).toMatchObject({ accepted: true });
+    expect(verdict.trust.versions).toEqual({ timestamp: 9, snapshot: 5, targets: 3 });
   });
 
-  it("accepts a cancellation without a release, signed by the director alone", () => {
-    const cancel: Partial<Assignment> = { action: "cancel", release: null };
-    expect(judge({ assignment: cancel })).toEqual({ accepted: true });
-    expect(judge({ assignment: cancel, directorSigner: keys.stranger })).toMatchObject({
-      check: "director-signature",
-    });
+  const cases = badCases();
+  it("is shown some hundreds of sets that are wrong in one way", () => {
+    expect(cases.length).toBeGreaterThan(400);
+    expect(new Set(cases.map(({ check, name }) => `${check}/${name}`)).size).toBe(cases.length);
+    expect(new Set(cases.map(({ check }) => check))).toEqual(new Set(VERIFICATION_CHECKS));
+  });
+  it.each(cases.map((each) => [each.check, each.name, each.make] as const))(
+    "refuses by %s: %s",
+    (check, _name, make) => {
+      expect(judge(make)).toMatchObject({ accepted: false, check });
+    },
+  );
+
+  const pairs = VERIFICATION_CHECKS.flatMap((first, index) =>
+    VERIFICATION_CHECKS.slice(index + 1).map((second) => [first, second] as const),
+  );
+  it.each(pairs)("finds %s before %s where both are wrong", (first, second) => {
+    const both = (set: MetadataSet) => {
+      TYPICAL[second](set);
+      TYPICAL[first](set);
+    };
+    expect(judge(both)).toMatchObject({ accepted: false, check: first });
+  });
+
+  it.each(VERIFICATION_CHECKS)("would let a bad set through without the check %s", (check) => {
+    const others = VERIFICATION_CHECKS.filter((each) => each !== check);
+    expect(judge(TYPICAL[check])).toMatchObject({ accepted: false, check });
+    expect(judge(TYPICAL[check], others as never)).toMatchObject({ accepted: true });
   });
 
   it.each([undefined, null, 1, "x", [], {}, { signed: null, signatures: [] }])(
     "refuses %j without failing",
     (value) => {
-      expect(verifyAssignment(value as never, root, facts)).toMatchObject({ check: "format" });
+      const { trust, facts } = signSet(goodSet());
+      expect(verifyAssignment(value, trust, facts)).toMatchObject({ check: "format" });
     },
   );
 
+  it("never fails, and never accepts, whatever is changed in a good message", () => {
+    const { message, trust, facts } = signSet(goodSet());
+    const paths = leavesOf(message);
+    fc.assert(
+      fc.property(fc.nat(paths.length - 1), fc.jsonValue(), (index, value) => {
+        const path = paths[index] as string[];
+        const altered = structuredClone(message) as unknown as Record<string, unknown>;
+        const holder = path.slice(0, -1).reduce((at, key) => at[key] as never, altered);
+        const key = path.at(-1) as string;
+        fc.pre(JSON.stringify(holder[key]) !== JSON.stringify(value));
+        holder[key] = value;
+        return !verifyAssignment(altered, trust, facts).accepted;
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it("is not brought down by nesting", () => {
+    const { message, trust, facts } = signSet(goodSet());
+    const deep = JSON.parse(`${"[".repeat(50_000)}${"]".repeat(50_000)}`);
+    const nested = { ...message, signed: { ...message.signed, note: deep } };
+    expect(verifyAssignment(nested, trust, facts)).toMatchObject({ check: "format" });
+  });
+
+  it("permits a downgrade when the director means it", () => {
+    const back = (set: MetadataSet) => {
+      set.facts.runningVersion = "2.0.0";
+      set.assignment.allowDowngrade = true;
+    };
+    expect(judge(back)).toMatchObject({ accepted: true });
+  });
+
+  it("accepts a cancellation without a release, signed by the director alone", () => {
+    const cancel = (set: MetadataSet) => {
+      set.assignment.action = "cancel";
+      set.assignment.release = null;
+    };
+    expect(judge(cancel)).toMatchObject({ accepted: true });
+    const forged = (set: MetadataSet) => {
+      cancel(set);
+      TYPICAL["director-signature"](set);
+    };
+    expect(judge(forged)).toMatchObject({ check: "director-signature" });
+  });
+
+  it("lets the targets role sign what it has not delegated", () => {
+    const own = (set: MetadataSet) => {
+      set.targets?.delegations?.roles.shift();
+      set.signers.release = [...KEYS.targets];
+    };
+    expect(judge(own)).toMatchObject({ accepted: true });
+    const nothingDelegated = (set: MetadataSet) => {
+      set.targets = null;
+      set.versions = { ...set.versions, targets: 0 };
+      set.signers.release = [...KEYS.targets];
+    };
+    expect(judge(nothingDelegated)).toMatchObject({ accepted: true });
+  });
+
+  it("accepts any two of the three, and signatures beside them that are none", () => {
+    const [one, two, three] = KEYS.pump;
+    for (const release of [
+      [one, two],
+      [one, three],
+      [two, three],
+      [one, two, three],
+      [one, ...KEYS.stranger, three],
+    ]) {
+      expect(
+        judge((set) => {
+          set.signers.release = release;
+        }),
+      ).toMatchObject({ accepted: true });
+    }
+  });
+
   it("counts signatures added by several people, each once", () => {
-    const once = signDocument(manifest, [keys.release1]);
-    const twice = addSignature(addSignature(once, keys.release2), keys.release2);
+    const once = signDocument({ a: 1 }, [KEYS.pump[0]]);
+    const twice = addSignature(addSignature(once, KEYS.pump[1]), KEYS.pump[1]);
     expect(twice.signatures).toHaveLength(2);
-    expect(judge({ assignment: { release: twice } })).toEqual({ accepted: true });
   });
 });
+
+describe("a device that follows new trust roots", () => {
+  const rotate = (set: MetadataSet) => {
+    const added = addRoot(set);
+    added.signed.roles.root = roleOf([...KEYS.nextRoot], 2);
+    added.signers = [...KEYS.root, ...KEYS.nextRoot];
+    return added;
+  };
+
+  it("judges all else by the newest, and keeps it though the assignment is refused", () => {
+    const verdict = judge((set) => {
+      rotate(set);
+      const last = addRoot(set);
+      last.signers = [...KEYS.nextRoot];
+      set.assignment.device = "pump-2";
+    });
+    expect(verdict).toMatchObject({ accepted: false, check: "device" });
+    expect(verdict.trust.root.signed.version).toBe(3);
+    expect(verdict.trust.versions.timestamp).toBe(9);
+  });
+
+  it("believes none of a chain that breaks", () => {
+    const verdict = judge((set) => {
+      rotate(set);
+      addRoot(set).signers = [...KEYS.root];
+    });
+    expect(verdict).toMatchObject({
+      check: "root-chain",
+      trust: { root: { signed: { version: 1 } } },
+    });
+  });
+
+  it("forgets the versions that stolen online keys had run up, once they are replaced", () => {
+    const rescue = (change: (set: MetadataSet) => void) =>
+      judge((set) => {
+        set.versions = { timestamp: 1e6, snapshot: 1e6, targets: 3 };
+        change(set);
+      });
+    expect(rescue(() => {})).toMatchObject({ check: "metadata-version" });
+    expect(rescue((set) => void addRoot(set))).toMatchObject({ check: "metadata-version" });
+    const replaced = rescue((set) => {
+      const added = addRoot(set);
+      added.signed.roles.timestamp = roleOf([...KEYS.stranger]);
+      set.signers.timestamp = [...KEYS.stranger];
+    });
+    expect(replaced).toMatchObject({ accepted: true });
+    expect(replaced.trust.versions.timestamp).toBe(9);
+  });
+
+  it("outlives the end of the root that it holds", () => {
+    const verdict = judge((set) => {
+      set.trusted.expires = new Date(NOW - 1).toISOString();
+      addRoot(set, { expires: new Date(NOW + 1_000).toISOString() });
+    });
+    expect(verdict).toMatchObject({ accepted: true });
+  });
+
+  it("takes a chain without an assignment as far as it holds", () => {
+    const set = goodSet();
+    rotate(set);
+    addRoot(set).signers = [...KEYS.root];
+    const { message, trust } = signSet(set);
+    const { roots } = message.metadata;
+    const followed = followRoots(roots, trust);
+    expect(followed.fault).toContain("root 3 lacks");
+    expect(followed.trust.root.signed.version).toBe(2);
+    expect(followRoots([{}], trust).fault).toContain("no trust root");
+    expect(followRoots(roots.slice(1), trust).fault).toContain("does not follow");
+  });
+});
+
+function leavesOf(value: unknown, path: string[] = []): string[][] {
+  if (typeof value !== "object" || value === null) return [path];
+  // The roots' list and the text of a format are free to grow: nothing there is believed unsigned.
+  return Object.entries(value).flatMap(([key, member]) => leavesOf(member, [...path, key]));
+}
 
 describe("the choice of an artifact", () => {
   const offer = (format: ArtifactFormat, sizeBytes: number, sourceSha256: string | null) => ({

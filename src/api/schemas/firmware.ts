@@ -1,31 +1,13 @@
 import { Type } from "typebox";
 import { ARTIFACT_FORMATS } from "../../protocol/index.ts";
 import { listOf, nullable, page, Sha256, strict, Timestamp, Uuid, view } from "./common.ts";
+import { Signatures } from "./trust.ts";
 
-const SigningKey = view("SigningKey", {
-  scheme: Type.Enum(["ed25519", "ecdsa-p256-sha256"] as const),
-  value: Type.String({ maxLength: 4096, description: "SubjectPublicKeyInfo, base64" }),
-});
-const SigningRole = view("SigningRole", {
-  keyIds: Type.Array(Sha256, { maxItems: 32 }),
-  threshold: Type.Integer({ minimum: 1, maximum: 32 }),
-});
-const Signatures = Type.Array(
-  view("Signature", { keyId: Sha256, signature: Type.String({ maxLength: 1024 }) }),
-  { maxItems: 32 },
-);
-
-export const RootMetadata = view("RootMetadata", {
-  _type: Type.Literal("root"),
-  specVersion: Type.Literal(1),
-  version: Type.Integer({ minimum: 1 }),
-  tenant: Type.String(),
-  expires: Timestamp,
-  keys: Type.Record(Type.String(), SigningKey, { maxProperties: 64 }),
-  roles: Type.Object({ root: SigningRole, release: SigningRole, director: SigningRole }),
-});
-/** Unknown members are kept: signatures are over the document as it was signed. */
-export const RootEnvelope = view("RootEnvelope", { signed: RootMetadata, signatures: Signatures });
+const FILE = { name: Type.String(), sha256: Sha256, sizeBytes: Type.Integer() };
+const RECOGNISED = {
+  kind: Type.Optional(Type.String({ description: "What the content was recognised as" })),
+  facts: Type.Optional(Type.Record(Type.String(), Type.String())),
+};
 
 export const ReleaseManifest = view("ReleaseManifest", {
   _type: Type.Literal("release"),
@@ -36,10 +18,15 @@ export const ReleaseManifest = view("ReleaseManifest", {
   hardwareRevisions: Type.Array(Type.String()),
   securityCounter: Type.Integer(),
   minimumSourceVersion: nullable(Type.String()),
-  image: Type.Object({ name: Type.String(), sha256: Sha256, sizeBytes: Type.Integer() }),
+  image: Type.Object({ ...FILE, ...RECOGNISED }),
+  components: Type.Optional(
+    Type.Array(Type.Object({ ...FILE, ...RECOGNISED, component: Type.String() })),
+  ),
   createdAt: Type.String(),
   expires: Type.String(),
   notes: Type.Optional(Type.String()),
+  sbom: Type.Optional(Type.Object({ ...FILE, format: Type.String() })),
+  provenance: Type.Optional(Type.Object({ ...FILE, predicateType: Type.String() })),
 });
 
 export const ReleaseView = view("Release", {
@@ -104,5 +91,3 @@ export const DeltaView = view("Delta", {
   error: nullable(Type.String()),
 });
 export const DeltaList = listOf("DeltaList", DeltaView);
-
-export const DirectorKeyView = view("DirectorKey", { keyId: Sha256, key: SigningKey });

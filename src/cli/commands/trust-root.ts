@@ -1,9 +1,11 @@
 import type { Command } from "commander";
 import { ApiRefusal } from "../../client/index.ts";
-import type { Envelope, RootMetadata, SigningKey } from "../../protocol/index.ts";
+import type { OnlineKeys } from "../../firmware/index.ts";
+import type { Envelope, RootMetadata } from "../../protocol/index.ts";
 import { type Cli, type CommonOptions, group, leaf, several, wholeNumber } from "../cli.ts";
-import { readDocument, readSigningKeyFile, readText, writeDocument } from "../document-files.ts";
+import { readDocument, writeDocument } from "../document-files.ts";
 import { facts } from "../output.ts";
+import { openSigner, readPublicHalf } from "../signing-keys.ts";
 
 interface CreateOptions extends CommonOptions {
   rootKey: string[];
@@ -89,6 +91,24 @@ export function rootCommands(firmware: Command, cli: Cli): void {
     .action((options: CreateOptions) => create(cli, options));
 
   leaf(root, {
+    usage: "replace-online-keys",
+    summary: "have the platform make new online keys; the next trust root puts them in force",
+    example: "vautn firmware root replace-online-keys",
+    data: true,
+    tenant: true,
+  }).action(async (options: CommonOptions) => {
+    const keys = await cli.session(options).call("replaceOnlineKeys");
+    const { signingKeyId } = await import("../../protocol/index.ts");
+    cli.print(options, keys, () =>
+      facts([
+        ["director", signingKeyId(keys.director)],
+        ["repository", signingKeyId(keys.repository)],
+      ]),
+    );
+    cli.note("Next: vautn firmware root create … --sign root.key --upload");
+  });
+
+  leaf(root, {
     usage: "upload <file>",
     summary: "put a signed trust root in force",
     example: "vautn firmware root upload trust-root.json",
@@ -113,24 +133,22 @@ export function rootCommands(firmware: Command, cli: Cli): void {
 }
 
 async function create(cli: Cli, options: CreateOptions): Promise<void> {
-  const { createRoot, sign } = await import("../../firmware/index.ts");
+  const { createRoot, signWith } = await import("../../firmware/index.ts");
   const session = cli.session(options);
-  const { key: director } = await session.call("getDirectorKey");
-  const passphrase =
-    (options.passphraseEnv && cli.io.environment[options.passphraseEnv]) || undefined;
-  const keys = (files: readonly string[]) =>
-    Promise.all(files.map((file) => publicKeyOf(file, passphrase)));
+  const online = await session.call("getOnlineKeys");
+  const keys = (names: readonly string[]) =>
+    Promise.all(names.map((name) => readPublicHalf(cli, name, options)));
   let envelope = createRoot({
     tenant: session.tenant,
     version: await nextVersion(cli, options),
-    expires: new Date(Date.now() + options.validity * DAY_MS).toISOString(),
+    expires: `${new Date(Date.now() + options.validity * DAY_MS).toISOString().slice(0, 19)}Z`,
     root: { keys: await keys(options.rootKey), threshold: options.rootThreshold },
     release: { keys: await keys(options.releaseKey), threshold: options.releaseThreshold },
-    director: director as SigningKey,
+    online: online as OnlineKeys,
   });
   for (const file of options.sign ?? []) {
-    const key = await readSigningKeyFile(file, passphrase);
-    envelope = sign(envelope, key) as Envelope<RootMetadata>;
+    const signed = await signWith(envelope, await openSigner(cli, file, options));
+    envelope = signed as Envelope<RootMetadata>;
   }
   writeDocument(options.out, envelope);
   if (options.upload) await session.call("setTrustRoot", { body: envelope });
@@ -140,14 +158,6 @@ async function create(cli: Cli, options: CreateOptions): Promise<void> {
       ? `in force; kept in ${options.out}. Next: vautn firmware build IMAGE …`
       : `written to ${options.out}. Next: vautn firmware root upload ${options.out}`,
   );
-}
-
-/** The public half, from a public key or from a private one that may be encrypted. */
-async function publicKeyOf(file: string, passphrase: string | undefined): Promise<SigningKey> {
-  const { readPublicKey } = await import("../../firmware/index.ts");
-  if (!readText(file).includes("PRIVATE KEY")) return readPublicKey(readText(file));
-  const { signingKeyOf } = await import("../../protocol/index.ts");
-  return signingKeyOf(await readSigningKeyFile(file, passphrase));
 }
 
 async function nextVersion(cli: Cli, options: CommonOptions): Promise<number> {
@@ -160,13 +170,13 @@ async function nextVersion(cli: Cli, options: CommonOptions): Promise<number> {
 }
 
 function describe({ signed, signatures }: Envelope<RootMetadata>): string {
-  const { root, release } = signed.roles;
+  const { root, targets } = signed.roles;
   return facts([
     ["tenant", signed.tenant],
     ["version", signed.version],
     ["expires", signed.expires],
-    ["root keys", `${root.keyIds.length}, ${root.threshold} needed`],
-    ["release keys", `${release.keyIds.length}, ${release.threshold} needed`],
+    ["root keys", `${root.keyids.length}, ${root.threshold} needed`],
+    ["release keys", `${targets.keyids.length}, ${targets.threshold} needed`],
     ["signatures", signatures.length],
   ]);
 }

@@ -47,6 +47,7 @@ export function wakeDeliveries(connection: Connection): void {
   for (const [suffix, kind] of [
     ["commands", "command"],
     ["update", "update"],
+    ["trust", "trust"],
     ["certificate/authorities", "authorities"],
   ] as const) {
     if (connection.subscriptions.match(deviceTopic(connection.peer, suffix))) {

@@ -9,7 +9,6 @@ import {
   type Envelope,
   type RootMetadata,
   signDocument,
-  signingKeyOf,
 } from "../../../src/protocol/index.ts";
 import {
   AUTHENTICATED,
@@ -32,7 +31,7 @@ import {
   writeRoot,
   writeSlotImage,
 } from "../../../src/secureboot/index.ts";
-import { makeKey, makeRoot, type TrustKeys } from "../signing.ts";
+import { makeKey, makeOnlineKeys, makeRoot, type TrustKeys } from "../signing.ts";
 import { buildDeviceSystem } from "./device-system.ts";
 import { Machine } from "./machine.ts";
 
@@ -92,7 +91,7 @@ export class Lab {
     };
     this.trustRoot = trustRoot
       ? trustRoot(this.trustKeys)
-      : makeRoot(TENANT, this.trustKeys, signingKeyOf(makeKey()));
+      : makeRoot(TENANT, this.trustKeys, makeOnlineKeys());
     this.loader = signEfiProgram(fs.readFileSync(LOADER), this.signers.db);
     execFileSync(process.execPath, ["tools/build-agent.ts"], {
       cwd: path.resolve(import.meta.dirname, "../../.."),

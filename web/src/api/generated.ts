@@ -370,6 +370,14 @@ export type CreatedWebhook = {
   secret: string;
 };
 
+export type DelegatedRole = {
+  name: string;
+  keyids: Array<string>;
+  threshold: number;
+  paths: Array<string>;
+  terminating: boolean;
+};
+
 export type Delta = {
   sourceSha256: string | null;
   targetSha256: string;
@@ -461,11 +469,6 @@ export type DeviceUpdate = {
 
 export type DeviceUpdateList = {
   items: Array<DeviceUpdate>;
-};
-
-export type DirectorKey = {
-  keyId: string;
-  key: SigningKey;
 };
 
 export type EndedAuthority = {
@@ -602,6 +605,11 @@ export type LogTail = {
 export type NamedCount = {
   name: string;
   count: number;
+};
+
+export type OnlineKeys = {
+  director: SigningKey;
+  repository: SigningKey;
 };
 
 export type PendingAuthority = {
@@ -834,10 +842,40 @@ export type ReleaseManifest = {
     name: string;
     sha256: string;
     sizeBytes: number;
+    /** What the content was recognised as */
+    kind?: string | undefined;
+    facts?: Record<string, string> | undefined;
   };
+  components?:
+    | Array<{
+        name: string;
+        sha256: string;
+        sizeBytes: number;
+        /** What the content was recognised as */
+        kind?: string | undefined;
+        facts?: Record<string, string> | undefined;
+        component: string;
+      }>
+    | undefined;
   createdAt: string;
   expires: string;
   notes?: string | undefined;
+  sbom?:
+    | {
+        name: string;
+        sha256: string;
+        sizeBytes: number;
+        format: string;
+      }
+    | undefined;
+  provenance?:
+    | {
+        name: string;
+        sha256: string;
+        sizeBytes: number;
+        predicateType: string;
+      }
+    | undefined;
 };
 
 export type ReleasePage = {
@@ -1096,16 +1134,19 @@ export type RootEnvelope = {
 
 export type RootMetadata = {
   _type: "root";
-  specVersion: 1;
+  spec_version: string;
   version: number;
-  tenant: string;
   expires: string;
+  tenant: string;
+  consistent_snapshot: boolean;
   keys: Record<string, SigningKey>;
   roles: {
     root: SigningRole;
-    release: SigningRole;
-    director: SigningRole;
+    targets: SigningRole;
+    snapshot: SigningRole;
+    timestamp: SigningRole;
   };
+  director: SigningRole;
 };
 
 export type RotationCampaign = {
@@ -1193,18 +1234,22 @@ export type Session = {
 };
 
 export type Signature = {
-  keyId: string;
-  signature: string;
+  keyid: string;
+  /** Hex */
+  sig: string;
 };
 
 export type SigningKey = {
-  scheme: "ed25519" | "ecdsa-p256-sha256";
-  /** SubjectPublicKeyInfo, base64 */
-  value: string;
+  keytype: "ed25519" | "ecdsa";
+  scheme: "ed25519" | "ecdsa-sha2-nistp256";
+  keyval: {
+    /** Ed25519: 32 bytes in hex; P-256: PEM */
+    public: string;
+  };
 };
 
 export type SigningRole = {
-  keyIds: Array<string>;
+  keyids: Array<string>;
   threshold: number;
 };
 
@@ -1218,6 +1263,26 @@ export type Span = {
   status: "unset" | "ok" | "error";
   statusMessage: string | null;
   attributes: Record<string, unknown>;
+};
+
+export type TargetsEnvelope = {
+  signed: TargetsMetadata;
+  signatures: Array<Signature>;
+};
+
+export type TargetsMetadata = {
+  _type: "targets";
+  spec_version: string;
+  version: number;
+  expires: string;
+  tenant: string;
+  targets: Record<string, unknown>;
+  delegations?:
+    | {
+        keys: Record<string, SigningKey>;
+        roles: Array<DelegatedRole>;
+      }
+    | undefined;
 };
 
 export type TelemetryPoint = {
@@ -2413,11 +2478,32 @@ export interface Operations {
     body: RootEnvelope;
     answer: RootEnvelope;
   };
-  getDirectorKey: {
+  /** Whose keys sign the releases of which products */
+  getTargets: {
     params: { tenant: string };
     query: Record<never, never>;
     body: undefined;
-    answer: DirectorKey;
+    answer: TargetsEnvelope;
+  };
+  setTargets: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: TargetsEnvelope;
+    answer: TargetsEnvelope;
+  };
+  /** The platform's keys that the next trust root has to name */
+  getOnlineKeys: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: OnlineKeys;
+  };
+  /** Makes new online keys; they sign once a trust root names them */
+  replaceOnlineKeys: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: OnlineKeys;
   };
   /** The tenant's own authorities, with how many certificates of each are in use */
   listTenantAuthorities: {
@@ -2897,7 +2983,10 @@ export const ROUTES = {
   },
   getTrustRoot: { method: "GET", path: "/api/v1/tenants/{tenant}/trust-root" },
   setTrustRoot: { method: "PUT", path: "/api/v1/tenants/{tenant}/trust-root" },
-  getDirectorKey: { method: "GET", path: "/api/v1/tenants/{tenant}/trust/director-key" },
+  getTargets: { method: "GET", path: "/api/v1/tenants/{tenant}/trust/targets" },
+  setTargets: { method: "PUT", path: "/api/v1/tenants/{tenant}/trust/targets" },
+  getOnlineKeys: { method: "GET", path: "/api/v1/tenants/{tenant}/trust/online-keys" },
+  replaceOnlineKeys: { method: "POST", path: "/api/v1/tenants/{tenant}/trust/online-keys/replace" },
   listTenantAuthorities: { method: "GET", path: "/api/v1/tenants/{tenant}/authorities" },
   rotateTenantAuthority: { method: "POST", path: "/api/v1/tenants/{tenant}/authorities/rotate" },
   endTenantAuthority: {

@@ -1,0 +1,145 @@
+import { AppError, LIMITS } from "../kernel/index.ts";
+
+export interface SbomComponent {
+  name: string;
+  version: string | null;
+  license: string | null;
+  purl: string | null;
+}
+
+/** A bill of materials as people look at it. */
+export interface SbomSummary {
+  format: "cyclonedx" | "spdx";
+  specVersion: string;
+  componentCount: number;
+  /** The first of them, in the document's order. */
+  components: SbomComponent[];
+}
+
+const MAX_COMPONENTS = 100_000;
+const MAX_SHOWN = 500;
+const MAX_TEXT = 256;
+
+/** CycloneDX 1.x or SPDX 2.x in JSON; `invalid-content` says what is wrong with anything else. */
+export function readSbom(content: Buffer): SbomSummary {
+  if (content.length > LIMITS.releaseDocumentBytes) throw refuse("it is too large");
+  const document = parse(content);
+  if (document.bomFormat === "CycloneDX") return cycloneDx(document);
+  if (typeof document.spdxVersion === "string") return spdx(document);
+  throw refuse("it is neither CycloneDX (bomFormat) nor SPDX (spdxVersion) in JSON");
+}
+
+/** CycloneDX 1.2 to 1.7: `bomFormat`, `specVersion`, components with type and name. */
+function cycloneDx(document: Json): SbomSummary {
+  const { specVersion, components = [], serialNumber } = document;
+  if (typeof specVersion !== "string" || !/^1\.[2-9]$/.test(specVersion)) {
+    throw refuse("its specVersion is none from 1.2 on");
+  }
+  if (serialNumber !== undefined && !/^urn:uuid:[0-9a-f-]{36}$/i.test(String(serialNumber))) {
+    throw refuse("its serialNumber is no urn:uuid");
+  }
+  const list = asList(components, "components");
+  for (const [index, component] of list.entries()) {
+    if (!isText(component.name) || !isText(component.type)) {
+      throw refuse(`component ${index} lacks a name or a type`);
+    }
+  }
+  return summary("cyclonedx", specVersion, list, (component) => ({
+    name: String(component.name),
+    version: textOf(component.version),
+    license: licensesOf(component.licenses),
+    purl: textOf(component.purl),
+  }));
+}
+
+/** SPDX 2.2 and 2.3 (§6, §7): document and packages with their obligatory members. */
+function spdx(document: Json): SbomSummary {
+  const { spdxVersion, packages = [] } = document;
+  if (!/^SPDX-2\.[0-9]$/.test(String(spdxVersion))) throw refuse("its spdxVersion is not 2.x");
+  if (document.SPDXID !== "SPDXRef-DOCUMENT") throw refuse("its SPDXID is not SPDXRef-DOCUMENT");
+  for (const member of ["name", "documentNamespace", "dataLicense"]) {
+    if (!isText(document[member])) throw refuse(`it lacks ${member}`);
+  }
+  const list = asList(packages, "packages");
+  for (const [index, each] of list.entries()) {
+    if (!isText(each.name) || !/^SPDXRef-[A-Za-z0-9.+-]+$/.test(String(each.SPDXID))) {
+      throw refuse(`package ${index} lacks a name or an SPDXID`);
+    }
+  }
+  return summary("spdx", String(spdxVersion), list, (each) => ({
+    name: String(each.name),
+    version: textOf(each.versionInfo),
+    license: textOf(each.licenseConcluded) ?? textOf(each.licenseDeclared),
+    purl: purlOf(each.externalRefs),
+  }));
+}
+
+type Json = Record<string, unknown>;
+
+function summary(
+  format: SbomSummary["format"],
+  specVersion: string,
+  list: readonly Json[],
+  view: (item: Json) => SbomComponent,
+): SbomSummary {
+  const components = list.slice(0, MAX_SHOWN).map(view);
+  return { format, specVersion, componentCount: list.length, components };
+}
+
+function licensesOf(value: unknown): string | null {
+  if (!Array.isArray(value)) return null;
+  const names = value
+    .slice(0, 16)
+    .map(
+      (each: { license?: Json; expression?: unknown } | null) =>
+        textOf(each?.expression) ?? textOf(each?.license?.id) ?? textOf(each?.license?.name),
+    );
+  return textOf(names.filter((name) => name !== null).join(", "));
+}
+
+function purlOf(value: unknown): string | null {
+  if (!Array.isArray(value)) return null;
+  const found = value.slice(0, 64).find((each) => (each as Json | null)?.referenceType === "purl");
+  return textOf((found as Json | undefined)?.referenceLocator);
+}
+
+function asList(value: unknown, what: string): Json[] {
+  if (!Array.isArray(value) || value.length > MAX_COMPONENTS) {
+    throw refuse(`its ${what} are no list of at most ${MAX_COMPONENTS}`);
+  }
+  if (!value.every((each) => typeof each === "object" && each !== null)) {
+    throw refuse(`its ${what} hold something else`);
+  }
+  return value as Json[];
+}
+
+function parse(content: Buffer): Json {
+  let value: unknown;
+  try {
+    value = JSON.parse(content.toString("utf8"));
+  } catch (cause) {
+    throw refuse("it is not JSON", cause);
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw refuse("it is no JSON object");
+  }
+  return value as Json;
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === "string" && value.length > 0;
+}
+
+/** A text for people: short, in one line; what says nothing is null. */
+function textOf(value: unknown): string | null {
+  if (!isText(value) || value === "NOASSERTION") return null;
+  return value
+    .toWellFormed()
+    .replace(/\p{C}+/gu, " ")
+    .slice(0, MAX_TEXT)
+    .toWellFormed();
+}
+
+function refuse(message: string, cause?: unknown): AppError {
+  return new AppError("invalid-content", `the bill of materials: ${message}`, {}, { cause });
+}
