@@ -133,6 +133,17 @@ export type AuthorityRequestBundle = {
     tenantId: string;
     csr: string;
   }>;
+  /** What the offline root's next revocation list is to say */
+  revocationList?:
+    | {
+        number: number;
+        entries: Array<{
+          serial: string;
+          revokedAt: string;
+          code: number;
+        }>;
+      }
+    | undefined;
 };
 
 export type AuthorityRotation = {
@@ -549,6 +560,7 @@ export type Hierarchy = {
   authorities: Array<Authority>;
   /** What waits for the offline root */
   pending: Array<PendingAuthority>;
+  rootList: RootList | null;
 };
 
 export type Knock = {
@@ -1130,6 +1142,16 @@ export type RolloutVerdictPage = {
 export type RootEnvelope = {
   signed: RootMetadata;
   signatures: Array<Signature>;
+};
+
+export type RootList = {
+  state: "missing" | "current" | "stale" | "ending" | "ended";
+  number: number | null;
+  thisUpdate: string | null;
+  nextUpdate: string | null;
+  entries: number;
+  /** Authorities that were revoked since it was signed */
+  unlisted: number;
 };
 
 export type RootMetadata = {
@@ -2556,6 +2578,8 @@ export interface Operations {
         id: string;
         certificatePem: string;
       }>;
+      /** The root's revocation list, PEM */
+      revocationList?: string | undefined;
     };
     answer: AuthorityList;
   };

@@ -20,6 +20,7 @@ import {
   REQUESTS,
   type RequestBundle,
 } from "./ceremony.ts";
+import { keepRootList, type RootListView, rootListRequest, rootListView } from "./root-list.ts";
 
 /** What people do with the hierarchy: look, rotate, carry requests to the offline root, end. */
 export interface Pki {
@@ -30,6 +31,8 @@ export interface Pki {
     authorities: (AuthorityView & { liveCertificates: number })[];
     pending: PendingAuthorityView[];
   }>;
+  /** The offline root's revocation list; null where the root signs by itself. */
+  rootList(): Promise<RootListView | null>;
   /** What the offline root is to sign. */
   requests(): Promise<RequestBundle>;
   /** Takes over what it has signed; all of it or nothing. */
@@ -63,8 +66,10 @@ export function createPki(deps: ManagementDeps): Pki {
       db.platform(async (tx) => {
         const rows = await store.allAuthorities(tx, MAX_AUTHORITIES);
         const pending = await store.allRequests(tx, MAX_REQUESTS);
-        return { authorities: await viewsOf(rows), pending: pending.map(pendingOf) };
+        const rootList = await rootListView(tx, clock.now());
+        return { authorities: await viewsOf(rows), pending: pending.map(pendingOf), rootList };
       }),
+    rootList: () => db.platform((tx) => rootListView(tx, clock.now())),
     async ofTenant(tenantId) {
       const roots = await db.platform((tx) => store.usableAuthorities(tx, PLATFORM_CHAIN, "root"));
       return db.tenant(tenantId, async (tx) => {
@@ -81,7 +86,10 @@ export function createPki(deps: ManagementDeps): Pki {
     },
     async requests() {
       const root = await authorities.root();
-      const rows = await db.platform((tx) => store.allRequests(tx, MAX_REQUESTS));
+      const [rows, revocationList] = await db.platform(async (tx) => [
+        await store.allRequests(tx, MAX_REQUESTS),
+        await rootListRequest(tx),
+      ]);
       return {
         format: REQUESTS,
         trustDomain: deps.trustDomain,
@@ -93,6 +101,7 @@ export function createPki(deps: ManagementDeps): Pki {
           tenantId,
           csr,
         })),
+        ...(revocationList ? { revocationList } : {}),
       };
     },
     importSigned: (bundle, actor) => importSigned(deps, bundle, actor),
@@ -150,8 +159,14 @@ async function importSigned(
       await record(deps, tx, actor, "authority.import", tenantId, row.id, details);
       inserted.push(row);
     }
+    if (parsed.revocationList !== undefined) {
+      const list = await keepRootList(tx, parsed.revocationList, clock.now());
+      const details = { number: list.number, entries: list.entries, until: list.nextUpdate };
+      await record(deps, tx, actor, "authority.publish-list", PLATFORM_CHAIN, root.id, details);
+    }
     return inserted;
   });
+  if (parsed.revocationList !== undefined) authorities.announce(PLATFORM_CHAIN, "root");
   for (const row of rows) authorities.announce(row.tenant_id, row.kind);
   return viewsOf(rows);
 }

@@ -7,6 +7,7 @@ import {
   authorityOf,
   type KeyKind,
 } from "./authority-types.ts";
+import type { RootListView } from "./root-list.ts";
 
 export interface AuthorityView {
   id: string;
@@ -39,6 +40,8 @@ export interface Hierarchy {
   authorities: AuthorityView[];
   /** What waits for the offline root. */
   pending: PendingAuthorityView[];
+  /** The offline root's revocation list; null where the root signs by itself. */
+  rootList: RootListView | null;
 }
 
 const ROWS_AT_ONCE = 100;

@@ -5,6 +5,12 @@ import { distinguishedName, isTenantId, toPem } from "../protocol/index.ts";
 import { type AuthorityKey, type KeyAlgorithm, localKey, newPrivateKey } from "./authority-key.ts";
 import { fingerprintOf } from "./authority-keys.ts";
 import { readKeyRequest } from "./authority-request.ts";
+import {
+  DEFAULT_LIST_DAYS,
+  isListRequest,
+  type ListRequest,
+  signRootList,
+} from "./ceremony-list.ts";
 import { buildCertificate, keyIdentifierOf, subjectOf } from "./certificate-builder.ts";
 import { decryptPrivateKey, encryptPrivateKey } from "./encrypted-key.ts";
 import {
@@ -29,6 +35,8 @@ export interface RequestBundle {
   rootFingerprint: string;
   createdAt: string;
   requests: AuthorityRequest[];
+  /** What the root's next revocation list is to say; absent where the root's key is at hand. */
+  revocationList?: ListRequest;
 }
 
 export interface AuthorityRequest {
@@ -45,6 +53,8 @@ export interface SignedBundle {
   format: typeof SIGNED;
   rootFingerprint: string;
   certificates: { id: string; certificatePem: string }[];
+  /** PEM. */
+  revocationList?: string;
 }
 
 /** The root's folder on the offline machine. */
@@ -105,7 +115,8 @@ export function parseRequestBundle(text: string): RequestBundle {
     typeof rootFingerprint === "string" &&
     Array.isArray(requests) &&
     requests.length <= MAX_REQUESTS &&
-    requests.every(isRequest);
+    requests.every(isRequest) &&
+    isListRequest(bundle.revocationList);
   if (!isBundle) throw invalid("the bundle of requests is not one of ours, or is damaged");
   return bundle;
 }
@@ -128,6 +139,7 @@ export async function signBundle(
   bundle: RequestBundle,
   root: SigningRoot,
   now: number,
+  listDays = DEFAULT_LIST_DAYS,
 ): Promise<SignedBundle> {
   const certificate = new X509Certificate(root.certificatePem);
   const rootFingerprint = fingerprintOf(certificate.raw);
@@ -159,7 +171,12 @@ export async function signBundle(
     const { der } = await buildCertificate({ ...recipe, issuer, publicKey, ...validity });
     certificates.push({ id: request.id, certificatePem: toPem("CERTIFICATE", der) });
   }
-  return { format: SIGNED, rootFingerprint, certificates };
+  const asked = bundle.revocationList;
+  const list = asked && (await signRootList(asked, root, { now, days: listDays }));
+  return {
+    ...{ format: SIGNED, rootFingerprint, certificates },
+    ...(list ? { revocationList: list } : {}),
+  };
 }
 
 /** The old root's signature of a new one (RFC 4210 §4.4). */
@@ -194,6 +211,7 @@ export function parseSignedBundle(text: string): SignedBundle {
     typeof bundle.rootFingerprint === "string" &&
     Array.isArray(bundle.certificates) &&
     bundle.certificates.length <= MAX_REQUESTS &&
+    ["string", "undefined"].includes(typeof bundle.revocationList) &&
     bundle.certificates.every(
       (one) => typeof one?.id === "string" && typeof one.certificatePem === "string",
     );

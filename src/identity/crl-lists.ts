@@ -1,4 +1,4 @@
-import { createHash, X509Certificate } from "node:crypto";
+import { createHash } from "node:crypto";
 import type { Database, Tx } from "../db/index.ts";
 import type { Clock } from "../kernel/index.ts";
 import { counter, histogram } from "../kernel/metrics.ts";
@@ -10,7 +10,7 @@ import { type CachedList, CrlCache } from "./crl-cache.ts";
 import { DELTA_FROM_ENTRIES, isListDue, LIST_LIFETIME_MS, nextListKind } from "./crl-schedule.ts";
 import * as store from "./crl-store.ts";
 import type { PublishedAuthorities, PublishedAuthority } from "./published-authorities.ts";
-import { REVOCATION_CODES } from "./revocation-reasons.ts";
+import { rootEntries } from "./root-list.ts";
 import type { StandingChange } from "./standing-store.ts";
 
 /** Certificates that one list names; an authority with more revoked ones needs successors. */
@@ -75,6 +75,11 @@ export class RevocationLists {
     return kind === "full" ? cached?.full : cached?.delta;
   }
 
+  /** A root that is offline has signed a list, or there are other authorities. */
+  heardOfAuthorities(tenantId: string): void {
+    this.#cache.markTenant(tenantId);
+  }
+
   /** What is published of this tenant may have to be made anew. */
   heard({ tenantId, kind }: StandingChange): void {
     if (kind === "quarantined" || kind === "released") return;
@@ -89,7 +94,7 @@ export class RevocationLists {
     return scoped(async (tx) => {
       const row = await store.findAuthority(tx, tenantId, id);
       const issuer = row && issuerOf(row);
-      if (!issuer) return undefined;
+      if (!issuer) return signedElsewhere(tx, authority);
       await store.lockLists(tx, id);
       const stop = seconds.startTimer();
       const lists = await this.#publish(tx, authority, issuer);
@@ -177,20 +182,21 @@ export class RevocationLists {
   }
 }
 
+/** The list of a root that is offline, from its ceremony. */
+async function signedElsewhere(
+  tx: Tx,
+  { tenantId, id, kind }: PublishedAuthority,
+): Promise<CachedList | undefined> {
+  if (kind !== "root") return undefined;
+  const facts = (await store.publishedLists(tx, tenantId, id)).find((one) => one.kind === "full");
+  return facts && { tenantId, full: await readList(tx, facts), delta: undefined };
+}
+
 async function readList(tx: Tx, facts: store.ListFacts): Promise<PublishedList> {
   const der = await store.listDer(tx, facts.tenant_id, facts.ca_id, facts.kind);
   if (!der) throw new Error("a list went away while its row was locked");
   const { number, entries, this_update: thisUpdate, next_update: nextUpdate } = facts;
   return { der, number, entries, thisUpdate, nextUpdate, ...hashOf(der) };
-}
-
-async function rootEntries(tx: Tx): Promise<CrlEntry[]> {
-  const rows = await store.revokedAuthorities(tx);
-  return rows.map(({ certificate_pem: pem, revoked_at: revokedAt }) => ({
-    serial: new X509Certificate(pem).serialNumber.toLowerCase(),
-    revokedAt,
-    code: REVOCATION_CODES.cessationOfOperation,
-  }));
 }
 
 function contentOf(entries: readonly CrlEntry[]): string {

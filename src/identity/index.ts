@@ -27,6 +27,7 @@ export {
   selfSignedRoot,
   signBundle,
 } from "./ceremony.ts";
+export { DEFAULT_LIST_DAYS } from "./ceremony-list.ts";
 export { certsOnlyPkcs7 } from "./certificate-builder.ts";
 export type { CertificateFilter, CertificatePage } from "./certificate-list.ts";
 export { readCertificateRequest } from "./certificate-request.ts";

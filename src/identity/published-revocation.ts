@@ -1,6 +1,7 @@
 import type { Database } from "../db/index.ts";
 import type { Clock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
+import type { Authorities } from "./authorities.ts";
 import type { AuthorityKeys } from "./authority-keys.ts";
 import type { AuthorityRow } from "./authority-types.ts";
 import { type PublishedList, RevocationLists } from "./crl-lists.ts";
@@ -16,6 +17,7 @@ interface Deps {
   logger: Logger;
   keys: AuthorityKeys;
   peers: Peers;
+  authorities: Pick<Authorities, "onChanged">;
   publicUrl?: string | undefined;
 }
 
@@ -34,6 +36,7 @@ export function createPublishedRevocation(deps: Deps) {
   };
   const lists = new RevocationLists(inner);
   const responder = new OcspResponder(inner);
+  deps.authorities.onChanged(({ tenantId }) => lists.heardOfAuthorities(tenantId));
   peers.onStandingChanged((change) => lists.heard(change));
   return {
     revocationList: (id: string, kind: ListKind): Promise<PublishedList | undefined> =>

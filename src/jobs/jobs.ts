@@ -5,6 +5,7 @@ import type { Clock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { type CertificateWatchDeps, createCertificateWatch } from "./certificate-watch.ts";
 import { createPresenceWatch, type PresenceWatchDeps } from "./presence-watch.ts";
+import { createRootListWatch, type RootListWatchDeps } from "./root-list-watch.ts";
 import { type Job, startTicker } from "./ticker.ts";
 
 /** The parts of the modules that background work calls. */
@@ -32,6 +33,7 @@ export interface JobsDeps {
   identity: CertificateWatchDeps["identity"] & {
     forgetOldStandings(): Promise<void>;
     acme: { renewIfDue(): Promise<void> };
+    pki: RootListWatchDeps["pki"];
   };
   rotationCampaigns: { tick(tenantId: string): Promise<void> };
   detectors: { runOnce(): Promise<unknown>; stop(): Promise<void> };
@@ -127,6 +129,7 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
       everyMs: 3_600_000,
       run: () => deps.identity.forgetOldStandings(),
     },
+    { name: "root-list", everyMs: 3_600_000, run: createRootListWatch(deps.identity, deps.logger) },
     { name: "acme", everyMs: 5_000, run: () => deps.identity.acme.renewIfDue() },
     { name: "detectors", everyMs: 5_000, run: async () => void (await deps.detectors.runOnce()) },
   ];

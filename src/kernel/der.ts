@@ -99,11 +99,11 @@ export function readDer(bytes: Uint8Array): DerValue {
 }
 
 /** The members of a constructed value, or of the content of a string that wraps DER. */
-export function readMembers(content: Buffer): DerValue[] {
+export function readMembers(content: Buffer, maximum = MAX_MEMBERS): DerValue[] {
   const values: DerValue[] = [];
   let position = 0;
   while (position < content.length) {
-    if (values.length === MAX_MEMBERS) throw new DerError("too many values");
+    if (values.length === maximum) throw new DerError("too many values");
     const value = readAt(content, position);
     values.push(value);
     position += value.raw.length;
@@ -112,13 +112,30 @@ export function readMembers(content: Buffer): DerValue[] {
 }
 
 /** The members of `value`, which must have the tag; throws `DerError` otherwise. */
-export function membersOf(value: DerValue | undefined, tag: number): DerValue[] {
-  return readMembers(contentOf(value, tag));
+export function membersOf(
+  value: DerValue | undefined,
+  tag: number,
+  maximum = MAX_MEMBERS,
+): DerValue[] {
+  return readMembers(contentOf(value, tag), maximum);
 }
 
 export function contentOf(value: DerValue | undefined, tag: number): Buffer {
   if (value?.tag !== tag) throw new DerError(`a value with tag ${tag} is expected`);
   return value.content;
+}
+
+/** A moment as `time` writes it. */
+export function timeOf(value: DerValue | undefined): Date {
+  const text = value?.content.toString("latin1") ?? "";
+  // RFC 5280 §4.1.2.5.1: two digits of a year below 50 are of this century.
+  const century = value?.tag === TAG.utcTime ? (text < "5" ? "20" : "19") : "";
+  const match = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(century + text);
+  const isTime = value?.tag === TAG.utcTime || value?.tag === TAG.generalizedTime;
+  if (!match || !isTime) throw new DerError("a time of UTC is expected");
+  const [year = 0, month = 0, ...rest] = match.slice(1).map(Number);
+  const [day = 0, hour = 0, minute = 0, second = 0] = rest;
+  return new Date(Date.UTC(year, month - 1, day, hour, minute, second));
 }
 
 /** The dotted form of an object identifier. */

@@ -10,7 +10,7 @@ import type { FromRoleProcess, ToRoleProcess } from "./messages.ts";
 import type { StoreAddresses } from "./stores.ts";
 
 const ENTRY = path.resolve(import.meta.dirname, "role-process.ts");
-const START_TIMEOUT_MS = 60_000;
+const START_TIMEOUT_MS = 180_000;
 const STOP_TIMEOUT_MS = 15_000;
 const MAX_RESTARTS_PER_MINUTE = 5;
 

@@ -44,6 +44,16 @@ const PendingAuthorityView = view("PendingAuthority", {
 export const HierarchyView = view("Hierarchy", {
   authorities: Type.Array(AuthorityView),
   pending: Type.Array(PendingAuthorityView, { description: "What waits for the offline root" }),
+  rootList: nullable(
+    view("RootList", {
+      state: Type.Enum(["missing", "current", "stale", "ending", "ended"] as const),
+      number: nullable(Type.Integer()),
+      thisUpdate: nullable(Timestamp),
+      nextUpdate: nullable(Timestamp),
+      entries: Type.Integer(),
+      unlisted: Type.Integer({ description: "Authorities that were revoked since it was signed" }),
+    }),
+  ),
 });
 
 export const TenantAuthoritiesView = view("TenantAuthorities", {
@@ -69,6 +79,17 @@ export const RequestBundleView = view("AuthorityRequestBundle", {
       csr: Type.String(),
     }),
   ),
+  revocationList: Type.Optional(
+    Type.Object(
+      {
+        number: Type.Integer(),
+        entries: Type.Array(
+          Type.Object({ serial: Type.String(), revokedAt: Timestamp, code: Type.Integer() }),
+        ),
+      },
+      { description: "What the offline root's next revocation list is to say" },
+    ),
+  ),
 });
 
 const Pem = Type.String({ minLength: 1, maxLength: 16_384 });
@@ -77,6 +98,9 @@ export const ImportSignedBody = strict({
   format: Type.String({ maxLength: 64 }),
   rootFingerprint: Sha256,
   certificates: Type.Array(strict({ id: Uuid, certificatePem: Pem }), { maxItems: 10_000 }),
+  revocationList: Type.Optional(
+    Type.String({ maxLength: 2_000_000, description: "The root's revocation list, PEM" }),
+  ),
 });
 
 const Algorithm = Type.Optional(Type.Enum(["ecdsa-p256", "ed25519"] as const));

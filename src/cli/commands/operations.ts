@@ -2,11 +2,11 @@ import fs from "node:fs";
 import type { Command } from "commander";
 import { describeConfig, readConfig, servesApiByTls } from "../../kernel/config.ts";
 import { messageOf } from "../../kernel/index.ts";
-import { checkAcme, type Finding } from "../acme-view.ts";
 import { type Cli, type CommonOptions, leaf } from "../cli.ts";
 import { CliError, misuse } from "../cli-error.ts";
 import { effectiveContext } from "../context.ts";
 import { table } from "../output.ts";
+import { checkAcme, checkRootList, type Finding } from "../server-checks.ts";
 import { trustPrivateAuthority } from "../session.ts";
 import { type Negotiated, negotiate } from "../tls-probe.ts";
 
@@ -39,6 +39,7 @@ export function operationsCommands(program: Command, cli: Cli): void {
       ...(await checkPlatform(cli)),
       ...(await checkListeners(cli)),
       ...(await checkAcme(cli)),
+      ...(await checkRootList(cli)),
     ];
     cli.print(options, { items }, () =>
       table(

@@ -29,6 +29,7 @@ interface InitOptions {
 interface RootOptions {
   root: string;
   out: string;
+  crlDays?: string;
   passphraseEnv?: string;
   yes?: boolean;
 }
@@ -55,6 +56,7 @@ export function rootCommands(pki: Command, cli: Cli): void {
   })
     .requiredOption("--root <directory>", "folder that vautn pki init made")
     .requiredOption("-o, --out <file>", "file to write")
+    .option("--crl-days <days>", "how long the root's revocation list is good (default 365)")
     .option("--passphrase-env <variable>", "variable with the passphrase (default: ask)")
     .option("--yes", "do not ask")
     .action((bundle: string, options: RootOptions) => signBundle(cli, bundle, options));
@@ -135,21 +137,48 @@ async function init(cli: Cli, options: InitOptions): Promise<void> {
 async function signBundle(cli: Cli, file: string, options: RootOptions): Promise<void> {
   const identity = await import("../../identity/index.ts");
   const bundle = identity.parseRequestBundle(readText(file, MAX_BUNDLE_BYTES));
-  if (bundle.requests.length === 0) {
+  const { requests, revocationList: list } = bundle;
+  if (requests.length === 0 && !list) {
     throw new CliError("the bundle asks for nothing", { next: "nothing is to be done" });
   }
-  const rows = bundle.requests.map(({ kind, tenantId, id }) => [
+  const rows = requests.map(({ kind, tenantId, id }) => [
     kind === "server" ? "servers of the platform" : `devices of tenant ${tenantId}`,
     id,
   ]);
-  cli.io.err(table(["AUTHORITY FOR", "REQUEST"], rows));
+  if (rows.length > 0) cli.io.err(table(["AUTHORITY FOR", "REQUEST"], rows));
+  const days = listDays(options.crlDays, identity.DEFAULT_LIST_DAYS);
+  if (list) {
+    cli.note(
+      `revocation list ${list.number} of the root, good for ${days} days, with ${list.entries.length} authorities`,
+    );
+    const revoked = list.entries.map(({ serial, revokedAt }) => [serial, revokedAt]);
+    if (revoked.length > 0) cli.io.err(table(["REVOKED AUTHORITY", "SINCE"], revoked));
+  }
   cli.note(`trust domain ${bundle.trustDomain}, asked at ${bundle.createdAt}`);
-  if (!options.yes) await confirm(cli.io, false, `signing ${rows.length} authorities`);
+  const what = `${rows.length} authorities${list ? " and a revocation list" : ""}`;
+  if (!options.yes) await confirm(cli.io, false, `signing ${what}`);
   const root = await openRoot(cli, options);
-  const signed = await identity.signBundle(bundle, root, Date.now());
+  const signed = await identity.signBundle(bundle, root, Date.now(), days);
   writeDocument(options.out, signed);
   noteSigned(options.root, bundle.requests, signed.certificates);
-  cli.note(`${rows.length} signed. Next, on the platform: vautn pki import ${options.out}`);
+  if (list) noteList(options.root, list.number, days);
+  cli.note(`${what} signed. Next, on the platform: vautn pki import ${options.out}`);
+}
+
+function listDays(text: string | undefined, fallback: number): number {
+  const days = Number(text ?? fallback);
+  if (Number.isInteger(days) && days >= 1) return days;
+  throw misuse("--crl-days takes a whole number of days");
+}
+
+function noteList(directory: string, number: number, days: number): void {
+  const line = JSON.stringify({
+    at: new Date().toISOString(),
+    kind: "revocation-list",
+    number,
+    days,
+  });
+  fs.appendFileSync(path.join(directory, "signed.jsonl"), `${line}\n`);
 }
 
 const MAX_BUNDLE_BYTES = 32 * 1024 * 1024;
@@ -161,6 +190,7 @@ function noteSigned(
   certificates: readonly { certificatePem: string }[],
 ): void {
   const at = new Date().toISOString();
+  if (requests.length === 0) return;
   const lines = requests.map(({ id, kind, tenantId }, index) =>
     JSON.stringify({
       at,

@@ -1,12 +1,12 @@
 import fs from "node:fs";
 import type { Command } from "commander";
 import type { Operations } from "../../client/index.ts";
-import { drawAcme } from "../acme-view.ts";
 import { type Cli, type CommonOptions, group, leaf } from "../cli.ts";
 import { misuse } from "../cli-error.ts";
 import { readText, writeDocument } from "../document-files.ts";
 import { table } from "../output.ts";
 import { confirm } from "../prompt.ts";
+import { drawAcme } from "../server-checks.ts";
 import { rootCommands } from "./pki-root.ts";
 
 interface RotateOptions extends CommonOptions {
@@ -64,7 +64,7 @@ function showCommand(pki: Command, cli: Cli): void {
 type Hierarchy = Operations["getHierarchy"]["answer"];
 
 /** Each root with what it has signed below it. */
-function drawHierarchy({ authorities, pending }: Hierarchy): string {
+function drawHierarchy({ authorities, pending, rootList }: Hierarchy): string {
   const shown = authorities.filter(({ status }) => status === "active" || status === "retiring");
   const roots = shown.filter(({ kind }) => kind === "root");
   const rows = roots.flatMap((root) => {
@@ -77,8 +77,23 @@ function drawHierarchy({ authorities, pending }: Hierarchy): string {
   const drawn = table(["AUTHORITY", "STATUS", "KEY", "ENDS", "FINGERPRINT", "ID"], rows);
   const ended = authorities.length - shown.length;
   return (
-    drawn + drawPending(pending) + (ended > 0 ? `${ended} more have ended or were revoked\n` : "")
+    drawn +
+    drawRootList(rootList) +
+    drawPending(pending) +
+    (ended > 0 ? `${ended} more have ended or were revoked\n` : "")
   );
+}
+
+/** The revocation list of a root that is offline. */
+function drawRootList(list: Hierarchy["rootList"]): string {
+  if (!list) return "";
+  const { state, number, entries, nextUpdate, unlisted } = list;
+  const what = number
+    ? `revocation list of the root: number ${number}, ${entries} authorities, good until ${nextUpdate?.slice(0, 10)}`
+    : "revocation list of the root: none was signed yet";
+  const next = "Next: vautn pki request -o bundle.json, vautn pki sign-bundle, vautn pki import";
+  const missing = unlisted > 0 ? `; ${unlisted} were revoked since` : "";
+  return `\n${what}${missing}${state === "current" ? "" : ` (${state})\n${next}`}\n`;
 }
 
 function rowOf(one: Hierarchy["authorities"][number], branch: string): string[] {
@@ -111,7 +126,9 @@ function bundleCommands(pki: Command, cli: Cli): void {
       const count = bundle.requests.length;
       cli.note(
         count === 0
-          ? "nothing waits for the root"
+          ? bundle.revocationList
+            ? "no authority waits for the root; it can sign its revocation list: vautn pki sign-bundle"
+            : "nothing waits for the root"
           : `${count} requests. Next, where the root lies: vautn pki sign-bundle --root DIR BUNDLE -o signed.json`,
       );
     });
@@ -124,6 +141,7 @@ function bundleCommands(pki: Command, cli: Cli): void {
   }).action(async (file: string, options: CommonOptions) => {
     const { parseSignedBundle } = await import("../../identity/index.ts");
     const body = parseSignedBundle(readText(file, MAX_BUNDLE_BYTES));
+    if (body.revocationList) cli.note("with a revocation list of the root");
     const imported = await cli.session().call("importSignedAuthorities", { body });
     cli.print(options, imported, () =>
       table(

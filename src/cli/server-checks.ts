@@ -21,6 +21,25 @@ const STATES = {
   expired: "problem",
 } as const satisfies Record<AcmeStatus["state"], Finding["state"]>;
 
+/** The offline root's revocation list; nothing where the root signs by itself or nobody may look. */
+export async function checkRootList(cli: Cli): Promise<Finding[]> {
+  const { url, apiKey } = effectiveContext(cli.io.environment);
+  if (!url || !apiKey) return [];
+  try {
+    const { rootList } = await cli.session().call("getHierarchy");
+    if (!rootList) return [];
+    const { state, nextUpdate, unlisted } = rootList;
+    const detail =
+      state === "missing"
+        ? "none was signed yet: vautn pki request"
+        : `${state}, good until ${minute(nextUpdate)}, ${unlisted} revoked since`;
+    const isFine = state === "current" || state === "missing";
+    return [{ check: "root's crl", state: isFine ? "ok" : "problem", detail }];
+  } catch {
+    return []; // Whether the platform answers is another check's to say.
+  }
+}
+
 /** How an ACME authority's certificate stands; nothing where none is named or nobody signed in. */
 export async function checkAcme(cli: Cli): Promise<Finding[]> {
   const { url, apiKey } = effectiveContext(cli.io.environment);
