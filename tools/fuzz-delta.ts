@@ -1,11 +1,25 @@
 // Makes patches of edited real images, applies them, damages them and applies those, until stopped.
 // Prints the seed of what went wrong and ends with status 1.
 // Usage: npm run fuzz:delta -- [--seed N] [--seconds N]
+import { deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { AppError, seededRandom } from "../src/kernel/index.ts";
 import { firmwarePairs } from "../test/support/firmware-pairs.ts";
 import { damagePatch, editImage, makePatch, rebuildImage } from "../test/support/patching.ts";
 
-const FORMATS = ["zstd-patch", "vdelta-fast", "vdelta-small"] as const;
+const FORMATS = [
+  "zstd-patch",
+  "vdelta-fast",
+  "vdelta-small",
+  "unpacked-fast",
+  "unpacked-small",
+] as const;
+/** What the images of an unpacked delta are packed by. */
+const PACKERS = [
+  (bytes: Buffer) => gzipSync(bytes, { level: 9 }),
+  (bytes: Buffer) => deflateSync(bytes, { level: 3 }),
+  (bytes: Buffer) => zstdCompressSync(bytes),
+  (bytes: Buffer) => Buffer.concat([Buffer.from("head"), deflateSync(gzipSync(bytes)), bytes]),
+] as const;
 const PROFILE_BYTES = [64 * 1024, 256 * 1024, 4 * 1024 ** 2];
 const MAX_IMAGE_BYTES = 60_000;
 const DAMAGED_PER_PATCH = 25;
@@ -38,10 +52,14 @@ async function fuzz(seed: number): Promise<void> {
   const pick = <T>(from: readonly T[]): T => from[Math.floor(random.next() * from.length)] as T;
   const image = pick(images);
   const offset = Math.floor(random.next() * image.length);
-  const source = image.subarray(offset, offset + Math.floor(random.next() * MAX_IMAGE_BYTES));
-  const target = editImage(random.next() < 0.2 ? pick(images).subarray(0, 5_000) : source, seed);
+  const plain = image.subarray(offset, offset + Math.floor(random.next() * MAX_IMAGE_BYTES));
+  const edited = editImage(random.next() < 0.2 ? pick(images).subarray(0, 5_000) : plain, seed);
   const format = pick(FORMATS);
-  const patch = await makePatch(format, { source, target }, pick(PROFILE_BYTES));
+  const pack = format.startsWith("unpacked-") ? pick(PACKERS) : (bytes: Buffer) => bytes;
+  const source = pack(plain);
+  const target = pack(edited);
+  const patch = await makePatch(format, { source, target }, pick(PROFILE_BYTES)).catch(pointless);
+  if (!patch) return;
   const options = { chunkBytes: pick([1, 100, 65_536]), readBytes: pick([1_000, 10_000_000]) };
   const rebuilt = await rebuildImage(format, source, patch, target.length, options);
   if (!rebuilt.equals(target)) throw new Error("the patch rebuilds another image");
@@ -54,6 +72,12 @@ async function fuzz(seed: number): Promise<void> {
     else if (!made.equals(target)) throw new Error("a damaged patch rebuilds another image");
     if (performance.now() - started > SLOWEST_MS) throw new Error("a damaged patch takes too long");
   }
+}
+
+/** Nothing that changed is packed. */
+function pointless(error: unknown): undefined {
+  if (error instanceof AppError && error.code === "delta-pointless") return;
+  throw error;
 }
 
 function refusal(error: unknown): undefined {

@@ -3,6 +3,7 @@ import { decodePayload, type Heartbeat } from "../protocol/index.ts";
 import type { AgentDeps, AgentStatus } from "./agent.ts";
 import { AGENT_DEFAULTS, type AgentSettings } from "./agent-settings.ts";
 import { StateStore } from "./agent-state.ts";
+import { announcedFormats } from "./announced-formats.ts";
 import { bootReason } from "./boot-reason.ts";
 import { builtInCommands } from "./built-in-commands.ts";
 import { Commands } from "./commands.ts";
@@ -305,7 +306,7 @@ export class RunningAgent {
       uptimeSeconds: Math.max(0, Math.round((now - this.#startedAt) / 1000)),
       firmware: this.#firmware(),
       otherSlot: describeOther(this.#slots.other),
-      formats: [...this.#settings.formats],
+      formats: announcedFormats(this.#settings.formats),
       ...this.#measured.forHeartbeat(),
       metrics: {
         ...this.#deps.application.metrics(),

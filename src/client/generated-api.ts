@@ -392,8 +392,15 @@ export type DelegatedRole = {
 export type Delta = {
   sourceSha256: string | null;
   targetSha256: string;
-  format: "full" | "full-zstd" | "zstd-patch" | "vdelta-fast" | "vdelta-small";
-  status: "queued" | "building" | "ready" | "failed";
+  format:
+    | "full"
+    | "full-zstd"
+    | "zstd-patch"
+    | "vdelta-fast"
+    | "vdelta-small"
+    | "unpacked-fast"
+    | "unpacked-small";
+  status: "queued" | "building" | "ready" | "failed" | "skipped";
   artifactSha256: string | null;
   sizeBytes: number | null;
   targetSizeBytes: number | null;
@@ -401,6 +408,7 @@ export type Delta = {
   buildMs: number | null;
   progress: number | null;
   error: string | null;
+  unpacked: UnpackedImages | null;
 };
 
 export type DeltaList = {
@@ -720,6 +728,7 @@ export type Problem = {
     | "release-yanked"
     | "release-incompatible"
     | "delta-invalid"
+    | "delta-pointless"
     | "upload-offset"
     | "upload-gone"
     | "upload-locked"
@@ -1394,6 +1403,19 @@ export type TroubledRotation = {
 export type TroubledRotationPage = {
   items: Array<TroubledRotation>;
   nextCursor: string | null;
+};
+
+export type UnpackedImages = {
+  /** Packed parts of the new image that the device packs again */
+  streams: Array<{
+    codec: string;
+    count: number;
+  }>;
+  sourceFormBytes: number;
+  /** Size of the new image with all of it unpacked */
+  targetFormBytes: number;
+  recipeBytes: number;
+  requires: string | null;
 };
 
 export type Upload = {

@@ -316,8 +316,14 @@ export interface DeltasTable {
   tenant_id: string;
   source_sha256: string;
   target_sha256: string;
-  format: "full-zstd" | "zstd-patch" | "vdelta-fast" | "vdelta-small";
-  status: "queued" | "building" | "ready" | "failed";
+  format:
+    | "full-zstd"
+    | "zstd-patch"
+    | "vdelta-fast"
+    | "vdelta-small"
+    | "unpacked-fast"
+    | "unpacked-small";
+  status: "queued" | "building" | "ready" | "failed" | "skipped";
   artifact_sha256: string | null;
   size_bytes: number | null;
   target_size_bytes: number | null;
@@ -328,6 +334,8 @@ export interface DeltasTable {
   created_at: Date;
   finished_at: Date | null;
   progress: number | null;
+  requires: string | null;
+  unpacked: OptionalJson;
 }
 
 export interface DetectorSnapshotsTable {

@@ -35,6 +35,20 @@ export interface PatchInfo {
   checksum: boolean;
   /** Where it is one of ours. */
   vdelta?: VdeltaInfo;
+  /** Where it is between the unpacked forms of both images. */
+  unpacked?: UnpackedInfo;
+}
+
+export interface UnpackedInfo {
+  /** Streams of the new image that are packed again, by what packs them. */
+  streams: { codec: string; count: number }[];
+  /** Sizes of the images with everything unpacked. */
+  sourceFormBytes: number;
+  targetFormBytes: number;
+  /** What the list of streams takes in the patch. */
+  recipeBytes: number;
+  /** A library and its version that the device must have, or null. */
+  requires: string | null;
 }
 
 export interface VdeltaInfo {

@@ -1,4 +1,5 @@
-export type { PatchInfo, PatchSource, VdeltaInfo } from "./format.ts";
+export { PACKING_LIBRARIES } from "./containers/codecs.ts";
+export type { PatchInfo, PatchSource, UnpackedInfo, VdeltaInfo } from "./format.ts";
 export {
   applyPatch,
   type CreatePatchOptions,

@@ -1,4 +1,6 @@
 import type { ArtifactFormat } from "../protocol/index.ts";
+import { isUnpacked } from "./containers/head.ts";
+import { unpackedFast, unpackedInfo, unpackedSmall } from "./containers/unpacked.ts";
 import {
   type ApplyInput,
   type CreateInput,
@@ -29,6 +31,8 @@ export const PATCH_FORMATS: Readonly<Record<ArtifactFormat, PatchFormat>> = {
   "zstd-patch": zstdPatch,
   "vdelta-fast": vdeltaFast,
   "vdelta-small": vdeltaSmall,
+  "unpacked-fast": unpackedFast,
+  "unpacked-small": unpackedSmall,
 };
 
 export interface CreatePatchOptions extends CreateInput {
@@ -86,6 +90,7 @@ export function memoryToApply(
 /** What the first `PATCH_HEAD_BYTES` of a patch, or all there are, tell about it. */
 export function patchInfo(patch: Uint8Array): PatchInfo {
   if (isVdelta(patch)) return vdeltaInfo(patch);
+  if (isUnpacked(patch)) return unpackedInfo(patch);
   const plain = { formats: ["full"], targetSizeBytes: null, windowBytes: 0, checksum: false };
   return frameInfo(patch) ?? plain;
 }

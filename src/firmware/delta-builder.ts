@@ -2,18 +2,26 @@ import { createReadStream } from "node:fs";
 import fs from "node:fs/promises";
 import { Worker } from "node:worker_threads";
 import type { BlobStat, BlobStore } from "../blobs/index.ts";
-import type { DeltaJob, DeltaNews } from "./delta-worker.ts";
+import type { UnpackedInfo } from "../delta/index.ts";
+import type { DeltaJob, DeltaNews, DeltaOutcome } from "./delta-worker.ts";
 
 const WORKER = new URL("./delta-worker.ts", import.meta.url);
 /** A build that takes longer hangs; 2 GiB at the slowest setting take a fraction of it. */
 const BUILD_TIMEOUT_MS = 2 * 3_600_000;
 
+export type BuiltDelta =
+  | { status: "made"; stored: BlobStat; unpacked: UnpackedInfo | null }
+  | { status: "pointless"; reason: string };
+
 export interface DeltaBuilder {
-  /** Builds and verifies in a worker thread, then stores the patch; an Error says what failed. */
+  /**
+   * Builds and verifies in a worker thread, then stores the patch; an Error says what failed. Of a
+   * kind that gains nothing for these images there is none.
+   */
   build(
     job: Omit<DeltaJob, "patchFile">,
     onProgress?: (progress: number) => void,
-  ): Promise<BlobStat>;
+  ): Promise<BuiltDelta>;
   /** Ends what is being built; the builds reject. */
   stop(): Promise<void>;
 }
@@ -29,13 +37,13 @@ export function createDeltaBuilder(options: {
   let free = options.maxWorkers;
   let stopped = false;
 
-  async function run(job: DeltaJob, onProgress: (progress: number) => void): Promise<void> {
+  async function run(job: DeltaJob, onProgress: (progress: number) => void): Promise<DeltaOutcome> {
     if (stopped) throw new Error("the platform stops");
     // A thread of its own for each build: what it held is given back, and its death is only its own.
     const worker = new Worker(WORKER, { workerData: job });
     running.add(worker);
     try {
-      await outcome(worker, onProgress);
+      return await outcome(worker, onProgress);
     } finally {
       running.delete(worker);
       await worker.terminate();
@@ -48,9 +56,11 @@ export function createDeltaBuilder(options: {
       else await new Promise<void>((resolve) => waiting.push(resolve));
       const patchFile = blobs.temporaryPath();
       try {
-        await run({ ...request, patchFile }, onProgress);
+        const outcome = await run({ ...request, patchFile }, onProgress);
+        if (outcome.status === "pointless") return outcome;
         const { size } = await fs.stat(patchFile);
-        return await blobs.put(createReadStream(patchFile), { maxBytes: size });
+        const stored = await blobs.put(createReadStream(patchFile), { maxBytes: size });
+        return { ...outcome, stored };
       } finally {
         await fs.rm(patchFile, { force: true });
         const next = waiting.shift();
@@ -65,11 +75,11 @@ export function createDeltaBuilder(options: {
   };
 }
 
-function outcome(worker: Worker, onProgress: (progress: number) => void): Promise<void> {
+function outcome(worker: Worker, onProgress: (progress: number) => void): Promise<DeltaOutcome> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error("the build took too long")), BUILD_TIMEOUT_MS);
     worker.on("message", (news: DeltaNews) => {
-      if (news === "done") resolve();
+      if ("outcome" in news) resolve(news.outcome);
       else onProgress(news.progress);
     });
     worker.once("error", reject);

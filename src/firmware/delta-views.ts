@@ -1,3 +1,4 @@
+import type { UnpackedInfo } from "../delta/index.ts";
 import type { ArtifactOffer } from "../protocol/index.ts";
 import type { DeltaFormat, DeltaKey, DeltaRow } from "./deltas-store.ts";
 
@@ -6,7 +7,7 @@ export interface DeltaView {
   sourceSha256: string | null;
   targetSha256: string;
   format: string;
-  status: "queued" | "building" | "ready" | "failed";
+  status: "queued" | "building" | "ready" | "failed" | "skipped";
   artifactSha256: string | null;
   sizeBytes: number | null;
   targetSizeBytes: number | null;
@@ -15,13 +16,22 @@ export interface DeltaView {
   buildMs: number | null;
   /** Share of the work that is done, while it is being built. */
   progress: number | null;
+  /** Why it failed, or was not made. */
   error: string | null;
+  /** What was unpacked, where it lies between the unpacked forms. */
+  unpacked: UnpackedInfo | null;
 }
 
 export type Offer = Omit<ArtifactOffer, "url">;
 
 /** The formats of a patch and of the packed image; a new format is a line here. */
-const PATCHES: readonly DeltaFormat[] = ["zstd-patch", "vdelta-fast", "vdelta-small"];
+const PATCHES: readonly DeltaFormat[] = [
+  "zstd-patch",
+  "vdelta-fast",
+  "vdelta-small",
+  "unpacked-fast",
+  "unpacked-small",
+];
 const PACKED: readonly DeltaFormat[] = ["full-zstd"];
 
 /** Everything that may be built for a target: the packed image, and patches from each source. */
@@ -33,6 +43,14 @@ export function deltaKeys(targetSha256: string, sources: readonly string[]): Del
       format,
     }));
   return [...keys("", PACKED), ...sources.flatMap((source) => keys(source, PATCHES))];
+}
+
+/** Packing again costs a device time: a patch for it has to be smaller by this much. */
+const PACKING_PENALTY = 1.05;
+
+/** What offers are ordered by: bytes, and something for the work that they make. */
+export function costOf({ format, sizeBytes }: Pick<Offer, "format" | "sizeBytes">): number {
+  return format.startsWith("unpacked-") ? sizeBytes * PACKING_PENALTY : sizeBytes;
 }
 
 /** A delta that is ready, as devices are offered it. */
@@ -59,5 +77,6 @@ export function deltaView(row: DeltaRow): DeltaView {
     buildMs: row.build_ms,
     progress: row.progress,
     error: row.error,
+    unpacked: row.unpacked as UnpackedInfo | null,
   };
 }

@@ -2,7 +2,15 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import fs from "node:fs/promises";
 import { parentPort, workerData } from "node:worker_threads";
-import { applyPatch, createPatch, memoryToApply } from "../delta/index.ts";
+import {
+  applyPatch,
+  createPatch,
+  memoryToApply,
+  PATCH_HEAD_BYTES,
+  patchInfo,
+  type UnpackedInfo,
+} from "../delta/index.ts";
+import { AppError } from "../kernel/errors.ts";
 import type { ArtifactFormat } from "../protocol/index.ts";
 
 /** What a worker thread is told; the files lie on this machine. */
@@ -13,20 +21,46 @@ export interface DeltaJob {
   patchFile: string;
 }
 
-/** What a worker thread says: how far it is, 0 to 1, and at last that it is done. */
-export type DeltaNews = { progress: number } | "done";
+/** What a worker thread says: how far it is, 0 to 1, and at last what came of it. */
+export type DeltaNews = { progress: number } | { outcome: DeltaOutcome };
+
+export type DeltaOutcome =
+  | { status: "made"; unpacked: UnpackedInfo | null }
+  /** Such a patch cannot gain anything for these images. */
+  | { status: "pointless"; reason: string };
 
 /** Shares of the whole work that the stages end with; proving the patch is the rest. */
 const STAGES: Record<string, readonly [number, number]> = {
-  indexing: [0, 0.1],
-  aligning: [0.1, 0.3],
+  unpacking: [0, 0.1],
+  indexing: [0.1, 0.15],
+  aligning: [0.15, 0.3],
   coding: [0.3, 0.8],
 };
 const NEWS_STEP = 0.01;
 
 if (parentPort) {
-  await build(workerData as DeltaJob);
-  tell("done");
+  tell({ outcome: await outcomeOf(workerData as DeltaJob) });
+}
+
+async function outcomeOf(job: DeltaJob): Promise<DeltaOutcome> {
+  try {
+    await build(job);
+  } catch (error) {
+    if (!(error instanceof AppError) || error.code !== "delta-pointless") throw error;
+    return { status: "pointless", reason: error.message };
+  }
+  return { status: "made", unpacked: await unpackedInfo(job.patchFile) };
+}
+
+async function unpackedInfo(patchFile: string): Promise<UnpackedInfo | null> {
+  const file = await fs.open(patchFile);
+  try {
+    const head = Buffer.alloc(PATCH_HEAD_BYTES);
+    const { bytesRead } = await file.read(head, 0, head.length, 0);
+    return patchInfo(head.subarray(0, bytesRead)).unpacked ?? null;
+  } finally {
+    await file.close();
+  }
 }
 
 function tell(news: DeltaNews): void {

@@ -1,5 +1,6 @@
 import type { Selectable } from "kysely";
 import type { Schema, Tx } from "../db/index.ts";
+import type { UnpackedInfo } from "../delta/index.ts";
 
 export type DeltaRow = Selectable<Schema["deltas"]>;
 export type DeltaFormat = DeltaRow["format"];
@@ -111,12 +112,18 @@ export async function finish(
         size_bytes: number;
         build_ms: number;
         finished_at: Date;
+        requires: string | null;
+        unpacked: UnpackedInfo | null;
       }
+    | { status: "skipped"; error: string; finished_at: Date }
     | { status: "queued"; error: string; attempts?: number }
     | { status: "failed"; error: string; finished_at: Date },
 ): Promise<boolean> {
   const error = "error" in result ? result.error : null;
-  return update(tx, tenantId, row, { ...result, error, lease_expires_at: null, progress: null });
+  const unpacked =
+    "unpacked" in result && result.unpacked ? { unpacked: JSON.stringify(result.unpacked) } : {};
+  const end = { error, lease_expires_at: null, progress: null };
+  return update(tx, tenantId, row, { ...result, ...unpacked, ...end });
 }
 
 /** Changes the row if this attempt still is the one that builds it. */

@@ -3,7 +3,14 @@ import { counter, histogram } from "../kernel/metrics.ts";
 import { storableText } from "../kernel/storable.ts";
 import { withSpan } from "../kernel/tracing.ts";
 import { createDeltaBuilder } from "./delta-builder.ts";
-import { type DeltaView, deltaKeys, deltaView, type Offer, offerOf } from "./delta-views.ts";
+import {
+  costOf,
+  type DeltaView,
+  deltaKeys,
+  deltaView,
+  type Offer,
+  offerOf,
+} from "./delta-views.ts";
 import * as store from "./deltas-store.ts";
 import type { FirmwareDeps } from "./deps.ts";
 import { findArtifact, findImages, insertArtifact } from "./releases-store.ts";
@@ -93,7 +100,7 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
   ): Promise<void> {
     const started = performance.now();
     const { format, source_sha256: source, target_sha256: target } = row;
-    const stored = await builder.build(
+    const built = await builder.build(
       {
         format,
         source: source === "" ? null : { file: blobs.path(source), sha256: source },
@@ -105,6 +112,12 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
       },
       onProgress,
     );
+    if (built.status === "pointless") {
+      const result = { status: "skipped" as const, error: built.reason, finished_at: now() };
+      await db.tenant(tenantId, (tx) => store.finish(tx, tenantId, row, result));
+      return;
+    }
+    const { stored, unpacked } = built;
     const buildMs = Math.round(performance.now() - started);
     buildSeconds.observe({ format }, buildMs / 1000);
     const finishedAt = now();
@@ -122,6 +135,8 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
         size_bytes: stored.sizeBytes,
         build_ms: buildMs,
         finished_at: finishedAt,
+        requires: unpacked?.requires ?? null,
+        unpacked,
       });
     });
   }
@@ -221,9 +236,10 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
         sizeBytes: image.size_bytes,
         sourceSha256: null,
       };
-      return [full, ...ready.map(offerOf)]
+      const able = ready.filter(({ requires }) => requires === null || formats.includes(requires));
+      return [full, ...able.map(offerOf)]
         .filter((offer) => formats.includes(offer.format))
-        .sort((left, right) => left.sizeBytes - right.sizeBytes);
+        .sort((left, right) => costOf(left) - costOf(right));
     },
 
     async stop() {

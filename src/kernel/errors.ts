@@ -47,6 +47,7 @@ export const ERROR_CATALOGUE = {
   "release-yanked": { status: 409, title: "The release has been withdrawn" },
   "release-incompatible": { status: 422, title: "The release fits no device of the selection" },
   "delta-invalid": { status: 422, title: "The patch does not rebuild its target" },
+  "delta-pointless": { status: 422, title: "This kind of patch gains nothing for these images" },
   // Uploads
   "upload-offset": { status: 409, title: "The upload stands at another offset" },
   "upload-gone": { status: 410, title: "The upload has expired or was ended" },

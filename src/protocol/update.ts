@@ -8,6 +8,8 @@ export const ARTIFACT_FORMATS = [
   "zstd-patch",
   "vdelta-fast",
   "vdelta-small",
+  "unpacked-fast",
+  "unpacked-small",
 ] as const;
 export type ArtifactFormat = (typeof ARTIFACT_FORMATS)[number];
 

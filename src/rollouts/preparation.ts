@@ -17,7 +17,9 @@ export async function stepPreparation(
   const now = deps.clock.now();
   const { tenant_id: tenantId, id } = rollout;
   const { imageSha256 } = await deps.firmware.releases.get(tenantId, rollout.release_id);
-  const deltas = await deps.firmware.deltas(tenantId, imageSha256);
+  const all = await deps.firmware.deltas(tenantId, imageSha256);
+  // Of a kind that gains nothing for two images, none was made.
+  const deltas = all.filter((delta) => delta.status !== "skipped");
   const open = deltas.filter((delta) => delta.status === "queued" || delta.status === "building");
   if (open.length > 0 && now - rollout.created_at.getTime() < PATIENCE_MS) {
     const next = new Date(now + LOOK_AGAIN_MS);

@@ -3,6 +3,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { Readable } from "node:stream";
+import { gzipSync, zstdCompressSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type BlobStore, openBlobStore } from "../../src/blobs/index.ts";
 import { applyPatch } from "../../src/delta/index.ts";
@@ -316,6 +317,37 @@ describe("firmware", () => {
   });
 
   describe("deltas", () => {
+    it("of packed images lie between what they hold, for devices that can pack it", async () => {
+      const text = Array.from({ length: 9_000 }, (_, line) => `line ${line * line}`).join("\n");
+      const images = [text, text.replaceAll("77", "88")].map((each) =>
+        Buffer.concat([gzipSync(each), zstdCompressSync(each.slice(0, 50_000))]),
+      ) as [Buffer, Buffer];
+      const [source, target] = images;
+      await release(source, "6.2.0");
+      await release(target, "6.3.0");
+      await firmware.requestDeltas("acme", sha256(target), [sha256(source)]);
+      await buildAll("acme");
+      const views = await firmware.deltas("acme", sha256(target));
+      const [view] = views.filter(({ format }) => format === "unpacked-small");
+      const library = `zstd-${process.versions.zstd}`;
+      expect(view).toMatchObject({
+        status: "ready",
+        unpacked: {
+          streams: [
+            { codec: "gzip", count: 1 },
+            { codec: "zstd", count: 1 },
+          ],
+          requires: library,
+        },
+      });
+      const query = { targetSha256: sha256(target), sourceSha256: sha256(source) };
+      const formats = [...ARTIFACT_FORMATS, library];
+      const [best] = await firmware.offers("acme", { ...query, formats });
+      expect(best?.format).toMatch(/^unpacked-/);
+      const [without] = await firmware.offers("acme", { ...query, formats: ARTIFACT_FORMATS });
+      expect(without?.format).not.toMatch(/^unpacked-/);
+    });
+
     it.skipIf(!pair)(
       "rebuild the target, and are offered smallest first to who applies them",
       async () => {
@@ -325,7 +357,7 @@ describe("firmware", () => {
         const hashes = [sha256(source), sha256(target)] as const;
         const unknown = "f".repeat(64);
         const request = () => firmware.requestDeltas("acme", hashes[1], [...hashes, unknown]);
-        expect(await request()).toEqual({ queued: 4, unknownSources: [unknown], leftOut: 0 });
+        expect(await request()).toEqual({ queued: 6, unknownSources: [unknown], leftOut: 0 });
         expect(await request()).toEqual({ queued: 0, unknownSources: [unknown], leftOut: 0 });
         expect(await test.db.tenantsWith("open_deltas", new Date())).toEqual(["acme"]);
 
@@ -335,7 +367,12 @@ describe("firmware", () => {
         await buildAll("acme");
         expect(await test.db.tenantsWith("open_deltas", new Date())).toEqual([]);
         const views = await firmware.deltas("acme", hashes[1]);
-        expect(views.map((view) => view.status)).toEqual(Array(4).fill("ready"));
+        const ready = views.filter((view) => !view.format.startsWith("unpacked-"));
+        expect(ready.map((view) => view.status)).toEqual(Array(4).fill("ready"));
+        // Nothing in these images is packed.
+        const skipped = views.filter((view) => view.format.startsWith("unpacked-"));
+        expect(skipped.map((view) => view.status)).toEqual(["skipped", "skipped"]);
+        expect(skipped.map((view) => view.error)).toEqual(Array(2).fill(expect.any(String)));
 
         const offers = await firmware.offers("acme", all);
         expect(offers.map((offer) => offer.format)).toEqual([
@@ -386,7 +423,7 @@ describe("firmware", () => {
       const rows = await test.db.tenant("acme", (tx) =>
         tx.selectFrom("deltas").select("attempts").where("status", "=", "failed").execute(),
       );
-      expect(rows).toEqual(Array(3).fill({ attempts: 3 }));
+      expect(rows).toEqual(Array(5).fill({ attempts: 3 }));
       await firmware.requestDeltas("acme", sha256(target), [sha256(source)]);
       expect(await firmware.buildNextDelta("acme")).toBe(false);
     });

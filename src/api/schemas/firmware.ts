@@ -75,11 +75,23 @@ export const UploadedReleaseBody = strict({
   notes: Type.Optional(Type.String({ maxLength: 4096 })),
 });
 
+const UnpackedView = view("UnpackedImages", {
+  streams: Type.Array(Type.Object({ codec: Type.String(), count: Type.Integer() }), {
+    description: "Packed parts of the new image that the device packs again",
+  }),
+  sourceFormBytes: Type.Integer(),
+  targetFormBytes: Type.Integer({ description: "Size of the new image with all of it unpacked" }),
+  recipeBytes: Type.Integer(),
+  requires: nullable(
+    Type.String({ description: "Library and version that a device must announce" }),
+  ),
+});
+
 export const DeltaView = view("Delta", {
   sourceSha256: nullable(Sha256),
   targetSha256: Sha256,
   format: Type.Enum(ARTIFACT_FORMATS),
-  status: Type.Enum(["queued", "building", "ready", "failed"] as const),
+  status: Type.Enum(["queued", "building", "ready", "failed", "skipped"] as const),
   artifactSha256: nullable(Sha256),
   sizeBytes: nullable(Type.Integer()),
   targetSizeBytes: nullable(Type.Integer()),
@@ -88,6 +100,7 @@ export const DeltaView = view("Delta", {
   progress: nullable(
     Type.Number({ description: "Share of the work that is done, while it is being built" }),
   ),
-  error: nullable(Type.String()),
+  error: nullable(Type.String({ description: "Why it failed, or why none was made" })),
+  unpacked: nullable(UnpackedView),
 });
 export const DeltaList = listOf("DeltaList", DeltaView);

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import fs from "node:fs";
 import type { Command } from "commander";
-import type { VdeltaInfo } from "../../delta/index.ts";
+import type { UnpackedInfo, VdeltaInfo } from "../../delta/index.ts";
+import { AppError } from "../../kernel/errors.ts";
 import type { ArtifactFormat } from "../../protocol/index.ts";
 import { type Cli, type CommonOptions, group, leaf, wholeNumber } from "../cli.ts";
 import { CliError, misuse } from "../cli-error.ts";
@@ -9,7 +10,8 @@ import { openImage } from "../document-files.ts";
 import { bytes, facts } from "../output.ts";
 import { progressBar } from "../progress-bar.ts";
 
-const FORMATS = "full, full-zstd, zstd-patch, vdelta-fast or vdelta-small";
+const FORMATS =
+  "full, full-zstd, zstd-patch, vdelta-fast, vdelta-small, unpacked-fast or unpacked-small";
 
 interface CreateOptions extends CommonOptions {
   format?: string;
@@ -25,7 +27,13 @@ interface ApplyOptions extends CommonOptions {
 
 const MAX_MEMORY_BYTES = 64 * 1024 ** 3;
 /** What `create` chooses from. */
-const PATCHES: readonly ArtifactFormat[] = ["zstd-patch", "vdelta-fast", "vdelta-small"];
+const PATCHES: readonly ArtifactFormat[] = [
+  "zstd-patch",
+  "vdelta-fast",
+  "vdelta-small",
+  "unpacked-fast",
+  "unpacked-small",
+];
 const MAX_IMAGE_BYTES = 2 * 1024 ** 3;
 
 /** The delta codec by itself, as the platform and the agent use it. */
@@ -88,6 +96,7 @@ export function deltaCommands(program: Command, cli: Cli): void {
         ["makes", bytes(info.targetSizeBytes)],
         ["memory", bytes(info.windowBytes)],
         ...vdeltaFacts(info.vdelta),
+        ...unpackedFacts(info.unpacked),
       ]),
     );
   });
@@ -104,6 +113,16 @@ function vdeltaFacts(info: VdeltaInfo | undefined): [string, string][] {
   ];
 }
 
+function unpackedFacts(info: UnpackedInfo | undefined): [string, string][] {
+  if (!info) return [];
+  const streams = info.streams.map(({ codec, count }) => `${count} ${codec}`).join(", ");
+  return [
+    ["unpacked", `${streams}; the new image comes to ${bytes(info.targetFormBytes)}`],
+    ["list of them", bytes(info.recipeBytes)],
+    ["the device needs", info.requires ?? "nothing else"],
+  ];
+}
+
 const memory = wholeNumber("--memory", 0, MAX_MEMORY_BYTES);
 const size = wholeNumber("--size", 0, MAX_IMAGE_BYTES);
 
@@ -114,7 +133,7 @@ async function create(
   patch: string,
   options: CreateOptions,
 ): Promise<void> {
-  const { memoryToApply } = await import("../../delta/index.ts");
+  const { memoryToApply, patchInfo } = await import("../../delta/index.ts");
   const formats = options.format ? [await formatOf(options.format)] : PATCHES;
   const sourceSizeBytes = fs.statSync(requireFile(old)).size;
   const targetSizeBytes = fs.statSync(requireFile(target)).size;
@@ -124,14 +143,18 @@ async function create(
   try {
     for (const format of formats) {
       const file = `${patch}.${process.pid}.${format}`;
-      tries.push({ format, file, sizeBytes: Number.POSITIVE_INFINITY });
-      await write(cli, { old, target, file, format, memoryBytes: options.memory });
-      (tries.at(-1) as (typeof tries)[number]).sizeBytes = fs.statSync(file).size;
+      const made = { format, file, sizeBytes: Number.POSITIVE_INFINITY };
+      tries.push(made);
+      const request = { old, target, file, format, memoryBytes: options.memory };
+      const isMade = await write(cli, request, formats.length > 1);
+      if (isMade) made.sizeBytes = fs.statSync(file).size;
     }
-    tries.sort((left, right) => left.sizeBytes - right.sizeBytes);
-    const { format, file, sizeBytes } = tries[0] as (typeof tries)[number];
+    const made = tries.filter(({ sizeBytes }) => Number.isFinite(sizeBytes));
+    made.sort((left, right) => left.sizeBytes - right.sizeBytes);
+    const { format, file, sizeBytes } = made[0] as (typeof made)[number];
     await prove(old, file, { format, size: targetSizeBytes, sha256 });
     fs.renameSync(file, patch);
+    const info = patchInfo(await readHead(patch));
     const data = {
       patch,
       format,
@@ -139,9 +162,12 @@ async function create(
       targetSizeBytes,
       sizeBytes,
       ratio: targetSizeBytes === 0 ? 0 : sizeBytes / targetSizeBytes,
-      formats: tries.map((made) => ({ format: made.format, sizeBytes: made.sizeBytes })),
+      formats: made.map((each) => ({ format: each.format, sizeBytes: each.sizeBytes })),
       seconds: secondsSince(started),
-      memoryToApplyBytes: memoryToApply(format, { sourceSizeBytes, targetSizeBytes }),
+      memoryToApplyBytes: info.vdelta
+        ? info.windowBytes
+        : memoryToApply(format, { sourceSizeBytes, targetSizeBytes }),
+      unpacked: info.unpacked ?? null,
       peakMemoryBytes: peakMemory(),
       verified: true,
     };
@@ -151,6 +177,7 @@ async function create(
         ["of the image", `${(data.ratio * 100).toFixed(2)} %`],
         ["time", `${data.seconds} s`],
         ["to apply", `${bytes(data.memoryToApplyBytes)} of memory`],
+        ...unpackedFacts(info.unpacked),
       ]),
     );
   } finally {
@@ -166,7 +193,8 @@ interface WriteRequest {
   memoryBytes: number | undefined;
 }
 
-async function write(cli: Cli, request: WriteRequest): Promise<void> {
+/** False where several formats are tried and this one gains nothing for these images. */
+async function write(cli: Cli, request: WriteRequest, mayBePointless: boolean): Promise<boolean> {
   const { createPatch } = await import("../../delta/index.ts");
   const { old, target, file, format, memoryBytes } = request;
   const bar = await progressBar(cli, format);
@@ -180,6 +208,11 @@ async function write(cli: Cli, request: WriteRequest): Promise<void> {
       onProgress: bar.update,
     });
     await fs.promises.writeFile(file, chunks);
+    return true;
+  } catch (error) {
+    const isPointless = error instanceof AppError && error.code === "delta-pointless";
+    if (isPointless && mayBePointless) return false;
+    throw error;
   } finally {
     bar.end();
   }

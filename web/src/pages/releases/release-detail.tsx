@@ -78,7 +78,14 @@ const DELTA_TONES: Record<DeltaView["status"], Tone> = {
   building: "busy",
   queued: "idle",
   failed: "bad",
+  skipped: "idle",
 };
+
+/** "118 xz in 12.6 MB": what a device unpacks and packs again. */
+function unpackedText({ streams, targetFormBytes }: NonNullable<DeltaView["unpacked"]>): string {
+  const parts = streams.map(({ codec, count }) => `${count} ${codec}`);
+  return `${parts.join(", ")} unpacked to ${formatBytes(targetFormBytes)}`;
+}
 
 function Deltas({ release, releases }: ReleaseDetailProps) {
   const tenant = useTenantId();
@@ -114,6 +121,7 @@ function Deltas({ release, releases }: ReleaseDetailProps) {
                       : (versionOf(delta.sourceSha256) ?? delta.sourceSha256.slice(0, 10))}
                     <Text size="xs" c="dimmed">
                       {delta.format}
+                      {delta.unpacked && ` · ${unpackedText(delta.unpacked)}`}
                     </Text>
                   </Table.Td>
                   <Table.Td title={delta.error ?? undefined}>
