@@ -1,7 +1,8 @@
 import { type EncoderState, literalCoder } from "./encoder-state.ts";
 import * as at from "./layout.ts";
 import { MatchFinder, matchFinderMemory } from "./match-finder.ts";
-import { HORIZON, LITERAL_SYMBOL, Parser } from "./parser.ts";
+import { HORIZON, LITERAL_SYMBOL } from "./options.ts";
+import { Parser } from "./parser.ts";
 import { Prices } from "./prices.ts";
 import { RangeEncoder } from "./range-encoder.ts";
 

@@ -1,16 +1,15 @@
 import type { EncoderState } from "./encoder-state.ts";
 import { literalPrice } from "./encoder-state.ts";
 import * as at from "./layout.ts";
+import {
+  AFTER_LITERAL,
+  AFTER_MATCH,
+  HORIZON,
+  INFINITE,
+  LITERAL_SYMBOL,
+  Options,
+} from "./options.ts";
 import { priceOfOne, priceOfZero } from "./range-encoder.ts";
-
-/** Bytes that are looked at together. */
-export const HORIZON = 4096;
-const INFINITE = 2 ** 30;
-/** Instead of a distance: a literal. */
-export const LITERAL_SYMBOL = -1;
-/** Flags of an option: its last step is a literal, behind which a repeat; and before them a match. */
-const AFTER_LITERAL = 1;
-const AFTER_MATCH = 2;
 
 /**
  * Chooses the symbols by the cheapest way through the next bytes, exactly as liblzma's normal mode
@@ -18,19 +17,10 @@ const AFTER_MATCH = 2;
  */
 export class Parser {
   readonly #encoder: EncoderState;
-  readonly #price = new Int32Array(HORIZON);
-  readonly #state = new Uint8Array(HORIZON);
-  readonly #flags = new Uint8Array(HORIZON);
-  readonly #previous = new Int32Array(HORIZON);
-  readonly #symbol = new Int32Array(HORIZON);
-  readonly #previous2 = new Int32Array(HORIZON);
-  readonly #symbol2 = new Int32Array(HORIZON);
-  readonly #repeats = new Int32Array(HORIZON * at.REPEATS);
-  readonly #now = new Int32Array(at.REPEATS);
+  readonly #options = new Options();
   readonly #repeatLengths = new Int32Array(at.REPEATS);
   #next = 0;
   #last = 0;
-  #end = 0;
   #longest = 0;
   /** What was chosen: below 4 a repeated distance, from 4 on a distance, or LITERAL_SYMBOL. */
   symbol = 0;
@@ -48,21 +38,24 @@ export class Parser {
   choose(position: number): void {
     if (this.#next !== this.#last) {
       const from = this.#next;
-      this.#next = this.#previous[from] as number;
-      this.#choice(this.#symbol[from] as number, this.#next - from);
+      this.#next = this.#options.previous[from] as number;
+      this.#choice(this.#options.symbol[from] as number, this.#next - from);
       return;
     }
     const { finder, prices, repeats, nice } = this.#encoder;
     if (finder.readAhead === 0) prices.refresh();
     if (this.#begin(position)) return;
-    this.#now.set(repeats);
+    this.#options.now.set(repeats);
     let current = 1;
-    for (; current < this.#end; current++) {
+    for (; current < this.#options.end; current++) {
       this.#longest = finder.find();
       if (this.#longest >= nice) break;
       this.#extend(position + current, current);
     }
-    this.#walkBack(current);
+    this.#options.turnRound(current);
+    this.#last = current;
+    this.#next = this.#options.previous[0] as number;
+    this.#choice(this.#options.symbol[0] as number, this.#next);
   }
 
   #choice(symbol: number, length: number): void {
@@ -118,29 +111,29 @@ export class Parser {
       this.#choice(LITERAL_SYMBOL, 1);
       return true;
     }
-    this.#state[0] = state;
+    this.#options.state[0] = state;
     const posState = position & ((1 << pb) - 1);
     const isMatch = p[at.IS_MATCH + state * at.MAX_POS_STATES + posState] as number;
     const isRepeat = p[at.IS_REPEAT + state] as number;
-    this.#price[1] =
+    this.#options.price[1] =
       priceOfZero(isMatch) + literalPrice(this.#encoder, position, state < 7 ? -1 : matched);
-    this.#setLiteral(1);
+    this.#options.setLiteral(1);
     const repeatPrice = priceOfOne(isMatch) + priceOfOne(isRepeat);
     if (matched === byte) {
       const price = repeatPrice + prices.shortRepeat(state, posState);
-      if (price < (this.#price[1] as number)) {
-        this.#price[1] = price;
-        this.#setShortRepeat(1);
+      if (price < (this.#options.price[1] as number)) {
+        this.#options.price[1] = price;
+        this.#options.setShortRepeat(1);
       }
     }
-    this.#end = Math.max(longest, longestRepeat);
-    if (this.#end < 2) {
-      this.#choice(this.#symbol[1] as number, 1);
+    this.#options.end = Math.max(longest, longestRepeat);
+    if (this.#options.end < 2) {
+      this.#choice(this.#options.symbol[1] as number, 1);
       return true;
     }
-    this.#previous[1] = 0;
-    this.#repeats.set(repeats);
-    this.#price.fill(INFINITE, 2, this.#end + 1);
+    this.#options.previous[1] = 0;
+    this.#options.repeats.set(repeats);
+    this.#options.price.fill(INFINITE, 2, this.#options.end + 1);
     for (let index = 0; index < at.REPEATS; index++) {
       const length = this.#repeatLengths[index] as number;
       if (length < 2) continue;
@@ -167,7 +160,7 @@ export class Parser {
     for (let length = shortest; ; length++) {
       const distance = distances[index] as number;
       const total = price + prices.distanceAndLength(distance, length, posState);
-      this.#offer(length, total, 0, distance + at.REPEATS);
+      this.#options.offer(length, total, 0, distance + at.REPEATS);
       if (length === lengths[index] && ++index === count) return;
     }
   }
@@ -181,77 +174,12 @@ export class Parser {
   ): void {
     const { prices } = this.#encoder;
     for (let length = longest; length >= 2; length--) {
-      this.#offer(from + length, price + prices.repeatLength(length, posState), from, index);
-    }
-  }
-
-  #offer(to: number, price: number, from: number, symbol: number): void {
-    if (price >= (this.#price[to] as number)) return;
-    this.#price[to] = price;
-    this.#previous[to] = from;
-    this.#symbol[to] = symbol;
-    this.#flags[to] = 0;
-  }
-
-  #setLiteral(place: number): void {
-    this.#symbol[place] = LITERAL_SYMBOL;
-    this.#flags[place] = 0;
-  }
-
-  #setShortRepeat(place: number): void {
-    this.#symbol[place] = 0;
-    this.#flags[place] = 0;
-  }
-
-  #reach(end: number): void {
-    while (this.#end < end) this.#price[++this.#end] = INFINITE;
-  }
-
-  /** The state and the distances after the best way to `current`. */
-  #arrive(current: number): number {
-    const flags = this.#flags[current] as number;
-    const symbol = this.#symbol[current] as number;
-    let from = this.#previous[current] as number;
-    let state: number;
-    if (flags & AFTER_LITERAL) {
-      from -= 1;
-      if (flags & AFTER_MATCH) {
-        state = this.#state[this.#previous2[current] as number] as number;
-        const isRepeat = (this.#symbol2[current] as number) < at.REPEATS;
-        state = isRepeat ? at.afterRepeat(state) : at.afterMatch(state);
-      } else {
-        state = this.#state[from] as number;
-      }
-      state = at.afterLiteral(state);
-    } else {
-      state = this.#state[from] as number;
-    }
-    if (from === current - 1) {
-      state = symbol === 0 ? at.afterShortRepeat(state) : at.afterLiteral(state);
-    } else {
-      let taken = symbol;
-      if (flags & AFTER_LITERAL && flags & AFTER_MATCH) {
-        from = this.#previous2[current] as number;
-        taken = this.#symbol2[current] as number;
-        state = at.afterRepeat(state);
-      } else {
-        state = symbol < at.REPEATS ? at.afterRepeat(state) : at.afterMatch(state);
-      }
-      this.#takeDistance(from, taken);
-    }
-    this.#state[current] = state;
-    this.#repeats.set(this.#now, current * at.REPEATS);
-    return state;
-  }
-
-  #takeDistance(from: number, symbol: number): void {
-    const now = this.#now;
-    const row = from * at.REPEATS;
-    const repeats = this.#repeats;
-    const upTo = symbol < at.REPEATS ? symbol : at.REPEATS - 1;
-    now[0] = symbol < at.REPEATS ? (repeats[row + symbol] as number) : symbol - at.REPEATS;
-    for (let index = 1; index < at.REPEATS; index++) {
-      now[index] = repeats[row + (index <= upTo ? index - 1 : index)] as number;
+      this.#options.offer(
+        from + length,
+        price + prices.repeatLength(length, posState),
+        from,
+        index,
+      );
     }
   }
 
@@ -259,9 +187,9 @@ export class Parser {
   #extend(position: number, current: number): void {
     const encoder = this.#encoder;
     const { bytes, probabilities: p, prices, pb, finder, nice } = encoder;
-    const state = this.#arrive(current);
-    const now = this.#now;
-    const price = this.#price[current] as number;
+    const state = this.#options.arrive(current);
+    const now = this.#options.now;
+    const price = this.#options.price[current] as number;
     const byte = bytes[position];
     const matched = bytes[position - (now[0] as number) - 1] as number;
     const posState = position & ((1 << pb) - 1);
@@ -271,21 +199,22 @@ export class Parser {
       price + priceOfZero(isMatch) + literalPrice(encoder, position, state < 7 ? -1 : matched);
     const next = current + 1;
     let isSingle = false;
-    if (afterLiteral < (this.#price[next] as number)) {
-      this.#price[next] = afterLiteral;
-      this.#previous[next] = current;
-      this.#setLiteral(next);
+    if (afterLiteral < (this.#options.price[next] as number)) {
+      this.#options.price[next] = afterLiteral;
+      this.#options.previous[next] = current;
+      this.#options.setLiteral(next);
       isSingle = true;
     }
     const matchPrice = price + priceOfOne(isMatch);
     const repeatPrice = matchPrice + priceOfOne(isRepeat);
-    const isReached = (this.#previous[next] as number) < current && this.#symbol[next] === 0;
+    const isReached =
+      (this.#options.previous[next] as number) < current && this.#options.symbol[next] === 0;
     if (matched === byte && !isReached) {
       const short = repeatPrice + prices.shortRepeat(state, posState);
-      if (short <= (this.#price[next] as number)) {
-        this.#price[next] = short;
-        this.#previous[next] = current;
-        this.#setShortRepeat(next);
+      if (short <= (this.#options.price[next] as number)) {
+        this.#options.price[next] = short;
+        this.#options.previous[next] = current;
+        this.#options.setShortRepeat(next);
         isSingle = true;
       }
     }
@@ -314,7 +243,7 @@ export class Parser {
     price: number,
     limit: number,
   ): void {
-    const from = position - (this.#now[0] as number) - 1;
+    const from = position - (this.#options.now[0] as number) - 1;
     // Known to differ in the first byte.
     let length = 1;
     const { bytes } = this.#encoder;
@@ -323,12 +252,12 @@ export class Parser {
     if (length < 2) return;
     const to = current + 1 + length;
     const total = this.#repeatAfter(at.afterLiteral(state), position + 1, length, price);
-    this.#reach(to);
-    if (total >= (this.#price[to] as number)) return;
-    this.#price[to] = total;
-    this.#previous[to] = current + 1;
-    this.#symbol[to] = 0;
-    this.#flags[to] = AFTER_LITERAL;
+    this.#options.reach(to);
+    if (total >= (this.#options.price[to] as number)) return;
+    this.#options.price[to] = total;
+    this.#options.previous[to] = current + 1;
+    this.#options.symbol[to] = 0;
+    this.#options.flags[to] = AFTER_LITERAL;
   }
 
   /** `price` plus that of the last distance again. */
@@ -351,10 +280,10 @@ export class Parser {
     const { prices, nice } = this.#encoder;
     let shortest = 2;
     for (let index = 0; index < at.REPEATS; index++) {
-      const distance = this.#now[index] as number;
+      const distance = this.#options.now[index] as number;
       const length = this.#agreeing(position - distance - 1, position, 0, Math.min(full, nice));
       if (length < 2) continue;
-      this.#reach(current + length);
+      this.#options.reach(current + length);
       const repeat = price + prices.repeat(index, state, posState);
       this.#offerRepeats(current, index, length, posState, repeat);
       if (index === 0) shortest = length + 1;
@@ -387,14 +316,14 @@ export class Parser {
     const afterLiteral = price + priceOfZero(isMatch) + literal;
     const total = this.#repeatAfter(at.afterLiteral(state), at2 + 1, length2, afterLiteral);
     const to = current + length + 1 + length2;
-    this.#reach(to);
-    if (total >= (this.#price[to] as number)) return;
-    this.#price[to] = total;
-    this.#previous[to] = current + length + 1;
-    this.#symbol[to] = 0;
-    this.#flags[to] = AFTER_LITERAL | AFTER_MATCH;
-    this.#previous2[to] = current;
-    this.#symbol2[to] = symbol;
+    this.#options.reach(to);
+    if (total >= (this.#options.price[to] as number)) return;
+    this.#options.price[to] = total;
+    this.#options.previous[to] = current + length + 1;
+    this.#options.symbol[to] = 0;
+    this.#options.flags[to] = AFTER_LITERAL | AFTER_MATCH;
+    this.#options.previous2[to] = current;
+    this.#options.symbol2[to] = symbol;
   }
 
   #tryMatches(way: Way, shortest: number): void {
@@ -411,47 +340,18 @@ export class Parser {
       lengths[count++] = longest;
     }
     if (longest < shortest) return;
-    this.#reach(current + longest);
+    this.#options.reach(current + longest);
     let index = 0;
     while (shortest > (lengths[index] as number)) index += 1;
     for (let length = shortest; ; length++) {
       const distance = distances[index] as number;
       const total = price + prices.distanceAndLength(distance, length, posState);
-      this.#offer(current + length, total, current, distance + at.REPEATS);
+      this.#options.offer(current + length, total, current, distance + at.REPEATS);
       if (length !== lengths[index]) continue;
       const symbol = distance + at.REPEATS;
       this.#tryThenRepeat(way, distance, symbol, length, at.afterMatch(state), total);
       if (++index === count) return;
     }
-  }
-
-  /** Turns the best way's links round, so that it can be walked forwards. */
-  #walkBack(end: number): void {
-    this.#last = end;
-    let current = end;
-    let from = this.#previous[current] as number;
-    let symbol = this.#symbol[current] as number;
-    do {
-      const flags = this.#flags[current] as number;
-      if (flags & AFTER_LITERAL) {
-        this.#setLiteral(from);
-        this.#previous[from] = from - 1;
-        if (flags & AFTER_MATCH) {
-          this.#flags[from - 1] = 0;
-          this.#previous[from - 1] = this.#previous2[current] as number;
-          this.#symbol[from - 1] = this.#symbol2[current] as number;
-        }
-      }
-      const here = from;
-      const taken = symbol;
-      symbol = this.#symbol[here] as number;
-      from = this.#previous[here] as number;
-      this.#symbol[here] = taken;
-      this.#previous[here] = current;
-      current = here;
-    } while (current !== 0);
-    this.#next = this.#previous[0] as number;
-    this.#choice(this.#symbol[0] as number, this.#next);
   }
 }
 
