@@ -1,3 +1,4 @@
+import { PACKING_LIBRARIES } from "../delta/index.ts";
 import { ARTIFACT_FORMATS, type ArtifactFormat } from "../protocol/index.ts";
 import { CONNECTION_DEFAULTS, type ConnectionOptions } from "./connection.ts";
 import { ROTATION_DEFAULTS, type RotationOptions } from "./rotation.ts";
@@ -33,3 +34,9 @@ export const AGENT_DEFAULTS: AgentSettings = {
   ],
   rotation: ROTATION_DEFAULTS,
 };
+
+/** Formats that the device applies, and the libraries that patches between unpacked forms ask for. */
+export function announcedFormats(formats: readonly ArtifactFormat[]): string[] {
+  const packs = formats.some((format) => format.startsWith("unpacked-"));
+  return packs ? [...formats, ...PACKING_LIBRARIES] : [...formats];
+}

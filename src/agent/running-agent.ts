@@ -1,9 +1,8 @@
 import { messageOf, randomId, sleep } from "../kernel/index.ts";
 import { decodePayload, type Heartbeat } from "../protocol/index.ts";
 import type { AgentDeps, AgentStatus } from "./agent.ts";
-import { AGENT_DEFAULTS, type AgentSettings } from "./agent-settings.ts";
+import { AGENT_DEFAULTS, type AgentSettings, announcedFormats } from "./agent-settings.ts";
 import { StateStore } from "./agent-state.ts";
-import { announcedFormats } from "./announced-formats.ts";
 import { bootReason } from "./boot-reason.ts";
 import { builtInCommands } from "./built-in-commands.ts";
 import { Commands } from "./commands.ts";
