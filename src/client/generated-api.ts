@@ -150,6 +150,28 @@ export type AuthorityRotation = {
   outcome: "issued" | "requested";
 };
 
+export type BootChain = {
+  /** Who verifies: uefi, u-boot */
+  kind: string;
+  secureBoot: boolean;
+  /** Keys can be changed by anyone */
+  setupMode: boolean;
+  /** SHA-256 of the contents of PK, KEK, db, dbx */
+  keys: Record<string, string>;
+  stages: Array<{
+    /** loader, system, configuration */
+    stage: string;
+    version: string;
+    counter?: number | undefined;
+    /** The lowest counter that is accepted */
+    floor?: number | undefined;
+    /** current, previous, built-in */
+    source?: string | undefined;
+    /** Why a newer one does not run */
+    fault?: string | undefined;
+  }>;
+};
+
 export type Certificate = {
   serial: string;
   deviceId: string;
@@ -435,6 +457,7 @@ export type Device = {
   bootId: string | null;
   uptimeSeconds: number | null;
   metrics: Record<string, number>;
+  bootChain: BootChain | null;
   createdAt: string;
 };
 
@@ -1065,6 +1088,7 @@ export type RolloutPolicy = {
     minimumDevices?: number | undefined;
   }>;
   onBreach: "pause" | "rollback";
+  requireSecureBoot: boolean;
   rollbackAutomatically: boolean;
 };
 
@@ -1112,6 +1136,7 @@ export type RolloutPolicyInput = {
       }>
     | undefined;
   onBreach?: "pause" | "rollback" | undefined;
+  requireSecureBoot?: boolean | undefined;
   rollbackAutomatically?: boolean | undefined;
 };
 

@@ -394,6 +394,8 @@ export interface DeviceStatesTable {
   formats: Generated<string[]>;
   metrics: OptionalJson;
   assignment_sequence: Generated<number>;
+  boot_chain: OptionalJson;
+  secure_boot: boolean | null;
 }
 
 export interface DevicesTable {

@@ -17,6 +17,7 @@ export const FIELDS = {
   lastSeen: "time",
   online: "claim",
   connected: "claim",
+  secureBoot: "claim",
 } as const;
 export type FieldKind = (typeof FIELDS)[keyof typeof FIELDS];
 

@@ -86,7 +86,7 @@ function comparisonOf(comparison: Comparison, nowMs: number): RawBuilder<boolean
   const value = values[0] as string;
   const compared = sql.raw(operator === "!=" ? "<>" : operator);
   if (kind === "claim") {
-    const claim = field === "online" ? sql`(s.presence = 'online')` : sql`s.connected`;
+    const claim = claimColumn(field);
     const truth = (value === "true") === (operator === "=");
     return truth ? sql<boolean>`${claim}` : sql<boolean>`(not ${claim})`;
   }
@@ -108,6 +108,17 @@ function comparisonOf(comparison: Comparison, nowMs: number): RawBuilder<boolean
       return sql<boolean>`(${column} is distinct from ${value})`;
     default:
       return sql<boolean>`coalesce(${column} = ${value}, false)`;
+  }
+}
+
+function claimColumn(field: string): RawBuilder<unknown> {
+  switch (field) {
+    case "online":
+      return sql`(s.presence = 'online')`;
+    case "secureBoot":
+      return sql`s.secure_boot`;
+    default:
+      return sql`s.connected`;
   }
 }
 

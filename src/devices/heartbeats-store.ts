@@ -19,9 +19,16 @@ export function latestHeartbeats(batch: readonly HeartbeatRecord[]): HeartbeatRe
     const stale =
       earlier?.heartbeat.bootId === record.heartbeat.bootId &&
       record.heartbeat.seq <= earlier.heartbeat.seq;
-    if (!stale) latest.set(record.deviceId, record);
+    if (!stale) latest.set(record.deviceId, earlier ? withChainOf(earlier, record) : record);
   }
   return [...latest.values()];
+}
+
+/** The boot chain is told once a connection: a later heartbeat of the same boot does not undo it. */
+function withChainOf(earlier: HeartbeatRecord, later: HeartbeatRecord): HeartbeatRecord {
+  const { bootChain, bootId } = earlier.heartbeat;
+  if (!bootChain || later.heartbeat.bootChain || bootId !== later.heartbeat.bootId) return later;
+  return { ...later, heartbeat: { ...later.heartbeat, bootChain } };
 }
 
 /**
@@ -48,9 +55,10 @@ export async function storeHeartbeats(
         ${column((row) => row.version)}::text[], ${column((row) => row.versionKey)}::text[],
         ${column((row) => row.sha256)}::text[], ${column((row) => row.slot)}::text[],
         ${column((row) => row.otherVersion)}::text[], ${column((row) => row.otherSha256)}::text[],
-        ${column((row) => row.formats)}::text[], ${column((row) => row.metrics)}::text[]
+        ${column((row) => row.formats)}::text[], ${column((row) => row.metrics)}::text[],
+        ${column((row) => row.bootChain)}::text[]
       ) as b(device_id, received_at, deadline_at, seq, boot_id, uptime_seconds, version,
-             version_key, sha256, slot, other_version, other_sha256, formats, metrics)
+             version_key, sha256, slot, other_version, other_sha256, formats, metrics, boot_chain)
       join device_states s using (device_id)
       where s.boot_id is distinct from b.boot_id or s.heartbeat_seq < b.seq
       order by s.device_id
@@ -75,7 +83,10 @@ export async function storeHeartbeats(
         other_slot_version = f.other_version,
         other_slot_sha256 = f.other_sha256,
         formats = coalesce(string_to_array(f.formats, ','), s.formats),
-        metrics = f.metrics::jsonb
+        metrics = f.metrics::jsonb,
+        -- Another boot has verified anew, or not at all.
+        boot_chain = coalesce(f.boot_chain::jsonb,
+                              case when s.boot_id = f.boot_id then s.boot_chain end)
       from fresh f
       where s.device_id = f.device_id
     )
@@ -105,5 +116,6 @@ function rowOf({ deviceId, heartbeat }: HeartbeatRecord) {
       ? heartbeat.formats.map((format) => storableText(format).replaceAll(",", "")).join(",")
       : null,
     metrics: storableJson(heartbeat.metrics ?? {}),
+    bootChain: heartbeat.bootChain ? storableJson(heartbeat.bootChain) : null,
   };
 }

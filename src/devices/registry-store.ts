@@ -8,7 +8,7 @@ import type { DevicePatch, DeviceView, FleetMember, NewDevice } from "./types.ts
 const VIEW_COLUMNS = sql`d.id, d.product, d.hardware_revision, d.region, d.tags, d.status,
   d.created_at, s.presence, s.presence_changed_at, s.last_seen_at, s.connected, s.firmware_version,
   s.firmware_sha256, s.slot, s.other_slot_version, s.other_slot_sha256, s.formats, s.boot_id,
-  s.uptime_seconds, s.metrics`;
+  s.uptime_seconds, s.metrics, s.boot_chain`;
 
 const FROM_DEVICES = sql`from devices d
   join device_states s on s.tenant_id = d.tenant_id and s.device_id = d.id`;
@@ -47,6 +47,7 @@ interface ViewRow {
   boot_id: string | null;
   uptime_seconds: number | null;
   metrics: Record<string, number>;
+  boot_chain: DeviceView["bootChain"];
 }
 
 export async function insertDevice(
@@ -176,7 +177,7 @@ export async function findMembers(
   const { rows } = await sql<FleetMember>`
     select d.id, d.product, d.hardware_revision, d.region, d.tags, d.status, s.presence,
            s.connected, s.firmware_version, s.firmware_sha256, s.other_slot_version,
-           s.other_slot_sha256, s.formats, s.last_seen_at
+           s.other_slot_sha256, s.formats, s.secure_boot, s.last_seen_at
     ${FROM_DEVICES} where ${fleetCondition(query, nowMs)} order by d.id`.execute(tx);
   return rows;
 }
@@ -205,6 +206,7 @@ function viewOf(row: ViewRow): DeviceView {
     bootId: row.boot_id,
     uptimeSeconds: row.uptime_seconds,
     metrics: row.metrics,
+    bootChain: row.boot_chain,
     createdAt: row.created_at.toISOString(),
   };
 }

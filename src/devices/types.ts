@@ -1,4 +1,4 @@
-import type { Heartbeat } from "../protocol/index.ts";
+import type { BootChain, Heartbeat } from "../protocol/index.ts";
 
 export type Presence = "never" | "online" | "late" | "offline";
 export type DeviceStatus = "active" | "quarantined" | "revoked";
@@ -24,6 +24,8 @@ export interface DeviceView {
   bootId: string | null;
   uptimeSeconds: number | null;
   metrics: Record<string, number>;
+  /** What verified its present start, by its own word; null where nothing did, or it did not say. */
+  bootChain: BootChain | null;
   createdAt: string;
 }
 
@@ -57,6 +59,7 @@ export interface FleetMember {
   other_slot_version: string | null;
   other_slot_sha256: string | null;
   formats: string[];
+  secure_boot: boolean;
   last_seen_at: Date | null;
 }
 

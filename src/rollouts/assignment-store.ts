@@ -17,6 +17,7 @@ export interface AddressedDevice {
   formats: string[];
   firmware_sha256: string | null;
   other_slot_sha256: string | null;
+  secure_boot: boolean;
   /** What it was told before in this rollout. */
   last_action: string | null;
 }
@@ -75,10 +76,11 @@ async function address(
       update device_states s set assignment_sequence = s.assignment_sequence + 1
       from states where s.tenant_id = ${tenantId} and s.device_id = states.device_id
       returning s.device_id, s.assignment_sequence, s.connected, s.formats, s.firmware_sha256,
-                s.other_slot_sha256)
+                s.other_slot_sha256, s.secure_boot)
     select d.device_id, d.stage_index, d.state, d.update_id, d.target_release_id, d.target_sha256,
            d.excluded_reason, a.assignment_sequence as sequence, a.connected, a.formats,
-           a.firmware_sha256, a.other_slot_sha256, d.assignment->'signed'->>'action' as last_action
+           a.firmware_sha256, a.other_slot_sha256, a.secure_boot,
+           d.assignment->'signed'->>'action' as last_action
     from raised a join rollout_devices d
       on d.tenant_id = ${tenantId} and d.rollout_id = ${rolloutId} and d.device_id = a.device_id
     order by d.device_id for update of d`.execute(tx);

@@ -13,6 +13,7 @@ import { moveCounters, type Step } from "./counter-store.ts";
 import type { RolloutPolicy } from "./policy.ts";
 import { writeDevices, writeSources } from "./progress-store.ts";
 import type { RolloutRow } from "./rollout-store.ts";
+import type { Failure } from "./states.ts";
 import type { RolloutsDeps } from "./types.ts";
 
 /** Devices that one step offers at most: the lock on the rollout is not held for long. */
@@ -38,8 +39,11 @@ export async function offerNext(
   const devices = await takePending(tx, tenantId, id, stageIndex, Math.min(limit, OFFER_BATCH));
   if (devices.length === 0) return 0;
   const done = devices.filter((device) => device.firmware_sha256 === device.target_sha256);
-  const open = devices.filter((device) => device.firmware_sha256 !== device.target_sha256);
   const policy = rollout.policy as RolloutPolicy;
+  const differing = devices.filter((device) => device.firmware_sha256 !== device.target_sha256);
+  // It may have been started without Secure Boot since the plan was made.
+  const unfit = differing.filter((device) => policy.requireSecureBoot && !device.secure_boot);
+  const open = differing.filter((device) => !unfit.includes(device));
   const writer = createAssignmentWriter(deps);
   const offers: Offered[] = [];
   for (const device of open) {
@@ -52,10 +56,12 @@ export async function offerNext(
   const offered = offers.map(({ deviceId }) => ({ rolloutId: id, deviceId }));
   await writeSources(tx, tenantId, offered);
   await writeOffers(tx, tenantId, id, offers, new Date(now));
-  await writeDone(tx, rollout, done, new Date(now));
+  await writeEnds(tx, rollout, done, { state: "succeeded", failure: null }, new Date(now));
+  await writeEnds(tx, rollout, unfit, { state: "withdrawn", failure: UNVERIFIED }, new Date(now));
   await moveCounters(tx, tenantId, [
     ...open.map((device) => step(rollout, device, "offered")),
     ...done.map((device) => step(rollout, device, "succeeded")),
+    ...unfit.map((device) => step(rollout, device, "withdrawn")),
   ]);
   for (const { deviceId } of offers) said.push(word(tenantId, deviceId));
   return devices.length;
@@ -116,19 +122,25 @@ function step(rollout: RolloutRow, device: AddressedDevice, to: Step["to"]): Ste
   };
 }
 
-async function writeDone(
+const UNVERIFIED: Failure = {
+  phase: "offered",
+  element: "secure-boot",
+  message: "the device does not report that it was started with Secure Boot on",
+};
+
+async function writeEnds(
   tx: Tx,
   rollout: RolloutRow,
   devices: readonly AddressedDevice[],
+  end: { state: "succeeded" | "withdrawn"; failure: Failure | null },
   now: Date,
 ): Promise<void> {
   const changes = devices.map((device) => ({
     rolloutId: rollout.id,
     deviceId: device.device_id,
-    state: "succeeded" as const,
+    ...end,
     deadlineAt: null,
     progress: null,
-    failure: null,
     finishedAt: now,
     bootId: null,
     format: null,

@@ -42,7 +42,7 @@ export function planRollout(
   const refused: { deviceId: string; reason: string }[] = [];
   const fitting: FleetMember[] = [];
   for (const member of members) {
-    const reason = refusal(release, member, facts);
+    const reason = refusal(release, member, facts, policy);
     if (reason) refused.push({ deviceId: member.id, reason });
     else fitting.push(member);
   }
@@ -65,13 +65,21 @@ export function planRollout(
 }
 
 /** Why a device cannot or need not have the release. */
-function refusal(release: Release, member: FleetMember, facts: FleetFacts): string | undefined {
+function refusal(
+  release: Release,
+  member: FleetMember,
+  facts: FleetFacts,
+  policy: RolloutPolicy,
+): string | undefined {
   if (member.product !== release.product) return `is a ${member.product}, not a ${release.product}`;
   if (!release.hardwareRevisions.includes(member.hardware_revision)) {
     return `has hardware ${member.hardware_revision}, the release is for ${release.hardwareRevisions.join(", ")}`;
   }
   if (member.status !== "active") return `is ${member.status}`;
   if (member.firmware_sha256 === release.imageSha256) return `runs ${release.version} already`;
+  if (policy.requireSecureBoot && !member.secure_boot) {
+    return "does not report that it was started with Secure Boot on";
+  }
   const running = semver.valid(member.firmware_version ?? "");
   if (running && semver.gt(running, release.version)) return `runs the newer version ${running}`;
   const minimum = release.minimumSourceVersion;

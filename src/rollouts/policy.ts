@@ -84,6 +84,8 @@ export const RolloutPolicy = Type.Object(
     ),
     thresholds: Type.Array(ThresholdPolicy, { maxItems: 20 }),
     onBreach: Type.Union([Type.Literal("pause"), Type.Literal("rollback")]),
+    /** Only devices that report that they were started with Secure Boot on. */
+    requireSecureBoot: Type.Boolean(),
     /** The same wish in another word: either one makes a pause by the gate roll back. */
     rollbackAutomatically: Type.Boolean(),
   },
@@ -125,6 +127,7 @@ export const DEFAULT_POLICY: RolloutPolicy = {
   },
   thresholds: [],
   onBreach: "pause",
+  requireSecureBoot: false,
   rollbackAutomatically: false,
 };
 

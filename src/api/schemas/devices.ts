@@ -21,6 +21,25 @@ const Firmware = view("RunningFirmware", {
   slot: Type.String(),
 });
 
+const BootChainView = view("BootChain", {
+  kind: Type.String({ description: "Who verifies: uefi, u-boot" }),
+  secureBoot: Type.Boolean(),
+  setupMode: Type.Boolean({ description: "Keys can be changed by anyone" }),
+  keys: Type.Record(Type.String(), Type.String(), {
+    description: "SHA-256 of the contents of PK, KEK, db, dbx",
+  }),
+  stages: Type.Array(
+    Type.Object({
+      stage: Type.String({ description: "loader, system, configuration" }),
+      version: Type.String(),
+      counter: Type.Optional(Type.Integer()),
+      floor: Type.Optional(Type.Integer({ description: "The lowest counter that is accepted" })),
+      source: Type.Optional(Type.String({ description: "current, previous, built-in" })),
+      fault: Type.Optional(Type.String({ description: "Why a newer one does not run" })),
+    }),
+  ),
+});
+
 export const DeviceView = view("Device", {
   id: DeviceId,
   product: Type.String(),
@@ -38,6 +57,7 @@ export const DeviceView = view("Device", {
   bootId: nullable(Type.String()),
   uptimeSeconds: nullable(Type.Number()),
   metrics: Type.Record(Type.String(), Type.Number()),
+  bootChain: nullable(BootChainView),
   createdAt: Timestamp,
 });
 export const DevicePage = view("DevicePage", {

@@ -93,6 +93,20 @@ function deviceTable(items: Device[]): string {
   );
 }
 
+/** Secure Boot in a word, then each stage with its version. */
+function describeChain(chain: Device["bootChain"]): [string, string | null][] {
+  if (!chain) return [["secure boot", null]];
+  const state = chain.setupMode ? "in setup mode: no keys are enrolled" : "off";
+  return [
+    ["secure boot", chain.secureBoot ? `on (${chain.kind})` : state],
+    ...chain.stages.map(({ stage, version, counter, floor, source, fault }): [string, string] => {
+      const floors = floor ? `, counter ${counter ?? 0} of at least ${floor}` : "";
+      const rest = `${floors}${source ? `, ${source}` : ""}${fault ? `, fault: ${fault}` : ""}`;
+      return [`  ${stage}`, `${version}${rest}`];
+    }),
+  ];
+}
+
 function describe(device: Device): string {
   const { firmware, otherSlot } = device;
   const tags = Object.entries(device.tags).map(([key, value]) => `${key}=${value}`);
@@ -105,6 +119,7 @@ function describe(device: Device): string {
     ["tags", tags.join(" ")],
     ["firmware", firmware && `${firmware.version} in slot ${firmware.slot}`],
     ["other slot", otherSlot?.version],
+    ...describeChain(device.bootChain),
     ["uptime", device.uptimeSeconds === null ? null : `${Math.round(device.uptimeSeconds)} s`],
   ]);
 }

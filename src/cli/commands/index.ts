@@ -18,6 +18,7 @@ import { pkiCommands } from "./pki.ts";
 import { type PlatformActions, platformCommands } from "./platform.ts";
 import { registeredAuthorityCommands } from "./registered-authorities.ts";
 import { rolloutCommands } from "./rollouts.ts";
+import { securebootCommands } from "./secureboot.ts";
 import { signInCommands } from "./sign-in.ts";
 import { deviceSideCommands } from "./simulate.ts";
 import { tenancyCommands } from "./tenancy.ts";
@@ -43,6 +44,7 @@ export function registerCommands(
   commandCommands(program, cli);
   firmwareCommands(program, cli);
   deltaCommands(program, cli);
+  securebootCommands(program, cli);
   rolloutCommands(program, cli);
   lookingCommands(program, cli);
   alertCommands(program, cli);

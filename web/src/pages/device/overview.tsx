@@ -10,6 +10,7 @@ import { Fact, Panel } from "../../components/page.tsx";
 import { Loaded } from "../../components/states.tsx";
 import { TimeAgo } from "../../components/time-ago.tsx";
 import { useTenantId } from "../../shell/use-tenant.ts";
+import { BootChainPanel } from "./boot-chain.tsx";
 import { DeviceEvents } from "./device-events.tsx";
 
 const METRICS_SHOWN = 12;
@@ -48,6 +49,7 @@ export function Overview({ device }: { device: DeviceView }) {
             </Fact>
           </Panel>
           <LastUpdate deviceId={device.id} />
+          {device.bootChain && <BootChainPanel chain={device.bootChain} />}
           <Panel title="Identity">
             <Fact label="Product">{device.product}</Fact>
             <Fact label="Hardware">{device.hardwareRevision}</Fact>
