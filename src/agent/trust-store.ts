@@ -1,4 +1,5 @@
 import {
+  canonicalJson,
   type DeviceTrust,
   type Envelope,
   followRoots,
@@ -40,13 +41,17 @@ export class TrustStore {
     const found = await readDocument(storage, FILE);
     const wasDamaged = found === "damaged";
     const kept = found && found !== "damaged" ? (found.document as DeviceTrust) : undefined;
-    const isNewer =
-      kept !== undefined &&
-      isRootEnvelope(kept.root) &&
-      kept.root.signed.tenant === provisioned.signed.tenant &&
-      kept.root.signed.version >= provisioned.signed.version;
-    const current = isNewer ? kept : { root: provisioned, versions: NO_VERSIONS };
-    return new TrustStore(storage, current, wasDamaged);
+    const start: DeviceTrust = { root: provisioned, versions: NO_VERSIONS };
+    if (!kept || !isRootEnvelope(kept.root)) return new TrustStore(storage, start, wasDamaged);
+    // The disk may be anybody's: the way from the provisioned root is gone again at each start.
+    const path = Array.isArray(kept.path) ? kept.path : [];
+    const { trust } = followRoots(path, start);
+    const isKept = canonicalJson(trust.root) === canonicalJson(kept.root);
+    if (isKept) {
+      return new TrustStore(storage, { ...trust, versions: kept.versions }, wasDamaged);
+    }
+    const isOlder = kept.root.signed.version < provisioned.signed.version;
+    return new TrustStore(storage, start, !isOlder);
   }
 
   /** For diagnostics. */

@@ -44,6 +44,11 @@ export interface DeviceTrust {
   root: Envelope<RootMetadata>;
   /** Versions of the newest metadata that were accepted; 0 before the first. */
   versions: MetadataVersions;
+  /**
+   * The roots that led here from the one that the device was provisioned with, oldest first: who
+   * holds the disk could write a root of their own, but no way to it.
+   */
+  path?: Envelope<RootMetadata>[];
 }
 
 export interface MetadataVersions {
@@ -279,7 +284,7 @@ export function followRoots(
         : `the root is for tenant ${next.signed.tenant}`;
     if (fault) return { trust: believed, fault };
     const versions = hasNewOnlineKeys(current, next.signed) ? NO_VERSIONS : believed.versions;
-    believed = { root: next, versions };
+    believed = { root: next, versions, path: [...(believed.path ?? []), next] };
   }
   return { trust: believed, fault: undefined };
 }
@@ -324,7 +329,9 @@ function prepare(message: AssignmentMessage, trust: DeviceTrust, facts: DeviceFa
 }
 
 function afterRoots({ trust, newRoots, floors }: Judged): DeviceTrust {
-  return { root: newRoots.at(-1) ?? trust.root, versions: floors };
+  const root = newRoots.at(-1);
+  if (!root) return { ...trust, versions: floors };
+  return { root, versions: floors, path: [...(trust.path ?? []), ...newRoots] };
 }
 
 function versionsOf({ metadata }: Judged): MetadataVersions {

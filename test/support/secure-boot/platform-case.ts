@@ -1,7 +1,8 @@
 import fs from "node:fs";
 import path from "node:path";
 import type { ApiClient } from "../../../src/client/index.ts";
-import type { FirmwareVariableWrite, SigningKey } from "../../../src/protocol/index.ts";
+import type { OnlineKeys } from "../../../src/firmware/index.ts";
+import type { FirmwareVariableWrite } from "../../../src/protocol/index.ts";
 import { floorWrite } from "../../../src/secureboot/index.ts";
 import { fixedPorts, type PlatformProcess, signInTo, startProcess } from "../platform-process.ts";
 import { runInPipe } from "../run-cli.ts";
@@ -68,8 +69,8 @@ async function prepare(
   const url = `http://localhost:${ports.VAUTN_API_PORT}`;
   const api = await signInTo(url, platform.output());
   await api.call("createTenant", { body: { id: TENANT, name: "Acme" } });
-  const { key } = await api.call("getDirectorKey", { params });
-  const lab = new Lab(folder, (keys) => makeRoot(TENANT, keys, key as SigningKey));
+  const online = await api.call("getOnlineKeys", { params });
+  const lab = new Lab(folder, (keys) => makeRoot(TENANT, keys, online as OnlineKeys));
   await api.call("setTrustRoot", { params, body: lab.trustRoot as never });
   const personal = await api.call("createPersonalKey", { body: { name: "secure boot" } });
   const environment = { VAUTN_URL: url, VAUTN_API_KEY: personal.key, VAUTN_TENANT: TENANT };
