@@ -27,6 +27,10 @@ export const subjects = {
   fleet: (tenantId: string) => `fleet.${token(tenantId)}`,
   /** Applications listen to the messages of this tenant's devices: `{}`, every few seconds. */
   interest: (tenantId: string) => `interest.${token(tenantId)}`,
+  /** A process wants every other one's metrics: `{askId}`, answered on `metricsAnswer`. */
+  metricsWanted: "metrics.wanted",
+  /** `{askId, metrics}`, as prom-client writes them in JSON. */
+  metricsAnswer: "metrics.answer",
   /** A device's message for those applications: `{topic, payload, qos, properties, expiresAt}`. */
   message: (tenantId: string) => `message.${token(tenantId)}`,
 } as const;

@@ -1,2 +1,3 @@
 export * from "./bus.ts";
 export { LocalBus } from "./local-bus.ts";
+export { answerMetrics, gatherMetrics } from "./metrics-exchange.ts";

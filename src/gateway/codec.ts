@@ -73,6 +73,8 @@ function isText(value: unknown, depth: number): boolean {
 const NO_TEXT = /[\0\uFFFD]/;
 
 const readers = { 4: new PacketReader(4), 5: new PacketReader(5) };
+/** A CONNECT becomes its parser's settings: these have one of their own, and none goes by them. */
+const connects = new PacketReader(5);
 
 /** Reads one whole packet of a connection; throws ConnectionFault where it is malformed. */
 export function readPacket(bytes: Buffer, version: ProtocolVersion): Packet {
@@ -97,8 +99,7 @@ export function readConnect(bytes: Buffer): Extract<Packet, { cmd: "connect" }> 
       `protocol version ${version} is not spoken here`,
     );
   }
-  // Reading a CONNECT makes it the parser's settings; a parser of its own keeps that from others.
-  return new PacketReader(5).read(bytes) as Extract<Packet, { cmd: "connect" }>;
+  return connects.read(bytes) as Extract<Packet, { cmd: "connect" }>;
 }
 
 /** The version byte behind the protocol's name, where there is one. */

@@ -5,7 +5,7 @@ import { type ProtocolVersion, readConnect, readPacket, writePacket } from "./co
 import type { GatewayContext } from "./context.ts";
 import { Deliveries } from "./deliveries.ts";
 import type { GatewayPeer } from "./deps.ts";
-import { disconnectsTotal } from "./gateway-metrics.ts";
+import { bytesOut, disconnectsTotal } from "./gateway-metrics.ts";
 import { InboundWindow } from "./inbound-window.ts";
 import { overdue } from "./liveness.ts";
 import { Outbound } from "./outbound.ts";
@@ -166,6 +166,15 @@ export class Connection {
     return { received: this.#reader.receivedBytes, sent: this.#sentBytes };
   }
 
+  /** Topic filters and messages under way, for the gateway's figures. */
+  get counts(): { subscriptions: number; inboundMessages: number; outboundMessages: number } {
+    return {
+      subscriptions: this.subscriptions.size,
+      inboundMessages: this.inbound.count,
+      outboundMessages: this.#outbound?.size ?? 0,
+    };
+  }
+
   /** Stops reading until `release` has been called as often. */
   hold(): void {
     this.#reader.hold();
@@ -267,7 +276,10 @@ export class Connection {
     this.hold();
     handleConnect(this, packet)
       .catch((error) => this.#onFault(error))
-      .finally(() => this.release());
+      .finally(() => {
+        this.context.answered(this.#socket);
+        this.release();
+      });
   }
 
   #onFault(error: unknown): void {
@@ -289,6 +301,7 @@ export class Connection {
 
   #write(bytes: Buffer): void {
     this.#sentBytes += bytes.length;
+    bytesOut.inc(bytes.length);
     this.#output.write(bytes);
     if (this.#output.waitingBytes > this.context.limits.outboundBytes) this.#destroy("slow reader");
   }

@@ -1,8 +1,10 @@
+import type tls from "node:tls";
 import type { Connection } from "./connection.ts";
-import type { GatewayDeps, GatewayLimits } from "./deps.ts";
+import type { GatewayDeps } from "./deps.ts";
 import type { FanOut } from "./fan-out.ts";
+import type { GatewayLimits } from "./limits.ts";
 import type { MessageRouter } from "./message-router.ts";
-import type { Paces } from "./pacing.ts";
+import type { Allowances } from "./pacing.ts";
 import type { Refusals } from "./refusals.ts";
 import type { Registry } from "./registry.ts";
 import type { Retained } from "./retained.ts";
@@ -23,8 +25,12 @@ export interface GatewayContext {
   retained: Retained;
   fanOut: FanOut;
   tenantConnects: TokenBuckets;
-  tenantMessages: Paces;
-  tenantBytes: Paces;
+  deviceConnects: TokenBuckets;
+  /** What those of one tenant, and those behind one address, may send together. */
+  tenantAllowances: Allowances;
+  addressAllowances: Allowances;
+  /** The CONNECT of this socket has been answered: the next one of those who wait may come. */
+  answered(socket: tls.TLSSocket): void;
   load: {
     /** Bytes of all devices that wait for the stores. */
     inboundBytes: number;

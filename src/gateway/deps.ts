@@ -19,6 +19,7 @@ import type {
   UpdateState,
 } from "../protocol/index.ts";
 import type { Tenancy } from "../tenancy/index.ts";
+import type { GatewayLimits } from "./limits.ts";
 
 /** Who is at the other end, as the certificate says. */
 export interface GatewayPeer extends DeviceIdentity {
@@ -125,90 +126,7 @@ export interface GatewayOptions {
   bindAddress: string;
   /** The same over restarts of one process: by it the connections of an earlier life are found. */
   gatewayId: string;
+  /** Whether other processes of this machine listen on the same port: the kernel shares it out. */
+  sharesPort?: boolean;
   limits?: Partial<GatewayLimits>;
 }
-
-/** Bounds of one gateway process; sizes in bytes, times in milliseconds. */
-export interface GatewayLimits {
-  connections: number;
-  /** From the first byte to the end of the TLS handshake, and from there to CONNECT. */
-  handshakeTimeoutMs: number;
-  connectTimeoutMs: number;
-  /** MQTT keep-alive that we impose on who asks for none or for more, in seconds. */
-  maxKeepAliveSeconds: number;
-  /** QoS 1 and 2 messages of a device that wait for the stores (Receive Maximum). */
-  inboundInflight: number;
-  /** Bytes of a device that wait for the stores; above it its socket is not read. */
-  inboundBytes: number;
-  /** The same for all devices together. */
-  totalInboundBytes: number;
-  /** Messages to a device that it has not acknowledged. */
-  outboundInflight: number;
-  /** Bytes that a slow reader may leave in our buffers. */
-  outboundBytes: number;
-  subscriptions: number;
-  /** Topics of a device, and of all devices of a tenant, that hold a retained message. */
-  retainedPerDevice: number;
-  retainedPerTenant: number;
-  /** The largest payload that is retained, or waits as a will. */
-  retainedBytes: number;
-  /** Longest Session Expiry Interval, and what a session of MQTT 3.1.1 has; in seconds. */
-  sessionExpirySeconds: number;
-  /** Connections a second, and at once, from one address. */
-  addressRate: number;
-  addressBurst: number;
-  /** The same for one tenant. */
-  tenantRate: number;
-  tenantBurst: number;
-  /** TLS handshakes at a time, and connections that wait for theirs; for how long. */
-  handshakes: number;
-  handshakeQueue: number;
-  admissionPatienceMs: number;
-  /** Messages and bytes a second, and at once, of a device and of a tenant; beyond it we wait. */
-  deviceMessageRate: number;
-  deviceMessageBurst: number;
-  deviceByteRate: number;
-  deviceByteBurst: number;
-  tenantMessageRate: number;
-  tenantMessageBurst: number;
-  tenantByteRate: number;
-  tenantByteBurst: number;
-  /** Levels of a topic filter. */
-  topicLevels: number;
-  /** How long a message waits for a store that is away before its device is sent away. */
-  storePatienceMs: number;
-}
-
-export const DEFAULT_GATEWAY_LIMITS: GatewayLimits = {
-  connections: 50_000,
-  handshakeTimeoutMs: 10_000,
-  connectTimeoutMs: 10_000,
-  maxKeepAliveSeconds: 1_200,
-  inboundInflight: 100,
-  inboundBytes: 1024 * 1024,
-  totalInboundBytes: 256 * 1024 * 1024,
-  outboundInflight: 16,
-  outboundBytes: 512 * 1024,
-  subscriptions: 20,
-  retainedPerDevice: 20,
-  retainedPerTenant: 100_000,
-  retainedBytes: 32 * 1024,
-  sessionExpirySeconds: 30 * 86_400,
-  addressRate: 500,
-  addressBurst: 5_000,
-  tenantRate: 500,
-  tenantBurst: 5_000,
-  handshakes: 64,
-  handshakeQueue: 20_000,
-  admissionPatienceMs: 30_000,
-  deviceMessageRate: 5_000,
-  deviceMessageBurst: 20_000,
-  deviceByteRate: 8 * 1024 * 1024,
-  deviceByteBurst: 32 * 1024 * 1024,
-  tenantMessageRate: 50_000,
-  tenantMessageBurst: 200_000,
-  tenantByteRate: 64 * 1024 * 1024,
-  tenantByteBurst: 256 * 1024 * 1024,
-  topicLevels: 16,
-  storePatienceMs: 10_000,
-};

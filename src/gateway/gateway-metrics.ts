@@ -1,5 +1,5 @@
 import type { Counter } from "prom-client";
-import { counter, gauge } from "../kernel/metrics.ts";
+import { counter, gauge, histogram } from "../kernel/metrics.ts";
 
 export const connectionsGauge = gauge("vautn_gateway_connections", "MQTT connections held now");
 export const connectsTotal = counter(
@@ -16,6 +16,64 @@ export const limitsTotal = counter(
   "vautn_gateway_limits_total",
   "Times that a limit was met, by limit",
   ["limit"],
+);
+/** QoS 0 that was dropped; everything else waits. */
+export const shedTotal = counter(
+  "vautn_gateway_shed_total",
+  "QoS 0 messages of devices that were dropped, by the limit that they met",
+  ["reason"],
+);
+export const handshakeSeconds = histogram(
+  "vautn_gateway_handshake_seconds",
+  "From the admission of a connection to the end of its TLS handshake",
+  [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
+  ["session"],
+);
+export const admissionSeconds = histogram(
+  "vautn_gateway_admission_seconds",
+  "How long connections have waited for their admission",
+  [0.005, 0.05, 0.5, 1, 2.5, 5, 10, 20, 40],
+);
+const publishesTotal = counter(
+  "vautn_gateway_publishes_total",
+  "PUBLISH packets of and to devices, by direction and QoS",
+  ["direction", "qos"],
+);
+const byQos = (direction: string) =>
+  [0, 1, 2].map((qos) => publishesTotal.labels(direction, String(qos)));
+/** Counters by QoS, found beforehand: looking them up by label is slow. */
+export const publishesIn = byQos("in") as [Counter.Internal, Counter.Internal, Counter.Internal];
+export const publishesOut = byQos("out") as [Counter.Internal, Counter.Internal, Counter.Internal];
+const bytesTotal = counter(
+  "vautn_gateway_bytes_total",
+  "Bytes of MQTT read from and written to devices",
+  ["direction"],
+);
+export const bytesIn = bytesTotal.labels("in");
+export const bytesOut = bytesTotal.labels("out");
+export const retainedTotal = counter(
+  "vautn_gateway_retained_total",
+  "Retained messages that were kept, forgotten or sent",
+  ["action"],
+);
+export const subscriptionsGauge = gauge(
+  "vautn_gateway_subscriptions",
+  "Topic filters of the devices that are connected",
+);
+export const inflightGauge = gauge(
+  "vautn_gateway_inflight",
+  "Messages that wait: for the stores (in), for the device's acknowledgement (out)",
+  ["direction"],
+);
+export const waitingBytesGauge = gauge(
+  "vautn_gateway_waiting_bytes",
+  "Bytes of devices' messages that wait for the stores",
+);
+export const loopDelayGauge = gauge(
+  "vautn_gateway_event_loop_delay_seconds",
+  "Delay of the event loop within the last seconds; of several gateways the longest",
+  ["quantile"],
+  "max",
 );
 export const disconnectsTotal = counter(
   "vautn_gateway_disconnects_total",

@@ -1,19 +1,15 @@
-import { once } from "node:events";
-import net from "node:net";
-import tls from "node:tls";
 import { readFreshCommand } from "../commands/index.ts";
-import { messageOf } from "../kernel/index.ts";
-import { type FreshCredentials, reloadSecureContext, TLS_POLICY } from "../kernel/tls-policy.ts";
-import { Admission } from "./admission.ts";
-import { ClientHellos } from "./client-hello.ts";
 import { Connection } from "./connection.ts";
 import type { GatewayContext } from "./context.ts";
-import { DEFAULT_GATEWAY_LIMITS, type GatewayDeps, type GatewayOptions } from "./deps.ts";
+import type { GatewayDeps, GatewayOptions } from "./deps.ts";
 import { sweepTenant } from "./due-wills.ts";
 import { FanOut } from "./fan-out.ts";
-import { connectionsGauge, connectsTotal } from "./gateway-metrics.ts";
+import { GatewayFigures } from "./gateway-figures.ts";
+import { connectionsGauge } from "./gateway-metrics.ts";
+import { DEFAULT_GATEWAY_LIMITS, ratesOf } from "./limits.ts";
+import { type Listener, listen } from "./listener.ts";
 import { MessageRouter } from "./message-router.ts";
-import { Paces } from "./pacing.ts";
+import { Allowances } from "./pacing.ts";
 import { ConnectionFault, REASON } from "./reason-codes.ts";
 import { Refusals } from "./refusals.ts";
 import { Registry } from "./registry.ts";
@@ -24,8 +20,6 @@ import { TokenBuckets } from "./token-bucket.ts";
 
 /** How often keep-alives and the like are looked at. */
 const CHECK_INTERVAL_MS = 1_000;
-const BACKLOG = 4_096;
-const SESSION_ID_CONTEXT = "vautn-mqtt";
 /** How long connections may take to end when the gateway stops. */
 const CLOSE_TIMEOUT_MS = 5_000;
 
@@ -52,41 +46,40 @@ export async function startGateway(deps: GatewayDeps & GatewayOptions): Promise<
     retained: new Retained(deps, limits),
     fanOut: new FanOut(deps),
     tenantConnects: new TokenBuckets(limits.tenantRate, limits.tenantBurst),
-    tenantMessages: new Paces(limits.tenantMessageRate, limits.tenantMessageBurst),
-    tenantBytes: new Paces(limits.tenantByteRate, limits.tenantByteBurst),
+    deviceConnects: new TokenBuckets(limits.deviceRate, limits.deviceBurst),
+    tenantAllowances: new Allowances(ratesOf(limits, "tenant")),
+    addressAllowances: new Allowances(ratesOf(limits, "address")),
     load: { inboundBytes: 0, revocations: 0 },
+    answered: () => {},
   };
   await context.sessions.begin();
   await deps.devices.gatewayStarted(deps.gatewayId);
   const connections = new Set<Connection>();
-  const credentials = await tlsOptions(context);
-  const tlsServer = createTlsServer(context, connections, credentials);
-  const hellos = new ClientHellos({
-    timeoutMs: limits.handshakeTimeoutMs,
-    onHello: (socket) => tlsServer.emit("connection", socket),
+  const unsubscribe = subscribe(context);
+  const { port, bindAddress: host, sharesPort = false } = deps;
+  const listener = await listen(context, { port, host, sharesPort }, (socket) => {
+    const connection = new Connection(socket, context);
+    connections.add(connection);
+    connectionsGauge.inc();
+    socket.once("close", () => {
+      connections.delete(connection);
+      connectionsGauge.dec();
+    });
   });
-  const admission = admitTo(tlsServer, hellos, context);
-  const listener = createListener(context, admission);
-  const stopChecks = startChecks(context, connections, hellos);
+  context.answered = listener.answered;
+  const stopChecks = startChecks(context, connections, listener);
   const stopSweeping = context.sessions.startSweeping(
     (db, tenantId) => sweepTenant(context, db, tenantId),
     () => sendAway(connections),
   );
-  const reload = keepCredentialsFresh(context, tlsServer, credentials);
-  const unsubscribe = subscribe(context);
-  listener.listen({ port: deps.port, host: deps.bindAddress, backlog: BACKLOG });
-  await once(listener, "listening");
   return {
-    port: (listener.address() as net.AddressInfo).port,
+    port: listener.port,
     connections: () => context.registry.size,
     async close() {
       stopChecks();
       stopSweeping();
-      reload.stop();
       for (const stop of unsubscribe) stop();
       listener.close();
-      admission.close();
-      hellos.close();
       for (const connection of connections) shutDown(connection);
       await Promise.race([ended(connections), timeout(CLOSE_TIMEOUT_MS)]);
       for (const connection of connections) connection.socket.destroy();
@@ -125,128 +118,26 @@ function sendAway(connections: ReadonlySet<Connection>): void {
   }
 }
 
-async function tlsOptions(context: GatewayContext): Promise<FreshCredentials> {
-  const { identity } = context.deps;
-  const [{ keyPem, certificatePem }, ca, ticketKeys] = await Promise.all([
-    identity.serverCredentials("gateway"),
-    identity.rootCertificatePem(),
-    identity.ticketKeys?.("mqtt"),
-  ]);
-  return { key: keyPem, cert: certificatePem, ca, ...(ticketKeys ? { ticketKeys } : {}) };
-}
-
-function createTlsServer(
-  context: GatewayContext,
-  connections: Set<Connection>,
-  credentials: FreshCredentials,
-): tls.Server {
-  const { logger } = context.deps;
-  const server = tls.createServer({
-    ...TLS_POLICY,
-    ...credentials,
-    requestCert: true,
-    // Node would drop who has no valid certificate without a word. Instead the CONNACK says what is
-    // wrong with it; `authenticate` in packets/connect.ts lets nobody past whom TLS did not verify.
-    rejectUnauthorized: false,
-    handshakeTimeout: context.limits.handshakeTimeoutMs,
-    // Without a name of its own a resumed session is refused to who authenticated by certificate.
-    sessionIdContext: SESSION_ID_CONTEXT,
-  });
-  server.on("secureConnection", (socket) => {
-    const connection = new Connection(socket, context);
-    connections.add(connection);
-    connectionsGauge.inc();
-    socket.once("close", () => {
-      connections.delete(connection);
-      connectionsGauge.dec();
-    });
-  });
-  server.on("tlsClientError", (error, socket) => {
-    connectsTotal.inc({ outcome: "tls-refused" });
-    logger.info({ address: socket.remoteAddress, error: messageOf(error) }, "TLS was refused");
-    // A handshake that was never finished is only reported: the socket would stay for ever.
-    socket.destroy();
-  });
-  return server;
-}
-
-function admitTo(
-  tlsServer: tls.Server,
-  hellos: ClientHellos,
-  { limits, deps }: GatewayContext,
-): Admission {
-  const admission = new Admission({
-    clock: deps.clock,
-    slots: limits.handshakes,
-    queue: limits.handshakeQueue,
-    patienceMs: limits.admissionPatienceMs,
-    admit: (socket) => hellos.expect(socket, deps.clock.now()),
-  });
-  tlsServer.on("secureConnection", (socket) => admission.leave(socket));
-  tlsServer.on("tlsClientError", (_error, socket) => admission.leave(socket));
-  return admission;
-}
-
-/** Takes TCP connections and judges them before the handshake, which is what costs. */
-function createListener(context: GatewayContext, admission: Admission): net.Server {
-  const { limits, deps } = context;
-  const byAddress = new TokenBuckets(limits.addressRate, limits.addressBurst);
-  const listener = net.createServer({ noDelay: true, keepAlive: true }, (socket) => {
-    // A socket that waits has nobody else who would hear of its end.
-    socket.on("error", () => {});
-    if (!byAddress.take(socket.remoteAddress ?? "", deps.clock.now())) {
-      connectsTotal.inc({ outcome: "rate-limited" });
-      socket.destroy();
-      return;
-    }
-    admission.enter(socket);
-  });
-  listener.maxConnections = limits.connections;
-  listener.on("drop", () => connectsTotal.inc({ outcome: "full" }));
-  return listener;
-}
-
 function startChecks(
-  { deps }: GatewayContext,
+  { deps, load }: GatewayContext,
   connections: ReadonlySet<Connection>,
-  hellos: ClientHellos,
+  listener: Listener,
 ): () => void {
   const { clock } = deps;
+  const figures = new GatewayFigures(connections, load);
   let stopped = false;
   let checking = clock.after(CHECK_INTERVAL_MS, check);
   function check(): void {
     const now = clock.now();
     for (const connection of connections) connection.check(now);
-    connectsTotal.inc({ outcome: "silent" }, hellos.check(now));
+    figures.update();
+    listener.check(now);
     if (!stopped) checking = clock.after(CHECK_INTERVAL_MS, check);
   }
   return () => {
     stopped = true;
     checking.cancel();
-  };
-}
-
-function keepCredentialsFresh(
-  context: GatewayContext,
-  server: tls.Server,
-  initial: FreshCredentials,
-): { stop(): void } {
-  const { clock, logger, identity } = context.deps;
-  const reload = reloadSecureContext(server, {
-    load: () => tlsOptions(context),
-    initial,
-    sessionIdContext: SESSION_ID_CONTEXT,
-    clock,
-    onReload: () => logger.info({}, "the server certificate or the trusted roots are new"),
-    onError: (error) =>
-      logger.error({ error: messageOf(error) }, "the server certificate could not be renewed"),
-  });
-  const unsubscribe = identity.onAuthorityChanged?.(() => void reload.now());
-  return {
-    stop() {
-      unsubscribe?.();
-      reload.stop();
-    },
+    figures.stop();
   };
 }
 

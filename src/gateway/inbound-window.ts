@@ -1,8 +1,9 @@
 import type { Connection } from "./connection.ts";
-import { limitsTotal } from "./gateway-metrics.ts";
+import { limitsTotal, shedTotal } from "./gateway-metrics.ts";
+import { ratesOf } from "./limits.ts";
 import { OrderedAcks } from "./ordered-acks.ts";
 import { MAX_STRAYS } from "./outbound.ts";
-import { Pace } from "./pacing.ts";
+import { Allowance } from "./pacing.ts";
 import { ConnectionFault, REASON } from "./reason-codes.ts";
 import { InboundAliases } from "./topic-aliases.ts";
 
@@ -21,8 +22,8 @@ export class InboundWindow {
   /** Those of QoS 1 among them. */
   #openOnce = 0;
   #bytes = 0;
-  readonly #messages: Pace;
-  readonly #octets: Pace;
+  /** Its own, its tenant's and its address's; known with its first message. */
+  #allowances: { limit: string; allowance: Allowance }[] | undefined;
   #held = false;
   #isPaced = false;
   #strays = 0;
@@ -30,14 +31,15 @@ export class InboundWindow {
 
   constructor(connection: Connection) {
     this.#connection = connection;
-    const { limits } = connection.context;
-    this.#messages = new Pace(limits.deviceMessageRate, limits.deviceMessageBurst);
-    this.#octets = new Pace(limits.deviceByteRate, limits.deviceByteBurst);
   }
 
-  /** Counts a message in; throws when the device sends more than it may. */
-  enter(sizeBytes: number, qos: 0 | 1 | 2): void {
+  /**
+   * Counts a message in. False where it is of QoS 0 and there is no room for it: it is dropped.
+   * Throws when the device sends more than it may.
+   */
+  enter(sizeBytes: number, qos: 0 | 1 | 2): boolean {
     const { limits, load } = this.#connection.context;
+    if (qos === 0 && this.#isShed(sizeBytes)) return false;
     if (load.inboundBytes + sizeBytes > limits.totalInboundBytes) {
       throw new ConnectionFault(REASON.serverBusy, "the platform has too much to store");
     }
@@ -57,6 +59,7 @@ export class InboundWindow {
     load.inboundBytes += sizeBytes;
     this.#adjust();
     this.#pace(sizeBytes);
+    return true;
   }
 
   leave(sizeBytes: number, qos: 0 | 1 | 2): void {
@@ -91,25 +94,56 @@ export class InboundWindow {
     return result;
   }
 
-  /** Who sends more than its rate, or than its tenant's, is not read for a while. */
+  /** MQTT 5.0 §4.3.1: QoS 0 arrives once or not at all, so it goes first where there is too much. */
+  #isShed(sizeBytes: number): boolean {
+    const { context } = this.#connection;
+    const { limits, load } = context;
+    const isLagging = load.inboundBytes > limits.totalInboundBytes * limits.shedShare;
+    const now = context.deps.clock.now();
+    const spent = this.#allowancesOf().find(({ allowance }) => allowance.isSpent(sizeBytes, now));
+    if (!isLagging && !spent) return false;
+    shedTotal.inc({ reason: isLagging ? "stores-lag" : (spent?.limit ?? "") });
+    return true;
+  }
+
+  /** Who sends more than its rate, its tenant's or its address's, is not read for a while. */
   #pace(sizeBytes: number): void {
-    const { context, peer } = this.#connection;
-    const { clock } = context.deps;
+    const { clock } = this.#connection.context.deps;
     const now = clock.now();
-    const own = Math.max(this.#messages.take(1, now), this.#octets.take(sizeBytes, now));
-    const tenants = Math.max(
-      context.tenantMessages.take(peer.tenantId, 1, now),
-      context.tenantBytes.take(peer.tenantId, sizeBytes, now),
-    );
-    const delayMs = Math.min(MAX_PACE_MS, Math.max(own, tenants));
+    let delayMs = 0;
+    let met = "";
+    for (const { limit, allowance } of this.#allowancesOf()) {
+      const waitMs = Math.min(MAX_PACE_MS, allowance.take(sizeBytes, now));
+      if (waitMs <= delayMs) continue;
+      delayMs = waitMs;
+      met = limit;
+    }
     if (delayMs < 1 || this.#isPaced) return;
     this.#isPaced = true;
-    limitsTotal.inc({ limit: own >= tenants ? "device-rate" : "tenant-rate" });
+    limitsTotal.inc({ limit: met });
     this.#connection.hold();
     clock.after(delayMs, () => {
       this.#isPaced = false;
       this.#connection.release();
     });
+  }
+
+  #allowancesOf() {
+    const { context, peer, socket } = this.#connection;
+    this.#allowances ??= [
+      { limit: "device-rate", allowance: new Allowance(ratesOf(context.limits, "device")) },
+      { limit: "tenant-rate", allowance: context.tenantAllowances.of(peer.tenantId) },
+      {
+        limit: "address-rate",
+        allowance: context.addressAllowances.of(socket.remoteAddress ?? ""),
+      },
+    ];
+    return this.#allowances;
+  }
+
+  /** Messages that wait for the stores. */
+  get count(): number {
+    return this.#count;
   }
 
   /** Reading stops while the window is full. */

@@ -1,4 +1,4 @@
-import type { GatewayLimits } from "./deps.ts";
+import type { GatewayLimits } from "./limits.ts";
 import { ConnectionFault, REASON } from "./reason-codes.ts";
 
 /** A packet must be whole this long after its first byte. */

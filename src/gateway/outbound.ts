@@ -1,5 +1,6 @@
 import type { Packet } from "mqtt-packet";
 import { type ProtocolVersion, writePacket } from "./codec.ts";
+import { publishesOut } from "./gateway-metrics.ts";
 import { ConnectionFault, REASON } from "./reason-codes.ts";
 import type { SessionState } from "./sessions-store.ts";
 import { OutboundAliases } from "./topic-aliases.ts";
@@ -70,6 +71,11 @@ export class Outbound {
     return this.#window - this.#inflight.size;
   }
 
+  /** Messages that the device has not acknowledged. */
+  get size(): number {
+    return this.#inflight.size;
+  }
+
   /** What a session keeps: commands under way, and releases that are not completed. */
   list(): SessionState["inflight"] {
     const under = [...this.#inflight].flatMap(([id, { command, isReleased }]) =>
@@ -130,6 +136,7 @@ export class Outbound {
     // MQTT 5.0 §3.1.2.11.4 [MQTT-3.1.2-24]: such a packet must not be sent at all.
     if (bytes.length > this.#maxPacketBytes) return Promise.resolve("too-large");
     commit();
+    publishesOut[qos].inc();
     return new Promise((resolve) => {
       if (messageId === undefined || qos === 0) {
         this.#write(bytes);

@@ -1,5 +1,5 @@
 /** Senders that are remembered; who has rested longest is forgotten first. */
-const MAX_SENDERS = 20_000;
+const MAX_SENDERS = 100_000;
 
 /**
  * Keeps a sender to `rate` a second after `burst` at once, not by refusing what has come but by
@@ -21,28 +21,59 @@ export class Pace {
     this.#dueAt = Math.max(this.#dueAt, nowMs) + amount * this.#msEach;
     return Math.max(0, this.#dueAt - nowMs - this.#burstMs);
   }
+
+  /** Whether `amount` more would have to wait. */
+  isSpent(amount: number, nowMs: number): boolean {
+    return Math.max(this.#dueAt, nowMs) + amount * this.#msEach > nowMs + this.#burstMs;
+  }
 }
 
-/** A pace for each key. */
-export class Paces {
-  readonly #paces = new Map<string, Pace>();
-  readonly #rate: number;
-  readonly #burst: number;
+export interface Rates {
+  messageRate: number;
+  messageBurst: number;
+  byteRate: number;
+  byteBurst: number;
+}
 
-  constructor(ratePerSecond: number, burst: number) {
-    this.#rate = ratePerSecond;
-    this.#burst = burst;
+/** What one sender may send: so many messages, and so many bytes. */
+export class Allowance {
+  readonly #messages: Pace;
+  readonly #bytes: Pace;
+
+  constructor(rates: Rates) {
+    this.#messages = new Pace(rates.messageRate, rates.messageBurst);
+    this.#bytes = new Pace(rates.byteRate, rates.byteBurst);
   }
 
-  take(key: string, amount: number, nowMs: number): number {
-    let pace = this.#paces.get(key);
-    if (!pace) {
-      pace = new Pace(this.#rate, this.#burst);
-      this.#paces.set(key, pace);
-      if (this.#paces.size > MAX_SENDERS) {
-        this.#paces.delete(this.#paces.keys().next().value as string);
-      }
+  /** Takes one message; answers for how many milliseconds nothing more should be read. */
+  take(sizeBytes: number, nowMs: number): number {
+    return Math.max(this.#messages.take(1, nowMs), this.#bytes.take(sizeBytes, nowMs));
+  }
+
+  /** Whether one more message would have to wait. */
+  isSpent(sizeBytes: number, nowMs: number): boolean {
+    return this.#messages.isSpent(1, nowMs) || this.#bytes.isSpent(sizeBytes, nowMs);
+  }
+}
+
+/** An allowance for each key: a tenant, an address. */
+export class Allowances {
+  readonly #known = new Map<string, Allowance>();
+  readonly #rates: Rates;
+
+  constructor(rates: Rates) {
+    this.#rates = rates;
+  }
+
+  of(key: string): Allowance {
+    const known = this.#known.get(key);
+    // Asked for last stands last.
+    if (known) this.#known.delete(key);
+    const allowance = known ?? new Allowance(this.#rates);
+    this.#known.set(key, allowance);
+    if (this.#known.size > MAX_SENDERS) {
+      this.#known.delete(this.#known.keys().next().value as string);
     }
-    return pace.take(amount, nowMs);
+    return allowance;
   }
 }

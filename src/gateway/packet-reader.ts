@@ -1,7 +1,7 @@
 import type tls from "node:tls";
 import { type Clock, LIMITS } from "../kernel/index.ts";
 import { Framer } from "./framer.ts";
-import { pausesTotal } from "./gateway-metrics.ts";
+import { bytesIn, pausesTotal } from "./gateway-metrics.ts";
 
 /** A CONNECT holds at most a will's payload of 64 KiB and some names. */
 const MAX_CONNECT_BYTES = 80 * 1024;
@@ -70,6 +70,7 @@ export class PacketReader {
     if (this.#sink.isClosed()) return;
     this.#lastHeardAt = this.#clock.now();
     this.#receivedBytes += chunk.length;
+    bytesIn.inc(chunk.length);
     this.#framer.push(chunk);
     this.#drain();
   }

@@ -1,6 +1,8 @@
 import { AppError } from "../kernel/index.ts";
 import { type DeviceIdentity, topicMatches, topicPrefix } from "../protocol/index.ts";
-import type { GatewayDeps, GatewayLimits } from "./deps.ts";
+import type { GatewayDeps } from "./deps.ts";
+import { retainedTotal } from "./gateway-metrics.ts";
+import type { GatewayLimits } from "./limits.ts";
 import type { PassedMessage } from "./passed-properties.ts";
 import * as store from "./retained-store.ts";
 
@@ -35,6 +37,7 @@ export class Retained {
       throw new AppError("quota-exceeded", "too large to be retained");
     }
     const suffix = message.topic.slice(topicPrefix(device).length);
+    retainedTotal.inc({ action: message.payload.length === 0 ? "forgotten" : "kept" });
     await db.tenant(tenantId, (tx) =>
       // MQTT 5.0 §3.3.1.3 [MQTT-3.3.1-6], [MQTT-3.3.1-7]: an empty one removes what was kept.
       message.payload.length === 0

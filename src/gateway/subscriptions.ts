@@ -37,6 +37,10 @@ export class Subscriptions {
     return this.#hearsOwn;
   }
 
+  get size(): number {
+    return this.#filters.size;
+  }
+
   has(filter: string): boolean {
     return this.#filters.has(filter);
   }

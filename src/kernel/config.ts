@@ -1,7 +1,7 @@
 import path from "node:path";
 import { ACME_SETTINGS, type AcmeConfig, acmeProblems } from "./acme-settings.ts";
 import { parseTokenUri } from "./pkcs11-uri.ts";
-import { file, integer, oneOf, port, type Setting, url } from "./setting-parsers.ts";
+import { file, integer, numbers, oneOf, port, type Setting, url } from "./setting-parsers.ts";
 
 export const ROLES = ["gateway", "device-http", "api", "worker"] as const;
 export type Role = (typeof ROLES)[number];
@@ -39,6 +39,8 @@ export interface Config extends AcmeConfig {
   /** Downloads at once in one process, and their bytes a second; 0 is no limit. */
   downloads: number;
   downloadBytesPerSecond: number;
+  /** Limits of the gateway that differ from its defaults, by name. */
+  gatewayLimits: Readonly<Record<string, number>>;
 }
 
 /** Name in `Config` -> where it comes from. `vautn config` prints this table. */
@@ -141,6 +143,11 @@ export const SETTINGS: { [Name in keyof Config]: Setting } = {
     variable: "VAUTN_DOWNLOAD_BYTES_PER_SECOND",
     describe: "bytes a second of all downloads together (default 0: no limit)",
     parse: (text) => integer(text ?? "0", 0, 1_000_000_000_000),
+  },
+  gatewayLimits: {
+    variable: "VAUTN_GATEWAY_LIMITS",
+    describe: "limits of each gateway process, name=number,... (names: docs/mqtt-limits.md)",
+    parse: numbers,
   },
 };
 

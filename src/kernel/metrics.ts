@@ -7,8 +7,14 @@ export function counter(name: string, help: string, labelNames: string[] = []): 
   return new Counter({ name, help, labelNames, registers: [metricsRegistry] });
 }
 
-export function gauge(name: string, help: string, labelNames: string[] = []): Gauge {
-  return new Gauge({ name, help, labelNames, registers: [metricsRegistry] });
+/** `together` says what stands for all processes of an installation: their sum, or the highest. */
+export function gauge(
+  name: string,
+  help: string,
+  labelNames: string[] = [],
+  together: "sum" | "max" = "sum",
+): Gauge {
+  return new Gauge({ name, help, labelNames, aggregator: together, registers: [metricsRegistry] });
 }
 
 export function histogram(

@@ -50,3 +50,15 @@ export function integer(text: string, minimum: number, maximum: number): number 
   }
   return value;
 }
+
+/** `name=number,name=number` */
+export function numbers(text: string | undefined): Readonly<Record<string, number>> {
+  const entries = (text ?? "").split(",").filter((entry) => entry.trim() !== "");
+  const pairs = entries.map((entry) => {
+    const [, name, digits] = /^\s*([A-Za-z]+)\s*=\s*(\d+(?:\.\d+)?)\s*$/.exec(entry) ?? [];
+    const value = Number(digits);
+    if (!name || !(value > 0)) throw new Error(`"${entry}" is no name=number above zero`);
+    return [name, value];
+  });
+  return Object.freeze(Object.fromEntries(pairs));
+}

@@ -10,6 +10,8 @@ export type ToRoleProcess =
       stores: StoreAddresses;
       roles: Role[];
       processName: string;
+      /** How many role processes there are. */
+      processes?: number;
       allowPrivateWebhooks: boolean;
     }
   | { kind: "bus"; subject: string; message: BusMessage }

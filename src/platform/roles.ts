@@ -1,8 +1,8 @@
 import path from "node:path";
 import { type ApiDeps, startApi, startChallengeListener } from "../api/index.ts";
-import type { Bus } from "../bus/index.ts";
+import { answerMetrics, type Bus, gatherMetrics } from "../bus/index.ts";
 import { startDeviceHttp } from "../device-http/index.ts";
-import { createApplications, startGateway } from "../gateway/index.ts";
+import { createApplications, readGatewayLimits, startGateway } from "../gateway/index.ts";
 import { createDetectors, createSnapshotStore } from "../health/index.ts";
 import { startJobs } from "../jobs/index.ts";
 import { type Config, type Role, servesApiByTls } from "../kernel/config.ts";
@@ -18,6 +18,8 @@ export interface RolesOptions {
   roles: readonly Role[];
   /** Name of the process in logs and sessions, e.g. `gateway-1`. */
   processName: string;
+  /** How many role processes there are; absent where this one has all roles. */
+  processes?: number;
   bus: Bus;
   allowPrivateWebhooks?: boolean;
 }
@@ -50,7 +52,9 @@ export async function startRoles(options: RolesOptions): Promise<RunningRoles> {
       const watch = await modules.identity.watchStanding();
       stops.push(() => watch.stop());
     }
-    for (const role of options.roles) stops.push(await startRole(role, modules, processName));
+    const stopAnswering = answerMetrics(options.bus);
+    stops.push(async () => stopAnswering());
+    for (const role of options.roles) stops.push(await startRole(role, modules, options));
   } catch (error) {
     await stop();
     throw error;
@@ -72,7 +76,7 @@ function apiTlsOf({ config, identity }: Modules): ApiDeps["tls"] {
 async function startRole(
   role: Role,
   modules: Modules,
-  processName: string,
+  { processName, processes = 1 }: RolesOptions,
 ): Promise<() => Promise<void>> {
   const { config } = modules;
   const listen = { bindAddress: config.bindAddress };
@@ -83,6 +87,8 @@ async function startRole(
         ...listen,
         port: config.mqttPort,
         gatewayId: processName,
+        sharesPort: config.gatewayProcesses > 1,
+        limits: readGatewayLimits(config.gatewayLimits),
       });
       return () => gateway.close();
     }
@@ -115,6 +121,7 @@ async function startRole(
           mqttUrl: `mqtts://${config.publicHost}:${config.mqttPort}`,
           httpsUrl: `https://${config.publicHost}:${config.deviceHttpPort}`,
         },
+        metrics: () => gatherMetrics(modules.bus, processes),
         readiness: {
           postgresql: () => modules.db.ping(),
           clickhouse: () => modules.timeseries.ping(),

@@ -82,6 +82,7 @@ export async function superviseRoles(options: {
       stores: options.stores,
       roles: plan.roles,
       processName: plan.name,
+      processes: plans.length,
       allowPrivateWebhooks: options.allowPrivateWebhooks,
     });
     await waitUntilReady(plan.name, child);

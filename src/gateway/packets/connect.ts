@@ -2,7 +2,7 @@ import type { IConnackPacket, IConnectPacket } from "mqtt-packet";
 import { AppError, isAppError, LIMITS, messageOf } from "../../kernel/index.ts";
 import type { Connection, OpenOptions } from "../connection.ts";
 import type { GatewayPeer } from "../deps.ts";
-import { connectsTotal } from "../gateway-metrics.ts";
+import { connectsTotal, limitsTotal } from "../gateway-metrics.ts";
 import { ConnectionFault, REASON, type ReasonCode, returnCodeOf } from "../reason-codes.ts";
 import type { ClaimedSession, WillOutcome } from "../sessions-store.ts";
 import { TOPIC_ALIAS_MAXIMUM } from "../topic-aliases.ts";
@@ -105,8 +105,15 @@ function refuseUnverified({ socket, context }: Connection, peer: GatewayPeer): v
   throw new AppError("certificate-refused", `the certificate is not valid: ${why}`, { why });
 }
 
-function admit({ context }: Connection, peer: GatewayPeer): void {
-  if (!context.tenantConnects.take(peer.tenantId, context.deps.clock.now())) {
+function admit({ context }: Connection, { tenantId, deviceId }: GatewayPeer): void {
+  const now = context.deps.clock.now();
+  // The device first: one that comes again and again must not use up what its tenant may.
+  if (!context.deviceConnects.take(`${tenantId}/${deviceId}`, now)) {
+    limitsTotal.inc({ limit: "device-connects" });
+    throw new ConnectionFault(REASON.connectionRateExceeded, "the device connects too often");
+  }
+  if (!context.tenantConnects.take(tenantId, now)) {
+    limitsTotal.inc({ limit: "tenant-connects" });
     throw new ConnectionFault(REASON.connectionRateExceeded, "the tenant connects too often");
   }
 }

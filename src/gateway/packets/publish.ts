@@ -7,7 +7,7 @@ import {
   topicPrefix,
 } from "../../protocol/index.ts";
 import type { Connection } from "../connection.ts";
-import { countMessage } from "../gateway-metrics.ts";
+import { countMessage, publishesIn } from "../gateway-metrics.ts";
 import { type InboundMessage, isTakenInQuarantine, isUnordered } from "../message-router.ts";
 import { passedMessage } from "../passed-properties.ts";
 import { ConnectionFault, REASON, type ReasonCode } from "../reason-codes.ts";
@@ -41,7 +41,8 @@ export function handlePublish(
     }
     return;
   }
-  inbound.enter(sizeBytes, qos);
+  publishesIn[qos].inc();
+  if (!inbound.enter(sizeBytes, qos)) return;
   if (qos === 2) inbound.unreleased.set(messageId, "storing");
   const acknowledge = qos === 0 ? undefined : inbound.acks.reserve();
   settle(connection, packet).then(async (outcome) => {
