@@ -367,7 +367,7 @@ describe("resumable uploads", () => {
 });
 
 async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 30_000;
+  const deadline = Date.now() + 120_000;
   while (!(await holds())) {
     if (Date.now() > deadline) throw new Error("it did not come to hold");
     await sleep(30);

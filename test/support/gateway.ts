@@ -242,7 +242,7 @@ export class RawClient {
   /** The next packet of a kind that has not been taken yet; rejects when the connection ends. */
   async next<Cmd extends Packet["cmd"]>(
     cmd: Cmd,
-    timeoutMs = 5_000,
+    timeoutMs = 30_000,
   ): Promise<Extract<Packet, { cmd: Cmd }>> {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
@@ -271,7 +271,7 @@ export class RawClient {
 }
 
 /** Waits until `holds` is true. */
-export async function until(holds: () => boolean | Promise<boolean>, timeoutMs = 5_000) {
+export async function until(holds: () => boolean | Promise<boolean>, timeoutMs = 30_000) {
   const deadline = Date.now() + timeoutMs;
   while (!(await holds())) {
     if (Date.now() > deadline) throw new Error("it did not come to pass in time");

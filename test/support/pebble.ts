@@ -25,7 +25,7 @@ export interface Pebble {
   stop(): Promise<void>;
 }
 
-const START_TIMEOUT_MS = 40_000;
+const START_TIMEOUT_MS = 90_000;
 const EXTERNAL_ACCOUNT = {
   kid: "kid-1",
   hmacKey: "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W",

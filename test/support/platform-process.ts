@@ -6,7 +6,7 @@ import { ApiClient } from "../../src/client/index.ts";
 import { freePort } from "../../src/db/index.ts";
 
 const ROOT = path.resolve(import.meta.dirname, "../..");
-const START_TIMEOUT_MS = 90_000;
+const START_TIMEOUT_MS = 180_000;
 
 export interface PlatformProcess {
   /** What it has said so far. */
