@@ -1,17 +1,10 @@
-// How small are the updates? Over pairs of firmware, each of our formats, and the smallest of them
+// How small are the updates, and what do they take to make and apply? Over pairs of firmware, each of our formats, and the smallest of them
 // against the tools found here and the figures that lie beside the pairs. Usage: npm run bench:delta -- [DIR]
 import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import {
-  applyPatch,
-  createPatch,
-  memoryToApply,
-  PATCH_FORMATS,
-  patchInfo,
-} from "../src/delta/index.ts";
+import { memoryToApply, PATCH_FORMATS, patchInfo } from "../src/delta/index.ts";
 import type { ArtifactFormat } from "../src/protocol/index.ts";
 import {
   type FirmwarePair,
@@ -75,14 +68,26 @@ const WAYS: { name: string; format: ArtifactFormat; memoryBytes?: number }[] = [
   { name: "vdelta-small 64K", format: "vdelta-small", memoryBytes: 64 * 1024 },
 ];
 
+/** The shell's own `time` counts the processor time of what it started. */
+const TIMED = 'TIMEFORMAT="%U %S"; time "$0" "$@" >/dev/null 2>/dev/null';
+
 interface Made {
   name: string;
   /** Whether every device of ours may be offered it. */
   isOffered: boolean;
   sizeBytes: number;
-  createMs: number;
-  applyMs: number;
-  memoryBytes: number;
+  create: Took;
+  apply: Took;
+  /** Memory that the patch announces. */
+  announcedBytes: number;
+}
+
+/** What bench/delta-once.ts says; processor time, and by how much its process grew. */
+interface Took {
+  cpuMs: number;
+  /** Of the first run in a new process, before the loops are compiled. */
+  firstCpuMs: number;
+  growthBytes: number;
 }
 
 const PORTFOLIO = "vautn, the smallest";
@@ -100,6 +105,11 @@ try {
   for (const pair of pairs) await measure(pair);
   for (const [against, values] of ratios) {
     const mean = geometricMean(values);
+    if (against.endsWith("by the best peer of each pair")) {
+      report(`delta/geometric-mean/${against}`, mean, "ratio");
+      report(`delta/largest/${against}`, Math.max(...values), "ratio");
+      continue;
+    }
     report("delta/geometric-mean", mean * 100, "% of the new image", against, ratioOf(against));
   }
 } finally {
@@ -110,80 +120,86 @@ async function measure(pair: FirmwarePair): Promise<void> {
   const newBytes = pair.target.length;
   const name = `delta/${pair.name}`;
   const known = recorded[pair.name];
+  const files = {
+    source: scratchFile("old"),
+    target: scratchFile("new"),
+    patch: scratchFile("patch"),
+  };
+  fs.writeFileSync(files.source, pair.source);
+  fs.writeFileSync(files.target, pair.target);
+  const theirs = peers.flatMap((peer) => runPeer(peer, pair, files) ?? []);
+  if (known) theirs.push({ name: `${known.tool} (recorded)`, sizeBytes: known.best, cpuMs: 0 });
+  const rival = theirs.toSorted((a, b) => a.sizeBytes - b.sizeBytes)[0];
+  const hdiff = theirs.find((peer) => peer.name.startsWith("hdiffz"));
   const best = { name: "", sizeBytes: Number.POSITIVE_INFINITY };
   for (const way of WAYS) {
-    const made = await make(pair, way);
-    const { sizeBytes } = made;
+    const made = make(pair, way, files);
+    const { sizeBytes, create, apply } = made;
     remember(made.name, sizeBytes / newBytes);
+    if (rival) remember(`${made.name} by the best peer of each pair`, sizeBytes / rival.sizeBytes);
     if (made.isOffered && sizeBytes < best.sizeBytes) Object.assign(best, made);
-    const against = known ? `${known.tool} (recorded)` : "full image";
-    const ratio = sizeBytes / (known?.best ?? newBytes);
-    report(`${name}/${made.name}/size`, sizeBytes, "bytes", against, ratio);
-    report(`${name}/${made.name}/create`, made.createMs, "ms");
-    report(`${name}/${made.name}/apply`, newBytes / 1e3 / made.applyMs, "MB/s");
-    report(`${name}/${made.name}/apply-memory`, made.memoryBytes, "bytes");
+    const line = `${name}/${made.name}`;
+    report(`${line}/size`, sizeBytes, "bytes", rival?.name, rival && sizeBytes / rival.sizeBytes);
+    report(`${line}/create`, create.cpuMs, "ms", hdiff?.name, hdiff && create.cpuMs / hdiff.cpuMs);
+    const perByte = create.growthBytes / newBytes;
+    report(`${line}/create-memory`, create.growthBytes, "bytes", "new image", perByte);
+    report(`${line}/apply`, newBytes / 1e3 / apply.cpuMs, "MB/s");
+    report(`${line}/apply-first`, newBytes / 1e3 / apply.firstCpuMs, "MB/s");
+    const announced = apply.growthBytes / made.announcedBytes;
+    report(`${line}/apply-memory`, apply.growthBytes, "bytes", "announced", announced);
   }
   const { sizeBytes } = best;
   remember(PORTFOLIO, sizeBytes / newBytes);
+  if (rival) remember(`${PORTFOLIO} by the best peer of each pair`, sizeBytes / rival.sizeBytes);
   report(`${name}/size`, sizeBytes, "bytes", `full image (${best.name})`, sizeBytes / newBytes);
-  for (const peer of peers) {
-    const theirs = runPeer(peer, pair);
-    if (theirs === undefined) continue;
-    remember(peer.name, theirs / newBytes);
-    report(`${name}/size`, sizeBytes, "bytes", peer.name, sizeBytes / theirs);
-  }
-  if (known) {
-    remember("best recorded peer", known.best / newBytes);
-    const against = `${known.tool} (recorded)`;
-    report(`${name}/size`, sizeBytes, "bytes", against, sizeBytes / known.best);
+  for (const peer of theirs) {
+    remember(
+      peer.name.endsWith("(recorded)") ? "best recorded peer" : peer.name,
+      peer.sizeBytes / newBytes,
+    );
+    report(`${name}/size`, sizeBytes, "bytes", peer.name, sizeBytes / peer.sizeBytes);
   }
 }
 
-async function make(pair: FirmwarePair, way: (typeof WAYS)[number]): Promise<Made> {
-  const { source, target } = pair;
+function make(pair: FirmwarePair, way: (typeof WAYS)[number], files: Files): Made {
   const { name, format, memoryBytes } = way;
-  let started = performance.now();
-  const chunks: Uint8Array[] = [];
-  const whole = (async function* () {
-    yield target;
-  })();
-  for await (const chunk of createPatch({
-    format,
-    source,
-    target: whole,
-    targetSizeBytes: target.length,
-    memoryBytes,
-  })) {
-    chunks.push(chunk);
-  }
-  const createMs = performance.now() - started;
-  const patch = Buffer.concat(chunks);
-  started = performance.now();
-  const rebuilt = createHash("sha256");
-  await applyPatch({
-    format,
-    source: { sizeBytes: source.length, read: async (at, n) => source.subarray(at, at + n) },
-    patch: (async function* () {
-      yield patch;
-    })(),
-    expectedSizeBytes: target.length,
-    maxMemoryBytes: Number.MAX_SAFE_INTEGER,
-    write: async (chunk) => void rebuilt.update(chunk),
-  });
-  const applyMs = performance.now() - started;
-  if (rebuilt.digest("hex") !== createHash("sha256").update(target).digest("hex")) {
-    throw new Error(`${name} does not rebuild ${pair.name}`);
-  }
+  const create = once("create", way, files);
+  const apply = once("apply", way, files);
+  const patch = fs.readFileSync(files.patch);
   const { vdelta, windowBytes } = patchInfo(patch);
-  const sizes = { sourceSizeBytes: source.length, targetSizeBytes: target.length };
+  const sizes = { sourceSizeBytes: pair.source.length, targetSizeBytes: pair.target.length };
   return {
     name,
     isOffered: memoryBytes === undefined,
     sizeBytes: patch.length,
-    createMs,
-    applyMs,
-    memoryBytes: vdelta ? windowBytes : memoryToApply(format, sizes),
+    create,
+    apply,
+    announcedBytes: vdelta ? windowBytes : memoryToApply(format, sizes),
   };
+}
+
+interface Files {
+  source: string;
+  target: string;
+  patch: string;
+}
+
+function scratchFile(name: string): string {
+  return path.join(scratch, name);
+}
+
+/** In a process of its own, so that what it takes is told apart from what this one holds. */
+function once(mode: "create" | "apply", way: (typeof WAYS)[number], files: Files): Took {
+  const script = path.join(import.meta.dirname, "delta-once.ts");
+  const memory = way.memoryBytes === undefined ? [] : [String(way.memoryBytes)];
+  const { source, target, patch } = files;
+  const done = spawnSync(
+    process.execPath,
+    [script, mode, way.format, source, target, patch, ...memory],
+    { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] },
+  );
+  if (done.status !== 0) throw new Error(`${way.name}: ${mode} failed`);
+  return JSON.parse(done.stdout);
 }
 
 function isInstalled(peer: Peer): boolean {
@@ -193,17 +209,33 @@ function isInstalled(peer: Peer): boolean {
   return there;
 }
 
-function runPeer(peer: Peer, pair: FirmwarePair): number | undefined {
-  const file = (name: string) => path.join(scratch, name);
-  const files = { source: file("old"), target: file("new"), patch: file("patch") };
-  fs.writeFileSync(files.source, pair.source);
-  fs.writeFileSync(files.target, pair.target);
-  const { status } = spawnSync(peer.program, peer.create(files), { stdio: "ignore" });
-  if (status !== 0) {
-    console.error(`skipped ${peer.name} for ${pair.name}: it ended with status ${status}`);
+interface Theirs {
+  name: string;
+  sizeBytes: number;
+  cpuMs: number;
+}
+
+function runPeer(peer: Peer, pair: FirmwarePair, files: Files): Theirs | undefined {
+  const patch = scratchFile("their-patch");
+  const done = spawnSync("bash", ["-c", TIMED, peer.program, ...peer.create({ ...files, patch })], {
+    encoding: "utf8",
+  });
+  if (done.status !== 0) {
+    console.error(`skipped ${peer.name} for ${pair.name}: it ended with status ${done.status}`);
     return undefined;
   }
-  return fs.statSync(files.patch).size;
+  const [user, system] = done.stderr.trim().split(" ").map(Number) as [number, number];
+  const cpuMs = (user + system) * 1000;
+  const { size } = fs.statSync(patch);
+  report(
+    `delta/${pair.name}/${peer.name}/size`,
+    size,
+    "bytes",
+    "new image",
+    size / pair.target.length,
+  );
+  report(`delta/${pair.name}/${peer.name}/create`, cpuMs, "ms");
+  return { name: peer.name, sizeBytes: size, cpuMs };
 }
 
 function readRecorded(folder: string | undefined): Record<string, { best: number; tool: string }> {

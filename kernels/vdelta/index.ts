@@ -36,6 +36,9 @@ import { setUpMixer } from "./mixer";
 import { resetNumbers } from "./numbers";
 import { byteMixer, flagMixer, resetRegionModel } from "./region-model";
 
+/** 256 bytes for each of the mixers. */
+const scratch = memory.data(768, 16);
+
 export function heapBase(): usize {
   return __heap_base;
 }
@@ -50,11 +53,11 @@ export function reset(processor: i32): void {
 }
 
 export function setUpFlags(at: usize, slotBits: i32, sA: i32, sB: i32, mA: i32, mB: i32): void {
-  setUpMixer(flagMixer, at, 12, slotBits, sA, sB, mA, mB, 250, 6);
+  setUpMixer(flagMixer, scratch, at, 12, slotBits, sA, sB, mA, mB, 250, 6);
 }
 
 export function setUpBytes(at: usize, slotBits: i32, sA: i32, sB: i32, mA: i32, mB: i32): void {
-  setUpMixer(byteMixer, at, 14, slotBits, sA, sB, mA, mB, 120, 4);
+  setUpMixer(byteMixer, scratch + 256, at, 14, slotBits, sA, sB, mA, mB, 120, 4);
 }
 
 export function setUpLiteralMixer(
@@ -65,7 +68,7 @@ export function setUpLiteralMixer(
   mA: i32,
   mB: i32,
 ): void {
-  setUpMixer(literalMixer, at, 14, slotBits, sA, sB, mA, mB, 127, 4);
+  setUpMixer(literalMixer, scratch + 512, at, 14, slotBits, sA, sB, mA, mB, 127, 4);
 }
 
 export { setUpLiterals };

@@ -1,6 +1,6 @@
 import { before, targetByte, targetZero } from "./images";
-import { enterContexts, Mixer, mix, setContext } from "./mixer";
-import { isEncoding } from "./range-coder";
+import { enterContexts, Mixer, mix, setContext, wasLikely } from "./mixer";
+import { codeBit, isEncoding } from "./range-coder";
 
 const HASHED_BYTES: i32 = 5;
 const MIN_MATCH: i32 = 4;
@@ -8,19 +8,39 @@ const MAX_MATCH: i32 = 32;
 /** No byte: nothing is repeated at present. */
 const NOTHING: i32 = 256;
 
+/** Of eight bits about half come out as the likelier one where bytes follow no rule. */
+const RULELESS: i32 = 4505;
+const ALL_RIGHT: i32 = 8 << 10;
+const FITNESS_SHIFT: i32 = 7;
+/** So many bytes are then taken as they are, each time twice as many, before contexts are tried again. */
+const FEWEST_RAW: i32 = 1024;
+const MOST_RAW: i32 = 1 << 20;
+/** Here the contexts are worth something again. */
+const RULED: i32 = 5120;
+
 export const literalMixer = changetype<Mixer>(memory.data(128, 16));
 /** Hash of five bytes -> where in the new image they ended; 0: nowhere. */
 let index: usize = 0;
 let indexShift: i32 = 0;
 let windowBytes: i32 = 0;
+/** How many bits of a byte came out as the likelier one, in 1/1024, on average. */
+let fitness: i32 = ALL_RIGHT;
+/** Bytes that are still taken as they are, and how many will be the next time. */
+let raw: i32 = 0;
+let nextRaw: i32 = FEWEST_RAW;
 let matchLength: i32 = 0;
 let matchAt: i32 = 0;
+/** Bits of the latest byte that came out as the likelier one. */
+let right: i32 = 0;
 
 export function setUpLiterals(table: usize, indexBits: i32, windowBits: i32): void {
   index = table;
   indexShift = 32 - indexBits;
   windowBytes = 1 << windowBits;
   matchLength = 0;
+  fitness = ALL_RIGHT;
+  raw = 0;
+  nextRaw = FEWEST_RAW;
 }
 
 /** A run of literals begins. */
@@ -32,6 +52,11 @@ export function enterLiterals(): void {
 export function codeLiterals(target: i32, length: i32): void {
   for (let done = 0; done < length; done++) {
     const to = target + done;
+    if (raw > 0) {
+      store<u8>(targetZero + to, codeRaw(isEncoding ? targetByte(to) : 0));
+      raw -= 1;
+      continue;
+    }
     findMatch(to);
     const expected = matchLength > 0 ? targetByte(matchAt) : NOTHING;
     setContexts(to, expected);
@@ -43,7 +68,25 @@ export function codeLiterals(target: i32, length: i32): void {
     } else {
       matchLength = 0;
     }
+    fitness += ((right << 10) - fitness) >> FITNESS_SHIFT;
+    if (fitness > RULED) {
+      nextRaw = FEWEST_RAW;
+    } else if (fitness < RULELESS) {
+      raw = nextRaw;
+      nextRaw = min(2 * nextRaw, MOST_RAW);
+      matchLength = 0;
+      fitness = RULELESS;
+    }
   }
+}
+
+/** A byte of compressed or encrypted data: contexts only cost. */
+function codeRaw(byte: i32): i32 {
+  let made = 0;
+  for (let shift = 7; shift >= 0; shift--) {
+    made = (made << 1) | codeBit((byte >> shift) & 1, 32768);
+  }
+  return made;
 }
 
 function findMatch(target: i32): void {
@@ -103,15 +146,17 @@ function codeByte(byte: i32, target: i32, expected: i32): i32 {
   literalMixer.first = (target & 3) | (strength << 2);
   let node = 1;
   let group = 1;
+  right = 0;
   for (let shift = 7; shift >= 0; shift--) {
     if (shift === 7 || shift === 3) {
-      enterContexts(literalMixer, node);
+      enterContexts(node);
       group = 1;
     }
     literalMixer.second = min(7, length) | (node << 3);
     literalMixer.firstMap = node;
     literalMixer.secondMap = (firstMap << 8) | node;
     const bit = mix(literalMixer, (byte >> shift) & 1, group);
+    right += wasLikely;
     node = (node << 1) | bit;
     group = (group << 1) | bit;
   }

@@ -7,9 +7,12 @@ const CONFIDENCE_LIMIT: i32 = 30;
 const BIAS_INPUT: i32 = 40;
 const INITIAL_WEIGHT: i32 = 62259;
 const MIN_PROBABILITY: i32 = 16;
-/** Four at a time, so that rows of weights are filled up to a multiple. */
-const MAX_INPUTS: i32 = 32;
-const MAX_CONTEXTS: i32 = 15;
+/** Contexts are worked on four at a time, in 16 lanes whatever their number; the last is the bias. */
+const LANES: i32 = 16;
+const LANE_BYTES: usize = 64;
+/** A row of weights: for what each context says, the bias, and how sure each context is. */
+const ROW_BYTES: usize = 128;
+const BIAS_LANE: i32 = 15;
 
 /**
  * Predicts one bit from many hashed contexts by two sets of weights whose answers are averaged, and
@@ -24,6 +27,8 @@ export class Mixer {
   count: i32;
   slots: usize;
   slotMask: i32;
+  /** ROW_BYTES of inputs, and LANE_BYTES each of slots and of rates; zero but for the bias. */
+  scratch: usize;
   weightsA: usize;
   weightsB: usize;
   setMaskA: i32;
@@ -43,23 +48,23 @@ export class Mixer {
 }
 
 /** Set before `enterContexts`. */
-const contexts = memory.data(MAX_CONTEXTS * 4, 16);
+const contexts = memory.data(64, 16);
+/** Tells equal contexts of different number apart. */
+const salts = memory.data(64, 16);
 /** Hashes of the contexts. */
-const bases = memory.data(MAX_CONTEXTS * 4, 16);
-const inputs = memory.data(MAX_INPUTS * 4, 16);
-const chosen = memory.data(MAX_CONTEXTS * 4, 16);
+const bases = memory.data(64, 16);
+/** Addresses of the slots. */
+const chosen = memory.data(64, 16);
+
+/** Whether the bit that `mix` coded last was the likelier one. */
+export let wasLikely: i32 = 0;
 
 export function setContext(index: i32, value: i32): void {
   store<i32>(contexts + ((<usize>index) << 2), value);
 }
 
-function inputsOf(count: i32): i32 {
-  return (2 * count + 1 + 3) & ~3;
-}
-
 /** Bytes that a mixer's tables take. */
 export function mixerBytes(
-  count: i32,
   slotBits: i32,
   setBitsA: i32,
   setBitsB: i32,
@@ -68,13 +73,14 @@ export function mixerBytes(
 ): usize {
   const rows = (1 << setBitsA) + (1 << setBitsB);
   const mapRows = (1 << mapBitsA) + (1 << mapBitsB);
-  const bytes = (4 << slotBits) + rows * inputsOf(count) * 4 + mapRows * MAP_POINTS * 2;
+  const bytes = (4 << slotBits) + rows * <i32>ROW_BYTES + mapRows * MAP_POINTS * 2;
   return (<usize>bytes + 15) & ~15;
 }
 
 /** Makes a mixer whose tables lie at `at`. */
 export function setUpMixer(
   mixer: Mixer,
+  scratch: usize,
   at: usize,
   count: i32,
   slotBits: i32,
@@ -85,15 +91,19 @@ export function setUpMixer(
   countLimit: i32,
   learningRate: i32,
 ): void {
-  const rowBytes = inputsOf(count) * 4;
   mixer.count = count;
   mixer.slots = at;
+  mixer.scratch = scratch;
+  store<i32>(scratch + (BIAS_LANE << 2), BIAS_INPUT);
+  for (let lane = 0; lane < LANES; lane++) {
+    store<i32>(salts + ((<usize>lane) << 2), lane * 0x632be5ab);
+  }
   mixer.slotMask = (1 << slotBits) - 1;
   mixer.weightsA = at + (4 << slotBits);
-  mixer.weightsB = mixer.weightsA + (rowBytes << setBitsA);
+  mixer.weightsB = mixer.weightsA + ((<i32>ROW_BYTES) << setBitsA);
   mixer.setMaskA = (1 << setBitsA) - 1;
   mixer.setMaskB = (1 << setBitsB) - 1;
-  mixer.mapA = mixer.weightsB + (rowBytes << setBitsB);
+  mixer.mapA = mixer.weightsB + ((<i32>ROW_BYTES) << setBitsB);
   mixer.mapB = mixer.mapA + ((MAP_POINTS * 2) << mapBitsA);
   mixer.mapBitsA = mapBitsA;
   mixer.mapBitsB = mapBitsB;
@@ -111,14 +121,13 @@ export function setUpMixer(
 }
 
 function setUpWeights(at: usize, count: i32, rows: i32): void {
-  const rowBytes = inputsOf(count) * 4;
   // floor(64 * sqrt(count)), in integers.
   let root = 0;
   while ((root + 1) * (root + 1) <= count * 4096) root += 1;
   const weight = (INITIAL_WEIGHT * 64) / root;
   for (let row = 0; row < rows; row++) {
     for (let input = 0; input < count; input++) {
-      store<i32>(at + row * rowBytes + ((<usize>input) << 2), weight);
+      store<i32>(at + <usize>row * ROW_BYTES + ((<usize>input) << 2), weight);
     }
   }
 }
@@ -127,28 +136,28 @@ function setUpWeights(at: usize, count: i32, rows: i32): void {
  * Takes the contexts for up to four decisions, `prefix` telling such groups apart. The slots of a group
  * lie within 16 neighbours, one line of a processor's cache.
  */
-export function enterContexts(mixer: Mixer, prefix: i32): void {
-  const salt: i32 = prefix * <i32>0x9e3779b1;
-  const count = mixer.count;
-  for (let index = 0; index < count; index++) {
-    let hash: i32 = load<i32>(contexts + ((<usize>index) << 2)) + salt + index * 0x632be5ab;
-    hash *= <i32>0x85ebca6b;
-    hash ^= hash >>> 15;
-    hash *= <i32>0xc2b2ae35;
-    store<i32>(bases + ((<usize>index) << 2), hash ^ (hash >>> 13));
+export function enterContexts(prefix: i32): void {
+  const salt = i32x4.splat(prefix * <i32>0x9e3779b1);
+  const first = i32x4.splat(<i32>0x85ebca6b);
+  const second = i32x4.splat(<i32>0xc2b2ae35);
+  for (let at: usize = 0; at < LANE_BYTES; at += 16) {
+    let hash = i32x4.add(v128.load(contexts + at), v128.load(salts + at));
+    hash = i32x4.mul(i32x4.add(hash, salt), first);
+    hash = v128.xor(hash, i32x4.shr_u(hash, 15));
+    hash = i32x4.mul(hash, second);
+    v128.store(bases + at, v128.xor(hash, i32x4.shr_u(hash, 13)));
   }
 }
 
 /** Codes one bit; `node`, 1 to 15, tells the decisions of a group apart. */
 export function mix(mixer: Mixer, bit: i32, node: i32): i32 {
-  const count = mixer.count;
-  const rowBytes: usize = inputsOf(count) * 4;
-  const weightsA = mixer.weightsA + <usize>(mixer.first & mixer.setMaskA) * rowBytes;
-  const weightsB = mixer.weightsB + <usize>(mixer.second & mixer.setMaskB) * rowBytes;
+  const weightsA = mixer.weightsA + <usize>(mixer.first & mixer.setMaskA) * ROW_BYTES;
+  const weightsB = mixer.weightsB + <usize>(mixer.second & mixer.setMaskB) * ROW_BYTES;
+  const inputs = mixer.scratch;
   look(mixer, node);
   let sumA = i32x4.splat(0);
   let sumB = i32x4.splat(0);
-  for (let at: usize = 0; at < rowBytes; at += 16) {
+  for (let at: usize = 0; at < ROW_BYTES; at += 16) {
     const input = v128.load(inputs + at);
     sumA = i32x4.add(sumA, i32x4.shr_s(i32x4.mul(v128.load(weightsA + at), input), 10));
     sumB = i32x4.add(sumB, i32x4.shr_s(i32x4.mul(v128.load(weightsB + at), input), 10));
@@ -169,6 +178,7 @@ export function mix(mixer: Mixer, bit: i32, node: i32): i32 {
 
   const coded = codeBit(bit, probability);
   const target = coded ? 65535 : 0;
+  wasLikely = probability >= 32768 === (coded !== 0) ? 1 : 0;
   const nearer: usize = share < 64 ? 0 : 2;
   approach(rowA + nearer, target);
   approach(rowB + nearer, target);
@@ -176,7 +186,7 @@ export function mix(mixer: Mixer, bit: i32, node: i32): i32 {
   const errorA = i32x4.splat(((target - squash(logitA)) * rate) >> 6);
   const errorB = i32x4.splat(((target - squash(logitB)) * rate) >> 6);
   const half = i32x4.splat(8192);
-  for (let at: usize = 0; at < rowBytes; at += 16) {
+  for (let at: usize = 0; at < ROW_BYTES; at += 16) {
     const input = v128.load(inputs + at);
     const changeA = i32x4.shr_s(i32x4.add(i32x4.mul(input, errorA), half), 14);
     const changeB = i32x4.shr_s(i32x4.add(i32x4.mul(input, errorB), half), 14);
@@ -198,14 +208,17 @@ function sumOf(lanes: v128): i32 {
 
 /** Finds each context's slot and what it says. */
 function look(mixer: Mixer, node: i32): void {
-  const count = mixer.count;
+  const end = (<usize>mixer.count) << 2;
   const slots = mixer.slots;
-  const mask = mixer.slotMask;
+  const mask = mixer.slotMask << 2;
+  const inputs = mixer.scratch;
+  const found = inputs + ROW_BYTES;
   const mark = node * 0x1d;
-  for (let index: usize = 0; index < (<usize>count) << 2; index += 4) {
+  const nodeBytes = node << 2;
+  for (let index: usize = 0; index < end; index += 4) {
     const base = load<i32>(bases + index);
     const check = ((base >>> 24) ^ mark) & 0xff;
-    let at: usize = slots + ((<usize>((base ^ node) & mask)) << 2);
+    let at = slots + (((base << 2) ^ nodeBytes) & mask);
     let slot: u32 = load<u32>(at);
     if (((slot >>> 8) & 0xff) !== check) {
       const other = load<u32>(at ^ 4);
@@ -216,36 +229,47 @@ function look(mixer: Mixer, node: i32): void {
         // The one of the two that has seen less makes room.
         if ((other & 0xff) < (slot & 0xff)) at ^= 4;
         slot = 0x80000000 | (check << 8);
-        store<u32>(at, slot);
       }
     }
     store<u32>(chosen + index, <u32>at);
-    const seen: i32 = slot & 0xff;
+    store<u32>(found + index, slot);
     // A slot that has seen nothing holds one half, whose logit is 0.
-    const probability: i32 = slot >>> 16;
-    store<i32>(inputs + index, stretch(probability));
-    const confidence = min(seen, CONFIDENCE_LIMIT);
-    store<i32>(inputs + ((<usize>count) << 2) + index, ((probability - 32768) * confidence) >> 11);
+    store<i32>(inputs + index, stretch(slot >>> 16));
+    store<i32>(found + LANE_BYTES + index, reciprocal(slot & 0xff));
   }
-  const bias = inputs + ((<usize>count) << 3);
-  store<i32>(bias, BIAS_INPUT);
-  store<i32>(bias, 0, 4);
-  store<i32>(bias, 0, 8);
-  store<i32>(bias, 0, 12);
+  const half = i32x4.splat(32768);
+  const seenMask = i32x4.splat(0xff);
+  const limit = i32x4.splat(CONFIDENCE_LIMIT);
+  for (let at: usize = 0; at < LANE_BYTES; at += 16) {
+    const slot = v128.load(found + at);
+    const probability = i32x4.sub(i32x4.shr_u(slot, 16), half);
+    const confidence = i32x4.min_s(v128.and(slot, seenMask), limit);
+    v128.store(inputs + LANE_BYTES + at, i32x4.shr_s(i32x4.mul(probability, confidence), 11));
+  }
 }
 
+/** Moves the slots that were looked at towards what came. */
 function learn(mixer: Mixer, target: i32): void {
-  const count = mixer.count;
-  const limit = mixer.countLimit;
-  for (let index: usize = 0; index < (<usize>count) << 2; index += 4) {
-    const at: usize = load<u32>(chosen + index);
-    const slot: u32 = load<u32>(at);
-    const seen: i32 = slot & 0xff;
-    let probability: i32 = slot >>> 16;
-    probability += ((target - probability) * reciprocal(seen)) >> 15;
-    if (probability < 1) probability = 1;
-    else if (probability > 65535) probability = 65535;
-    store<u32>(at, (probability << 16) | (slot & 0xff00) | (seen < limit ? seen + 1 : seen));
+  const found = mixer.scratch + ROW_BYTES;
+  const goal = i32x4.splat(target);
+  const least = i32x4.splat(1);
+  const most = i32x4.splat(65535);
+  const checkMask = i32x4.splat(0xff00);
+  const seenMask = i32x4.splat(0xff);
+  const limit = i32x4.splat(mixer.countLimit);
+  for (let at: usize = 0; at < LANE_BYTES; at += 16) {
+    const slot = v128.load(found + at);
+    let probability = i32x4.shr_u(slot, 16);
+    const step = i32x4.mul(i32x4.sub(goal, probability), v128.load(found + LANE_BYTES + at));
+    probability = i32x4.add(probability, i32x4.shr_s(step, 15));
+    probability = i32x4.min_s(i32x4.max_s(probability, least), most);
+    const seen = i32x4.min_s(i32x4.add(v128.and(slot, seenMask), least), limit);
+    const rest = v128.or(v128.and(slot, checkMask), seen);
+    v128.store(found + at, v128.or(i32x4.shl(probability, 16), rest));
+  }
+  const end = (<usize>mixer.count) << 2;
+  for (let index: usize = 0; index < end; index += 4) {
+    store<u32>(load<u32>(chosen + index), load<u32>(found + index));
   }
 }
 

@@ -4,7 +4,7 @@ import { reciprocal } from "./tables";
 const ROWS: i32 = 12;
 const ROW: i32 = 1024;
 const MAX_BITS: i32 = 32;
-const COUNT_LIMIT: i32 = 60;
+const COUNT_LIMIT: i32 = 255;
 const MIN_PROBABILITY: i32 = 64;
 
 /** 16 bits of probability and 16 of count each. */

@@ -96,7 +96,7 @@ function codeFlag(source: i32, target: i32, hit: i32): i32 {
   flagMixer.second = align | (doubt << 2) | (min(calmBits, 7) << 5) | ((history & 15) << 8);
   flagMixer.firstMap = (agreeing & 15) | (place << 4);
   flagMixer.secondMap = (pick << 8) ^ (place << 3) ^ (history & 0xff);
-  enterContexts(flagMixer, 1);
+  enterContexts(1);
   return mix(flagMixer, hit, 1);
 }
 
@@ -148,7 +148,7 @@ function codeMiss(source: i32, target: i32, byte: i32): i32 {
   let group = 1;
   for (let shift = 7; shift >= 0; shift--) {
     if (shift === 7 || shift === 3) {
-      enterContexts(byteMixer, node);
+      enterContexts(node);
       group = 1;
     }
     byteMixer.firstMap = node;

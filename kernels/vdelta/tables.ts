@@ -10,11 +10,13 @@ const MAX_LOGIT: i32 = 2047;
 
 /** 16 bits each: probability of the logit x at x + 2048, -2048 <= x <= 2047; 1 to 65535. */
 const SQUASH = memory.data(4096 * 2, 16);
-/** Down here and up there a step of the coarse table would be too wide. */
+/** Down here and up there a step of 16 would be too wide. */
 const FINE: i32 = 2048;
 const STRETCH_CLIP: i32 = 1500;
-const STRETCH_COARSE = memory.data(4096 * 2, 16);
-const STRETCH_FINE = memory.data(FINE * 2, 16);
+/** 16 bits each: logits of 0 to 2047, of every 16th probability to 63488, and of 63489 to 65535. */
+const STRETCH = memory.data((2 * FINE + 3840 + 1) * 2, 16);
+const COARSE_AT: i32 = FINE - (FINE >> 4);
+const UPPER_AT: i32 = FINE + 3840 + 1 - (65536 - FINE + 1);
 const RECIPROCALS: i32 = 1024;
 const RECIPROCAL = memory.data(RECIPROCALS * 2, 16);
 
@@ -28,20 +30,31 @@ export function makeTables(): void {
     power = (power * STEP) >> 32;
   }
   store<u16>(SQUASH, load<u16>(SQUASH, 2));
-  makeStretch(STRETCH_COARSE, 4096, 16);
-  makeStretch(STRETCH_FINE, FINE, 1);
+  let logit = -STRETCH_CLIP;
+  for (let index = 0; index < FINE; index++) {
+    logit = nextLogit(logit, index);
+    storeLogit(index, logit);
+    // Nearly certain is nearly impossible the other way around.
+    if (index > 0) storeLogit(UPPER_AT + 65536 - index, -logit);
+  }
+  logit = -STRETCH_CLIP;
+  for (let index = FINE >> 4; index <= (65536 - FINE) >> 4; index++) {
+    logit = nextLogit(logit, index << 4);
+    storeLogit(COARSE_AT + index, logit);
+  }
   for (let n = 0; n < RECIPROCALS; n++) {
     store<u16>(RECIPROCAL + ((<usize>n) << 1), 327680 / (10 * n + 16));
   }
 }
 
-/** The inverse: the smallest logit whose probability is at least `index * step`. */
-function makeStretch(table: usize, length: i32, step: i32): void {
-  let logit = -STRETCH_CLIP;
-  for (let index = 0; index < length; index++) {
-    while (logit < STRETCH_CLIP && squash(logit) < index * step) logit += 1;
-    store<i16>(table + ((<usize>index) << 1), logit);
-  }
+/** The smallest logit from here on whose probability is at least so much. */
+function nextLogit(logit: i32, probability: i32): i32 {
+  while (logit < STRETCH_CLIP && squash(logit) < probability) logit += 1;
+  return logit;
+}
+
+function storeLogit(index: i32, logit: i32): void {
+  store<i16>(STRETCH + ((<usize>index) << 1), logit);
 }
 
 /** Probability of a logit of -2048 to 2047. */
@@ -51,11 +64,10 @@ export function squash(logit: i32): i32 {
 
 /** Logit of a probability of 0 to 65535. */
 export function stretch(probability: i32): i32 {
-  if (probability < FINE) return load<i16>(STRETCH_FINE + ((<usize>probability) << 1));
-  if (probability > 65536 - FINE) {
-    return -(<i32>load<i16>(STRETCH_FINE + ((<usize>(65536 - probability)) << 1)));
-  }
-  return load<i16>(STRETCH_COARSE + ((<usize>(probability >> 4)) << 1));
+  const middle = COARSE_AT + (probability >> 4);
+  const upper = select<i32>(UPPER_AT + probability, middle, probability > 65536 - FINE);
+  const index = select<i32>(probability, upper, probability < FINE);
+  return load<i16>(STRETCH + ((<usize>index) << 1));
 }
 
 /** 32768 / (n + 1.6), the share by which the n-th observation moves a counter. */

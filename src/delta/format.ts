@@ -24,6 +24,17 @@ export interface ApplyInput {
   maxMemoryBytes: number;
 }
 
+/**
+ * How far an image has been rebuilt, in a few bytes that a device keeps beside it. Whoever goes on from
+ * here reads the patch from its beginning again, but writes nothing twice.
+ */
+export interface PatchCheckpoint {
+  /** Bytes of the new image that are safely written. */
+  writtenBytes: number;
+  /** CRC-32 of those bytes. */
+  checksum: number;
+}
+
 /** What the first bytes of a patch tell. */
 export interface PatchInfo {
   /** Formats that the bytes may be; zstd does not say whether it needs a source. */

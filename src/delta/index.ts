@@ -1,5 +1,11 @@
 export { PACKING_LIBRARIES } from "./containers/codecs.ts";
-export type { PatchInfo, PatchSource, UnpackedInfo, VdeltaInfo } from "./format.ts";
+export type {
+  PatchCheckpoint,
+  PatchInfo,
+  PatchSource,
+  UnpackedInfo,
+  VdeltaInfo,
+} from "./format.ts";
 export {
   applyPatch,
   type CreatePatchOptions,

@@ -1,9 +1,11 @@
+import { crc32 } from "node:zlib";
 import type { ArtifactFormat } from "../protocol/index.ts";
 import { isUnpacked } from "./containers/head.ts";
 import { unpackedFast, unpackedInfo, unpackedSmall } from "./containers/unpacked.ts";
 import {
   type ApplyInput,
   type CreateInput,
+  type PatchCheckpoint,
   type PatchFormat,
   type PatchInfo,
   refusePatch,
@@ -53,6 +55,10 @@ export interface ApplyPatchOptions extends ApplyInput {
   format: ArtifactFormat;
   /** Called in order, each call after the one before has resolved. */
   write(chunk: Uint8Array): Promise<void>;
+  /** Where an earlier run was cut off: what it had written is made again, compared, not written. */
+  resumeFrom?: PatchCheckpoint | undefined;
+  /** Told after each `write` has resolved. */
+  onCheckpoint?: ((checkpoint: PatchCheckpoint) => void) | undefined;
 }
 
 /**
@@ -62,18 +68,37 @@ export interface ApplyPatchOptions extends ApplyInput {
  * caller compares the hash. Errors of `patch`, `source` and `write` pass unchanged.
  */
 export async function applyPatch(options: ApplyPatchOptions): Promise<void> {
-  const { format, write, ...input } = options;
+  const { format, write, resumeFrom, onCheckpoint, ...input } = options;
   const { needsSource, apply } = PATCH_FORMATS[format];
   if (needsSource && !input.source) throw refusePatch(`${format} needs a source`);
-  let written = 0;
+  const resumeAt = resumeFrom?.writtenBytes ?? 0;
+  let made = 0;
+  let checksum = 0;
+  const expectSame = () => {
+    if (made !== resumeAt || checksum === (resumeFrom?.checksum ?? 0)) return;
+    throw refusePatch("the patch does not make what was written before", {
+      writtenBytes: resumeAt,
+    });
+  };
+  expectSame();
   for await (const chunk of apply(input)) {
-    written += chunk.length;
-    if (written > input.expectedSizeBytes) throw refusePatch("the patch makes too large an image");
-    if (chunk.length > 0) await write(chunk);
+    if (made + chunk.length > input.expectedSizeBytes) {
+      throw refusePatch("the patch makes too large an image");
+    }
+    const known = Math.max(0, Math.min(chunk.length, resumeAt - made));
+    for (const part of [chunk.subarray(0, known), chunk.subarray(known)]) {
+      if (part.length === 0) continue;
+      checksum = crc32(part, checksum);
+      made += part.length;
+      expectSame();
+      if (made <= resumeAt) continue;
+      await write(part);
+      onCheckpoint?.({ writtenBytes: made, checksum });
+    }
   }
-  if (written !== input.expectedSizeBytes) {
+  if (made !== input.expectedSizeBytes) {
     throw refusePatch("the patch is cut short", {
-      writtenBytes: written,
+      writtenBytes: made,
       expectedSizeBytes: input.expectedSizeBytes,
     });
   }

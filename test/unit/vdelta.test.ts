@@ -145,7 +145,7 @@ describe("vdelta", () => {
   });
 });
 
-describe("vdelta's first version", () => {
+describe("vdelta's second version", () => {
   const { offset, length, sourceSha256, patches } = golden;
   const [source, target] = [firmware?.source, firmware?.target].map((image) =>
     image?.subarray(offset, offset + length),

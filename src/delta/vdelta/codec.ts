@@ -5,10 +5,6 @@ import { type ModelSizes, PROFILES } from "./profile.ts";
 
 const SPACE_WORDS = 6;
 const REGION_WORDS = 3;
-/** Contexts of the three mixers. */
-const FLAG_CONTEXTS = 12;
-const BYTE_CONTEXTS = 14;
-const LITERAL_CONTEXTS = 14;
 
 /** An entry in each of the three learned maps. */
 const LEARNED_ENTRY_BYTES = 24;
@@ -64,11 +60,10 @@ function reserveModel(kernel: Kernel, sizes: ModelSizes): () => void {
   const { run } = kernel;
   const { slotBits, setBits, mapBits, indexBits, windowBits } = sizes;
   const tables = [...setBits, ...mapBits];
-  const mixer = (contexts: number, bits: number) =>
-    kernel.reserve(run.mixerBytes(contexts, bits, ...tables));
-  const flags = mixer(FLAG_CONTEXTS, slotBits.flags);
-  const bytes = mixer(BYTE_CONTEXTS, slotBits.bytes);
-  const literals = mixer(LITERAL_CONTEXTS, slotBits.literals);
+  const mixer = (bits: number) => kernel.reserve(run.mixerBytes(bits, ...tables));
+  const flags = mixer(slotBits.flags);
+  const bytes = mixer(slotBits.bytes);
+  const literals = mixer(slotBits.literals);
   const index = kernel.reserve(4 * 2 ** indexBits);
   return () => {
     run.setUpFlags(flags, slotBits.flags, ...tables);

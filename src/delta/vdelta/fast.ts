@@ -140,14 +140,17 @@ export async function* decodeFast(
     if (to % BLOCK_BYTES === 0) await block.next(header.targetSize - to);
     targetWindow.reserve(to, length);
     if (isCopy) {
-      await sourceWindow.load(from, length, regionEnd);
+      const loading = sourceWindow.load(from, length, regionEnd);
+      if (loading) await loading;
       if (isFirst) run.enterRegion(from);
       run.decodeRegion(from, to, length);
       if (run.isBlockCorrupt()) throw refusePatch("the patch is corrupt");
     } else {
       targetWindow.write(to, block.takeLiterals(length));
     }
-    const made = targetWindow.slice(to, length);
+    const end = to + length;
+    if (!targetWindow.isDue(end) && end < header.targetSize) continue;
+    const made = targetWindow.take(end);
     checksum = crc32(made, checksum);
     yield made;
   }

@@ -5,7 +5,7 @@ import { unzigzag, zigzag } from "./numbers.ts";
 import { PROFILES } from "./profile.ts";
 
 const MAGIC = [0x56, 0x44, 0x4c, 0x54];
-const VERSION = 1;
+const VERSION = 2;
 const CODERS = ["fast", "small"] as const;
 const FIXED_BYTES = 12;
 const MAX_SIZE = 2 ** 31 - 1;

@@ -27,7 +27,7 @@ export interface KernelFunctions {
   isCutShort: { value: number };
   isImpossible: { value: number };
   codeNumber(value: number, row: number): number;
-  mixerBytes(count: number, slotBits: number, ...tables: number[]): number;
+  mixerBytes(slotBits: number, ...tables: number[]): number;
   setUpFlags(at: number, slotBits: number, ...tables: number[]): void;
   setUpBytes(at: number, slotBits: number, ...tables: number[]): void;
   setUpLiteralMixer(at: number, slotBits: number, ...tables: number[]): void;

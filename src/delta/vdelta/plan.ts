@@ -2,7 +2,7 @@ import { crc32 } from "node:zlib";
 import { guessAddressSpace } from "./address-guess.ts";
 import { AddressMap, type Region } from "./address-map.ts";
 import type { AddressSpace } from "./address-spaces.ts";
-import { alignImages, type Matcher } from "./alignment.ts";
+import { type AlignmentOptions, alignImages, type Matcher } from "./alignment.ts";
 import { ARCHITECTURES, type Architecture } from "./architectures.ts";
 import { reserveCodec } from "./codec.ts";
 import { controlOf } from "./control.ts";
@@ -27,6 +27,10 @@ const ALIGNMENTS = [
   { matchWeight: 2, advantageBytes: 8 },
 ] as const;
 
+/** Where most of an image is new, it may be compressed inside, and very short matches are worth it. */
+const COMPRESSED_ALIGNMENT = { matchWeight: 3, advantageBytes: 3 };
+const MOSTLY_NEW = 0.5;
+
 export interface PlanOptions {
   profile: number;
   /** The shortest above this are left out. */
@@ -43,23 +47,37 @@ export function planDelta(
 ): SmallPlan[] {
   onProgress?.("indexing", 0);
   const matcher = matcherFor(source, target);
-  const tries = target.length <= THOROUGH_BYTES ? ALIGNMENTS : ALIGNMENTS.slice(0, 1);
+  const isSmall = target.length <= THOROUGH_BYTES;
+  const tries: Alignment[] = isSmall ? [...ALIGNMENTS] : [ALIGNMENTS[0]];
   const checksum = crc32(target);
+  const plans: SmallPlan[] = [];
   let architecture: Architecture | undefined;
-  return tries.map((alignment, index) => {
+  for (let index = 0; index < tries.length; index++) {
     onProgress?.("aligning", index / tries.length);
     const found = alignImages(source, target, matcher, {
-      ...alignment,
+      ...(tries[index] as Alignment),
       onProgress: (done) => onProgress?.("aligning", (index + done / target.length) / tries.length),
     });
     const regions = longest(found, maxRegions);
+    const canSort = source.length <= SORTED_BYTES;
+    if (index === 0 && !isSmall && canSort && isMostlyNew(regions, target.length)) {
+      tries.push(COMPRESSED_ALIGNMENT);
+    }
     const map = new AddressMap(regions);
     const elf = elfSpaces(source, target, map);
     const spaces = elf.length > 0 ? elf : guessAddressSpace(source, target, regions, map);
     architecture ??= chooseArchitecture(source, target, regions, spaces);
     const sizes = { sourceSize: source.length, targetSize: target.length };
-    return { header: { profile, architecture, checksum, spaces, ...sizes }, regions };
-  });
+    plans.push({ header: { profile, architecture, checksum, spaces, ...sizes }, regions });
+  }
+  return plans;
+}
+
+type Alignment = Pick<AlignmentOptions, "matchWeight" | "advantageBytes">;
+
+function isMostlyNew(regions: readonly Region[], targetBytes: number): boolean {
+  const like = regions.reduce((sum, region) => sum + region.length, 0);
+  return like < targetBytes * (1 - MOSTLY_NEW);
 }
 
 function longest(regions: readonly Region[], count: number): readonly Region[] {

@@ -99,22 +99,27 @@ export async function* decodeSmall(
     for (let done = 0; done < copied + literals; ) {
       const isCopy = done < copied;
       const length = Math.min(STEP_BYTES, isCopy ? copied - done : copied + literals - done);
-      await reader.open(length * MAX_CODED_BYTES + MAX_CODED_NUMBERS_BYTES);
-      if (isCopy) await sourceWindow.load(from + done, length, from + copied);
+      const opening = reader.open(length * MAX_CODED_BYTES + MAX_CODED_NUMBERS_BYTES);
+      if (opening) await opening;
+      const loading = isCopy && sourceWindow.load(from + done, length, from + copied);
+      if (loading) await loading;
       targetWindow.reserve(to + done, length);
       if (isCopy) run.codeRegion(from + done, to + done, length);
       else {
         if (done === copied) run.enterLiterals();
         run.codeLiterals(to + done, length);
       }
-      reader.close();
-      const made = targetWindow.slice(to + done, length);
+      reader.check();
+      done += length;
+      const end = to + done;
+      if (!targetWindow.isDue(end) && end < header.targetSize) continue;
+      const made = targetWindow.take(end);
       checksum = crc32(made, checksum);
       yield made;
-      done += length;
     }
   }
   if (checksum !== header.checksum) throw refusePatch("the rebuilt image has another checksum");
+  reader.expectEnd();
   await input.expectEnd();
 }
 
@@ -125,13 +130,13 @@ async function readControl(
 ): Promise<ControlList> {
   await reader.open(MAX_CODED_NUMBERS_BYTES);
   run.beginCoding(0);
-  reader.close();
   const control = new ControlList(header.steps, header);
   const steps = new ControlModel(run);
   for (let index = 0; index < header.steps; index++) {
-    await reader.open(MAX_CODED_NUMBERS_BYTES);
+    const opening = reader.open(MAX_CODED_NUMBERS_BYTES);
+    if (opening) await opening;
     const step = steps.code(NO_STEP);
-    reader.close();
+    reader.check();
     if (run.isImpossible.value) throw refusePatch("the patch holds an impossible number");
     control.add(step);
   }
@@ -139,31 +144,50 @@ async function readControl(
   return control;
 }
 
-/** Hands the patch to the kernel, piece by piece. */
+/** Hands the patch to the kernel, in large parts. */
 class CodedReader {
   readonly #input: PatchInput;
   readonly #kernel: Kernel;
   readonly #at: number;
+  /** How much of the buffer is filled. */
+  #filled = 0;
+  #hasEnded = false;
 
   constructor(input: PatchInput, kernel: Kernel) {
     this.#input = input;
     this.#kernel = kernel;
-    this.#at = kernel.reserve(CODED_BYTES);
+    this.#at = kernel.reserve(2 * CODED_BYTES);
+    kernel.run.setBuffer(this.#at, this.#at);
   }
 
-  /** Makes `wanted` bytes readable, or all that are left. */
-  async open(wanted: number): Promise<void> {
-    await this.#input.fill(wanted);
-    const bytes = this.#input.peek(wanted);
-    this.#kernel.bytes.set(bytes, this.#at);
-    this.#kernel.run.setBuffer(this.#at, this.#at + bytes.length);
+  /** Makes `wanted` bytes readable, or all that are left; returns nothing where they are already. */
+  open(wanted: number): Promise<void> | undefined {
+    const left = this.#at + this.#filled - this.#kernel.run.bufferUsed();
+    return this.#hasEnded || left >= wanted ? undefined : this.#refill(wanted, left);
   }
 
-  /** Takes off what was read. */
-  close(): void {
-    const { run } = this.#kernel;
-    if (run.isCutShort.value) throw refusePatch("the patch is cut short");
-    this.#input.take(run.bufferUsed() - this.#at);
+  async #refill(wanted: number, left: number): Promise<void> {
+    const { bytes, run } = this.#kernel;
+    const end = this.#at + this.#filled;
+    bytes.copyWithin(this.#at, end - left, end);
+    await this.#input.fill(wanted - left);
+    const more = this.#input.peek(2 * CODED_BYTES - left);
+    this.#hasEnded = more.length < wanted - left;
+    bytes.set(more, this.#at + left);
+    this.#input.take(more.length);
+    this.#filled = left + more.length;
+    run.setBuffer(this.#at, this.#at + this.#filled);
+  }
+
+  /** Refuses what was made of more than there is. */
+  check(): void {
+    if (this.#kernel.run.isCutShort.value) throw refusePatch("the patch is cut short");
+  }
+
+  expectEnd(): void {
+    if (this.#kernel.run.bufferUsed() < this.#at + this.#filled) {
+      throw refusePatch("something follows the end of the patch");
+    }
   }
 }
 

@@ -23,12 +23,19 @@ export class SourceWindow {
     this.#at = kernel.reserve(MARGIN_BEFORE + READ_AHEAD_BYTES + MARGIN_BEHIND);
   }
 
-  /** Makes `length` bytes from `position`, up to READ_AHEAD_BYTES, and those around them, readable. */
-  async load(position: number, length: number, regionEnd: number): Promise<void> {
-    const size = this.#source.sizeBytes;
+  /**
+   * Makes `length` bytes from `position`, up to READ_AHEAD_BYTES, and those around them, readable.
+   * Returns nothing where they are already.
+   */
+  load(position: number, length: number, regionEnd: number): Promise<void> | undefined {
     const from = Math.max(0, position - MARGIN_BEFORE);
-    const to = Math.min(size, position + length + MARGIN_BEHIND);
-    if (from >= this.#from && to <= this.#to) return;
+    const to = Math.min(this.#source.sizeBytes, position + length + MARGIN_BEHIND);
+    if (from >= this.#from && to <= this.#to) return undefined;
+    return this.#load(position, from, to, regionEnd);
+  }
+
+  async #load(position: number, from: number, to: number, regionEnd: number): Promise<void> {
+    const size = this.#source.sizeBytes;
     // Ahead only as far as this region will need.
     const ahead = Math.max(Math.min(READ_AHEAD_BYTES, regionEnd - position), SMALLEST_READ_BYTES);
     const end = Math.max(to, Math.min(size, position + ahead + MARGIN_BEHIND));

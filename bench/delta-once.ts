@@ -1,0 +1,80 @@
+// Makes or applies one patch in a process of its own and prints what it took, as one line of JSON. Started
+// by bench/delta.ts. Usage: node delta-once.ts create|apply FORMAT SOURCE TARGET PATCH [MEMORY_BYTES]
+import { createHash } from "node:crypto";
+import fs from "node:fs";
+import { applyPatch, createPatch } from "../src/delta/index.ts";
+import type { ArtifactFormat } from "../src/protocol/index.ts";
+
+/** Short runs are repeated, so that the loops run as compiled as they do in a longer one. */
+const SHORTEST_MS = 500;
+const MAX_RUNS = 40;
+
+const [mode, format, source, target, patch, memory] = process.argv.slice(2) as [
+  "create" | "apply",
+  ArtifactFormat,
+  string,
+  string,
+  string,
+  string | undefined,
+];
+const targetSizeBytes = fs.statSync(target).size;
+const before = process.memoryUsage.rss();
+if (mode === "create") await create();
+else await apply();
+
+async function create(): Promise<void> {
+  const started = cpuMs();
+  const chunks = createPatch({
+    format,
+    source: fs.readFileSync(source),
+    target: fs.createReadStream(target),
+    targetSizeBytes,
+    memoryBytes: memory ? Number(memory) : undefined,
+  });
+  await fs.promises.writeFile(patch, chunks);
+  print([cpuMs() - started]);
+}
+
+async function apply(): Promise<void> {
+  const file = fs.openSync(source, "r");
+  const wanted = createHash("sha256").update(fs.readFileSync(target)).digest("hex");
+  const times: number[] = [];
+  const begun = performance.now();
+  while (
+    times.length < MAX_RUNS &&
+    (times.length === 0 || performance.now() - begun < SHORTEST_MS)
+  ) {
+    const hash = createHash("sha256");
+    const started = cpuMs();
+    await applyPatch({
+      format,
+      source: {
+        sizeBytes: fs.fstatSync(file).size,
+        async read(offset, length) {
+          const bytes = Buffer.alloc(length);
+          return bytes.subarray(0, fs.readSync(file, bytes, 0, length, offset));
+        },
+      },
+      patch: fs.createReadStream(patch),
+      expectedSizeBytes: targetSizeBytes,
+      maxMemoryBytes: Number.MAX_SAFE_INTEGER,
+      write: async (chunk) => void hash.update(chunk),
+    });
+    times.push(cpuMs() - started);
+    if (hash.digest("hex") !== wanted) throw new Error(`${format} rebuilds another image`);
+  }
+  fs.closeSync(file);
+  print(times);
+}
+
+function print(times: number[]): void {
+  const ordered = times.toSorted((a, b) => a - b);
+  const cpu = ordered[Math.floor(ordered.length / 2)] as number;
+  const growthBytes = process.resourceUsage().maxRSS * 1024 - before;
+  console.log(JSON.stringify({ cpuMs: cpu, firstCpuMs: times[0], growthBytes }));
+}
+
+function cpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
