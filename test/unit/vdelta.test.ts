@@ -34,7 +34,9 @@ const golden: {
   fs.readFileSync(path.join(import.meta.dirname, "../support/golden-vdelta.json"), "utf8"),
 );
 const SLICE_BYTES = 24_000;
-const SLOW_MS = 60_000;
+const SLOW_MS = 300_000;
+/** Of processor time: the machine may have other work. */
+const MAX_CPU_MS = 60_000;
 
 describe("vdelta", () => {
   it.each(FORMATS)(
@@ -233,17 +235,22 @@ describe("a hostile vdelta", () => {
     }
   });
 
-  it("is refused, or rebuilds an image of the right size, whatever was done to it", async () => {
-    const started = performance.now();
-    for (const format of FORMATS) {
-      const pair = realPair(3_000);
-      const patch = await makePatch(format, pair);
-      for (let seed = 0; seed < 400; seed += 1) {
-        await expectRefusalOrSame(format, pair, damagePatch(patch, seed));
+  it(
+    "is refused, or rebuilds an image of the right size, whatever was done to it",
+    async () => {
+      const started = process.cpuUsage();
+      for (const format of FORMATS) {
+        const pair = realPair(3_000);
+        const patch = await makePatch(format, pair);
+        for (let seed = 0; seed < 400; seed += 1) {
+          await expectRefusalOrSame(format, pair, damagePatch(patch, seed));
+        }
       }
-    }
-    expect(performance.now() - started).toBeLessThan(SLOW_MS);
-  });
+      const { user, system } = process.cpuUsage(started);
+      expect((user + system) / 1000).toBeLessThan(MAX_CPU_MS);
+    },
+    SLOW_MS,
+  );
 });
 
 function spacesLike(space: AddressSpace, count: number, moduleStep: number): AddressSpace[] {
