@@ -5,6 +5,7 @@ import { deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { AppError, seededRandom } from "../src/kernel/index.ts";
 import { firmwarePairs } from "../test/support/firmware-pairs.ts";
 import { damagePatch, editImage, makePatch, rebuildImage } from "../test/support/patching.ts";
+import { asIntelHex, asUf2 } from "../test/support/text-images.ts";
 
 const FORMATS = [
   "zstd-patch",
@@ -18,6 +19,8 @@ const PACKERS = [
   (bytes: Buffer) => gzipSync(bytes, { level: 9 }),
   (bytes: Buffer) => deflateSync(bytes, { level: 3 }),
   (bytes: Buffer) => zstdCompressSync(bytes),
+  (bytes: Buffer) => asUf2(bytes),
+  (bytes: Buffer) => asIntelHex(bytes, { ending: "\r\n" }),
   (bytes: Buffer) => Buffer.concat([Buffer.from("head"), deflateSync(gzipSync(bytes)), bytes]),
 ] as const;
 const PROFILE_BYTES = [64 * 1024, 256 * 1024, 4 * 1024 ** 2];

@@ -45,12 +45,17 @@ export function deltaKeys(targetSha256: string, sources: readonly string[]): Del
   return [...keys("", PACKED), ...sources.flatMap((source) => keys(source, PATCHES))];
 }
 
+/** Whether a format lies between what the images hold, unpacked. */
+export function isUnpacked(format: string): boolean {
+  return format.startsWith("unpacked-");
+}
+
 /** Packing again costs a device time: a patch for it has to be smaller by this much. */
 const PACKING_PENALTY = 1.05;
 
 /** What offers are ordered by: bytes, and something for the work that they make. */
 export function costOf({ format, sizeBytes }: Pick<Offer, "format" | "sizeBytes">): number {
-  return format.startsWith("unpacked-") ? sizeBytes * PACKING_PENALTY : sizeBytes;
+  return isUnpacked(format) ? sizeBytes * PACKING_PENALTY : sizeBytes;
 }
 
 /** A delta that is ready, as devices are offered it. */

@@ -146,6 +146,24 @@ async function update(
   return numUpdatedRows > 0n;
 }
 
+/** Why a delta of another format between the same images gains nothing, where that was found. */
+export async function skippedBecause(
+  tx: Tx,
+  tenantId: string,
+  { source_sha256: source, target_sha256: target, format }: DeltaKey,
+): Promise<string | null> {
+  const row = await tx
+    .selectFrom("deltas")
+    .select("error")
+    .where("tenant_id", "=", tenantId)
+    .where("target_sha256", "=", target)
+    .where("source_sha256", "=", source)
+    .where("format", "!=", format)
+    .where("status", "=", "skipped")
+    .executeTakeFirst();
+  return row?.error ?? null;
+}
+
 export function listDeltas(
   tx: Tx,
   tenantId: string,

@@ -8,6 +8,7 @@ import {
   type DeltaView,
   deltaKeys,
   deltaView,
+  isUnpacked,
   type Offer,
   offerOf,
 } from "./delta-views.ts";
@@ -100,6 +101,15 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
   ): Promise<void> {
     const started = performance.now();
     const { format, source_sha256: source, target_sha256: target } = row;
+    const skip = async (reason: string) => {
+      const result = { status: "skipped" as const, error: reason, finished_at: now() };
+      await db.tenant(tenantId, (tx) => store.finish(tx, tenantId, row, result));
+    };
+    // What gains nothing for one coder gains nothing for the other.
+    const reason = isUnpacked(format)
+      ? await db.tenant(tenantId, (tx) => store.skippedBecause(tx, tenantId, row))
+      : null;
+    if (reason !== null) return skip(reason);
     const built = await builder.build(
       {
         format,
@@ -112,11 +122,7 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
       },
       onProgress,
     );
-    if (built.status === "pointless") {
-      const result = { status: "skipped" as const, error: built.reason, finished_at: now() };
-      await db.tenant(tenantId, (tx) => store.finish(tx, tenantId, row, result));
-      return;
-    }
+    if (built.status === "pointless") return skip(built.reason);
     const { stored, unpacked } = built;
     const buildMs = Math.round(performance.now() - started);
     buildSeconds.observe({ format }, buildMs / 1000);

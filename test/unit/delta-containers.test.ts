@@ -23,6 +23,7 @@ import {
   type RebuildOptions,
   rebuildImage,
 } from "../support/patching.ts";
+import { asIntelHex, asUf2 } from "../support/text-images.ts";
 
 const golden: {
   source: string;
@@ -122,6 +123,39 @@ describe("a squashfs", () => {
     },
     SLOW_MS,
   );
+});
+
+describe("a firmware as text or in blocks", () => {
+  const firmware = firmwareParts(0, 100_000);
+  const ways: [string, (bytes: Buffer) => Buffer, string][] = [
+    ["UF2", asUf2, "uf2"],
+    ["UF2 in blocks of 476 bytes", (bytes) => asUf2(bytes, 476), "uf2"],
+    ["Intel HEX", asIntelHex, "intel-hex"],
+    ["Intel HEX of DOS", (bytes) => asIntelHex(bytes, { ending: "\r\n" }), "intel-hex"],
+    [
+      "Intel HEX in small letters, without an end",
+      (bytes) => asIntelHex(bytes, { recordBytes: 32, isLowerCase: true, isOpen: true }),
+      "intel-hex",
+    ],
+  ];
+  it.each(ways)(
+    "%s costs what its bytes cost",
+    async (_title, wrap, codec) => {
+      const pair = { source: wrap(firmware.source), target: wrap(firmware.target) };
+      const { patch, codecs } = await proved(pair);
+      expect(codecs).toEqual({ [codec]: 1 });
+      const plain = await makePatch("vdelta-fast", firmware);
+      expect(patch.length).toBeLessThan(1.05 * plain.length + 300);
+    },
+    SLOW_MS,
+  );
+
+  it("stays as it is where a line is written otherwise", async () => {
+    const pair = { source: asIntelHex(firmware.source), target: asIntelHex(firmware.target) };
+    pair.target.write(pair.target.subarray(0, 15).toString().toLowerCase(), 0);
+    const patch = await makePatch(FAST, pair).catch(pointless);
+    if (patch) await proved(pair);
+  });
 });
 
 describe("a delta between unpacked forms", () => {
