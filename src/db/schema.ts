@@ -601,6 +601,7 @@ export interface ReleasesTable {
   notes: Generated<string>;
   published_at: Date;
   published_by: string;
+  delta_warning: string | null;
 }
 
 export interface RemovedCertificatesTable {

@@ -4,6 +4,7 @@ import { storableText } from "../kernel/storable.ts";
 import { withSpan } from "../kernel/tracing.ts";
 import type { Envelope, ReleaseManifest } from "../protocol/index.ts";
 import type { Actor } from "../tenancy/index.ts";
+import { deltaWarning } from "./delta-warning.ts";
 import type { FirmwareDeps } from "./deps.ts";
 import { checkManifest } from "./manifest-check.ts";
 import type { MetadataWriter } from "./metadata.ts";
@@ -28,6 +29,8 @@ export interface ReleaseView {
   publishedBy: string;
   /** Ids of the release keys that signed it. */
   signers: string[];
+  /** Why deltas of the image will save nothing; null where nothing speaks against them. */
+  deltaWarning: string | null;
 }
 
 export interface PublishOptions {
@@ -210,6 +213,7 @@ async function insert(
     notes: storableText(options.notes ?? manifest.notes ?? "", MAX_TEXT),
     published_at: now,
     published_by: actor.name,
+    delta_warning: await deltaWarning(deps.blobs.path(manifest.image.sha256)),
   };
   try {
     await deps.db.tenant(tenantId, async (tx) => {
@@ -262,6 +266,7 @@ function releaseView(row: store.ReleaseRow): ReleaseView {
     publishedAt: row.published_at,
     publishedBy: row.published_by,
     signers: envelope.signatures.map((signature) => signature.keyid),
+    deltaWarning: row.delta_warning,
   };
 }
 

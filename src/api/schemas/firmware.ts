@@ -45,6 +45,9 @@ export const ReleaseView = view("Release", {
   publishedAt: Timestamp,
   publishedBy: Type.String(),
   signers: Type.Array(Sha256, { description: "Ids of the keys that signed it" }),
+  deltaWarning: nullable(
+    Type.String({ description: "Why deltas of the image will save nothing, where that is so" }),
+  ),
 });
 export const ReleaseDetailView = view("ReleaseDetail", {
   ...ReleaseView.properties,

@@ -151,6 +151,10 @@ function releaseTable(items: Release[]): string {
   );
 }
 
+function warningFacts({ deltaWarning }: Release): [string, string][] {
+  return deltaWarning ? [["deltas", deltaWarning]] : [];
+}
+
 function describe(release: Release): string {
   return facts([
     ["release", release.id],
@@ -160,5 +164,6 @@ function describe(release: Release): string {
     ["status", release.yankReason ? `${release.status}: ${release.yankReason}` : release.status],
     ["published", `${ago(release.publishedAt)} by ${release.publishedBy}`],
     ["signed by", release.signers.join(", ")],
+    ...warningFacts(release),
   ]);
 }

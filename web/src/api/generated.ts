@@ -846,6 +846,7 @@ export type Release = {
   publishedBy: string;
   /** Ids of the keys that signed it */
   signers: Array<string>;
+  deltaWarning: string | null;
 };
 
 export type ReleaseDetail = {
@@ -865,6 +866,7 @@ export type ReleaseDetail = {
   publishedBy: string;
   /** Ids of the keys that signed it */
   signers: Array<string>;
+  deltaWarning: string | null;
   envelope: ReleaseEnvelope;
 };
 

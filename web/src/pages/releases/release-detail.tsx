@@ -1,4 +1,4 @@
-import { Button, Grid, Group, Stack, Table, Text, TextInput } from "@mantine/core";
+import { Alert, Button, Grid, Group, Stack, Table, Text, TextInput } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconRocket } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
@@ -32,6 +32,11 @@ export function ReleaseDetail({ release, releases }: ReleaseDetailProps) {
         <Text size="sm" c="var(--vautn-bad)">
           Withdrawn: {release.yankReason}
         </Text>
+      )}
+      {release.deltaWarning && (
+        <Alert color="yellow" p="xs" title="Deltas will save nothing">
+          {release.deltaWarning}
+        </Alert>
       )}
       <Grid gap="xl">
         <Grid.Col span={{ base: 12, md: 5 }}>
