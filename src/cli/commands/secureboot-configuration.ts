@@ -103,9 +103,8 @@ async function make(cli: Cli, file: string, options: ConfigurationOptions): Prom
       ["signatures", data.signatures],
     ]),
   );
-  cli.note(
-    `Next: vautn command send --name apply-configuration --args '{"configuration": <${options.out}>}'`,
-  );
+  const args = `"{\\"configuration\\": $(cat ${options.out})}"`;
+  cli.note(`Next: vautn command send apply-configuration --device ID --args ${args}`);
 }
 
 async function readSettings(file: string): Promise<Record<string, unknown>> {
