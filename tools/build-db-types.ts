@@ -88,7 +88,8 @@ function columnType(base: string, nullable: boolean, generated: boolean): string
 }
 
 function typeOf(dataType: string, udtName: string): string {
-  if (dataType === "ARRAY") return udtName === "_text" ? "string[]" : "unknown[]";
+  const arrays: Record<string, string> = { _text: "string[]", _int4: "number[]" };
+  if (dataType === "ARRAY") return arrays[udtName] ?? "unknown[]";
   const types: Record<string, string> = {
     text: "string",
     uuid: "string",
@@ -98,6 +99,7 @@ function typeOf(dataType: string, udtName: string): string {
     real: "number",
     "double precision": "number",
     boolean: "boolean",
+    json: "Json",
     jsonb: "Json",
     bytea: "Buffer",
     // A transaction's number: text to the driver.

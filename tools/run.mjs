@@ -40,6 +40,7 @@ const tasks = {
   "fuzz:delta": { steps: [["tools/fuzz-delta.ts"]] },
   "bench:rollout": { steps: [["bench/rollout.ts"]] },
   "bench:pki": { steps: [["bench/pki.ts"]] },
+  "peers:paho": { steps: [["tools/peers-paho.ts"]] },
   "fuzz:mqtt": { steps: [["--expose-gc", "tools/fuzz-mqtt.ts"]] },
   secureboot: { needs: ["agent"], steps: [["tools/secureboot.ts"]] },
   "sim:gate": { steps: [["src/simulator/gate-simulation.ts"]] },

@@ -31,6 +31,8 @@ export const subjects = {
   metricsWanted: "metrics.wanted",
   /** `{askId, metrics}`, as prom-client writes them in JSON. */
   metricsAnswer: "metrics.answer",
+  /** An application has connected: `{clientKey, epoch}`; an older connection of it ends. */
+  application: (tenantId: string) => `application.${token(tenantId)}`,
   /** A device's message for those applications: `{topic, payload, qos, properties, expiresAt}`. */
   message: (tenantId: string) => `message.${token(tenantId)}`,
 } as const;

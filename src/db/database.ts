@@ -80,7 +80,8 @@ export class Database {
       | "running_campaigns"
       | "certificates"
       | "due_sessions"
-      | "expired_uploads",
+      | "expired_uploads"
+      | "due_applications",
     moment: Date,
   ): Promise<string[]> {
     const call =
@@ -106,6 +107,14 @@ export class Database {
     const { rows } = await sql<{
       tenant: string;
     }>`select vautn.tenants_with_sessions_of(${gatewayId}) as tenant`.execute(this.#kysely);
+    return rows.map((row) => row.tenant);
+  }
+
+  /** Tenants of which a process holds, or held when it died, connections of applications. */
+  async tenantsWithApplicationsOf(process: string): Promise<string[]> {
+    const { rows } = await sql<{
+      tenant: string;
+    }>`select vautn.tenants_with_applications_of(${process}) as tenant`.execute(this.#kysely);
     return rows.map((row) => row.tenant);
   }
 

@@ -72,6 +72,61 @@ export interface ApiKeysTable {
   revoked_at: Date | null;
 }
 
+export interface ApplicationCertificatesTable {
+  tenant_id: string;
+  serial: string;
+  name: string;
+  role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
+  ca_id: string;
+  status: "active" | "revoked";
+  fingerprint: string;
+  public_key_sha256: string;
+  not_before: Date;
+  not_after: Date;
+  issued_at: Date;
+  issued_by: string;
+  last_used_at: Date | null;
+  revoked_at: Date | null;
+  revocation_reason: string | null;
+  revocation_code: number | null;
+}
+
+export interface ApplicationMessagesTable {
+  tenant_id: string;
+  client_key: string;
+  seq: Generated<number>;
+  topic: string;
+  payload: Buffer;
+  qos: number;
+  retain: boolean;
+  properties: Json;
+  identifiers: number[];
+  expires_at: Date | null;
+}
+
+export interface ApplicationRetainedTable {
+  tenant_id: string;
+  topic: string;
+  payload: Buffer;
+  qos: number;
+  properties: Json;
+  expires_at: Date | null;
+}
+
+export interface ApplicationSessionsTable {
+  tenant_id: string;
+  client_key: string;
+  epoch: number;
+  holder: string;
+  resumed: boolean;
+  expiry_seconds: number;
+  expires_at: Date | null;
+  state: Json;
+  armed_will: OptionalJson;
+  will: OptionalJson;
+  will_at: Date | null;
+}
+
 export interface ArtifactsTable {
   tenant_id: string;
   sha256: string;
@@ -905,6 +960,10 @@ export interface Schema {
   acme_challenges: AcmeChallengesTable;
   alerts: AlertsTable;
   api_keys: ApiKeysTable;
+  application_certificates: ApplicationCertificatesTable;
+  application_messages: ApplicationMessagesTable;
+  application_retained: ApplicationRetainedTable;
+  application_sessions: ApplicationSessionsTable;
   artifacts: ArtifactsTable;
   audit_entries: AuditEntriesTable;
   audit_heads: AuditHeadsTable;

@@ -21,7 +21,14 @@ export type EnrolmentAuthority =
 
 /** Something about the right of devices to be connected has changed. */
 export interface StandingChange {
-  kind: "revoked" | "restored" | "quarantined" | "released" | "suspended" | "resumed";
+  kind:
+    | "revoked"
+    | "restored"
+    | "quarantined"
+    | "released"
+    | "suspended"
+    | "resumed"
+    | "application";
   tenantId: string;
   deviceId?: string;
   serial?: string;

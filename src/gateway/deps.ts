@@ -1,8 +1,9 @@
 import type tls from "node:tls";
 import type { Bus } from "../bus/index.ts";
-import type { QueuedCommand } from "../commands/index.ts";
+import type { Commands, QueuedCommand } from "../commands/index.ts";
 import type { Database } from "../db/index.ts";
 import type { HeartbeatRecord, Incident } from "../devices/index.ts";
+import type { ApplicationPeers } from "../identity/index.ts";
 import type { Clock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import type {
@@ -19,6 +20,7 @@ import type {
   UpdateState,
 } from "../protocol/index.ts";
 import type { Tenancy } from "../tenancy/index.ts";
+import type { ApplicationLimits } from "./applications/application-deps.ts";
 import type { GatewayLimits } from "./limits.ts";
 
 /** Who is at the other end, as the certificate says. */
@@ -36,7 +38,15 @@ export interface GatewayPeer extends DeviceIdentity {
 
 /** Something about the right of devices to be connected has changed. */
 export interface StandingChange {
-  kind: "revoked" | "restored" | "quarantined" | "released" | "suspended" | "resumed";
+  kind:
+    | "revoked"
+    | "restored"
+    | "quarantined"
+    | "released"
+    | "suspended"
+    | "resumed"
+    /** Of an application's certificate; of no device. */
+    | "application";
   tenantId: string;
   /** Absent: every device of the tenant. */
   deviceId?: string;
@@ -55,6 +65,8 @@ export interface GatewayDeps {
     onAuthorityChanged?(listener: () => void): () => void;
     authenticatePeer(socket: tls.TLSSocket, options?: { renewal?: boolean }): Promise<GatewayPeer>;
     onStandingChanged(listener: (change: StandingChange) => void): () => void;
+    /** Tenants' applications that come with a certificate; absent where none may. */
+    applicationPeers?: ApplicationPeers;
     rotation: {
       renew(
         peer: GatewayPeer,
@@ -83,6 +95,8 @@ export interface GatewayDeps {
     undelivered(tenantId: string, deviceId: string, limit: number): Promise<QueuedCommand[]>;
     markDelivered(tenantId: string, deviceId: string, ids: readonly string[]): Promise<void>;
     recordResult(peer: DeviceIdentity, commandId: string, result: CommandResult): Promise<void>;
+    /** For applications that order. */
+    send?: Commands["send"];
   };
   telemetry: {
     ingestTelemetry(peer: DeviceIdentity, payload: unknown, receivedAt: number): Promise<unknown>;
@@ -117,7 +131,7 @@ export interface GatewayDeps {
   logger: Logger;
   /** Where refusals are put on record; without both of them they are counted and logged only. */
   db?: Database;
-  tenancy?: Pick<Tenancy, "audit">;
+  tenancy?: Pick<Tenancy, "audit"> & Partial<Pick<Tenancy, "authenticate">>;
 }
 
 export interface GatewayOptions {
@@ -129,4 +143,6 @@ export interface GatewayOptions {
   /** Whether other processes of this machine listen on the same port: the kernel shares it out. */
   sharesPort?: boolean;
   limits?: Partial<GatewayLimits>;
+  /** For tenants' applications that come with a certificate. */
+  applicationLimits?: Partial<ApplicationLimits>;
 }

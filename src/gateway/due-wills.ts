@@ -18,8 +18,8 @@ interface DueWill {
 
 /**
  * Publishes a tenant's wills whose time has come, and forgets what need not be retained any more.
- * A will is forgotten when it is durable: two gateways may both publish it, which ingestion takes
- * for one.
+ * A will is forgotten when it is durable; where the database is lost in between it comes twice,
+ * which ingestion takes for one.
  */
 export async function sweepTenant(
   context: GatewayContext,
@@ -27,16 +27,16 @@ export async function sweepTenant(
   tenantId: string,
 ): Promise<void> {
   const now = new Date(context.deps.clock.now());
-  const due = await db.tenant(tenantId, async (tx) => {
-    await expireRetained(tx, now);
-    return dueWills(tx, now);
+  await db.tenant(tenantId, (tx) => expireRetained(tx, now));
+  await db.tenant(tenantId, async (tx) => {
+    // Locked until they are published: another gateway that sweeps takes the others.
+    for (const entry of await dueWills(tx, now)) {
+      // MQTT 5.0 §3.1.2.5: the device's right to publish is asked for again, for it may be gone.
+      if (entry.status !== "revoked") await tryToPublish(context, tenantId, entry);
+      else countMessage("will", "refused");
+      await forgetWill(tx, entry);
+    }
   });
-  for (const entry of due) {
-    // MQTT 5.0 §3.1.2.5: the device's right to publish is asked for again, for it may be gone.
-    if (entry.status !== "revoked") await tryToPublish(context, tenantId, entry);
-    else countMessage("will", "refused");
-    await db.tenant(tenantId, (tx) => forgetWill(tx, entry));
-  }
 }
 
 /** Throws where it may succeed later. */
@@ -60,7 +60,8 @@ async function dueWills(tx: Tx, now: Date): Promise<DueWill[]> {
   const { rows } = await sql<DueWill>`
     select s.device_id as "deviceId", s.will, s.will_at as at, d.status
     from mqtt_sessions s join devices d on d.tenant_id = s.tenant_id and d.id = s.device_id
-    where s.will_at <= ${now} and s.will is not null order by s.will_at limit ${BATCH}`.execute(tx);
+    where s.will_at <= ${now} and s.will is not null order by s.will_at limit ${BATCH}
+    for update of s skip locked`.execute(tx);
   return rows;
 }
 

@@ -50,16 +50,19 @@ interface Offered extends Pick<PassedMessage, "topic" | "qos"> {
   payload: string;
   properties: unknown;
   expiresAt: number | null;
+  /** Of an application's message to the others: whose it is, and whether it was to be retained. */
+  exchanged?: { retain: boolean; from: string | null };
 }
 
-/** A message as the bus has brought it. */
-export function offeredMessage(message: BusMessage): PassedMessage {
-  const { topic, payload, qos, properties, expiresAt } = message as unknown as Offered;
+/** A message as the bus has brought it; `exchanged` where an application has sent it. */
+export function offeredMessage(message: BusMessage): PassedMessage & Pick<Offered, "exchanged"> {
+  const { topic, payload, qos, properties, expiresAt, exchanged } = message as unknown as Offered;
   return {
     topic,
     payload: Buffer.from(payload, "base64"),
     qos,
     properties: restoredProperties(properties),
     expiresAt: expiresAt ?? undefined,
+    ...(exchanged ? { exchanged } : {}),
   };
 }

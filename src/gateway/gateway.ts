@@ -1,4 +1,5 @@
 import { readFreshCommand } from "../commands/index.ts";
+import { createApplications } from "./applications/applications.ts";
 import { Connection } from "./connection.ts";
 import type { GatewayContext } from "./context.ts";
 import type { GatewayDeps, GatewayOptions } from "./deps.ts";
@@ -56,8 +57,13 @@ export async function startGateway(deps: GatewayDeps & GatewayOptions): Promise<
   await deps.devices.gatewayStarted(deps.gatewayId);
   const connections = new Set<Connection>();
   const unsubscribe = subscribe(context);
+  const applications = applicationsOf(deps);
   const { port, bindAddress: host, sharesPort = false } = deps;
   const listener = await listen(context, { port, host, sharesPort }, (socket) => {
+    if (applications?.take(socket)) {
+      context.answered(socket);
+      return;
+    }
     const connection = new Connection(socket, context);
     connections.add(connection);
     connectionsGauge.inc();
@@ -80,6 +86,7 @@ export async function startGateway(deps: GatewayDeps & GatewayOptions): Promise<
       stopSweeping();
       for (const stop of unsubscribe) stop();
       listener.close();
+      await applications?.close();
       for (const connection of connections) shutDown(connection);
       await Promise.race([ended(connections), timeout(CLOSE_TIMEOUT_MS)]);
       for (const connection of connections) connection.socket.destroy();
@@ -88,6 +95,22 @@ export async function startGateway(deps: GatewayDeps & GatewayOptions): Promise<
       await deps.devices.flush();
     },
   };
+}
+
+/** Applications of the tenants, where certificates of theirs can be told. */
+function applicationsOf(given: GatewayDeps & GatewayOptions) {
+  const { tenancy, identity, commands, clock, bus, logger, db, gatewayId: holder } = given;
+  const limits = given.applicationLimits ?? {};
+  const { applicationPeers } = identity;
+  if (!tenancy?.authenticate || !commands.send || !applicationPeers) return null;
+  const { authenticate } = tenancy;
+  const { send } = commands;
+  return createApplications({
+    ...{ clock, bus, logger, ...(db ? { db } : {}), holder, limits },
+    identity: { ...identity, applicationPeers },
+    tenancy: { authenticate },
+    commands: { send },
+  });
 }
 
 function connectionIds({ gatewayId, clock }: GatewayDeps & GatewayOptions): () => string {

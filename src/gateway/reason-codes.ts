@@ -5,6 +5,7 @@ export const REASON = {
   malformedPacket: 0x81,
   protocolError: 0x82,
   unsupportedProtocolVersion: 0x84,
+  clientIdentifierNotValid: 0x85,
   badUserNameOrPassword: 0x86,
   notAuthorized: 0x87,
   serverUnavailable: 0x88,
@@ -40,6 +41,8 @@ export function returnCodeOf(reason: ReasonCode): number {
       return 0;
     case REASON.unsupportedProtocolVersion:
       return 1;
+    case REASON.clientIdentifierNotValid:
+      return 2;
     case REASON.badUserNameOrPassword:
       return 4;
     case REASON.serverUnavailable:

@@ -6,6 +6,7 @@ import { ConnectionFault, REASON } from "./reason-codes.ts";
 
 /** Makes a change of standing count on the connections that live here. */
 export function applyStanding(context: GatewayContext, change: StandingChange): void {
+  if (change.kind === "application") return;
   // Who is being authenticated at the moment is asked again.
   context.load.revocations += 1;
   for (const connection of concerned(context, change)) {

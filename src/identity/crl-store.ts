@@ -66,6 +66,10 @@ export async function revokedEntries(
     where tenant_id = ${tenantId} and ca_id = ${authorityId} and status = 'revoked'
       and revocation_changed_at is not null and not_after > ${since}
     union all
+    select serial, revoked_at, revocation_code from application_certificates
+    where tenant_id = ${tenantId} and ca_id = ${authorityId} and status = 'revoked'
+      and not_after > ${since}
+    union all
     select serial, removed_at, ${REVOCATION_CODES.cessationOfOperation}::smallint
     from removed_certificates
     where tenant_id = ${tenantId} and ca_id = ${authorityId} and not_after > ${since}
@@ -87,6 +91,9 @@ export async function changedEntries(
              as code
     from certificates
     where tenant_id = ${tenantId} and ca_id = ${authorityId} and revocation_changed_at >= ${since}
+    union all
+    select serial, revoked_at, revocation_code from application_certificates
+    where tenant_id = ${tenantId} and ca_id = ${authorityId} and revoked_at >= ${since}
     union all
     select serial, removed_at, ${REVOCATION_CODES.cessationOfOperation}::smallint
     from removed_certificates
@@ -149,6 +156,9 @@ export async function standingsBySerial(
     select serial, status = 'revoked' as revoked, revoked_at as "revokedAt",
            revocation_code as code
     from certificates
+    where tenant_id = ${tenantId} and ca_id = ${authorityId} and serial = any(${asked}::text[])
+    union all
+    select serial, status = 'revoked', revoked_at, revocation_code from application_certificates
     where tenant_id = ${tenantId} and ca_id = ${authorityId} and serial = any(${asked}::text[])
     union all
     select serial, true, removed_at, ${REVOCATION_CODES.cessationOfOperation}::smallint

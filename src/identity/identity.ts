@@ -9,6 +9,11 @@ import type { Sealer } from "../kernel/sealing.ts";
 import { type Actor, PLATFORM_CHAIN, type Tenancy } from "../tenancy/index.ts";
 import { AcmeCertificates } from "./acme/acme.ts";
 import type { AcmeOptions } from "./acme/acme-status.ts";
+import {
+  type ApplicationCertificates,
+  createApplicationCertificates,
+} from "./application-certificates.ts";
+import { type ApplicationPeers, createApplicationPeers } from "./application-peers.ts";
 import { Authorities, type AuthorityEvent } from "./authorities.ts";
 import type { GivenRoot } from "./authority-issuance.ts";
 import { AuthorityKeys } from "./authority-keys.ts";
@@ -114,6 +119,9 @@ export interface Identity {
   cmp: Cmp;
   claimTokens: ClaimTokens;
   claimCertificates: ClaimCertificates;
+  /** By which a tenant's applications connect. */
+  applicationCertificates: ApplicationCertificates;
+  applicationPeers: ApplicationPeers;
   pendingEnrolments: PendingEnrolments;
   preauthorised: Preauthorised;
   registeredAuthorities: RegisteredAuthorities;
@@ -245,6 +253,8 @@ export function createIdentity(deps: IdentityDeps): Identity {
     },
     claimTokens: createClaimTokens(deps),
     claimCertificates: createClaimCertificates(inner),
+    applicationCertificates: createApplicationCertificates(inner),
+    applicationPeers: createApplicationPeers(inner),
     pendingEnrolments: createPendingEnrolments(deps),
     preauthorised: createPreauthorised(deps),
     registeredAuthorities: createRegisteredAuthorities({

@@ -1,4 +1,11 @@
 export type { AcmeOptions, AcmeStatus } from "./acme/acme-status.ts";
+export type {
+  ApplicationCertificates,
+  ApplicationView,
+  IssuedApplication,
+  NewApplication,
+} from "./application-certificates.ts";
+export type { ApplicationPeer, ApplicationPeers } from "./application-peers.ts";
 export type { AuthorityEvent } from "./authorities.ts";
 export type { GivenRoot } from "./authority-issuance.ts";
 export type { Pki } from "./authority-management.ts";

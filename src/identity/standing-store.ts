@@ -7,7 +7,9 @@ export type StandingKind =
   | "quarantined"
   | "released"
   | "suspended"
-  | "resumed";
+  | "resumed"
+  /** Of an application's certificate, named by `serial`; it is no device's. */
+  | "application";
 
 /** Whose standing has changed: a tenant's, a device's, or that of one certificate. */
 export interface StandingChange {

@@ -109,7 +109,7 @@ async function startRole(
       return () => server.close();
     }
     case "api": {
-      const applications = createApplications(modules);
+      const applications = createApplications({ ...modules, holder: processName });
       const api = await startApi({
         ...modules,
         ...listen,

@@ -1,6 +1,6 @@
 /** Who did something, as audit entries and other modules name them. */
 export interface Actor {
-  kind: "user" | "api-key" | "system" | "device";
+  kind: "user" | "api-key" | "system" | "device" | "application";
   id: string;
   name: string;
   /** Network address, where there is one. */

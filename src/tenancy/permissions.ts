@@ -27,6 +27,9 @@ export const PERMISSIONS = {
   "logs.read": EVERYONE,
   "commands.read": EVERYONE,
   "commands.send": OPERATING,
+  // What the tenant's applications tell one another.
+  "exchange.read": EVERYONE,
+  "exchange.publish": OPERATING,
   "firmware.read": EVERYONE,
   "firmware.publish": ENGINEERING,
   "trust.manage": ADMINISTERING,

@@ -28,7 +28,7 @@ beforeAll(async () => {
     recheckMs: 100,
     waiting: 20,
     subscriptions: 5,
-    commandRate: 5,
+    commandRate: 0.1,
     commandBurst: 50,
   };
   applications = createApplications({ ...fixture.deps, ...fixture, limits });

@@ -89,6 +89,22 @@ describe.skipIf(!isPresent)("openssl verify (skipped where it is not installed)"
     },
   );
 
+  it("accepts an application's certificate, for clients only, under the name constraints", async () => {
+    const { applicationCertificates } = installation.identity;
+    const application = { name: "billing", role: "viewer" } as const;
+    const { chainPem } = await applicationCertificates.issue("acme", application, SYSTEM_ACTOR);
+    expect(verdictOn(chainPem, "sslclient")).toContain(": OK");
+    expect(verdictOn(chainPem, "sslserver")).toContain("unsuitable certificate purpose");
+    const ours = new X509Certificate(chainPem);
+    const uri = `URI:spiffe://acme.${TRUST_DOMAIN}/application/billing`;
+    expect([ours.subject, ours.subjectAltName]).toEqual(["O=acme\nCN=application billing", uri]);
+    // The same name under another tenant's authority breaks that authority's constraints.
+    const foreign = await signedByAcme("globex", [
+      generalName.uri(`spiffe://globex.${TRUST_DOMAIN}/application/billing`),
+    ]);
+    expect(verdictOn(foreign, "sslclient")).toContain("permitted subtree violation");
+  });
+
   it("accepts the server's certificate, for servers only", async () => {
     const { certificatePem } = await installation.identity.serverCredentials();
     expect(verdictOn(certificatePem, "sslserver")).toContain(": OK");

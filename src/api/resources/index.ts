@@ -3,6 +3,7 @@ import type { Api } from "../types.ts";
 import { type AcmeDeps, acmeRoutes } from "./acme.ts";
 import { type AdmissionDeps, admissionRoutes } from "./admission.ts";
 import { type AlertsDeps, alertRoutes } from "./alerts.ts";
+import { type ApplicationDeps, applicationRoutes } from "./applications.ts";
 import { type ArtifactsDeps, artifactLinkRoutes } from "./artifacts.ts";
 import { type AuditRouteDeps, auditRoutes } from "./audit.ts";
 import { type CertificatesDeps, certificateRoutes } from "./certificates.ts";
@@ -37,6 +38,7 @@ export type ResourceDeps = AcmeDeps &
   AdmissionDeps &
   AlertsDeps &
   ArtifactsDeps &
+  ApplicationDeps &
   AuditRouteDeps &
   CampaignsDeps &
   CertificatesDeps &
@@ -73,6 +75,7 @@ export async function registerResources(
       sessionRoutes(routes, deps);
       tenantRoutes(routes, deps);
       keyRoutes(routes, deps);
+      applicationRoutes(routes, deps);
       userRoutes(routes, deps);
       auditRoutes(routes, deps);
       deviceRoutes(routes, deps);

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
 import { admissionCommands } from "./admission.ts";
 import { alertCommands } from "./alerts.ts";
+import { applicationCommands } from "./applications.ts";
 import { auditCommands } from "./audit.ts";
 import { certificateCommands } from "./certificates.ts";
 import { claimCommands } from "./claims.ts";
@@ -34,6 +35,7 @@ export function registerCommands(
   signInCommands(program, cli);
   tenancyCommands(program, cli);
   keyCommands(program, cli);
+  applicationCommands(program, cli);
   deviceCommands(program, cli);
   certificateCommands(program, cli);
   pkiCommands(program, cli);

@@ -1,5 +1,6 @@
 import { isTopicFilter, parseDeviceTopic } from "../../protocol/index.ts";
 import { PERMISSIONS, type Permission, type Principal, roleIn } from "../../tenancy/index.ts";
+import { exchangeTenant } from "../exchange/topics.ts";
 
 /** The permission that a device's topic asks for; what is not named here is nobody's to read. */
 function permissionFor(suffix: string): Permission | undefined {
@@ -26,9 +27,18 @@ function hasPermission(principal: Principal, tenantId: string, permission: Permi
 
 /** Whether an application may be brought a message of this topic, at the moment that it is sent. */
 export function mayHear(principal: Principal, topic: string): boolean {
+  const exchange = exchangeTenant(topic);
+  if (exchange !== undefined) return hasPermission(principal, exchange, "exchange.read");
   const parsed = parseDeviceTopic(topic);
   const permission = parsed && permissionFor(parsed.suffix);
   return permission !== undefined && hasPermission(principal, parsed?.tenantId ?? "", permission);
+}
+
+/** The tenant to whose applications a topic speaks, if this one may. */
+export function exchangeTarget(principal: Principal, topic: string): string | undefined {
+  const tenantId = exchangeTenant(topic);
+  if (tenantId === undefined) return undefined;
+  return hasPermission(principal, tenantId, "exchange.publish") ? tenantId : undefined;
 }
 
 /** The device to which an application gives an order by publishing to `topic`, if it may. */

@@ -1,5 +1,7 @@
 import type { Bus } from "../../bus/index.ts";
 import type { Commands } from "../../commands/index.ts";
+import type { Database } from "../../db/index.ts";
+import type { ApplicationPeers } from "../../identity/index.ts";
 import type { Clock } from "../../kernel/index.ts";
 import type { Logger } from "../../kernel/logger.ts";
 import type { Tenancy } from "../../tenancy/index.ts";
@@ -10,6 +12,15 @@ export interface ApplicationDeps {
   logger: Logger;
   tenancy: Pick<Tenancy, "authenticate">;
   commands: Pick<Commands, "send">;
+  /** Who comes with a certificate; where it is absent nobody does. */
+  identity?: {
+    applicationPeers?: ApplicationPeers;
+    onStandingChanged(listener: (change: { kind: string }) => void): () => void;
+  };
+  /** Where sessions and what applications tell one another are kept; without it nothing is. */
+  db?: Database;
+  /** The process, the same over its restarts; needed with `db`. */
+  holder?: string;
   limits?: Partial<ApplicationLimits>;
 }
 
@@ -32,6 +43,11 @@ export interface ApplicationLimits {
   /** Orders a second, and at once, of one key. */
   commandRate: number;
   commandBurst: number;
+  /** Messages to the other applications a second, and at once, of one key or certificate. */
+  exchangeRate: number;
+  exchangeBurst: number;
+  /** Longest Session Expiry Interval, and what a session of MQTT 3.1.1 has. */
+  sessionExpirySeconds: number;
   /** How often the key is looked at again. */
   recheckMs: number;
 }
@@ -49,5 +65,8 @@ export const DEFAULT_APPLICATION_LIMITS: ApplicationLimits = {
   addressBurst: 200,
   commandRate: 100,
   commandBurst: 1_000,
+  exchangeRate: 1_000,
+  exchangeBurst: 5_000,
+  sessionExpirySeconds: 30 * 86_400,
   recheckMs: 2_000,
 };

@@ -1,10 +1,11 @@
-import type { IPublishPacket, ISubscribePacket, ISubscription, Packet } from "mqtt-packet";
-import { type AppError, isAppError } from "../../kernel/index.ts";
-import { applicationMessages } from "../gateway-metrics.ts";
-import { ConnectionFault, REASON, type ReasonCode } from "../reason-codes.ts";
-import { commandTarget, readFilter } from "./access.ts";
+import type { IDisconnectPacket, ISubscribePacket, ISubscription, Packet } from "mqtt-packet";
+import { messageOf } from "../../kernel/index.ts";
+import { filterMatches } from "../exchange/topics.ts";
+import { MAX_STRAYS } from "../outbound.ts";
+import { ConnectionFault, REASON } from "../reason-codes.ts";
+import { readFilter } from "./access.ts";
 import type { Application } from "./application.ts";
-import { readCommandRequest } from "./command-request.ts";
+import { handlePublish } from "./application-publish.ts";
 
 /** MQTT 3.1.1 §3.9.3: its only word for a filter that is refused. */
 const FAILURE_3_1_1 = 0x80;
@@ -23,7 +24,9 @@ export function handleApplicationPacket(application: Application, packet: Packet
       const granted = packet.unsubscriptions.map((asked) =>
         application.subscriptions.delete(asked) ? REASON.success : REASON.noSubscriptionExisted,
       );
-      application.send({ cmd: "unsuback", messageId, granted });
+      void application.save().then((isSaved) => {
+        if (isSaved) application.send({ cmd: "unsuback", messageId, granted });
+      });
       break;
     }
     case "puback":
@@ -37,17 +40,14 @@ export function handleApplicationPacket(application: Application, packet: Packet
       application.outbound.complete(messageId);
       application.drain();
       break;
-    case "pubrel": {
-      const isKnown = application.unreleased.delete(messageId);
-      const reasonCode = isKnown ? REASON.success : REASON.packetIdentifierNotFound;
-      application.send({ cmd: "pubcomp", messageId, reasonCode });
+    case "pubrel":
+      handlePubrel(application, messageId);
       break;
-    }
     case "pingreq":
       application.send({ cmd: "pingresp" });
       break;
     case "disconnect":
-      application.close();
+      handleDisconnect(application, packet);
       break;
     default:
       // MQTT 5.0 §3.1 [MQTT-3.1.0-2], §4.12 [MQTT-4.12.0-6], §2.1.2.
@@ -62,7 +62,29 @@ function handlePubrec(application: Application, messageId: number, code: number)
     return;
   }
   const reasonCode = next === "release" ? REASON.success : REASON.packetIdentifierNotFound;
-  application.send({ cmd: "pubrel", messageId, reasonCode });
+  // With the release on record a later connection sends it again, and not the message.
+  void application.save().then((isSaved) => {
+    if (isSaved) application.send({ cmd: "pubrel", messageId, reasonCode });
+  });
+}
+
+function handlePubrel(application: Application, messageId: number): void {
+  const isKnown = application.unreleased.delete(messageId);
+  if (!isKnown && application.countStray() > MAX_STRAYS) {
+    throw new ConnectionFault(REASON.protocolError, "too many releases of nothing");
+  }
+  const reasonCode = isKnown ? REASON.success : REASON.packetIdentifierNotFound;
+  // Were the identifier still on record, the next message under it would be lost.
+  void application.save().then((isSaved) => {
+    if (isSaved) application.send({ cmd: "pubcomp", messageId, reasonCode });
+  });
+}
+
+/** MQTT 5.0 §3.14.4 [MQTT-3.14.4-3]: only code 0x00 takes the will along. */
+function handleDisconnect(application: Application, packet: IDisconnectPacket): void {
+  const expiry = packet.properties?.sessionExpiryInterval;
+  if (expiry !== undefined) application.changeExpiry(expiry);
+  application.close((packet.reasonCode ?? 0) === 0);
 }
 
 function handleSubscribe(application: Application, packet: ISubscribePacket): void {
@@ -72,13 +94,48 @@ function handleSubscribe(application: Application, packet: ISubscribePacket): vo
     throw new ConnectionFault(REASON.protocolError, "SUBSCRIBE without filter or identifier");
   }
   const { subscriptionIdentifier: identifier } = properties;
+  // MQTT 5.0 §3.8.2.1.2: neither zero nor twice.
+  if (identifier !== undefined && !(typeof identifier === "number" && identifier > 0)) {
+    throw new ConnectionFault(REASON.protocolError, "the subscription identifier is not valid");
+  }
+  const wanted = subscriptions.filter(
+    // MQTT 5.0 §3.3.1.3 [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]: Retain Handling.
+    ({ topic, rh = 0 }) => rh === 0 || (rh === 1 && !application.subscriptions.has(topic)),
+  );
   const granted = subscriptions.map((asked) => grant(application, asked, identifier));
-  application.send({ cmd: "suback", messageId, granted });
+  void application.save().then((isSaved) => {
+    if (!isSaved) return;
+    application.send({ cmd: "suback", messageId, granted });
+    sendRetained(application, wanted, identifier).catch((error) => {
+      const { logger } = application.context.deps;
+      logger.warn({ error: messageOf(error) }, "retained messages could not be read");
+    });
+  });
+}
+
+/** What is retained for new subscriptions; RETAIN is 1 on it (MQTT 5.0 [MQTT-3.3.1-8]). */
+async function sendRetained(
+  application: Application,
+  wanted: readonly ISubscription[],
+  identifier: number | undefined,
+): Promise<void> {
+  const { exchange } = application.context;
+  const identifiers = identifier === undefined ? [] : [identifier];
+  for (const { topic: filter, qos } of wanted) {
+    const listening = application.subscriptions.get(filter);
+    // MQTT 5.0 §4.8.2: a shared subscription is brought none.
+    if (!exchange || !listening || listening.group !== undefined) continue;
+    for (const message of await exchange.retained(listening.tenantId)) {
+      if (!filterMatches(filter, message.topic)) continue;
+      const least = Math.min(message.qos, qos) as 0 | 1 | 2;
+      application.deliver(message, { qos: least, identifiers, retain: true });
+    }
+  }
 }
 
 function grant(
   application: Application,
-  { topic, qos, nl }: ISubscription,
+  { topic, qos, nl = false, rap = false }: ISubscription,
   identifier: number | undefined,
 ): number {
   const { subscriptions, session, context } = application;
@@ -93,87 +150,7 @@ function grant(
   if (!subscriptions.has(topic) && subscriptions.size >= context.limits.subscriptions) {
     return refuse(REASON.quotaExceeded);
   }
-  subscriptions.set(topic, { ...asked, qos, identifier });
+  subscriptions.set(topic, { ...asked, qos, identifier, noLocal: nl, retainAsPublished: rap });
   context.hub.join(asked.tenantId, application);
   return qos;
-}
-
-/** An order: acknowledged when the command is in the device's queue. */
-function handlePublish(application: Application, packet: IPublishPacket): void {
-  const { qos, messageId = 0 } = packet;
-  const { properties = {} } = packet;
-  // MQTT 5.0 §3.3.2.1 [MQTT-3.3.2-2], §3.2.2.3.5 [MQTT-3.2.2-14]: our Retain Available is 0.
-  if (/[+#\0]/.test(packet.topic)) {
-    throw new ConnectionFault(REASON.topicNameInvalid, "no topic name");
-  }
-  if (packet.retain && application.session.version === 5) {
-    throw new ConnectionFault(REASON.retainNotSupported, "an order is not retained");
-  }
-  const topic = application.aliases.resolve(packet.topic, properties.topicAlias);
-  if (qos === 2 && application.unreleased.has(messageId)) {
-    // MQTT 5.0 §4.3.3 [MQTT-4.3.3-10]: known already, so only acknowledged, after the first.
-    application.inOrder(async () => acknowledge(application, packet, REASON.success));
-    return;
-  }
-  if (qos === 2) application.unreleased.add(messageId);
-  application.inOrder(async () => {
-    const outcome = await order(application, packet, topic);
-    if (outcome !== REASON.success) application.unreleased.delete(messageId);
-    acknowledge(application, packet, outcome);
-  });
-}
-
-async function order(
-  application: Application,
-  packet: IPublishPacket,
-  topic: string,
-): Promise<ReasonCode> {
-  const { session, context } = application;
-  const { actor } = session.principal;
-  const target = commandTarget(session.principal, topic);
-  if (!target) return counted("refused", REASON.notAuthorized);
-  if (!context.mayCommand(actor.id)) return counted("limited", REASON.quotaExceeded);
-  const { contentType, messageExpiryInterval, userProperties } = packet.properties ?? {};
-  try {
-    const command = readCommandRequest(target.deviceId, {
-      payload: packet.payload as Buffer,
-      contentType,
-      ...(messageExpiryInterval === undefined ? {} : { expirySeconds: messageExpiryInterval }),
-    });
-    const traceparent = userProperties?.traceparent;
-    const trace = typeof traceparent === "string" ? traceparent : null;
-    await context.deps.commands.send(target.tenantId, command, actor, trace);
-    return counted("queued", REASON.success);
-  } catch (error) {
-    if (!isAppError(error)) throw error;
-    return counted("refused", reasonOf(error));
-  }
-}
-
-function reasonOf(error: AppError): ReasonCode {
-  switch (error.code) {
-    case "not-found":
-      return REASON.topicNameInvalid;
-    case "quota-exceeded":
-      return REASON.quotaExceeded;
-    case "unavailable":
-      throw new ConnectionFault(REASON.serverBusy, "the platform cannot take orders now");
-    default:
-      return REASON.payloadFormatInvalid;
-  }
-}
-
-function acknowledge(application: Application, packet: IPublishPacket, outcome: ReasonCode): void {
-  const { qos, messageId = 0 } = packet;
-  if (qos === 0) return;
-  if (application.session.version === 4 && outcome !== REASON.success) {
-    // MQTT 3.1.1 §3.3.5: without a word for refusal, what is not taken ends the connection.
-    throw new ConnectionFault(outcome, "the order was refused");
-  }
-  application.send({ cmd: qos === 2 ? "pubrec" : "puback", messageId, reasonCode: outcome });
-}
-
-function counted(outcome: string, reason: ReasonCode): ReasonCode {
-  applicationMessages.inc({ direction: "in", outcome });
-  return reason;
 }

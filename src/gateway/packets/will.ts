@@ -44,6 +44,11 @@ export function readWill(
   if (will.payload.length > maxBytes) {
     throw new ConnectionFault(REASON.quotaExceeded, "the will is too large");
   }
+  return willFrom(will);
+}
+
+/** A will as the CONNECT brings it. */
+export function willFrom(will: NonNullable<IConnectPacket["will"]>): Will {
   return {
     topic: will.topic,
     payload: Buffer.from(will.payload as Buffer),

@@ -146,6 +146,14 @@ export const api = {
   keys: (tenant: string) => call("listKeys", { params: { tenant } }),
   createKey: (tenant: string, body: { name: string; role: TenantRole; expiresAt?: string }) =>
     call("createKey", { params: { tenant }, body }),
+  applications: (tenant: string, query: Query<"listApplicationCertificates">) =>
+    call("listApplicationCertificates", { params: { tenant }, query }),
+  issueApplication: (
+    tenant: string,
+    body: { name: string; role: TenantRole; lifetimeHours?: number; csr?: string },
+  ) => call("issueApplicationCertificate", { params: { tenant }, body }),
+  revokeApplication: (tenant: string, serial: string) =>
+    call("revokeApplicationCertificate", { params: { tenant, serial } }),
   revokeKey: (tenant: string, key: string) => call("revokeKey", { params: { tenant, key } }),
   claimTokens: (tenant: string) => call("listClaimTokens", { params: { tenant } }),
   createClaimToken: (tenant: string, body: Body<"createClaimToken">) =>

@@ -59,6 +59,26 @@ export type ApiKeyList = {
   items: Array<ApiKey>;
 };
 
+export type ApplicationCertificate = {
+  serial: string;
+  /** It stands in the certificate: spiffe://<tenant>.<domain>/application/<name> */
+  name: string;
+  role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
+  status: "active" | "expired" | "revoked";
+  notBefore: string;
+  notAfter: string;
+  issuedAt: string;
+  issuedBy: string;
+  lastUsedAt: string | null;
+  revokedAt: string | null;
+  revocationReason: string | null;
+};
+
+export type ApplicationCertificatePage = {
+  items: Array<ApplicationCertificate>;
+  nextCursor: string | null;
+};
+
 export type ArtifactLink = {
   /** As good as the artifact itself until it expires */
   url: string;
@@ -592,6 +612,27 @@ export type Hierarchy = {
   /** What waits for the offline root */
   pending: Array<PendingAuthority>;
   rootList: RootList | null;
+};
+
+export type IssuedApplicationCertificate = {
+  serial: string;
+  /** It stands in the certificate: spiffe://<tenant>.<domain>/application/<name> */
+  name: string;
+  role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
+  status: "active" | "expired" | "revoked";
+  notBefore: string;
+  notAfter: string;
+  issuedAt: string;
+  issuedBy: string;
+  lastUsedAt: string | null;
+  revokedAt: string | null;
+  revocationReason: string | null;
+  /** The certificate and the tenant's authority */
+  chainPem: string;
+  /** What the client trusts */
+  rootsPem: string;
+  /** Shown this once */
+  keyPem?: string | undefined;
 };
 
 export type Knock = {
@@ -1622,6 +1663,43 @@ export interface Operations {
   revokeKey: {
     params: { tenant: string; key: string };
     query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
+  listApplicationCertificates: {
+    params: { tenant: string };
+    query: { cursor?: string | undefined; limit?: number | undefined };
+    body: undefined;
+    answer: ApplicationCertificatePage;
+  };
+  issueApplicationCertificate: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      /** It stands in the certificate: spiffe://<tenant>.<domain>/application/<name> */
+      name: string;
+      role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
+      /** PKCS#10, PEM or base64 DER; without it a key is made and shown once */
+      csr?: string | undefined;
+      lifetimeHours?: number | undefined;
+    };
+    answer: IssuedApplicationCertificate;
+  };
+  /** Its connections end within five seconds */
+  revokeApplicationCertificate: {
+    params: { tenant: string; serial: string };
+    query: {
+      reason?:
+        | "unspecified"
+        | "keyCompromise"
+        | "cACompromise"
+        | "affiliationChanged"
+        | "superseded"
+        | "cessationOfOperation"
+        | "privilegeWithdrawn"
+        | "aACompromise"
+        | undefined;
+    };
     body: undefined;
     answer: undefined;
   };
@@ -2898,6 +2976,18 @@ export const ROUTES = {
   listKeys: { method: "GET", path: "/api/v1/tenants/{tenant}/keys" },
   createKey: { method: "POST", path: "/api/v1/tenants/{tenant}/keys" },
   revokeKey: { method: "DELETE", path: "/api/v1/tenants/{tenant}/keys/{key}" },
+  listApplicationCertificates: {
+    method: "GET",
+    path: "/api/v1/tenants/{tenant}/application-certificates",
+  },
+  issueApplicationCertificate: {
+    method: "POST",
+    path: "/api/v1/tenants/{tenant}/application-certificates",
+  },
+  revokeApplicationCertificate: {
+    method: "DELETE",
+    path: "/api/v1/tenants/{tenant}/application-certificates/{serial}",
+  },
   listUsers: { method: "GET", path: "/api/v1/users" },
   createUser: { method: "POST", path: "/api/v1/users" },
   setUserPassword: { method: "PUT", path: "/api/v1/users/{user}/password" },

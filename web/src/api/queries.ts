@@ -207,6 +207,13 @@ export const membersQuery = (t: string) =>
 export const keysQuery = (t: string) =>
   queryOptions({ queryKey: key(t, "keys"), queryFn: () => api.keys(t) });
 
+export const applicationsQuery = (t: string, cursor?: string) =>
+  queryOptions({
+    queryKey: key(t, "applications", cursor ?? ""),
+    queryFn: () => api.applications(t, { cursor, limit: 50 }),
+    placeholderData: keepPreviousData,
+  });
+
 export const claimTokensQuery = (t: string) =>
   queryOptions({ queryKey: key(t, "claim-tokens"), queryFn: () => api.claimTokens(t) });
 

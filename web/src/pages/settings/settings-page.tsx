@@ -2,6 +2,7 @@ import { Tabs } from "@mantine/core";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { Page } from "../../components/page.tsx";
 import { useMay } from "../../shell/use-tenant.ts";
+import { Applications } from "./applications.tsx";
 import { ClaimTokens } from "./claim-tokens.tsx";
 import { Keys } from "./keys.tsx";
 import { Members } from "./members.tsx";
@@ -23,6 +24,7 @@ export function SettingsPage() {
           <Tabs.Tab value="general">General</Tabs.Tab>
           {may("oversee") && <Tabs.Tab value="members">Members</Tabs.Tab>}
           {may("oversee") && <Tabs.Tab value="keys">API keys</Tabs.Tab>}
+          {may("oversee") && <Tabs.Tab value="applications">Applications</Tabs.Tab>}
           <Tabs.Tab value="claim-tokens">Claim tokens</Tabs.Tab>
           <Tabs.Tab value="webhooks">Webhooks</Tabs.Tab>
         </Tabs.List>
@@ -34,6 +36,9 @@ export function SettingsPage() {
         </Tabs.Panel>
         <Tabs.Panel value="keys">
           <Keys />
+        </Tabs.Panel>
+        <Tabs.Panel value="applications">
+          <Applications />
         </Tabs.Panel>
         <Tabs.Panel value="claim-tokens">
           <ClaimTokens />
