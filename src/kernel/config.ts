@@ -185,6 +185,10 @@ export function describeConfig(config: Config): Record<string, unknown> {
     Object.entries(SETTINGS).map(([name, setting]) => {
       const value = config[name as keyof Config];
       if (value !== undefined && setting.secret) return [setting.variable, "[secret]"];
+      if (typeof value === "object" && !Array.isArray(value)) {
+        const pairs = Object.entries(value).map(([key, number]) => `${key}=${number}`);
+        return [setting.variable, pairs.join(",") || null];
+      }
       if (typeof value === "string" && /^[a-z]+:\/\//.test(value)) {
         return [setting.variable, value.replace(/\/\/([^:@/]*):[^@/]*@/, "//$1:[secret]@")];
       }

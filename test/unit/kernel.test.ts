@@ -148,6 +148,17 @@ describe("the configuration", () => {
     );
   });
 
+  it("takes limits of the gateway by name, and prints them as they are written", () => {
+    const text = "deviceMessageRate=50,tenantRate=2.5";
+    const config = readConfig({ VAUTN_GATEWAY_LIMITS: " deviceMessageRate = 50, tenantRate=2.5," });
+    expect(config.gatewayLimits).toEqual({ deviceMessageRate: 50, tenantRate: 2.5 });
+    expect(describeConfig(config).VAUTN_GATEWAY_LIMITS).toBe(text);
+    expect(describeConfig(readConfig({})).VAUTN_GATEWAY_LIMITS).toBeNull();
+    for (const wrong of ["deviceMessageRate", "a=-1", "a=0", "a=1e3", "=5", "a=b"]) {
+      expect(() => readConfig({ VAUTN_GATEWAY_LIMITS: wrong })).toThrow(/no name=number/);
+    }
+  });
+
   it("is printed with secrets masked", () => {
     const config = readConfig({
       VAUTN_MASTER_KEY: "ab".repeat(32),
