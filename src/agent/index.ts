@@ -17,7 +17,7 @@ export { createMqttTransport } from "./mqtt-transport.ts";
 export * from "./ports.ts";
 export { type Provisioning, readProvisioning, writeProvisioning } from "./provisioning.ts";
 export { PublishRefused } from "./publish-refused.ts";
-export { runAgent } from "./run-agent.ts";
+export { RESTART_STATUS, runAgent } from "./run-agent.ts";
 export {
   hashSlot,
   readSlotRecord,

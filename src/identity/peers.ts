@@ -42,6 +42,16 @@ const MAX_GENUINE = 50_000;
 const GENUINE_TTL_MS = 3_600_000;
 /** OpenSSL goes by the machine's clock, we go by ours. */
 const TIME_ERRORS = ["CERT_HAS_EXPIRED", "CERT_NOT_YET_VALID"];
+/**
+ * Many clients send their own certificate alone, and OpenSSL knows nothing of what lies between that and
+ * the root. We do: the leaf's signature is checked against the tenant's authorities, which a root signed.
+ */
+const SHORT_CHAIN_ERRORS = [
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+];
+const OURS_TO_JUDGE = [...TIME_ERRORS, ...SHORT_CHAIN_ERRORS];
 
 const refusals = counter(
   "vautn_certificates_refused_total",
@@ -147,7 +157,8 @@ export class Peers {
         ? await this.#graceEnd(identity.tenantId, certificate)
         : undefined;
     if (timeProblem && !graceEnd) throw refuse(timeProblem, identity);
-    if (tlsError !== null && !TIME_ERRORS.includes(tlsError)) throw refuse("foreign-ca", identity);
+    if (tlsError !== null && !OURS_TO_JUDGE.includes(tlsError))
+      throw refuse("foreign-ca", identity);
     const serial = certificate.serialNumber.toLowerCase();
     const standing = await this.#standingOf(identity.tenantId, serial);
     const facts = { deviceId: identity.deviceId, fingerprint, nowMs: clock.now() };

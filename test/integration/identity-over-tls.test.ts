@@ -141,6 +141,17 @@ describe("identity over real mutual TLS", () => {
     await expect(enroll("acme", "pump-1")).rejects.toMatchObject({ code: "claim-refused" });
   });
 
+  it("knows a device that sends its own certificate alone, without its authority's", async () => {
+    const client = await enroll("acme", "pump-short");
+    const [leaf = ""] = client.cert.split(/(?<=-----END CERTIFICATE-----\n)/);
+    const alone = { key: client.key, cert: leaf };
+    const first = await knock(alone);
+    expect(first.outcome).toMatchObject({ deviceId: "pump-short", serial: client.serial });
+    expect((await knock(alone, first.ticket)).outcome).toMatchObject({ deviceId: "pump-short" });
+    await identity.revoke("acme", { deviceId: "pump-short" }, "stolen", actor);
+    expect((await knock(alone)).outcome).toBe("revoked");
+  });
+
   it("refuses who shows no certificate", async () => {
     expect((await knock()).outcome).toBe("missing");
   });

@@ -1,6 +1,7 @@
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import timers from "node:timers/promises";
 import type { Command } from "commander";
 import type { ReleaseManifest } from "../../protocol/index.ts";
 import type { DeviceFault } from "../../simulator/index.ts";
@@ -29,6 +30,8 @@ interface SimulateOptions extends CommonOptions {
 }
 
 const HOUR_MS = 3_600_000;
+/** An agent that asks again at once does not take the whole processor. */
+const RESTART_PAUSE_MS = 1_000;
 
 export function deviceSideCommands(program: Command, cli: Cli, outcome: { status: number }): void {
   const agent = group(program, "agent", "the device agent", "vautn agent run --config agent.json");
@@ -38,9 +41,20 @@ export function deviceSideCommands(program: Command, cli: Cli, outcome: { status
     example: "vautn agent run --config /etc/vautn/agent.json",
   })
     .requiredOption("--config <file>", "configuration of the agent")
-    .action(async ({ config }: { config: string }) => {
-      const { runAgent } = await import("../../agent/index.ts");
+    .option("--restart", "start the agent again instead of the machine, as a service manager would")
+    .action(async ({ config, restart }: { config: string; restart?: boolean }) => {
+      const { RESTART_STATUS, runAgent } = await import("../../agent/index.ts");
       outcome.status = await runAgent(config);
+      while (restart && outcome.status === RESTART_STATUS) {
+        await timers.setTimeout(RESTART_PAUSE_MS);
+        outcome.status = await runAgent(config);
+      }
+      if (outcome.status === RESTART_STATUS) {
+        cli.note(
+          "the machine is to be restarted now: start the agent again, or have a service manager do " +
+            `it at status ${RESTART_STATUS} (or --restart)`,
+        );
+      }
     });
 
   leaf(program, {

@@ -32,6 +32,29 @@ export const knocksQuery = (t: string, cursor: string | undefined) =>
     placeholderData: keepPreviousData,
   });
 
+export type PendingStatus = "pending" | "accepted" | "rejected";
+
+export const pendingEnrolmentsQuery = (t: string, status: PendingStatus) =>
+  queryOptions({
+    queryKey: key(t, "pending", status),
+    queryFn: () => api.pendingEnrolments(t, status),
+    refetchInterval: FRESH_MS.usual,
+    placeholderData: keepPreviousData,
+  });
+
+export const preauthorisedQuery = (t: string, cursor: string | undefined) =>
+  queryOptions({
+    queryKey: key(t, "preauthorised", cursor ?? ""),
+    queryFn: () => api.preauthorised(t, { cursor, limit: 50 }),
+    placeholderData: keepPreviousData,
+  });
+
+export const registeredAuthoritiesQuery = (t: string) =>
+  queryOptions({
+    queryKey: key(t, "registered"),
+    queryFn: () => api.registeredAuthorities(t),
+  });
+
 export interface CertificateListInput {
   status?: CertificateView["status"] | undefined;
   algorithm?: string | undefined;

@@ -83,6 +83,16 @@ export const api = {
     call("createRotationCampaign", { params: { tenant }, body }),
   steerCampaign: (tenant: string, campaign: string, action: "pause" | "resume" | "cancel") =>
     call(`${action}RotationCampaign`, { params: { tenant, campaign } }),
+  pendingEnrolments: (tenant: string, status: "pending" | "accepted" | "rejected") =>
+    call("listPendingEnrolments", { params: { tenant }, query: { status } }),
+  acceptEnrolment: (tenant: string, enrolment: string) =>
+    call("acceptEnrolment", { params: { tenant, enrolment } }),
+  rejectEnrolment: (tenant: string, enrolment: string, reason: string) =>
+    call("rejectEnrolment", { params: { tenant, enrolment }, body: { reason } }),
+  preauthorised: (tenant: string, query: Query<"listPreauthorisedDevices">) =>
+    call("listPreauthorisedDevices", { params: { tenant }, query }),
+  registeredAuthorities: (tenant: string) =>
+    call("listRegisteredAuthorities", { params: { tenant } }),
   groups: (tenant: string) => call("listGroups", { params: { tenant } }),
 
   commands: (tenant: string, query: Query<"listCommands">) =>

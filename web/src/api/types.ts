@@ -75,4 +75,7 @@ export function failureOf(device: RolloutDevice): UpdateFailure | null {
 export type Radar = G.CertificateRadar;
 export type Campaign = G.RotationCampaign;
 export type Knock = G.Knock;
+export type PendingEnrolment = G.PendingEnrolment;
+export type PreauthorisedDevice = G.PreauthorisedDevice;
+export type RegisteredAuthority = G.RegisteredAuthority;
 export type TroubledRotation = G.TroubledRotation;

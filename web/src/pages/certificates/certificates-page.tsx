@@ -1,9 +1,9 @@
-import { Button, Tabs } from "@mantine/core";
+import { Badge, Button, Tabs } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconRefresh } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { radarQuery } from "../../api/index.ts";
+import { pendingEnrolmentsQuery, radarQuery } from "../../api/index.ts";
 import { Page } from "../../components/page.tsx";
 import { Loaded } from "../../components/states.tsx";
 import { useMay, useTenantId } from "../../shell/use-tenant.ts";
@@ -11,15 +11,19 @@ import { CampaignList } from "./campaign-list.tsx";
 import { CertificateTable } from "./certificate-table.tsx";
 import { FailingTable } from "./failing-table.tsx";
 import { KnockTable } from "./knock-table.tsx";
+import { PendingTable } from "./pending-table.tsx";
 import { RadarOverview } from "./radar-overview.tsx";
 import { RotateDialog } from "./rotate-dialog.tsx";
+import { WaysIn } from "./ways-in.tsx";
 
 const TABS = [
   ["radar", "Radar"],
   ["failing", "Failing rotations"],
   ["refused", "Refused"],
+  ["waiting", "Waiting for you"],
   ["rotations", "Rotate now"],
   ["all", "All certificates"],
+  ["ways-in", "Ways in"],
 ] as const;
 
 export function CertificatesPage() {
@@ -28,11 +32,12 @@ export function CertificatesPage() {
   const { tab = "radar" } = useSearch({ from: "/signed-in/t/$tenant/certificates" });
   const navigate = useNavigate({ from: "/t/$tenant/certificates" });
   const radar = useQuery(radarQuery(tenant));
+  const waiting = useQuery(pendingEnrolmentsQuery(tenant, "pending")).data?.items.length ?? 0;
   const [rotating, rotate] = useDisclosure(false);
   return (
     <Page
       title="Certificates"
-      description="When they end, whose renewal fails, and who was turned away"
+      description="When they end, whose renewal fails, who was turned away and who waits to be let in"
       actions={
         may("engineer") && (
           <Button leftSection={<IconRefresh size={16} aria-hidden />} onClick={rotate.open}>
@@ -48,7 +53,11 @@ export function CertificatesPage() {
       >
         <Tabs.List mb="md" style={{ flexWrap: "nowrap", overflowX: "auto", overflowY: "hidden" }}>
           {TABS.map(([value, label]) => (
-            <Tabs.Tab key={value} value={value}>
+            <Tabs.Tab
+              key={value}
+              value={value}
+              rightSection={value === "waiting" && <Waiting count={waiting} />}
+            >
               {label}
             </Tabs.Tab>
           ))}
@@ -62,11 +71,17 @@ export function CertificatesPage() {
         <Tabs.Panel value="refused">
           <KnockTable />
         </Tabs.Panel>
+        <Tabs.Panel value="waiting">
+          <PendingTable />
+        </Tabs.Panel>
         <Tabs.Panel value="rotations">
           <CampaignList />
         </Tabs.Panel>
         <Tabs.Panel value="all">
           <CertificateTable />
+        </Tabs.Panel>
+        <Tabs.Panel value="ways-in">
+          <WaysIn />
         </Tabs.Panel>
       </Tabs>
       <RotateDialog
@@ -75,5 +90,14 @@ export function CertificatesPage() {
         onStarted={() => void navigate({ search: { tab: "rotations" } })}
       />
     </Page>
+  );
+}
+
+function Waiting({ count }: { count: number }) {
+  if (count === 0) return null;
+  return (
+    <Badge size="sm" circle={count < 10} color="amber">
+      {count > 99 ? "99+" : count}
+    </Badge>
   );
 }

@@ -15,6 +15,16 @@ import { KeyState } from "./keys.tsx";
 import { CreateDialog, SettingsList } from "./secret-list.tsx";
 
 const DAY = 86_400_000;
+const KINDS: Record<ClaimTokenView["kind"], string> = {
+  token: "token",
+  "shared-secret": "CMP secret",
+  certificate: "claim certificate",
+};
+const APPROVALS: Record<ClaimTokenView["approval"], string> = {
+  automatic: "",
+  preauthorised: "listed devices only",
+  pending: "a person decides",
+};
 
 /** Tokens with which devices enrol themselves. */
 export function ClaimTokens() {
@@ -55,8 +65,9 @@ export function ClaimTokens() {
                       <Text size="sm" fw={550}>
                         {token.name}
                       </Text>
-                      <Text size="xs" c="dimmed" className="mono">
-                        {token.devicePattern}
+                      <Text size="xs" c="dimmed">
+                        {KINDS[token.kind]} · <span className="mono">{token.devicePattern}</span>
+                        {token.approval === "automatic" ? "" : ` · ${APPROVALS[token.approval]}`}
                       </Text>
                     </>
                   ),
