@@ -8,7 +8,7 @@ import { missingPackages } from "../support/secure-boot/machine.ts";
 
 // The whole matrix: npm run secureboot
 const missing = [...missingPackages(), ...(findKernel() ? [] : ["linux-image-cloud-amd64"])];
-const CASE_MS = 900_000;
+const CASE_MS = 1_800_000;
 
 describe.skipIf(missing.length > 0)("the verified boot chain in QEMU", () => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-secureboot-"));

@@ -6,7 +6,7 @@ import type { Machine } from "./machine.ts";
 import { updateThroughPlatform } from "./platform-case.ts";
 
 /** Long enough for a machine without KVM beside other work. */
-const BOOT_MS = 300_000;
+const BOOT_MS = 600_000;
 const TRIAL = "vautn-0002-b+3.efi";
 
 export interface ChainCase {

@@ -93,10 +93,14 @@ export class Lab {
       ? trustRoot(this.trustKeys)
       : makeRoot(TENANT, this.trustKeys, makeOnlineKeys());
     this.loader = signEfiProgram(fs.readFileSync(LOADER), this.signers.db);
-    execFileSync(process.execPath, ["tools/build-agent.ts"], {
-      cwd: path.resolve(import.meta.dirname, "../../.."),
-      stdio: "ignore",
-    });
+    // `npm test` and `npm run secureboot` have built it; whoever calls vitest by hand may not.
+    const repository = path.resolve(import.meta.dirname, "../../..");
+    if (!fs.existsSync(path.join(repository, "dist/vautn-agent.mjs"))) {
+      execFileSync(process.execPath, ["tools/build-agent.ts"], {
+        cwd: repository,
+        stdio: "ignore",
+      });
+    }
   }
 
   root(
