@@ -812,6 +812,19 @@ export type Problem = {
   details?: Record<string, unknown> | undefined;
 };
 
+export type ProvenanceSummary = {
+  predicateType: string;
+  subjects: Array<{
+    name: string;
+    sha256: string;
+  }>;
+  /** Of the keys that the manifest names */
+  signers: Array<string>;
+  builder: string | null;
+  buildType: string | null;
+  sources: Array<string>;
+};
+
 export type Quarantine = {
   id: string;
   reason: string;
@@ -881,6 +894,7 @@ export type Release = {
   imageSizeBytes: number;
   imageName: string;
   status: "published" | "yanked";
+  channel: "dev" | "beta" | "stable";
   yankReason: string | null;
   notes: string;
   publishedAt: string;
@@ -901,6 +915,7 @@ export type ReleaseDetail = {
   imageSizeBytes: number;
   imageName: string;
   status: "published" | "yanked";
+  channel: "dev" | "beta" | "stable";
   yankReason: string | null;
   notes: string;
   publishedAt: string;
@@ -909,11 +924,21 @@ export type ReleaseDetail = {
   signers: Array<string>;
   deltaWarning: string | null;
   envelope: ReleaseEnvelope;
+  files: Array<ReleaseFile>;
 };
 
 export type ReleaseEnvelope = {
   signed: ReleaseManifest;
   signatures: Array<Signature>;
+};
+
+export type ReleaseFile = {
+  role: "component" | "sbom" | "provenance";
+  component: string;
+  name: string;
+  sha256: string;
+  sizeBytes: number;
+  summary: SbomSummary | ProvenanceSummary | null;
 };
 
 export type ReleaseManifest = {
@@ -1313,6 +1338,20 @@ export type RunningFirmware = {
   version: string;
   sha256: string;
   slot: string;
+};
+
+export type SbomComponent = {
+  name: string;
+  version: string | null;
+  license: string | null;
+  purl: string | null;
+};
+
+export type SbomSummary = {
+  format: "cyclonedx" | "spdx";
+  specVersion: string;
+  componentCount: number;
+  components: Array<SbomComponent>;
 };
 
 export type SentCommands = {
@@ -2517,7 +2556,11 @@ export interface Operations {
   /** Publishes an image (the body) with its signed manifest */
   publishRelease: {
     params: { tenant: string };
-    query: { manifest?: string | undefined; notes?: string | undefined };
+    query: {
+      manifest?: string | undefined;
+      notes?: string | undefined;
+      channel?: "dev" | "beta" | "stable" | undefined;
+    };
     body: string;
     answer: Release;
   };
@@ -2527,9 +2570,20 @@ export interface Operations {
       cursor?: string | undefined;
       limit?: number | undefined;
       product?: string | undefined;
+      channel?: "dev" | "beta" | "stable" | undefined;
+      status?: "published" | "yanked" | undefined;
     };
     body: undefined;
     answer: ReleasePage;
+  };
+  /** Moves a release to the next channel, towards stable */
+  promoteRelease: {
+    params: { tenant: string; release: string };
+    query: Record<never, never>;
+    body: {
+      channel: "dev" | "beta" | "stable";
+    };
+    answer: Release;
   };
   /** Publishes the image of a complete upload with its signed manifest */
   publishUploadedRelease: {
@@ -2540,6 +2594,9 @@ export interface Operations {
       /** Envelope of the manifest */
       manifest: unknown;
       notes?: string | undefined;
+      channel?: "dev" | "beta" | "stable" | undefined;
+      /** Complete uploads that hold the further files that the manifest names */
+      files?: Array<string> | undefined;
     };
     answer: Release;
   };
@@ -2549,7 +2606,7 @@ export interface Operations {
     body: undefined;
     answer: ReleaseDetail;
   };
-  /** Withdraws a release: no rollout can use it any more */
+  /** Withdraws a release: devices refuse it, and rollouts of it are cancelled */
   yankRelease: {
     params: { tenant: string; release: string };
     query: Record<never, never>;
@@ -3130,6 +3187,7 @@ export const ROUTES = {
   },
   publishRelease: { method: "POST", path: "/api/v1/tenants/{tenant}/releases" },
   listReleases: { method: "GET", path: "/api/v1/tenants/{tenant}/releases" },
+  promoteRelease: { method: "POST", path: "/api/v1/tenants/{tenant}/releases/{release}/promote" },
   publishUploadedRelease: { method: "POST", path: "/api/v1/tenants/{tenant}/releases/from-upload" },
   getRelease: { method: "GET", path: "/api/v1/tenants/{tenant}/releases/{release}" },
   yankRelease: { method: "POST", path: "/api/v1/tenants/{tenant}/releases/{release}/yank" },

@@ -524,6 +524,7 @@ export interface OnlineKeysTable {
   private_key_sealed: Buffer;
   created_at: Date;
   role: "director" | "repository";
+  ordinal: Generated<number>;
 }
 
 export interface PendingEnrolmentsTable {
@@ -639,6 +640,17 @@ export interface RegisteredCertificatesTable {
   first_used_at: Date;
 }
 
+export interface ReleaseFilesTable {
+  tenant_id: string;
+  release_id: string;
+  role: "component" | "sbom" | "provenance";
+  component: string;
+  name: string;
+  sha256: string;
+  size_bytes: number;
+  summary: OptionalJson;
+}
+
 export interface ReleasesTable {
   tenant_id: string;
   id: string;
@@ -657,6 +669,7 @@ export interface ReleasesTable {
   published_at: Date;
   published_by: string;
   delta_warning: string | null;
+  channel: "dev" | "beta" | "stable";
 }
 
 export interface RemovedCertificatesTable {
@@ -998,6 +1011,7 @@ export interface Schema {
   quarantines: QuarantinesTable;
   registered_authorities: RegisteredAuthoritiesTable;
   registered_certificates: RegisteredCertificatesTable;
+  release_files: ReleaseFilesTable;
   releases: ReleasesTable;
   removed_certificates: RemovedCertificatesTable;
   revocation_lists: RevocationListsTable;

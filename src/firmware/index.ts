@@ -6,7 +6,7 @@ export { type Artifact, createFirmware, type Firmware } from "./firmware.ts";
 export * from "./offline-tools.ts";
 export type { OnlineKeys } from "./online-keys.ts";
 export { type ProvenanceSummary, readAttestorKey, readProvenance } from "./provenance.ts";
-export type { PublishOptions, ReleaseView } from "./releases.ts";
+export { CHANNELS, type Channel, type PublishOptions, type ReleaseView } from "./releases.ts";
 export { readSbom, type SbomSummary } from "./sbom.ts";
 export * from "./signature-status.ts";
 export type { AppendOptions } from "./upload-writer.ts";

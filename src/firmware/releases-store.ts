@@ -91,12 +91,40 @@ export async function countReleases(tx: Tx, tenantId: string): Promise<number> {
 export function listReleases(
   tx: Tx,
   tenantId: string,
-  options: { product: string | undefined; before: string | undefined; limit: number },
+  options: {
+    product?: string | undefined;
+    channel?: ReleaseRow["channel"] | undefined;
+    status?: ReleaseRow["status"] | undefined;
+    before: string | undefined;
+    limit: number;
+  },
 ): Promise<ReleaseRow[]> {
   let query = tx.selectFrom("releases").selectAll().where("tenant_id", "=", tenantId);
   if (options.product !== undefined) query = query.where("product", "=", options.product);
+  if (options.channel !== undefined) query = query.where("channel", "=", options.channel);
+  if (options.status !== undefined) query = query.where("status", "=", options.status);
   if (options.before !== undefined) query = query.where("id", "<", options.before);
   return query.orderBy("id", "desc").limit(options.limit).execute();
+}
+
+/** The release in its new channel, or undefined where it is in none of `from`, or was yanked. */
+export async function setChannel(
+  tx: Tx,
+  tenantId: string,
+  id: string,
+  channel: ReleaseRow["channel"],
+  from: readonly ReleaseRow["channel"][],
+): Promise<ReleaseRow | undefined> {
+  if (from.length === 0) return undefined;
+  return tx
+    .updateTable("releases")
+    .set({ channel })
+    .where("tenant_id", "=", tenantId)
+    .where("id", "=", id)
+    .where("status", "=", "published")
+    .where("channel", "in", [...from])
+    .returningAll()
+    .executeTakeFirst();
 }
 
 /** The release as it is now, or undefined where it was not published. */
@@ -114,4 +142,44 @@ export function markYanked(
     .where("status", "=", "published")
     .returningAll()
     .executeTakeFirst();
+}
+
+/** Those of `hashes` that the tenant has, whatever they are. */
+export async function knownArtifacts(
+  tx: Tx,
+  tenantId: string,
+  hashes: readonly string[],
+): Promise<Set<string>> {
+  const rows = await tx
+    .selectFrom("artifacts")
+    .select("sha256")
+    .where("tenant_id", "=", tenantId)
+    .where("sha256", "in", [...hashes])
+    .execute();
+  return new Set(rows.map((row) => row.sha256));
+}
+
+export type ReleaseFileRow = Selectable<Schema["release_files"]>;
+
+export async function insertReleaseFile(tx: Tx, row: ReleaseFileRow): Promise<void> {
+  const summary = row.summary === null ? null : JSON.stringify(row.summary);
+  await tx
+    .insertInto("release_files")
+    .values({ ...row, summary })
+    .execute();
+}
+
+export function listReleaseFiles(
+  tx: Tx,
+  tenantId: string,
+  releaseId: string,
+): Promise<ReleaseFileRow[]> {
+  return tx
+    .selectFrom("release_files")
+    .selectAll()
+    .where("tenant_id", "=", tenantId)
+    .where("release_id", "=", releaseId)
+    .orderBy("role")
+    .orderBy("component")
+    .execute();
 }

@@ -8,6 +8,7 @@ import { deltaWarning } from "./delta-warning.ts";
 import type { FirmwareDeps } from "./deps.ts";
 import { checkManifest } from "./manifest-check.ts";
 import type { MetadataWriter } from "./metadata.ts";
+import { findFiles, insertFiles, type ReleaseFileView, readFiles } from "./release-files.ts";
 import * as store from "./releases-store.ts";
 import { latestRoot, latestTargets } from "./trust-store.ts";
 import { deleteUpload, holdUpload } from "./uploads-store.ts";
@@ -23,6 +24,7 @@ export interface ReleaseView {
   imageSizeBytes: number;
   imageName: string;
   status: "published" | "yanked";
+  channel: Channel;
   yankReason: string | null;
   notes: string;
   publishedAt: Date;
@@ -39,7 +41,16 @@ export interface PublishOptions {
   /** The image as it arrives, or the complete upload that holds it and ends with this. */
   image: AsyncIterable<Uint8Array> | { uploadId: string };
   notes?: string | undefined;
+  /** Where it begins; `dev` unless said otherwise. */
+  channel?: Channel | undefined;
+  /** Complete uploads that hold the further files that the manifest names. */
+  files?: readonly string[] | undefined;
 }
+
+export type ReleaseDetail = ReleaseView & {
+  envelope: Envelope<ReleaseManifest>;
+  files: ReleaseFileView[];
+};
 
 export interface Releases {
   /**
@@ -48,13 +59,25 @@ export interface Releases {
    * quota-exceeded, conflict (no trust root yet).
    */
   publish(tenantId: string, options: PublishOptions, actor: Actor): Promise<ReleaseView>;
-  get(tenantId: string, id: string): Promise<ReleaseView & { envelope: Envelope<ReleaseManifest> }>;
+  get(tenantId: string, id: string): Promise<ReleaseDetail>;
   list(
     tenantId: string,
-    options?: { product?: string | undefined; cursor?: string | undefined; limit?: number },
+    options?: ReleaseFilter & { cursor?: string | undefined; limit?: number },
   ): Promise<{ items: ReleaseView[]; nextCursor: string | null }>;
+  /** Moves a release towards `stable`; refuses with `conflict` to move it back, or when yanked. */
+  promote(tenantId: string, id: string, channel: Channel, actor: Actor): Promise<ReleaseView>;
   /** Withdraws a release: nothing new may install it. A second time changes nothing. */
   yank(tenantId: string, id: string, reason: string, actor: Actor): Promise<ReleaseView>;
+}
+
+export const CHANNELS = ["dev", "beta", "stable"] as const;
+/** How far a release has come; each is for more devices than the one before. */
+export type Channel = (typeof CHANNELS)[number];
+
+export interface ReleaseFilter {
+  product?: string | undefined;
+  channel?: Channel | undefined;
+  status?: "published" | "yanked" | undefined;
 }
 
 const DEFAULT_PAGE = 50;
@@ -87,20 +110,39 @@ export function createReleases(
         ? await db.tenant(tenantId, (tx) => store.findRelease(tx, tenantId, id))
         : undefined;
       if (!row) throw notFound(id);
-      return { ...releaseView(row), envelope: row.envelope };
+      const files = await db.tenant(tenantId, (tx) => findFiles(tx, tenantId, id));
+      return { ...releaseView(row), envelope: row.envelope, files };
     },
 
-    async list(tenantId, { product, cursor, limit = DEFAULT_PAGE } = {}) {
+    async list(tenantId, { cursor, limit = DEFAULT_PAGE, ...filter } = {}) {
       if (cursor !== undefined && !isUuid(cursor)) {
         throw new AppError("invalid-cursor", "not a page of this list");
       }
       const size = Math.min(Math.max(1, limit), LIMITS.pageSize);
       const rows = await db.tenant(tenantId, (tx) =>
-        store.listReleases(tx, tenantId, { product, before: cursor, limit: size + 1 }),
+        store.listReleases(tx, tenantId, { ...filter, before: cursor, limit: size + 1 }),
       );
       const page = rows.slice(0, size);
       const nextCursor = rows.length > size ? (page.at(-1)?.id ?? null) : null;
       return { items: page.map(releaseView), nextCursor };
+    },
+
+    async promote(tenantId, id, channel, actor) {
+      if (!isUuid(id)) throw notFound(id);
+      return db.tenant(tenantId, async (tx) => {
+        const below = CHANNELS.slice(0, CHANNELS.indexOf(channel));
+        const promoted = await store.setChannel(tx, tenantId, id, channel, below);
+        if (promoted) {
+          const record = { action: "release.promote", targetId: id, details: { channel } };
+          await tenancy.audit.record(tx, tenantId, releaseRecord(actor, record));
+          return releaseView(promoted);
+        }
+        const row = await store.findRelease(tx, tenantId, id);
+        if (!row) throw notFound(id);
+        if (row.status === "published" && row.channel === channel) return releaseView(row);
+        const why = row.status === "yanked" ? "has been yanked" : `is in ${row.channel} already`;
+        throw new AppError("conflict", `the release ${why}`, { channel: row.channel });
+      });
     },
 
     async yank(tenantId, id, reason, actor) {
@@ -209,12 +251,14 @@ async function insert(
     image_name: manifest.image.name,
     envelope,
     status: "published",
+    channel: options.channel ?? "dev",
     yank_reason: null,
     notes: storableText(options.notes ?? manifest.notes ?? "", MAX_TEXT),
     published_at: now,
     published_by: actor.name,
     delta_warning: await deltaWarning(deps.blobs.path(manifest.image.sha256)),
   };
+  const files = await readFiles(deps, tenantId, manifest, options.files ?? []);
   try {
     await deps.db.tenant(tenantId, async (tx) => {
       if ("uploadId" in options.image) {
@@ -228,6 +272,7 @@ async function insert(
         created_at: now,
       });
       await store.insertRelease(tx, row);
+      await insertFiles(tx, row, files, now);
       // In the same transaction: devices believe a release when the snapshot names it.
       await metadata.refresh(tx, tenantId, row.product);
       const { product, version, image_sha256: imageSha256 } = row;
@@ -261,6 +306,7 @@ function releaseView(row: store.ReleaseRow): ReleaseView {
     imageSizeBytes: row.image_size_bytes,
     imageName: row.image_name,
     status: row.status,
+    channel: row.channel,
     yankReason: row.yank_reason,
     notes: row.notes,
     publishedAt: row.published_at,

@@ -122,7 +122,7 @@ export function newestOnlineKey(
     .select(["key_id", "role", "public_key", "private_key_sealed"])
     .where("tenant_id", "=", tenantId)
     .where("role", "=", role)
-    .orderBy("created_at", "desc")
+    .orderBy("ordinal", "desc")
     .limit(1)
     .executeTakeFirst();
 }

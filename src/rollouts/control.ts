@@ -1,6 +1,6 @@
 import { subjects } from "../bus/index.ts";
 import type { Tx } from "../db/index.ts";
-import { AppError, isUuid } from "../kernel/index.ts";
+import { AppError, isAppError, isUuid } from "../kernel/index.ts";
 import { storableText } from "../kernel/storable.ts";
 import type { Actor } from "../tenancy/index.ts";
 import { offeredDevices } from "./device-store.ts";
@@ -10,7 +10,13 @@ import { observe } from "./observations.ts";
 import { word } from "./offering.ts";
 import { alertKey, carryOut } from "./outcome.ts";
 import { beginRollback } from "./rollback.ts";
-import { beginStage, findRollout, lockRollout, type RolloutRow } from "./rollout-store.ts";
+import {
+  beginStage,
+  findRollout,
+  lockRollout,
+  type RolloutRow,
+  rolloutsOfRelease,
+} from "./rollout-store.ts";
 import type { RolloutState, RolloutsDeps } from "./types.ts";
 
 const MAX_REASON = 1_024;
@@ -27,6 +33,8 @@ export interface Control {
   rollback(tenantId: string, id: string, actor: Actor, reason?: string): Promise<void>;
   /** Ends it where it is: nobody else begins, those on their way are told to stop. */
   cancel(tenantId: string, id: string, actor: Actor, reason?: string): Promise<void>;
+  /** Cancels whatever would still bring a release to devices; returns how many rollouts. */
+  stopRelease(tenantId: string, releaseId: string, actor: Actor, reason: string): Promise<number>;
 }
 
 export function createControl(deps: RolloutsDeps): Control {
@@ -69,7 +77,7 @@ export function createControl(deps: RolloutsDeps): Control {
     }
   }
 
-  return {
+  const control: Control = {
     async pause(tenantId, id, actor, reason) {
       const allowed: RolloutState[] = ["preparing", "running", "needs-decision"];
       await change(
@@ -213,7 +221,23 @@ export function createControl(deps: RolloutsDeps): Control {
         },
       );
     },
+
+    async stopRelease(tenantId, releaseId, actor, reason) {
+      const ids = await db.tenant(tenantId, (tx) => rolloutsOfRelease(tx, tenantId, releaseId));
+      let stopped = 0;
+      for (const id of ids) {
+        try {
+          await control.cancel(tenantId, id, actor, reason);
+          stopped += 1;
+        } catch (error) {
+          // It came to its end by itself meanwhile.
+          if (!isAppError(error) || error.code !== "rollout-state") throw error;
+        }
+      }
+      return stopped;
+    },
   };
+  return control;
 }
 
 /** The way back is not stopped half-way: it would leave devices on an image that nobody wants. */

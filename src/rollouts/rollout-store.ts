@@ -293,3 +293,20 @@ export async function releaseNames(
     .execute();
   return new Map(rows.map(({ id, version, product }) => [id, { version, product }]));
 }
+
+/** Rollouts that could still bring the release to devices; the way back is none of them. */
+export async function rolloutsOfRelease(
+  tx: Tx,
+  tenantId: string,
+  releaseId: string,
+): Promise<string[]> {
+  const rows = await tx
+    .selectFrom("rollouts")
+    .select("id")
+    .where("tenant_id", "=", tenantId)
+    .where("release_id", "=", releaseId)
+    .where("kind", "!=", "rollback")
+    .where("state", "in", ["preparing", "running", "paused", "needs-decision"])
+    .execute();
+  return rows.map((row) => row.id);
+}

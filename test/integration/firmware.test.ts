@@ -166,6 +166,97 @@ describe("firmware", () => {
     });
   });
 
+  describe("channels", () => {
+    it("take a release upwards and never back, and are listed each by itself", async () => {
+      const { id } = await release(randomBytes(500), "0.5.0");
+      const promote = (channel: "dev" | "beta" | "stable") =>
+        firmware.releases.promote("acme", id, channel, SYSTEM_ACTOR);
+      expect(await promote("beta")).toMatchObject({ channel: "beta" });
+      expect(await promote("beta")).toMatchObject({ channel: "beta" });
+      await expect(promote("dev")).rejects.toMatchObject({ code: "conflict" });
+      const listed = await firmware.releases.list("acme", { channel: "beta", status: "published" });
+      expect(listed.items.map((item) => item.id)).toEqual([id]);
+      const foreign = firmware.releases.promote("globex", id, "stable", SYSTEM_ACTOR);
+      await expect(foreign).rejects.toMatchObject({ code: "not-found" });
+      await firmware.releases.yank("acme", id, "no", SYSTEM_ACTOR);
+      await expect(promote("stable")).rejects.toMatchObject({ code: "conflict" });
+    });
+
+    it("name a release to devices until it is yanked", async () => {
+      const { id } = await release(randomBytes(500), "0.6.0");
+      const names = async () =>
+        Object.keys((await firmware.metadata("acme", "hub")).snapshot.signed.meta);
+      expect(await names()).toContain("hub/0.6.0.json");
+      const before = (await firmware.metadata("acme", "hub")).timestamp.signed.version;
+      await firmware.releases.yank("acme", id, "no", SYSTEM_ACTOR);
+      expect(await names()).not.toContain("hub/0.6.0.json");
+      expect((await firmware.metadata("acme", "hub")).timestamp.signed.version).toBeGreaterThan(
+        before,
+      );
+    });
+  });
+
+  describe("files beside the image", () => {
+    const sbom = Buffer.from('{"bomFormat":"CycloneDX","specVersion":"1.6","components":[]}');
+    const upload = async (content: Buffer, tenant = "acme") => {
+      const { id } = await firmware.uploads.create(
+        tenant,
+        { sizeBytes: content.length, metadata: "", name: "f", expectedSha256: null },
+        SYSTEM_ACTOR,
+      );
+      const piece = { offset: 0, content: Readable.from([content]) };
+      await firmware.uploads.append(tenant, id, piece, SYSTEM_ACTOR);
+      return id;
+    };
+    const named = (name: string, content: Buffer) => ({
+      name,
+      sha256: createHash("sha256").update(content).digest("hex"),
+      sizeBytes: content.length,
+    });
+    const offer = async (version: string, files: string[], document = sbom) => {
+      const image = randomBytes(400);
+      const boot = Buffer.from("bootloader");
+      const manifest = makeManifest(image, {
+        ...{ tenant: "acme", version },
+        components: [{ component: "boot", ...named("boot.bin", boot) }],
+        sbom: { ...named("hub.cdx.json", document), format: "cyclonedx" },
+      });
+      const envelope = signDocument(manifest, keys.release);
+      const given = { envelope, image: Readable.from([image]), files };
+      return firmware.publish("acme", given, SYSTEM_ACTOR);
+    };
+
+    it("are taken from uploads, read, and shown; a release without them is none", async () => {
+      await expect(offer("0.7.0", [])).rejects.toMatchObject({
+        code: "conflict",
+        details: { missing: ["boot.bin", "hub.cdx.json"] },
+      });
+      const foreign = [await upload(Buffer.from("bootloader"), "globex"), await upload(sbom)];
+      await expect(offer("0.7.0", foreign)).rejects.toMatchObject({ code: "conflict" });
+      const { id } = await offer("0.7.0", [
+        await upload(Buffer.from("bootloader")),
+        await upload(sbom),
+      ]);
+      const { files } = await firmware.releases.get("acme", id);
+      expect(files).toMatchObject([
+        { role: "component", component: "boot", summary: null },
+        { role: "sbom", summary: { format: "cyclonedx", componentCount: 0 } },
+      ]);
+      await firmware.openArtifact("acme", files[0]!.sha256);
+      const forDevices = firmware.openArtifact("acme", files[1]!.sha256);
+      await expect(forDevices).rejects.toMatchObject({ code: "not-found" });
+    });
+
+    it("have to be what the manifest calls them", async () => {
+      const bad = Buffer.from('{"bomFormat":"CycloneDX","specVersion":"9"}');
+      const uploads = [await upload(Buffer.from("bootloader")), await upload(bad)];
+      await expect(offer("0.8.0", uploads, bad)).rejects.toMatchObject({
+        code: "manifest-invalid",
+        details: { check: "sbom" },
+      });
+    });
+  });
+
   describe("publishing", () => {
     it("takes a release whose image and signatures are right, and lists it", async () => {
       const image = randomBytes(50_000);

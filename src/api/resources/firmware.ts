@@ -15,6 +15,7 @@ import {
   Word,
 } from "../schemas/common.ts";
 import {
+  ChannelName,
   DeltaList,
   ReleaseDetailView,
   ReleasePage,
@@ -24,6 +25,8 @@ import {
 } from "../schemas/firmware.ts";
 import type { Api } from "../types.ts";
 import { assertReadable } from "../validation.ts";
+
+type Channel = "dev" | "beta" | "stable";
 
 interface Release {
   id: string;
@@ -38,6 +41,8 @@ export interface FirmwareDeps {
         envelope: unknown;
         image: AsyncIterable<Uint8Array> | { uploadId: string };
         notes: string | undefined;
+        channel?: Channel | undefined;
+        files?: readonly string[] | undefined;
       },
       actor: Actor,
     ): Promise<Release>;
@@ -46,14 +51,20 @@ export interface FirmwareDeps {
         tenantId: string,
         options: {
           product?: string | undefined;
+          channel?: Channel | undefined;
+          status?: "published" | "yanked" | undefined;
           cursor?: string | undefined;
           limit?: number | undefined;
         },
       ): Promise<ModulePage<Release>>;
       get(tenantId: string, id: string): Promise<Release>;
       yank(tenantId: string, id: string, reason: string, actor: Actor): Promise<Release>;
+      promote(tenantId: string, id: string, channel: Channel, actor: Actor): Promise<Release>;
     };
     deltas(tenantId: string, targetSha256: string): Promise<object[]>;
+  };
+  rollouts: {
+    stopRelease(tenantId: string, id: string, actor: Actor, reason: string): Promise<number>;
   };
 }
 
@@ -64,6 +75,7 @@ const MAX_MANIFEST_TEXT = Math.ceil((LIMITS.manifestBytes * 4) / 3);
 /** Firmware releases: a signed manifest and the image that it names. */
 export function firmwareRoutes(api: Api, deps: FirmwareDeps): void {
   publishRoute(api, deps);
+  promoteRoute(api, deps);
   publishUploadRoute(api, deps);
   releaseRoutes(api, deps);
 }
@@ -84,6 +96,7 @@ function publishRoute(api: Api, { firmware }: FirmwareDeps): void {
             Type.String({ description: "Envelope of the manifest, base64url; or the header" }),
           ),
           notes: Type.Optional(Type.String({ maxLength: 4096 })),
+          channel: Type.Optional(ChannelName),
         }),
         headers: Type.Object({
           "x-vautn-manifest": Type.Optional(
@@ -99,10 +112,10 @@ function publishRoute(api: Api, { firmware }: FirmwareDeps): void {
         throw new AppError("unsupported-media-type", "send the image as application/octet-stream");
       }
       const text = request.query.manifest ?? request.headers["x-vautn-manifest"];
-      const { notes } = request.query;
+      const { notes, channel } = request.query;
       const release = await firmware.publish(
         tenantOf(request),
-        { envelope: readManifest(text), image: pacedBody(image), notes },
+        { envelope: readManifest(text), image: pacedBody(image), notes, channel },
         actorOf(request),
       );
       return reply.code(201).send(release);
@@ -125,10 +138,10 @@ function publishUploadRoute(api: Api, { firmware }: FirmwareDeps): void {
       },
     },
     async (request, reply) => {
-      const { upload, manifest, notes } = request.body;
+      const { upload, manifest, notes, channel, files } = request.body;
       const release = await firmware.publish(
         tenantOf(request),
-        { envelope: manifest, image: { uploadId: upload }, notes },
+        { envelope: manifest, image: { uploadId: upload }, notes, channel, files },
         actorOf(request),
       );
       return reply.code(201).send(release);
@@ -157,7 +170,29 @@ function readManifest(text: string | undefined): unknown {
   }
 }
 
-function releaseRoutes(api: Api, { firmware }: FirmwareDeps): void {
+function promoteRoute(api: Api, { firmware }: FirmwareDeps): void {
+  api.post(
+    "/tenants/:tenant/releases/:release/promote",
+    {
+      config: { access: "firmware.publish", action: "release.promote" },
+      schema: {
+        operationId: "promoteRelease",
+        tags,
+        summary: "Moves a release to the next channel, towards stable",
+        params: ReleaseParams,
+        body: strict({ channel: ChannelName }),
+        response: answers(200, ReleaseView),
+      },
+    },
+    async (request) => {
+      const { release } = request.params;
+      const { channel } = request.body;
+      return firmware.releases.promote(tenantOf(request), release, channel, actorOf(request));
+    },
+  );
+}
+
+function releaseRoutes(api: Api, { firmware, rollouts }: FirmwareDeps): void {
   api.get(
     "/tenants/:tenant/releases",
     {
@@ -166,13 +201,18 @@ function releaseRoutes(api: Api, { firmware }: FirmwareDeps): void {
         operationId: "listReleases",
         tags,
         params: TenantParams,
-        querystring: strict({ ...PageQuery, product: Type.Optional(Word) }),
+        querystring: strict({
+          ...PageQuery,
+          product: Type.Optional(Word),
+          channel: Type.Optional(ChannelName),
+          status: Type.Optional(Type.Enum(["published", "yanked"] as const)),
+        }),
         response: answers(200, ReleasePage),
       },
     },
     async (request) => {
-      const { product, limit, cursor } = request.query;
-      const options = { product, limit, cursor: decodeCursor("releases", cursor) };
+      const { cursor, ...filter } = request.query;
+      const options = { ...filter, cursor: decodeCursor("releases", cursor) };
       return wrapPage("releases", await firmware.releases.list(tenantOf(request), options));
     },
   );
@@ -198,7 +238,7 @@ function releaseRoutes(api: Api, { firmware }: FirmwareDeps): void {
       schema: {
         operationId: "yankRelease",
         tags,
-        summary: "Withdraws a release: no rollout can use it any more",
+        summary: "Withdraws a release: devices refuse it, and rollouts of it are cancelled",
         params: ReleaseParams,
         body: YankBody,
         response: answers(200, ReleaseView),
@@ -207,7 +247,10 @@ function releaseRoutes(api: Api, { firmware }: FirmwareDeps): void {
     async (request) => {
       const { release } = request.params;
       const { reason } = request.body;
-      return firmware.releases.yank(tenantOf(request), release, reason, actorOf(request));
+      const [tenantId, actor] = [tenantOf(request), actorOf(request)];
+      const yanked = await firmware.releases.yank(tenantId, release, reason, actor);
+      await rollouts.stopRelease(tenantId, release, actor, `the release was yanked: ${reason}`);
+      return yanked;
     },
   );
 

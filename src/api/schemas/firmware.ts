@@ -29,6 +29,8 @@ export const ReleaseManifest = view("ReleaseManifest", {
   provenance: Type.Optional(Type.Object({ ...FILE, predicateType: Type.String() })),
 });
 
+export const ChannelName = Type.Enum(["dev", "beta", "stable"] as const);
+
 export const ReleaseView = view("Release", {
   id: Uuid,
   product: Type.String(),
@@ -40,6 +42,7 @@ export const ReleaseView = view("Release", {
   imageSizeBytes: Type.Integer(),
   imageName: Type.String(),
   status: Type.Enum(["published", "yanked"] as const),
+  channel: ChannelName,
   yankReason: nullable(Type.String()),
   notes: Type.String(),
   publishedAt: Timestamp,
@@ -52,6 +55,40 @@ export const ReleaseView = view("Release", {
 export const ReleaseDetailView = view("ReleaseDetail", {
   ...ReleaseView.properties,
   envelope: view("ReleaseEnvelope", { signed: ReleaseManifest, signatures: Signatures }),
+  files: Type.Array(
+    view("ReleaseFile", {
+      role: Type.Enum(["component", "sbom", "provenance"] as const),
+      component: Type.String(),
+      name: Type.String(),
+      sha256: Sha256,
+      sizeBytes: Type.Integer(),
+      summary: nullable(
+        Type.Union([
+          view("SbomSummary", {
+            format: Type.Enum(["cyclonedx", "spdx"] as const),
+            specVersion: Type.String(),
+            componentCount: Type.Integer(),
+            components: Type.Array(
+              view("SbomComponent", {
+                name: Type.String(),
+                version: nullable(Type.String()),
+                license: nullable(Type.String()),
+                purl: nullable(Type.String()),
+              }),
+            ),
+          }),
+          view("ProvenanceSummary", {
+            predicateType: Type.String(),
+            subjects: Type.Array(Type.Object({ name: Type.String(), sha256: Sha256 })),
+            signers: Type.Array(Sha256, { description: "Of the keys that the manifest names" }),
+            builder: nullable(Type.String()),
+            buildType: nullable(Type.String()),
+            sources: Type.Array(Type.String()),
+          }),
+        ]),
+      ),
+    }),
+  ),
 });
 export const ReleasePage = page("ReleasePage", ReleaseView);
 export const YankBody = strict({ reason: Type.String({ minLength: 1, maxLength: 1024 }) });
@@ -76,6 +113,13 @@ export const UploadedReleaseBody = strict({
   upload: Uuid,
   manifest: Type.Unknown({ description: "Envelope of the manifest" }),
   notes: Type.Optional(Type.String({ maxLength: 4096 })),
+  channel: Type.Optional(ChannelName),
+  files: Type.Optional(
+    Type.Array(Uuid, {
+      maxItems: 64,
+      description: "Complete uploads that hold the further files that the manifest names",
+    }),
+  ),
 });
 
 const UnpackedView = view("UnpackedImages", {

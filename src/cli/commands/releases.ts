@@ -1,14 +1,21 @@
-import fs from "node:fs";
-import { Transform } from "node:stream";
+import path from "node:path";
 import type { Command } from "commander";
-import type { Release } from "../../client/index.ts";
+import type { Release, ReleaseDetail } from "../../client/index.ts";
 import { type Cli, type CommonOptions, leaf, wholeNumber } from "../cli.ts";
 import { CliError, misuse } from "../cli-error.ts";
-import { openImage, readDocument } from "../document-files.ts";
+import { readDocument } from "../document-files.ts";
 import { ago, bytes, facts, table } from "../output.ts";
 import type { Session } from "../session.ts";
+import { uploadFile } from "../upload.ts";
 
-type ListOptions = CommonOptions & { product?: string; limit: number };
+type ListOptions = CommonOptions & {
+  product?: string;
+  channel?: Channel;
+  yanked?: boolean;
+  limit: number;
+};
+type Channel = Release["channel"];
+const CHANNELS: readonly Channel[] = ["dev", "beta", "stable"];
 
 /** Releases on the platform. */
 export function releaseCommands(firmware: Command, cli: Cli): void {
@@ -19,9 +26,27 @@ export function releaseCommands(firmware: Command, cli: Cli): void {
     data: true,
     tenant: true,
   })
-    .requiredOption("--image <file>", "the image that the manifest names")
+    .option("--image <file>", "the image that the manifest names (default: beside the manifest)")
+    .option("--files <folder>", "where its further files lie (default: beside the manifest)")
+    .option("--channel <name>", "dev, beta or stable", channelName, "dev")
     .option("--notes <text>", "what is new")
     .action((file: string, options: PublishOptions) => publish(cli, file, options));
+
+  leaf(firmware, {
+    usage: "promote <release>",
+    summary: "move a release to another channel, towards stable",
+    example: "vautn firmware promote hub@2.4.0 --channel beta",
+    data: true,
+    tenant: true,
+  })
+    .requiredOption("--channel <name>", "beta or stable", channelName)
+    .action(async (name: string, options: CommonOptions & { channel: Channel }) => {
+      const session = cli.session(options);
+      const params = { release: await releaseId(session, name) };
+      const body = { channel: options.channel };
+      const release = await session.call("promoteRelease", { params, body });
+      cli.print(options, release, () => releaseTable([release]));
+    });
 
   leaf(firmware, {
     usage: "list",
@@ -31,12 +56,13 @@ export function releaseCommands(firmware: Command, cli: Cli): void {
     tenant: true,
   })
     .option("--product <name>", "of one product")
+    .option("--channel <name>", "of one channel", channelName)
+    .option("--yanked", "those that were withdrawn")
     .option("--limit <count>", "at most so many", wholeNumber("--limit", 1, 10_000), 50)
     .action(async (options: ListOptions) => {
-      const { product } = options;
-      const page = await cli
-        .session(options)
-        .collect("listReleases", { query: { product } }, options.limit);
+      const { product, channel, yanked } = options;
+      const query = { product, channel, ...(yanked ? { status: "yanked" as const } : {}) };
+      const page = await cli.session(options).collect("listReleases", { query }, options.limit);
       cli.printList(
         options,
         page,
@@ -65,13 +91,13 @@ export function releaseCommands(firmware: Command, cli: Cli): void {
         delta.ratio === null ? "-" : `${(delta.ratio * 100).toFixed(1)} %`,
       ]);
       const head = ["FROM", "FORMAT", "STATUS", "SIZE", "OF THE IMAGE"];
-      return `${describe(release)}${rows.length > 0 ? `\n${table(head, rows)}` : ""}`;
+      return `${describe(release)}${describeFiles(release)}${rows.length > 0 ? `\n${table(head, rows)}` : ""}`;
     });
   });
 
   leaf(firmware, {
     usage: "yank <release>",
-    summary: "withdraw a release: no rollout can use it any more",
+    summary: "withdraw a release: devices refuse it, and rollouts of it are cancelled",
     example: 'vautn firmware yank hub@2.4.0 --reason "crashes on rev-a"',
     data: true,
     tenant: true,
@@ -86,35 +112,47 @@ export function releaseCommands(firmware: Command, cli: Cli): void {
     });
 }
 
-type PublishOptions = CommonOptions & { image: string; notes?: string };
+type PublishOptions = CommonOptions & {
+  image?: string;
+  files?: string;
+  channel: Channel;
+  notes?: string;
+};
 
+function channelName(text: string): Channel {
+  const found = CHANNELS.find((channel) => channel === text);
+  if (found) return found;
+  throw misuse(`--channel is ${CHANNELS.join(", ")}, not "${text}"`);
+}
+
+/** Every file goes up by itself and resumes where a cut has left it; then the release is made. */
 async function publish(cli: Cli, file: string, options: PublishOptions): Promise<void> {
   const session = cli.session(options);
-  const manifest = Buffer.from(JSON.stringify(readDocument(file))).toString("base64url");
-  const image = openImage(options.image);
-  const bar = cli.io.isInteractive ? await uploadBar() : undefined;
-  const sizeBytes = fs.statSync(options.image).size;
-  bar?.start(sizeBytes, 0, { size: bytes(sizeBytes) });
-  const counted = new Transform({
-    transform(chunk, _encoding, done) {
-      bar?.increment(chunk.length);
-      done(null, chunk);
-    },
-  });
-  try {
-    const release = await session.client.upload(
-      "publishRelease",
-      session.fill("publishRelease", { query: { notes: options.notes } }),
-      image.pipe(counted),
-      { "x-vautn-manifest": manifest },
-    );
-    bar?.stop();
-    cli.print(options, release, () => describe(release));
-    cli.note(`Next: vautn rollout plan --release ${release.product}@${release.version}`);
-  } finally {
-    bar?.stop();
-    image.destroy();
+  const { parseSignable } = await import("../../firmware/index.ts");
+  const manifest = parseSignable(readDocument(file));
+  if (manifest.signed._type !== "release") throw misuse(`${file} is no release`);
+  const { image, components = [], sbom, provenance } = manifest.signed;
+  const folder = options.files ?? path.dirname(file);
+  const uploads: string[] = [];
+  for (const named of [image, ...components, sbom, provenance]) {
+    if (!named) continue;
+    const place = named === image ? options.image : undefined;
+    const source = place ?? path.join(folder, path.basename(named.name));
+    const bar = cli.io.isInteractive ? await uploadBar() : undefined;
+    bar?.start(named.sizeBytes, 0, { size: bytes(named.sizeBytes) });
+    try {
+      const id = await uploadFile(session, source, named, (sent) => bar?.update(sent));
+      uploads.push(id);
+    } finally {
+      bar?.stop();
+    }
   }
+  const [upload = "", ...files] = uploads;
+  const { channel, notes } = options;
+  const body = { upload, manifest, channel, ...(notes ? { notes } : {}), files };
+  const release = await session.call("publishUploadedRelease", { body });
+  cli.print(options, release, () => describe(release));
+  cli.note(`Next: vautn rollout plan --release ${release.product}@${release.version}`);
 }
 
 async function uploadBar() {
@@ -138,11 +176,12 @@ export async function releaseId(session: Session, name: string): Promise<string>
 
 function releaseTable(items: Release[]): string {
   return table(
-    ["RELEASE", "PRODUCT", "VERSION", "HARDWARE", "SIZE", "STATUS", "PUBLISHED"],
+    ["RELEASE", "PRODUCT", "VERSION", "CHANNEL", "HARDWARE", "SIZE", "STATUS", "PUBLISHED"],
     items.map((item) => [
       item.id,
       item.product,
       item.version,
+      item.channel,
       item.hardwareRevisions.join(","),
       bytes(item.imageSizeBytes),
       item.status,
@@ -155,12 +194,26 @@ function warningFacts({ deltaWarning }: Release): [string, string][] {
   return deltaWarning ? [["deltas", deltaWarning]] : [];
 }
 
+function describeFiles({ files, notes }: ReleaseDetail): string {
+  const lines = files.map(({ role, component, name, sizeBytes, summary }): [string, string] => {
+    const what = `${name}, ${bytes(sizeBytes)}`;
+    if (summary && "componentCount" in summary) {
+      return [role, `${what}, ${summary.format} with ${summary.componentCount} components`];
+    }
+    if (!summary) return [component, what];
+    const signers = summary.signers.map((keyid) => keyid.slice(0, 12)).join(", ") || "nobody named";
+    return [role, `${what}, built by ${summary.builder ?? "(unknown)"}, signed by ${signers}`];
+  });
+  return `${facts(lines)}${notes ? `\n${notes.trimEnd()}\n` : ""}`;
+}
+
 function describe(release: Release): string {
   return facts([
     ["release", release.id],
     ["version", `${release.product} ${release.version}`],
     ["hardware", release.hardwareRevisions.join(", ")],
     ["image", `${release.imageSha256}, ${bytes(release.imageSizeBytes)}`],
+    ["channel", release.channel],
     ["status", release.yankReason ? `${release.status}: ${release.yankReason}` : release.status],
     ["published", `${ago(release.publishedAt)} by ${release.publishedBy}`],
     ["signed by", release.signers.join(", ")],
