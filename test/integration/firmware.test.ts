@@ -263,7 +263,8 @@ describe("firmware", () => {
       const view = await release(image, "1.0.0");
       expect(view).toMatchObject({ version: "1.0.0", status: "published", imageSizeBytes: 50_000 });
       expect(view.signers).toHaveLength(2);
-      const { envelope, ...rest } = await firmware.releases.get("acme", view.id);
+      const { envelope, files, ...rest } = await firmware.releases.get("acme", view.id);
+      expect(files).toEqual([]);
       expect(rest).toEqual(view);
       const { signed: root } = await firmware.trustRoot("acme");
       expect(meetsThreshold(envelope, root.roles.targets, root.keys)).toBe(true);
