@@ -41,6 +41,10 @@ export interface Config extends AcmeConfig {
   downloadBytesPerSecond: number;
   /** Limits of the gateway that differ from its defaults, by name. */
   gatewayLimits: Readonly<Record<string, number>>;
+  /** For `--roles=cache` alone. */
+  upstreamUrl: string | undefined;
+  cacheIdentity: string | undefined;
+  cacheBytes: number;
 }
 
 /** Name in `Config` -> where it comes from. `vautn config` prints this table. */
@@ -149,6 +153,18 @@ export const SETTINGS: { [Name in keyof Config]: Setting } = {
     describe: "limits of each gateway process, name=number,... (names: docs/mqtt-limits.md)",
     parse: numbers,
   },
+  upstreamUrl: url("VAUTN_UPSTREAM", "devices' HTTPS of the platform that a site cache serves", [
+    "https:",
+  ]),
+  cacheIdentity: file(
+    "VAUTN_CACHE_IDENTITY",
+    "folder with the cache's identity, as vautn device enroll writes it (default <data>/identity)",
+  ),
+  cacheBytes: {
+    variable: "VAUTN_CACHE_BYTES",
+    describe: "what a site cache may take of its disk (default 20 GiB)",
+    parse: (text) => integer(text ?? String(20 * 1024 ** 3), 1024 ** 2, 2 ** 50),
+  },
 };
 
 /** Reads every setting; all problems are named in one error. */
@@ -200,5 +216,6 @@ export function describeConfig(config: Config): Record<string, unknown> {
 function parseRoles(text: string | undefined): readonly Role[] {
   if (text === undefined) return ROLES;
   const roles = text.split(",").map((role) => role.trim());
+  if (roles.includes("cache") && roles.length > 1) throw new Error("cache goes with no other role");
   return roles.map((role) => oneOf(role, ROLES));
 }

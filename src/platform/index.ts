@@ -1,9 +1,4 @@
+export { aborted, interruptions } from "./interruptions.ts";
 export type { Modules } from "./modules.ts";
 export { type Platform, type PlatformOptions, startPlatform } from "./platform.ts";
-export {
-  aborted,
-  type Companion,
-  interruptions,
-  runPlatform,
-  type UpOptions,
-} from "./run.ts";
+export { type Companion, runPlatform, type UpOptions } from "./run.ts";

@@ -1,11 +1,16 @@
 import { type Config, readConfig } from "../kernel/config.ts";
 import { messageOf } from "../kernel/index.ts";
 import { createLogger } from "../kernel/logger.ts";
+import { runCache } from "./cache-run.ts";
+import { aborted, interruptions } from "./interruptions.ts";
 import { type Platform, startPlatform } from "./platform.ts";
 
 export interface UpOptions {
   data?: string;
   roles?: string;
+  /** Of a site cache: the platform's devices' HTTPS, and the folder with the cache's identity. */
+  upstream?: string;
+  identity?: string;
   /** Simulated devices to run beside the platform; made where the data folder has fewer. */
   demo?: number;
   /** False leaves the simulated devices of the data folder switched off. */
@@ -21,6 +26,9 @@ export async function runPlatform(
   environment: NodeJS.ProcessEnv,
   companion?: Companion,
 ): Promise<number> {
+  if ((options.roles ?? environment.VAUTN_ROLES)?.trim() === "cache") {
+    return runCache(options, environment);
+  }
   const config = readConfig({
     ...environment,
     ...(options.data ? { VAUTN_DATA: options.data } : {}),
@@ -58,35 +66,6 @@ export async function runPlatform(
     print(`stopped; all data is in ${config.dataDirectory}`);
   }
   return status;
-}
-
-/** Turns the first SIGINT or SIGTERM into an abort and the third into an immediate exit. */
-export function interruptions(
-  controller: AbortController,
-  print: (message: string) => void,
-): { dispose(): void } {
-  let count = 0;
-  const onSignal = () => {
-    count += 1;
-    if (count === 1) controller.abort();
-    else if (count === 2) print("still stopping; once more ends it at once");
-    else process.exit(1);
-  };
-  process.on("SIGINT", onSignal);
-  process.on("SIGTERM", onSignal);
-  return {
-    dispose() {
-      process.off("SIGINT", onSignal);
-      process.off("SIGTERM", onSignal);
-    },
-  };
-}
-
-export function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }
 
 function printWelcome(platform: Platform, config: Config): void {

@@ -79,6 +79,7 @@ export const MAY_IMPORT: Record<string, readonly string[]> = {
     "health",
     "rollouts",
   ],
+  cache: ["kernel", "protocol", "device-http"],
   jobs: [
     "kernel",
     "protocol",
@@ -120,6 +121,7 @@ export const MAY_IMPORT: Record<string, readonly string[]> = {
     "rollouts",
     "gateway",
     "device-http",
+    "cache",
     "api",
     "jobs",
   ],

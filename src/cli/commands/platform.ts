@@ -4,6 +4,8 @@ import { type Cli, leaf, wholeNumber } from "../cli.ts";
 export interface UpOptions {
   data?: string;
   roles?: string;
+  upstream?: string;
+  identity?: string;
   demo?: number;
   fleet?: boolean;
 }
@@ -29,7 +31,12 @@ export function platformCommands(
     example: "vautn up --data /var/lib/vautn",
   })
     .option("--data <directory>", "folder of all that is kept (default ./data)")
-    .option("--roles <roles>", "comma-separated: gateway, device-http, api, worker (default all)")
+    .option(
+      "--roles <roles>",
+      "comma-separated: gateway, device-http, api, worker (default all); or cache",
+    )
+    .option("--upstream <url>", "with --roles=cache: the platform's devices' HTTPS")
+    .option("--identity <directory>", "with --roles=cache: as vautn device enroll wrote it")
     .option(
       "--demo <devices>",
       "run simulated devices too; made at the first start, back at every later one",
