@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import https from "node:https";
+import tls from "node:tls";
 import type { ArtifactSource, TlsCredentials } from "./ports.ts";
 
 const MAX_ANSWER_BYTES = 256 * 1024;
@@ -10,17 +11,16 @@ export function createHttpsArtifacts(credentials: () => Promise<TlsCredentials>)
   return {
     async fetch(url, offset, signal, given) {
       const { key, certificate, root } = given ?? (await credentials());
-      const response = await open(
-        url,
-        {
-          key,
-          cert: certificate,
-          ca: root,
-          headers: offset > 0 ? { range: `bytes=${offset}-` } : {},
-          signal,
-        },
-        undefined,
-      );
+      const headers = offset > 0 ? { range: `bytes=${offset}-` } : {};
+      const request = { ca: root, headers, signal };
+      let response = await open(url, { ...request, key, cert: certificate }, undefined);
+      const { location } = response.headers;
+      if (response.statusCode === 307 && location) {
+        response.destroy();
+        // The store is no part of our PKI: it is shown no certificate, and what it sends is hashed.
+        const ca = [root, ...tls.rootCertificates];
+        response = await open(new URL(location, url).href, { ...request, ca }, undefined);
+      }
       return { status: response.statusCode ?? 0, body: response, ...retryAfterOf(response) };
     },
   };

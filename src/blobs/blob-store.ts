@@ -1,14 +1,23 @@
-import { createHash, randomUUID } from "node:crypto";
-import { createReadStream, mkdirSync, type ReadStream, readdirSync, rmSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { createReadStream, mkdirSync, readdirSync, rmSync } from "node:fs";
 import fs from "node:fs/promises";
 import path from "node:path";
+import type { Readable } from "node:stream";
 import { AppError } from "../kernel/index.ts";
-import { asStorageFull, syncDirectory } from "./disk.ts";
+import { syncDirectory } from "./disk.ts";
+import { writeHashed } from "./hashed-file.ts";
+import { parseS3Address } from "./s3-address.ts";
+import { S3BlobStore } from "./s3-blob-store.ts";
 import { FileStaging, type Staging } from "./staging.ts";
 
 export interface BlobStat {
   sha256: string;
   sizeBytes: number;
+}
+
+export interface ListedBlob extends BlobStat {
+  /** When it was stored last, in milliseconds since the epoch. */
+  createdAt: number;
 }
 
 export interface PutOptions {
@@ -22,14 +31,18 @@ export interface BlobStore {
   /** Stores all of `content`; resolves when it would survive a power cut. Idempotent. */
   put(content: AsyncIterable<Uint8Array>, options: PutOptions): Promise<BlobStat>;
   /** Bytes `start` to `end`, both included; the whole blob without a range. */
-  open(sha256: string, range?: { start: number; end: number }): Promise<ReadStream>;
+  open(sha256: string, range?: { start: number; end: number }): Promise<Readable>;
   stat(sha256: string): Promise<BlobStat | undefined>;
   has(sha256: string): Promise<boolean>;
-  /** Where the blob lies (or would lie), for workers on this machine. */
-  path(sha256: string): string;
+  /** A file on this machine with the blob's content, for workers that read files. */
+  localPath(sha256: string): Promise<string>;
   /** Name for a file that a caller fills, puts and removes; swept if the caller dies. */
   temporaryPath(): string;
   delete(sha256: string): Promise<void>;
+  /** Everything that is stored, in no order. */
+  list(): AsyncIterable<ListedBlob>;
+  /** Where a device may fetch the blob by itself, for a few minutes; undefined where it cannot. */
+  presignedUrl(sha256: string): Promise<string | undefined>;
   /** Where content lies that is still arriving. */
   staging: Staging;
   /** Makes a blob of staged content of which the caller knows that it has this hash. Idempotent. */
@@ -45,14 +58,26 @@ const SHA256 = /^[0-9a-f]{64}$/;
  * What killed processes left in `incoming/` is swept here; the processes of one platform share the
  * folder, so the writes of those that live are let be.
  */
-export function openBlobStore({ directory }: { directory: string }): BlobStore {
+export function openBlobStore({
+  directory,
+  url,
+}: {
+  directory: string;
+  /** An S3-compatible store (`parseS3Address`); then the folder is for what is on its way. */
+  url?: string | undefined;
+}): BlobStore {
   const incoming = path.join(directory, "incoming");
   const uploads = path.join(directory, "uploads");
   for (const name of [incoming, uploads]) mkdirSync(name, { recursive: true, mode: 0o700 });
   for (const name of readdirSync(incoming)) {
     if (!isAlive(Number.parseInt(name, 10))) rmSync(path.join(incoming, name), { force: true });
   }
-  return new FileBlobStore(directory, incoming, new FileStaging(uploads));
+  const staging = new FileStaging(uploads);
+  if (url === undefined) return new FileBlobStore(directory, incoming, staging);
+  const copies = path.join(directory, "copies");
+  mkdirSync(copies, { recursive: true, mode: 0o700 });
+  const temporaryPath = () => path.join(incoming, `${process.pid}-${randomUUID()}`);
+  return new S3BlobStore(parseS3Address(url), { staging, temporaryPath, copies });
 }
 
 class FileBlobStore implements BlobStore {
@@ -66,7 +91,11 @@ class FileBlobStore implements BlobStore {
     this.staging = staging;
   }
 
-  path(sha256: string): string {
+  async localPath(sha256: string): Promise<string> {
+    return this.#path(sha256);
+  }
+
+  #path(sha256: string): string {
     if (!SHA256.test(sha256)) throw new AppError("not-found", "there is no such blob");
     return path.join(this.#directory, sha256.slice(0, 2), sha256.slice(2, 4), sha256);
   }
@@ -78,14 +107,7 @@ class FileBlobStore implements BlobStore {
   async put(content: AsyncIterable<Uint8Array>, options: PutOptions): Promise<BlobStat> {
     const temporary = this.temporaryPath();
     try {
-      const stat = await writeHashed(temporary, content, options.maxBytes);
-      const expected = options.expectedSha256;
-      if (expected !== undefined && stat.sha256 !== expected) {
-        throw new AppError("image-mismatch", "the content has another hash", {
-          expectedSha256: expected,
-          actualSha256: stat.sha256,
-        });
-      }
+      const stat = await writeHashed(temporary, content, options);
       await this.#publish(temporary, stat.sha256);
       return stat;
     } finally {
@@ -93,7 +115,7 @@ class FileBlobStore implements BlobStore {
     }
   }
 
-  async open(sha256: string, range?: { start: number; end: number }): Promise<ReadStream> {
+  async open(sha256: string, range?: { start: number; end: number }): Promise<Readable> {
     const stat = await this.stat(sha256);
     if (!stat) throw new AppError("not-found", "there is no such blob");
     if (range && !(range.start >= 0 && range.start <= range.end && range.end < stat.sizeBytes)) {
@@ -101,12 +123,12 @@ class FileBlobStore implements BlobStore {
         sizeBytes: stat.sizeBytes,
       });
     }
-    return createReadStream(this.path(sha256), { ...range, highWaterMark: READ_BYTES });
+    return createReadStream(this.#path(sha256), { ...range, highWaterMark: READ_BYTES });
   }
 
   async stat(sha256: string): Promise<BlobStat | undefined> {
     try {
-      const { size } = await fs.stat(this.path(sha256));
+      const { size } = await fs.stat(this.#path(sha256));
       return { sha256, sizeBytes: size };
     } catch (error) {
       if (isMissing(error) || error instanceof AppError) return undefined;
@@ -134,46 +156,37 @@ class FileBlobStore implements BlobStore {
     await this.#publish(staged, sha256);
   }
 
+  async *list(): AsyncGenerator<ListedBlob> {
+    const folders = async (name: string) =>
+      (await fs.readdir(name)).filter((entry) => /^[0-9a-f]{2}$/.test(entry));
+    for (const first of await folders(this.#directory)) {
+      for (const second of await folders(path.join(this.#directory, first))) {
+        const folder = path.join(this.#directory, first, second);
+        for (const name of await fs.readdir(folder)) {
+          const stat =
+            SHA256.test(name) && (await fs.stat(path.join(folder, name)).catch(() => null));
+          if (stat) yield { sha256: name, sizeBytes: stat.size, createdAt: stat.mtimeMs };
+        }
+      }
+    }
+  }
+
+  async presignedUrl(): Promise<undefined> {
+    return undefined;
+  }
+
   async delete(sha256: string): Promise<void> {
-    await fs.rm(this.path(sha256), { force: true });
+    await fs.rm(this.#path(sha256), { force: true });
   }
 
   async #publish(temporary: string, sha256: string): Promise<void> {
-    const target = this.path(sha256);
+    const target = this.#path(sha256);
     const folder = path.dirname(target);
     await fs.mkdir(folder, { recursive: true, mode: 0o700 });
     // Two writers of the same content rename the same bytes: the later one changes nothing.
     await fs.rename(temporary, target);
     for (const name of [folder, path.dirname(folder), this.#directory]) await syncDirectory(name);
   }
-}
-
-async function writeHashed(
-  file: string,
-  content: AsyncIterable<Uint8Array>,
-  maxBytes: number,
-): Promise<BlobStat> {
-  const hash = createHash("sha256");
-  let sizeBytes = 0;
-  const handle = await fs.open(file, "wx", 0o600).catch(full);
-  try {
-    for await (const chunk of content) {
-      sizeBytes += chunk.length;
-      if (sizeBytes > maxBytes) {
-        throw new AppError("payload-too-large", `more than ${maxBytes} bytes`, { maxBytes });
-      }
-      hash.update(chunk);
-      await handle.appendFile(chunk).catch(full);
-    }
-    await handle.sync().catch(full);
-  } finally {
-    await handle.close();
-  }
-  return { sha256: hash.digest("hex"), sizeBytes };
-}
-
-function full(error: unknown): never {
-  throw asStorageFull(error);
 }
 
 function isAlive(processId: number): boolean {

@@ -82,7 +82,9 @@ export function artifactRoutes(
         downloads.inc({ status: decided.status });
         return reply.code(decided.status).send();
       }
+      const elsewhere = await artifact.redirectUrl();
       const ticket = await begin(receiver, reply);
+      if (elsewhere !== undefined) return redirect(reply, elsewhere);
       const content = await artifact.read(decided.part);
       downloads.inc({ status: decided.status });
       return send(reply, decided, content, { ticket, tenantId: receiver.tenantId });
@@ -129,6 +131,13 @@ function send(
     }
   }
   return reply.code(status).send(Readable.from(counted(), { objectMode: false }));
+}
+
+/** RFC 9110 §15.4.8: with the same method, and with its Range. The URL is as good as the artifact. */
+function redirect(reply: FastifyReply, url: string): FastifyReply {
+  for (const name of Object.keys(reply.getHeaders())) reply.removeHeader(name);
+  downloads.inc({ status: 307 });
+  return reply.code(307).headers({ location: url, "cache-control": "no-store" }).send();
 }
 
 function unsatisfiable(sizeBytes: number): AppError {

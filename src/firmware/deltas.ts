@@ -113,9 +113,9 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
     const built = await builder.build(
       {
         format,
-        source: source === "" ? null : { file: blobs.path(source), sha256: source },
+        source: source === "" ? null : { file: await blobs.localPath(source), sha256: source },
         target: {
-          file: blobs.path(target),
+          file: await blobs.localPath(target),
           sha256: target,
           sizeBytes: row.target_size_bytes as number,
         },

@@ -15,6 +15,8 @@ export interface Artifact {
   sizeBytes: number;
   /** Bytes `start` to `end`, both included; everything without a range. */
   read(range?: { start: number; end: number }): Promise<Readable>;
+  /** Where the receiver may fetch it by itself; undefined where the platform carries the bytes. */
+  redirectUrl(): Promise<string | undefined>;
   /** Since when the tenant has it. */
   createdAt: Date;
 }
@@ -49,7 +51,12 @@ export function createFirmware(deps: FirmwareDeps): Firmware {
       const row = await db.tenant(tenantId, (tx) => findArtifact(tx, tenantId, sha256));
       const stat = row && (await blobs.stat(sha256));
       if (!stat) throw new AppError("not-found", "there is no such artifact", { sha256 });
-      return { ...stat, createdAt: row.created_at, read: (range) => blobs.open(sha256, range) };
+      return {
+        ...stat,
+        createdAt: row.created_at,
+        read: (range) => blobs.open(sha256, range),
+        redirectUrl: () => blobs.presignedUrl(sha256),
+      };
     },
   };
 }

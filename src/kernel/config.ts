@@ -21,6 +21,8 @@ export interface Config extends AcmeConfig {
   logLevel: string;
   databaseUrl: string | undefined;
   clickhouseUrl: string | undefined;
+  /** An S3-compatible store for blobs; never with credentials in it. */
+  blobUrl: string | undefined;
   natsUrl: string | undefined;
   masterKey: string | undefined;
   /** Certificate of the root that the first start takes instead of making one. */
@@ -90,6 +92,12 @@ export const SETTINGS: { [Name in keyof Config]: Setting } = {
     "http:",
     "https:",
   ]),
+  blobUrl: {
+    variable: "BLOB_URL",
+    describe:
+      "s3://bucket/prefix?endpoint=…&region=…&pathStyle=true&encryption=AES256&redirect=true; keys by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    parse: parseBlobUrl,
+  },
   natsUrl: url("NATS_URL", "NATS to use instead of the local bus", ["nats:", "tls:"]),
   masterKey: {
     variable: "VAUTN_MASTER_KEY",
@@ -211,6 +219,18 @@ export function describeConfig(config: Config): Record<string, unknown> {
       return [setting.variable, value ?? null];
     }),
   );
+}
+
+function parseBlobUrl(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  if (!URL.canParse(text) || new URL(text).protocol !== "s3:") {
+    throw new Error("needs a URL that starts with s3:");
+  }
+  const { username, password } = new URL(text);
+  if (username !== "" || password !== "") {
+    throw new Error("takes no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
+  }
+  return text;
 }
 
 function parseRoles(text: string | undefined): readonly Role[] {

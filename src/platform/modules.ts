@@ -43,7 +43,7 @@ export function createModules(options: ModuleOptions) {
     onError: (error) => logger.warn({ error: error.message }, "a database connection was lost"),
   });
   const timeseries = createTimeseries({ url: stores.clickhouseUrl, logger });
-  const blobs = openBlobStore({ directory: stores.blobDirectory });
+  const blobs = openBlobStore({ directory: stores.blobDirectory, url: config.blobUrl });
   const tenancy = createTenancy({ db, clock });
   const identity = createIdentity({
     db,

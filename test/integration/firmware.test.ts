@@ -503,7 +503,7 @@ describe("firmware", () => {
       const [source, target] = [randomBytes(2_000), randomBytes(2_000)];
       await release(source, "7.0.0");
       await release(target, "7.1.0");
-      fs.writeFileSync(blobs.path(sha256(source)), "rotten");
+      fs.writeFileSync(await blobs.localPath(sha256(source)), "rotten");
       await firmware.requestDeltas("acme", sha256(target), [sha256(source)]);
       await buildAll("acme");
       const [packed, patch] = await firmware.deltas("acme", sha256(target));

@@ -73,8 +73,8 @@ describe("a site's download cache", () => {
       await identity.ensureTenantAuthority(id);
     }
     const keys = { root: makeKey(), release: [makeKey()] };
-    const director = await firmware.ensureDirectorKey("acme");
-    await firmware.setTrustRoot("acme", makeRoot("acme", keys, director), SYSTEM_ACTOR);
+    const online = await firmware.ensureOnlineKeys("acme");
+    await firmware.setTrustRoot("acme", makeRoot("acme", keys, online), SYSTEM_ACTOR);
     for (const [version, content] of [["1.0.0", image] as const, ["1.1.0", other] as const]) {
       const manifest = makeManifest(content, { tenant: "acme", version });
       const envelope = signDocument(manifest, keys.release);

@@ -25,7 +25,7 @@ describe("blob store", () => {
     expect(stat).toEqual({ sha256: sha256(content), sizeBytes: 100_000 });
     const reopened = openBlobStore({ directory });
     expect((await read(reopened, stat.sha256)).equals(content)).toBe(true);
-    expect(fs.readFileSync(reopened.path(stat.sha256)).equals(content)).toBe(true);
+    expect(fs.readFileSync(await reopened.localPath(stat.sha256)).equals(content)).toBe(true);
     expect(await reopened.stat(stat.sha256)).toEqual(stat);
   });
 
@@ -95,7 +95,7 @@ describe("blob store", () => {
     await new Promise((resolve) => child.once("exit", resolve));
     expect(allFiles(directory).length).toBe(2);
     const reopened = openBlobStore({ directory });
-    expect(allFiles(directory)).toEqual([reopened.path(done.sha256)]);
+    expect(allFiles(directory)).toEqual([await reopened.localPath(done.sha256)]);
     expect(await reopened.has(done.sha256)).toBe(true);
   });
 });

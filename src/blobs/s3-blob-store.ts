@@ -1,0 +1,238 @@
+import { createHash } from "node:crypto";
+import { createReadStream, createWriteStream } from "node:fs";
+import fs from "node:fs/promises";
+import path from "node:path";
+import type { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import type { S3Client } from "@aws-sdk/client-s3";
+import { AppError } from "../kernel/index.ts";
+import type { BlobStat, BlobStore, ListedBlob, PutOptions } from "./blob-store.ts";
+import { writeHashed } from "./hashed-file.ts";
+import type { S3Address } from "./s3-address.ts";
+import type { FileStaging } from "./staging.ts";
+
+const SHA256 = /^[0-9a-f]{64}$/;
+const PART_BYTES = 8 * 1024 ** 2;
+const PARTS_AT_ONCE = 3;
+/** A presigned URL is used at once; a download that has begun goes on after its end. */
+const PRESIGNED_SECONDS = 300;
+/** Copies for builders of deltas. */
+const MAX_LOCAL_COPIES = 16;
+
+export interface S3Files {
+  staging: FileStaging;
+  temporaryPath(): string;
+  /** Folder of copies on this machine. */
+  copies: string;
+}
+
+/**
+ * Blobs in an S3-compatible store, by the same names. What comes in is hashed into a file on this
+ * machine first, since its hash is its name; it goes on from there in parts, so that nothing of it
+ * stands in memory. The SDK is loaded when it is first needed.
+ */
+export class S3BlobStore implements BlobStore {
+  readonly #address: S3Address;
+  readonly #files: S3Files;
+  #client: Promise<S3Client> | undefined;
+
+  constructor(address: S3Address, files: S3Files) {
+    this.#address = address;
+    this.#files = files;
+  }
+
+  get staging(): FileStaging {
+    return this.#files.staging;
+  }
+
+  temporaryPath(): string {
+    return this.#files.temporaryPath();
+  }
+
+  async put(content: AsyncIterable<Uint8Array>, options: PutOptions): Promise<BlobStat> {
+    const temporary = this.temporaryPath();
+    try {
+      const stat = await writeHashed(temporary, content, options);
+      await this.#upload(temporary, stat.sha256);
+      return stat;
+    } finally {
+      await fs.rm(temporary, { force: true });
+    }
+  }
+
+  async adopt(stagingId: string, { sha256, sizeBytes }: BlobStat): Promise<void> {
+    const staged = this.staging.path(stagingId);
+    try {
+      await fs.truncate(staged, sizeBytes);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      if ((await this.stat(sha256))?.sizeBytes === sizeBytes) return;
+      throw new AppError("upload-gone", "the bytes of this upload are not here any more");
+    }
+    await this.#upload(staged, sha256);
+    await fs.rm(staged, { force: true });
+  }
+
+  async open(sha256: string, range?: { start: number; end: number }): Promise<Readable> {
+    const { GetObjectCommand } = await import("@aws-sdk/client-s3");
+    const command = new GetObjectCommand({
+      ...this.#object(sha256),
+      ...(range ? { Range: `bytes=${range.start}-${range.end}` } : {}),
+    });
+    const { Body } = await this.#send((client) => client.send(command));
+    return Body as Readable;
+  }
+
+  async stat(sha256: string): Promise<BlobStat | undefined> {
+    if (!SHA256.test(sha256)) return undefined;
+    const { HeadObjectCommand } = await import("@aws-sdk/client-s3");
+    try {
+      const command = new HeadObjectCommand(this.#object(sha256));
+      const { ContentLength } = await this.#send((client) => client.send(command));
+      return { sha256, sizeBytes: ContentLength ?? 0 };
+    } catch (error) {
+      if (error instanceof AppError && error.code === "not-found") return undefined;
+      throw error;
+    }
+  }
+
+  async has(sha256: string): Promise<boolean> {
+    return (await this.stat(sha256)) !== undefined;
+  }
+
+  /** A verified copy on this machine, for builders that read files. */
+  async localPath(sha256: string): Promise<string> {
+    const file = path.join(this.#files.copies, sha256);
+    const isHere = await fs.access(file).then(
+      () => true,
+      () => false,
+    );
+    if (isHere) return file;
+    const { copies } = this.#files;
+    const names = await fs.readdir(copies);
+    for (const name of names.slice(0, Math.max(0, names.length - MAX_LOCAL_COPIES + 1))) {
+      await fs.rm(path.join(copies, name), { force: true });
+    }
+    const temporary = this.temporaryPath();
+    try {
+      const hash = createHash("sha256");
+      await pipeline(
+        await this.open(sha256),
+        async function* (source) {
+          for await (const chunk of source) {
+            hash.update(chunk as Buffer);
+            yield chunk;
+          }
+        },
+        createWriteStream(temporary, { mode: 0o600 }),
+      );
+      if (hash.digest("hex") !== sha256) {
+        throw new AppError("unavailable", "the store holds another content by this name");
+      }
+      await fs.rename(temporary, file);
+    } finally {
+      await fs.rm(temporary, { force: true });
+    }
+    return file;
+  }
+
+  async delete(sha256: string): Promise<void> {
+    const { DeleteObjectCommand } = await import("@aws-sdk/client-s3");
+    const command = new DeleteObjectCommand(this.#object(sha256));
+    await this.#send((client) => client.send(command));
+  }
+
+  async *list(): AsyncGenerator<ListedBlob> {
+    const { ListObjectsV2Command } = await import("@aws-sdk/client-s3");
+    const Prefix = `${this.#address.prefix}blobs/`;
+    for (let ContinuationToken: string | undefined; ; ) {
+      const command = new ListObjectsV2Command({
+        ...{ Bucket: this.#address.bucket, Prefix, ContinuationToken },
+      });
+      const page = await this.#send((client) => client.send(command));
+      for (const { Key = "", LastModified, Size = 0 } of page.Contents ?? []) {
+        const sha256 = Key.split("/").at(-1) ?? "";
+        if (!SHA256.test(sha256)) continue;
+        yield { sha256, sizeBytes: Size, createdAt: LastModified?.getTime() ?? Date.now() };
+      }
+      ContinuationToken = page.NextContinuationToken;
+      if (!page.IsTruncated || ContinuationToken === undefined) return;
+    }
+  }
+
+  /** Where a device may fetch the blob from the store itself; undefined where it cannot. */
+  async presignedUrl(sha256: string): Promise<string | undefined> {
+    if (!this.#address.redirect) return undefined;
+    const [{ GetObjectCommand }, { getSignedUrl }] = await Promise.all([
+      import("@aws-sdk/client-s3"),
+      import("@aws-sdk/s3-request-presigner"),
+    ]);
+    const command = new GetObjectCommand(this.#object(sha256));
+    return getSignedUrl(await this.#connect(), command, { expiresIn: PRESIGNED_SECONDS });
+  }
+
+  #object(sha256: string): { Bucket: string; Key: string } {
+    if (!SHA256.test(sha256)) throw new AppError("not-found", "there is no such blob");
+    const { bucket, prefix } = this.#address;
+    const folders = `${sha256.slice(0, 2)}/${sha256.slice(2, 4)}`;
+    return { Bucket: bucket, Key: `${prefix}blobs/${folders}/${sha256}` };
+  }
+
+  async #upload(file: string, sha256: string): Promise<void> {
+    const { encryption, kmsKeyId } = this.#address;
+    const { Upload } = await import("@aws-sdk/lib-storage");
+    await this.#send((client) =>
+      new Upload({
+        client,
+        partSize: PART_BYTES,
+        queueSize: PARTS_AT_ONCE,
+        params: {
+          ...this.#object(sha256),
+          Body: createReadStream(file, { highWaterMark: 256 * 1024 }),
+          ContentType: "application/octet-stream",
+          ...(encryption ? { ServerSideEncryption: encryption } : {}),
+          ...(kmsKeyId ? { SSEKMSKeyId: kmsKeyId } : {}),
+        },
+      }).done(),
+    );
+  }
+
+  #connect(): Promise<S3Client> {
+    const { region, endpoint, pathStyle } = this.#address;
+    this.#client ??= import("@aws-sdk/client-s3").then(
+      ({ S3Client }) =>
+        new S3Client({
+          region,
+          forcePathStyle: pathStyle,
+          maxAttempts: 4,
+          // Not every store knows the newer checksums; names are hashes, and readers compare them.
+          requestChecksumCalculation: "WHEN_REQUIRED",
+          responseChecksumValidation: "WHEN_REQUIRED",
+          ...(endpoint ? { endpoint } : {}),
+        }),
+    );
+    return this.#client;
+  }
+
+  /** The store's refusals in our words; what it says of keys and accounts stays in the cause. */
+  async #send<T>(call: (client: S3Client) => Promise<T>): Promise<T> {
+    try {
+      return await call(await this.#connect());
+    } catch (error) {
+      const { name, $metadata } = error as {
+        name?: string;
+        $metadata?: { httpStatusCode?: number };
+      };
+      if (name === "NotFound" || name === "NoSuchKey" || $metadata?.httpStatusCode === 404) {
+        throw new AppError("not-found", "there is no such blob");
+      }
+      if (error instanceof AppError) throw error;
+      throw new AppError(
+        "unavailable",
+        `the blob store does not answer: ${name}`,
+        {},
+        { cause: error },
+      );
+    }
+  }
+}

@@ -1,0 +1,190 @@
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import fs from "node:fs";
+import https from "node:https";
+import type { AddressInfo } from "node:net";
+import os from "node:os";
+import path from "node:path";
+import { Readable } from "node:stream";
+import type { TLSSocket } from "node:tls";
+import S3rver from "s3rver";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createHttpsArtifacts } from "../../src/agent/index.ts";
+import { type BlobStore, openBlobStore, parseS3Address } from "../../src/blobs/index.ts";
+import { createUpstream } from "../../src/cache/upstream.ts";
+import { describeConfig, readConfig } from "../../src/kernel/config.ts";
+import { forge } from "../support/pki.ts";
+
+const content = randomBytes(20 * 1024 ** 2);
+const sha256 = createHash("sha256").update(content).digest("hex");
+
+describe("blobs in an S3-compatible store", () => {
+  let directory: string;
+  let server: S3rver;
+  let url: string;
+  let blobs: BlobStore;
+  const before = { ...process.env };
+
+  beforeAll(async () => {
+    directory = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-s3-"));
+    server = new S3rver({
+      port: 0,
+      address: "127.0.0.1",
+      silent: true,
+      directory: path.join(directory, "s3"),
+      configureBuckets: [{ name: "vautn-blobs", configs: [] }],
+    });
+    const { port } = await server.run();
+    process.env.AWS_ACCESS_KEY_ID = "S3RVER";
+    process.env.AWS_SECRET_ACCESS_KEY = "S3RVER";
+    const endpoint = encodeURIComponent(`http://127.0.0.1:${port}`);
+    url = `s3://vautn-blobs/site-a?endpoint=${endpoint}&pathStyle=true&redirect=true&encryption=AES256`;
+    blobs = openBlobStore({ directory: path.join(directory, "local"), url });
+  });
+  afterAll(async () => {
+    await server?.close();
+    process.env = before;
+    fs.rmSync(directory, { recursive: true, force: true });
+  });
+
+  const read = async (stream: Readable) => Buffer.concat(await stream.toArray());
+
+  it("go up in parts, are found by their hash and come down by range", async () => {
+    const stat = await blobs.put(Readable.from(chunks(content)), { maxBytes: content.length });
+    expect(stat).toEqual({ sha256, sizeBytes: content.length });
+    expect(await blobs.stat(sha256)).toEqual(stat);
+    expect((await read(await blobs.open(sha256))).equals(content)).toBe(true);
+    const part = await read(await blobs.open(sha256, { start: 5, end: 9_999_999 }));
+    expect(part.equals(content.subarray(5, 10_000_000))).toBe(true);
+    const copy = await blobs.localPath(sha256);
+    expect(fs.readFileSync(copy).equals(content)).toBe(true);
+    const listed = [];
+    for await (const blob of blobs.list()) listed.push(blob);
+    expect(listed).toMatchObject([{ sha256, sizeBytes: content.length }]);
+    expect(fs.readdirSync(path.join(directory, "local", "incoming"))).toEqual([]);
+  });
+
+  it("refuse what is too long or has another hash, and store nothing of it", async () => {
+    const small = Buffer.from("small");
+    const expectedSha256 = "0".repeat(64);
+    const put = (options: object) =>
+      blobs.put(Readable.from([small]), { maxBytes: 100, ...options });
+    await expect(put({ expectedSha256 })).rejects.toMatchObject({ code: "image-mismatch" });
+    await expect(put({ maxBytes: 4 })).rejects.toMatchObject({ code: "payload-too-large" });
+    expect(await blobs.has(createHash("sha256").update(small).digest("hex"))).toBe(false);
+    await expect(blobs.open("../../etc/passwd")).rejects.toMatchObject({ code: "not-found" });
+    await expect(blobs.open("f".repeat(64))).rejects.toMatchObject({ code: "not-found" });
+  });
+
+  it("are made of uploads, once, also when the first attempt was cut off", async () => {
+    const id = "01990000-0000-7000-8000-00000000000a";
+    const body = randomBytes(100_000);
+    const hash = createHash("sha256").update(body).digest("hex");
+    const writer = await blobs.staging.writer(id, 0);
+    await writer.write(body);
+    await writer.sync();
+    await writer.close();
+    await blobs.adopt(id, { sha256: hash, sizeBytes: body.length });
+    await blobs.adopt(id, { sha256: hash, sizeBytes: body.length });
+    expect((await read(await blobs.open(hash))).equals(body)).toBe(true);
+    await blobs.delete(hash);
+    expect(await blobs.has(hash)).toBe(false);
+  });
+
+  it("are fetched from the store itself by a presigned URL, by range too", async () => {
+    const presigned = (await blobs.presignedUrl(sha256)) as string;
+    const answer = await fetch(presigned, { headers: { range: "bytes=10-19" } });
+    expect(answer.status).toBe(206);
+    expect(Buffer.from(await answer.arrayBuffer()).equals(content.subarray(10, 20))).toBe(true);
+    expect(presigned).toContain("X-Amz-Expires=300");
+  });
+
+  it("are unavailable and not lost when the store does not answer", async () => {
+    const nowhere = openBlobStore({
+      directory: path.join(directory, "nowhere"),
+      url: "s3://vautn-blobs?endpoint=http%3A%2F%2F127.0.0.1%3A9&pathStyle=true",
+    });
+    await expect(nowhere.stat(sha256)).rejects.toMatchObject({ code: "unavailable" });
+    expect(await nowhere.presignedUrl(sha256)).toBeUndefined();
+  });
+
+  it("send devices and caches elsewhere without their certificates, with their range", async () => {
+    const authority = await forge({ subject: "CN=Root", authority: true });
+    const certificate = await forge({
+      subject: "CN=localhost",
+      dns: ["localhost"],
+      issuer: authority,
+    });
+    const seen: { certificate: boolean; range: string | undefined }[] = [];
+    const tlsOptions = { key: certificate.keyPem, cert: certificate.certificatePem };
+    const store = https.createServer({
+      ...tlsOptions,
+      requestCert: true,
+      rejectUnauthorized: false,
+    });
+    store.on("request", (request, response) => {
+      const shown = (request.socket as TLSSocket).getPeerX509Certificate() !== undefined;
+      seen.push({ certificate: shown, range: request.headers.range });
+      response
+        .writeHead(206, { "content-range": "bytes 5-9/10", "content-length": 5 })
+        .end("56789");
+    });
+    const portOf = async (listener: https.Server) => {
+      listener.listen(0, "127.0.0.1");
+      await once(listener, "listening");
+      return (listener.address() as AddressInfo).port;
+    };
+    const storePort = await portOf(store);
+    const platform = https.createServer(tlsOptions, (_request, response) => {
+      response.writeHead(307, { location: `https://localhost:${storePort}/x?sig=1` }).end();
+    });
+    const platformPort = await portOf(platform);
+    const identity = { key: certificate.keyPem, certificate: certificate.certificatePem };
+    const root = authority.certificatePem;
+    const base = `https://localhost:${platformPort}`;
+    const source = createHttpsArtifacts(async () => ({ ...identity, root }));
+    const response = await source.fetch(`${base}/artifacts/x`, 5, AbortSignal.timeout(10_000));
+    expect(response.status).toBe(206);
+    expect((await read(Readable.from(response.body))).toString()).toBe("56789");
+    for (const [name, text] of [
+      ["key.pem", identity.key],
+      ["certificate.pem", identity.certificate],
+      ["root.pem", root],
+    ] as const) {
+      fs.writeFileSync(path.join(directory, name), text);
+    }
+    const upstream = createUpstream({ url: base, identity: directory });
+    const answer = await upstream.fetch(sha256, 5, AbortSignal.timeout(10_000));
+    expect(answer).toMatchObject({ status: 206, offset: 5, sizeBytes: 10 });
+    answer.drop();
+    expect(seen).toEqual(Array(2).fill({ certificate: false, range: "bytes=5-" }));
+    for (const listener of [store, platform]) {
+      listener.close();
+      listener.closeAllConnections();
+    }
+  });
+});
+
+describe("the address of a store", () => {
+  it.each([
+    "http://bucket",
+    "s3://key:secret@bucket",
+    "s3://bucket?acl=public",
+    "s3://bucket?redirect=yes",
+    "s3://bucket?encryption=rot13",
+    "s3://bucket?endpoint=ftp://x",
+    "s3://B",
+  ])("refuses %s", (text) => {
+    expect(() => parseS3Address(text)).toThrow();
+  });
+
+  it("is shown by the configuration, which takes no credentials in it", () => {
+    const config = readConfig({ BLOB_URL: "s3://bucket?redirect=true" });
+    expect(describeConfig(config).BLOB_URL).toBe("s3://bucket?redirect=true");
+    expect(() => readConfig({ BLOB_URL: "s3://key:secret@bucket" })).toThrow(/AWS_ACCESS_KEY_ID/);
+  });
+});
+
+function* chunks(of: Buffer): Generator<Buffer> {
+  for (let at = 0; at < of.length; at += 64 * 1024) yield of.subarray(at, at + 64 * 1024);
+}
