@@ -81,6 +81,7 @@ export class Database {
       | "certificates"
       | "due_sessions"
       | "expired_uploads"
+      | "unused_artifacts"
       | "due_applications",
     moment: Date,
   ): Promise<string[]> {

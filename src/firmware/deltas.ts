@@ -2,6 +2,7 @@ import { AppError, messageOf } from "../kernel/index.ts";
 import { counter, histogram } from "../kernel/metrics.ts";
 import { storableText } from "../kernel/storable.ts";
 import { withSpan } from "../kernel/tracing.ts";
+import { addArtifact } from "./collection.ts";
 import { createDeltaBuilder } from "./delta-builder.ts";
 import {
   costOf,
@@ -14,7 +15,7 @@ import {
 } from "./delta-views.ts";
 import * as store from "./deltas-store.ts";
 import type { FirmwareDeps } from "./deps.ts";
-import { findArtifact, findImages, insertArtifact } from "./releases-store.ts";
+import { findArtifact, findImages } from "./releases-store.ts";
 
 export interface OfferQuery {
   targetSha256: string;
@@ -128,7 +129,7 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
     buildSeconds.observe({ format }, buildMs / 1000);
     const finishedAt = now();
     await db.tenant(tenantId, async (tx) => {
-      await insertArtifact(tx, {
+      await addArtifact(deps, tx, {
         tenant_id: tenantId,
         sha256: stored.sha256,
         size_bytes: stored.sizeBytes,

@@ -10,7 +10,7 @@ export interface FirmwareDeps {
   clock: Clock;
   blobs: BlobStore;
   sealer: Sealer;
-  tenancy: Pick<Tenancy, "settings"> & { audit: Pick<Tenancy["audit"], "record"> };
+  tenancy: Pick<Tenancy, "settings"> & { audit: Pick<Tenancy["audit"], "record" | "recordAll"> };
   logger: Logger;
   /** Deltas that are built at once in this process; 1 unless said otherwise. */
   deltaWorkers?: number;

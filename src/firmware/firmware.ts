@@ -1,5 +1,6 @@
 import type { Readable } from "node:stream";
 import { AppError } from "../kernel/index.ts";
+import { type Collection, createCollection } from "./collection.ts";
 import { createDeltas, type Deltas } from "./deltas.ts";
 import type { FirmwareDeps } from "./deps.ts";
 import { createLinks, type Links } from "./links.ts";
@@ -27,6 +28,7 @@ export interface Firmware extends Trust, Metadata, Deltas {
   publish: Releases["publish"];
   uploads: Uploads;
   links: Links;
+  collection: Collection;
   /** Content that the tenant may read; `not-found` for everybody else's and for what is nowhere. */
   openArtifact(tenantId: string, sha256: string): Promise<Artifact>;
 }
@@ -47,6 +49,7 @@ export function createFirmware(deps: FirmwareDeps): Firmware {
     publish,
     uploads: createUploads(deps),
     links: createLinks(deps),
+    collection: createCollection(deps),
     async openArtifact(tenantId, sha256) {
       const row = await db.tenant(tenantId, (tx) => findArtifact(tx, tenantId, sha256));
       const stat = row && (await blobs.stat(sha256));

@@ -1,4 +1,5 @@
 export * from "./build.ts";
+export { COLLECTION_GRACE_MS } from "./collection.ts";
 export type { DeltaView, Offer } from "./delta-views.ts";
 export type { OfferQuery } from "./deltas.ts";
 export type { FirmwareDeps } from "./deps.ts";

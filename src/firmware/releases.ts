@@ -4,6 +4,7 @@ import { storableText } from "../kernel/storable.ts";
 import { withSpan } from "../kernel/tracing.ts";
 import type { Envelope, ReleaseManifest } from "../protocol/index.ts";
 import type { Actor } from "../tenancy/index.ts";
+import { addArtifact } from "./collection.ts";
 import { deltaWarning } from "./delta-warning.ts";
 import type { FirmwareDeps } from "./deps.ts";
 import { checkManifest } from "./manifest-check.ts";
@@ -264,7 +265,7 @@ async function insert(
       if ("uploadId" in options.image) {
         await takeUpload(tx, tenantId, options.image.uploadId, manifest, deps.clock.now());
       }
-      await store.insertArtifact(tx, {
+      await addArtifact(deps, tx, {
         tenant_id: tenantId,
         sha256: row.image_sha256,
         size_bytes: row.image_size_bytes,

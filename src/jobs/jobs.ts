@@ -1,6 +1,7 @@
 import type { Bus } from "../bus/index.ts";
 import type { Database } from "../db/index.ts";
 import { INCIDENTS_KEPT_MS } from "../devices/index.ts";
+import { COLLECTION_GRACE_MS } from "../firmware/index.ts";
 import type { Clock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { type CertificateWatchDeps, createCertificateWatch } from "./certificate-watch.ts";
@@ -22,6 +23,10 @@ export interface JobsDeps {
     requeueInterruptedDeltas(): Promise<unknown>;
     buildNextDelta(tenantId: string): Promise<boolean>;
     uploads: { expire(tenantId: string): Promise<unknown> };
+    collection: {
+      collectArtifacts(tenantId: string): Promise<unknown>;
+      collectBlobs(): Promise<unknown>;
+    };
     renewMetadata(tenantId: string): Promise<unknown>;
     stop(): Promise<void>;
   };
@@ -96,6 +101,19 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
       name: "metadata",
       everyMs: 60_000,
       run: () => forTenants("due_metadata", (tenantId) => deps.firmware.renewMetadata(tenantId)),
+    },
+    {
+      name: "blob-collection",
+      everyMs: 3_600_000,
+      async run() {
+        const { collection } = deps.firmware;
+        await forTenants(
+          "unused_artifacts",
+          (tenantId) => collection.collectArtifacts(tenantId),
+          clock.now() - COLLECTION_GRACE_MS,
+        );
+        await collection.collectBlobs();
+      },
     },
     {
       name: "webhooks",

@@ -1,0 +1,116 @@
+import type { Tx } from "../db/index.ts";
+import { AppError, isUuid } from "../kernel/index.ts";
+import { counter } from "../kernel/metrics.ts";
+import { SYSTEM_ACTOR } from "../tenancy/index.ts";
+import * as store from "./collection-store.ts";
+import type { FirmwareDeps } from "./deps.ts";
+import { type ArtifactRow, insertArtifact } from "./releases-store.ts";
+
+/** Throws away what nothing refers to any more. */
+export interface Collection {
+  /** The tenant's artifacts without a release or a delta; how many. */
+  collectArtifacts(tenantId: string): Promise<number>;
+  /** Blobs that no tenant has, and bytes of uploads that nobody knows. */
+  collectBlobs(): Promise<{ blobs: number; sizeBytes: number; uploads: number }>;
+}
+
+/** So long after it was made or stored, what nothing refers to may still be on its way to it. */
+export const COLLECTION_GRACE_MS = 24 * 3_600_000;
+const BATCH = 500;
+
+const collectedBlobs = counter("vautn_collected_blobs_total", "Blobs that were thrown away");
+const collectedBytes = counter("vautn_collected_bytes_total", "Bytes of blobs thrown away");
+
+export function createCollection(deps: FirmwareDeps): Collection {
+  const { db, clock, blobs } = deps;
+
+  /** Deletes those of a batch that nothing refers to, each with its lock held. */
+  async function collect(batch: readonly { sha256: string; sizeBytes: number }[]) {
+    const hashes = batch.map((blob) => blob.sha256);
+    const referenced = await db.platform((tx) => store.referencedBlobs(tx, hashes));
+    let count = 0;
+    let sizeBytes = 0;
+    for (const blob of batch) {
+      if (referenced.has(blob.sha256)) continue;
+      const isGone = await db.platform(async (tx) => {
+        await store.holdBlob(tx, blob.sha256);
+        // Again, with the lock: a release may have been published meanwhile.
+        if ((await store.referencedBlobs(tx, [blob.sha256])).size > 0) return false;
+        await blobs.delete(blob.sha256);
+        return true;
+      });
+      if (!isGone) continue;
+      count += 1;
+      sizeBytes += blob.sizeBytes;
+    }
+    collectedBlobs.inc(count);
+    collectedBytes.inc(sizeBytes);
+    return { count, sizeBytes };
+  }
+
+  async function collectStaged(before: number): Promise<number> {
+    const staged = (await blobs.staging.list()).filter(
+      ({ id, changedAt }) => isUuid(id) && changedAt <= before,
+    );
+    let count = 0;
+    for (let start = 0; start < staged.length; start += BATCH) {
+      const ids = staged.slice(start, start + BATCH).map(({ id }) => id);
+      const known = await db.platform((tx) => store.knownUploads(tx, ids));
+      for (const id of ids.filter((one) => !known.has(one))) {
+        await blobs.staging.remove(id);
+        count += 1;
+      }
+    }
+    return count;
+  }
+
+  return {
+    async collectArtifacts(tenantId) {
+      const before = new Date(clock.now() - COLLECTION_GRACE_MS);
+      return db.tenant(tenantId, async (tx) => {
+        const hashes = await store.deleteUnusedArtifacts(tx, tenantId, before);
+        await deps.tenancy.audit.recordAll(
+          tx,
+          tenantId,
+          hashes.map((sha256) => ({
+            actor: SYSTEM_ACTOR,
+            action: "artifact.collect",
+            targetKind: "artifact",
+            targetId: sha256,
+            outcome: "done" as const,
+          })),
+        );
+        return hashes.length;
+      });
+    },
+
+    async collectBlobs() {
+      const before = clock.now() - COLLECTION_GRACE_MS;
+      const total = { blobs: 0, sizeBytes: 0, uploads: await collectStaged(before) };
+      let batch: { sha256: string; sizeBytes: number }[] = [];
+      const flush = async () => {
+        const { count, sizeBytes } = await collect(batch);
+        total.blobs += count;
+        total.sizeBytes += sizeBytes;
+        batch = [];
+      };
+      for await (const { sha256, sizeBytes, createdAt } of blobs.list()) {
+        if (createdAt > before) continue;
+        batch.push({ sha256, sizeBytes });
+        if (batch.length >= BATCH) await flush();
+      }
+      if (batch.length > 0) await flush();
+      return total;
+    },
+  };
+}
+
+/** Lets the tenant have an artifact, of which the content is there and stays there. */
+export async function addArtifact(deps: FirmwareDeps, tx: Tx, row: ArtifactRow): Promise<void> {
+  await store.holdBlob(tx, row.sha256);
+  if (!(await deps.blobs.has(row.sha256))) {
+    // Collected in the moment between being stored and being referred to.
+    throw new AppError("unavailable", "the content is not there any more: send it again");
+  }
+  await insertArtifact(tx, row);
+}
