@@ -41,6 +41,7 @@ const tasks = {
   "bench:rollout": { steps: [["bench/rollout.ts"]] },
   "bench:pki": { steps: [["bench/pki.ts"]] },
   "peers:paho": { steps: [["tools/peers-paho.ts"]] },
+  "bench:distribution": { steps: [["bench/distribution.ts"]] },
   "fuzz:mqtt": { steps: [["--expose-gc", "tools/fuzz-mqtt.ts"]] },
   secureboot: { needs: ["agent"], steps: [["tools/secureboot.ts"]] },
   "sim:gate": { steps: [["src/simulator/gate-simulation.ts"]] },

@@ -22,7 +22,10 @@ export interface CacheIdentity extends DeviceIdentity {
 
 /** Reads who the cache is from the device identity that it was given. */
 export async function readIdentity(directory: string): Promise<CacheIdentity> {
-  const pem = await readFile(path.join(directory, "certificate.pem"), "utf8");
+  const pem = await readFile(path.join(directory, "certificate.pem"), "utf8").catch((error) => {
+    const help = "enrol the cache with: vautn device enroll <name> --out <folder>";
+    throw new Error(`${messageOf(error)}\n  ${help}`, { cause: error });
+  });
   const [leaf = "", ...issuers] = pem.match(/-----BEGIN[^-]+-----[^-]+-----END[^-]+-----/g) ?? [];
   const certificate = new X509Certificate(leaf);
   const uri = (certificate.subjectAltName ?? "").replace(/^URI:/, "");

@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import fs from "node:fs";
 import os from "node:os";
@@ -97,6 +97,31 @@ describe("blob store", () => {
     const reopened = openBlobStore({ directory });
     expect(allFiles(directory)).toEqual([await reopened.localPath(done.sha256)]);
     expect(await reopened.has(done.sha256)).toBe(true);
+  });
+
+  it("refuse what the disk has no room for, and leave nothing half", async () => {
+    const store = path.resolve(import.meta.dirname, "../../src/blobs/index.ts");
+    // No file may grow beyond 64 KiB: the kernel answers as a full disk does.
+    const script = `
+      import { Readable } from "node:stream";
+      import { openBlobStore } from ${JSON.stringify(store)};
+      const blobs = openBlobStore({ directory: ${JSON.stringify(directory)} });
+      const code = (error) => error.code;
+      const content = () => Readable.from([Buffer.alloc(50_000), Buffer.alloc(50_000)]);
+      const put = await blobs.put(content(), { maxBytes: 1e6 }).catch(code);
+      const writer = await blobs.staging.writer("01990000-0000-7000-8000-00000000000c", 0);
+      await writer.write(Buffer.alloc(60_000));
+      const append = await writer.write(Buffer.alloc(60_000)).catch(code);
+      await writer.close();
+      const huge = await blobs.staging.assertRoom(2 ** 60).catch(code);
+      console.log(JSON.stringify([put, append, huge]));`;
+    const limited = `trap '' XFSZ; ulimit -f 64; exec "$0" --input-type=module`;
+    const { stdout, stderr } = spawnSync("bash", ["-c", limited, process.execPath], {
+      input: script,
+      encoding: "utf8",
+    });
+    expect(stdout, stderr).toBe('["storage-full","storage-full","storage-full"]\n');
+    expect(fs.readdirSync(path.join(directory, "incoming"))).toEqual([]);
   });
 });
 
