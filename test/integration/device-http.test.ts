@@ -88,10 +88,10 @@ describe("devices' HTTPS", () => {
     fs.rmSync(directory, { recursive: true, force: true });
   });
 
-  function start(limits = {}): Promise<DeviceHttp> {
+  function start(limits = {}, files: Partial<Firmware> = {}): Promise<DeviceHttp> {
     return startDeviceHttp({
       identity,
-      firmware,
+      firmware: { ...firmware, ...files },
       tenancy: createTenancy({ db: test.db, clock: systemClock }),
       clock: systemClock,
       logger: createLogger({ level: "silent" }),
@@ -322,6 +322,31 @@ describe("devices' HTTPS", () => {
       } finally {
         await tenants.updateSettings("acme", { maxDownloads: 1_000 }, SYSTEM_ACTOR);
         await busy.close();
+      }
+    });
+
+    it("are fetched from the store where that can be, once the device's right is known", async () => {
+      const elsewhere = await start(undefined, {
+        async openArtifact(tenantId, sha256) {
+          const artifact = await firmware.openArtifact(tenantId, sha256);
+          return { ...artifact, redirectUrl: async () => "https://store.example/x?signed=1" };
+        },
+      });
+      try {
+        const { port } = elsewhere;
+        const answer = await artifact({ port, headers: { range: "bytes=5-" } });
+        expect(answer).toMatchObject({
+          status: 307,
+          headers: { location: "https://store.example/x?signed=1", "cache-control": "no-store" },
+        });
+        expect(answer.headers.etag).toBeUndefined();
+        expect(answer.body.length).toBe(0);
+        expect((await artifact({ port, ...globex })).status).toBe(404);
+        expect((await fetch(`/artifacts/${imageHash}`, { port })).status).toBe(403);
+        // A question about it is answered here.
+        expect((await artifact({ port, method: "HEAD" })).status).toBe(200);
+      } finally {
+        await elsewhere.close();
       }
     });
 
