@@ -257,7 +257,7 @@ async function insert(
     notes: storableText(options.notes ?? manifest.notes ?? "", MAX_TEXT),
     published_at: now,
     published_by: actor.name,
-    delta_warning: await deltaWarning(deps.blobs.path(manifest.image.sha256)),
+    delta_warning: await deltaWarning(await deps.blobs.localPath(manifest.image.sha256)),
   };
   const files = await readFiles(deps, tenantId, manifest, options.files ?? []);
   try {
