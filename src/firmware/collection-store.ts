@@ -34,6 +34,8 @@ export async function deleteUnusedArtifacts(
     where a.tenant_id = ${tenantId} and a.created_at <= ${createdBefore}
       and not exists (select from releases r
         where r.tenant_id = a.tenant_id and r.image_sha256 = a.sha256)
+      and not exists (select from release_files f
+        where f.tenant_id = a.tenant_id and f.sha256 = a.sha256)
       and not exists (select from deltas d
         where d.tenant_id = a.tenant_id
           and a.sha256 in (d.artifact_sha256, d.target_sha256, d.source_sha256))

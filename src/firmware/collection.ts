@@ -106,11 +106,23 @@ export function createCollection(deps: FirmwareDeps): Collection {
 }
 
 /** Lets the tenant have an artifact, of which the content is there and stays there. */
-export async function addArtifact(deps: FirmwareDeps, tx: Tx, row: ArtifactRow): Promise<void> {
-  await store.holdBlob(tx, row.sha256);
-  if (!(await deps.blobs.has(row.sha256))) {
-    // Collected in the moment between being stored and being referred to.
-    throw new AppError("unavailable", "the content is not there any more: send it again");
-  }
+export async function addArtifact(
+  deps: Pick<FirmwareDeps, "blobs">,
+  tx: Tx,
+  row: ArtifactRow,
+): Promise<void> {
+  await keepBlob(deps, tx, row.sha256);
   await insertArtifact(tx, row);
+}
+
+/** To be called by every transaction that begins to refer to a blob, before it does. */
+export async function keepBlob(
+  { blobs }: Pick<FirmwareDeps, "blobs">,
+  tx: Tx,
+  sha256: string,
+): Promise<void> {
+  await store.holdBlob(tx, sha256);
+  if (await blobs.has(sha256)) return;
+  // Collected in the moment between being stored and being referred to.
+  throw new AppError("unavailable", "the content is not there any more: send it again");
 }

@@ -3,6 +3,7 @@ import type { Tx } from "../db/index.ts";
 import { AppError, isUuid } from "../kernel/index.ts";
 import type { ReleaseManifest } from "../protocol/index.ts";
 import { assertAbout } from "./build.ts";
+import { keepBlob } from "./collection.ts";
 import type { FirmwareDeps } from "./deps.ts";
 import { type ProvenanceSummary, readProvenance } from "./provenance.ts";
 import * as releases from "./releases-store.ts";
@@ -108,12 +109,16 @@ async function summaryOf(
 
 /** Within the transaction that makes the release: its files are the tenant's from then on. */
 export async function insertFiles(
+  deps: Pick<FirmwareDeps, "blobs">,
   tx: Tx,
   release: releases.ReleaseRow,
   files: readonly TakenFile[],
   createdAt: Date,
 ): Promise<void> {
-  for (const file of files) {
+  // In one order for all, so that two releases with the same files do not wait for each other.
+  const sorted = files.toSorted((left, right) => (left.sha256 < right.sha256 ? -1 : 1));
+  for (const file of sorted) {
+    await keepBlob(deps, tx, file.sha256);
     // What devices may download; documents are for people.
     if (file.role === "component") {
       await releases.insertArtifact(tx, {

@@ -257,7 +257,7 @@ async function insert(
     notes: storableText(options.notes ?? manifest.notes ?? "", MAX_TEXT),
     published_at: now,
     published_by: actor.name,
-    delta_warning: await deltaWarning(await deps.blobs.localPath(manifest.image.sha256)),
+    delta_warning: await warningOf(deps, manifest.image.sha256),
   };
   const files = await readFiles(deps, tenantId, manifest, options.files ?? []);
   try {
@@ -273,7 +273,7 @@ async function insert(
         created_at: now,
       });
       await store.insertRelease(tx, row);
-      await insertFiles(tx, row, files, now);
+      await insertFiles(deps, tx, row, files, now);
       // In the same transaction: devices believe a release when the snapshot names it.
       await metadata.refresh(tx, tenantId, row.product);
       const { product, version, image_sha256: imageSha256 } = row;
@@ -285,6 +285,11 @@ async function insert(
     throw isUniqueViolation(error) ? taken(row.product, row.version) : error;
   }
   return row;
+}
+
+/** Where the image is not here (an upload that is not complete), the transaction refuses it. */
+async function warningOf({ blobs }: FirmwareDeps, sha256: string): Promise<string | null> {
+  return (await blobs.has(sha256)) ? deltaWarning(await blobs.localPath(sha256)) : null;
 }
 
 function releaseRecord(

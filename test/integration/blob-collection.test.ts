@@ -105,6 +105,34 @@ describe("the collection of blobs", () => {
     expect(await blobs.has(hashOf(shared))).toBe(false);
   });
 
+  it("leaves the further files of a release: what devices may have, and documents", async () => {
+    const { id } = await publish("acme", randomBytes(1_000), "5.0.0");
+    const files = [
+      { role: "component" as const, component: "boot", ...(await store(randomBytes(300))) },
+      { role: "sbom" as const, component: "", ...(await store(randomBytes(400))) },
+    ];
+    await test.db.tenant("acme", async (tx) => {
+      for (const { role, component, sha256, sizeBytes } of files) {
+        const common = { tenant_id: "acme", sha256, size_bytes: sizeBytes };
+        if (role === "component") {
+          await tx
+            .insertInto("artifacts")
+            .values({ ...common, kind: "image", created_at: new Date() })
+            .execute();
+        }
+        await tx
+          .insertInto("release_files")
+          .values({ ...common, release_id: id, role, component, name: role, summary: null })
+          .execute();
+      }
+    });
+    const due = new Date(Date.now() + DAY_MS);
+    expect(await test.db.tenantsWith("unused_artifacts", due)).toEqual([]);
+    expect(await later.collection.collectArtifacts("acme")).toBe(0);
+    await later.collection.collectBlobs();
+    for (const { sha256 } of files) expect(await blobs.has(sha256)).toBe(true);
+  });
+
   it("leaves finished uploads, and takes the bytes of uploads that nobody knows", async () => {
     const content = randomBytes(500);
     const { uploads } = firmware;
