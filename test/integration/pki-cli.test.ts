@@ -73,7 +73,9 @@ describe("vautn pki", () => {
       expect.stringContaining("passphrase is wrong"),
     ]);
     const signed = await done(...sign, ...out, "--yes");
-    expect(signed.err).toMatch(/servers of the platform[\s\S]*tenant acme[\s\S]*3 signed/);
+    expect(signed.err).toMatch(
+      /servers of the platform[\s\S]*tenant acme[\s\S]*3 authorities and a revocation list signed/,
+    );
     expect(fs.readFileSync(file("root/signed.jsonl"), "utf8").trim().split("\n")).toHaveLength(3);
 
     const imported = await done("pki", "import", file("signed.json"));

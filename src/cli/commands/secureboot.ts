@@ -119,7 +119,7 @@ function revokeCommand(secureboot: Command, cli: Cli): void {
       data: true,
     }),
   )
-    .requiredOption("--out <file>", "signed write, for vautn secureboot configuration --variable")
+    .requiredOption("--out <file>", "signed write, for --variable of `secureboot configuration`")
     .action(async (programs: string[], options: KeyFolderOptions & { out: string }) => {
       const { authenticodeHash, readOwner, readSigner, revocation } = await import(
         "../../secureboot/index.ts"
@@ -151,7 +151,7 @@ function floorCommand(secureboot: Command, cli: Cli): void {
   )
     .requiredOption("--security <n>", "lowest security counter", counter("--security"))
     .requiredOption("--configuration <n>", "lowest version", counter("--configuration"))
-    .requiredOption("--out <file>", "signed write, for vautn secureboot configuration --variable")
+    .requiredOption("--out <file>", "signed write, for --variable of `secureboot configuration`")
     .action(
       async (
         options: KeyFolderOptions & { security: number; configuration: number; out: string },
