@@ -75,7 +75,7 @@ function enrol(device: string, token = claimToken) {
   });
 }
 
-async function until(holds: () => Promise<boolean>, timeoutMs = 60_000): Promise<void> {
+async function until(holds: () => Promise<boolean>, timeoutMs = 240_000): Promise<void> {
   const end = Date.now() + timeoutMs;
   while (!(await holds())) {
     if (Date.now() > end) throw new Error(`did not happen in ${timeoutMs} ms`);
