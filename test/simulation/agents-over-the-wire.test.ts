@@ -184,7 +184,9 @@ test("a rollout brings every device onto the release by patch, and each says so 
   await firmware.requestDeltas(TENANT, target as string, [source as string]);
   await until(async () => {
     const deltas = await firmware.deltas(TENANT, target as string);
-    return deltas.length > 1 && deltas.every(({ status }) => status === "ready" || status === "skipped");
+    return (
+      deltas.length > 1 && deltas.every(({ status }) => status === "ready" || status === "skipped")
+    );
   });
   const releases = await platform.api("GET", `/tenants/${TENANT}/releases`);
   const newest = releases.body.items.find((item: { version: string }) => item.version === "1.1.0");
