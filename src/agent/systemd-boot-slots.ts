@@ -180,6 +180,7 @@ class SlotFile implements StorageFile {
     const entry = entryOf(await readdir(folder), this.#slot);
     if (!entry) return;
     await rename(path.join(folder, entry.file), stagedKernel(this.#systemPartition, this.#slot));
+    await this.#kernel.sync();
     await syncFolder(folder);
   }
 }

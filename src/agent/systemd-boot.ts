@@ -1,4 +1,4 @@
-import { readdir, readFile, rename, rm } from "node:fs/promises";
+import { open, readdir, readFile, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import type { BootBackEnd } from "./boot-back-end.ts";
 import { EFI_NAMESPACE, EfiVariables } from "./efi-variables.ts";
@@ -65,6 +65,7 @@ function bootloaderOf(options: SystemdBootOptions, running: SlotName): Bootloade
   async function become(from: string, to: string): Promise<void> {
     if (from === path.join(folder, to)) return;
     await rename(from, path.join(folder, to));
+    await syncEntry(path.join(folder, to));
     await syncFolder(folder);
   }
   async function rewriteOwn(tries: number | null): Promise<void> {
@@ -98,6 +99,16 @@ function bootloaderOf(options: SystemdBootOptions, running: SlotName): Bootloade
       if (own && own.triesLeft !== null) await rewriteOwn(0);
     },
   };
+}
+
+/** FAT keeps a file's size in its entry, and writes it there when the file is synced, not before. */
+async function syncEntry(file: string): Promise<void> {
+  const handle = await open(file, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
 }
 
 /** WDIOF_CARDRESET of a watchdog (Linux Documentation/watchdog/watchdog-api.rst). */

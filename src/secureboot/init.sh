@@ -9,7 +9,7 @@ $B mount -t proc proc /proc
 $B mount -t sysfs sys /sys
 $B mount -t devtmpfs dev /dev
 $B --install -s /bin
-export PATH=/bin:/sbin
+export PATH=/bin:/sbin:/usr/bin
 GLOBAL=8be4df61-93ca-11d2-aa0d-00e098032b8c
 LOADER=4a67b082-0a4c-41cf-b6c7-440b29bb8c4f
 OURS=56415554-4e00-4000-8000-000000000001
@@ -48,7 +48,8 @@ partition() { # by its name in the table
 # The kernel finds its disks by itself; a slow one is waited for, not for ever.
 tries=0
 while [ -z "$(partition vautn-esp)" ] && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
-mount -t vfat "/dev/$(partition vautn-esp)" /efi || { say "no system partition"; cut_power poweroff; }
+# dirsync: a renamed file has its size in its new entry before the old one goes (Linux fs/fat).
+mount -t vfat -o dirsync "/dev/$(partition vautn-esp)" /efi || { say "no system partition"; cut_power poweroff; }
 
 # vautn-0002-b+2-1.efi -> vautn-0002-b, the name that stays while the loader counts.
 entry=$(variable LoaderEntrySelected-$LOADER | tr -d '\000')
@@ -56,7 +57,9 @@ stem=${entry%%+*}; stem=${stem%.efi}
 slot=${stem##*-}
 own_file() { for file in /efi/EFI/Linux/"$stem".efi /efi/EFI/Linux/"$stem"+*.efi; do
   [ -e "$file" ] && echo "$file" && return; done; }
-usable() { ls /efi/EFI/Linux 2> /dev/null | grep '^vautn-[0-9]*-[ab]' | grep -v '+0'; }
+# Entries that the loader would take before one that is struck out; it passes over empty files.
+usable() { for file in /efi/EFI/Linux/vautn-*-[ab]*.efi; do
+  case $file in *+0*) ;; *) [ -s "$file" ] && echo "$file" ;; esac; done; }
 mark_bad() { # reason: the loader takes this slot last from now on
   say "slot $slot struck out: $1"
   echo "$1" > /efi/vautn/last-fault
@@ -65,8 +68,10 @@ mark_bad() { # reason: the loader takes this slot last from now on
   rm -f /efi/vautn/boots
 }
 strike() { # the other slot is next, or else the recovery image, which is the firmware's Boot0001
+  case $(own_file) in *+0*) again=1 ;; esac
   mark_bad "$1"
-  [ -n "$(usable)" ] || printf '\007\000\000\000\001\000' > "$VARS/BootNext-$GLOBAL"
+  # Started although it was struck out: the loader has nothing better, whatever the names say.
+  [ -n "$(usable)" ] && [ -z "$again" ] || printf '\007\000\000\000\001\000' > "$VARS/BootNext-$GLOBAL"
   cut_power reboot
 }
 

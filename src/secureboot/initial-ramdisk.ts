@@ -41,7 +41,11 @@ export function initialRamdisk(options: RamdiskOptions): Buffer {
     CONSOLE,
     file("init", fs.readFileSync(path.join(import.meta.dirname, "init.sh")), PROGRAM),
     file("bin/busybox", busybox(), PROGRAM),
-    ...programWithLibraries("/sbin/dmsetup", "dmsetup"),
+    ...withoutRepetition([
+      ...programWithLibraries("/sbin/dmsetup", "dmsetup"),
+      // Linux guards a firmware variable that is there; busybox has none that could lift it.
+      ...programWithLibraries("/usr/bin/chattr", "e2fsprogs"),
+    ]),
     file("modules/order", Buffer.from(order)),
     ...modules.map(({ name, content }) => file(`modules/${name}.ko`, content)),
     ...(options.loader ? [file("loader.efi", options.loader)] : []),
@@ -57,6 +61,10 @@ export function initialRamdisk(options: RamdiskOptions): Buffer {
 
 function file(name: string, content: Buffer, mode = FILE): CpioEntry {
   return { path: name, mode, content };
+}
+
+function withoutRepetition(entries: readonly CpioEntry[]): CpioEntry[] {
+  return [...new Map(entries.map((entry) => [entry.path, entry])).values()];
 }
 
 function busybox(): Buffer {

@@ -313,6 +313,22 @@ export const CHAIN_CASES: readonly ChainCase[] = [
     },
   },
   {
+    name: "one slot below the floor, the other empty",
+    expected: "recovery stays, no endless restart",
+    async run(bench) {
+      const { lab, good } = bench;
+      const disk = await lab.disk(good);
+      // What a file system leaves of a rename that the power went in.
+      fillSlot(disk, "vautn-0002-b.efi", { kernel: Buffer.alloc(0) });
+      const machine = bench.start(disk.file, lab.variables(disk.image, { floors: [2, 0] }));
+      await machine.until(/RECOVERY stays/, 2 * BOOT_MS);
+      await machine.cutPower();
+      const tries = machine.lines.filter((line) => /slot=a/.test(line)).length;
+      if (tries > 2) throw new Error(`slot a was started ${tries} times`);
+      return `after ${tries} starts of slot a`;
+    },
+  },
+  {
     name: "update through our platform",
     expected: "by our agent in the guest; floors hold over a power cut; replays refused",
     long: true,

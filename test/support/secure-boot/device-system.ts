@@ -5,14 +5,14 @@ import { programWithLibraries, type RootImage, rootImage } from "../../../src/se
 
 const ROOT = path.resolve(import.meta.dirname, "../../..");
 const APPLETS =
-  "sh mount umount ip poweroff reboot sync cat echo sleep test chattr grep ls mkdir true false date";
+  "sh mount umount ip poweroff reboot sync cat echo sleep test grep ls mkdir true false date";
 
 /**
  * First program of the root image: network, agent, and what the agent asks for at its end. What a
  * compiler at run time makes would have to be translated once more by the emulator: --jitless.
  */
 const INIT = `#!/bin/sh
-export PATH=/bin:/sbin HOME=/tmp
+export PATH=/bin:/sbin:/usr/bin HOME=/tmp
 mount -t tmpfs tmpfs /tmp
 ip link set lo up
 ip link set eth0 up 2>/dev/null && ip addr add 10.0.2.15/24 dev eth0 && ip route add default via 10.0.2.2
@@ -51,6 +51,9 @@ export function buildDeviceSystem(options: DeviceSystemOptions): RootImage {
   write("bin/busybox", fs.readFileSync("/bin/busybox"), 0o755);
   for (const applet of APPLETS.split(" ")) {
     fs.symlinkSync("busybox", path.join(tree, "bin", applet));
+  }
+  for (const { path: name, content } of programWithLibraries("/usr/bin/chattr", "e2fsprogs")) {
+    write(name, content, 0o755);
   }
   const node = strippedNode(options.folder);
   for (const { path: name, content } of programWithLibraries(node, "nodejs")) {

@@ -85,14 +85,15 @@ async function prepare(
   );
   const first = lab.system("1.0.0", lab.root("first", { factory: true }));
   const next = lab.system("1.1.0", lab.root("second", { factory: true }), { counter: 2 });
-  const disk = await lab.disk(first, { provisioning, factory: true });
+  const dataBytes = 192 * 1024 * 1024; // A download is kept whole before it is installed.
+  const disk = await lab.disk(first, { provisioning, factory: true, dataBytes });
   return { lab, api, cli, folder, disk: disk.file, variables: lab.variables(disk.image), next };
 }
 
 async function update({ lab, api, cli, folder, next }: Scene): Promise<void> {
-  const image = lab.slotImage(next);
   const manifest = path.join(folder, "next.manifest.json");
   fs.writeFileSync(manifest, JSON.stringify(lab.manifest(next, 2)));
+  const image = lab.slotImage(next);
   await cli("firmware", "publish", manifest, "--image", image);
   const { items } = await api.call("listReleases", { params });
   const rollout = await api.call("createRollout", {
@@ -125,6 +126,7 @@ async function update({ lab, api, cli, folder, next }: Scene): Promise<void> {
 
 const EARLIER = new Date(Date.UTC(2026, 5, 1));
 const LATER = new Date(Date.UTC(2026, 6, 1));
+const LATEST = new Date(Date.UTC(2026, 7, 1));
 
 function floorOf({ lab }: Scene, floors: [number, number], at: Date): FirmwareVariableWrite {
   const [security, configuration] = floors;
@@ -150,6 +152,14 @@ async function replay(scene: Scene): Promise<void> {
   await until(scene, "the firmware's refusal of an older floor", ({ bootChain }) => {
     const stage = bootChain?.stages.find((one) => one.stage === "configuration");
     return stage?.version === "3" && stage.floor === 2 && /VautnFloor/.test(stage.fault ?? "");
+  });
+  // The control: a later write of the same key is taken, so it was its age that was refused.
+  const later = [floorOf(scene, [2, 4], LATEST)];
+  const raised = scene.lab.configuration(4, { firmwareVariables: later });
+  expectState(await apply(scene, raised), "succeeded");
+  await until(scene, "the floor raised once more", ({ bootChain }) => {
+    const stage = bootChain?.stages.find((one) => one.stage === "configuration");
+    return stage?.version === "4" && stage.floor === 4 && stage.fault === undefined;
   });
 }
 
