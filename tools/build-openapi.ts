@@ -11,7 +11,6 @@ const client = generateClient(JSON.parse(document), "src/client/generated-api.ts
 const outputs: [string, string][] = [
   ["openapi.json", document],
   ["src/client/generated-api.ts", client],
-  ["web/src/api/generated.ts", client],
 ];
 
 for (const [name, text] of outputs) {

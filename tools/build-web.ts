@@ -34,7 +34,7 @@ const config: InlineConfig = {
 if (values.serve) {
   const server = await createServer({
     ...config,
-    server: { host: "127.0.0.1", proxy: { "/api": values.serve } },
+    server: { host: "127.0.0.1", proxy: { "/api": values.serve }, fs: { allow: [root] } },
   });
   await server.listen();
   server.printUrls();

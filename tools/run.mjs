@@ -92,7 +92,7 @@ function pinnedNode() {
 function buildIfStale(name) {
   const builds = {
     web: {
-      inputs: ["web", "package-lock.json"],
+      inputs: ["web", "src/client/generated-api.ts", "package-lock.json"],
       output: "dist/web/index.html",
       script: "tools/build-web.ts",
     },

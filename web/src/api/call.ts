@@ -1,4 +1,4 @@
-import { type Operations, ROUTES } from "./generated.ts";
+import { type Operations, ROUTES } from "../../../src/client/generated-api.ts";
 import { request } from "./http.ts";
 
 type OperationId = keyof Operations;

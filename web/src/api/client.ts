@@ -1,5 +1,5 @@
+import type { Operations } from "../../../src/client/generated-api.ts";
 import { type CallOptions, call } from "./call.ts";
-import type { Operations } from "./generated.ts";
 import type {
   LogRecord,
   RolloutSpec,

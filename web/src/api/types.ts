@@ -1,4 +1,4 @@
-import type * as G from "./generated.ts";
+import type * as G from "../../../src/client/generated-api.ts";
 
 /** The API's shapes in the words of the pages, narrower where openapi.json says less. */
 export type Session = G.Whoami;
