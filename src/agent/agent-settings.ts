@@ -1,7 +1,7 @@
 import { PACKING_LIBRARIES } from "../delta/index.ts";
 import { ARTIFACT_FORMATS, type ArtifactFormat } from "../protocol/index.ts";
-import { CONNECTION_DEFAULTS, type ConnectionOptions } from "./connection.ts";
-import { ROTATION_DEFAULTS, type RotationOptions } from "./rotation.ts";
+import { CONNECTION_DEFAULTS, type ConnectionOptions } from "./connection/connection.ts";
+import { ROTATION_DEFAULTS, type RotationOptions } from "./identity/rotation.ts";
 
 /** What may differ from device to device; everything has a safe default. */
 export interface AgentSettings {

@@ -1,8 +1,8 @@
 import type { Clock } from "../kernel/index.ts";
 import type { Assignment, CommandResult, Envelope, UpdateState } from "../protocol/index.ts";
-import { readDocument, writeDocument } from "./atomic-file.ts";
+import { readDocument, writeDocument } from "./offline/atomic-file.ts";
 import type { SlotName, Storage } from "./ports.ts";
-import { rememberedCommands } from "./remembered-commands.ts";
+import { rememberedCommands } from "./work/remembered-commands.ts";
 
 /** Where an update stands; kept on disk before the step that it names is begun. */
 export interface ActiveUpdate {

@@ -1,9 +1,8 @@
 import type { Clock, Random } from "../kernel/index.ts";
 import type { Envelope, LogLevel, RootMetadata, RunningFirmware } from "../protocol/index.ts";
 import type { AgentSettings } from "./agent-settings.ts";
-import type { ChainOfTrust } from "./boot-back-end.ts";
-import type { CommandHandler } from "./commands.ts";
-import type { CredentialStore } from "./credential-store.ts";
+import type { ChainOfTrust } from "./boot/boot-back-end.ts";
+import type { CredentialStore } from "./identity/credential-store.ts";
 import type {
   Application,
   ArtifactSource,
@@ -15,6 +14,7 @@ import type {
   Transport,
 } from "./ports.ts";
 import { RunningAgent } from "./running-agent.ts";
+import type { CommandHandler } from "./work/commands.ts";
 
 export interface AgentDeps {
   identity: { tenant: string; device: string; product: string; hardwareRevision: string };

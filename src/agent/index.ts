@@ -1,22 +1,23 @@
 export * from "./agent.ts";
 export * from "./agent-settings.ts";
-export { replaceFile } from "./atomic-file.ts";
-export * from "./boot-back-end.ts";
-export * from "./boot-selection.ts";
-export { type CommandContext, type CommandHandler, RESTARTING } from "./commands.ts";
-export { Configurations, SETTINGS_FILE } from "./configurations.ts";
-export { CredentialStore } from "./credential-store.ts";
-export { EfiVariables } from "./efi-variables.ts";
-export { type EnrolmentOptions, enrolByClaim } from "./enrolment.ts";
-export { createEstClient, ReenrolmentRefused } from "./est-client.ts";
-export { fileSlots, openFileStorage } from "./file-storage.ts";
-export { bootFromFiles } from "./files-bootloader.ts";
-export { createHttpsArtifacts } from "./https-client.ts";
-export { IdentityRefused } from "./identity-refused.ts";
-export { createMqttTransport } from "./mqtt-transport.ts";
+export * from "./boot/boot-back-end.ts";
+export * from "./boot/boot-selection.ts";
+export { EfiVariables } from "./boot/efi-variables.ts";
+export { bootFromFiles } from "./boot/files-bootloader.ts";
+export { openSystemdBoot, partitionDevice } from "./boot/systemd-boot.ts";
+export * from "./boot/systemd-boot-entries.ts";
+export { uefiChain } from "./boot/uefi-chain.ts";
+export { createHttpsArtifacts } from "./connection/https-client.ts";
+export { createMqttTransport } from "./connection/mqtt-transport.ts";
+export { PublishRefused } from "./connection/publish-refused.ts";
+export { CredentialStore } from "./identity/credential-store.ts";
+export { type EnrolmentOptions, enrolByClaim } from "./identity/enrolment.ts";
+export { createEstClient, ReenrolmentRefused } from "./identity/est-client.ts";
+export { IdentityRefused } from "./identity/identity-refused.ts";
+export { type Provisioning, readProvisioning, writeProvisioning } from "./identity/provisioning.ts";
+export { replaceFile } from "./offline/atomic-file.ts";
+export { fileSlots, openFileStorage } from "./offline/file-storage.ts";
 export * from "./ports.ts";
-export { type Provisioning, readProvisioning, writeProvisioning } from "./provisioning.ts";
-export { PublishRefused } from "./publish-refused.ts";
 export { RESTART_STATUS, runAgent } from "./run-agent.ts";
 export {
   hashSlot,
@@ -24,7 +25,6 @@ export {
   recordOfRelease,
   type SlotRecord,
   writeSlotRecord,
-} from "./slot-record.ts";
-export { openSystemdBoot, partitionDevice } from "./systemd-boot.ts";
-export * from "./systemd-boot-entries.ts";
-export { uefiChain } from "./uefi-chain.ts";
+} from "./update/slot-record.ts";
+export { type CommandContext, type CommandHandler, RESTARTING } from "./work/commands.ts";
+export { Configurations, SETTINGS_FILE } from "./work/configurations.ts";

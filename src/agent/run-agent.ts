@@ -9,21 +9,26 @@ import { isReleaseEnvelope, type LogLevel } from "../protocol/index.ts";
 import { type Agent, createAgent } from "./agent.ts";
 import { type AgentConfig, readAgentConfig } from "./agent-config.ts";
 import { AGENT_DEFAULTS, type AgentSettings } from "./agent-settings.ts";
-import { replaceFile } from "./atomic-file.ts";
-import type { BootBackEnd } from "./boot-back-end.ts";
-import { CredentialStore } from "./credential-store.ts";
-import { enrolByClaim } from "./enrolment.ts";
-import { createEstClient } from "./est-client.ts";
-import { fileSlots, openFileStorage } from "./file-storage.ts";
-import { bootFromFiles } from "./files-bootloader.ts";
-import { HostApplication } from "./host-application.ts";
-import { createHttpsArtifacts } from "./https-client.ts";
-import { createMqttTransport } from "./mqtt-transport.ts";
+import type { BootBackEnd } from "./boot/boot-back-end.ts";
+import { bootFromFiles } from "./boot/files-bootloader.ts";
+import { openSystemdBoot } from "./boot/systemd-boot.ts";
+import { createHttpsArtifacts } from "./connection/https-client.ts";
+import { createMqttTransport } from "./connection/mqtt-transport.ts";
+import { CredentialStore } from "./identity/credential-store.ts";
+import { enrolByClaim } from "./identity/enrolment.ts";
+import { createEstClient } from "./identity/est-client.ts";
+import { type Provisioning, readProvisioning, writeProvisioning } from "./identity/provisioning.ts";
+import { replaceFile } from "./offline/atomic-file.ts";
+import { fileSlots, openFileStorage } from "./offline/file-storage.ts";
 import type { SlotName, Slots, Storage } from "./ports.ts";
-import { type Provisioning, readProvisioning, writeProvisioning } from "./provisioning.ts";
-import { createSiteSources } from "./site-sources.ts";
-import { hashSlot, readSlotRecord, recordOfRelease, writeSlotRecord } from "./slot-record.ts";
-import { openSystemdBoot } from "./systemd-boot.ts";
+import { createSiteSources } from "./update/site-sources.ts";
+import {
+  hashSlot,
+  readSlotRecord,
+  recordOfRelease,
+  writeSlotRecord,
+} from "./update/slot-record.ts";
+import { HostApplication } from "./work/host-application.ts";
 
 /** Tells the supervisor that the machine is to be started again (EX_TEMPFAIL of sysexits.h). */
 export const RESTART_STATUS = 75;

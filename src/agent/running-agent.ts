@@ -1,26 +1,32 @@
-import { messageOf, randomId, sleep } from "../kernel/index.ts";
-import { decodePayload, type Heartbeat } from "../protocol/index.ts";
+import { messageOf, randomId } from "../kernel/index.ts";
+import type { Heartbeat } from "../protocol/index.ts";
 import type { AgentDeps, AgentStatus } from "./agent.ts";
 import { AGENT_DEFAULTS, type AgentSettings, announcedFormats } from "./agent-settings.ts";
 import { StateStore } from "./agent-state.ts";
-import { bootReason } from "./boot-reason.ts";
-import { builtInCommands } from "./built-in-commands.ts";
-import { Commands } from "./commands.ts";
-import { Connection } from "./connection.ts";
-import { DeviceLog } from "./device-log.ts";
-import { Heartbeats } from "./heartbeats.ts";
-import { MeasuredState } from "./measured-state.ts";
-import { Outbox } from "./outbox.ts";
-import { artifactsFor } from "./own-artifacts.ts";
+import { bootReason } from "./boot/boot-reason.ts";
+import { MeasuredState } from "./boot/measured-state.ts";
+import { Connection } from "./connection/connection.ts";
+import { type MessageReceivers, routeMessage } from "./connection/route-message.ts";
+import { Rotation } from "./identity/rotation.ts";
+import { Outbox } from "./offline/outbox.ts";
+import { SequenceNumbers } from "./offline/sequence-numbers.ts";
 import { type BootStatus, otherSlot } from "./ports.ts";
-import { Rotation } from "./rotation.ts";
-import { runSelfTest } from "./self-test.ts";
-import { SequenceNumbers } from "./sequence-numbers.ts";
-import { describeOther, describeSlot, readSlotRecord, type SlotRecord } from "./slot-record.ts";
-import { TrustStore } from "./trust-store.ts";
-import { Updater } from "./updater.ts";
-
-const FAREWELL_MS = 1_000;
+import { artifactsFor } from "./update/own-artifacts.ts";
+import { runSelfTest } from "./update/self-test.ts";
+import {
+  describeOther,
+  describeSlot,
+  readSlotRecord,
+  type SlotRecord,
+} from "./update/slot-record.ts";
+import { TrustStore } from "./update/trust-store.ts";
+import { Updater } from "./update/updater.ts";
+import { applicationContext } from "./work/application-context.ts";
+import { builtInCommands } from "./work/built-in-commands.ts";
+import { Commands } from "./work/commands.ts";
+import { DeviceLog } from "./work/device-log.ts";
+import { Heartbeats } from "./work/heartbeats.ts";
+import { restartForCommand } from "./work/restart-for-command.ts";
 
 /** The parts of the agent, put together for one boot. */
 export class RunningAgent {
@@ -329,35 +335,29 @@ export class RunningAgent {
     });
   }
 
-  async #onMessage(topic: string, payload: Uint8Array): Promise<void> {
-    let message: unknown;
-    try {
-      message = decodePayload(payload);
-    } catch (error) {
-      // Acknowledged all the same: it would not get better by being sent again.
-      this.#log.write("warn", `a message on ${topic} cannot be read: ${messageOf(error)}`);
-      return;
-    }
-    if (topic === "update") await this.#updater.receive(message);
-    else if (topic === "trust") await this.#trust.receive(message, this.#log);
-    else if (topic === "commands") await this.#commands.receive(message);
-    else if (topic.startsWith("certificate/")) await this.#rotation?.receive(topic, message);
+  #onMessage(topic: string, payload: Uint8Array): Promise<void> {
+    const receivers: MessageReceivers = {
+      update: (message) => this.#updater.receive(message),
+      trust: (message) => this.#trust.receive(message, this.#log),
+      command: (message) => this.#commands.receive(message),
+      certificate: (suffix, message) => this.#rotation?.receive(suffix, message),
+      unreadable: (problem) => this.#log.write("warn", problem),
+    };
+    return routeMessage(receivers, topic, payload);
   }
 
   #startApplication(): void {
-    const { application, clock } = this.#deps;
-    const starting = application.start({
-      firmware: this.#firmware(),
-      bootId: this.#bootId,
-      telemetry: (values) => {
-        const sample = { ts: clock.now(), seq: this.#numbers.next(), values };
-        this.#unlessDead(this.#outbox.add("telemetry", sample));
-      },
-      log: (level, message, attributes) =>
-        this.#log.write(level, message, { logger: "application", attributes }),
-      event: (type, attributes = {}) => this.#unlessDead(this.#event(type, attributes)),
-      crashed: (reason, message) => this.#unlessDead(this.#event("crash", { reason, message })),
-    });
+    const starting = this.#deps.application.start(
+      applicationContext({
+        firmware: this.#firmware(),
+        bootId: this.#bootId,
+        now: () => this.#deps.clock.now(),
+        nextSequence: () => this.#numbers.next(),
+        log: this.#log,
+        sample: (sample) => this.#unlessDead(this.#outbox.add("telemetry", sample)),
+        event: (type, attributes) => this.#unlessDead(this.#event(type, attributes)),
+      }),
+    );
     starting.catch((error) => {
       if (this.#life.aborted) return;
       this.#unlessDead(this.#event("crash", { reason: "start", message: messageOf(error) }));
@@ -378,16 +378,11 @@ export class RunningAgent {
     };
   }
 
-  async #rebootFor(commandId: string): Promise<void> {
+  #rebootFor(commandId: string): Promise<void> {
     const { clock, reboot } = this.#deps;
-    await this.#state.update((state) => ({ ...state, restart: { reason: "command", commandId } }));
-    const told = this.#connection
-      .publish(`commands/${commandId}/result`, JSON.stringify({ status: "running" }))
-      .catch(() => {
-        // The result after the boot says everything.
-      });
-    await Promise.race([told, sleep(clock, FAREWELL_MS, this.#life)]);
-    reboot("command");
+    const publish = (topic: string, payload: string) => this.#connection.publish(topic, payload);
+    const deps = { clock, state: this.#state, life: this.#life, publish, reboot };
+    return restartForCommand(deps, commandId);
   }
 
   /** For work that nobody waits for: its failure is logged, and ignored once the power is gone. */

@@ -2,7 +2,7 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import https from "node:https";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { certificatesOf } from "../../src/agent/certificates-only.ts";
+import { certificatesOf } from "../../src/agent/identity/certificates-only.ts";
 import { type CertificateResponse, toPem } from "../../src/protocol/index.ts";
 import { SYSTEM_ACTOR } from "../../src/tenancy/index.ts";
 import type { Credentials } from "../support/device-pki.ts";

@@ -8,7 +8,7 @@ import path from "node:path";
 import { Readable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createHttpsArtifacts } from "../../src/agent/index.ts";
-import { createSiteSources } from "../../src/agent/site-sources.ts";
+import { createSiteSources } from "../../src/agent/update/site-sources.ts";
 import { openBlobStore } from "../../src/blobs/index.ts";
 import { LocalBus } from "../../src/bus/index.ts";
 import { ArtifactDisk } from "../../src/cache/artifact-disk.ts";

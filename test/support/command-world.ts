@@ -1,6 +1,6 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { StateStore } from "../../src/agent/agent-state.ts";
-import { Commands as AgentCommands } from "../../src/agent/commands.ts";
+import { Commands as AgentCommands } from "../../src/agent/work/commands.ts";
 import type { Commands } from "../../src/commands/index.ts";
 import type { VirtualClock } from "../../src/kernel/index.ts";
 import type { CommandMessage, CommandResult } from "../../src/protocol/index.ts";

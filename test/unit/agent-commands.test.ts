@@ -4,9 +4,9 @@ import path from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type RememberedCommand, StateStore } from "../../src/agent/agent-state.ts";
-import { type CommandHandler, Commands } from "../../src/agent/commands.ts";
-import { openFileStorage } from "../../src/agent/file-storage.ts";
-import { isOpenCommand, rememberedCommands } from "../../src/agent/remembered-commands.ts";
+import { openFileStorage } from "../../src/agent/offline/file-storage.ts";
+import { type CommandHandler, Commands } from "../../src/agent/work/commands.ts";
+import { isOpenCommand, rememberedCommands } from "../../src/agent/work/remembered-commands.ts";
 import { VirtualClock } from "../../src/kernel/index.ts";
 import type { CommandMessage, CommandResult } from "../../src/protocol/index.ts";
 

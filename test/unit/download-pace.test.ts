@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { downloadOffer } from "../../src/agent/download.ts";
 import type { ArtifactSource, StorageFile } from "../../src/agent/ports.ts";
+import { downloadOffer } from "../../src/agent/update/download.ts";
 import { DownloadPace, type Ticket } from "../../src/device-http/download-pace.ts";
 import { isAppError, messageOf } from "../../src/kernel/index.ts";
 import { seededRandom } from "../../src/kernel/random.ts";

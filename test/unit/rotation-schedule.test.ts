@@ -1,6 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { catchUpMs, isRenewalDue, pace, shareOf } from "../../src/agent/rotation-schedule.ts";
+import {
+  catchUpMs,
+  isRenewalDue,
+  pace,
+  shareOf,
+} from "../../src/agent/identity/rotation-schedule.ts";
 
 const DAY_MS = 86_400_000;
 const NOW = Date.UTC(2026, 0, 1);

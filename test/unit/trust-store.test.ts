@@ -2,9 +2,9 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { writeDocument } from "../../src/agent/atomic-file.ts";
 import { openFileStorage, type Storage } from "../../src/agent/index.ts";
-import { TrustStore } from "../../src/agent/trust-store.ts";
+import { writeDocument } from "../../src/agent/offline/atomic-file.ts";
+import { TrustStore } from "../../src/agent/update/trust-store.ts";
 import { makeKey, makeOnlineKeys, makeRoot } from "../support/signing.ts";
 
 const online = makeOnlineKeys();

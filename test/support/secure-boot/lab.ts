@@ -1,8 +1,8 @@
 import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
-import { writeDocument } from "../../../src/agent/atomic-file.ts";
 import { openFileStorage } from "../../../src/agent/index.ts";
+import { writeDocument } from "../../../src/agent/offline/atomic-file.ts";
 import { randomId } from "../../../src/kernel/index.ts";
 import {
   type Configuration,

@@ -1,0 +1,252 @@
+import { type Clock, messageOf, type Timer } from "../../kernel/index.ts";
+import type { DeviceEvent, LogLine, TelemetrySample } from "../../protocol/index.ts";
+import { PublishRefused } from "../connection/publish-refused.ts";
+import type { PublishOptions, Storage } from "../ports.ts";
+import { Journal, type Numbered } from "./journal.ts";
+
+interface StreamOptions {
+  topic: "telemetry" | "logs" | "events";
+  /** Oldest go first when more are waiting. */
+  maxItems: number;
+  maxJournalBytes: number;
+  itemsPerMessage: number;
+  /** Longest time that an item waits for company. */
+  gatherMs: number;
+  /** On disk before it is sent, rather than only when the platform cannot be reached. */
+  durable: boolean;
+}
+
+/** In the order in which a backlog is sent: what decides about rollouts first. */
+const STREAMS: readonly StreamOptions[] = [
+  {
+    topic: "events",
+    maxItems: 500,
+    maxJournalBytes: 256 * 1024,
+    itemsPerMessage: 1,
+    gatherMs: 0,
+    durable: true,
+  },
+  {
+    topic: "logs",
+    maxItems: 1_000,
+    maxJournalBytes: 512 * 1024,
+    itemsPerMessage: 100,
+    gatherMs: 1_000,
+    durable: false,
+  },
+  {
+    topic: "telemetry",
+    maxItems: 2_000,
+    maxJournalBytes: 512 * 1024,
+    itemsPerMessage: 50,
+    gatherMs: 1_000,
+    durable: false,
+  },
+];
+
+const MAX_MESSAGE_CHARACTERS = 128 * 1024;
+const SAVE_EVERY_MS = 30_000;
+const RETRY_MS = 2_000;
+
+export interface OutboxDeps {
+  storage: Storage;
+  clock: Clock;
+  isConnected(): boolean;
+  publish(topic: string, payload: string, options?: PublishOptions): Promise<void>;
+  onProblem(message: string): void;
+}
+
+/**
+ * Telemetry, logs and events on their way out. Bounded: the oldest of a kind are dropped and
+ * counted. Nothing is forgotten before the platform has acknowledged it, and what cannot be sent is
+ * kept on disk.
+ */
+export class Outbox {
+  readonly #deps: OutboxDeps;
+  readonly #streams: OutboxStream<Numbered>[];
+  #sending: Promise<void> | undefined;
+  #gather: Timer | undefined;
+  #saver: Timer | undefined;
+  #stopped = false;
+
+  constructor(deps: OutboxDeps) {
+    this.#deps = deps;
+    this.#streams = STREAMS.map((options) => new OutboxStream(deps.storage, options));
+  }
+
+  async load(): Promise<void> {
+    for (const stream of this.#streams) await stream.load();
+    this.#planSaving();
+  }
+
+  /** Resolves when the item is as safe as its kind asks for. */
+  add(topic: "telemetry", item: TelemetrySample): Promise<void>;
+  add(topic: "logs", item: LogLine): Promise<void>;
+  add(topic: "events", item: DeviceEvent): Promise<void>;
+  async add(topic: StreamOptions["topic"], item: Numbered): Promise<void> {
+    const stream = this.#stream(topic);
+    stream.add(item);
+    if (stream.options.durable) await stream.save();
+    this.#wake(stream.options.gatherMs);
+  }
+
+  /** Sends what has gathered; called when a connection is there. */
+  wake(): void {
+    this.#wake(0);
+  }
+
+  /** Writes what has not been acknowledged to disk. */
+  async stop(): Promise<void> {
+    this.halt();
+    for (const stream of this.#streams) {
+      await stream.save();
+      await stream.close();
+    }
+  }
+
+  /** Stops without touching the disk any more: the power is gone. */
+  halt(): void {
+    this.#stopped = true;
+    this.#gather?.cancel();
+    this.#saver?.cancel();
+  }
+
+  figures(): { waiting: number; dropped: number } {
+    let waiting = 0;
+    let dropped = 0;
+    for (const stream of this.#streams) {
+      waiting += stream.waiting;
+      dropped += stream.dropped;
+    }
+    return { waiting, dropped };
+  }
+
+  #stream(topic: string): OutboxStream<Numbered> {
+    return this.#streams.find((stream) => stream.options.topic === topic) as OutboxStream<Numbered>;
+  }
+
+  #wake(delayMs: number): void {
+    if (this.#stopped || this.#sending || !this.#deps.isConnected()) return;
+    if (delayMs > 0 && this.#gather) return;
+    this.#gather?.cancel();
+    this.#gather = this.#deps.clock.after(delayMs, () => {
+      this.#gather = undefined;
+      this.#startSending();
+    });
+  }
+
+  #startSending(): void {
+    if (this.#sending || this.#stopped) return;
+    this.#sending = this.#sendAll()
+      .catch((error) => {
+        this.#deps.onProblem(`sending stopped: ${messageOf(error)}`);
+        return RETRY_MS;
+      })
+      .then((delayMs) => {
+        this.#sending = undefined;
+        if (this.#streams.some((stream) => stream.waiting > 0)) this.#wake(delayMs || 1);
+      });
+  }
+
+  /** Returns the delay before the next round. */
+  async #sendAll(): Promise<number> {
+    for (const stream of this.#streams) {
+      while (stream.waiting > 0 && this.#deps.isConnected() && !this.#stopped) {
+        const items = stream.head();
+        const payload = JSON.stringify(stream.options.itemsPerMessage === 1 ? items[0] : items);
+        try {
+          await this.#deps.publish(stream.options.topic, payload, {
+            traceparent: (items[0] as { traceparent?: string }).traceparent,
+          });
+        } catch (error) {
+          if (!(error instanceof PublishRefused)) throw error;
+          this.#deps.onProblem(`the platform refused ${stream.options.topic}: ${error.message}`);
+        }
+        await stream.acknowledge(items);
+      }
+    }
+    return 0;
+  }
+
+  #planSaving(): void {
+    this.#saver = this.#deps.clock.after(SAVE_EVERY_MS, () => {
+      const done = this.#deps.isConnected() ? Promise.resolve() : this.#saveAll();
+      done
+        .catch((error) => this.#deps.onProblem(`the backlog was not saved: ${messageOf(error)}`))
+        .finally(() => {
+          if (!this.#stopped) this.#planSaving();
+        });
+    });
+  }
+
+  async #saveAll(): Promise<void> {
+    for (const stream of this.#streams) await stream.save();
+  }
+}
+
+class OutboxStream<Item extends Numbered> {
+  readonly options: StreamOptions;
+  readonly #journal: Journal<Item>;
+  #items: Item[] = [];
+  /** Items up to this number are in the journal. */
+  #savedSeq = -1;
+  dropped = 0;
+
+  constructor(storage: Storage, options: StreamOptions) {
+    this.options = options;
+    this.#journal = new Journal(storage, `outbox-${options.topic}`, options.maxJournalBytes);
+  }
+
+  get waiting(): number {
+    return this.#items.length;
+  }
+
+  async load(): Promise<void> {
+    this.#items = (await this.#journal.load()).slice(-this.options.maxItems);
+    this.#savedSeq = this.#items.at(-1)?.seq ?? -1;
+  }
+
+  add(item: Item): void {
+    this.#items.push(item);
+    if (this.#items.length > this.options.maxItems) {
+      this.#items.shift();
+      this.dropped += 1;
+    }
+  }
+
+  async save(): Promise<void> {
+    const unsaved = this.#items.filter((item) => item.seq > this.#savedSeq);
+    const last = unsaved.at(-1);
+    if (!last) return;
+    const before = this.#savedSeq;
+    this.#savedSeq = last.seq;
+    try {
+      await this.#journal.append(unsaved);
+    } catch (error) {
+      this.#savedSeq = before;
+      throw error;
+    }
+  }
+
+  /** The oldest items, as many as one message may hold. */
+  head(): Item[] {
+    const items: Item[] = [];
+    let characters = 0;
+    for (const item of this.#items.slice(0, this.options.itemsPerMessage)) {
+      characters += JSON.stringify(item).length;
+      if (items.length > 0 && characters > MAX_MESSAGE_CHARACTERS) break;
+      items.push(item);
+    }
+    return items;
+  }
+
+  async acknowledge(sent: readonly Item[]): Promise<void> {
+    const lastSeq = sent.at(-1)?.seq ?? -1;
+    this.#items = this.#items.filter((item) => item.seq > lastSeq);
+    if (this.#savedSeq >= 0) await this.#journal.release(lastSeq);
+  }
+
+  close(): Promise<void> {
+    return this.#journal.close();
+  }
+}

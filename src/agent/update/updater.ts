@@ -1,0 +1,232 @@
+import { messageOf } from "../../kernel/index.ts";
+import {
+  type Assignment,
+  type AssignmentMessage,
+  type Envelope,
+  isAssignmentEnvelope,
+  verifyAssignment,
+} from "../../protocol/index.ts";
+import type { ActiveUpdate } from "../agent-state.ts";
+import { otherSlot } from "../ports.ts";
+import { readSlotRecord } from "./slot-record.ts";
+import type { UpdateContext } from "./update-context.ts";
+import { UpdateReporter } from "./update-reporter.ts";
+import { confirmUnknownTrial, runStep } from "./update-runner.ts";
+import { manifestOf, nextStep } from "./update-steps.ts";
+
+/** Why a step was stopped from outside. */
+class Interrupted extends Error {}
+
+/**
+ * Judges assignments and carries updates out, one at a time. What is to be done next always
+ * follows from the disk and the bootloader, so `start` after any power cut leads on.
+ */
+export class Updater {
+  readonly #context: UpdateContext;
+  readonly #reporter: UpdateReporter;
+  #inbox: Promise<void> = Promise.resolve();
+  #work: Promise<void> | undefined;
+  #interrupt = new AbortController();
+  /** Came during a trial boot; looked at when that has ended. */
+  #deferred: unknown;
+
+  constructor(context: UpdateContext) {
+    this.#context = context;
+    this.#reporter = new UpdateReporter(context);
+  }
+
+  /** Goes on with what an earlier boot had begun. */
+  start(): void {
+    this.#work ??= this.#workOn();
+  }
+
+  /** Tells again what the platform may have missed. */
+  connected(): void {
+    this.#reporter.catchUp();
+  }
+
+  /** Judges an assignment; resolves when the outcome is on disk. */
+  receive(envelope: unknown): Promise<void> {
+    const judged = this.#inbox.then(() => this.#judge(envelope));
+    this.#inbox = judged.catch(() => {});
+    return judged;
+  }
+
+  /** Resolves when no step is under way. */
+  async idle(): Promise<void> {
+    await this.#inbox;
+    await this.#work;
+  }
+
+  async #judge(envelope: unknown): Promise<void> {
+    const { state, trust, identity, slots, storage, bootloader } = this.#context;
+    if (this.#isRepetition(envelope)) {
+      this.#reporter.catchUp({ repeatLast: true });
+      return;
+    }
+    const { running } = await bootloader.status();
+    const record = await readSlotRecord(storage, running);
+    const verdict = verifyAssignment(envelope, trust.current, {
+      ...identity,
+      runningVersion: record?.version ?? null,
+      runningSha256: record?.sha256 ?? null,
+      securityFloor: Math.max(state.current.securityFloor, this.#context.hardwareFloor()),
+      lastSequence: state.current.lastSequence,
+      slotSizeBytes: slots.capacityBytes,
+      trustedTimeMs: state.trustedNow(),
+    });
+    // Before anything is done by it: what a device has once believed it never believes less.
+    await trust.keep(verdict.trust);
+    if (!verdict.accepted) {
+      this.#reporter.rejected(envelope, verdict.check, verdict.message);
+      return;
+    }
+    const { signed, signatures } = envelope as AssignmentMessage;
+    const accepted: Envelope<Assignment> = { signed, signatures };
+    if (!this.#isRestarting()) await this.#stopWork();
+    // Asked again: the work may have reached its restart before it stopped.
+    if (this.#isRestarting()) {
+      this.#deferred = envelope;
+      this.start();
+      return;
+    }
+    await this.#accept(accepted, otherSlot(running));
+  }
+
+  #isRestarting(): boolean {
+    const phase = this.#context.state.current.update?.phase;
+    return phase === "rebooting" || phase === "confirming";
+  }
+
+  /** The platform sends the current assignment after every connect. */
+  #isRepetition(envelope: unknown): boolean {
+    if (!isAssignmentEnvelope(envelope)) return false;
+    const { updateId, sequence, action } = envelope.signed;
+    if (action === "cancel") return false;
+    const { update, lastUpdate } = this.#context.state.current;
+    const active = update?.assignment.signed;
+    return (
+      (active?.updateId === updateId && active.sequence === sequence) ||
+      (lastUpdate?.state.updateId === updateId && lastUpdate.sequence === sequence)
+    );
+  }
+
+  async #accept(envelope: Envelope<Assignment>, targetSlot: "a" | "b"): Promise<void> {
+    const { state, log } = this.#context;
+    const assignment = envelope.signed;
+    const replaced = state.current.update;
+    if (replaced) {
+      const cancelled = assignment.action === "cancel";
+      await this.#endReplaced(replaced, cancelled ? "cancelled" : "superseded");
+    }
+    if (assignment.action === "cancel") {
+      await state.update((current) => ({ ...current, lastSequence: assignment.sequence }));
+      if (replaced?.assignment.signed.updateId !== assignment.updateId) {
+        await this.#reporter.cancelledUnknown(assignment.updateId);
+      }
+      this.#reporter.catchUp();
+      return;
+    }
+    log(
+      "info",
+      `update ${assignment.updateId} to ${manifestOf(assignment).version} accepted (${assignment.action})`,
+      assignment.traceparent,
+    );
+    const update: ActiveUpdate = {
+      assignment: envelope,
+      phase: "downloading",
+      phaseStartedAt: state.trustedNow(),
+      targetSlot,
+      offer: null,
+      failedOffers: [],
+      stagedBytes: 0,
+      bytesDownloaded: 0,
+      fault: null,
+    };
+    await state.update((current) => ({
+      ...current,
+      lastSequence: assignment.sequence,
+      update,
+    }));
+    this.#work = this.#workOn();
+  }
+
+  async #endReplaced(update: ActiveUpdate, element: string): Promise<void> {
+    const error = { phase: update.phase, element, message: "ended by a later assignment" };
+    await this.#reporter.finish(update, { phase: "failed", error });
+  }
+
+  async #stopWork(): Promise<void> {
+    this.#interrupt.abort(new Interrupted("the update was interrupted"));
+    await this.#work;
+    this.#interrupt = new AbortController();
+  }
+
+  async #workOn(): Promise<void> {
+    try {
+      if (this.#context.state.current.update) this.#reporter.phaseEntered();
+      else await confirmUnknownTrial(this.#context);
+      await this.#untilDone(AbortSignal.any([this.#context.life, this.#interrupt.signal]));
+    } catch (error) {
+      if (this.#context.life.aborted || error instanceof Interrupted) return;
+      await this.#failUnexpectedly(error);
+    } finally {
+      this.#work = undefined;
+      this.#takeDeferred();
+    }
+  }
+
+  async #untilDone(signal: AbortSignal): Promise<void> {
+    const { state } = this.#context;
+    for (;;) {
+      signal.throwIfAborted();
+      const update = state.current.update;
+      if (!update) return;
+      const step = nextStep(update, await this.#facts(update));
+      const outcome = await runStep(
+        { context: this.#context, reporter: this.#reporter, update, signal },
+        step,
+      );
+      if (outcome === "restarting") return;
+    }
+  }
+
+  async #facts(update: ActiveUpdate) {
+    const { bootloader, storage, state, formats } = this.#context;
+    const boot = await bootloader.status();
+    const running = await readSlotRecord(storage, boot.running);
+    const target = await readSlotRecord(storage, update.targetSlot);
+    return {
+      boot,
+      runningSha256: running?.sha256 ?? null,
+      targetSlotSha256: target?.sha256 ?? null,
+      formats,
+      now: state.trustedNow(),
+    };
+  }
+
+  /** Our own storage or bootloader failed: the update ends, the running image stays. */
+  async #failUnexpectedly(error: unknown): Promise<void> {
+    const { state, log, life } = this.#context;
+    const update = state.current.update;
+    if (!update || life.aborted) return;
+    const message = messageOf(error);
+    log("error", `the update stopped: ${message}`, update.assignment.signed.traceparent);
+    const fault = { phase: update.phase, element: "device", message };
+    try {
+      await this.#reporter.finish(update, { phase: "failed", error: fault });
+    } catch (again) {
+      // The disk does not even take the outcome; the next boot finds the update and goes on.
+      log("error", `its end could not be written: ${messageOf(again)}`, null);
+    }
+  }
+
+  #takeDeferred(): void {
+    const deferred = this.#deferred;
+    if (!deferred || this.#context.state.current.update || this.#context.life.aborted) return;
+    this.#deferred = undefined;
+    this.receive(deferred).catch((error) => {
+      this.#context.log("error", `an assignment was not taken: ${messageOf(error)}`, null);
+    });
+  }
+}

@@ -1,0 +1,121 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import os from "node:os";
+import { type Clock, messageOf, type Random, type Timer } from "../../kernel/index.ts";
+import { fullJitter } from "../connection/back-off.ts";
+import type { Application, ApplicationContext, SelfTestResult } from "../ports.ts";
+
+export interface HostApplicationOptions {
+  clock: Clock;
+  random: Random;
+  /** Program to keep running, or none. */
+  command: readonly string[] | undefined;
+  selfTest: readonly string[] | undefined;
+  telemetryIntervalMs: number;
+}
+
+const RESTART = { baseMs: 1_000, capMs: 60_000 };
+const STOP_MS = 5_000;
+const MAX_OUTPUT_CHARACTERS = 1_000;
+/** An application that ran so long before it crashed is restarted at once again. */
+const STEADY_MS = 60_000;
+
+/** The application of an ordinary Linux machine: one supervised program, and the machine's figures. */
+export class HostApplication implements Application {
+  readonly #options: HostApplicationOptions;
+  #context: ApplicationContext | undefined;
+  #child: ChildProcess | undefined;
+  #restart: Timer | undefined;
+  #measuring: Timer | undefined;
+  #attempt = 0;
+  #stopped = false;
+
+  constructor(options: HostApplicationOptions) {
+    this.#options = options;
+  }
+
+  async start(context: ApplicationContext): Promise<void> {
+    this.#context = context;
+    this.#measure();
+    if (this.#options.command) this.#spawn(this.#options.command);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#restart?.cancel();
+    this.#measuring?.cancel();
+    const child = this.#child;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((resolve) => child.once("exit", resolve));
+    child.kill("SIGTERM");
+    const timer = this.#options.clock.after(STOP_MS, () => child.kill("SIGKILL"));
+    await ended;
+    timer.cancel();
+  }
+
+  async selfTest(signal: AbortSignal): Promise<SelfTestResult> {
+    if (this.#options.command && this.#child?.exitCode !== null) {
+      return { passed: false, element: "application", message: "it is not running" };
+    }
+    if (!this.#options.selfTest) return { passed: true };
+    const { status, output } = await run(this.#options.selfTest, signal);
+    if (status === 0) return { passed: true };
+    return { passed: false, element: "self-test", message: `exit status ${status}: ${output}` };
+  }
+
+  metrics(): Record<string, number> {
+    return {
+      load1: Math.round((os.loadavg()[0] ?? 0) * 100) / 100,
+      memory: Math.round(1000 * (1 - os.freemem() / os.totalmem())) / 10,
+      agentMemoryMb: Math.round(process.memoryUsage.rss() / 1024 ** 2),
+    };
+  }
+
+  #measure(): void {
+    this.#measuring = this.#options.clock.after(this.#options.telemetryIntervalMs, () => {
+      this.#context?.telemetry(this.metrics());
+      this.#measure();
+    });
+  }
+
+  #spawn(command: readonly string[]): void {
+    const startedAt = this.#options.clock.now();
+    const [program = "", ...args] = command;
+    const child = spawn(program, args, { stdio: ["ignore", "inherit", "pipe"] });
+    this.#child = child;
+    let lastWords = "";
+    child.stderr?.on("data", (chunk) => {
+      lastWords = `${lastWords}${chunk}`.slice(-MAX_OUTPUT_CHARACTERS);
+      process.stderr.write(chunk);
+    });
+    let ended = false;
+    const onEnd = (reason: string) => {
+      if (ended || this.#stopped) return;
+      ended = true;
+      if (this.#options.clock.now() - startedAt > STEADY_MS) this.#attempt = 0;
+      this.#context?.crashed(reason, lastWords.trim() || reason);
+      const delayMs = fullJitter(this.#options.random, this.#attempt, RESTART);
+      this.#attempt += 1;
+      this.#restart = this.#options.clock.after(delayMs, () => this.#spawn(command));
+    };
+    child.once("error", (error) => onEnd(`cannot be started: ${messageOf(error)}`));
+    child.once("exit", (code, signal) => onEnd(signal ?? `exit status ${code}`));
+  }
+}
+
+function run(
+  command: readonly string[],
+  signal: AbortSignal,
+): Promise<{ status: number | null; output: string }> {
+  const [program = "", ...args] = command;
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], signal });
+    let output = "";
+    const keep = (chunk: Buffer) => {
+      output = `${output}${chunk}`.slice(-MAX_OUTPUT_CHARACTERS);
+    };
+    child.stdout.on("data", keep);
+    child.stderr.on("data", keep);
+    child.once("error", reject);
+    child.once("close", (status) => resolve({ status, output: output.trim() }));
+  });
+}
