@@ -8,6 +8,34 @@ const FileName = Type.String({ minLength: 1 });
 /** Program and arguments; no shell is involved. */
 const CommandLine = Type.Array(Type.String(), { minItems: 1, maxItems: 100 });
 
+const TimeOfDay = Type.String({ pattern: "^([01]\\d|2[0-3]):[0-5]\\d$" });
+const component = Type.String({ pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$" });
+const ComponentConfig = Type.Union([
+  Type.Object(
+    {
+      component,
+      kind: Type.Literal("file"),
+      path: FileName,
+      mode: Type.Optional(Type.Integer({ minimum: 0, maximum: 0o7777 })),
+      reload: Type.Optional(CommandLine),
+    },
+    { additionalProperties: false },
+  ),
+  Type.Object(
+    {
+      component,
+      kind: Type.Literal("command"),
+      install: CommandLine,
+      revert: CommandLine,
+      confirm: Type.Optional(CommandLine),
+      installed: Type.Optional(CommandLine),
+      timeoutSeconds: Type.Optional(Type.Number({ minimum: 1, maximum: 7_200 })),
+    },
+    { additionalProperties: false },
+  ),
+]);
+export type ComponentConfig = Static<typeof ComponentConfig>;
+
 /** The file that `vautn agent run --config FILE` reads. Paths are relative to its folder. */
 export const AgentConfig = Type.Object(
   {
@@ -48,8 +76,63 @@ export const AgentConfig = Type.Object(
     ),
     /** Program to keep running; `{image}` stands for the file of the running slot. */
     application: Type.Optional(CommandLine),
-    /** Program whose exit status 0 means that the image is fit to stay. */
-    selfTest: Type.Optional(CommandLine),
+    /**
+     * What a new image has to show before it stays, besides that it reaches the platform: a program
+     * whose exit status is 0, services that are up, memory that is free.
+     */
+    selfTest: Type.Optional(
+      Type.Union([
+        CommandLine,
+        Type.Object(
+          {
+            command: Type.Optional(CommandLine),
+            timeoutSeconds: Type.Optional(Type.Number({ minimum: 1, maximum: 3_600 })),
+            services: Type.Optional(Type.Array(Type.String({ minLength: 1 }), { maxItems: 100 })),
+            minFreeMemoryBytes: Type.Optional(Type.Integer({ minimum: 0 })),
+            settleSeconds: Type.Optional(Type.Number({ minimum: 0, maximum: 3_600 })),
+          },
+          { additionalProperties: false },
+        ),
+      ]),
+    ),
+    /** What releases may bring beside the image, in the order in which it is taken into use. */
+    components: Type.Optional(Type.Array(ComponentConfig, { maxItems: 32 })),
+    /** What an update waits for. */
+    conditions: Type.Optional(
+      Type.Object(
+        {
+          minFreeBytes: Type.Optional(Type.Integer({ minimum: 0 })),
+          minBatteryPercent: Type.Optional(Type.Number({ minimum: 0, maximum: 100 })),
+          /** Restarts into an image happen only then, by the device's local time. */
+          windows: Type.Optional(
+            Type.Array(
+              Type.Object(
+                {
+                  days: Type.Optional(Type.Array(Type.Integer({ minimum: 0, maximum: 6 }))),
+                  from: TimeOfDay,
+                  to: TimeOfDay,
+                },
+                { additionalProperties: false },
+              ),
+              { maxItems: 32 },
+            ),
+          ),
+          consent: Type.Optional(Type.Boolean()),
+        },
+        { additionalProperties: false },
+      ),
+    ),
+    /** What resets the machine when the agent hangs: a device of Linux, or the service manager. */
+    watchdog: Type.Optional(
+      Type.Union([
+        Type.Object({
+          kind: Type.Literal("device"),
+          path: Type.Optional(FileName),
+          intervalSeconds: Type.Optional(Type.Number({ minimum: 1, maximum: 3_600 })),
+        }),
+        Type.Object({ kind: Type.Literal("systemd") }),
+      ]),
+    ),
     /** What restarts the machine; without it the agent exits with status 75. */
     reboot: Type.Optional(CommandLine),
     /** By which way the certificate is renewed; EST, and MQTT where that fails, if nothing is said. */
@@ -100,6 +183,13 @@ export async function readAgentConfig(file: string): Promise<AgentConfig> {
             url,
             ...(root ? { root: locate(root) } : {}),
           })),
+        }
+      : {}),
+    ...(config.components
+      ? {
+          components: config.components.map((one) =>
+            one.kind === "file" ? { ...one, path: locate(one.path) } : one,
+          ),
         }
       : {}),
     provisioning: locate(config.provisioning),

@@ -1,3 +1,4 @@
+import type { PatchCheckpoint } from "../delta/index.ts";
 import type { Clock } from "../kernel/index.ts";
 import type { Assignment, CommandResult, Envelope, UpdateState } from "../protocol/index.ts";
 import { readDocument, writeDocument } from "./offline/atomic-file.ts";
@@ -17,10 +18,27 @@ export interface ActiveUpdate {
   failedOffers: { sha256: string; element: string; message: string }[];
   /** Bytes of `offer` that are synced in the staging file. */
   stagedBytes: number;
+  /** How far `offer` has been applied to the target slot, all of it synced; null before. */
+  applied: PatchCheckpoint | null;
+  /** The further files of the release, in the order in which they are taken into use. */
+  components: ComponentState[];
+  /** How often they were taken into use while the image stayed as it was. */
+  attempts: number;
   /** Bytes fetched for this update in all. */
   bytesDownloaded: number;
   /** Found wrong before the fall-back; reported after it. */
   fault: { phase: string; element: string; message: string } | null;
+}
+
+/**
+ * `same`: in use already. A component is `active` before it is taken into use, so that a power cut
+ * in the middle is followed by a repetition or by a way back.
+ */
+export interface ComponentState {
+  component: string;
+  sha256: string;
+  stagedBytes: number;
+  state: "wanted" | "same" | "fetched" | "staged" | "active";
 }
 
 export interface RememberedCommand {
@@ -74,6 +92,8 @@ export function initialState(): AgentState {
   };
 }
 
+const FIRST_FIELDS: Partial<ActiveUpdate> = { applied: null, components: [], attempts: 0 };
+
 /** The state document: changed in memory and on disk together, one change at a time. */
 export class StateStore {
   readonly #storage: Storage;
@@ -93,7 +113,13 @@ export class StateStore {
   static async load(storage: Storage, clock: Clock): Promise<StateStore> {
     const found = await readDocument(storage, FILE);
     const document = found && found !== "damaged" ? (found.document as Partial<AgentState>) : {};
-    const current = { ...initialState(), ...document };
+    const { update = null } = document;
+    const current = {
+      ...initialState(),
+      ...document,
+      // An update that an older agent had begun.
+      update: update && { ...FIRST_FIELDS, ...(update as object as ActiveUpdate) },
+    };
     return new StateStore(storage, clock, current, found === "damaged");
   }
 

@@ -2,6 +2,8 @@ import type { Clock, Random } from "../kernel/index.ts";
 import type { Envelope, LogLevel, RootMetadata, RunningFirmware } from "../protocol/index.ts";
 import type { AgentSettings } from "./agent-settings.ts";
 import type { ChainOfTrust } from "./boot/boot-back-end.ts";
+import type { Watchdog } from "./boot/watchdog.ts";
+import type { Components } from "./components/component.ts";
 import type { CredentialStore } from "./identity/credential-store.ts";
 import type {
   Application,
@@ -14,6 +16,7 @@ import type {
   Transport,
 } from "./ports.ts";
 import { RunningAgent } from "./running-agent.ts";
+import type { Conditions } from "./update/conditions.ts";
 import type { CommandHandler } from "./work/commands.ts";
 
 export interface AgentDeps {
@@ -35,6 +38,12 @@ export interface AgentDeps {
   /** EST; without it certificates are renewed by messages alone. */
   reenrolment?: Reenrolment;
   application: Application;
+  /** What resets the machine when the agent hangs. */
+  watchdog?: Watchdog | undefined;
+  /** What releases may bring beside the image, in the order in which it is taken into use. */
+  components?: Components;
+  /** What an update waits for; nothing where it is absent. */
+  conditions?: Conditions;
   reboot: Reboot;
   settings?: Partial<AgentSettings>;
   /** Commands of this device beside the built-in ones; they too must be allowed. */

@@ -7,6 +7,7 @@ export { bootFromFiles } from "./boot/files-bootloader.ts";
 export { openSystemdBoot, partitionDevice } from "./boot/systemd-boot.ts";
 export * from "./boot/systemd-boot-entries.ts";
 export { uefiChain } from "./boot/uefi-chain.ts";
+export * from "./components/component.ts";
 export { createHttpsArtifacts } from "./connection/https-client.ts";
 export { createMqttTransport } from "./connection/mqtt-transport.ts";
 export { PublishRefused } from "./connection/publish-refused.ts";
@@ -15,10 +16,11 @@ export { type EnrolmentOptions, enrolByClaim } from "./identity/enrolment.ts";
 export { createEstClient, ReenrolmentRefused } from "./identity/est-client.ts";
 export { IdentityRefused } from "./identity/identity-refused.ts";
 export { type Provisioning, readProvisioning, writeProvisioning } from "./identity/provisioning.ts";
-export { replaceFile } from "./offline/atomic-file.ts";
+export { readDocument, replaceFile, writeDocument } from "./offline/atomic-file.ts";
 export { fileSlots, openFileStorage } from "./offline/file-storage.ts";
 export * from "./ports.ts";
 export { RESTART_STATUS, runAgent } from "./run-agent.ts";
+export * from "./update/conditions.ts";
 export {
   hashSlot,
   readSlotRecord,

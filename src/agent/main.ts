@@ -29,7 +29,7 @@ async function main(args: readonly string[]): Promise<number> {
     return 2;
   }
   try {
-    return await runAgent(rest[1] as string);
+    return await runAgent(rest[1] as string, process.env);
   } catch (error) {
     process.stderr.write(`vautn-agent: ${messageOf(error)}\n`);
     return 1;

@@ -12,15 +12,17 @@ import { AGENT_DEFAULTS, type AgentSettings } from "./agent-settings.ts";
 import type { BootBackEnd } from "./boot/boot-back-end.ts";
 import { bootFromFiles } from "./boot/files-bootloader.ts";
 import { openSystemdBoot } from "./boot/systemd-boot.ts";
+import { notifyReady, wasResetByWatchdog } from "./boot/watchdog.ts";
 import { createHttpsArtifacts } from "./connection/https-client.ts";
 import { createMqttTransport } from "./connection/mqtt-transport.ts";
+import { applicationOf, componentsOf, conditionsOf, watchdogOf } from "./host-parts.ts";
 import { CredentialStore } from "./identity/credential-store.ts";
 import { enrolByClaim } from "./identity/enrolment.ts";
 import { createEstClient } from "./identity/est-client.ts";
 import { type Provisioning, readProvisioning, writeProvisioning } from "./identity/provisioning.ts";
 import { replaceFile } from "./offline/atomic-file.ts";
 import { fileSlots, openFileStorage } from "./offline/file-storage.ts";
-import type { SlotName, Slots, Storage } from "./ports.ts";
+import type { Slots, Storage } from "./ports.ts";
 import { createSiteSources } from "./update/site-sources.ts";
 import {
   hashSlot,
@@ -28,19 +30,20 @@ import {
   recordOfRelease,
   writeSlotRecord,
 } from "./update/slot-record.ts";
-import { HostApplication } from "./work/host-application.ts";
 
 /** Tells the supervisor that the machine is to be started again (EX_TEMPFAIL of sysexits.h). */
 export const RESTART_STATUS = 75;
 const DEFAULT_SLOT_BYTES = 256 * 1024 ** 2;
-const DEFAULT_TELEMETRY_SECONDS = 60;
 
 /**
  * Runs the agent on an ordinary machine, with slots and bootloader state as files. Resolves with
  * the exit status: 0 after SIGTERM or SIGINT, 75 when the machine is to be restarted and the
  * configuration names no command for that. Rejects when it cannot start, with the reason.
  */
-export async function runAgent(configFile: string): Promise<number> {
+export async function runAgent(
+  configFile: string,
+  environment: NodeJS.ProcessEnv,
+): Promise<number> {
   const config = await readAgentConfig(configFile);
   const provisioning = await provision(config);
   const credentials = await CredentialStore.open(await openFileStorage(config.provisioning));
@@ -62,6 +65,9 @@ export async function runAgent(configFile: string): Promise<number> {
     healthy: () => backEnd.healthy(),
     ...(await connectionTo(config, provisioning, credentials)),
     application: applicationOf(config, running),
+    components: componentsOf(config, storage),
+    conditions: conditionsOf(config),
+    watchdog: await watchdogOf(config, environment),
     reboot: () => outcome.resolve(RESTART_STATUS),
     settings: settingsOf(config),
     localLog: writeLine,
@@ -71,6 +77,7 @@ export async function runAgent(configFile: string): Promise<number> {
   process.on("SIGINT", onSignal);
   try {
     await agent.start();
+    await notifyReady(environment);
     announce(agent, provisioning);
     const status = await outcome.promise;
     await agent.stop();
@@ -125,7 +132,10 @@ async function openBackEnd(config: AgentConfig, storage: Storage): Promise<BootB
   return {
     kind: "files",
     slots: fileSlots(storage, capacityBytes),
-    bootloader: await bootFromFiles(storage, "power-on"),
+    bootloader: await bootFromFiles(
+      storage,
+      (await wasResetByWatchdog()) ? "watchdog" : "power-on",
+    ),
     chain: undefined,
     healthy: async () => {},
   };
@@ -198,19 +208,6 @@ async function connectionTo(
       log: (message) => writeLine("warn", message),
     }),
   };
-}
-
-function applicationOf(config: AgentConfig, running: SlotName): HostApplication {
-  const image = path.join(config.data, `${running}.img`);
-  const resolved = (command: readonly string[] | undefined) =>
-    command?.map((argument) => argument.replaceAll("{image}", image));
-  return new HostApplication({
-    clock: systemClock,
-    random: systemRandom,
-    command: resolved(config.application),
-    selfTest: resolved(config.selfTest),
-    telemetryIntervalMs: (config.telemetryIntervalSeconds ?? DEFAULT_TELEMETRY_SECONDS) * 1000,
-  });
 }
 
 function settingsOf(config: AgentConfig): Partial<AgentSettings> {

@@ -1,16 +1,18 @@
 import { messageOf, randomId } from "../kernel/index.ts";
-import type { Heartbeat } from "../protocol/index.ts";
 import type { AgentDeps, AgentStatus } from "./agent.ts";
-import { AGENT_DEFAULTS, type AgentSettings, announcedFormats } from "./agent-settings.ts";
+import { AgentReports } from "./agent-reports.ts";
+import { AGENT_DEFAULTS, type AgentSettings } from "./agent-settings.ts";
 import { StateStore } from "./agent-state.ts";
 import { bootReason } from "./boot/boot-reason.ts";
 import { MeasuredState } from "./boot/measured-state.ts";
+import { WatchdogKeeper } from "./boot/watchdog.ts";
 import { Connection } from "./connection/connection.ts";
 import { type MessageReceivers, routeMessage } from "./connection/route-message.ts";
 import { Rotation } from "./identity/rotation.ts";
 import { Outbox } from "./offline/outbox.ts";
 import { SequenceNumbers } from "./offline/sequence-numbers.ts";
 import { type BootStatus, otherSlot } from "./ports.ts";
+import { NO_CONDITIONS } from "./update/conditions.ts";
 import { artifactsFor } from "./update/own-artifacts.ts";
 import { runSelfTest } from "./update/self-test.ts";
 import {
@@ -48,6 +50,8 @@ export class RunningAgent {
   readonly #commands: Commands;
   readonly #rotation: Rotation | undefined;
   readonly #measured: MeasuredState;
+  readonly #reports: AgentReports;
+  readonly #watchdog: WatchdogKeeper | undefined;
   #slots: Record<"running" | "other", SlotRecord | undefined>;
 
   static async boot(deps: AgentDeps, life: AbortSignal): Promise<RunningAgent> {
@@ -91,6 +95,8 @@ export class RunningAgent {
     this.#updater = this.#createUpdater();
     this.#commands = this.#createCommands();
     this.#rotation = this.#createRotation();
+    this.#watchdog = this.#createWatchdog();
+    this.#reports = this.#createReports();
   }
 
   /** Starts the parts; the update goes on where the last boot left it. */
@@ -111,6 +117,7 @@ export class RunningAgent {
     this.#heartbeats.start();
     this.#updater.start();
     this.#rotation?.start();
+    this.#watchdog?.start();
   }
 
   async stop(): Promise<void> {
@@ -120,11 +127,14 @@ export class RunningAgent {
     await this.#updater.idle();
     await this.#rotation?.stop();
     await this.#outbox.stop();
+    // A restart that does not come is the watchdog's to make.
+    await this.#watchdog?.stop({ inOrder: this.#state.current.restart === null });
   }
 
   kill(): void {
     this.#heartbeats.stop();
     this.#outbox.halt();
+    this.#watchdog?.stop({ inOrder: false });
     this.#connection.drop();
     this.#deps.application.stop().catch(() => {
       // It has lost its machine; how it ends is of no interest.
@@ -136,18 +146,7 @@ export class RunningAgent {
   }
 
   status(): AgentStatus {
-    const update = this.#state.current.update;
-    return {
-      bootId: this.#bootId,
-      bootReason: this.#bootReason,
-      firmware: this.#firmware(),
-      otherSlot: describeOther(this.#slots.other),
-      trial: this.#boot.trial && update?.phase === "confirming",
-      connected: this.#connection.isConnected,
-      update: update ? { updateId: update.assignment.signed.updateId, phase: update.phase } : null,
-      backlog: this.#outbox.figures(),
-      certificate: this.#deps.credentials?.status() ?? null,
-    };
+    return this.#reports.status();
   }
 
   #firmware() {
@@ -208,6 +207,8 @@ export class RunningAgent {
     return new Updater({
       ...{ identity, clock, random, storage, slots, bootloader, trust: this.#trust },
       artifacts: artifactsFor(this.#deps),
+      components: this.#deps.components ?? new Map(),
+      conditions: this.#deps.conditions ?? NO_CONDITIONS,
       formats: this.#settings.formats,
       maxPatchMemoryBytes: this.#settings.maxPatchMemoryBytes,
       trialTries: this.#settings.trialTries,
@@ -238,7 +239,7 @@ export class RunningAgent {
     const builtIn = builtInCommands({
       now: () => clock.now(),
       setLogLevel: (logLevel) => this.#state.update((state) => ({ ...state, logLevel })),
-      diagnostics: () => this.#diagnostics(),
+      diagnostics: () => this.#reports.diagnostics(),
       reboot: (commandId) => this.#rebootFor(commandId),
       rotate: () => this.#rotate(),
       applyConfiguration: (envelope) => this.#measured.applyConfiguration(envelope),
@@ -271,6 +272,36 @@ export class RunningAgent {
     });
   }
 
+  #createReports(): AgentReports {
+    return new AgentReports({
+      agent: this.#deps,
+      formats: this.#settings.formats,
+      bootId: this.#bootId,
+      bootReason: this.#bootReason,
+      startedAt: this.#startedAt,
+      onTrial: this.#boot.trial,
+      state: this.#state,
+      trust: this.#trust,
+      outbox: this.#outbox,
+      connection: this.#connection,
+      measured: this.#measured,
+      log: this.#log,
+      firmware: () => this.#firmware(),
+      otherSlot: () => describeOther(this.#slots.other),
+      nextSequence: () => this.#numbers.next(),
+    });
+  }
+
+  #createWatchdog(): WatchdogKeeper | undefined {
+    const { watchdog, clock, storage } = this.#deps;
+    if (!watchdog) return undefined;
+    return new WatchdogKeeper({
+      ...{ watchdog, clock },
+      works: () => storage.list().then(() => {}),
+      onProblem: (message) => this.#log.write("error", message),
+    });
+  }
+
   #createMeasuredState(): MeasuredState {
     return new MeasuredState({
       agent: this.#deps,
@@ -294,32 +325,11 @@ export class RunningAgent {
       random,
       intervalMs: this.#settings.heartbeatIntervalMs,
       isConnected: () => this.#connection.isConnected,
-      compose: () => this.#heartbeat(),
+      compose: () => this.#reports.heartbeat(),
       publish: (payload) =>
         this.#connection.publish("heartbeat", payload).then(() => this.#measured.delivered()),
       onProblem: (message) => this.#log.write("debug", message),
     });
-  }
-
-  #heartbeat(): Heartbeat {
-    const now = this.#deps.clock.now();
-    const backlog = this.#outbox.figures();
-    return {
-      ts: now,
-      seq: this.#numbers.next(),
-      bootId: this.#bootId,
-      uptimeSeconds: Math.max(0, Math.round((now - this.#startedAt) / 1000)),
-      firmware: this.#firmware(),
-      otherSlot: describeOther(this.#slots.other),
-      formats: announcedFormats(this.#settings.formats),
-      ...this.#measured.forHeartbeat(),
-      metrics: {
-        ...this.#deps.application.metrics(),
-        "agent.backlog": backlog.waiting,
-        "agent.dropped": backlog.dropped,
-        "agent.reconnects": this.#connection.losses,
-      },
-    };
   }
 
   /** Resolves when the event is on disk; absent attributes are left out. */
@@ -362,20 +372,6 @@ export class RunningAgent {
       if (this.#life.aborted) return;
       this.#unlessDead(this.#event("crash", { reason: "start", message: messageOf(error) }));
     });
-  }
-
-  async #diagnostics(): Promise<Record<string, unknown>> {
-    return {
-      ...this.status(),
-      uptimeSeconds: this.#heartbeat().uptimeSeconds,
-      metrics: this.#deps.application.metrics(),
-      trust: this.#trust.describe(),
-      securityFloor: this.#state.current.securityFloor,
-      bootChain: this.#measured.report() ?? null,
-      lastSequence: this.#state.current.lastSequence,
-      files: await this.#deps.storage.list(),
-      log: this.#log.recent(),
-    };
   }
 
   #rebootFor(commandId: string): Promise<void> {

@@ -117,6 +117,13 @@ export const UpdateState = Type.Object({
       message: Type.String({ maxLength: 4096 }),
     }),
   ),
+  /** A condition of the device's own, such as a maintenance window, that the phase waits for. */
+  waitingFor: Type.Optional(
+    Type.Object({
+      element: Type.String({ maxLength: 128 }),
+      message: Type.String({ maxLength: 4096 }),
+    }),
+  ),
   /** What runs after the boot; `succeeded` counts only with the target's hash here. */
   running: Type.Optional(RunningFirmware),
   bootId: Type.Optional(Type.String({ maxLength: 64 })),
@@ -164,6 +171,7 @@ export type UpdateState = {
   phase: (typeof UPDATE_PHASES)[number];
   progress?: number;
   error?: { phase: string; element: string; message: string };
+  waitingFor?: { element: string; message: string };
   running?: RunningFirmware;
   bootId?: string;
   format?: string;

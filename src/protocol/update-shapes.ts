@@ -1,8 +1,16 @@
 import semver from "semver";
 import { isEnvelope } from "./metadata.ts";
 import type { Envelope } from "./signing.ts";
-import type { ArtifactOffer, Assignment, ReleaseFile, ReleaseManifest } from "./update.ts";
+import type {
+  ArtifactOffer,
+  Assignment,
+  ComponentOffer,
+  ReleaseFile,
+  ReleaseManifest,
+} from "./update.ts";
 
+/** Further files of one release. */
+export const MAX_COMPONENTS = 32;
 const SHA256 = /^[0-9a-f]{64}$/;
 
 export function isAssignmentEnvelope(value: unknown): value is Envelope<Assignment> {
@@ -19,7 +27,25 @@ export function isAssignmentEnvelope(value: unknown): value is Envelope<Assignme
     typeof signed.expires === "string" &&
     typeof signed.allowDowngrade === "boolean" &&
     Array.isArray(signed.artifacts) &&
-    signed.artifacts.every(isArtifactOffer)
+    signed.artifacts.every(isArtifactOffer) &&
+    (signed.components === undefined || isComponentOffers(signed.components))
+  );
+}
+
+function isComponentOffers(value: unknown): value is ComponentOffer[] {
+  return (
+    Array.isArray(value) &&
+    value.length <= MAX_COMPONENTS &&
+    value.every(
+      (offer) =>
+        typeof offer === "object" &&
+        offer !== null &&
+        typeof offer.component === "string" &&
+        typeof offer.url === "string" &&
+        SHA256.test(offer.sha256) &&
+        Number.isSafeInteger(offer.sizeBytes) &&
+        offer.sizeBytes >= 0,
+    )
   );
 }
 

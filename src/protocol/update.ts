@@ -76,6 +76,14 @@ export interface ArtifactOffer {
   sourceSha256: string | null;
 }
 
+/** Where a further file of the release is to be had; as it is, never as a patch. */
+export interface ComponentOffer {
+  component: string;
+  url: string;
+  sha256: string;
+  sizeBytes: number;
+}
+
 /** How long each phase may take, in milliseconds; silence past it is a failure. */
 export interface PhaseDeadlines {
   offered: number;
@@ -105,6 +113,8 @@ export interface Assignment {
   allowDowngrade: boolean;
   release: Envelope<ReleaseManifest> | null;
   artifacts: ArtifactOffer[];
+  /** One for each component of the release; absent where it has none. */
+  components?: ComponentOffer[];
   deadlines: PhaseDeadlines;
   traceparent: string | null;
 }

@@ -46,6 +46,19 @@ export function createAssignmentWriter(deps: WriterDeps) {
     return (await found).map((offer) => ({ ...offer, url: artifactUrl(offer.sha256) }));
   }
 
+  function componentsOf({ envelope }: SignedRelease): Pick<Assignment, "components"> {
+    const { components } = envelope.signed;
+    if (!components?.length) return {};
+    return {
+      components: components.map(({ component, sha256, sizeBytes }) => ({
+        component,
+        url: artifactUrl(sha256),
+        sha256,
+        sizeBytes,
+      })),
+    };
+  }
+
   return {
     releaseOf,
     async write(order: Order, device: AddressedDevice): Promise<Envelope<Assignment>> {
@@ -66,6 +79,7 @@ export function createAssignmentWriter(deps: WriterDeps) {
         allowDowngrade: order.allowDowngrade,
         release: release?.envelope ?? null,
         artifacts: cancels ? [] : await artifactsFor(tenantId, device),
+        ...(release ? componentsOf(release) : {}),
         deadlines: order.deadlines,
         traceparent: order.traceparent,
       });

@@ -17,6 +17,7 @@ export {
 } from "./fleet-supervisor.ts";
 export { PagePool } from "./page-pool.ts";
 export { runSimulation, type SimulationOptions } from "./run-simulation.ts";
+export { SimulatedComponent } from "./simulated-component.ts";
 export { PowerLost, SimulatedFlash, simulatedSlots } from "./simulated-flash.ts";
 export { type MachineOptions, type MachineStatus, SimulatedMachine } from "./simulated-machine.ts";
 export { type ExchangeFault, StubAuthority, someFaults } from "./stub-authority.ts";

@@ -5,12 +5,21 @@ import { type Random, seededRandom, VirtualClock } from "../kernel/index.ts";
 import { type Assignment, isFinalPhase, type UpdateState } from "../protocol/index.ts";
 import type { Behaviours } from "./behaviour.ts";
 import { PagePool } from "./page-pool.ts";
+import { SimulatedComponent } from "./simulated-component.ts";
 import { simulatedSlots } from "./simulated-flash.ts";
 import { SimulatedMachine } from "./simulated-machine.ts";
 import { StubPlatform, sha256Of } from "./stub-platform.ts";
 
 /** Ways through an update, each with writes of its own to be cut. */
-export const SCENARIOS = ["patch", "full", "failing-self-test", "switch-slot"] as const;
+export const SCENARIOS = [
+  "patch",
+  "full",
+  "failing-self-test",
+  "switch-slot",
+  "components",
+  "failing-components",
+  "components-alone",
+] as const;
 export type Scenario = (typeof SCENARIOS)[number];
 
 export interface PowercutRun {
@@ -53,9 +62,11 @@ export async function runWithCuts(
 
   const before = machine.flash.operations;
   armCuts(machine, cutsAt);
-  const target = scenario === "switch-slot" ? images.old : images.new;
-  const { updateId } =
-    scenario === "switch-slot"
+  const keepsImage = scenario === "switch-slot" || scenario === "components-alone";
+  const target = keepsImage ? images.old : images.new;
+  const { updateId } = withComponents(scenario)
+    ? updateComponents(platform, target)
+    : scenario === "switch-slot"
       ? platform.assign(DEVICE, oldRelease, [platform.offer("full", images.old)], {
           action: "switch-slot",
           allowDowngrade: true,
@@ -74,6 +85,9 @@ export async function runWithCuts(
   }
   const running = machine.status().agent?.firmware.hash;
   const outcome = judge(finalState(), running, sha256Of(target), violations);
+  if (withComponents(scenario)) {
+    await judgeComponents(machine, outcome === "updated", violations);
+  }
   const operations = machine.flash.operations - before;
   const cuts = machine.status().powerCuts;
   await machine.stop();
@@ -96,7 +110,7 @@ function createMachine(parts: {
   const { scenario, random, clock, platform, images, violations } = parts;
   const signed = [sha256Of(images.old), sha256Of(images.new)];
   const behaviours: Behaviours =
-    scenario === "failing-self-test"
+    scenario === "failing-self-test" || scenario === "failing-components"
       ? { [sha256Of(images.new)]: { faults: [{ kind: "failing-self-test" }] } }
       : {};
   return new SimulatedMachine({
@@ -111,6 +125,8 @@ function createMachine(parts: {
     timeScale: 1,
     slotCapacityBytes: CAPACITY_BYTES,
     watchdogMs: 30_000,
+    components: (storage) =>
+      new Map(COMPONENTS.map((name) => [name, new SimulatedComponent(storage, name)])),
     async onBoot({ running }, storage) {
       // What is booted is what the flash holds, whatever the agent's files say of it.
       const slots = simulatedSlots(storage, CAPACITY_BYTES);
@@ -122,6 +138,44 @@ function createMachine(parts: {
       }
     },
   });
+}
+
+/** In another order than the device takes them into use. */
+const COMPONENTS = ["bootloader", "radio", "settings"] as const;
+
+function withComponents(scenario: Scenario): boolean {
+  return scenario.endsWith("components") || scenario === "components-alone";
+}
+
+function componentBytes(name: string): Buffer {
+  return Buffer.from(`the new ${name} `.repeat(2_000));
+}
+
+function updateComponents(platform: StubPlatform, image: Buffer): Assignment {
+  const offers = COMPONENTS.toReversed().map((component) => {
+    const { url, sha256, sizeBytes } = platform.offer("full", componentBytes(component));
+    return { component, url, sha256, sizeBytes };
+  });
+  const components = offers.map(({ component, sha256, sizeBytes }) => ({
+    ...{ component, sha256, sizeBytes, name: `${component}.bin` },
+  }));
+  const release = platform.release("1.1.0", image, { components });
+  return platform.assign(DEVICE, release, [platform.offer("full", image)], { components: offers })
+    .signed;
+}
+
+/** All or nothing: with the image they are new, each of them, and without it none is. */
+async function judgeComponents(
+  machine: SimulatedMachine,
+  updated: boolean,
+  violations: string[],
+): Promise<void> {
+  const storage = machine.flash.mount();
+  for (const name of COMPONENTS) {
+    const found = await new SimulatedComponent(storage, name).installed();
+    const wanted = updated ? sha256Of(componentBytes(name)) : null;
+    if (found !== wanted) violations.push(`component ${name} is ${found}, not ${wanted}`);
+  }
 }
 
 async function update(

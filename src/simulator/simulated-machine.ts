@@ -4,6 +4,7 @@ import {
   type AgentStatus,
   type BootStatus,
   bootFromFiles,
+  type Components,
   CredentialStore,
   createAgent,
   readSlotRecord,
@@ -30,7 +31,11 @@ export interface MachineOptions
     | "settings"
     | "localLog"
     | "newId"
+    | "conditions"
+    | "watchdog"
   > {
+  /** What the machine has beside its image, on its flash. */
+  components?: (storage: Storage) => Components;
   /** The identity lies on the flash, and the agent renews it. */
   keepsIdentity?: boolean;
   clock: Clock;
@@ -209,7 +214,7 @@ export class SimulatedMachine {
   ): Agent {
     const { clock, random, behaviours, timeScale, slotCapacityBytes } = this.#options;
     const { identity, trustRoot, transport, artifacts, settings, localLog, newId } = this.#options;
-    const { reenrolment } = this.#options;
+    const { reenrolment, conditions, watchdog, components } = this.#options;
     return createAgent({
       identity,
       trustRoot,
@@ -234,6 +239,9 @@ export class SimulatedMachine {
       ...(settings ? { settings } : {}),
       ...(localLog ? { localLog } : {}),
       ...(newId ? { newId } : {}),
+      ...(conditions ? { conditions } : {}),
+      ...(watchdog ? { watchdog } : {}),
+      ...(components ? { components: components(storage) } : {}),
       ...(credentials ? { credentials } : {}),
       ...(reenrolment ? { reenrolment } : {}),
     });

@@ -75,7 +75,7 @@ describe("downloads at a pace", () => {
     for (let index = 0; index < 1_000; index += 1) {
       const file = memoryFile();
       downloadOffer({
-        offer: { format: "full", url: "", sha256, sizeBytes: image.length, sourceSha256: null },
+        offer: { url: "", sha256, sizeBytes: image.length },
         storage: { open: async () => file } as never,
         source: source(`d-${index}`),
         clock,

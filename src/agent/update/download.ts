@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { type Clock, messageOf, type Random, sleep } from "../../kernel/index.ts";
-import type { ArtifactOffer } from "../../protocol/index.ts";
+import type { ComponentOffer } from "../../protocol/index.ts";
 import { fullJitter } from "../connection/back-off.ts";
 import type { ArtifactSource, Storage, StorageFile } from "../ports.ts";
 import { OfferFailed } from "./offer-failed.ts";
@@ -18,7 +18,9 @@ const READ_BYTES = 256 * 1024;
 const HOPELESS = [400, 403, 404, 405, 410, 416];
 
 export interface DownloadOptions {
-  offer: ArtifactOffer;
+  offer: Omit<ComponentOffer, "component">;
+  /** Where it goes. */
+  fileName?: string;
   storage: Storage;
   source: ArtifactSource;
   clock: Clock;
@@ -38,7 +40,7 @@ export interface DownloadOptions {
  * hash as the storage returns it. Rejects with `OfferFailed` where trying again would not help.
  */
 export async function downloadOffer(options: DownloadOptions): Promise<void> {
-  const file = await options.storage.open(STAGING_FILE);
+  const file = await options.storage.open(options.fileName ?? STAGING_FILE);
   try {
     let staged = Math.min(options.stagedBytes, await file.sizeBytes(), options.offer.sizeBytes);
     // Beyond the synced bytes a power cut may have left anything.

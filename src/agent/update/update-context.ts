@@ -6,6 +6,7 @@ import type {
   UpdateState,
 } from "../../protocol/index.ts";
 import type { StateStore } from "../agent-state.ts";
+import type { Components } from "../components/component.ts";
 import type {
   ArtifactSource,
   Bootloader,
@@ -14,6 +15,7 @@ import type {
   Slots,
   Storage,
 } from "../ports.ts";
+import type { Conditions } from "./conditions.ts";
 import type { SlotRecord } from "./slot-record.ts";
 import type { TrustStore } from "./trust-store.ts";
 
@@ -27,6 +29,8 @@ export interface UpdateContext {
   slots: Slots;
   bootloader: Bootloader;
   artifacts: ArtifactSource;
+  components: Components;
+  conditions: Conditions;
   formats: readonly ArtifactFormat[];
   maxPatchMemoryBytes: number;
   /** Boots that a new image gets before the bootloader falls back. */

@@ -2,6 +2,7 @@ import { messageOf } from "../../kernel/index.ts";
 import type { UpdateState } from "../../protocol/index.ts";
 import type { ActiveUpdate } from "../agent-state.ts";
 import { PublishRefused } from "../connection/publish-refused.ts";
+import type { Unmet } from "./conditions.ts";
 import { readSlotRecord } from "./slot-record.ts";
 import type { UpdateContext } from "./update-context.ts";
 import type { UpdateFault } from "./update-steps.ts";
@@ -17,6 +18,7 @@ export class UpdateReporter {
   readonly #context: UpdateContext;
   #sending: Promise<void> = Promise.resolve();
   #toldProgress = 0;
+  #waitingFor: string | undefined;
 
   constructor(context: UpdateContext) {
     this.#context = context;
@@ -25,7 +27,17 @@ export class UpdateReporter {
   /** Resolves when the phase was told, or could not be. */
   phaseEntered(): Promise<void> {
     this.#toldProgress = 0;
+    this.#waitingFor = undefined;
     return this.#enqueue(() => this.#tellPhase());
+  }
+
+  /** Said once for each thing that is waited for, again after a new connection. */
+  waiting(unmet: Unmet, traceparent: string | null): void {
+    if (this.#waitingFor === unmet.element) return;
+    this.#waitingFor = unmet.element;
+    const { element, message } = unmet;
+    this.#context.log("info", `the update waits: ${element}, ${message}`, traceparent);
+    this.#enqueue(() => this.#tellPhase(undefined, { element, message }));
   }
 
   progress(fraction: number): void {
@@ -93,6 +105,7 @@ export class UpdateReporter {
 
   /** Sends what the platform has not acknowledged, then the present phase. */
   catchUp(options: { repeatLast?: boolean } = {}): void {
+    this.#waitingFor = undefined;
     this.#enqueue(async () => {
       await this.#tellEnds();
       const { update, lastUpdate } = this.#context.state.current;
@@ -114,7 +127,7 @@ export class UpdateReporter {
     }
   }
 
-  async #tellPhase(progress?: number): Promise<void> {
+  async #tellPhase(progress?: number, waitingFor?: UpdateState["waitingFor"]): Promise<void> {
     const { state, bootId, publish } = this.#context;
     const update = state.current.update;
     if (!update) return;
@@ -124,6 +137,7 @@ export class UpdateReporter {
       bootId,
       bytesDownloaded: update.bytesDownloaded,
       ...(progress === undefined ? {} : { progress }),
+      ...(waitingFor ? { waitingFor } : {}),
     });
   }
 

@@ -1,8 +1,10 @@
-import { sleep } from "../../kernel/index.ts";
+import { messageOf, sleep } from "../../kernel/index.ts";
 import type { ArtifactOffer } from "../../protocol/index.ts";
-import type { ActiveUpdate } from "../agent-state.ts";
-import type { SelfTestResult } from "../ports.ts";
-import { downloadOffer, STAGING_FILE } from "./download.ts";
+import { changeUpdate } from "./change-update.ts";
+import { activateComponents } from "./component-steps.ts";
+import { activateInPlace, workOnComponent } from "./components-run.ts";
+import type { Unmet } from "./conditions.ts";
+import { downloadOffer } from "./download.ts";
 import { installOffer } from "./install.ts";
 import { OfferFailed } from "./offer-failed.ts";
 import {
@@ -12,25 +14,28 @@ import {
   recordOfRelease,
   writeSlotRecord,
 } from "./slot-record.ts";
-import type { UpdateContext } from "./update-context.ts";
-import type { UpdateReporter } from "./update-reporter.ts";
-import { deadlineOf, manifestOf, type UpdateStep } from "./update-steps.ts";
+import { abandon, testAndConfirm } from "./trial.ts";
+import { failedAt, finish, type Run, restart, untilDeadline } from "./update-run.ts";
+import { manifestOf, type UpdateStep } from "./update-steps.ts";
 
 /** How long a restart waits for the platform to hear of it. */
 const FAREWELL_MS = 2_000;
-
-interface Run {
-  context: UpdateContext;
-  reporter: UpdateReporter;
-  update: ActiveUpdate;
-  signal: AbortSignal;
-}
 
 /** Carries out one step. Whatever it does can be begun again after a power cut. */
 export async function runStep(run: Run, step: UpdateStep): Promise<"done" | "restarting"> {
   switch (step.do) {
     case "download":
       await untilDeadline(run, (signal) => fetchOffer({ ...run, signal }, step.offer));
+      return "done";
+    case "fetch-component":
+    case "stage-component":
+      await workOnComponent(run, step);
+      return "done";
+    case "wait":
+      await waitFor(run, step.unmet);
+      return "done";
+    case "activate-in-place":
+      await activateInPlace(run);
       return "done";
     case "install":
       await untilDeadline(run, (signal) => install({ ...run, signal }, step.offer));
@@ -53,7 +58,8 @@ async function fetchOffer(run: Run, offer: ArtifactOffer): Promise<void> {
   const traceparent = update.assignment.signed.traceparent;
   const resumed = update.offer === offer.sha256 ? update.stagedBytes : 0;
   if (update.offer !== offer.sha256 || update.phase !== "downloading") {
-    await change(context, { phase: "downloading", offer: offer.sha256, stagedBytes: resumed });
+    const begun = { offer: offer.sha256, stagedBytes: resumed, applied: null };
+    await changeUpdate(context, { phase: "downloading", ...begun });
   }
   log("info", `fetching ${offer.format}, ${offer.sizeBytes} bytes from ${resumed}`, traceparent);
   let bytesDownloaded = update.bytesDownloaded;
@@ -70,20 +76,20 @@ async function fetchOffer(run: Run, offer: ArtifactOffer): Promise<void> {
         bytesDownloaded += sizeBytes;
       },
       async onStaged(stagedBytes) {
-        await change(context, { stagedBytes, bytesDownloaded });
+        await changeUpdate(context, { stagedBytes, bytesDownloaded });
         reporter.progress(stagedBytes / offer.sizeBytes);
       },
       onRetry: (message) => log("warn", `download: ${message}`, traceparent),
     }).then(async () => {
       const phaseStartedAt = context.state.trustedNow();
-      await change(context, { phase: "installing", phaseStartedAt });
+      await changeUpdate(context, { phase: "installing", phaseStartedAt });
       reporter.phaseEntered();
     }),
   );
 }
 
 async function install(run: Run, offer: ArtifactOffer): Promise<void> {
-  const { context, update, signal } = run;
+  const { context, reporter, update, signal } = run;
   const { storage, slots, bootloader, maxPatchMemoryBytes } = context;
   const assignment = update.assignment.signed;
   const { running } = await bootloader.status();
@@ -100,6 +106,13 @@ async function install(run: Run, offer: ArtifactOffer): Promise<void> {
       targetSlot: update.targetSlot,
       maxMemoryBytes: maxPatchMemoryBytes,
       signal,
+      resumeFrom: update.applied ?? null,
+      async onApplied(applied) {
+        await changeUpdate(context, { applied });
+        const { sizeBytes } = manifestOf(assignment).image;
+        if (applied) reporter.progress(applied.writtenBytes / sizeBytes);
+      },
+      onBegunAnew: (reason) => context.log("warn", reason, assignment.traceparent),
     });
     if (assignment.release) {
       const record = recordOfRelease(assignment.release);
@@ -108,6 +121,16 @@ async function install(run: Run, offer: ArtifactOffer): Promise<void> {
     }
     context.log("info", `image written to slot ${update.targetSlot}`, assignment.traceparent);
   });
+}
+
+const LOOK_AGAIN_MS = 30_000;
+
+/** Looks again after a while; what is waited for is said once. */
+async function waitFor(run: Run, unmet: Unmet): Promise<void> {
+  const { context, reporter, update, signal } = run;
+  reporter.waiting(unmet, update.assignment.signed.traceparent);
+  await untilDeadline(run, (until) => sleep(context.clock, LOOK_AGAIN_MS, until));
+  signal.throwIfAborted();
 }
 
 /** An artifact that cannot be used is set aside; `nextStep` then chooses another or gives up. */
@@ -127,9 +150,10 @@ async function orNextOffer(
       `${offer.format} cannot be used: ${element}, ${message}`,
       update.assignment.signed.traceparent,
     );
-    await change(context, (current) => ({
+    await changeUpdate(context, (current) => ({
       offer: null,
       stagedBytes: 0,
+      applied: null,
       failedOffers: [...current.failedOffers, { sha256: offer.sha256, element, message }],
     }));
   }
@@ -140,7 +164,7 @@ async function restartIntoTarget(run: Run): Promise<"done" | "restarting"> {
   const { storage, slots, bootloader, clock, log } = context;
   const traceparent = update.assignment.signed.traceparent;
   if (update.phase !== "rebooting") {
-    await change(context, { phase: "rebooting", phaseStartedAt: context.state.trustedNow() });
+    await changeUpdate(context, { phase: "rebooting", phaseStartedAt: context.state.trustedNow() });
   }
   const { image } = manifestOf(update.assignment.signed);
   const hash = await hashSlot(slots, update.targetSlot, image.sizeBytes);
@@ -151,11 +175,21 @@ async function restartIntoTarget(run: Run): Promise<"done" | "restarting"> {
     log("warn", message, traceparent);
     if (update.offer === null) {
       // An image of an earlier update that has decayed: fetch it after all.
-      await change(context, { phase: "downloading", phaseStartedAt: context.state.trustedNow() });
+      await changeUpdate(context, {
+        phase: "downloading",
+        phaseStartedAt: context.state.trustedNow(),
+      });
       return "done";
     }
     const error = { phase: "installing", element: "slot-hash", message };
     await reporter.finish(update, { phase: "failed", error });
+    return "done";
+  }
+  try {
+    await activateComponents(run);
+  } catch (error) {
+    signal.throwIfAborted();
+    await finish(run, failedAt("installing", "component", messageOf(error)));
     return "done";
   }
   await Promise.race([
@@ -165,130 +199,4 @@ async function restartIntoTarget(run: Run): Promise<"done" | "restarting"> {
   signal.throwIfAborted();
   await bootloader.tryNext(update.targetSlot, context.trialTries);
   return restart(context, "update");
-}
-
-async function testAndConfirm(run: Run): Promise<"done" | "restarting"> {
-  const { context, reporter, update } = run;
-  if (update.phase !== "confirming") {
-    await change(context, { phase: "confirming", phaseStartedAt: context.state.trustedNow() });
-    reporter.phaseEntered();
-  }
-  const current = context.state.current.update ?? update;
-  let result: SelfTestResult = {
-    passed: false,
-    element: "deadline",
-    message: "the self-test did not end in time",
-  };
-  await untilDeadline({ ...run, update: current }, async (signal) => {
-    result = await testImage(context, update);
-    if (result.passed) result = await context.selfTest(signal);
-  });
-  context.life.throwIfAborted();
-  const traceparent = update.assignment.signed.traceparent;
-  await context.event("self-test", { ...result, traceparent });
-  if (result.passed) {
-    await context.bootloader.bless();
-    await finish({ ...run, update: current }, { do: "finish", phase: "succeeded" });
-    return "done";
-  }
-  const { element = "self-test", message = "failed" } = result;
-  await change(context, { fault: { phase: "confirming", element, message } });
-  return abandon(run);
-}
-
-const UNKNOWN_TRIAL_MS = 5 * 60_000;
-
-/**
- * A trial boot of which the agent's disk knows nothing, e.g. because its state was lost: the image
- * is tested all the same, lest its tries run out for nothing or it stays on trial for ever.
- */
-export async function confirmUnknownTrial(context: UpdateContext): Promise<void> {
-  if (!(await context.bootloader.status()).trial) return;
-  const limit = new AbortController();
-  const timer = context.clock.after(UNKNOWN_TRIAL_MS, () => limit.abort());
-  try {
-    const result = await context.selfTest(AbortSignal.any([context.life, limit.signal]));
-    context.life.throwIfAborted();
-    await context.event("self-test", { ...result });
-    if (result.passed) return await context.bootloader.bless();
-    await context.bootloader.abandonTrial();
-    await restart(context, "fallback");
-  } finally {
-    timer.cancel();
-  }
-}
-
-async function testImage(context: UpdateContext, update: ActiveUpdate): Promise<SelfTestResult> {
-  const { image } = manifestOf(update.assignment.signed);
-  const hash = await hashSlot(context.slots, update.targetSlot, image.sizeBytes);
-  if (hash === image.sha256) return { passed: true };
-  return { passed: false, element: "image", message: `the running slot has hash ${hash}` };
-}
-
-async function abandon(run: Run): Promise<"restarting"> {
-  const { context } = run;
-  await context.bootloader.abandonTrial();
-  return restart(context, "fallback");
-}
-
-async function restart(
-  context: UpdateContext,
-  reason: "update" | "fallback",
-): Promise<"restarting"> {
-  await context.state.update((current) => ({ ...current, restart: { reason, commandId: null } }));
-  context.reboot(reason);
-  return "restarting";
-}
-
-async function finish(run: Run, step: Extract<UpdateStep, { do: "finish" }>): Promise<void> {
-  const { context, reporter, update } = run;
-  await context.storage.remove(STAGING_FILE);
-  if (step.phase === "fell-back") {
-    const { element, message } = step.error;
-    const { traceparent } = update.assignment.signed;
-    const { version } = manifestOf(update.assignment.signed);
-    await context.event("fallback", {
-      reason: element,
-      message,
-      abandonedVersion: version,
-      traceparent,
-    });
-  }
-  await reporter.finish(update, step);
-}
-
-/** Ends `work` at the phase's deadline without an error: the next step finds it past. */
-async function untilDeadline(
-  run: Run,
-  work: (signal: AbortSignal) => Promise<void>,
-): Promise<void> {
-  const { context, update, signal } = run;
-  const limit = new AbortController();
-  const remainingMs = Math.max(0, deadlineOf(update) - context.state.trustedNow());
-  const timer = context.clock.after(Math.min(remainingMs, MAX_TIMER_MS), () =>
-    limit.abort(new Error("the phase's deadline has passed")),
-  );
-  try {
-    await work(AbortSignal.any([signal, limit.signal]));
-  } catch (error) {
-    if (!limit.signal.aborted || signal.aborted) throw error;
-  } finally {
-    timer.cancel();
-  }
-}
-
-/** Longest delay that a timer of Node can hold. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
-
-type Change = Partial<ActiveUpdate>;
-
-async function change(
-  context: UpdateContext,
-  patch: Change | ((current: ActiveUpdate) => Change),
-): Promise<void> {
-  await context.state.update((state) => {
-    if (!state.update) return state;
-    const fields = typeof patch === "function" ? patch(state.update) : patch;
-    return { ...state, update: { ...state.update, ...fields } };
-  });
 }

@@ -4,8 +4,9 @@ import {
   type ReleaseManifest,
   usableOffers,
 } from "../../protocol/index.ts";
-import type { ActiveUpdate } from "../agent-state.ts";
+import type { ActiveUpdate, ComponentState } from "../agent-state.ts";
 import type { BootStatus } from "../ports.ts";
+import type { Unmet } from "./conditions.ts";
 
 export interface UpdateFault {
   phase: string;
@@ -22,11 +23,21 @@ export interface UpdateFacts {
   formats: readonly string[];
   /** Trusted time in milliseconds since the epoch. */
   now: number;
+  /** Boots, or attempts without one, that what is new gets. */
+  trialTries: number;
+  /** What stands in the way of the next step, by the device's own conditions. */
+  unmet?: Unmet | undefined;
 }
 
 export type UpdateStep =
   | { do: "download"; offer: ArtifactOffer }
   | { do: "install"; offer: ArtifactOffer }
+  | { do: "fetch-component"; component: ComponentState }
+  | { do: "stage-component"; component: ComponentState }
+  /** A condition does not hold yet. */
+  | { do: "wait"; unmet: Unmet }
+  /** The image runs already: take the components into use, test them, keep them or take them back. */
+  | { do: "activate-in-place" }
   /** The target slot holds the image: check it, mark it for trial and restart. */
   | { do: "restart" }
   /** The image runs on trial: test it, and bless or abandon it. */
@@ -64,13 +75,20 @@ function stepBeforeRestart(update: ActiveUpdate, facts: UpdateFacts): UpdateStep
   if (!(Date.parse(assignment.expires) > facts.now)) {
     return failed("expiry", `the assignment expired at ${assignment.expires}`);
   }
+  const { unmet } = facts;
   if (facts.now >= deadlineOf(update)) {
-    return failed("deadline", `not finished within ${phaseLimitMs(update)} ms`);
+    const late = `not finished within ${phaseLimitMs(update)} ms`;
+    return unmet ? failed(unmet.element, `${late}: ${unmet.message}`) : failed("deadline", late);
   }
-  const wanted = manifestOf(assignment).image.sha256;
-  if (facts.runningSha256 === wanted) return { do: "finish", phase: "succeeded" };
-  // Also what makes `switch-slot`, and a cut after the last byte was written, cheap.
-  if (facts.targetSlotSha256 === wanted) return { do: "restart" };
+  if (unmet?.hopeless) return failed(unmet.element, unmet.message);
+  if (unmet) return { do: "wait", unmet };
+  const missing = update.components.find(({ state }) => state === "wanted");
+  if (missing) {
+    const failure = update.failedOffers.find(({ sha256 }) => sha256 === missing.sha256);
+    if (failure) return failed(failure.element, failure.message);
+    return { do: "fetch-component", component: missing };
+  }
+  if (hasImage(update, facts)) return stepWithImage(update, facts, failed);
   const failures = update.failedOffers;
   const offers = usableOffers(assignment.artifacts, facts).filter(
     (offer) => !failures.some((failure) => failure.sha256 === offer.sha256),
@@ -86,6 +104,36 @@ function stepBeforeRestart(update: ActiveUpdate, facts: UpdateFacts): UpdateStep
   return { do: staged ? "install" : "download", offer: chosen };
 }
 
+/** Whether the image is where it is wanted: running, or in the other slot. */
+function hasImage(update: ActiveUpdate, facts: UpdateFacts): boolean {
+  const wanted = manifestOf(update.assignment.signed).image.sha256;
+  // Also what makes `switch-slot`, and a cut after the last byte was written, cheap.
+  return facts.runningSha256 === wanted || facts.targetSlotSha256 === wanted;
+}
+
+function stepWithImage(
+  update: ActiveUpdate,
+  facts: UpdateFacts,
+  failed: (element: string, message: string) => UpdateStep,
+): UpdateStep {
+  const fetched = update.components.find(({ state }) => state === "fetched");
+  if (fetched) {
+    const failure = update.failedOffers.find(({ sha256 }) => sha256 === fetched.sha256);
+    if (failure) return failed(failure.element, failure.message);
+    return { do: "stage-component", component: fetched };
+  }
+  const wanted = manifestOf(update.assignment.signed).image.sha256;
+  if (facts.runningSha256 !== wanted) return { do: "restart" };
+  const inPlace = update.components.some(({ state }) => state !== "same");
+  return inPlace ? { do: "activate-in-place" } : { do: "finish", phase: "succeeded" };
+}
+
+/** Everything is here, and what comes next disturbs the device. */
+export function isAboutToDisturb(update: ActiveUpdate, facts: UpdateFacts): boolean {
+  const waiting = update.components.some(({ state }) => state === "wanted" || state === "fetched");
+  return !waiting && hasImage(update, facts);
+}
+
 function stepAfterRestart(update: ActiveUpdate, facts: UpdateFacts): UpdateStep {
   const { boot } = facts;
   if (boot.running === update.targetSlot) {
@@ -94,12 +142,19 @@ function stepAfterRestart(update: ActiveUpdate, facts: UpdateFacts): UpdateStep 
     // Blessed, and cut before that was written down.
     return { do: "finish", phase: "succeeded" };
   }
+  const wanted = manifestOf(update.assignment.signed).image.sha256;
+  const inPlace = facts.runningSha256 === wanted && update.components.length > 0;
+  if (inPlace && !update.fault && update.attempts < facts.trialTries) {
+    return { do: "activate-in-place" };
+  }
   const neverTried = update.phase === "rebooting" && boot.abandoned !== update.targetSlot;
   if (neverTried && !update.fault) return { do: "restart" };
   const error = update.fault ?? {
     phase: update.phase,
-    element: "boot",
-    message: "the new image was not confirmed within the bootloader's tries",
+    element: inPlace ? "components" : "boot",
+    message: inPlace
+      ? `the new components were not confirmed within ${facts.trialTries} attempts`
+      : "the new image was not confirmed within the bootloader's tries",
   };
   return { do: "finish", phase: "fell-back", error };
 }

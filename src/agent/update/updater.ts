@@ -8,11 +8,14 @@ import {
 } from "../../protocol/index.ts";
 import type { ActiveUpdate } from "../agent-state.ts";
 import { otherSlot } from "../ports.ts";
+import { revertComponents, wantedComponents } from "./component-steps.ts";
+import { type Unmet, unmetCondition } from "./conditions.ts";
 import { readSlotRecord } from "./slot-record.ts";
+import { confirmUnknownTrial } from "./trial.ts";
 import type { UpdateContext } from "./update-context.ts";
 import { UpdateReporter } from "./update-reporter.ts";
-import { confirmUnknownTrial, runStep } from "./update-runner.ts";
-import { manifestOf, nextStep } from "./update-steps.ts";
+import { runStep } from "./update-runner.ts";
+import { isAboutToDisturb, manifestOf, nextStep, type UpdateFacts } from "./update-steps.ts";
 
 /** Why a step was stopped from outside. */
 class Interrupted extends Error {}
@@ -140,6 +143,9 @@ export class Updater {
       offer: null,
       failedOffers: [],
       stagedBytes: 0,
+      applied: null,
+      components: wantedComponents(assignment, this.#context.components),
+      attempts: 0,
       bytesDownloaded: 0,
       fault: null,
     };
@@ -153,6 +159,7 @@ export class Updater {
 
   async #endReplaced(update: ActiveUpdate, element: string): Promise<void> {
     const error = { phase: update.phase, element, message: "ended by a later assignment" };
+    await revertComponents(this.#context);
     await this.#reporter.finish(update, { phase: "failed", error });
   }
 
@@ -191,18 +198,37 @@ export class Updater {
     }
   }
 
-  async #facts(update: ActiveUpdate) {
+  async #facts(update: ActiveUpdate): Promise<UpdateFacts> {
     const { bootloader, storage, state, formats } = this.#context;
     const boot = await bootloader.status();
     const running = await readSlotRecord(storage, boot.running);
     const target = await readSlotRecord(storage, update.targetSlot);
-    return {
+    const facts: UpdateFacts = {
       boot,
       runningSha256: running?.sha256 ?? null,
       targetSlotSha256: target?.sha256 ?? null,
       formats,
       now: state.trustedNow(),
+      trialTries: this.#context.trialTries,
     };
+    const beforeRestart = update.phase === "downloading" || update.phase === "installing";
+    return beforeRestart ? { ...facts, unmet: await this.#unmet(update, facts) } : facts;
+  }
+
+  #unmet(update: ActiveUpdate, facts: UpdateFacts): Promise<Unmet | undefined> {
+    const { signed: assignment } = update.assignment;
+    const { version, components = [] } = manifestOf(assignment);
+    const largest = Math.max(0, ...assignment.artifacts.map(({ sizeBytes }) => sizeBytes));
+    const sizes = components.map(({ sizeBytes }) => sizeBytes);
+    const restarts = isAboutToDisturb(update, facts);
+    const neededBytes = sizes.reduce((sum, size) => sum + size, largest) - update.bytesDownloaded;
+    return unmetCondition(this.#context.conditions, {
+      updateId: assignment.updateId,
+      version,
+      neededBytes: Math.max(0, neededBytes),
+      restarts,
+      nowMs: this.#context.clock.now(),
+    });
   }
 
   /** Our own storage or bootloader failed: the update ends, the running image stays. */
@@ -214,6 +240,7 @@ export class Updater {
     log("error", `the update stopped: ${message}`, update.assignment.signed.traceparent);
     const fault = { phase: update.phase, element: "device", message };
     try {
+      fault.message = [message, ...(await revertComponents(this.#context))].join("; ");
       await this.#reporter.finish(update, { phase: "failed", error: fault });
     } catch (again) {
       // The disk does not even take the outcome; the next boot finds the update and goes on.

@@ -3,13 +3,14 @@ import os from "node:os";
 import { type Clock, messageOf, type Random, type Timer } from "../../kernel/index.ts";
 import { fullJitter } from "../connection/back-off.ts";
 import type { Application, ApplicationContext, SelfTestResult } from "../ports.ts";
+import { type HostSelfTest, runHostSelfTest } from "./host-self-test.ts";
 
 export interface HostApplicationOptions {
   clock: Clock;
   random: Random;
   /** Program to keep running, or none. */
   command: readonly string[] | undefined;
-  selfTest: readonly string[] | undefined;
+  selfTest: HostSelfTest | undefined;
   telemetryIntervalMs: number;
 }
 
@@ -57,9 +58,7 @@ export class HostApplication implements Application {
       return { passed: false, element: "application", message: "it is not running" };
     }
     if (!this.#options.selfTest) return { passed: true };
-    const { status, output } = await run(this.#options.selfTest, signal);
-    if (status === 0) return { passed: true };
-    return { passed: false, element: "self-test", message: `exit status ${status}: ${output}` };
+    return runHostSelfTest(this.#options.selfTest, { clock: this.#options.clock }, signal);
   }
 
   metrics(): Record<string, number> {
@@ -100,22 +99,4 @@ export class HostApplication implements Application {
     child.once("error", (error) => onEnd(`cannot be started: ${messageOf(error)}`));
     child.once("exit", (code, signal) => onEnd(signal ?? `exit status ${code}`));
   }
-}
-
-function run(
-  command: readonly string[],
-  signal: AbortSignal,
-): Promise<{ status: number | null; output: string }> {
-  const [program = "", ...args] = command;
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], signal });
-    let output = "";
-    const keep = (chunk: Buffer) => {
-      output = `${output}${chunk}`.slice(-MAX_OUTPUT_CHARACTERS);
-    };
-    child.stdout.on("data", keep);
-    child.stderr.on("data", keep);
-    child.once("error", reject);
-    child.once("close", (status) => resolve({ status, output: output.trim() }));
-  });
 }

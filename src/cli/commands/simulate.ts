@@ -44,10 +44,10 @@ export function deviceSideCommands(program: Command, cli: Cli, outcome: { status
     .option("--restart", "start the agent again instead of the machine, as a service manager would")
     .action(async ({ config, restart }: { config: string; restart?: boolean }) => {
       const { RESTART_STATUS, runAgent } = await import("../../agent/index.ts");
-      outcome.status = await runAgent(config);
+      outcome.status = await runAgent(config, process.env);
       while (restart && outcome.status === RESTART_STATUS) {
         await timers.setTimeout(RESTART_PAUSE_MS);
-        outcome.status = await runAgent(config);
+        outcome.status = await runAgent(config, process.env);
       }
       if (outcome.status === RESTART_STATUS) {
         cli.note(
