@@ -3,6 +3,7 @@ import path from "node:path";
 import { type Static, Type } from "typebox";
 import { isAppError, messageOf } from "../kernel/index.ts";
 import { checkMessage } from "../protocol/index.ts";
+import { BackEndConfig } from "./boot/back-end-config.ts";
 
 const FileName = Type.String({ minLength: 1 });
 /** Program and arguments; no shell is involved. */
@@ -46,16 +47,7 @@ export const AgentConfig = Type.Object(
     /** Trust root in the verified image; without it, the one of the provisioning folder. */
     trustRoot: Type.Optional(FileName),
     /** Where slots are and how one is chosen; files in the data folder if nothing is said. */
-    bootloader: Type.Optional(
-      Type.Union([
-        Type.Object({ kind: Type.Literal("files") }),
-        Type.Object({
-          kind: Type.Literal("systemd-boot"),
-          /** Where the EFI system partition is mounted. */
-          systemPartition: Type.String({ minLength: 1 }),
-        }),
-      ]),
-    ),
+    bootloader: Type.Optional(BackEndConfig),
     slotSizeBytes: Type.Optional(Type.Integer({ minimum: 1 })),
     /**
      * What the device was made with; taken into slot a at the first start. Without an image slot a

@@ -9,10 +9,8 @@ import { isReleaseEnvelope, type LogLevel } from "../protocol/index.ts";
 import { type Agent, createAgent } from "./agent.ts";
 import { type AgentConfig, readAgentConfig } from "./agent-config.ts";
 import { AGENT_DEFAULTS, type AgentSettings } from "./agent-settings.ts";
-import type { BootBackEnd } from "./boot/boot-back-end.ts";
-import { bootFromFiles } from "./boot/files-bootloader.ts";
-import { openSystemdBoot } from "./boot/systemd-boot.ts";
-import { notifyReady, wasResetByWatchdog } from "./boot/watchdog.ts";
+import { openBackEnd } from "./boot/open-back-end.ts";
+import { notifyReady } from "./boot/watchdog.ts";
 import { createHttpsArtifacts } from "./connection/https-client.ts";
 import { createMqttTransport } from "./connection/mqtt-transport.ts";
 import { applicationOf, componentsOf, conditionsOf, watchdogOf } from "./host-parts.ts";
@@ -21,7 +19,7 @@ import { enrolByClaim } from "./identity/enrolment.ts";
 import { createEstClient } from "./identity/est-client.ts";
 import { type Provisioning, readProvisioning, writeProvisioning } from "./identity/provisioning.ts";
 import { replaceFile } from "./offline/atomic-file.ts";
-import { fileSlots, openFileStorage } from "./offline/file-storage.ts";
+import { openFileStorage } from "./offline/file-storage.ts";
 import type { Slots, Storage } from "./ports.ts";
 import { createSiteSources } from "./update/site-sources.ts";
 import {
@@ -48,7 +46,11 @@ export async function runAgent(
   const provisioning = await provision(config);
   const credentials = await CredentialStore.open(await openFileStorage(config.provisioning));
   const storage = await openFileStorage(config.data);
-  const backEnd = await openBackEnd(config, storage);
+  const backEnd = await openBackEnd(config.bootloader ?? { kind: "files" }, {
+    storage,
+    locate: (name) => path.join(config.data, name),
+    capacityBytes: config.slotSizeBytes ?? DEFAULT_SLOT_BYTES,
+  });
   await installFactoryImage(config, storage, backEnd.slots);
   const { running } = await backEnd.bootloader.status();
 
@@ -121,24 +123,6 @@ async function enrolmentKey(directory: string): Promise<string> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   await replaceFile(await openFileStorage(directory), "key.pem", Buffer.from(pem));
   return pem;
-}
-
-async function openBackEnd(config: AgentConfig, storage: Storage): Promise<BootBackEnd> {
-  const capacityBytes = config.slotSizeBytes ?? DEFAULT_SLOT_BYTES;
-  if (config.bootloader?.kind === "systemd-boot") {
-    const { systemPartition } = config.bootloader;
-    return openSystemdBoot({ systemPartition, capacityBytes });
-  }
-  return {
-    kind: "files",
-    slots: fileSlots(storage, capacityBytes),
-    bootloader: await bootFromFiles(
-      storage,
-      (await wasResetByWatchdog()) ? "watchdog" : "power-on",
-    ),
-    chain: undefined,
-    healthy: async () => {},
-  };
 }
 
 /** A data partition can be written by who holds the disk: on verified machines it decides nothing. */
