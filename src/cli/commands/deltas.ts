@@ -5,10 +5,17 @@ import type { UnpackedInfo, VdeltaInfo } from "../../delta/index.ts";
 import { AppError } from "../../kernel/errors.ts";
 import type { ArtifactFormat } from "../../protocol/index.ts";
 import { type Cli, type CommonOptions, group, leaf, wholeNumber } from "../cli.ts";
-import { CliError, misuse } from "../cli-error.ts";
 import { openImage } from "../document-files.ts";
 import { bytes, facts } from "../output.ts";
 import { progressBar } from "../progress-bar.ts";
+import {
+  type ApplyOptions,
+  applyToFile,
+  formatOf,
+  MAX_IMAGE_BYTES,
+  readHead,
+  requireFile,
+} from "./delta-apply.ts";
 
 const FORMATS =
   "full, full-zstd, zstd-patch, vdelta-fast, vdelta-small, unpacked-fast or unpacked-small";
@@ -16,13 +23,6 @@ const FORMATS =
 interface CreateOptions extends CommonOptions {
   format?: string;
   memory?: number;
-}
-
-interface ApplyOptions extends CommonOptions {
-  format?: string;
-  size?: number;
-  memory: number;
-  sha256?: string;
 }
 
 const MAX_MEMORY_BYTES = 64 * 1024 ** 3;
@@ -34,7 +34,6 @@ const PATCHES: readonly ArtifactFormat[] = [
   "unpacked-fast",
   "unpacked-small",
 ];
-const MAX_IMAGE_BYTES = 2 * 1024 ** 3;
 
 /** The delta codec by itself, as the platform and the agent use it. */
 export function deltaCommands(program: Command, cli: Cli): void {
@@ -67,15 +66,17 @@ export function deltaCommands(program: Command, cli: Cli): void {
     .option("--size <bytes>", "size of the new image (default: what the patch says)", size)
     .option("--sha256 <hex>", "hash that the new image must have")
     .option("--memory <bytes>", "memory that applying may take", memory, 1024 ** 3)
+    .option("--resume", "keep what was made when cut off, and go on from there the next time")
     .action(async (old: string, patch: string, target: string, options: ApplyOptions) => {
       const started = performance.now();
-      const made = await apply(old, patch, target, options);
+      const made = await applyToFile(old, patch, target, options);
       const data = { ...made, seconds: secondsSince(started), peakMemoryBytes: peakMemory() };
       cli.print(options, data, () =>
         facts([
           ["image", `${target}, ${bytes(data.sizeBytes)}`],
           ["sha256", data.sha256],
           ["time", `${data.seconds} s`],
+          ...resumedFact(data.resumedAtBytes),
         ]),
       );
     });
@@ -100,6 +101,10 @@ export function deltaCommands(program: Command, cli: Cli): void {
       ]),
     );
   });
+}
+
+function resumedFact(resumedAtBytes: number): [string, string][] {
+  return resumedAtBytes === 0 ? [] : [["went on from", bytes(resumedAtBytes)]];
 }
 
 function vdeltaFacts(info: VdeltaInfo | undefined): [string, string][] {
@@ -225,79 +230,9 @@ async function prove(
 ): Promise<void> {
   const proof = `${patch}.proof`;
   try {
-    await apply(old, patch, proof, { ...wanted, memory: MAX_MEMORY_BYTES });
+    await applyToFile(old, patch, proof, { ...wanted, memory: MAX_MEMORY_BYTES });
   } finally {
     fs.rmSync(proof, { force: true });
-  }
-}
-
-async function apply(old: string, patch: string, target: string, options: ApplyOptions) {
-  const { applyPatch, patchInfo } = await import("../../delta/index.ts");
-  const source = fs.openSync(requireFile(old), "r");
-  const head = await readHead(requireFile(patch));
-  const format = await formatOf(options.format ?? formatOfHead(patchInfo(head)));
-  const temporary = `${target}.${process.pid}.tmp`;
-  const output = fs.openSync(temporary, "w");
-  const hash = createHash("sha256");
-  let written = 0;
-  try {
-    const expected = options.size ?? patchInfo(head).targetSizeBytes ?? fs.statSync(patch).size;
-    if (expected > MAX_IMAGE_BYTES) throw new CliError("the patch makes an image above 2 GiB");
-    await applyPatch({
-      format,
-      source: {
-        sizeBytes: fs.fstatSync(source).size,
-        async read(offset, length) {
-          const chunk = Buffer.alloc(length);
-          return chunk.subarray(0, fs.readSync(source, chunk, 0, length, offset));
-        },
-      },
-      patch: openImage(patch),
-      expectedSizeBytes: expected,
-      maxMemoryBytes: options.memory,
-      async write(chunk) {
-        hash.update(chunk);
-        written += fs.writeSync(output, chunk);
-      },
-    });
-    const sha256 = hash.digest("hex");
-    if (options.sha256 && sha256 !== options.sha256) {
-      throw new CliError(`the patch rebuilt another image: ${sha256}`);
-    }
-    fs.renameSync(temporary, target);
-    return { image: target, sizeBytes: written, sha256 };
-  } finally {
-    fs.closeSync(source);
-    fs.closeSync(output);
-    fs.rmSync(temporary, { force: true });
-  }
-}
-
-/** A zstd frame does not say whether it needs the old image; with it, both kinds are read. */
-function formatOfHead({ formats }: { formats: string[] }): string {
-  return formats.at(-1) as string;
-}
-
-async function formatOf(text: string): Promise<ArtifactFormat> {
-  const { ARTIFACT_FORMATS } = await import("../../protocol/index.ts");
-  const found = ARTIFACT_FORMATS.find((format) => format === text);
-  if (found) return found;
-  throw misuse(`--format is one of ${ARTIFACT_FORMATS.join(", ")}, not "${text}"`);
-}
-
-function requireFile(file: string): string {
-  if (!fs.existsSync(file)) throw misuse(`${file} is no file`);
-  return file;
-}
-
-async function readHead(file: string): Promise<Uint8Array> {
-  const { PATCH_HEAD_BYTES } = await import("../../delta/index.ts");
-  const head = Buffer.alloc(PATCH_HEAD_BYTES);
-  const handle = fs.openSync(file, "r");
-  try {
-    return head.subarray(0, fs.readSync(handle, head));
-  } finally {
-    fs.closeSync(handle);
   }
 }
 
