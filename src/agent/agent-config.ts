@@ -34,6 +34,18 @@ const ComponentConfig = Type.Union([
     },
     { additionalProperties: false },
   ),
+  Type.Object(
+    {
+      component,
+      kind: Type.Literal("mcuboot"),
+      /** Serial device, or `tcp:HOST:PORT` of a terminal server. */
+      line: Type.String({ minLength: 1 }),
+      baud: Type.Optional(Type.Integer({ minimum: 300, maximum: 4_000_000 })),
+      chunkBytes: Type.Optional(Type.Integer({ minimum: 32, maximum: 16_384 })),
+      restartSeconds: Type.Optional(Type.Number({ minimum: 1, maximum: 3_600 })),
+    },
+    { additionalProperties: false },
+  ),
 ]);
 export type ComponentConfig = Static<typeof ComponentConfig>;
 

@@ -5,6 +5,8 @@ import { deviceWatchdog, systemdWatchdog, type Watchdog } from "./boot/watchdog.
 import { CommandComponent } from "./components/command-component.ts";
 import type { Component, Components } from "./components/component.ts";
 import { FileComponent } from "./components/file-component.ts";
+import { McubootComponent } from "./components/mcuboot-component.ts";
+import { serialLine, tcpLine } from "./components/smp/lines.ts";
 import type { SlotName, Storage } from "./ports.ts";
 import { CONDITION_DEFAULTS, type Conditions } from "./update/conditions.ts";
 import { HostApplication } from "./work/host-application.ts";
@@ -52,10 +54,23 @@ function componentOf(
   locate: (name: string) => string,
 ): Component {
   if (config.kind === "file") return new FileComponent(config);
+  if (config.kind === "mcuboot") return mcubootOf(config, storage);
   const { component: name, timeoutSeconds = DEFAULT_COMPONENT_SECONDS, ...commands } = config;
   return new CommandComponent({
     ...commands,
     ...{ name, storage, locate, timeoutMs: timeoutSeconds * 1_000 },
+  });
+}
+
+function mcubootOf(
+  config: Extract<ComponentConfig, { kind: "mcuboot" }>,
+  storage: Storage,
+): Component {
+  const { component: name, line, baud = 115_200, chunkBytes = 256, restartSeconds = 60 } = config;
+  const [, host, port] = /^tcp:(.+):(\d+)$/.exec(line) ?? [];
+  return new McubootComponent({
+    ...{ name, storage, chunkBytes, clock: systemClock, restartMs: restartSeconds * 1_000 },
+    open: () => (host ? tcpLine(host, Number(port)) : serialLine(line, baud)),
   });
 }
 
