@@ -164,8 +164,10 @@ function tenantScope(tenantId: string, lock: TenantLock | undefined): RawBuilder
 /** Connection faults become the refusal `unavailable`; everything else passes unchanged. */
 function asUnavailable(error: unknown): unknown {
   const code = (error as { code?: string } | null)?.code ?? "";
-  // Class 08 connection exceptions, 57P0x server shutting down, 53300 too many connections.
-  const gone = /^(08|57P0|53300)/.test(code) || /^E(CONN|PIPE|TIMEDOUT|HOST)/.test(code);
+  // Class 08 connection exceptions, 57P0x server shutting down, 53300 too many connections; 57014
+  // is the end of the time that a statement has, 55P03 a lock that was not to be had.
+  const gone =
+    /^(08|57P0|53300|57014|55P03)/.test(code) || /^E(CONN|PIPE|TIMEDOUT|HOST)/.test(code);
   const message = messageOf(error);
   if (!gone && !/Connection terminated|timeout exceeded when trying to connect/.test(message)) {
     return error;

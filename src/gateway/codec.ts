@@ -1,4 +1,6 @@
 import mqtt, { type Packet, type Parser } from "mqtt-packet";
+import { hasConnectShape } from "./connect-shape.ts";
+import { readPlainPublish } from "./publish-codec.ts";
 import { ConnectionFault, REASON } from "./reason-codes.ts";
 
 export type ProtocolVersion = 4 | 5;
@@ -78,7 +80,7 @@ const connects = new PacketReader(5);
 
 /** Reads one whole packet of a connection; throws ConnectionFault where it is malformed. */
 export function readPacket(bytes: Buffer, version: ProtocolVersion): Packet {
-  return readers[version].read(bytes);
+  return readPlainPublish(bytes, version) ?? readers[version].read(bytes);
 }
 
 const TYPE_CONNECT = 1;
@@ -99,6 +101,10 @@ export function readConnect(bytes: Buffer): Extract<Packet, { cmd: "connect" }> 
       `protocol version ${version} is not spoken here`,
     );
   }
+  if (!hasConnectShape(bytes)) {
+    const why = "malformed packet: its fields and its flags do not agree";
+    throw new ConnectionFault(REASON.malformedPacket, why);
+  }
   return connects.read(bytes) as Extract<Packet, { cmd: "connect" }>;
 }
 
@@ -109,6 +115,24 @@ function protocolVersionOf(bytes: Buffer): number | undefined {
   offset += 1;
   if (bytes.length < offset + 3) return undefined;
   return bytes[offset + 2 + bytes.readUInt16BE(offset)];
+}
+
+/**
+ * The bytes of a packet for a client that takes no more than `maxBytes`. Words go first: a reason
+ * string must not make a packet larger than that (MQTT 5.0 §3.2.2.3.9 [MQTT-3.2.2-19], and its like
+ * in §3.4 to §3.15). Undefined where it is too large without them (§3.1.2.11.4 [MQTT-3.1.2-24]).
+ */
+export function writeWithin(
+  packet: Packet,
+  version: ProtocolVersion,
+  maxBytes: number,
+): Buffer | undefined {
+  const bytes = writePacket(packet, version);
+  if (bytes.length <= maxBytes) return bytes;
+  const { properties = {} } = packet as { properties?: { reasonString?: string } };
+  const { reasonString, ...rest } = properties;
+  if (reasonString === undefined) return undefined;
+  return writeWithin({ ...packet, properties: rest } as Packet, version, maxBytes);
 }
 
 /** The bytes of a packet. */

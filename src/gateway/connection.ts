@@ -1,7 +1,7 @@
 import type tls from "node:tls";
 import type { Packet } from "mqtt-packet";
 import { assert, messageOf } from "../kernel/index.ts";
-import { type ProtocolVersion, readConnect, readPacket, writePacket } from "./codec.ts";
+import { type ProtocolVersion, readConnect, readPacket, writeWithin } from "./codec.ts";
 import type { GatewayContext } from "./context.ts";
 import { Deliveries } from "./deliveries.ts";
 import type { GatewayPeer } from "./deps.ts";
@@ -150,8 +150,16 @@ export class Connection {
     if (!quarantined && this.isOpen) this.deliveries.wake("command");
   }
 
-  send(packet: Packet, version = this.version): void {
-    if (this.#state !== "closed") this.#write(writePacket(packet, version));
+  /** `maxBytes` is what the device takes; it is known once the connection is open. */
+  send(packet: Packet, version = this.version, maxBytes = this.#options?.maxPacketBytes): void {
+    if (this.#state === "closed") return;
+    const bytes = writeWithin(packet, version, maxBytes ?? Number.POSITIVE_INFINITY);
+    if (bytes) this.#write(bytes);
+  }
+
+  /** A whole packet as it goes out. */
+  sendBytes(bytes: Buffer): void {
+    if (this.#state !== "closed") this.#write(bytes);
   }
 
   /** Whether the device wants to be told in words why something failed (MQTT 5.0 §3.1.2.11.7). */
@@ -234,7 +242,9 @@ export class Connection {
     const due = overdue(facts, this.context.limits, nowMs);
     if (due?.kind === "drop") this.#destroy(due.why);
     else if (due) this.fail(due.fault);
-    else if (this.isOpen && nowMs - this.#authoritiesAt >= AUTHORITIES_INTERVAL_MS) {
+    else if (this.isOpen && this.inbound.review(nowMs)) {
+      this.fail(new ConnectionFault(REASON.serverBusy, "a store does not answer"));
+    } else if (this.isOpen && nowMs - this.#authoritiesAt >= AUTHORITIES_INTERVAL_MS) {
       this.#authoritiesAt = nowMs;
       this.deliveries.wake("authorities");
       this.deliveries.wake("trust");

@@ -22,6 +22,10 @@ export class InboundWindow {
   /** Those of QoS 1 among them. */
   #openOnce = 0;
   #bytes = 0;
+  /** Those of QoS 0 among them. */
+  #zeroBytes = 0;
+  /** When a message has last been settled, or the first one has come. */
+  #progressAt = 0;
   /** Its own, its tenant's and its address's; known with its first message. */
   #allowances: { limit: string; allowance: Allowance }[] | undefined;
   #held = false;
@@ -39,7 +43,8 @@ export class InboundWindow {
    */
   enter(sizeBytes: number, qos: 0 | 1 | 2): boolean {
     const { limits, load } = this.#connection.context;
-    if (qos === 0 && this.#isShed(sizeBytes)) return false;
+    const now = this.#connection.context.deps.clock.now();
+    if (qos === 0 && this.#isShed(sizeBytes, now)) return false;
     if (load.inboundBytes + sizeBytes > limits.totalInboundBytes) {
       throw new ConnectionFault(REASON.serverBusy, "the platform has too much to store");
     }
@@ -52,23 +57,39 @@ export class InboundWindow {
     if (qos === 2 && this.unreleased.size >= limits.inboundInflight) {
       throw new ConnectionFault(REASON.receiveMaximumExceeded, "too many unreleased messages");
     }
+    if (this.#count === 0) this.#progressAt = now;
     this.#count += 1;
-    if (qos > 0) this.#acknowledgeable += 1;
+    if (qos === 0) this.#zeroBytes += sizeBytes;
+    else this.#acknowledgeable += 1;
     if (qos === 1) this.#openOnce += 1;
     this.#bytes += sizeBytes;
     load.inboundBytes += sizeBytes;
-    this.#adjust();
-    this.#pace(sizeBytes);
+    this.#adjust(now);
+    this.#pace(sizeBytes, now);
     return true;
   }
 
   leave(sizeBytes: number, qos: 0 | 1 | 2): void {
+    const { context } = this.#connection;
+    this.#progressAt = context.deps.clock.now();
     this.#count -= 1;
-    if (qos > 0) this.#acknowledgeable -= 1;
+    if (qos === 0) this.#zeroBytes -= sizeBytes;
+    else this.#acknowledgeable -= 1;
     if (qos === 1) this.#openOnce -= 1;
     this.#bytes -= sizeBytes;
-    this.#connection.context.load.inboundBytes -= sizeBytes;
-    this.#adjust();
+    context.load.inboundBytes -= sizeBytes;
+    this.#adjust(this.#progressAt);
+  }
+
+  /**
+   * Called about once a second. True where a message has waited so long for a store that its device
+   * had better bring it again: stores that do not answer throw nothing.
+   */
+  review(nowMs: number): boolean {
+    if (this.#count > 0) this.#adjust(nowMs);
+    const { oldestAt } = this.acks;
+    const { storePatienceMs } = this.#connection.context.limits;
+    return oldestAt !== undefined && nowMs - oldestAt > storePatienceMs;
   }
 
   /** Identifiers of messages that are durable and not released: kept with the session. */
@@ -95,11 +116,10 @@ export class InboundWindow {
   }
 
   /** MQTT 5.0 §4.3.1: QoS 0 arrives once or not at all, so it goes first where there is too much. */
-  #isShed(sizeBytes: number): boolean {
-    const { context } = this.#connection;
-    const { limits, load } = context;
-    const isLagging = load.inboundBytes > limits.totalInboundBytes * limits.shedShare;
-    const now = context.deps.clock.now();
+  #isShed(sizeBytes: number, now: number): boolean {
+    const { limits, load } = this.#connection.context;
+    const isFull = load.inboundBytes > limits.totalInboundBytes * limits.shedShare;
+    const isLagging = isFull || (this.#isLagging(now) && this.#isFullOfZeroes());
     const spent = this.#allowancesOf().find(({ allowance }) => allowance.isSpent(sizeBytes, now));
     if (!isLagging && !spent) return false;
     shedTotal.inc({ reason: isLagging ? "stores-lag" : (spent?.limit ?? "") });
@@ -107,9 +127,8 @@ export class InboundWindow {
   }
 
   /** Who sends more than its rate, its tenant's or its address's, is not read for a while. */
-  #pace(sizeBytes: number): void {
+  #pace(sizeBytes: number, now: number): void {
     const { clock } = this.#connection.context.deps;
-    const now = clock.now();
     let delayMs = 0;
     let met = "";
     for (const { limit, allowance } of this.#allowancesOf()) {
@@ -146,13 +165,32 @@ export class InboundWindow {
     return this.#count;
   }
 
-  /** Reading stops while the window is full. */
-  #adjust(): void {
+  /** Whether the stores have done nothing for this device's messages for a while. */
+  #isLagging(now: number): boolean {
+    if (this.#count === 0) return false;
+    const { lagMs } = this.#connection.context.limits;
+    return now - Math.min(this.#progressAt, this.acks.oldestAt ?? now) > lagMs;
+  }
+
+  /** Messages of QoS 0 have half of the room: the rest is for those that must not be lost. */
+  #isFullOfZeroes(): boolean {
     const { limits } = this.#connection.context;
-    // In MQTT 5 the Receive Maximum bounds what is acknowledged; QoS 0 has no bound but this.
-    const unbounded = this.#connection.version === 5 ? this.#acknowledgeable : 0;
+    return (
+      this.#count - this.#acknowledgeable >= limits.inboundInflight / 2 ||
+      this.#zeroBytes >= limits.inboundBytes / 2
+    );
+  }
+
+  /** Reading stops while the window is full. */
+  #adjust(now: number): void {
+    const { limits } = this.#connection.context;
+    // In MQTT 5 the Receive Maximum bounds what is acknowledged; in 3.1.1 nothing does but this.
+    const isUnbounded = this.#connection.version !== 5;
     const full =
-      this.#count - unbounded >= limits.inboundInflight || this.#bytes >= limits.inboundBytes;
+      (isUnbounded && this.#acknowledgeable >= limits.inboundInflight) ||
+      this.#bytes >= limits.inboundBytes ||
+      // Where the stores lag, what comes of QoS 0 is read and dropped, so that the rest comes through.
+      (this.#isFullOfZeroes() && !this.#isLagging(now));
     if (full === this.#held) return;
     this.#held = full;
     if (full) this.#connection.hold();

@@ -58,6 +58,8 @@ export interface GatewayLimits {
   shedShare: number;
   /** Levels of a topic filter. */
   topicLevels: number;
+  /** Stores that have done nothing for a device for so long lag: its QoS 0 is dropped beyond half. */
+  lagMs: number;
   /** How long a message waits for a store that is away before its device is sent away. */
   storePatienceMs: number;
 }
@@ -100,6 +102,7 @@ export const DEFAULT_GATEWAY_LIMITS: GatewayLimits = {
   addressByteBurst: 256 * 1024 * 1024,
   shedShare: 0.5,
   topicLevels: 16,
+  lagMs: 2_000,
   storePatienceMs: 10_000,
 };
 

@@ -1,4 +1,5 @@
 interface Slot {
+  at: number;
   send: (() => void) | undefined;
 }
 
@@ -9,9 +10,14 @@ interface Slot {
 export class OrderedAcks {
   readonly #slots: Slot[] = [];
 
+  /** When the message came that has waited longest for its acknowledgement. */
+  get oldestAt(): number | undefined {
+    return this.#slots[0]?.at;
+  }
+
   /** Takes a place in the line; the result is called, once, with what sends the acknowledgement. */
-  reserve(): (send: () => void) => void {
-    const slot: Slot = { send: undefined };
+  reserve(at: number): (send: () => void) => void {
+    const slot: Slot = { at, send: undefined };
     this.#slots.push(slot);
     return (send) => {
       slot.send = send;

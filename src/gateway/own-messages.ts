@@ -1,6 +1,6 @@
 import type { IPublishPacket } from "mqtt-packet";
 import type { Connection } from "./connection.ts";
-import { deliveriesTotal } from "./gateway-metrics.ts";
+import { deliveriesTotal, retainedTotal } from "./gateway-metrics.ts";
 import type { OutboundMessage } from "./outbound.ts";
 import { type PassedMessage, passedMessage, remainingExpiry } from "./passed-properties.ts";
 import type { RetainedFor } from "./retained.ts";
@@ -43,7 +43,7 @@ export class OwnMessages {
   async sendRetained(wanted: readonly RetainedFor[]): Promise<void> {
     const { context, peer } = this.#connection;
     for (const message of await context.retained.find(peer, wanted)) {
-      this.#add({ ...message, retain: true });
+      if (this.#add({ ...message, retain: true })) retainedTotal.inc({ action: "sent" });
     }
   }
 
@@ -60,13 +60,15 @@ export class OwnMessages {
     }
   }
 
-  #add(message: Waiting): void {
+  /** False where there was no room for it. */
+  #add(message: Waiting): boolean {
     if (this.#waiting.length >= MAX_WAITING) {
       deliveriesTotal.inc({ kind: "own", outcome: "dropped" });
-      return;
+      return false;
     }
     this.#waiting.push(message);
     this.drain();
+    return true;
   }
 
   #outboundOf(message: Waiting): OutboundMessage | undefined {

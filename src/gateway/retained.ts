@@ -37,13 +37,13 @@ export class Retained {
       throw new AppError("quota-exceeded", "too large to be retained");
     }
     const suffix = message.topic.slice(topicPrefix(device).length);
-    retainedTotal.inc({ action: message.payload.length === 0 ? "forgotten" : "kept" });
     await db.tenant(tenantId, (tx) =>
       // MQTT 5.0 §3.3.1.3 [MQTT-3.3.1-6], [MQTT-3.3.1-7]: an empty one removes what was kept.
       message.payload.length === 0
         ? store.clearRetained(tx, deviceId, suffix)
         : store.keepRetained(tx, tenantId, { deviceId, suffix }, message, this.#limits),
     );
+    retainedTotal.inc({ action: message.payload.length === 0 ? "forgotten" : "kept" });
   }
 
   /** What is retained for each of a device's filters. */

@@ -48,8 +48,10 @@ afterAll(async () => {
 });
 
 /** What one process of the API has. */
-async function start(holder: string): Promise<Process> {
-  const applications = createApplications({ ...fixture.deps, ...fixture, holder });
+async function start(holder: string, queued = 1_000): Promise<Process> {
+  const applications = createApplications({
+    ...{ ...fixture.deps, ...fixture, holder, limits: { queued } },
+  });
   const server = http.createServer().on("upgrade", applications.upgrade);
   await once(server.listen(0, "127.0.0.1"), "listening");
   const url = `ws://127.0.0.1:${(server.address() as AddressInfo).port}/mqtt`;
@@ -146,6 +148,50 @@ describe("what applications tell one another", () => {
     await until(() => again.heard.length >= 10);
     await pause();
     expect(texts(again.heard)).toEqual(["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]);
+  });
+
+  it("is refused, and nobody's, where one who has a session has no room for it", async () => {
+    processes.push(await start("api-3", 3));
+    const full = await connect("full", { ...KEPT, clean: true }, 2);
+    await full.client.subscribeAsync(`${ROOT}full/#`, { qos: 1 });
+    await full.client.endAsync();
+    const listener = await connect("listener", {}, 2);
+    await listener.client.subscribeAsync(`${ROOT}#`, { qos: 1 });
+    const { client } = await connect("teller", {}, 2);
+    // Together, so that they share a batch; what is refused of one concerns no other.
+    const told = Array.from({ length: 8 }, (_, number) =>
+      client.publishAsync(`${ROOT}${number % 2 ? "else" : "full"}/a`, String(number), {
+        ...{ qos: 1, retain: number === 6 },
+      }),
+    );
+    const outcomes = await Promise.allSettled(told);
+    const refused = outcomes.flatMap((outcome) => {
+      return outcome.status === "rejected" ? [String(outcome.reason)] : [];
+    });
+    expect(refused).toEqual([expect.stringMatching(/Quota exceeded/)]);
+    const packet: IPublishPacket[] = [];
+    client.on("packetreceive", (received) => packet.push(received as never));
+    await client.publishAsync(`${ROOT}full/a`, "8", { qos: 2 }).catch(() => undefined);
+    expect(packet[0]).toMatchObject({
+      ...{ cmd: "pubrec", reasonCode: 0x97 },
+      properties: { reasonString: 'the queue of the client "full" is full' },
+    });
+    await until(() => listener.heard.length === 7);
+    expect(texts(listener.heard)).toEqual(["0", "1", "2", "3", "4", "5", "7"]);
+    const late = await connect("late", {}, 2);
+    await late.client.subscribeAsync(`${ROOT}full/+`, { qos: 1 });
+    const again = await connect("full", KEPT, 2);
+    await until(() => again.heard.length === 3);
+    expect(texts(again.heard)).toEqual(["0", "2", "4"]);
+    expect(late.heard).toEqual([]);
+    // There is room again.
+    await until(() =>
+      client.publishAsync(`${ROOT}full/a`, "9", { qos: 1 }).then(
+        () => true,
+        () => false,
+      ),
+    );
+    await until(() => again.heard.length === 4);
   });
 
   it("is taken over by the newer connection of a client, in any process", async () => {

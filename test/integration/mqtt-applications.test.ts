@@ -207,6 +207,13 @@ describe("an application", () => {
     expect(heard[0]).toHaveLength(2);
   });
 
+  it("has no No Local on a shared subscription", async () => {
+    const client = await connect();
+    const told = once(client as never, "disconnect") as Promise<[{ reasonCode: number }]>;
+    client.subscribe("$share/g/tenants/acme/devices/+/telemetry", { qos: 1, nl: true });
+    expect((await told)[0].reasonCode).toBe(0x82);
+  });
+
   it("that does not keep up is sent away with a reason, and holds up nobody else", async () => {
     const { isReady, reason: slow } = silentListener();
     await isReady;

@@ -25,6 +25,8 @@ export interface Bench {
 export interface Statement {
   /** As the standard numbers it, e.g. `MQTT-4.3.3-9`. */
   tag: string;
+  /** Others that the same thing shows. */
+  also?: readonly string[];
   says: string;
   run(bench: Bench): Promise<void>;
 }

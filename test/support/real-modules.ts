@@ -20,6 +20,8 @@ export interface RealModules {
   test: TestDatabase;
   config: Config;
   stores: StoreAddresses;
+  /** The process of the time-series engine. */
+  enginePid(): number;
   modules: Modules;
   /** Another process's modules on the same stores, with a bus of their own. */
   another(bus?: LocalBus): Modules;
@@ -53,6 +55,7 @@ export async function createRealModules(
   }
   return {
     ...{ test, config, stores, modules, another },
+    enginePid: () => store.engine.pid,
     async enroll(deviceId, tenantId = "acme") {
       const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
       const commonName = `${tenantId}/${deviceId}`;

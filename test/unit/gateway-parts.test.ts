@@ -134,7 +134,7 @@ describe("acknowledgements", () => {
       fc.property(order, (finished) => {
         const acks = new OrderedAcks();
         const sent: number[] = [];
-        const slots = finished.map(() => acks.reserve());
+        const slots = finished.map(() => acks.reserve(0));
         for (const index of finished) slots[index]?.(() => sent.push(index));
         expect(sent).toEqual(finished.toSorted((left, right) => left - right));
       }),

@@ -128,6 +128,7 @@ async function accept(
   const version = packet.protocolVersion === 5 ? 5 : 4;
   application.open({
     ...{ ...credentials, clientKey, version, keepAliveSeconds, claimed },
+    wantsReasons: properties.requestProblemInformation !== false,
     receiveMaximum: properties.receiveMaximum ?? DEFAULT_RECEIVE_MAXIMUM,
     maxPacketBytes: properties.maximumPacketSize ?? DEFAULT_MAXIMUM_PACKET_SIZE,
     topicAliasMaximum: properties.topicAliasMaximum ?? 0,
@@ -174,7 +175,8 @@ function refuse(application: Application, packet: IConnectPacket, fault: Connect
   if (packet.protocolVersion === 5) {
     const properties = { reasonString: fault.message };
     const reasonCode = fault.reason;
-    application.send({ cmd: "connack", reasonCode, sessionPresent: false, properties }, 5);
+    const largest = packet.properties?.maximumPacketSize || undefined;
+    application.send({ cmd: "connack", reasonCode, sessionPresent: false, properties }, 5, largest);
   } else {
     const returnCode = returnCodeOf(fault.reason);
     application.send({ cmd: "connack", returnCode, sessionPresent: false }, 4);

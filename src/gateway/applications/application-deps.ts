@@ -35,6 +35,8 @@ export interface ApplicationLimits {
   outboundInflight: number;
   /** Messages that wait for an application's window; one more ends its connection. */
   waiting: number;
+  /** Messages that may wait for a session that outlives its connection; one more is refused. */
+  queued: number;
   /** Bytes that an application may leave unread. */
   outboundBytes: number;
   /** Connections a second, and at once, from one address. */
@@ -60,6 +62,7 @@ export const DEFAULT_APPLICATION_LIMITS: ApplicationLimits = {
   inboundInflight: 100,
   outboundInflight: 100,
   waiting: 1_000,
+  queued: 1_000,
   outboundBytes: 1024 * 1024,
   addressRate: 20,
   addressBurst: 200,

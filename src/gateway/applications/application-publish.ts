@@ -8,6 +8,17 @@ import { commandTarget, exchangeTarget } from "./access.ts";
 import type { Application } from "./application.ts";
 import { readCommandRequest } from "./command-request.ts";
 
+const MAX_REASON = 256;
+
+/** What has become of a message. */
+interface Outcome {
+  reason: ReasonCode;
+  /** In words, where it was refused. */
+  why?: string | undefined;
+}
+
+const TAKEN: Outcome = { reason: REASON.success };
+
 /**
  * What an application publishes: an order, acknowledged when the command is in the device's queue;
  * or a message for the tenant's other applications, acknowledged when it is durable.
@@ -18,13 +29,19 @@ export function handlePublish(application: Application, packet: IPublishPacket):
   if (/[+#\0]/.test(packet.topic)) {
     throw new ConnectionFault(REASON.topicNameInvalid, "no topic name");
   }
+  // MQTT 5.0 §3.3.1.1 [MQTT-3.3.1-2].
+  if (qos === 0 && packet.dup) throw new ConnectionFault(REASON.malformedPacket, "DUP with QoS 0");
+  // MQTT 5.0 §3.3.2.3.5 [MQTT-3.3.2-14].
+  if (properties.responseTopic !== undefined && /[+#]/.test(properties.responseTopic)) {
+    throw new ConnectionFault(REASON.protocolError, "a wildcard in the response topic");
+  }
   if (properties.subscriptionIdentifier !== undefined) {
     throw new ConnectionFault(REASON.protocolError, "a subscription identifier from a client");
   }
   const topic = application.aliases.resolve(packet.topic, properties.topicAlias);
   if (qos === 2 && application.unreleased.has(messageId)) {
     // MQTT 5.0 §4.3.3 [MQTT-4.3.3-10]: known already, so only acknowledged, after the first.
-    application.inOrder(async () => acknowledge(application, packet, REASON.success), 0);
+    application.inOrder(async () => acknowledge(application, packet, TAKEN), 0);
     return;
   }
   application.inOrder(() => take(application, { ...packet, topic }), qos);
@@ -36,14 +53,14 @@ async function take(application: Application, packet: IPublishPacket): Promise<v
   const outcome = isTold ? await tell(application, packet) : await order(application, packet);
   if (packet.qos === 0) return;
   if (packet.qos === 2) {
-    if (outcome !== REASON.success) application.unreleased.delete(packet.messageId ?? 0);
+    if (outcome.reason !== REASON.success) application.unreleased.delete(packet.messageId ?? 0);
     // With the identifier on record a later connection does not take the message again.
     else if (!(await application.save())) return;
   }
   acknowledge(application, packet, outcome);
 }
 
-async function tell(application: Application, packet: IPublishPacket): Promise<ReasonCode> {
+async function tell(application: Application, packet: IPublishPacket): Promise<Outcome> {
   const { session, context, clientKey } = application;
   const { exchange, deps } = context;
   const tenantId = exchangeTarget(session.principal, packet.topic);
@@ -61,11 +78,11 @@ async function tell(application: Application, packet: IPublishPacket): Promise<R
     return counted("told", REASON.success);
   } catch (error) {
     if (!isAppError(error)) throw error;
-    return counted("refused", reasonOf(error));
+    return counted("refused", reasonOf(error), error.message);
   }
 }
 
-async function order(application: Application, packet: IPublishPacket): Promise<ReasonCode> {
+async function order(application: Application, packet: IPublishPacket): Promise<Outcome> {
   const { session, context } = application;
   const { actor } = session.principal;
   const target = commandTarget(session.principal, packet.topic);
@@ -85,7 +102,7 @@ async function order(application: Application, packet: IPublishPacket): Promise<
     return counted("queued", REASON.success);
   } catch (error) {
     if (!isAppError(error)) throw error;
-    return counted("refused", reasonOf(error));
+    return counted("refused", reasonOf(error), error.message);
   }
 }
 
@@ -102,16 +119,24 @@ function reasonOf(error: AppError): ReasonCode {
   }
 }
 
-function acknowledge(application: Application, packet: IPublishPacket, outcome: ReasonCode): void {
+function acknowledge(
+  application: Application,
+  packet: IPublishPacket,
+  { reason, why }: Outcome,
+): void {
   const { qos, messageId = 0 } = packet;
-  if (application.session.version === 4 && outcome !== REASON.success) {
+  const { version, wantsReasons } = application.session;
+  if (version === 4 && reason !== REASON.success) {
     // MQTT 3.1.1 §3.3.5: without a word for refusal, what is not taken ends the connection.
-    throw new ConnectionFault(outcome, "the message was refused");
+    throw new ConnectionFault(reason, "the message was refused");
   }
-  application.send({ cmd: qos === 2 ? "pubrec" : "puback", messageId, reasonCode: outcome });
+  const cmd = qos === 2 ? "pubrec" : "puback";
+  const words = why !== undefined && wantsReasons && version === 5;
+  const properties = words ? { properties: { reasonString: why.slice(0, MAX_REASON) } } : {};
+  application.send({ cmd, messageId, reasonCode: reason, ...properties });
 }
 
-function counted(outcome: string, reason: ReasonCode): ReasonCode {
+function counted(outcome: string, reason: ReasonCode, why?: string): Outcome {
   applicationMessages.inc({ direction: "in", outcome });
-  return reason;
+  return { reason, why };
 }

@@ -1,6 +1,6 @@
 import type { Packet } from "mqtt-packet";
 import { assert, LIMITS, messageOf } from "../../kernel/index.ts";
-import { type ProtocolVersion, readConnect, readPacket, writePacket } from "../codec.ts";
+import { type ProtocolVersion, readConnect, readPacket, writeWithin } from "../codec.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import { StoredQueue } from "../exchange/stored-queue.ts";
 import { Framer } from "../framer.ts";
@@ -41,6 +41,8 @@ export interface ApplicationSession extends Credentials {
   clientKey: string;
   version: ProtocolVersion;
   keepAliveSeconds: number;
+  /** Whether it is to be told in words why something was refused (MQTT 5.0 §3.1.2.11.7). */
+  wantsReasons: boolean;
   receiveMaximum: number;
   maxPacketBytes: number;
   topicAliasMaximum: number;
@@ -182,8 +184,14 @@ export class Application implements Listener {
     this.fail(new ConnectionFault(REASON.sessionTakenOver, "the client has connected again"));
   }
 
-  send(packet: Packet, version = this.#session?.version ?? 5): void {
-    if (this.#state !== "closed") this.#write(writePacket(packet, version));
+  send(
+    packet: Packet,
+    version = this.#session?.version ?? 5,
+    maxBytes = this.#session?.maxPacketBytes,
+  ): void {
+    if (this.#state === "closed") return;
+    const bytes = writeWithin(packet, version, maxBytes ?? Number.POSITIVE_INFINITY);
+    if (bytes) this.#write(bytes);
   }
 
   /** A message for one of its subscriptions; whether it may have it is asked each time. */

@@ -36,7 +36,8 @@ export function createApplications(deps: ApplicationDeps): Applications {
   const byAddress = new TokenBuckets(limits.addressRate, limits.addressBurst);
   const told = new TokenBuckets(limits.exchangeRate, limits.exchangeBurst);
   const { db, holder } = deps;
-  const exchange = db && holder ? new Exchange({ ...deps, db, holder }) : undefined;
+  const exchange =
+    db && holder ? new Exchange({ ...deps, db, holder, maxQueued: limits.queued }) : undefined;
   const context: ApplicationContext = {
     ...{ deps, limits, hub, exchange, byClient: new Map() },
     mayTell: (keyId) => told.take(keyId, deps.clock.now()),

@@ -20,9 +20,8 @@ export interface Told {
 
 const BATCH = { maxBatchSize: 200, maxDelayMs: 2, maxQueuedSize: 20_000 };
 const SWEEP_INTERVAL_MS = 1_000;
-/** Sessions of a tenant that outlive their connection; messages that wait for each; topics. */
+/** Sessions of a tenant that outlive their connection; topics that hold a message. */
 export const MAX_KEPT_SESSIONS = 200;
-const MAX_QUEUED = 1_000;
 const MAX_RETAINED = 1_000;
 export const MAX_RETAINED_BYTES = 32 * 1024;
 
@@ -31,6 +30,8 @@ interface Deps {
   bus: Bus;
   clock: Clock;
   logger: Logger;
+  /** Messages that may wait for a session. */
+  maxQueued: number;
   /** The process, the same over its restarts: its earlier life's sessions are found by it. */
   holder: string;
 }
@@ -41,7 +42,7 @@ interface Deps {
  */
 export class Exchange {
   readonly #deps: Deps;
-  readonly #told: KeyedBatcher<Told>;
+  readonly #told: KeyedBatcher<Told, AppError | undefined>;
   #stopped = false;
   #timer: { cancel(): void } | undefined;
 
@@ -68,13 +69,19 @@ export class Exchange {
     await this.#told.flush();
   }
 
-  /** Resolves when it is durable wherever it has to wait. `quota-exceeded`, `unavailable`. */
+  /**
+   * Resolves when it is durable wherever it has to wait. Otherwise nobody gets it: `quota-exceeded`
+   * where one of those who have a session has no room for it, `unavailable`.
+   */
   async tell(tenantId: string, told: Told): Promise<void> {
     if (told.retain && told.message.payload.length > MAX_RETAINED_BYTES) {
       throw new AppError("quota-exceeded", "too large to be retained");
     }
     // QoS 0 waits for nobody, and what is not retained leaves nothing behind.
-    if (told.message.qos > 0 || told.retain) await this.#told.add(tenantId, told);
+    if (told.message.qos > 0 || told.retain) {
+      const refusal = await this.#told.add(tenantId, told);
+      if (refusal) throw refusal;
+    }
     this.#pass(tenantId, told);
   }
 
@@ -119,17 +126,32 @@ export class Exchange {
     return new Date(this.#deps.clock.now());
   }
 
-  async #write(tenantId: string, told: readonly Told[]): Promise<void> {
-    await this.#tenant(tenantId, async (tx) => {
-      for (const { message, retain } of told) {
-        if (retain) await store.retain(tx, tenantId, message, MAX_RETAINED);
-      }
+  /** What is refused of one message concerns no other of the batch. */
+  #write(tenantId: string, told: readonly Told[]): Promise<(AppError | undefined)[]> {
+    return this.#tenant(tenantId, async (tx) => {
       const kept = await store.keptSubscriptions(tx, this.#now());
-      const queued = told.flatMap((one) => kept.flatMap((client) => queuedFor(one, client)));
-      const dropped = await store.queueMessages(tx, tenantId, queued, MAX_QUEUED);
-      if (dropped > 0) {
-        this.#deps.logger.warn({ tenantId, dropped }, "queues of applications are full");
+      const waiting = kept.length === 0 ? new Map() : await store.queueLengths(tx);
+      const queued: store.QueuedMessage[] = [];
+      const refusals: (AppError | undefined)[] = [];
+      for (const one of told) {
+        const copies = kept.flatMap((client) => queuedFor(one, client));
+        const full = copies.find(
+          ({ clientKey }) => (waiting.get(clientKey) ?? 0) >= this.#deps.maxQueued,
+        );
+        const refusal = full
+          ? queueFull(full.clientKey)
+          : one.retain && !(await store.retain(tx, tenantId, one.message, MAX_RETAINED))
+            ? new AppError("quota-exceeded", "too many topics hold a retained message")
+            : undefined;
+        refusals.push(refusal);
+        if (refusal) continue;
+        for (const copy of copies) {
+          waiting.set(copy.clientKey, (waiting.get(copy.clientKey) ?? 0) + 1);
+          queued.push(copy);
+        }
       }
+      await store.queueMessages(tx, tenantId, queued);
+      return refusals;
     });
   }
 
@@ -167,6 +189,8 @@ export class Exchange {
         for (const { clientKey, will, at } of await clients.dueClientWills(tx, now)) {
           await this.tell(tenantId, toldWill(restoredWill(will), now.getTime())).catch((error) => {
             if (!isAppError(error) || error.code === "unavailable") throw error;
+            const { message } = error;
+            this.#deps.logger.warn({ tenantId, clientKey, message }, "a will was not published");
           });
           await clients.forgetClientWill(tx, clientKey, at);
         }
@@ -174,6 +198,13 @@ export class Exchange {
       });
     }
   }
+}
+
+/** Who publishes is told whose queue it is: that client has to come back, or to start anew. */
+function queueFull(clientKey: string): AppError {
+  const [, , by, ...clientId] = clientKey.split("/");
+  const client = clientId.join("/");
+  return new AppError("quota-exceeded", `the queue of the client "${client}" is full`, { by });
 }
 
 /** A will as the message that it is when it is published. */

@@ -1,6 +1,5 @@
 import { sql } from "kysely";
 import type { Tx } from "../../db/index.ts";
-import { AppError } from "../../kernel/index.ts";
 import { storableJson } from "../../kernel/storable.ts";
 import { type PassedMessage, restoredProperties, storedProperties } from "../passed-properties.ts";
 import type { StoredSubscription } from "../sessions-store.ts";
@@ -26,14 +25,21 @@ export interface QueuedMessage extends PassedMessage {
   identifiers: number[];
 }
 
-/** Queues messages, in their order, where a client's queue has room; answers how many had none. */
+/** How many messages wait for each client that any wait for. */
+export async function queueLengths(tx: Tx): Promise<Map<string, number>> {
+  const { rows } = await sql<{ clientKey: string; waiting: number }>`
+    select client_key as "clientKey", count(*) as waiting
+    from application_messages group by client_key`.execute(tx);
+  return new Map(rows.map(({ clientKey, waiting }) => [clientKey, waiting]));
+}
+
+/** Queues messages, in their order. */
 export async function queueMessages(
   tx: Tx,
   tenantId: string,
   messages: readonly QueuedMessage[],
-  limit: number,
-): Promise<number> {
-  if (messages.length === 0) return 0;
+): Promise<void> {
+  if (messages.length === 0) return;
   const rows = messages.map((message) => ({
     client_key: message.clientKey,
     topic: message.topic,
@@ -44,23 +50,16 @@ export async function queueMessages(
     identifiers: message.identifiers,
     expires_at: message.expiresAt === undefined ? null : new Date(message.expiresAt).toISOString(),
   }));
-  const { numAffectedRows } = await sql`
-    with wanted as (
-      select r.*, row_number() over (partition by r.client_key order by r.place) as more
-      from rows from (json_to_recordset(${storableJson(rows)}::json) as (
-        client_key text, topic text, payload text, qos smallint, retain boolean, properties json,
-        identifiers integer[], expires_at timestamptz)) with ordinality
-        as r(client_key, topic, payload, qos, retain, properties, identifiers, expires_at, place)
-    )
+  await sql`
     insert into application_messages
       (tenant_id, client_key, topic, payload, qos, retain, properties, identifiers, expires_at)
-    select ${tenantId}, w.client_key, w.topic, decode(w.payload, 'base64'), w.qos, w.retain,
-           w.properties, w.identifiers, w.expires_at
-    from wanted w
-    where w.more + (select count(*) from application_messages m where m.client_key = w.client_key)
-      <= ${limit}
-    order by w.place`.execute(tx);
-  return messages.length - Number(numAffectedRows ?? 0);
+    select ${tenantId}, r.client_key, r.topic, decode(r.payload, 'base64'), r.qos, r.retain,
+           r.properties, r.identifiers, r.expires_at
+    from rows from (json_to_recordset(${storableJson(rows)}::json) as (
+      client_key text, topic text, payload text, qos smallint, retain boolean, properties json,
+      identifiers integer[], expires_at timestamptz)) with ordinality
+      as r(client_key, topic, payload, qos, retain, properties, identifiers, expires_at, place)
+    order by r.place`.execute(tx);
 }
 
 export interface StoredMessage extends PassedMessage {
@@ -102,18 +101,18 @@ export async function removeMessages(tx: Tx, clientKey: string, seqs: readonly n
     where client_key = ${clientKey} and seq = any(${seqs}::bigint[])`.execute(tx);
 }
 
-/** Keeps the last message of a topic, or forgets it where that is empty. */
+/** Keeps the last message of a topic, or forgets it where that is empty; false beyond the limit. */
 export async function retain(
   tx: Tx,
   tenantId: string,
   message: PassedMessage,
   limit: number,
-): Promise<void> {
+): Promise<boolean> {
   const { topic, payload, qos } = message;
   // MQTT 5.0 §3.3.1.3 [MQTT-3.3.1-6], [MQTT-3.3.1-7]: an empty one removes what was kept.
   if (payload.length === 0) {
     await tx.deleteFrom("application_retained").where("topic", "=", topic).execute();
-    return;
+    return true;
   }
   const expiresAt = message.expiresAt === undefined ? null : new Date(message.expiresAt);
   const properties = storableJson(storedProperties(message.properties));
@@ -124,8 +123,7 @@ export async function retain(
       or (select count(*) from application_retained) < ${limit}
     on conflict (tenant_id, topic) do update set payload = excluded.payload, qos = excluded.qos,
       properties = excluded.properties, expires_at = excluded.expires_at`.execute(tx);
-  if (Number(numAffectedRows ?? 0) > 0) return;
-  throw new AppError("quota-exceeded", "too many topics hold a retained message");
+  return Number(numAffectedRows ?? 0) > 0;
 }
 
 export async function allRetained(tx: Tx, now: Date): Promise<PassedMessage[]> {

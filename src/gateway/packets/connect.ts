@@ -220,7 +220,8 @@ function refuse(connection: Connection, packet: IConnectPacket, fault: Connectio
   if (packet.protocolVersion === 5) {
     const wants = packet.properties?.requestProblemInformation !== false;
     const properties = wants ? { reasonString: fault.message.slice(0, 256) } : {};
-    connection.send({ cmd: "connack", reasonCode, sessionPresent: false, properties }, 5);
+    const largest = packet.properties?.maximumPacketSize || undefined;
+    connection.send({ cmd: "connack", reasonCode, sessionPresent: false, properties }, 5, largest);
   } else {
     const returnCode = returnCodeOf(reasonCode);
     connection.send({ cmd: "connack", returnCode, sessionPresent: false }, 4);

@@ -7,9 +7,10 @@ import {
   topicPrefix,
 } from "../../protocol/index.ts";
 import type { Connection } from "../connection.ts";
-import { countMessage, publishesIn } from "../gateway-metrics.ts";
+import { countMessage, publishesIn, shedTotal } from "../gateway-metrics.ts";
 import { type InboundMessage, isTakenInQuarantine, isUnordered } from "../message-router.ts";
 import { passedMessage } from "../passed-properties.ts";
+import { plainPuback } from "../publish-codec.ts";
 import { ConnectionFault, REASON, type ReasonCode } from "../reason-codes.ts";
 
 const FIRST_RETRY_MS = 250;
@@ -29,7 +30,7 @@ export function handlePublish(
   checkPublish(asSent);
   const { inbound } = connection;
   const topic = inbound.aliases.resolve(asSent.topic, asSent.properties?.topicAlias);
-  const packet = { ...asSent, topic };
+  const packet = topic === asSent.topic ? asSent : { ...asSent, topic };
   const { qos } = packet;
   const messageId = packet.messageId ?? 0;
   const known = qos === 2 ? inbound.unreleased.get(messageId) : undefined;
@@ -44,9 +45,15 @@ export function handlePublish(
   publishesIn[qos].inc();
   if (!inbound.enter(sizeBytes, qos)) return;
   if (qos === 2) inbound.unreleased.set(messageId, "storing");
-  const acknowledge = qos === 0 ? undefined : inbound.acks.reserve();
+  const acknowledge =
+    qos === 0 ? undefined : inbound.acks.reserve(connection.context.deps.clock.now());
   settle(connection, packet).then(async (outcome) => {
     inbound.leave(sizeBytes, qos);
+    if (outcome === "away" && qos === 0) {
+      // MQTT 5.0 §4.3.1: nobody brings it again, and nothing is gained by ending the connection.
+      shedTotal.inc({ reason: "stores-away" });
+      return;
+    }
     if (outcome === "away") {
       connection.fail(new ConnectionFault(REASON.serverBusy, "a store is not available"));
       return;
@@ -84,6 +91,12 @@ function checkPublish(packet: IPublishPacket): void {
   // MQTT 5.0 §3.3.2.1 [MQTT-3.3.2-2]: a topic name has no wildcards.
   if (/[+#\0]/.test(topic)) {
     throw new ConnectionFault(REASON.topicNameInvalid, "no topic name");
+  }
+  // MQTT 5.0 §3.3.1.1 [MQTT-3.3.1-2]: what is sent once at most is never sent again.
+  if (qos === 0 && packet.dup) throw new ConnectionFault(REASON.malformedPacket, "DUP with QoS 0");
+  // MQTT 5.0 §3.3.2.3.5 [MQTT-3.3.2-14]: a response topic has none either.
+  if (properties.responseTopic !== undefined && /[+#]/.test(properties.responseTopic)) {
+    throw new ConnectionFault(REASON.protocolError, "a wildcard in the response topic");
   }
   // MQTT 5.0 §3.3.4 [MQTT-3.3.4-6]: subscription identifiers come from the server only.
   if (properties.subscriptionIdentifier !== undefined) {
@@ -189,6 +202,10 @@ function sendAcknowledgement(
 ): void {
   const { version } = connection;
   const messageId = packet.messageId ?? 0;
+  if (outcome === REASON.success && packet.qos === 1) {
+    connection.sendBytes(plainPuback(messageId));
+    return;
+  }
   const cmd = packet.qos === 2 ? "pubrec" : "puback";
   if (version === 5) {
     connection.send({ cmd, messageId, ...reasonOf(connection, outcome) });

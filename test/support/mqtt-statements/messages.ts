@@ -191,6 +191,7 @@ export const MESSAGES: readonly Statement[] = [
   },
   {
     tag: "MQTT-3.1.2-26",
+    also: ["MQTT-3.1.2-27", "MQTT-3.3.2-11"],
     says: "the server uses no more aliases than the client permits, and none unasked",
     async run(bench) {
       const client = await bench.connect({ properties: { topicAliasMaximum: 1 } });
@@ -217,6 +218,7 @@ export const MESSAGES: readonly Statement[] = [
   },
   {
     tag: "MQTT-3.1.2-25",
+    also: ["MQTT-3.1.2-24"],
     says: "a packet above the client's Maximum Packet Size is not sent",
     async run(bench) {
       const client = await bench.connect({ properties: { maximumPacketSize: 60 } });

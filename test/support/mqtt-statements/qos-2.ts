@@ -92,6 +92,7 @@ export const QOS_2: readonly Statement[] = [
   },
   {
     tag: "MQTT-3.3.4-8",
+    also: ["MQTT-3.3.4-7"],
     says: "unreleased messages count against the Receive Maximum",
     async run(bench) {
       const client = await bench.connect();
@@ -105,6 +106,7 @@ export const QOS_2: readonly Statement[] = [
   },
   {
     tag: "MQTT-4.3.3-4",
+    also: ["MQTT-3.6.2-1"],
     says: "the server answers a PUBREC with PUBREL, and the PUBCOMP ends the exchange",
     async run(bench) {
       const { client, messageId, statusOf } = await commanded(bench);

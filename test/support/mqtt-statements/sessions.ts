@@ -39,6 +39,7 @@ async function begin(bench: Bench, properties: object = { sessionExpiryInterval:
 export const SESSIONS: readonly Statement[] = [
   {
     tag: "MQTT-3.1.2-5",
+    also: ["MQTT-3.2.2-3", "MQTT-3.1.4-4"],
     says: "a session that was kept goes on, with its subscriptions, and Session Present says so",
     async run(bench) {
       const first = await begin(bench);
@@ -54,6 +55,7 @@ export const SESSIONS: readonly Statement[] = [
   },
   {
     tag: "MQTT-3.1.2-4",
+    also: ["MQTT-3.1.4-4"],
     says: "Clean Start discards the session",
     async run(bench) {
       await subscribe(bench, await begin(bench));
@@ -66,6 +68,7 @@ export const SESSIONS: readonly Statement[] = [
   },
   {
     tag: "MQTT-3.2.2-2",
+    also: ["MQTT-3.1.2-6"],
     says: "a session that was not kept is not present, in either version",
     async run(bench) {
       await subscribe(bench, await begin(bench, {}));
@@ -94,6 +97,7 @@ export const SESSIONS: readonly Statement[] = [
   },
   {
     tag: "MQTT-3.1.2-23",
+    also: ["MQTT-4.1.0-2"],
     says: "a session is kept as long as its Session Expiry Interval, and no longer",
     async run(bench) {
       const first = await begin(bench, { sessionExpiryInterval: 1 });
@@ -130,6 +134,7 @@ export const SESSIONS: readonly Statement[] = [
   },
   {
     tag: "MQTT-4.4.0-1",
+    also: ["MQTT-3.3.1-1", "MQTT-4.1.0-1"],
     says: "what was not acknowledged is sent again with its identifier and DUP, in its order",
     async run(bench) {
       for (const qos of [1, 2] as const) {
@@ -157,6 +162,7 @@ export const SESSIONS: readonly Statement[] = [
   },
   {
     tag: "MQTT-4.3.3-7",
+    also: ["MQTT-4.3.3-6", "MQTT-4.3.3-13"],
     says: "after the PUBREC only the PUBREL is sent again",
     async run(bench) {
       const first = await begin(bench);

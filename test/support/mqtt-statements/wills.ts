@@ -24,6 +24,7 @@ async function retainedTopics(bench: Bench): Promise<number> {
 export const WILLS: readonly Statement[] = [
   {
     tag: "MQTT-3.1.2-8",
+    also: ["MQTT-3.1.2-7"],
     says: "a will without a delay is published when the connection breaks",
     async run(bench) {
       const client = await bench.connectKept({ will: will(bench) });
@@ -33,6 +34,7 @@ export const WILLS: readonly Statement[] = [
   },
   {
     tag: "MQTT-3.1.2-10",
+    also: ["MQTT-3.14.4-3"],
     says: "a normal DISCONNECT takes the will along, one with 0x04 does not",
     async run(bench) {
       for (const [reasonCode, wills] of [[0x00, 0] as const, [0x04, 1] as const]) {
@@ -101,6 +103,7 @@ export const WILLS: readonly Statement[] = [
   },
   {
     tag: "MQTT-3.1.2-15",
+    also: ["MQTT-3.1.2-14"],
     says: "Will Retain makes it a retained message, with its properties",
     async run(bench) {
       const properties = { contentType: "application/json", userProperties: { a: "b" } };
