@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Database } from "../db/index.ts";
 import { AppError, messageOf } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
-import { PLATFORM_CHAIN, type Tenancy } from "../tenancy/index.ts";
+import { auditText, PLATFORM_CHAIN, type Tenancy } from "../tenancy/index.ts";
 import { actorOf } from "./access.ts";
 import type { Api } from "./types.ts";
 
@@ -61,11 +61,23 @@ async function record(
       outcome: reply.statusCode < 400 ? "done" : "refused",
       details: {
         status: reply.statusCode,
-        ...(request.refusalCode ? { code: request.refusalCode } : {}),
+        ...refusalOf(request),
         ...(request.tenantId === null && tenant ? { tenant: tenant.slice(0, 64) } : {}),
       },
       address: request.ip,
       traceId: request.traceId,
     }),
   );
+}
+
+/** Why, in the words that the caller was told; the log cuts what is too long. */
+function refusalOf({ refusal }: FastifyRequest): Record<string, unknown> {
+  if (!refusal) return {};
+  const { reason, step } = refusal.details;
+  return {
+    code: refusal.code,
+    message: auditText(refusal.message),
+    ...(typeof reason === "string" ? { reason: auditText(reason) } : {}),
+    ...(typeof step === "string" ? { step } : {}),
+  };
 }

@@ -89,7 +89,7 @@ export async function buildApi(
   api.server.maxConnections = MAX_CONNECTIONS;
   api.setValidatorCompiler(validatorCompiler);
   api.setSerializerCompiler(deps.serializerCompiler ?? asJson);
-  for (const name of ["principal", "credential", "tenantId", "auditTargetId", "refusalCode"]) {
+  for (const name of ["principal", "credential", "tenantId", "auditTargetId", "refusal"]) {
     api.decorateRequest(name, null);
   }
   for (const name of ["traceId", "traceparent"]) api.decorateRequest(name, "");
@@ -181,7 +181,7 @@ function letIn(api: Api, deps: ApiDeps): void {
 function handleErrors(api: Api, logger: Logger): void {
   api.setErrorHandler((thrown, request, reply) => {
     const error = asAppError(thrown);
-    request.refusalCode = error.code;
+    request.refusal = error;
     if (error.status >= 500) {
       const route = request.routeOptions.url;
       logger.error({ err: thrown, route, method: request.method }, "a request failed");

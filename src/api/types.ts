@@ -6,7 +6,7 @@ import type {
   RawRequestDefaultExpression,
   RawServerDefault,
 } from "fastify";
-import type { ErrorCode } from "../kernel/index.ts";
+import type { AppError } from "../kernel/index.ts";
 import type { Principal } from "../tenancy/index.ts";
 import type { Access } from "./access.ts";
 
@@ -44,7 +44,7 @@ declare module "fastify" {
     traceparent: string;
     /** Id of the thing that a write made, for the audit log. */
     auditTargetId: string | null;
-    /** Code of the refusal that is being answered. */
-    refusalCode: ErrorCode | null;
+    /** The refusal that is being answered. */
+    refusal: AppError | null;
   }
 }

@@ -60,6 +60,14 @@ export interface DeviceHttpDeps {
       serverKey?: boolean;
       address?: string;
     }): Promise<{ deviceId: string; certificatePem: string; privateKey?: Buffer }>;
+    /** Writes down what was refused before it came to `enroll`. */
+    refusals: {
+      note(
+        request: { tenantId: string; via: string; authority: EnrolmentAuthority; address: string },
+        error: unknown,
+      ): Promise<void>;
+      noteCertificate(error: unknown, from: { via: string; address: string }): Promise<void>;
+    };
     cmp: {
       /** Answers every message of CMP, whatever it is. */
       handle(

@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { readCertificateRequest } from "../identity/index.ts";
 import { AppError, isAppError, LIMITS } from "../kernel/index.ts";
 import { counter } from "../kernel/metrics.ts";
+import { asAppError } from "../kernel/problem.ts";
 import { isTenantId } from "../protocol/index.ts";
 import type { DeviceHttpDeps } from "./deps.ts";
 import {
@@ -57,6 +58,10 @@ function routes(est: DeviceServer, { identity }: DeviceHttpDeps, failures: Failu
     (_request, body, done) => done(null, body),
   );
 
+  est.addHook("onError", async (request, _reply, error) => {
+    if (asAppError(error).code === "payload-too-large") await noteUnread(request, error);
+  });
+
   est.get<Est>("/cacerts", async (request, reply) => {
     const tenantId = labelOf(request.params);
     const chain =
@@ -84,6 +89,18 @@ function routes(est: DeviceServer, { identity }: DeviceHttpDeps, failures: Failu
       return { authority: { kind: "certificate", peer }, tenantId: peer.tenantId };
     }),
   );
+
+  /** A body over the limit is not read, so that `enroll` never sees it; its tenant is told all the same. */
+  async function noteUnread(request: FastifyRequest, error: unknown): Promise<void> {
+    const { tenant: label } = request.params as Est["Params"];
+    failures.check(request.ip);
+    failures.record(request.ip);
+    const { authority, tenantId = label } = await credentialOf(identity, request);
+    if (tenantId === undefined || (label ?? tenantId) !== tenantId) return;
+    const details = { reason: "too-large", step: "request" };
+    const refusal = new AppError("payload-too-large", asAppError(error).message, details);
+    await identity.refusals.note({ tenantId, via: "est", authority, address: request.ip }, refusal);
+  }
 
   async function answer(
     operation: Operation,
@@ -119,6 +136,10 @@ function routes(est: DeviceServer, { identity }: DeviceHttpDeps, failures: Failu
         ? sendKeyAndCertificate(reply, privateKey, certificatePem)
         : sendCertificate(reply, certificatePem);
     } catch (error) {
+      await identity.refusals.noteCertificate(error, {
+        via: viaOf(operation),
+        address: request.ip,
+      });
       enrolments.inc({ operation, outcome: noteOutcome(error, request.ip, failures) });
       throw error;
     }

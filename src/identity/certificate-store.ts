@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
 
 export interface CertificateRow {
@@ -121,19 +122,28 @@ export async function standingOf(
   tenantId: string,
   serial: string,
 ): Promise<Standing | undefined> {
-  const row = await tx
+  return (await standingsOf(tx, tenantId, [serial])).get(serial);
+}
+
+/** By serial; one statement whatever their number. */
+export async function standingsOf(
+  tx: Tx,
+  tenantId: string,
+  serials: readonly string[],
+): Promise<Map<string, Standing>> {
+  const rows = await tx
     .selectFrom("certificates as c")
     .innerJoin("devices as d", (join) =>
       join.onRef("d.tenant_id", "=", "c.tenant_id").onRef("d.id", "=", "c.device_id"),
     )
     .innerJoin("tenants as t", "t.id", "c.tenant_id")
-    .select(["c.device_id", "c.status", "c.fingerprint", "c.first_used_at", "c.superseded_at"])
+    .select(["c.serial", "c.device_id", "c.status", "c.fingerprint"])
+    .select(["c.first_used_at", "c.superseded_at"])
     .select(["d.status as device_status", "t.status as tenant_status"])
     .where("c.tenant_id", "=", tenantId)
-    .where("c.serial", "=", serial)
-    .executeTakeFirst();
-  if (!row) return undefined;
-  return {
+    .where("c.serial", "=", sql<string>`any(${[...serials]}::text[])`)
+    .execute();
+  const standings = rows.map((row) => ({
     deviceId: row.device_id,
     status: row.status,
     fingerprint: row.fingerprint,
@@ -141,42 +151,48 @@ export async function standingOf(
     supersededAt: row.superseded_at,
     deviceStatus: row.device_status,
     tenantStatus: row.tenant_status,
-  };
+  }));
+  return new Map(standings.map((standing, index) => [rows[index]?.serial ?? "", standing]));
 }
 
-/** Whether this was the first use, now written down. */
+/** Those of these certificates that were used for the first time, now written down. */
 export async function markUsed(
   tx: Tx,
   tenantId: string,
-  serial: string,
+  serials: readonly string[],
   now: Date,
-): Promise<{ deviceId: string; issuedAt: Date } | undefined> {
-  const row = await tx
+): Promise<{ deviceId: string; issuedAt: Date }[]> {
+  const rows = await tx
     .updateTable("certificates")
     .set({ first_used_at: now })
     .where("tenant_id", "=", tenantId)
-    .where("serial", "=", serial)
     .where("first_used_at", "is", null)
+    .where("serial", "=", sql<string>`any(${[...serials]}::text[])`)
     .returning(["device_id", "issued_at"])
-    .executeTakeFirst();
-  return row && { deviceId: row.device_id, issuedAt: row.issued_at };
+    .execute();
+  return rows.map((row) => ({ deviceId: row.device_id, issuedAt: row.issued_at }));
 }
 
-/** Active certificates of a device that were issued before `issuedAt` become superseded. */
+/** Active certificates of these devices that were issued before `issuedAt` become superseded. */
 export async function supersedeOlder(
   tx: Tx,
   tenantId: string,
-  deviceId: string,
-  issuedAt: Date,
+  used: readonly { deviceId: string; issuedAt: Date }[],
   now: Date,
 ): Promise<void> {
+  if (used.length === 0) return;
+  const ids = used.map(({ deviceId }) => deviceId);
+  const times = used.map(({ issuedAt }) => issuedAt);
+  const older = sql<{ device_id: string; issued_at: Date }>`
+    unnest(${ids}::text[], ${times}::timestamptz[])`.as<"used">(sql`used(device_id, issued_at)`);
   await tx
-    .updateTable("certificates")
+    .updateTable("certificates as c")
+    .from(older)
     .set({ status: "superseded", superseded_at: now })
-    .where("tenant_id", "=", tenantId)
-    .where("device_id", "=", deviceId)
-    .where("status", "=", "active")
-    .where("issued_at", "<", issuedAt)
+    .where("c.tenant_id", "=", tenantId)
+    .whereRef("c.device_id", "=", "used.device_id")
+    .where("c.status", "=", "active")
+    .whereRef("c.issued_at", "<", "used.issued_at")
     .execute();
 }
 

@@ -50,22 +50,19 @@ export async function judgeClaim(
   return { claim, isRepeat };
 }
 
-/** Counts one use of a claim; a repeated one is not counted twice. */
+/** Counts one use of a claim, whose row the caller has locked; a repeated one is not counted twice. */
 export async function spendClaim(
   tx: Tx,
-  proof: store.ClaimProof,
+  locked: store.ClaimRow | undefined,
   question: ClaimQuestion,
-): Promise<store.ClaimRow> {
+): Promise<void> {
   const { tenantId, deviceId, csr, now } = question;
-  // The claim's row is locked: everyone who claims by it comes one after the other.
-  const locked = await store.lockClaim(tx, tenantId, proof);
   const { claim, isRepeat } = await judgeClaim(tx, locked, question);
   if (!isRepeat) {
     await store.countClaimUse(tx, tenantId, claim.id);
     const use = { claim_id: claim.id, device_id: deviceId, used_at: now };
     await store.noteClaimUse(tx, tenantId, { ...use, request_key_sha256: csr.publicKeySha256 });
   }
-  return claim;
 }
 
 export function claimRefused(

@@ -3,7 +3,7 @@ import { type AppError, type Clock, isAppError } from "../kernel/index.ts";
 import { counter } from "../kernel/metrics.ts";
 import { TtlCache } from "../kernel/ttl-cache.ts";
 import { isTenantId } from "../protocol/index.ts";
-import type { Tenancy } from "../tenancy/index.ts";
+import type { Actor, Tenancy } from "../tenancy/index.ts";
 import { findClaim } from "./claim-store.ts";
 import { proofOf } from "./enrolment-claims.ts";
 import { actorOf, type EnrolmentRequest } from "./enrolment-rights.ts";
@@ -24,12 +24,43 @@ interface Deps {
   tenancy: Pick<Tenancy, "audit">;
 }
 
+/** What was refused; a certificate's enrolment unless it says otherwise. */
+export interface RefusedRequest extends Omit<EnrolmentRequest, "csr"> {
+  csr?: EnrolmentRequest["csr"];
+  action?: "device.enroll" | "certificate.revoke";
+  /** Who asked, where the certificate names no device. */
+  actor?: Actor;
+}
+
 /** `askedDevice` is the id that the request names, where it could be read. */
 export type NoteRefusal = (
-  request: EnrolmentRequest,
+  request: RefusedRequest,
   error: unknown,
   askedDevice?: string,
 ) => Promise<void>;
+
+/** Why the registry or the clock has something against a certificate that is genuinely a device's. */
+const OF_A_GENUINE_ONE = ["expired", "not-yet-valid", "revoked", "suspended"];
+
+/**
+ * Writes down who asked with a certificate that is not accepted (any more), where it is certain whose
+ * it is: a forged one would write into the log of whoever it names, and is listed as a knock only.
+ */
+export async function noteRefusedCertificate(
+  note: NoteRefusal,
+  error: unknown,
+  { via, address }: { via: string; address: string | undefined },
+): Promise<void> {
+  if (!isAppError(error, "certificate-refused")) return;
+  const { reason, tenantId, deviceId, step } = error.details;
+  // One that says its step comes from a registered authority, where it has been written down.
+  if (step !== undefined) return;
+  if (typeof tenantId !== "string" || typeof deviceId !== "string") return;
+  if (!OF_A_GENUINE_ONE.includes(String(reason))) return;
+  // Its serial and its end are of no interest here: nothing is granted to it.
+  const peer = { tenantId, deviceId, serial: "", notAfter: new Date(0) };
+  await note({ tenantId, via, authority: { kind: "certificate", peer }, address }, error);
+}
 
 /**
  * Writes down why enrolments were refused, and at which step. A stranger's attempts are counted
@@ -65,7 +96,7 @@ export function createRefusalLog(deps: Deps): NoteRefusal {
 
   /** Name of what whoever asked has shown; undefined where this tenant gave out nothing of it. */
   async function nameOf(
-    { tenantId, authority }: EnrolmentRequest,
+    { tenantId, authority }: RefusedRequest,
     error: AppError,
   ): Promise<string | undefined> {
     const { claimToken } = error.details;
@@ -81,7 +112,7 @@ export function createRefusalLog(deps: Deps): NoteRefusal {
 
   async function record(
     tenantId: string,
-    { authority, via, address }: EnrolmentRequest,
+    { authority, via, address, actor, action = "device.enroll" }: RefusedRequest,
     error: AppError,
     {
       name,
@@ -100,15 +131,16 @@ export function createRefusalLog(deps: Deps): NoteRefusal {
     await db.tenant(tenantId, async (tx) => {
       const why = { reason: details.reason, message: error.message };
       // A device that was deleted while it asked has no rotation to speak of.
-      if (!isForeign(authority) && error.code !== "not-found") {
+      const isRenewal = action === "device.enroll" && !isForeign(authority);
+      if (isRenewal && error.code !== "not-found") {
         await recordRefusedRequest(tx, authority, why, new Date(clock.now()));
       }
       await tenancy.audit.record(tx, tenantId, {
-        actor: actorOf(authority, name),
+        actor: actor ?? actorOf(authority, name),
         address,
-        action: "device.enroll",
+        action,
         targetKind: "device",
-        targetId: String(deviceId ?? askedDevice ?? ""),
+        targetId: String(deviceId || askedDevice || ""),
         outcome: "refused",
         details,
       });

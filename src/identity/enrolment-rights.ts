@@ -5,6 +5,7 @@ import type { Actor } from "../tenancy/index.ts";
 import type { CertificateRequest } from "./certificate-request.ts";
 import * as certificates from "./certificate-store.ts";
 import { claimUri } from "./claim-certificates.ts";
+import { lockClaim } from "./claim-store.ts";
 import { isCompromised } from "./compromised-keys.ts";
 import { type ClaimAuthority, claimRefused, proofOf, spendClaim } from "./enrolment-claims.ts";
 import * as store from "./enrolment-store.ts";
@@ -94,20 +95,22 @@ interface Permission {
   /** What the device is, where the policy said so. */
   attributes: store.DeviceAttributes | undefined;
   maxDevices: number;
-  earlier: readonly certificates.CertificateRow[];
   now: Date;
 }
 
-/** Uses up the right to enrol, registers the device where it is new; returns who did it. */
+/**
+ * Uses up the right to enrol and registers the device where it is new; returns who did it and the
+ * certificates that the device has. Claim and device are locked before those are read: of two who
+ * want to become one device at the same moment, by one claim or by two, one finds the other there.
+ */
 export async function permit(
   tx: Tx,
   { tenantId, authority, device }: EnrolmentRequest,
-  { identity, csr, attributes, maxDevices, earlier, now }: Permission,
-): Promise<Actor> {
+  { identity, csr, attributes, maxDevices, now }: Permission,
+): Promise<{ actor: Actor; earlier: certificates.CertificateRow[] }> {
   const { deviceId } = identity;
-  const question = { tenantId, deviceId, csr, earlier, now };
   const claim =
-    authority.kind === "claim" ? await spendClaim(tx, proofOf(authority), question) : undefined;
+    authority.kind === "claim" ? await lockClaim(tx, tenantId, proofOf(authority)) : undefined;
   const listed =
     authority.kind === "listed-key" ? await listedDevice(tx, tenantId, deviceId, csr) : undefined;
   const description = attributes ?? listed ?? device;
@@ -125,8 +128,12 @@ export async function permit(
   if (!status) throw new AppError("not-found", "there is no such device", { deviceId });
   // Whoever wants it back makes it active again first: an act of its own, with its own record.
   if (status === "revoked") throw claimRefused("device-revoked", deviceId, claim?.name);
+  const earlier = await certificates.certificatesOf(tx, tenantId, deviceId, MAX_READ);
+  if (authority.kind === "claim") {
+    await spendClaim(tx, claim, { tenantId, deviceId, csr, earlier, now });
+  }
   if (authority.kind !== "certificate") await markEntryEnrolled(tx, tenantId, deviceId, now);
-  return actorOf(authority, claim?.name ?? "");
+  return { actor: actorOf(authority, claim?.name ?? ""), earlier };
 }
 
 /** The device that the list expects with this very key. */

@@ -17,7 +17,6 @@ import {
   assertTenantActive,
   checkName,
   type EnrolmentRequest,
-  MAX_READ,
   permit,
 } from "./enrolment-rights.ts";
 import { atStep } from "./enrolment-steps.ts";
@@ -152,10 +151,9 @@ async function admitNew(
     const nowMs = clock.now();
     const now = new Date(nowMs);
     await atStep("tenant", () => assertTenantActive(tx, tenantId));
-    const earlier = await certificates.certificatesOf(tx, tenantId, deviceId, MAX_READ);
     const { maxDevices } = settings;
-    const actor = await atStep("right", () =>
-      permit(tx, request, { identity, csr, attributes, maxDevices, earlier, now }),
+    const { actor, earlier } = await atStep("right", () =>
+      permit(tx, request, { identity, csr, attributes, maxDevices, now }),
     );
     await atStep("key", () => assertKeyIsFree(tx, identity, subject.publicKeySha256));
     // A claim that is repeated leaves the latest certificate alone.

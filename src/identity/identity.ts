@@ -33,7 +33,11 @@ import { type CompromisedKeys, createCompromisedKeys } from "./compromised-keys.
 import type { PublishedList } from "./crl-lists.ts";
 import { createEnrolment, type Enrolment } from "./enrolment.ts";
 import { type BulkResult, type BulkRow, enrollMany } from "./enrolment-bulk.ts";
-import { createRefusalLog } from "./enrolment-refusals.ts";
+import {
+  createRefusalLog,
+  type NoteRefusal,
+  noteRefusedCertificate,
+} from "./enrolment-refusals.ts";
 import type { EnrolmentRequest } from "./enrolment-rights.ts";
 import { tenantStatus } from "./enrolment-store.ts";
 import { Knocks } from "./knocks.ts";
@@ -109,6 +113,14 @@ export interface Identity {
   /** Clears away what nobody needs to hear of any more. */
   forgetOldStandings(): Promise<void>;
   enroll(request: EnrolmentRequest): Promise<Enrolment>;
+  /** For the doors: a request that was refused before it came to `enroll` is written down too. */
+  refusals: {
+    note: NoteRefusal;
+    noteCertificate(
+      error: unknown,
+      from: { via: string; address: string | undefined },
+    ): Promise<void>;
+  };
   /** Up to 200 devices for an operator, each for itself. */
   enrollMany(tenantId: string, rows: readonly BulkRow[], actor: Actor): Promise<BulkResult[]>;
   /** The way to the next certificate, beside EST. */
@@ -235,6 +247,10 @@ export function createIdentity(deps: IdentityDeps): Identity {
         await forgetRemovedBefore(tx, new Date(deps.clock.now() - STANDINGS_KEPT_MS));
       }),
     enroll,
+    refusals: {
+      note: noteRefusal,
+      noteCertificate: (error, from) => noteRefusedCertificate(noteRefusal, error, from),
+    },
     enrollMany: (tenantId, rows, actor) => enrollMany({ ...deps, enroll }, tenantId, rows, actor),
     rotation: createRotations({ ...inner, enroll, authorityCertificates }),
     cmp: createCmp({

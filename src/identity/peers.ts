@@ -3,6 +3,7 @@ import type { TLSSocket } from "node:tls";
 import { type Bus, type BusMessage, subjects } from "../bus/index.ts";
 import type { Database } from "../db/index.ts";
 import { AppError, type Clock } from "../kernel/index.ts";
+import { KeyedBatcher } from "../kernel/keyed-batcher.ts";
 import { counter } from "../kernel/metrics.ts";
 import { TtlCache } from "../kernel/ttl-cache.ts";
 import type { Access, DeviceIdentity } from "../protocol/index.ts";
@@ -17,6 +18,7 @@ import {
   standingRefusal,
   timeRefusal,
 } from "./peer-check.ts";
+import { lockDevices } from "./renewal-store.ts";
 import type { StandingChange } from "./standing-store.ts";
 
 /** The device at the other end of a connection, as its certificate proves. */
@@ -37,6 +39,8 @@ const DAY_MS = 86_400_000;
 /** Changes are heard of within a second; this bounds the time of a process that hears nothing. */
 const STANDING_TTL_MS = 4_000;
 const CHANGES_PER_MESSAGE = 500;
+const MAX_BATCH = 200;
+const MAX_WAITING = 20_000;
 const MAX_STANDINGS = 100_000;
 const MAX_GENUINE = 50_000;
 const GENUINE_TTL_MS = 3_600_000;
@@ -78,6 +82,9 @@ export class Peers {
   readonly #standings: TtlCache<store.Standing>;
   /** Certificates whose names and signature were found right, by fingerprint and authority. */
   readonly #genuine: TtlCache<DeviceIdentity>;
+  /** After an outage thousands connect at once: what is asked for meanwhile is read together. */
+  readonly #lookups: KeyedBatcher<string, store.Standing | undefined>;
+  readonly #firstUses: KeyedBatcher<{ serial: string; deviceId: string }>;
   readonly #listeners = new Set<(change: StandingChange) => void>();
   #revocations = 0;
 
@@ -86,6 +93,12 @@ export class Peers {
     const { clock, bus } = deps;
     this.#standings = new TtlCache({ clock, ttlMs: STANDING_TTL_MS, maxEntries: MAX_STANDINGS });
     this.#genuine = new TtlCache({ clock, ttlMs: GENUINE_TTL_MS, maxEntries: MAX_GENUINE });
+    const bounds = { maxBatchSize: MAX_BATCH, maxDelayMs: 0, maxQueuedSize: MAX_WAITING };
+    this.#lookups = new KeyedBatcher({ ...bounds, write: (...batch) => this.#lookUp(...batch) });
+    this.#firstUses = new KeyedBatcher({
+      ...bounds,
+      write: (...batch) => this.#markUsed(...batch),
+    });
     bus.subscribe("revocation.*", (message) => this.#hear(message));
   }
 
@@ -168,7 +181,10 @@ export class Peers {
       this.#standings.delete(standingKey(identity.tenantId, serial));
       throw refuse(problem, identity);
     }
-    if (standing?.firstUsedAt === null) await this.#noteFirstUse(identity.tenantId, serial);
+    // From now on the older certificates of the device are on their way out.
+    if (standing?.firstUsedAt === null) {
+      await this.#firstUses.add(identity.tenantId, { serial, deviceId: identity.deviceId });
+    }
     return {
       ...{ ...identity, serial, notAfter: graceEnd ?? certificate.validToDate },
       ...(graceEnd ? { access: "renewal" } : {}),
@@ -204,8 +220,8 @@ export class Peers {
     const cached = this.#standings.get(key);
     if (cached) return cached;
     const before = this.#revocations;
-    const read = () =>
-      this.#deps.db.tenant(tenantId, (tx) => store.standingOf(tx, tenantId, serial));
+    // Whoever is added to a batch is read after that: a batch under way takes nobody in.
+    const read = () => this.#lookups.add(tenantId, serial);
     const standing = await read();
     // What was read before a revocation arrived is read again, and not remembered.
     if (this.#revocations !== before) return read();
@@ -214,12 +230,24 @@ export class Peers {
     return standing;
   }
 
-  /** From now on the older certificates of the device are on their way out. */
-  async #noteFirstUse(tenantId: string, serial: string): Promise<void> {
+  async #lookUp(tenantId: string, serials: readonly string[]) {
+    const { db } = this.#deps;
+    const found = await db.tenant(tenantId, (tx) => store.standingsOf(tx, tenantId, serials));
+    return serials.map((serial) => found.get(serial));
+  }
+
+  async #markUsed(
+    tenantId: string,
+    uses: readonly { serial: string; deviceId: string }[],
+  ): Promise<void> {
     const now = new Date(this.#deps.clock.now());
+    const deviceIds = [...new Set(uses.map(({ deviceId }) => deviceId))];
+    const serials = uses.map(({ serial }) => serial);
     await this.#deps.db.tenant(tenantId, async (tx) => {
-      const first = await store.markUsed(tx, tenantId, serial, now);
-      if (first) await store.supersedeOlder(tx, tenantId, first.deviceId, first.issuedAt, now);
+      // As renewals do, which touch the same certificates: batches wait and never deadlock.
+      await lockDevices(tx, tenantId, deviceIds);
+      const used = await store.markUsed(tx, tenantId, serials, now);
+      await store.supersedeOlder(tx, tenantId, used, now);
     });
   }
 

@@ -79,9 +79,13 @@ export async function acceptRegistered(
     const quarantined = await admit(deps, visit);
     return quarantined ? { ...peer, quarantined } : peer;
   } catch (error) {
-    const request = { tenantId, csr: "", via: "registered-authority" };
     const authority = { kind: "certificate" as const, peer };
-    await deps.noteRefusal({ ...request, authority }, error, deviceId);
+    const request = { tenantId, via: "registered-authority", authority };
+    if (deviceId === "") {
+      // Who is mapped to no device is found by what the certificate says.
+      const subject = certificate.subject.replaceAll("\n", ", ");
+      await deps.noteRefusal({ ...request, actor: actorOf(found) }, error, subject);
+    } else await deps.noteRefusal(request, error, deviceId);
     throw error;
   }
 }
@@ -255,7 +259,7 @@ async function assertOwn(tx: Tx, identity: DeviceIdentity, authorityId: string):
   throw refuse("enrolled", "the device was enrolled in another way", identity);
 }
 
-function actorOf({ row }: Visit): Actor {
+function actorOf({ row }: RegisteredCertificate): Actor {
   return { kind: "system", id: "registered-authority", name: row.name };
 }
 

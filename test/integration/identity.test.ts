@@ -357,6 +357,23 @@ describe("identity", () => {
       expect(await presentDevice(boxed)).toMatchObject({ deviceId: `c${next}-1` });
     });
 
+    it("make one of those who want to be a device at the same moment into it, and no second", async () => {
+      const deviceId = "wanted-by-many";
+      const wide = { devicePattern: "wanted-*", maxUses: 20 };
+      const [one, two] = [await token(wide), await token(wide)];
+      const asked = Array.from({ length: 10 }, (_, index) =>
+        claim((index % 2 === 0 ? one : two).token, deviceId),
+      );
+      const outcomes = await Promise.allSettled(asked);
+      expect(outcomes.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
+      for (const outcome of outcomes) {
+        if (outcome.status === "rejected")
+          expect(outcome.reason).toMatchObject(refusedFor("enrolled"));
+      }
+      expect(((await usesOf(one.id)) ?? 0) + ((await usesOf(two.id)) ?? 0)).toBe(1);
+      expect(await identity.certificates("acme", deviceId)).toHaveLength(1);
+    });
+
     it("give the holder of the same key another certificate while the first is unused", async () => {
       const { id, token: secret } = await token({ maxUses: 1 });
       const key = newKey();

@@ -20,12 +20,18 @@ export interface Provisioning {
   trustRoot: Envelope<RootMetadata>;
 }
 
+const NO_TRUST_ROOT =
+  "trust-root.json is missing: the tenant had no trust root when the device was enrolled, and without one no update can be verified. Make one (vautn firmware root), then enrol the device again or add the file";
+
 /** Reads the folder that enrolment wrote; the error names what is missing. */
 export async function readProvisioning(directory: string): Promise<Provisioning> {
   const read = async (name: string) => {
     try {
       return await readFile(path.join(directory, name), "utf8");
     } catch (error) {
+      if (name === "trust-root.json" && (error as NodeJS.ErrnoException).code === "ENOENT") {
+        throw new Error(NO_TRUST_ROOT, { cause: error });
+      }
       throw new Error(`${name} cannot be read: ${messageOf(error)}`, { cause: error });
     }
   };

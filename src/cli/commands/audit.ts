@@ -37,13 +37,14 @@ export function auditCommands(program: Command, cli: Cli): void {
         : await session.collect("listAudit", { query }, limit);
       const render = (items: typeof page.items) =>
         table(
-          ["TIME", "ACTOR", "ACTION", "TARGET", "OUTCOME", "TRACE"],
+          ["TIME", "ACTOR", "ACTION", "TARGET", "OUTCOME", "WHY", "TRACE"],
           items.map((entry) => [
             entry.at,
             entry.actor.name,
             entry.action,
             entry.targetId,
             entry.outcome,
+            whyOf(entry),
             entry.traceId,
           ]),
         );
@@ -70,4 +71,16 @@ export function auditCommands(program: Command, cli: Cli): void {
       );
       if (!proof.intact) throw new CliError("the audit log has been tampered with");
     });
+}
+
+const MAX_WHY = 100;
+
+/** Why something was refused: at which step, the reason as a word, and the sentence that was told. */
+function whyOf({ outcome, details }: { outcome: string; details: Record<string, unknown> }) {
+  if (outcome !== "refused") return "";
+  const textOf = (name: string) => (details[name] === undefined ? "" : String(details[name]));
+  const word = textOf("reason") || textOf("code");
+  const step = textOf("step") === "" ? "" : ` at ${textOf("step")}`;
+  const why = [word + step, textOf("message")].filter(Boolean).join(": ");
+  return why.length > MAX_WHY ? `${why.slice(0, MAX_WHY - 1)}…` : why;
 }

@@ -32,6 +32,8 @@ const BATCH = 100;
 /** A platform that is busy is asked again. */
 const MAX_ATTEMPTS = 5;
 const RETRY_MS = 2_000;
+const NO_TRUST_ROOT =
+  "agents do not start without one. Make it with vautn firmware root --root-key root.pem --release-key release.pem";
 
 /**
  * Enrols every device of a table or of a folder of requests, and writes one archive with a folder
@@ -48,6 +50,8 @@ export async function enrolInBulk(cli: Cli, options: BulkOptions): Promise<void>
     throw misuse(`${options.out} is there already`, "choose another archive with --out");
   }
   const { tenant } = session;
+  // Said before the work, since thousands of folders would have to be touched again.
+  if (!(await trustRootOf(session))) cli.note(`the tenant has no trust root yet: ${NO_TRUST_ROOT}`);
   const journal = new EnrolmentJournal(journalFile, { tenant, url: session.client.url });
   const open = devices.filter(({ id }) => !journal.entries.get(id)?.certificate);
   const resumed = devices.length - open.length;
@@ -219,7 +223,7 @@ function report(
   const data = { bundle: options.out, devices: written.devices, resumed, failed: problems };
   cli.print(options, data, () => `${written.devices} devices: ${options.out}\n`);
   if (!written.hasTrustRoot) {
-    cli.note("the tenant has no trust root yet, so trust-root.json is missing in every folder");
+    cli.note(`trust-root.json is missing in every folder: ${NO_TRUST_ROOT}`);
   }
   if (problems.length === 0) return;
   const next = `mend them and run it again with the same --out: what is done stays`;

@@ -1,9 +1,10 @@
 import { createHash, X509Certificate } from "node:crypto";
 import type { Database } from "../../db/index.ts";
-import { AppError, type Clock, isAppError } from "../../kernel/index.ts";
+import { type AppError, type Clock, isAppError } from "../../kernel/index.ts";
 import { pemToDers } from "../certificate-builder.ts";
 import { asRefusal, readCertificateRequest } from "../certificate-request.ts";
 import type { Enrolment } from "../enrolment.ts";
+import type { NoteRefusal } from "../enrolment-refusals.ts";
 import type { EnrolmentRequest } from "../enrolment-rights.ts";
 import { atStep } from "../enrolment-steps.ts";
 import { CmpFault, failureOf } from "./failures.ts";
@@ -40,7 +41,7 @@ export interface ExchangeDeps {
   clock: Clock;
   enroll(request: EnrolmentRequest): Promise<Enrolment>;
   authorityCertificates(tenantId: string): Promise<string[]>;
-  noteRefusal(request: EnrolmentRequest, error: unknown): Promise<void>;
+  noteRefusal: NoteRefusal;
   /** When a client that waits for a person should ask again. */
   askAgainSeconds: number;
   /** The client has rejected the certificate that it was given. */
@@ -134,11 +135,8 @@ async function readRequest(
       return read;
     });
   } catch (error) {
-    const refusal =
-      error instanceof CmpFault
-        ? new AppError("csr-invalid", error.message, { reason: error.failure, step: "request" })
-        : error;
-    await deps.noteRefusal({ ...asked, csr: message.body.raw }, refusal);
+    // A fault of the protocol is written down where all of them are.
+    if (!(error instanceof CmpFault)) await deps.noteRefusal(asked, error);
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { sequence } from "../../kernel/der.ts";
-import { LIMITS } from "../../kernel/index.ts";
+import { DerError, sequence } from "../../kernel/der.ts";
+import { AppError, LIMITS } from "../../kernel/index.ts";
 import type { Logger } from "../../kernel/logger.ts";
 import { counter } from "../../kernel/metrics.ts";
 import type { Sealer } from "../../kernel/sealing.ts";
@@ -8,6 +8,7 @@ import type { Actor } from "../../tenancy/index.ts";
 import type { Authorities } from "../authorities.ts";
 import { standingOf } from "../certificate-store.ts";
 import type { ClaimPeerDeps } from "../claim-peers.ts";
+import { noteRefusedCertificate, type RefusedRequest } from "../enrolment-refusals.ts";
 import type { Peers } from "../peers.ts";
 import type { RevocationReasonName } from "../revocation-reasons.ts";
 import type { ServerIdentity } from "../server-credentials.ts";
@@ -19,7 +20,7 @@ import {
   poll,
   type Reply,
 } from "./exchange.ts";
-import { CmpFault, failureOf, isInternal } from "./failures.ts";
+import { CmpFault, type Failure, failureOf, isInternal } from "./failures.ts";
 import { answerGeneral } from "./general.ts";
 import { BODY, type CmpMessage, readMessage } from "./message.ts";
 import { identify, type Protector, type Requester, signatureOf, WrongMac } from "./requester.ts";
@@ -100,17 +101,19 @@ export function createCmp(deps: Deps): Cmp {
       let reply: Reply;
       try {
         seen.message = readMessage(raw);
-        const transactionId = checkHeader(seen.message, deps.clock.now());
+        const transactionId = checkHeader(seen.message);
         if (tenantId !== undefined && isPublicQuestion(seen.message)) {
           reply = await inform(deps, seen.message, tenantId);
         } else {
           const requester = await identify(deps, seen.message, tenantId, responder);
           seen.protector = requester.protector;
+          seen.requester = requester;
+          checkTime(seen.message, deps.clock.now());
           const exchange = { message: seen.message, raw, transactionId, requester, address };
           reply = await dispatch(deps, exchangeDeps, exchange);
         }
       } catch (error) {
-        reply = await refuse(deps, error, address);
+        reply = await refuse(deps, error, { address, seen });
       }
       messages.inc({ outcome: reply.outcome });
       const message = await answer(deps, responder, seen, reply);
@@ -122,15 +125,17 @@ export function createCmp(deps: Deps): Cmp {
 /** What is known of the message that is being answered. */
 interface Seen {
   message?: CmpMessage;
+  /** Who it is from, once that is proved. */
+  requester?: Requester;
   protector: Protector;
 }
 
 /** Returns the transaction's id. */
-function checkHeader(message: CmpMessage, nowMs: number): Buffer {
+function checkHeader(message: CmpMessage): Buffer {
   if (!VERSIONS.includes(message.version)) {
     throw new CmpFault("unsupportedVersion", "versions 2 and 3 are spoken here");
   }
-  const { transactionId, senderNonce, messageTime } = message;
+  const { transactionId, senderNonce } = message;
   if (
     !transactionId ||
     transactionId.length < 1 ||
@@ -141,6 +146,11 @@ function checkHeader(message: CmpMessage, nowMs: number): Buffer {
   if (!senderNonce || senderNonce.length < 16 || senderNonce.length > 64) {
     throw new CmpFault("badSenderNonce", "a nonce of 16 bytes is needed");
   }
+  return transactionId;
+}
+
+/** Judged once the sender is known, so that the tenant learns of a device whose clock is wrong. */
+function checkTime({ messageTime }: CmpMessage, nowMs: number): void {
   // A device that has no clock at all says a time long past, and is not held to it.
   const sentMs = messageTime?.getTime() ?? nowMs;
   if (Number.isNaN(sentMs)) throw new CmpFault("badDataFormat", "the time is none");
@@ -149,7 +159,6 @@ function checkHeader(message: CmpMessage, nowMs: number): Buffer {
     const here = new Date(nowMs).toISOString();
     throw new CmpFault("badTime", `the message's time is more than a day off: here it is ${here}`);
   }
-  return transactionId;
 }
 
 function dispatch(deps: Deps, inner: ExchangeDeps, exchange: Exchange): Promise<Reply> {
@@ -189,13 +198,14 @@ async function inform(deps: Deps, message: CmpMessage, tenantId: string): Promis
 }
 
 /** `rr`: a device revokes a certificate of its own, and of nobody else. */
-async function revokeOwn(deps: Deps, { message, requester }: Exchange): Promise<Reply> {
+async function revokeOwn(deps: Deps, { message, requester, address }: Exchange): Promise<Reply> {
   const { serial, reason } = readRevocation(message.body);
   const why = REASONS[reason];
   const refusal = why
     ? await assertOwn(deps, requester, serial)
     : { failure: "badRequest" as const, text: "this reason is not a device's to give" };
   if (refusal) {
+    await noteFault(deps, requester, refusal.failure, refusal.text, { address, message });
     const status = writeStatus("rejection", refusal);
     return { body: writeBody(BODY.rp, writeRevocationAnswer(status)), outcome: "refused" };
   }
@@ -219,16 +229,43 @@ async function assertOwn(deps: Deps, { peer }: Requester, serial: string) {
   return { failure: "certRevoked" as const, text: "the certificate was revoked before" };
 }
 
-async function refuse(deps: Deps, error: unknown, address: string | undefined): Promise<Reply> {
+async function refuse(
+  deps: Deps,
+  error: unknown,
+  { address, seen }: { address: string | undefined; seen: Seen },
+): Promise<Reply> {
+  const { message, requester } = seen;
   if (error instanceof WrongMac) {
     const { tenantId, claimId } = error.claim;
-    const request = { tenantId, csr: "", via: "cmp", address };
+    const request = { tenantId, via: "cmp", address };
     await deps.noteRefusal({ ...request, authority: { kind: "claim", claimId } }, error.refusal);
+  } else if (requester && (error instanceof CmpFault || error instanceof DerError)) {
+    const { failure, text } = failureOf(error);
+    await noteFault(deps, requester, failure, text, { address, message });
+  } else if (!requester) {
+    await noteRefusedCertificate(deps.noteRefusal, error, { via: "cmp", address });
   }
   const failed = isInternal(error);
   if (failed) deps.logger.error({ err: error }, "a CMP message could not be answered");
   const body = writeBody(BODY.error, writeError(failureOf(error)));
   return { body, outcome: failed ? "failed" : "refused" };
+}
+
+/** What the protocol itself refuses of somebody who is known. */
+async function noteFault(
+  deps: Deps,
+  { tenantId, authority }: Requester,
+  reason: Failure,
+  text: string,
+  { address, message }: { address: string | undefined; message: CmpMessage | undefined },
+): Promise<void> {
+  const isRevocation = message?.bodyType === BODY.rr;
+  const what: Pick<RefusedRequest, "via" | "action"> = isRevocation
+    ? { via: "cmp-rr", action: "certificate.revoke" }
+    : { via: "cmp" };
+  const details = { reason, step: isRevocation ? "right" : "request" };
+  const error = new AppError("invalid-request", text, details);
+  await deps.noteRefusal({ tenantId, authority, address, ...what }, error);
 }
 
 async function answer(
