@@ -63,10 +63,16 @@ export async function sendCommand(cli: Cli, name: string, options: SendOptions):
     cli.note(`Next: vautn command watch ${batch.id}`);
     return;
   }
+  const [first] = items;
+  if (!first) {
+    cli.print(options, sent, () => "No active device was found: nothing was sent.\n");
+    return;
+  }
   if (!options.wait) {
     cli.print(options, sent, () => commandTable(items));
-    const trace = items[0]?.traceparent?.split("-")[1];
-    if (trace) cli.note(`Next: vautn trace ${trace}`);
+    const trace = first.traceparent?.split("-")[1];
+    const further = trace ? `, or vautn trace ${trace}` : "";
+    cli.note(`Next: vautn command watch ${first.id}${further}`);
     return;
   }
   let [last] = items;
@@ -79,7 +85,7 @@ export async function sendCommand(cli: Cli, name: string, options: SendOptions):
   cli.print(options, { items: settled, batch }, () => commandTable(settled));
   if (last && last.status !== "succeeded") {
     throw new CliError("1 of 1 did not succeed", {
-      next: `see why with: vautn device show ${last.deviceId}`,
+      next: `see why with: vautn command show ${last.id}`,
     });
   }
 }

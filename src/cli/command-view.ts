@@ -27,9 +27,15 @@ export function commandTable(items: DeviceCommand[]): string {
       item.deviceId,
       item.attempt > 1 ? `${item.status} (attempt ${item.attempt})` : item.status,
       ago(item.createdAt),
-      item.error ?? shorten(item.output),
+      item.error ?? outcomeOf(item),
     ]),
   );
+}
+
+function outcomeOf(item: DeviceCommand): string {
+  if (item.replacedBy) return `by ${item.replacedBy}`;
+  if (item.status === "expired") return item.deliveredAt ? "not finished" : "not delivered in time";
+  return shorten(item.output);
 }
 
 /** Everything about one command. */
@@ -45,6 +51,7 @@ export function describeCommand(item: DeviceCommand): string {
       ["attempt", `${item.attempt} of ${item.maxAttempts}`],
       ["batch", item.batchId],
       ["priority", item.priority],
+      ["key", item.coalesceKey],
       ["arguments", JSON.stringify(item.args)],
       ["sent", `${ago(item.createdAt)} by ${item.createdBy}`],
       ["expires", item.expiresAt],

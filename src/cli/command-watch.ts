@@ -3,6 +3,7 @@ import { ApiRefusal, type CommandBatch, type Command as DeviceCommand } from "..
 import type { Cli, CommonOptions } from "./cli.ts";
 import { CliError } from "./cli-error.ts";
 import { describeBatch, describeCommand, ended, isFinal } from "./command-view.ts";
+import { printable } from "./printable.ts";
 import { countsText } from "./rollout-view.ts";
 import type { Session } from "./session.ts";
 
@@ -27,11 +28,15 @@ export async function findById(session: Session, id: string): Promise<Found> {
 export async function watchCommand(cli: Cli, id: string, options: CommonOptions): Promise<void> {
   const session = cli.session(options);
   const found = await findById(session, id);
-  const show = options.json ? jsonLines(cli) : cli.io.isInteractive ? await bar() : lines(cli);
+  const show = options.json ? jsonLines(cli) : cli.io.isInteractive ? await bar(cli) : lines(cli);
   let last = found;
+  let written = "";
   try {
     for (;;) {
       show.update(last);
+      const stream = "command" in last ? (last.command.stream ?? "") : "";
+      if (stream !== written) show.say(newPart(written, stream));
+      written = stream;
       if (isOver(last)) break;
       await delay(POLL_MS, undefined, { signal: cli.io.interrupted });
       last = await again(session, last);
@@ -40,9 +45,19 @@ export async function watchCommand(cli: Cli, id: string, options: CommonOptions)
     show.end();
   }
   if (!options.json) {
-    cli.io.out("command" in last ? describeCommand(last.command) : describeBatch(last.batch));
+    cli.io.out(
+      // What it has written stands above.
+      "command" in last
+        ? describeCommand({ ...last.command, stream: null })
+        : describeBatch(last.batch),
+    );
   }
   refuseUnwell(last);
+}
+
+/** What has been written since; all that there is where the beginning was cut off meanwhile. */
+function newPart(before: string, now: string): string {
+  return now.startsWith(before) ? now.slice(before.length) : now;
 }
 
 /** A new attempt takes the place of the one that it follows. */
@@ -62,10 +77,10 @@ function isOver(found: Found): boolean {
 
 function refuseUnwell(found: Found): void {
   if ("command" in found) {
-    const { status, deviceId } = found.command;
+    const { status, id } = found.command;
     if (status === "succeeded") return;
     throw new CliError(`the command ended as ${status}`, {
-      next: `vautn device show ${deviceId}`,
+      next: `vautn command show ${id}`,
     });
   }
   const { counts, devices, id } = found.batch;
@@ -77,6 +92,8 @@ function refuseUnwell(found: Found): void {
 
 interface View {
   update(found: Found): void;
+  /** A piece of what the command writes while it runs. */
+  say(text: string): void;
   end(): void;
 }
 
@@ -84,6 +101,8 @@ function jsonLines(cli: Cli): View {
   return {
     update: (found) =>
       cli.io.out(`${JSON.stringify("command" in found ? found.command : found.batch)}\n`),
+    // It stands in the objects.
+    say() {},
     end() {},
   };
 }
@@ -96,6 +115,7 @@ function lines(cli: Cli): View {
       if (line !== last) cli.io.out(`${line}\n`);
       last = line;
     },
+    say: (text) => cli.io.out(lineBreak(printable(text))),
     end() {},
   };
 }
@@ -110,11 +130,19 @@ function lineOf(found: Found): string {
   return `${status}${attempt > 1 ? ` (attempt ${attempt})` : ""}${share}`;
 }
 
-async function bar(): Promise<View> {
+function lineBreak(text: string): string {
+  return text === "" || text.endsWith("\n") ? text : `${text}\n`;
+}
+
+async function bar(cli: Cli): Promise<View> {
   const { SingleBar } = await import("cli-progress");
   const format = "{bar} {value}/{total}  {text}";
   const drawn = new SingleBar({ format, clearOnComplete: true, hideCursor: true });
   let isStarted = false;
+  const stop = () => {
+    if (isStarted) drawn.stop();
+    isStarted = false;
+  };
   return {
     update(found) {
       const [value, total, text] =
@@ -125,6 +153,11 @@ async function bar(): Promise<View> {
       else drawn.start(total, value, { text });
       isStarted = true;
     },
-    end: () => drawn.stop(),
+    say(text) {
+      // The next update draws the bar below.
+      stop();
+      cli.io.out(lineBreak(printable(text)));
+    },
+    end: stop,
   };
 }

@@ -199,7 +199,7 @@ describe.skipIf(!fs.existsSync(CHROMIUM))("The console in Chromium", () => {
     await page.getByText("Succeeded 3").click();
     const table = page.getByRole("table", { name: "Devices of the batch" });
     await visible(table.getByRole("link", { name: "hub-003" }));
-    await visible(table.getByText('"pong": true').first());
+    await visible(table.getByText('"pong":true').first());
     await page.getByRole("link", { name: "Alerts" }).click();
     expect(complaints).toEqual([]);
   });

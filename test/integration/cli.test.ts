@@ -188,7 +188,7 @@ describe("the command line", () => {
   it("sends commands with a trace to look at, and calls back what still waits", async () => {
     const sent = await run(["command", "send", "ping", "--device", "hub-1"]);
     expect(sent.status, sent.err).toBe(0);
-    expect(sent.err).toMatch(/Next: vautn trace [0-9a-f]{32}/);
+    expect(sent.err).toMatch(/Next: vautn command watch \S+, or vautn trace [0-9a-f]{32}/);
     const { items } = await json("command", "list", "--device", "hub-1");
     expect(items[0]).toMatchObject({ name: "ping", status: "queued" });
     expect((await json("command", "cancel", items[0].id)).status).toBe("cancelled");

@@ -95,6 +95,9 @@ export function CommandList({ deviceId }: { deviceId: string }) {
   );
 }
 
+/** Characters of an answer that is shown in one line. */
+const SHORT_ANSWER = 60;
+
 export function CommandAnswer({ command }: { command: CommandView }) {
   if (command.error) {
     return (
@@ -104,8 +107,11 @@ export function CommandAnswer({ command }: { command: CommandView }) {
     );
   }
   if (command.output === null || command.output === undefined) return <Text c="dimmed">–</Text>;
-  const text =
-    typeof command.output === "string" ? command.output : JSON.stringify(command.output, null, 2);
+  const { output } = command;
+  const short = typeof output === "string" ? output : JSON.stringify(output);
+  // A list of many answers is read line by line: what fits one line gets no more.
+  if (short.length <= SHORT_ANSWER && !short.includes("\n")) return <Code>{short}</Code>;
+  const text = typeof output === "string" ? output : JSON.stringify(output, null, 2);
   return (
     <Code block mah={160} style={{ overflow: "auto" }}>
       {text}
