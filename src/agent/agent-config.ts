@@ -160,6 +160,21 @@ export const AgentConfig = Type.Object(
     heartbeatIntervalSeconds: Type.Optional(Type.Number({ minimum: 1, maximum: 86_400 })),
     telemetryIntervalSeconds: Type.Optional(Type.Number({ minimum: 1, maximum: 86_400 })),
     allowedCommands: Type.Optional(Type.Array(Type.String(), { maxItems: 100 })),
+    /** What goes when the queue of a device without a connection is full, and how fast it is sent. */
+    outbox: Type.Optional(
+      Type.Object(
+        {
+          keep: Type.Optional(Type.Union([Type.Literal("newest"), Type.Literal("oldest")])),
+          backlogItemsPerSecond: Type.Optional(Type.Number({ minimum: 1, maximum: 100_000 })),
+        },
+        { additionalProperties: false },
+      ),
+    ),
+    /**
+     * Sets the machine's clock at the start where it is earlier than the last time known; `{seconds}`
+     * stands for that. For machines whose clock has no battery.
+     */
+    setClock: Type.Optional(CommandLine),
     maxPatchMemoryBytes: Type.Optional(Type.Integer({ minimum: 0 })),
     trialTries: Type.Optional(Type.Integer({ minimum: 1, maximum: 10 })),
   },

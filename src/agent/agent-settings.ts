@@ -2,6 +2,7 @@ import { PACKING_LIBRARIES } from "../delta/index.ts";
 import { ARTIFACT_FORMATS, type ArtifactFormat } from "../protocol/index.ts";
 import { CONNECTION_DEFAULTS, type ConnectionOptions } from "./connection/connection.ts";
 import { ROTATION_DEFAULTS, type RotationOptions } from "./identity/rotation.ts";
+import { OUTBOX_DEFAULTS, type OutboxOptions } from "./offline/outbox.ts";
 
 /** What may differ from device to device; everything has a safe default. */
 export interface AgentSettings {
@@ -15,6 +16,7 @@ export interface AgentSettings {
   trialTries: number;
   allowedCommands: readonly string[];
   rotation: RotationOptions;
+  outbox: OutboxOptions;
 }
 
 export const AGENT_DEFAULTS: AgentSettings = {
@@ -33,6 +35,7 @@ export const AGENT_DEFAULTS: AgentSettings = {
     "apply-configuration",
   ],
   rotation: ROTATION_DEFAULTS,
+  outbox: OUTBOX_DEFAULTS,
 };
 
 /** Formats that the device applies, and the libraries that patches between unpacked forms ask for. */

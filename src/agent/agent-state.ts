@@ -99,6 +99,7 @@ export class StateStore {
   readonly #storage: Storage;
   readonly #clock: Clock;
   #current: AgentState;
+  #provedTimeMs = 0;
   #writing: Promise<void> = Promise.resolve();
   /** The document on disk was not what had been written. */
   readonly wasDamaged: boolean;
@@ -128,6 +129,11 @@ export class StateStore {
     return Math.max(this.#clock.now(), this.#current.highestTimeMs);
   }
 
+  /** A time that somebody trusted has signed: it was at least so late. */
+  proveTime(timeMs: number): void {
+    if (Number.isFinite(timeMs)) this.#provedTimeMs = Math.max(this.#provedTimeMs, timeMs);
+  }
+
   get current(): Readonly<AgentState> {
     return this.#current;
   }
@@ -135,7 +141,11 @@ export class StateStore {
   /** Makes `change` durable; afterwards, and only then, `current` shows it. */
   update(change: (state: AgentState) => AgentState): Promise<void> {
     const written = this.#writing.then(async () => {
-      const highestTimeMs = this.trustedNow();
+      const highestTimeMs = risenTo(
+        this.#current.highestTimeMs,
+        this.#clock.now(),
+        this.#provedTimeMs,
+      );
       const next = bounded({ ...change(this.#current), highestTimeMs });
       await writeDocument(this.#storage, FILE, next);
       this.#current = next;
@@ -143,6 +153,20 @@ export class StateStore {
     this.#writing = written.catch(() => {});
     return written;
   }
+}
+
+/** A clock may be off, but one that has leapt so far is not believed on its own word. */
+const MAX_LEAP_MS = 2 * 86_400_000;
+
+/**
+ * What is written down as the latest time ever seen. A clock that leaps years ahead (a bad battery, a
+ * bad time server) must not make everything signed look expired for ever: beyond two days only
+ * a signed time counts. A device that lay in a store for years thus learns the time from its platform.
+ */
+function risenTo(highestMs: number, clockMs: number, provedMs: number): number {
+  const highest = Math.max(highestMs, provedMs);
+  const isBelieved = highest === 0 || clockMs - highest <= MAX_LEAP_MS;
+  return isBelieved ? Math.max(highest, clockMs) : highest;
 }
 
 function bounded(state: AgentState): AgentState {

@@ -1,5 +1,6 @@
 export * from "./agent.ts";
 export * from "./agent-settings.ts";
+export { StateStore } from "./agent-state.ts";
 export * from "./boot/boot-back-end.ts";
 export * from "./boot/boot-selection.ts";
 export { EfiVariables } from "./boot/efi-variables.ts";
@@ -18,6 +19,8 @@ export { IdentityRefused } from "./identity/identity-refused.ts";
 export { type Provisioning, readProvisioning, writeProvisioning } from "./identity/provisioning.ts";
 export { readDocument, replaceFile, writeDocument } from "./offline/atomic-file.ts";
 export { fileSlots, openFileStorage } from "./offline/file-storage.ts";
+export { OUTBOX_DEFAULTS, Outbox, type OutboxOptions } from "./offline/outbox.ts";
+export { SequenceNumbers } from "./offline/sequence-numbers.ts";
 export * from "./ports.ts";
 export { RESTART_STATUS, runAgent } from "./run-agent.ts";
 export * from "./update/conditions.ts";

@@ -20,6 +20,7 @@ import { createEstClient } from "./identity/est-client.ts";
 import { type Provisioning, readProvisioning, writeProvisioning } from "./identity/provisioning.ts";
 import { replaceFile } from "./offline/atomic-file.ts";
 import { openFileStorage } from "./offline/file-storage.ts";
+import { setClockForward } from "./offline/machine-clock.ts";
 import type { Slots, Storage } from "./ports.ts";
 import { createSiteSources } from "./update/site-sources.ts";
 import {
@@ -46,6 +47,7 @@ export async function runAgent(
   const provisioning = await provision(config);
   const credentials = await CredentialStore.open(await openFileStorage(config.provisioning));
   const storage = await openFileStorage(config.data);
+  await setClockForward(config, storage, credentials, writeLine);
   const backEnd = await openBackEnd(config.bootloader ?? { kind: "files" }, {
     storage,
     locate: (name) => path.join(config.data, name),
@@ -196,12 +198,13 @@ async function connectionTo(
 
 function settingsOf(config: AgentConfig): Partial<AgentSettings> {
   const { heartbeatIntervalSeconds, allowedCommands, maxPatchMemoryBytes, trialTries } = config;
-  const { certificate } = config;
+  const { certificate, outbox } = config;
   return {
     ...(heartbeatIntervalSeconds ? { heartbeatIntervalMs: heartbeatIntervalSeconds * 1000 } : {}),
     ...(allowedCommands ? { allowedCommands } : {}),
     ...(maxPatchMemoryBytes !== undefined ? { maxPatchMemoryBytes } : {}),
     ...(trialTries ? { trialTries } : {}),
+    ...(outbox ? { outbox: { ...AGENT_DEFAULTS.outbox, ...outbox } } : {}),
     ...(certificate ? { rotation: { ...AGENT_DEFAULTS.rotation, way: certificate.via } } : {}),
   };
 }

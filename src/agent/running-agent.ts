@@ -157,6 +157,7 @@ export class RunningAgent {
     return new Outbox({
       storage: this.#deps.storage,
       clock: this.#deps.clock,
+      options: this.#settings.outbox,
       isConnected: () => this.#connection.isConnected,
       publish: (topic, payload, options) => this.#connection.publish(topic, payload, options),
       onProblem: (message) => this.#log.write("debug", message),

@@ -23,7 +23,7 @@ export const SCENARIOS = [
 export type Scenario = (typeof SCENARIOS)[number];
 
 export interface PowercutRun {
-  outcome: "updated" | "fell-back" | "rotated" | "failed";
+  outcome: "updated" | "fell-back" | "rotated" | "kept" | "failed";
   /** Changes of the flash from the assignment, or the order to rotate, to the end. */
   operations: number;
   cuts: number;

@@ -1,5 +1,11 @@
 import { parseArgs } from "node:util";
 import { randomInteger, seededRandom } from "../kernel/index.ts";
+import { BACKLOGS, type BacklogScenario, keepBacklogWithCuts } from "./powercut-backlog.ts";
+import {
+  CONFIGURATIONS,
+  type ConfigurationScenario,
+  configureWithCuts,
+} from "./powercut-configuration.ts";
 import { ROTATIONS, type RotationScenario, rotateWithCuts } from "./powercut-rotation.ts";
 import { type PowercutRun, runWithCuts, SCENARIOS, type Scenario } from "./powercut-run.ts";
 
@@ -21,8 +27,8 @@ export interface PowercutSummary {
   seconds: number;
 }
 
-type AnyScenario = Scenario | RotationScenario;
-const ALL: readonly AnyScenario[] = [...SCENARIOS, ...ROTATIONS];
+type AnyScenario = Scenario | RotationScenario | BacklogScenario | ConfigurationScenario;
+const ALL: readonly AnyScenario[] = [...SCENARIOS, ...ROTATIONS, ...BACKLOGS, ...CONFIGURATIONS];
 const MAX_VIOLATIONS = 20;
 const MAX_CUTS_A_RUN = 4;
 
@@ -40,15 +46,13 @@ export async function simulatePowercuts(
     runs: 0,
     cuts: 0,
     operations: {},
-    outcomes: { updated: 0, "fell-back": 0, rotated: 0, failed: 0 },
+    outcomes: { updated: 0, "fell-back": 0, rotated: 0, kept: 0, failed: 0 },
     violations: [],
     seconds: 0,
   };
   const run = async (scenario: AnyScenario, cutsAt: readonly number[]) => {
     const runSeed = randomInteger(random, 2 ** 31);
-    const result = isRotation(scenario)
-      ? await rotateWithCuts(scenario, cutsAt, runSeed)
-      : await runWithCuts(scenario, cutsAt, runSeed);
+    const result = await runScenario(scenario, cutsAt, runSeed);
     summary.runs += 1;
     summary.cuts += result.cuts;
     summary.outcomes[result.outcome] += 1;
@@ -80,6 +84,18 @@ export async function simulatePowercuts(
   }
   summary.seconds = Math.round((performance.now() - started) / 100) / 10;
   return summary;
+}
+
+function runScenario(
+  scenario: AnyScenario,
+  cutsAt: readonly number[],
+  seed: number,
+): Promise<PowercutRun> {
+  if (scenario === "backlog") return keepBacklogWithCuts(cutsAt, seed);
+  if (scenario === "configuration") return configureWithCuts(cutsAt, seed);
+  return isRotation(scenario)
+    ? rotateWithCuts(scenario, cutsAt, seed)
+    : runWithCuts(scenario, cutsAt, seed);
 }
 
 function isRotation(scenario: AnyScenario): scenario is RotationScenario {

@@ -36,6 +36,8 @@ export async function startBench(
     imageBytes?: number;
     behaviours?: (images: { oldSha256: string; newSha256: string }) => Behaviours;
     machine?: Partial<MachineOptions>;
+    /** How far the device's clock is off at the moment. */
+    skewMs?: () => number;
   } = {},
 ): Promise<Bench> {
   const { seed = 1, imageBytes = 100_000 } = options;
@@ -50,7 +52,10 @@ export async function startBench(
     trustRoot: platform.trustRoot,
     transport: platform.transport(device),
     artifacts: platform.artifactSource(),
-    clock,
+    clock: {
+      now: () => clock.now() + (options.skewMs?.() ?? 0),
+      after: (delayMs, work) => clock.after(delayMs, work),
+    },
     random: seededRandom(seed),
     pool: new PagePool(),
     behaviours:

@@ -1,4 +1,4 @@
-import { type Clock, messageOf, type Timer } from "../../kernel/index.ts";
+import { type Clock, messageOf, sleep, type Timer } from "../../kernel/index.ts";
 import type { DeviceEvent, LogLine, TelemetrySample } from "../../protocol/index.ts";
 import { PublishRefused } from "../connection/publish-refused.ts";
 import type { PublishOptions, Storage } from "../ports.ts";
@@ -44,6 +44,16 @@ const STREAMS: readonly StreamOptions[] = [
   },
 ];
 
+/** How a device deals with more than it can keep, and with what has gathered. */
+export interface OutboxOptions {
+  /** Which go when more are waiting than there is room for. */
+  keep: "newest" | "oldest";
+  /** A backlog is sent no faster than so, lest a fleet that comes back drowns the platform. */
+  backlogItemsPerSecond: number;
+}
+
+export const OUTBOX_DEFAULTS: OutboxOptions = { keep: "newest", backlogItemsPerSecond: 500 };
+
 const MAX_MESSAGE_CHARACTERS = 128 * 1024;
 const SAVE_EVERY_MS = 30_000;
 const RETRY_MS = 2_000;
@@ -51,6 +61,7 @@ const RETRY_MS = 2_000;
 export interface OutboxDeps {
   storage: Storage;
   clock: Clock;
+  options?: OutboxOptions;
   isConnected(): boolean;
   publish(topic: string, payload: string, options?: PublishOptions): Promise<void>;
   onProblem(message: string): void;
@@ -68,10 +79,14 @@ export class Outbox {
   #gather: Timer | undefined;
   #saver: Timer | undefined;
   #stopped = false;
+  readonly #options: OutboxOptions;
+  readonly #life = new AbortController();
 
   constructor(deps: OutboxDeps) {
     this.#deps = deps;
-    this.#streams = STREAMS.map((options) => new OutboxStream(deps.storage, options));
+    this.#options = deps.options ?? OUTBOX_DEFAULTS;
+    const { keep } = this.#options;
+    this.#streams = STREAMS.map((options) => new OutboxStream(deps.storage, options, keep));
   }
 
   async load(): Promise<void> {
@@ -107,6 +122,7 @@ export class Outbox {
   /** Stops without touching the disk any more: the power is gone. */
   halt(): void {
     this.#stopped = true;
+    this.#life.abort(new Error("the outbox has stopped"));
     this.#gather?.cancel();
     this.#saver?.cancel();
   }
@@ -148,24 +164,37 @@ export class Outbox {
       });
   }
 
-  /** Returns the delay before the next round. */
+  /** Returns the delay before the next round. Looks for the most urgent kind before each message. */
   async #sendAll(): Promise<number> {
-    for (const stream of this.#streams) {
-      while (stream.waiting > 0 && this.#deps.isConnected() && !this.#stopped) {
-        const items = stream.head();
-        const payload = JSON.stringify(stream.options.itemsPerMessage === 1 ? items[0] : items);
-        try {
-          await this.#deps.publish(stream.options.topic, payload, {
-            traceparent: (items[0] as { traceparent?: string }).traceparent,
-          });
-        } catch (error) {
-          if (!(error instanceof PublishRefused)) throw error;
-          this.#deps.onProblem(`the platform refused ${stream.options.topic}: ${error.message}`);
-        }
-        await stream.acknowledge(items);
+    const { isConnected, publish, onProblem } = this.#deps;
+    for (;;) {
+      const stream = this.#streams.find(({ waiting }) => waiting > 0);
+      if (!stream || !isConnected() || this.#stopped) return 0;
+      const items = stream.head();
+      const { topic, itemsPerMessage } = stream.options;
+      const payload = JSON.stringify(itemsPerMessage === 1 ? items[0] : items);
+      try {
+        await publish(topic, payload, {
+          traceparent: (items[0] as { traceparent?: string }).traceparent,
+        });
+      } catch (error) {
+        if (!(error instanceof PublishRefused)) throw error;
+        onProblem(`the platform refused ${topic}: ${error.message}`);
       }
+      await stream.acknowledge(items);
+      if (this.#isBacklog()) await this.#pause(items.length);
     }
-    return 0;
+  }
+
+  #isBacklog(): boolean {
+    return this.#streams.some(({ waiting, options }) => waiting > options.itemsPerMessage);
+  }
+
+  async #pause(sentItems: number): Promise<void> {
+    const delayMs = (1_000 * sentItems) / this.#options.backlogItemsPerSecond;
+    await sleep(this.#deps.clock, delayMs, this.#life.signal).catch(() => {
+      // Stopped, which the caller looks at.
+    });
   }
 
   #planSaving(): void {
@@ -187,13 +216,16 @@ export class Outbox {
 class OutboxStream<Item extends Numbered> {
   readonly options: StreamOptions;
   readonly #journal: Journal<Item>;
+  readonly #keep: OutboxOptions["keep"];
   #items: Item[] = [];
+  #characters = 0;
   /** Items up to this number are in the journal. */
   #savedSeq = -1;
   dropped = 0;
 
-  constructor(storage: Storage, options: StreamOptions) {
+  constructor(storage: Storage, options: StreamOptions, keep: OutboxOptions["keep"]) {
     this.options = options;
+    this.#keep = keep;
     this.#journal = new Journal(storage, `outbox-${options.topic}`, options.maxJournalBytes);
   }
 
@@ -202,16 +234,28 @@ class OutboxStream<Item extends Numbered> {
   }
 
   async load(): Promise<void> {
-    this.#items = (await this.#journal.load()).slice(-this.options.maxItems);
+    const found = await this.#journal.load();
+    const { maxItems } = this.options;
+    this.#items = this.#keep === "newest" ? found.slice(-maxItems) : found.slice(0, maxItems);
+    this.#characters = this.#items.reduce((sum, item) => sum + sizeOf(item), 0);
     this.#savedSeq = this.#items.at(-1)?.seq ?? -1;
   }
 
   add(item: Item): void {
-    this.#items.push(item);
-    if (this.#items.length > this.options.maxItems) {
-      this.#items.shift();
+    const { maxItems, maxJournalBytes } = this.options;
+    const size = sizeOf(item);
+    const isFull = () =>
+      this.#items.length >= maxItems || this.#characters + size > maxJournalBytes / 2;
+    if (this.#keep === "oldest" && isFull()) {
+      this.dropped += 1;
+      return;
+    }
+    while (this.#items.length > 0 && isFull()) {
+      this.#characters -= sizeOf(this.#items.shift() as Item);
       this.dropped += 1;
     }
+    this.#items.push(item);
+    this.#characters += size;
   }
 
   async save(): Promise<void> {
@@ -243,6 +287,7 @@ class OutboxStream<Item extends Numbered> {
   async acknowledge(sent: readonly Item[]): Promise<void> {
     const lastSeq = sent.at(-1)?.seq ?? -1;
     this.#items = this.#items.filter((item) => item.seq > lastSeq);
+    this.#characters = this.#items.reduce((sum, item) => sum + sizeOf(item), 0);
     if (this.#savedSeq >= 0) await this.#journal.release(lastSeq);
   }
 
@@ -250,3 +295,11 @@ class OutboxStream<Item extends Numbered> {
     return this.#journal.close();
   }
 }
+
+/** About what an item takes in the journal. */
+function sizeOf(item: unknown): number {
+  return JSON.stringify(item).length + LINE_OVERHEAD;
+}
+
+/** Checksum, space and line's end. */
+const LINE_OVERHEAD = 10;

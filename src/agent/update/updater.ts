@@ -8,6 +8,7 @@ import {
 } from "../../protocol/index.ts";
 import type { ActiveUpdate } from "../agent-state.ts";
 import { otherSlot } from "../ports.ts";
+import { changeUpdate } from "./change-update.ts";
 import { revertComponents, wantedComponents } from "./component-steps.ts";
 import { type Unmet, unmetCondition } from "./conditions.ts";
 import { readSlotRecord } from "./slot-record.ts";
@@ -85,6 +86,7 @@ export class Updater {
       return;
     }
     const { signed, signatures } = envelope as AssignmentMessage;
+    state.proveTime(Date.parse(signed.issuedAt));
     const accepted: Envelope<Assignment> = { signed, signatures };
     if (!this.#isRestarting()) await this.#stopWork();
     // Asked again: the work may have reached its restart before it stopped.
@@ -184,10 +186,9 @@ export class Updater {
   }
 
   async #untilDone(signal: AbortSignal): Promise<void> {
-    const { state } = this.#context;
     for (;;) {
       signal.throwIfAborted();
-      const update = state.current.update;
+      const update = await this.#withSaneClock();
       if (!update) return;
       const step = nextStep(update, await this.#facts(update));
       const outcome = await runStep(
@@ -196,6 +197,16 @@ export class Updater {
       );
       if (outcome === "restarting") return;
     }
+  }
+
+  /** A phase that began in what is now the future began before the clock was set right. */
+  async #withSaneClock(): Promise<ActiveUpdate | null> {
+    const { state } = this.#context;
+    const now = state.trustedNow();
+    if ((state.current.update?.phaseStartedAt ?? 0) > now) {
+      await changeUpdate(this.#context, { phaseStartedAt: now });
+    }
+    return state.current.update;
   }
 
   async #facts(update: ActiveUpdate): Promise<UpdateFacts> {
