@@ -7,7 +7,7 @@ export default defineConfig({
     projects: [
       project("unit", { testTimeout: 120_000, hookTimeout: 120_000 }),
       project("integration", { testTimeout: 180_000, hookTimeout: 240_000 }),
-      project("simulation", { testTimeout: 400_000, hookTimeout: 240_000 }),
+      project("simulation", { testTimeout: 900_000, hookTimeout: 240_000 }),
       project("e2e", { testTimeout: 300_000, hookTimeout: 300_000 }),
       project("peers", { testTimeout: 180_000, hookTimeout: 240_000 }),
     ],

@@ -14,7 +14,7 @@ const DEVICES = 200;
 const CANARIES = 5;
 const TENANT = "acme";
 /** Half a minute on two idle cores; a machine with other work takes its time. */
-const PATIENCE_MS = 110_000;
+const PATIENCE_MS = 360_000;
 const QUERY = 'product = "hub"';
 
 const keys = { root: makeKey(), release: [makeKey()] };
@@ -172,12 +172,12 @@ async function startRollout(version: string, image: Buffer, policy: object): Pro
 }
 
 const pace = { minSoakSeconds: 0, maxSoakSeconds: 1, evaluateEverySeconds: 0.5 };
-const minute = 60_000;
+const patient = 300_000;
 const deadlines = {
-  offered: minute,
-  downloading: minute,
-  installing: minute,
-  rebooting: minute,
+  offered: patient,
+  downloading: patient,
+  installing: patient,
+  rebooting: patient,
   // What a silent image has to say for itself.
   confirming: 15_000,
 };
