@@ -61,16 +61,24 @@ export function AuditPage() {
                         </Text>
                       ),
                     },
-                    { id: "at", header: "When", cell: (entry) => <TimeAgo time={entry.at} /> },
+                    {
+                      id: "at",
+                      header: "When",
+                      visibleFrom: "sm",
+                      cell: (entry) => <TimeAgo time={entry.at} />,
+                    },
                     {
                       id: "who",
                       header: "Who",
                       cell: (entry) => (
                         <>
-                          {entry.actor.name}
+                          <span style={{ overflowWrap: "anywhere" }}>{entry.actor.name}</span>
                           <Text size="xs" c="dimmed">
                             {entry.actor.kind}
                             {entry.address && ` from ${entry.address}`}
+                          </Text>
+                          <Text size="xs" c="dimmed" hiddenFrom="sm">
+                            <TimeAgo time={entry.at} />
                           </Text>
                         </>
                       ),
@@ -79,6 +87,7 @@ export function AuditPage() {
                     {
                       id: "outcome",
                       header: "Outcome",
+                      visibleFrom: "sm",
                       cell: ({ outcome }) => (
                         <ToneBadge tone={outcome === "done" ? "ok" : "bad"} label={outcome} />
                       ),
@@ -108,12 +117,18 @@ export function AuditPage() {
 function What({ entry }: { entry: AuditEntry }) {
   return (
     <>
-      <Text size="sm" fw={550}>
+      <Text size="sm" fw={550} style={{ overflowWrap: "anywhere" }}>
         {entry.action}
       </Text>
       <Text size="xs" c="dimmed" style={{ overflowWrap: "anywhere" }}>
         {entry.targetKind} {entry.targetId}
       </Text>
+      {entry.outcome === "refused" && (
+        <Text size="xs" c="red" hiddenFrom="lg" style={{ overflowWrap: "anywhere" }}>
+          refused:{" "}
+          {shorten(entry.details.message ?? entry.details.reason ?? entry.details.code ?? "")}
+        </Text>
+      )}
     </>
   );
 }

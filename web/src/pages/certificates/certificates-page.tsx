@@ -29,7 +29,8 @@ const TABS = [
 export function CertificatesPage() {
   const tenant = useTenantId();
   const may = useMay();
-  const { tab = "radar" } = useSearch({ from: "/signed-in/t/$tenant/certificates" });
+  const { tab: asked } = useSearch({ from: "/signed-in/t/$tenant/certificates" });
+  const tab = TABS.find(([value]) => value === asked)?.[0] ?? "radar";
   const navigate = useNavigate({ from: "/t/$tenant/certificates" });
   const radar = useQuery(radarQuery(tenant));
   const waiting = useQuery(pendingEnrolmentsQuery(tenant, "pending")).data?.items.length ?? 0;
@@ -56,6 +57,8 @@ export function CertificatesPage() {
             <Tabs.Tab
               key={value}
               value={value}
+              // On a phone the list is wider than the screen.
+              ref={value === tab ? scrollToIt : undefined}
               rightSection={value === "waiting" && <Waiting count={waiting} />}
             >
               {label}
@@ -91,6 +94,10 @@ export function CertificatesPage() {
       />
     </Page>
   );
+}
+
+function scrollToIt(tab: HTMLElement | null): void {
+  tab?.scrollIntoView({ inline: "center", block: "nearest" });
 }
 
 function Waiting({ count }: { count: number }) {

@@ -47,7 +47,7 @@ export function DecideButtons({ enrolments, compact, onDone }: DecideButtonsProp
     enrolments.length === 1 ? enrolments[0]?.deviceId : plural(enrolments.length, "device");
   const size = compact ? "compact-sm" : "sm";
   return (
-    <Group gap="xs" wrap="nowrap" justify="flex-end">
+    <Group gap="xs" wrap={compact ? "wrap" : "nowrap"} justify="flex-end">
       <Button
         size={size}
         variant="light"
