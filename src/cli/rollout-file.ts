@@ -1,4 +1,4 @@
-import type { RolloutPolicyInput } from "../client/index.ts";
+import type { Rollout, RolloutPolicyInput } from "../client/index.ts";
 import type { CommonOptions } from "./cli.ts";
 import { misuse } from "./cli-error.ts";
 import { releaseId } from "./commands/releases.ts";
@@ -19,6 +19,7 @@ export interface RolloutSpec {
   policy?: RolloutPolicyInput;
 }
 
+const MAX_FAULTS = 10;
 const KEYS: readonly string[] = ["name", "release", "releaseId", "query", "policy"];
 
 /** What the file says, with the command line's word above it. */
@@ -52,5 +53,59 @@ async function parseFile(file: string): Promise<Record<string, unknown>> {
   }
   const unknown = Object.keys(value).find((key) => !KEYS.includes(key));
   if (unknown) throw misuse(`${file}: "${unknown}" is not known`, `it takes ${KEYS.join(", ")}`);
+  await checkFile(file, value);
   return value as Record<string, unknown>;
+}
+
+/** Everything that the published schema has against the file, each with its place. */
+async function checkFile(file: string, value: object): Promise<void> {
+  const [{ Compile }, { ROLLOUT_FILE_SCHEMA }] = await Promise.all([
+    import("typebox/compile"),
+    import("../client/index.ts"),
+  ]);
+  const schema = Compile(ROLLOUT_FILE_SCHEMA as object);
+  if (schema.Check(value)) return;
+  const faults = schema
+    .Errors(value)
+    .slice(0, MAX_FAULTS)
+    .map(({ instancePath, message }) => `  ${instancePath || "/"} ${message}`);
+  throw misuse(`${file} is no rollout:\n${faults.join("\n")}`, "vautn rollout schema");
+}
+
+/** The file that would make the rollout: what was ordered, by names that mean something elsewhere. */
+export async function exportRollout(rollout: Rollout): Promise<string> {
+  const { stringify } = await import("yaml");
+  const { name, release, query, policy } = rollout;
+  return stringify({ name, release: `${release.product}@${release.version}`, query, policy });
+}
+
+/** Where a running rollout differs from what is wanted; of the policy only what the file names. */
+export function differences(rollout: Rollout, wanted: RolloutSpec): Difference[] {
+  const found: Difference[] = [];
+  compare("name", rollout.name, wanted.name, found);
+  compare("releaseId", rollout.releaseId, wanted.releaseId, found);
+  compare("query", rollout.query, wanted.query ?? "", found);
+  compare("policy", rollout.policy, wanted.policy, found);
+  return found;
+}
+
+export interface Difference {
+  path: string;
+  running: unknown;
+  wanted: unknown;
+}
+
+function compare(path: string, running: unknown, wanted: unknown, found: Difference[]): void {
+  if (wanted === undefined || JSON.stringify(running) === JSON.stringify(wanted)) return;
+  if (isObject(running) && isObject(wanted)) {
+    for (const [key, value] of Object.entries(wanted)) {
+      compare(`${path}.${key}`, running[key], value, found);
+    }
+  } else {
+    found.push({ path, running: running ?? null, wanted });
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -696,6 +696,14 @@ export type OnlineKeys = {
   repository: SigningKey;
 };
 
+export type PenaltyBox = {
+  items: Array<{
+    deviceId: string;
+    failures: number;
+    lastFailedAt: string;
+  }>;
+};
+
 export type PendingAuthority = {
   id: string;
   tenantId: string | null;
@@ -1039,6 +1047,9 @@ export type Rollout = {
   bytesFull: number;
   createdAt: string;
   createdBy: string;
+  /** Whether a second person has yet to agree */
+  needsApproval: boolean;
+  approvedBy: string | null;
   startedAt: string | null;
   pausedAt: string | null;
   finishedAt: string | null;
@@ -1064,6 +1075,27 @@ export type RolloutDevice = {
 export type RolloutDevicePage = {
   items: Array<RolloutDevice>;
   nextCursor: string | null;
+};
+
+export type RolloutEstimate = {
+  /** By the soak times alone */
+  minimumSeconds: number;
+  expectedSeconds: number | null;
+  reach: {
+    now: number;
+    day: number;
+    week: number;
+    month: number;
+    longer: number;
+  };
+  /** All but those away for a month were heard within */
+  reachSeconds: number;
+  crashesPerDeviceHour: number;
+  stages: Array<{
+    name: string;
+    minimumSeconds: number;
+    evidenceSeconds: number | null;
+  }>;
 };
 
 export type RolloutEvidence = {
@@ -1093,9 +1125,25 @@ export type RolloutPlan = {
     cumulativeDevices: number;
     deviceIds: Array<string>;
   }>;
+  /** The first thousand, as in the lists below; the reasons count all */
   excluded: Array<{
     deviceId: string;
     reason: string;
+  }>;
+  /** How many devices have each reason, the commonest first */
+  excludedReasons: Array<{
+    reason: string;
+    devices: number;
+  }>;
+  /** How many devices have each reason, the commonest first */
+  notComparedReasons: Array<{
+    reason: string;
+    devices: number;
+  }>;
+  /** How many devices have each reason, the commonest first */
+  withoutWayBackReasons: Array<{
+    reason: string;
+    devices: number;
   }>;
   /** Devices that a rollback could not return to what they run now, and why. */
   withoutWayBack: Array<{
@@ -1109,6 +1157,8 @@ export type RolloutPlan = {
   }>;
   paths: Array<{
     from: string | null;
+    /** Stepping stones, in order */
+    via: Array<string>;
     to: string;
     devices: number;
   }>;
@@ -1116,6 +1166,8 @@ export type RolloutPlan = {
   bytesFull: number;
   /** What the artifacts that are ready now cost */
   bytesExpected: number;
+  estimate: RolloutEstimate;
+  warnings: Array<string>;
 };
 
 export type RolloutPolicy = {
@@ -1148,6 +1200,52 @@ export type RolloutPolicy = {
         concurrent?: number | undefined;
         bytesPerSecond?: number | undefined;
       }
+    | undefined;
+  dynamic?: boolean | undefined;
+  order?: "random" | "least-critical-first" | "one-per-site-first" | undefined;
+  criticalityTag?: string | undefined;
+  siteTag?: string | undefined;
+  priority?: number | undefined;
+  startAt?: string | undefined;
+  steppingStones?: Array<string> | undefined;
+  window?:
+    | {
+        from: string;
+        to: string;
+        days?: Array<"mon" | "tue" | "wed" | "thu" | "fri" | "sat" | "sun"> | undefined;
+        zoneTag?: string | undefined;
+        timeZone?: string | undefined;
+      }
+    | undefined;
+  disruption?:
+    | {
+        atMost: number;
+        tag?: string | undefined;
+      }
+    | undefined;
+  maxConcurrent?: number | undefined;
+  retry?:
+    | {
+        attempts: number;
+        afterSeconds: number;
+      }
+    | undefined;
+  penalty?:
+    | {
+        failures: number;
+        days: number;
+      }
+    | undefined;
+  metrics?:
+    | Array<{
+        metric: string;
+        aggregate?: "mean" | "min" | "max" | "p50" | "p95" | undefined;
+        worse: "higher" | "lower";
+        toleranceShare?: number | undefined;
+        tolerance?: number | undefined;
+        windowSeconds?: number | undefined;
+        minimumPairs?: number | undefined;
+      }>
     | undefined;
   thresholds: Array<{
     metric: string;
@@ -1195,6 +1293,52 @@ export type RolloutPolicyInput = {
         bytesPerSecond?: number | undefined;
       }
     | undefined;
+  dynamic?: boolean | undefined;
+  order?: "random" | "least-critical-first" | "one-per-site-first" | undefined;
+  criticalityTag?: string | undefined;
+  siteTag?: string | undefined;
+  priority?: number | undefined;
+  startAt?: string | undefined;
+  steppingStones?: Array<string> | undefined;
+  window?:
+    | {
+        from: string;
+        to: string;
+        days?: Array<"mon" | "tue" | "wed" | "thu" | "fri" | "sat" | "sun"> | undefined;
+        zoneTag?: string | undefined;
+        timeZone?: string | undefined;
+      }
+    | undefined;
+  disruption?:
+    | {
+        atMost: number;
+        tag?: string | undefined;
+      }
+    | undefined;
+  maxConcurrent?: number | undefined;
+  retry?:
+    | {
+        attempts: number;
+        afterSeconds: number;
+      }
+    | undefined;
+  penalty?:
+    | {
+        failures: number;
+        days: number;
+      }
+    | undefined;
+  metrics?:
+    | Array<{
+        metric: string;
+        aggregate?: "mean" | "min" | "max" | "p50" | "p95" | undefined;
+        worse: "higher" | "lower";
+        toleranceShare?: number | undefined;
+        tolerance?: number | undefined;
+        windowSeconds?: number | undefined;
+        minimumPairs?: number | undefined;
+      }>
+    | undefined;
   thresholds?:
     | Array<{
         metric: string;
@@ -1206,6 +1350,18 @@ export type RolloutPolicyInput = {
   onBreach?: "pause" | "rollback" | undefined;
   requireSecureBoot?: boolean | undefined;
   rollbackAutomatically?: boolean | undefined;
+};
+
+export type RolloutReplay = {
+  verdict: RolloutVerdict;
+  replayed: {
+    decision: string;
+    rule: string;
+    sentence: string;
+    numbers: Record<string, unknown>;
+  };
+  /** Whether the gate says the same again, to the last number */
+  agrees: boolean;
 };
 
 export type RolloutStage = {
@@ -1227,6 +1383,7 @@ export type RolloutTotals = {
 };
 
 export type RolloutVerdict = {
+  seq?: number | undefined;
   at: string;
   stageIndex?: number | undefined;
   decision: string;
@@ -1487,6 +1644,7 @@ export type TenantSettings = {
   maxWebhooks: number;
   maxDownloads: number;
   downloadBytesPerSecond: number;
+  rolloutApprovals: number;
   telemetryRetentionDays: number;
   logRetentionDays: number;
 };
@@ -1523,6 +1681,14 @@ export type UnpackedImages = {
   targetFormBytes: number;
   recipeBytes: number;
   requires: string | null;
+};
+
+export type UpdateStop = {
+  stop: {
+    stoppedAt: string;
+    stoppedBy: string;
+    reason: string;
+  } | null;
 };
 
 export type Upload = {
@@ -2887,6 +3053,13 @@ export interface Operations {
     body: undefined;
     answer: RolloutDevicePage;
   };
+  /** Has the gate judge again on what it saw then */
+  replayRolloutVerdict: {
+    params: { tenant: string; rollout: string; seq: number };
+    query: Record<never, never>;
+    body: undefined;
+    answer: RolloutReplay;
+  };
   listRolloutVerdicts: {
     params: { tenant: string; rollout: string };
     query: { cursor?: string | undefined; limit?: number | undefined };
@@ -2932,6 +3105,45 @@ export interface Operations {
       reason?: string | undefined;
     };
     answer: Rollout;
+  };
+  /** Whether the tenant's kill switch is on */
+  getUpdateStop: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: UpdateStop;
+  };
+  /** Nobody begins an update from now on; those on their way finish */
+  stopUpdates: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      reason?: string | undefined;
+    };
+    answer: UpdateStop;
+  };
+  /** Updates begin again */
+  allowUpdates: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      reason?: string | undefined;
+    };
+    answer: UpdateStop;
+  };
+  /** Devices that rollouts leave out since their updates kept failing */
+  listPenaltyBox: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: PenaltyBox;
+  };
+  /** Lets a device out of the penalty box */
+  pardonDevice: {
+    params: { tenant: string; device: string };
+    query: Record<never, never>;
+    body: Record<string, unknown>;
+    answer: undefined;
   };
   /** Server-sent events named `rollout`, each with the rollout as GET gives it */
   watchRollout: {
@@ -3233,6 +3445,10 @@ export const ROUTES = {
     method: "GET",
     path: "/api/v1/tenants/{tenant}/rollouts/{rollout}/devices",
   },
+  replayRolloutVerdict: {
+    method: "GET",
+    path: "/api/v1/tenants/{tenant}/rollouts/{rollout}/verdicts/{seq}/replay",
+  },
   listRolloutVerdicts: {
     method: "GET",
     path: "/api/v1/tenants/{tenant}/rollouts/{rollout}/verdicts",
@@ -3242,6 +3458,11 @@ export const ROUTES = {
   approveRollout: { method: "POST", path: "/api/v1/tenants/{tenant}/rollouts/{rollout}/approve" },
   rollbackRollout: { method: "POST", path: "/api/v1/tenants/{tenant}/rollouts/{rollout}/rollback" },
   cancelRollout: { method: "POST", path: "/api/v1/tenants/{tenant}/rollouts/{rollout}/cancel" },
+  getUpdateStop: { method: "GET", path: "/api/v1/tenants/{tenant}/updates" },
+  stopUpdates: { method: "POST", path: "/api/v1/tenants/{tenant}/updates/stop" },
+  allowUpdates: { method: "POST", path: "/api/v1/tenants/{tenant}/updates/allow" },
+  listPenaltyBox: { method: "GET", path: "/api/v1/tenants/{tenant}/penalty-box" },
+  pardonDevice: { method: "POST", path: "/api/v1/tenants/{tenant}/penalty-box/{device}/pardon" },
   watchRollout: { method: "GET", path: "/api/v1/tenants/{tenant}/rollouts/{rollout}/events" },
   searchLogs: { method: "GET", path: "/api/v1/tenants/{tenant}/logs" },
   tailLogs: { method: "GET", path: "/api/v1/tenants/{tenant}/logs/tail" },

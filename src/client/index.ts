@@ -5,3 +5,4 @@ export {
 } from "./api-client.ts";
 export { ApiRefusal, PlatformUnreachable } from "./errors.ts";
 export * from "./generated-api.ts";
+export { ROLLOUT_FILE_SCHEMA } from "./generated-rollout-schema.ts";

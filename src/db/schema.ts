@@ -693,6 +693,11 @@ export interface RevocationListsTable {
   der: Buffer;
 }
 
+export interface RolloutArrivalsTable {
+  tenant_id: string;
+  device_id: string;
+}
+
 export interface RolloutCountersTable {
   tenant_id: string;
   rollout_id: string;
@@ -742,6 +747,10 @@ export interface RolloutDevicesTable {
   format: string | null;
   bytes_downloaded: Generated<number>;
   bytes_full: Generated<number>;
+  site: string | null;
+  zone: string | null;
+  hops_left: Generated<number>;
+  attempts: Generated<number>;
 }
 
 export interface RolloutEvidenceTable {
@@ -754,6 +763,13 @@ export interface RolloutEvidenceTable {
   exposure_ms: Generated<number>;
 }
 
+export interface RolloutPardonsTable {
+  tenant_id: string;
+  device_id: string;
+  pardoned_at: Date;
+  pardoned_by: string;
+}
+
 export interface RolloutStagesTable {
   tenant_id: string;
   rollout_id: string;
@@ -763,6 +779,13 @@ export interface RolloutStagesTable {
   cumulative_devices: number;
   started_at: Date | null;
   finished_at: Date | null;
+}
+
+export interface RolloutStopsTable {
+  tenant_id: string;
+  stopped_at: Date;
+  stopped_by: string;
+  reason: string;
 }
 
 export interface RolloutVerdictsTable {
@@ -785,6 +808,7 @@ export interface RolloutVerdictsTable {
   sentence: string;
   numbers: Json;
   decided_by: string;
+  basis: OptionalJson;
 }
 
 export interface RolloutsTable {
@@ -821,6 +845,13 @@ export interface RolloutsTable {
   finished_at: Date | null;
   paused_at: Date | null;
   traceparent: string | null;
+  priority: Generated<number>;
+  is_dynamic: Generated<boolean>;
+  swept_at: Date | null;
+  created_by_id: string | null;
+  needs_approval: Generated<boolean>;
+  approved_at: Date | null;
+  approved_by: string | null;
 }
 
 export interface RotationCampaignDevicesTable {
@@ -1015,10 +1046,13 @@ export interface Schema {
   releases: ReleasesTable;
   removed_certificates: RemovedCertificatesTable;
   revocation_lists: RevocationListsTable;
+  rollout_arrivals: RolloutArrivalsTable;
   rollout_counters: RolloutCountersTable;
   rollout_devices: RolloutDevicesTable;
   rollout_evidence: RolloutEvidenceTable;
+  rollout_pardons: RolloutPardonsTable;
   rollout_stages: RolloutStagesTable;
+  rollout_stops: RolloutStopsTable;
   rollout_verdicts: RolloutVerdictsTable;
   rollouts: RolloutsTable;
   rotation_campaign_devices: RotationCampaignDevicesTable;

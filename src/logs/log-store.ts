@@ -190,6 +190,27 @@ export async function countErrors(
   };
 }
 
+/** Devices that wrote an error within the window, each with the time of its latest. */
+export async function devicesWithErrors(
+  timeseries: Timeseries,
+  tenantId: string,
+  query: { from: number; to: number; limit: number },
+): Promise<{ deviceId: string; ts: number }[]> {
+  const rows = await timeseries.tenantQuery<{ device: string; last: number }>(tenantId, {
+    table: "logs",
+    select: "device_id as device, toUnixTimestamp64Milli(max(ts)) as last",
+    where: [
+      "severity >= {severity:UInt8}",
+      "ts >= fromUnixTimestamp64Milli({from:Int64})",
+      "ts < fromUnixTimestamp64Milli({to:Int64})",
+    ],
+    groupBy: "device_id",
+    limit: query.limit,
+    params: { severity: SEVERITIES.error, from: query.from, to: query.to },
+  });
+  return rows.map(({ device, last }) => ({ deviceId: device, ts: Number(last) }));
+}
+
 /** A trace's lines, oldest first. */
 export async function readTraceLogs(
   timeseries: Timeseries,

@@ -6,6 +6,7 @@ import type { LogRow, Timeseries } from "../timeseries/index.ts";
 import { deviceLogRows, platformLogRow, type RejectedLine } from "./log-rows.ts";
 import {
   countErrors,
+  devicesWithErrors,
   type ErrorFigures,
   type LogEntry,
   type LogPage,
@@ -41,6 +42,11 @@ export interface Logs {
     tenantId: string,
     query: { deviceIds: readonly string[]; from: number; to: number },
   ): Promise<ErrorFigures>;
+  /** Devices that wrote an error within the window, each with the time of its latest. */
+  devicesWithErrors(
+    tenantId: string,
+    query: { from: number; to: number; limit: number },
+  ): Promise<{ deviceId: string; ts: number }[]>;
   /** The attribute `vautn.tenant` decides whose a span is. */
   recordSpans(spans: ReadableSpan[]): Promise<void>;
   /** Lines of the platform's own log, as pino writes them. */
@@ -90,6 +96,7 @@ export function createLogs(deps: { timeseries: Timeseries; clock: Clock }): Logs
     },
 
     errorRate: (tenantId, query) => countErrors(timeseries, tenantId, query),
+    devicesWithErrors: (tenantId, query) => devicesWithErrors(timeseries, tenantId, query),
 
     recordSpans: (spans) => timeseries.insert("spans", spans.map(spanRow)),
 

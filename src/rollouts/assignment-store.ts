@@ -1,6 +1,8 @@
 import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
 import type { Assignment, Envelope } from "../protocol/index.ts";
+import type { Pace } from "./pacing-store.ts";
+import type { RolloutPolicy } from "./policy.ts";
 import type { DeviceState } from "./states.ts";
 
 /** A device that is to be told something, with what has to be known to write the assignment. */
@@ -20,16 +22,30 @@ export interface AddressedDevice {
   secure_boot: boolean;
   /** What it was told before in this rollout. */
   last_action: string | null;
+  /** Times that it was begun anew. */
+  attempts: number;
 }
 
-/** The next devices of the stages up to `stageIndex`, each with a new sequence number. */
+/** Pending devices looked at to find those whose site has a place free. */
+const PACED_SCAN = 5_000;
+
+/**
+ * The next devices of the stages up to `stageIndex`, each with a new sequence number. A pace leaves
+ * out those whose window is closed or whose site is busy; a device that is away takes no place
+ * until it comes for its offer.
+ */
 export async function takePending(
   tx: Tx,
   tenantId: string,
   rolloutId: string,
   stageIndex: number,
   limit: number,
+  pace?: Pace,
 ): Promise<AddressedDevice[]> {
+  if (pace) {
+    const chosen = takePaced(tenantId, rolloutId, stageIndex, limit, pace);
+    return address(tx, tenantId, rolloutId, chosen);
+  }
   return address(
     tx,
     tenantId,
@@ -39,6 +55,37 @@ export async function takePending(
           and stage_index <= ${stageIndex}
         order by stage_index, ordinal limit ${limit}`,
   );
+}
+
+function takePaced(
+  tenantId: string,
+  rolloutId: string,
+  stageIndex: number,
+  limit: number,
+  { openZones, room, atMost, busy }: Pace,
+) {
+  const sites = [...busy.keys()];
+  const full = sites.filter((site) => site !== "" && (busy.get(site) ?? 0) >= (atMost ?? Infinity));
+  const free = sql`(a.site is null or a.rank <= ${atMost ?? 2_147_483_647}::int
+    - coalesce(b.devices, 0))`;
+  return sql`
+    select a.device_id from (
+      select d.device_id, d.site, s.connected, d.stage_index, d.ordinal,
+             row_number() over (partition by d.site, s.connected
+                                order by d.stage_index, d.ordinal) as rank,
+             row_number() over (partition by s.connected
+                                order by d.stage_index, d.ordinal) as place
+      from (select device_id, site, stage_index, ordinal from rollout_devices
+            where tenant_id = ${tenantId} and rollout_id = ${rolloutId} and state = 'pending'
+              and stage_index <= ${stageIndex}
+              and (${openZones === null} or zone = any(${openZones ?? []}::text[]))
+              and (site is null or not site = any(${full}::text[]))
+            order by stage_index, ordinal limit ${PACED_SCAN}) d
+      join device_states s on s.tenant_id = ${tenantId} and s.device_id = d.device_id) a
+    left join unnest(${sites}::text[], ${[...busy.values()]}::int[]) b(site, devices)
+      on b.site = a.site
+    where not a.connected or (${free} and a.place <= ${room}::bigint)
+    order by a.stage_index, a.ordinal limit ${limit}`;
 }
 
 /** Devices to which a cancellation has to be said, each with a new sequence number. */
@@ -78,7 +125,7 @@ async function address(
       returning s.device_id, s.assignment_sequence, s.connected, s.formats, s.firmware_sha256,
                 s.other_slot_sha256, s.secure_boot)
     select d.device_id, d.stage_index, d.state, d.update_id, d.target_release_id, d.target_sha256,
-           d.excluded_reason, a.assignment_sequence as sequence, a.connected, a.formats,
+           d.excluded_reason, d.attempts, a.assignment_sequence as sequence, a.connected, a.formats,
            a.firmware_sha256, a.other_slot_sha256, a.secure_boot,
            d.assignment->'signed'->>'action' as last_action
     from raised a join rollout_devices d
@@ -142,12 +189,15 @@ export interface OpenAssignment {
   envelope: Envelope<Assignment>;
   state: DeviceState;
   phase_deadline_at: Date | null;
-  offered_deadline_ms: number;
+  policy: RolloutPolicy;
+  kind: "update" | "rollback";
+  site: string | null;
+  zone: string | null;
 }
 
 /**
  * What a device is to do now: its latest open assignment. A paused rollout says nothing to those
- * who have not begun.
+ * who have not begun, nor does any update while the tenant's kill switch is on.
  */
 export async function openAssignment(
   tx: Tx,
@@ -156,7 +206,7 @@ export async function openAssignment(
 ): Promise<OpenAssignment | undefined> {
   const { rows } = await sql<OpenAssignment>`
     select d.rollout_id, p.product, d.assignment as envelope, d.state, d.phase_deadline_at,
-           (r.policy->'deadlines'->>'offered')::float8 as offered_deadline_ms
+           r.policy, r.kind, d.site, d.zone
     from rollout_devices d
     join rollouts r on r.tenant_id = d.tenant_id and r.id = d.rollout_id
     join releases p on p.tenant_id = r.tenant_id and p.id = r.release_id
@@ -164,7 +214,9 @@ export async function openAssignment(
       and d.state in ('offered', 'downloading', 'installing', 'rebooting', 'confirming')
       and d.assignment is not null
       and (d.state <> 'offered' or d.cancelled_at is not null
-           or r.state in ('running', 'succeeded', 'failed'))
+           or (r.state in ('running', 'succeeded', 'failed')
+               and (r.kind = 'rollback'
+                    or not exists (select from rollout_stops t where t.tenant_id = d.tenant_id))))
     order by (d.assignment->'signed'->>'sequence')::bigint desc limit 1`.execute(tx);
   return rows[0];
 }

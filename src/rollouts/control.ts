@@ -9,6 +9,7 @@ import { acknowledge, initialGateState } from "./gate/index.ts";
 import { observe } from "./observations.ts";
 import { word } from "./offering.ts";
 import { alertKey, carryOut } from "./outcome.ts";
+import { type RolloutPolicy, startsAt } from "./policy.ts";
 import { beginRollback } from "./rollback.ts";
 import {
   beginStage,
@@ -139,7 +140,7 @@ export function createControl(deps: RolloutsDeps): Control {
     },
 
     async approve(tenantId, id, actor, reason) {
-      const allowed: RolloutState[] = ["running", "paused", "needs-decision"];
+      const allowed: RolloutState[] = ["preparing", "running", "paused", "needs-decision"];
       await change(
         tenantId,
         id,
@@ -149,6 +150,7 @@ export function createControl(deps: RolloutsDeps): Control {
         actor,
         async (tx, rollout, sentence, now) => {
           refuseRollbacks(rollout, "approved");
+          if (rollout.state === "preparing") return agree(deps, tx, rollout, actor, sentence, now);
           const observed = { observations: [], unobserved: [] };
           const facts = await readFacts(tx, rollout, observed, now.getTime());
           const next = rollout.stage_index + 1;
@@ -238,6 +240,33 @@ export function createControl(deps: RolloutsDeps): Control {
     },
   };
   return control;
+}
+
+/** The second person's word, without which a rollout of the tenant does not begin. */
+async function agree(
+  deps: RolloutsDeps,
+  tx: Tx,
+  rollout: RolloutRow,
+  actor: Actor,
+  sentence: string,
+  now: Date,
+): Promise<void> {
+  if (!rollout.needs_approval || rollout.approved_at) {
+    throw new AppError("rollout-state", "this rollout waits for nobody's approval");
+  }
+  if (rollout.created_by_id === actor.id) {
+    throw new AppError("forbidden", "a second person has to approve what one has made");
+  }
+  const changes = {
+    approved_at: now,
+    approved_by: actor.name,
+    state_reason: "",
+    next_evaluation_at: new Date(
+      Math.max(now.getTime(), startsAt(rollout.policy as RolloutPolicy)),
+    ),
+  };
+  const decision = { decision: "start", rule: "approved", sentence, numbers: {} };
+  await carryOut(deps, tx, rollout, decision, { changes, actor, action: "approve" });
 }
 
 /** The way back is not stopped half-way: it would leave devices on an image that nobody wants. */

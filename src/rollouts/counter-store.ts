@@ -15,7 +15,14 @@ export interface Step {
   bytesFull: number;
 }
 
-export const EVIDENCE_METRICS = ["crash", "silence", "self-test", "fallback"] as const;
+export const EVIDENCE_METRICS = [
+  "crash",
+  "silence",
+  "self-test",
+  "fallback",
+  "error-log",
+  "disconnect",
+] as const;
 export type EvidenceMetric = (typeof EVIDENCE_METRICS)[number];
 
 /** A row for every stage and state, so that moving a device never inserts and never waits for one. */
@@ -24,6 +31,7 @@ export async function createCounters(
   tenantId: string,
   rolloutId: string,
   stageCount: number,
+  metrics: readonly string[] = [],
 ): Promise<void> {
   await sql`
     insert into rollout_counters (tenant_id, rollout_id, stage_index, state)
@@ -33,7 +41,7 @@ export async function createCounters(
   await sql`
     insert into rollout_evidence (tenant_id, rollout_id, metric, arm)
     select ${tenantId}, ${rolloutId}, metric, arm
-    from unnest(${[...EVIDENCE_METRICS]}::text[]) metric, unnest(array['treated', 'control']) arm
+    from unnest(${[...EVIDENCE_METRICS, ...metrics]}::text[]) metric, unnest(array['treated', 'control']) arm
   `.execute(tx);
 }
 
@@ -166,7 +174,7 @@ export async function accrueExposure(
 
 export interface EvidenceDelta {
   rolloutId: string;
-  metric: EvidenceMetric;
+  metric: string;
   arm: "treated" | "control";
   events: number;
   rawEvents: number;

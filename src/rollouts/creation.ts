@@ -4,40 +4,60 @@ import { AppError, timeOrderedId } from "../kernel/index.ts";
 import { currentTraceparent } from "../kernel/tracing.ts";
 import type { Actor } from "../tenancy/index.ts";
 import { countNewDevices, createCounters, moveCounters } from "./counter-store.ts";
-import { initialGateState } from "./gate/index.ts";
-import { insertDevices, withdraw } from "./membership-store.ts";
+import { estimateDuration } from "./estimate.ts";
+import { initialGateState, planStages, type StagePlan } from "./gate/index.ts";
+import { judgeFleet, type Question } from "./judging-store.ts";
+import { withdraw } from "./membership-store.ts";
 import { auditRollout } from "./outcome.ts";
 import {
-  crashCounts,
+  countJudged,
+  crashesSince,
+  exclusionReasons,
+  insertJudged,
+  type JudgedKind,
+  judgedKinds,
+  judgedReach,
+  judgedReasons,
+  judgedRunning,
   lockPlanning,
+  type Ordering,
   publishedImages,
   refreshStatistics,
-  supersededOffers,
-  takenDevices,
+  releasesByVersion,
+  stageDevices,
+  superseded,
 } from "./plan-store.ts";
-import {
-  CHRONIC_DAYS,
-  newRows,
-  type PlannedRollout,
-  planRollout,
-  sourcesOf,
-  summarise,
-  whyNoWayBack,
-} from "./planning.ts";
-import { completePolicy, type RolloutPolicy } from "./policy.ts";
+import { CHRONIC_DAYS, type Hop, hopsTo, summarise, whyNoWayBack } from "./planning.ts";
+import { comparedMetrics, completePolicy, startsAt } from "./policy.ts";
 import { lockByDevices } from "./progress-store.ts";
-import { insertRollout } from "./rollout-store.ts";
+import { beginPreparing, insertRollout } from "./rollout-store.ts";
 import type { RolloutPlan, RolloutSpec, RolloutsDeps, SignedRelease } from "./types.ts";
 
 const MAX_NAME = 128;
 const MAX_DELTA_SOURCES = 200;
 /** A rollout of this size changes what the database should know of the table. */
 const ANALYZE_FROM = 500;
+/** Devices that a plan names of each stage, and of those that are left out; all are counted. */
+const PLAN_NAMES = 1_000;
+/** Within it the deltas of a new rollout have been asked for. */
+const ASKING_MS = 60_000;
+/** Kinds of devices (image and formats) whose artifacts a plan looks up; the rest count in full. */
+const MAX_KINDS = 500;
 
-interface Prepared {
+/** The questions that planning puts to the fleet, and the release that they are about. */
+interface Asked {
   release: SignedRelease;
-  policy: RolloutPolicy;
-  planned: PlannedRollout;
+  question: Question;
+}
+
+/** A fleet that has been judged, within one transaction. */
+interface Judged {
+  stages: StagePlan[];
+  sizes: number[];
+  ordering: Ordering;
+  fitting: number;
+  refused: { reason: string; devices: number }[];
+  kinds: JudgedKind[];
 }
 
 /** What a rollout would do; changes nothing. */
@@ -46,29 +66,41 @@ export async function plan(
   tenantId: string,
   spec: RolloutSpec,
 ): Promise<RolloutPlan> {
-  const { release, planned } = await prepare(deps, tenantId, spec);
-  const { devices, stages, refused } = planned;
-  let from = 0;
-  const bytes = await expectedBytes(deps, tenantId, release, planned);
-  return {
-    totalDevices: devices.length,
-    stages: stages.map((stage, index) => {
-      const members = devices.slice(from, stage.cumulativeDevices);
-      from = stage.cumulativeDevices;
-      return {
+  const { release, question } = await ask(deps, tenantId, spec);
+  const now = deps.clock.now();
+  const { kinds, ...planned } = await deps.db.tenant(tenantId, async (tx) => {
+    const judged = await judge(tx, tenantId, question);
+    const { stages, sizes, ordering, fitting, refused } = judged;
+    const members = await stageDevices(tx, ordering, sizes, PLAN_NAMES);
+    const notCompared = await exclusionReasons(tx);
+    const left = notCompared.reduce((sum, { devices }) => sum + devices, 0);
+    const since = new Date(now - CHRONIC_DAYS * 86_400_000);
+    const crashes = await crashesSince(tx, tenantId, since);
+    const estimate = estimateDuration(question.policy, stages, {
+      reach: await judgedReach(tx, now),
+      devices: fitting,
+      compared: fitting - left,
+      crashesPerDeviceHour: crashes / (Math.max(1, fitting) * CHRONIC_DAYS * 24),
+    });
+    return {
+      kinds: judged.kinds,
+      totalDevices: fitting,
+      stages: stages.map((stage, index) => ({
         index,
         name: stage.name,
         cumulativeDevices: stage.cumulativeDevices,
-        deviceIds: members.map(({ member }) => member.id),
-      };
-    }),
-    excluded: refused,
-    notCompared: devices.flatMap(({ member, excludedReason }) =>
-      excludedReason === null ? [] : { deviceId: member.id, reason: excludedReason },
-    ),
-    withoutWayBack: await wayBack(deps, tenantId, release, planned),
-    ...bytes,
-  };
+        deviceIds: members[index] ?? [],
+      })),
+      excluded: await judgedReasons(tx, "refusal", PLAN_NAMES),
+      excludedReasons: refused,
+      notCompared: await judgedReasons(tx, "exclusion", PLAN_NAMES),
+      notComparedReasons: notCompared,
+      estimate,
+      warnings: [],
+      ...(await wayBack(tx, tenantId, release, judged.kinds)),
+    };
+  });
+  return { ...planned, ...(await expectedBytes(deps, tenantId, question.hops, kinds)) };
 }
 
 /** Freezes the list of devices in its order and asks for the deltas; the reconciler does the rest. */
@@ -85,13 +117,16 @@ export async function create(
       path: "/name",
     });
   }
-  const { release, policy, planned } = await prepare(deps, tenantId, spec);
-  const sources = sourcesOf(planned.devices).slice(0, MAX_DELTA_SOURCES);
-  await deps.firmware.requestDeltas(tenantId, release.imageSha256, sources);
+  const { release, question } = await ask(deps, tenantId, spec);
+  const { policy, hops } = question;
   const now = new Date(deps.clock.now());
+  const beginsAt = Math.max(now.getTime(), startsAt(policy));
+  const needsApproval = (await deps.tenancy.settings(tenantId)).rolloutApprovals > 0;
   const id = timeOrderedId(now.getTime());
-  await deps.db.tenant(tenantId, async (tx) => {
-    await assertStillFree(tx, tenantId, planned);
+  const judged = await deps.db.tenant(tenantId, async (tx) => {
+    // Two rollouts that are made at once must not share devices: the second one sees the first.
+    await lockPlanning(tx, tenantId);
+    const found = await judge(tx, tenantId, question);
     const row = {
       tenant_id: tenantId,
       id,
@@ -103,85 +138,96 @@ export async function create(
       policy,
       gate_state: initialGateState(),
       state: "preparing" as const,
-      next_evaluation_at: now,
+      // When its deltas have been asked for, or a minute later should this process die before.
+      next_evaluation_at: new Date(beginsAt + ASKING_MS),
       created_at: now,
       created_by: actor.name,
+      created_by_id: actor.id,
+      priority: policy.priority ?? 0,
+      is_dynamic: policy.dynamic ?? false,
+      needs_approval: needsApproval,
       traceparent,
     };
-    await insertRollout(tx, row, planned.stages);
-    await createCounters(tx, tenantId, id, planned.stages.length);
-    await insertDevices(tx, tenantId, id, newRows(release, planned.devices));
+    await insertRollout(tx, row, found.stages);
+    await createCounters(tx, tenantId, id, found.stages.length, comparedMetrics(policy));
+    await insertJudged(tx, tenantId, id, found.ordering, found.sizes, hops);
     await countNewDevices(tx, tenantId, id);
-    await supersede(tx, tenantId, planned, now);
+    await supersede(tx, tenantId, id, now);
     await auditRollout(deps, tx, tenantId, id, actor, "create", {
       name,
       releaseId: release.id,
       query: spec.query,
-      devices: planned.devices.length,
+      devices: found.fitting,
     });
+    return found;
   });
-  if (planned.devices.length >= ANALYZE_FROM) {
-    await deps.db.tenant(tenantId, (tx) => refreshStatistics(tx));
-  }
+  await askForDeltas(deps, tenantId, hops, judged.kinds);
+  await deps.db.tenant(tenantId, async (tx) => {
+    if (judged.fitting >= ANALYZE_FROM) await refreshStatistics(tx);
+    await beginPreparing(tx, tenantId, id, new Date(beginsAt));
+  });
   return { id };
 }
 
-async function prepare(deps: RolloutsDeps, tenantId: string, spec: RolloutSpec): Promise<Prepared> {
+async function ask(deps: RolloutsDeps, tenantId: string, spec: RolloutSpec): Promise<Asked> {
   const policy = completePolicy(spec.policy);
   const query = compileFleetQuery(spec.query);
   const release = await deps.firmware.releases.get(tenantId, spec.releaseId);
   if (release.status === "yanked") {
     throw new AppError("release-yanked", `${release.version} has been withdrawn`);
   }
-  const since = new Date(deps.clock.now() - CHRONIC_DAYS * 86_400_000);
-  const planned = await deps.db.tenant(tenantId, async (tx) => {
-    const members = await deps.devices.matching(tx, tenantId, query);
-    const taken = await takenDevices(tx, tenantId);
-    const crashes = await crashCounts(tx, tenantId, since);
-    // A plan and the rollout that follows it touch the same devices in the same order.
-    const seed = `${release.id}/${spec.query}`;
-    return planRollout(release, members, policy, { seed, taken, crashes });
-  });
-  if (planned.devices.length === 0) {
-    const why = summarise(planned.refused) || "the query matches no device";
+  const wanted = policy.steppingStones ?? [];
+  const hops = await hopsOf(deps, tenantId, release, wanted);
+  // A plan and the rollout that follows it touch the same devices in the same order.
+  const seed = `${release.id}/${spec.query}`;
+  return { release, question: { release, query, policy, hops, seed, nowMs: deps.clock.now() } };
+}
+
+export async function hopsOf(
+  deps: Pick<RolloutsDeps, "db">,
+  tenantId: string,
+  release: SignedRelease,
+  wanted: readonly string[],
+): Promise<Hop[]> {
+  if (wanted.length === 0) return hopsTo(release, [], []);
+  const stones = await deps.db.tenant(tenantId, (tx) =>
+    releasesByVersion(tx, tenantId, release.product, wanted),
+  );
+  return hopsTo(release, wanted, stones);
+}
+
+/** Judges the fleet and sizes the stages; refuses a release that fits nobody. */
+async function judge(tx: Tx, tenantId: string, question: Question): Promise<Judged> {
+  const { policy, release } = question;
+  await judgeFleet(tx, tenantId, question);
+  const { fitting, refused } = await countJudged(tx);
+  if (fitting === 0) {
+    const why = summarise(refused) || "the query matches no device";
     throw new AppError("release-incompatible", `${release.version} fits no device: ${why}`, {
-      excluded: planned.refused.slice(0, 100),
+      excluded: await judgedReasons(tx, "refusal", 100),
     });
   }
-  return { release, policy, planned };
+  const stages = planStages(policy, fitting);
+  const sizes = stages.map((stage) => stage.cumulativeDevices);
+  const ordering = { canaries: sizes[0] ?? 0, order: policy.order };
+  return { stages, sizes, ordering, fitting, refused, kinds: await judgedKinds(tx) };
 }
 
-/** Two rollouts that are made at once must not share devices: the second one is refused. */
-async function assertStillFree(tx: Tx, tenantId: string, planned: PlannedRollout): Promise<void> {
-  await lockPlanning(tx, tenantId);
-  const taken = await takenDevices(tx, tenantId);
-  const both = planned.devices.find(({ member }) => taken.has(member.id));
-  if (!both) return;
-  const { id } = both.member;
-  throw new AppError("conflict", `${id} has just become part of "${taken.get(id)}"; plan again`);
-}
-
-/** What an earlier, finished rollout still had on offer for these devices is withdrawn. */
-async function supersede(
-  tx: Tx,
-  tenantId: string,
-  planned: PlannedRollout,
-  now: Date,
-): Promise<void> {
-  const ids = planned.devices.map(({ member }) => member.id);
-  const stale = await supersededOffers(tx, tenantId, ids);
+/** What an ended rollout still had on offer, and what one that comes after had not begun. */
+async function supersede(tx: Tx, tenantId: string, id: string, now: Date): Promise<void> {
+  const stale = await superseded(tx, tenantId, id);
   for (const [rolloutId, rows] of Map.groupBy(stale, (row) => row.rollout_id)) {
     const deviceIds = rows.map((row) => row.device_id);
     const devices = await lockByDevices(tx, tenantId, [rolloutId], deviceIds);
-    const offered = devices.filter((device) => device.state === "offered");
+    const open = devices.filter(({ state }) => state === "offered" || state === "pending");
     await withdraw(
       tx,
       tenantId,
       rolloutId,
-      offered.map((device) => device.device_id),
+      open.map((device) => device.device_id),
       now,
     );
-    const steps = offered.map((device) => ({
+    const steps = open.map((device) => ({
       rolloutId,
       stageIndex: device.stage_index,
       from: device.state,
@@ -196,52 +242,82 @@ async function supersede(
 
 /** Devices that could not return to what they run now: better known before than after. */
 async function wayBack(
-  deps: RolloutsDeps,
+  tx: Tx,
   tenantId: string,
   release: SignedRelease,
-  planned: PlannedRollout,
-): Promise<RolloutPlan["withoutWayBack"]> {
-  const counters = await deps.db.tenant(tenantId, (tx) =>
-    publishedImages(tx, tenantId, release.product, sourcesOf(planned.devices)),
-  );
-  return planned.devices.flatMap(({ member }) => {
-    const known = counters.get(member.firmware_sha256 ?? "");
-    const source = { source_version: member.firmware_version, security_counter: known ?? null };
+  kinds: readonly JudgedKind[],
+): Promise<Pick<RolloutPlan, "withoutWayBack" | "withoutWayBackReasons">> {
+  const counters = await publishedImages(tx, tenantId, release.product, sourcesOf(kinds));
+  const reasons = new Map<string | null, string>();
+  const counts = new Map<string, number>();
+  for (const { firmware_sha256: sha256, firmware_version: version, devices } of kinds) {
+    const known = counters.get(sha256 ?? "");
+    const source = { source_version: version, security_counter: known ?? null };
     const reason = whyNoWayBack(source, known !== undefined, release.securityCounter);
-    return reason ? { deviceId: member.id, reason } : [];
-  });
+    if (!reason) continue;
+    reasons.set(sha256, reason);
+    counts.set(reason, (counts.get(reason) ?? 0) + devices);
+  }
+  const named = reasons.size > 0 ? await judgedRunning(tx, [...reasons.keys()], PLAN_NAMES) : [];
+  return {
+    withoutWayBack: named.map(({ id, firmware_sha256: sha256 }) => ({
+      deviceId: id,
+      reason: reasons.get(sha256) as string,
+    })),
+    withoutWayBackReasons: [...counts].map(([reason, devices]) => ({ reason, devices })),
+  };
 }
 
-/** What the update costs on the line, by what is ready now, and from where the devices come. */
+/** What the update costs on the line, by what is ready now, and by which versions devices come. */
 async function expectedBytes(
   deps: RolloutsDeps,
   tenantId: string,
-  release: SignedRelease,
-  planned: PlannedRollout,
+  hops: readonly Hop[],
+  kinds: readonly JudgedKind[],
 ): Promise<Pick<RolloutPlan, "paths" | "bytesFull" | "bytesExpected">> {
-  const kinds = Map.groupBy(planned.devices, ({ member }) =>
-    JSON.stringify([member.firmware_sha256, [...member.formats].sort()]),
-  );
+  let bytesFull = 0;
   let bytesExpected = 0;
-  const paths = new Map<string | null, number>();
-  for (const members of kinds.values()) {
-    const {
-      firmware_sha256: sourceSha256,
-      firmware_version: from,
-      formats,
-    } = (members[0] as (typeof members)[number]).member;
-    const targetSha256 = release.imageSha256;
-    const [smallest] = await deps.firmware.offers(tenantId, {
-      targetSha256,
-      sourceSha256,
-      formats,
-    });
-    bytesExpected += members.length * (smallest?.sizeBytes ?? release.imageSizeBytes);
-    paths.set(from, (paths.get(from) ?? 0) + members.length);
+  const paths = new Map<string, RolloutPlan["paths"][number]>();
+  for (const [index, kind] of kinds.entries()) {
+    const way = hops.slice(kind.hop - 1);
+    let sourceSha256 = kind.firmware_sha256;
+    for (const hop of way) {
+      const query = { targetSha256: hop.sha256, sourceSha256, formats: kind.formats };
+      const [smallest] =
+        index < MAX_KINDS ? await deps.firmware.offers(tenantId, query) : [undefined];
+      bytesExpected += kind.devices * (smallest?.sizeBytes ?? hop.sizeBytes);
+      bytesFull += kind.devices * hop.sizeBytes;
+      sourceSha256 = hop.sha256;
+    }
+    const versions = way.map((hop) => hop.version);
+    const key = JSON.stringify([kind.firmware_version, versions]);
+    const path = paths.get(key);
+    if (path) path.devices += kind.devices;
+    else {
+      const to = versions.at(-1) as string;
+      const via = versions.slice(0, -1);
+      paths.set(key, { from: kind.firmware_version, via, to, devices: kind.devices });
+    }
   }
-  return {
-    paths: [...paths].map(([from, devices]) => ({ from, to: release.version, devices })),
-    bytesFull: planned.devices.length * release.imageSizeBytes,
-    bytesExpected,
-  };
+  return { paths: [...paths.values()], bytesFull, bytesExpected };
+}
+
+/** Deltas of every hop, from what devices run now and from the hop before. */
+async function askForDeltas(
+  deps: RolloutsDeps,
+  tenantId: string,
+  hops: readonly Hop[],
+  kinds: readonly JudgedKind[],
+): Promise<void> {
+  for (const [index, hop] of hops.entries()) {
+    const direct = sourcesOf(kinds.filter((kind) => kind.hop === index + 1));
+    const before = hops[index - 1];
+    const sources = [...(before ? [before.sha256] : []), ...direct].slice(0, MAX_DELTA_SOURCES);
+    if (sources.length > 0) await deps.firmware.requestDeltas(tenantId, hop.sha256, sources);
+  }
+}
+
+/** The images that devices run now, the commonest first. */
+function sourcesOf(kinds: readonly JudgedKind[]): string[] {
+  return [...new Set(kinds.flatMap((kind) => kind.firmware_sha256 ?? []))];
 }

@@ -1,8 +1,10 @@
 import type { Tx } from "../db/index.ts";
 import { type AbsentRow, readAbsent } from "./absence-store.ts";
+import type { DrawnPairs } from "./comparison.ts";
 import { type CounterRow, readCounters, readEvidence } from "./counter-store.ts";
 import { type GateFacts, type Observation, releasedDevices } from "./gate/index.ts";
 import type { RolloutPolicy } from "./policy.ts";
+import type { Polled } from "./polled-events.ts";
 import { type RolloutRow, readStages, type StageRow } from "./rollout-store.ts";
 import { type DeviceState, groupCounts } from "./states.ts";
 
@@ -12,6 +14,9 @@ export const TREATED_STATES: readonly DeviceState[] = ["confirming", "succeeded"
 export interface Observed {
   observations: Observation[];
   unobserved: string[];
+  /** Pairs and events that the look is to take in; none where a person looks. */
+  drawn?: DrawnPairs[];
+  polled?: Polled;
 }
 
 export interface RolloutFacts {

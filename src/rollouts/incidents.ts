@@ -74,6 +74,51 @@ export function armOf(
   return incident.firmwareSha256 === null && updated ? "treated" : undefined;
 }
 
+/** Something that a device did and that is looked for, and not reported. */
+export interface Occurrence {
+  deviceId: string;
+  ts: number;
+  metric: "error-log" | "disconnect";
+}
+
+/**
+ * Adds occurrences to the evidence of one running rollout, at most one a device, metric and day, so
+ * that looks may overlap. Devices count that wait, and those that have settled after their update.
+ */
+export async function countOncePerDay(
+  tx: Tx,
+  tenantId: string,
+  devices: readonly TrackedDevice[],
+  occurrences: readonly Occurrence[],
+  settledMs: number,
+): Promise<void> {
+  const byDevice = Map.groupBy(occurrences, ({ deviceId }) => deviceId);
+  const deltas = new Map<string, EvidenceDelta>();
+  const counted: Parameters<typeof writeCounted>[2][number][] = [];
+  for (const device of devices) {
+    const arm = device.state === "pending" ? "control" : "treated";
+    const settledFrom = (device.finished_at?.getTime() ?? 0) + settledMs;
+    if (device.excluded_reason !== null) continue;
+    if (arm === "treated" && device.state !== "succeeded") continue;
+    const last = { ...device.counted };
+    for (const { metric, ts } of byDevice.get(device.device_id) ?? []) {
+      if (ts < (device.rollout_started_at?.getTime() ?? 0)) continue;
+      if (arm === "treated" && ts < settledFrom) continue;
+      if (Math.abs(ts - (last[metric] ?? Number.NEGATIVE_INFINITY)) < REFRACTORY_MS) continue;
+      last[metric] = ts;
+      const key = `${metric}/${arm}`;
+      const rolloutId = device.rollout_id;
+      const delta = deltas.get(key) ?? { rolloutId, metric, arm, events: 0, rawEvents: 0 };
+      deltas.set(key, { ...delta, events: delta.events + 1, rawEvents: delta.rawEvents + 1 });
+    }
+    if (Object.keys(last).some((metric) => last[metric] !== device.counted[metric])) {
+      counted.push({ rolloutId: device.rollout_id, deviceId: device.device_id, counted: last });
+    }
+  }
+  await writeCounted(tx, tenantId, counted);
+  await addEvidence(tx, tenantId, [...deltas.values()]);
+}
+
 /**
  * Adds incidents to the evidence of the rollouts whose devices they happened on. Of one device and
  * metric one event counts in 24 hours, whichever arm it is in, so that the arms stay alike and no

@@ -1,6 +1,7 @@
+export { type DurationEstimate, estimateDuration, evidenceSeconds } from "./estimate.ts";
 export * from "./gate/index.ts";
 export { armOf } from "./incidents.ts";
-export { type FleetFacts, planRollout } from "./planning.ts";
+export { type Hop, hopsTo } from "./planning.ts";
 export * from "./policy.ts";
 export { createRollouts, type Rollouts } from "./rollouts.ts";
 export {

@@ -33,7 +33,7 @@ export async function insertDevices(
         (tenant_id, rollout_id, device_id, stage_index, ordinal, state, update_id, source_version,
          source_sha256, target_release_id, target_sha256, excluded_reason, failure, bytes_full)
       select ${tenantId}, ${rolloutId}, d.device_id, d.stage_index,
-             ${firstOrdinal + start} + d.position - 1, d.state, gen_random_uuid(),
+             ${firstOrdinal + start} + d.position - 1, d.state, uuidv7(),
              d.source_version, d.source_sha256, d.target_release_id, d.target_sha256,
              d.excluded_reason, d.failure::jsonb, d.bytes_full
       from unnest(
@@ -109,8 +109,8 @@ export async function resetToPending(
   if (deviceIds.length === 0) return;
   await sql`
     update rollout_devices
-    set state = 'pending', update_id = gen_random_uuid(), failure = null, finished_at = null,
-        phase_deadline_at = null, progress = null, boot_id = null
+    set state = 'pending', update_id = uuidv7(), failure = null, finished_at = null,
+        phase_deadline_at = null, progress = null, boot_id = null, attempts = attempts + 1
     where tenant_id = ${tenantId} and rollout_id = ${rolloutId}
       and device_id = any(${[...deviceIds]}::text[])`.execute(tx);
 }

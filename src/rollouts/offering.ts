@@ -1,5 +1,6 @@
 import { subjects } from "../bus/index.ts";
 import type { Tx } from "../db/index.ts";
+import { compileFleetQuery } from "../devices/index.ts";
 import {
   type AddressedDevice,
   type Offered,
@@ -10,6 +11,7 @@ import {
 } from "./assignment-store.ts";
 import { createAssignmentWriter, graceful, type Order } from "./assignments.ts";
 import { moveCounters, type Step } from "./counter-store.ts";
+import { readPace, stillMatching, untoldDevices } from "./pacing-store.ts";
 import type { RolloutPolicy } from "./policy.ts";
 import { writeDevices, writeSources } from "./progress-store.ts";
 import type { RolloutRow } from "./rollout-store.ts";
@@ -36,10 +38,22 @@ export async function offerNext(
 ): Promise<number> {
   const { tenant_id: tenantId, id } = rollout;
   const now = deps.clock.now();
-  const devices = await takePending(tx, tenantId, id, stageIndex, Math.min(limit, OFFER_BATCH));
-  if (devices.length === 0) return 0;
-  const done = devices.filter((device) => device.firmware_sha256 === device.target_sha256);
   const policy = rollout.policy as RolloutPolicy;
+  // The way back waits for no window.
+  const pace =
+    rollout.kind === "update" ? await readPace(tx, tenantId, id, policy, now) : undefined;
+  const wanted = Math.min(limit, OFFER_BATCH);
+  const taken = await takePending(tx, tenantId, id, stageIndex, wanted, pace);
+  if (pace) {
+    for (const deviceId of await untoldDevices(tx, tenantId, id, OFFER_BATCH)) {
+      said.push(word(tenantId, deviceId));
+    }
+  }
+  if (taken.length === 0) return 0;
+  const left = rollout.is_dynamic ? await thoseWhoLeft(tx, rollout, taken, now) : [];
+  await writeEnds(tx, rollout, left, { state: "withdrawn", failure: LEFT }, new Date(now));
+  const devices = taken.filter((device) => !left.includes(device));
+  const done = devices.filter((device) => device.firmware_sha256 === device.target_sha256);
   const differing = devices.filter((device) => device.firmware_sha256 !== device.target_sha256);
   // It may have been started without Secure Boot since the plan was made.
   const unfit = differing.filter((device) => policy.requireSecureBoot && !device.secure_boot);
@@ -61,10 +75,24 @@ export async function offerNext(
   await moveCounters(tx, tenantId, [
     ...open.map((device) => step(rollout, device, "offered")),
     ...done.map((device) => step(rollout, device, "succeeded")),
-    ...unfit.map((device) => step(rollout, device, "withdrawn")),
+    ...[...unfit, ...left].map((device) => step(rollout, device, "withdrawn")),
   ]);
   for (const { deviceId } of offers) said.push(word(tenantId, deviceId));
-  return devices.length;
+  return taken.length;
+}
+
+/** A dynamic rollout leaves alone who no longer matches what it asks for. */
+async function thoseWhoLeft(
+  tx: Tx,
+  rollout: RolloutRow,
+  devices: readonly AddressedDevice[],
+  nowMs: number,
+): Promise<AddressedDevice[]> {
+  const ids = devices.map((device) => device.device_id);
+  const query = compileFleetQuery(rollout.query);
+  const matching = await stillMatching(tx, rollout.tenant_id, query, ids, nowMs);
+  // On a stepping stone a device has changed by our own doing.
+  return devices.filter((device) => !matching.has(device.device_id) && device.attempts === 0);
 }
 
 /** Tells devices that are on their way to stop. */
@@ -126,6 +154,12 @@ const UNVERIFIED: Failure = {
   phase: "offered",
   element: "secure-boot",
   message: "the device does not report that it was started with Secure Boot on",
+};
+
+const LEFT: Failure = {
+  phase: "pending",
+  element: "query",
+  message: "the device no longer matches what the rollout asks for",
 };
 
 async function writeEnds(

@@ -1,6 +1,6 @@
 import type { Tx } from "../db/index.ts";
 import { type Actor, SYSTEM_ACTOR } from "../tenancy/index.ts";
-import type { Verdict } from "./gate/index.ts";
+import type { Verdict, VerdictBasis } from "./gate/index.ts";
 import {
   insertVerdict,
   type RolloutChanges,
@@ -15,6 +15,8 @@ export interface Decision {
   rule: string;
   sentence: string;
   numbers: object;
+  /** What the gate saw and remembered: enough to have it judge again. */
+  basis?: VerdictBasis | undefined;
 }
 
 export interface Outcome {
@@ -34,7 +36,7 @@ export async function carryOut(
   deps: RolloutsDeps,
   tx: Tx,
   rollout: RolloutRow,
-  decision: Decision,
+  { basis, ...decision }: Decision,
   outcome: Outcome,
 ): Promise<void> {
   const { tenant_id: tenantId, id } = rollout;
@@ -50,6 +52,7 @@ export async function carryOut(
     at: now,
     stageIndex: rollout.stage_index,
     decidedBy: outcome.actor ? actor.name : "gate",
+    basis,
   });
   await auditRollout(deps, tx, tenantId, id, actor, outcome.action ?? decision.decision, {
     rule: decision.rule,

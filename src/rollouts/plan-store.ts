@@ -1,47 +1,8 @@
 import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
+import type { Hop } from "./planning.ts";
+import type { RolloutPolicy } from "./policy.ts";
 import { ACTIVE_STATES } from "./rollout-store.ts";
-
-/** Devices that an open rollout of the tenant holds, with its name. */
-export async function takenDevices(tx: Tx, tenantId: string): Promise<Map<string, string>> {
-  const { rows } = await sql<{ device_id: string; name: string }>`
-    select d.device_id, r.name
-    from rollouts r
-    join rollout_devices d on d.tenant_id = r.tenant_id and d.rollout_id = r.id
-    where r.tenant_id = ${tenantId} and r.state = any(${[...ACTIVE_STATES]}::text[])
-      and d.state in ('pending', 'offered', 'downloading', 'installing', 'rebooting', 'confirming',
-                      'succeeded')`.execute(tx);
-  return new Map(rows.map((row) => [row.device_id, row.name]));
-}
-
-/** Devices that crashed since `since`, with how often. */
-export async function crashCounts(
-  tx: Tx,
-  tenantId: string,
-  since: Date,
-): Promise<Map<string, number>> {
-  const { rows } = await sql<{ device_id: string; crashes: number }>`
-    select device_id, count(*) as crashes from device_incidents
-    where tenant_id = ${tenantId} and kind in ('crash', 'restart') and occurred_at >= ${since}
-    group by device_id`.execute(tx);
-  return new Map(rows.map((row) => [row.device_id, row.crashes]));
-}
-
-/** Offers of finished rollouts that their devices never took up: a newer rollout takes them over. */
-export async function supersededOffers(
-  tx: Tx,
-  tenantId: string,
-  deviceIds: readonly string[],
-): Promise<{ rollout_id: string; device_id: string }[]> {
-  const { rows } = await sql<{ rollout_id: string; device_id: string }>`
-    select d.rollout_id, d.device_id
-    from rollout_devices d
-    join rollouts r on r.tenant_id = d.tenant_id and r.id = d.rollout_id
-    where d.tenant_id = ${tenantId} and d.state = 'offered'
-      and d.device_id = any(${[...deviceIds]}::text[])
-      and not r.state = any(${[...ACTIVE_STATES]}::text[])`.execute(tx);
-  return rows;
-}
 
 /** Security counters of a product's published images, by hash; of the given ones. */
 export async function publishedImages(
@@ -68,4 +29,231 @@ export async function lockPlanning(tx: Tx, tenantId: string): Promise<void> {
 /** Tells the database what the table holds now, so that the reconciler's queries use its indexes. */
 export async function refreshStatistics(tx: Tx): Promise<void> {
   await sql`select vautn.analyze_rollouts()`.execute(tx);
+}
+
+/** How many devices of the judged fleet take part, and of the others why not; commonest first. */
+export async function countJudged(
+  tx: Tx,
+): Promise<{ fitting: number; refused: { reason: string; devices: number }[] }> {
+  const { rows } = await sql<{ reason: string | null; devices: number }>`
+    select refusal as reason, count(*) as devices from judged
+    group by refusal order by 2 desc, 1`.execute(tx);
+  return {
+    fitting: rows.find((row) => row.reason === null)?.devices ?? 0,
+    refused: rows.flatMap(({ reason, devices }) => (reason === null ? [] : [{ reason, devices }])),
+  };
+}
+
+export interface DeviceReason {
+  deviceId: string;
+  reason: string;
+}
+
+/** The first devices that are refused, or not compared, each with its reason. */
+export async function judgedReasons(
+  tx: Tx,
+  what: "refusal" | "exclusion",
+  limit: number,
+): Promise<DeviceReason[]> {
+  const { rows } = await sql<DeviceReason>`
+    select id as "deviceId", ${sql.ref(what)} as reason from judged
+    where ${sql.ref(what)} is not null
+      and (${sql.lit(what)} = 'refusal' or refusal is null)
+    order by id limit ${limit}`.execute(tx);
+  return rows;
+}
+
+/** Reasons for which devices that take part are not compared; commonest first. */
+export async function exclusionReasons(tx: Tx): Promise<{ reason: string; devices: number }[]> {
+  const { rows } = await sql<{ reason: string; devices: number }>`
+    select exclusion as reason, count(*) as devices from judged
+    where refusal is null and exclusion is not null
+    group by 1 order by 2 desc, 1`.execute(tx);
+  return rows;
+}
+
+/** Devices that take part, by what they run, what they understand and their first hop. */
+export interface JudgedKind {
+  firmware_version: string | null;
+  firmware_sha256: string | null;
+  formats: string[];
+  hop: number;
+  devices: number;
+}
+
+export async function judgedKinds(tx: Tx): Promise<JudgedKind[]> {
+  const { rows } = await sql<JudgedKind>`
+    select firmware_version, firmware_sha256, formats, hop, count(*) as devices from judged
+    where refusal is null group by 1, 2, 3, 4 order by 5 desc, 1, 2`.execute(tx);
+  return rows;
+}
+
+/** Devices that run any of the images, in the order of their ids. */
+export async function judgedRunning(
+  tx: Tx,
+  sha256s: readonly (string | null)[],
+  limit: number,
+): Promise<{ id: string; firmware_sha256: string | null }[]> {
+  const known = sha256s.filter((sha256) => sha256 !== null);
+  const { rows } = await sql<{ id: string; firmware_sha256: string | null }>`
+    select id, firmware_sha256 from judged
+    where refusal is null and (firmware_sha256 = any(${known}::text[])
+      or (firmware_sha256 is null and ${sha256s.includes(null)}))
+    order by id limit ${limit}`.execute(tx);
+  return rows;
+}
+
+/** How long ago the devices that take part were last heard: what a rollout has to wait for. */
+export interface Reach {
+  now: number;
+  day: number;
+  week: number;
+  month: number;
+  longer: number;
+}
+
+export async function judgedReach(tx: Tx, nowMs: number): Promise<Reach> {
+  const since = (days: number) => new Date(nowMs - days * 86_400_000);
+  const { rows } = await sql<Reach>`
+    select count(*) filter (where is_here) as now,
+           count(*) filter (where not is_here and last_seen_at >= ${since(1)}) as day,
+           count(*) filter (where not is_here and last_seen_at < ${since(1)}
+                            and last_seen_at >= ${since(7)}) as week,
+           count(*) filter (where not is_here and last_seen_at < ${since(7)}
+                            and last_seen_at >= ${since(30)}) as month,
+           count(*) filter (where not is_here and (last_seen_at is null
+                            or last_seen_at < ${since(30)})) as longer
+    from (select last_seen_at, presence in ('online', 'late') as is_here from judged
+          where refusal is null) fitting`.execute(tx);
+  return rows[0] as Reach;
+}
+
+/** Crashes of the compared devices' kind in the last fortnight, for how long evidence takes. */
+export async function crashesSince(tx: Tx, tenantId: string, since: Date): Promise<number> {
+  const { rows } = await sql<{ crashes: number }>`
+    select count(*) as crashes from device_incidents
+    where tenant_id = ${tenantId} and kind in ('crash', 'restart')
+      and occurred_at >= ${since}`.execute(tx);
+  return rows[0]?.crashes ?? 0;
+}
+
+/**
+ * The devices that take part in their order, by a hash of the seed so that nobody chooses it:
+ * first the canaries, one of each hardware revision and region in turn, none of them a device that
+ * the gate leaves out; then by the policy's order.
+ */
+function ordered(canaries: number, order: RolloutPolicy["order"]) {
+  const bySite = order === "one-per-site-first";
+  // Devices without a site are each a site of their own.
+  const round = bySite
+    ? sql`row_number() over (partition by coalesce(site, 'device/' || id) order by hash)`
+    : sql`1`;
+  return sql`
+    with fitting as (select *, ${round} as site_round from judged where refusal is null),
+    rounds as (
+      select id, key, hash, site_round,
+             row_number() over (partition by hardware_revision, region
+                                order by site_round, key, hash) as kind_round
+      from fitting where exclusion is null),
+    canaries as (
+      select id, row_number() over (order by key, site_round, kind_round, hash) as rank
+      from rounds where kind_round <= ${canaries}
+      order by key, site_round, kind_round, hash limit ${canaries})
+    select f.*, row_number() over (order by c.rank nulls last, site_round, key, hash) - 1 as ordinal
+    from fitting f left join canaries c using (id)`;
+}
+
+export interface Ordering {
+  /** Devices of the first stage. */
+  canaries: number;
+  order: RolloutPolicy["order"];
+}
+
+/** The first devices of each stage, by the stages' cumulative sizes. */
+export async function stageDevices(
+  tx: Tx,
+  { canaries, order }: Ordering,
+  sizes: readonly number[],
+  limit: number,
+): Promise<string[][]> {
+  const { rows } = await sql<{ id: string; ordinal: number }>`
+    select o.id, o.ordinal from (${ordered(canaries, order)}) o
+    join unnest(${[0, ...sizes.slice(0, -1)]}::int[], ${[...sizes]}::int[]) as b(first, past)
+      on o.ordinal >= b.first and o.ordinal < least(b.past, b.first + ${limit}::int)
+    order by o.ordinal`.execute(tx);
+  return sizes.map((past, index) => {
+    const first = sizes[index - 1] ?? 0;
+    const members = rows.filter(({ ordinal }) => ordinal >= first && ordinal < past);
+    return members.map(({ id }) => id);
+  });
+}
+
+/** Writes the devices that take part into a rollout; returns how many. */
+export async function insertJudged(
+  tx: Tx,
+  tenantId: string,
+  rolloutId: string,
+  { canaries, order }: Ordering,
+  sizes: readonly number[],
+  hops: readonly Hop[],
+): Promise<void> {
+  await sql`
+    insert into rollout_devices
+      (tenant_id, rollout_id, device_id, stage_index, ordinal, state, update_id, source_version,
+       source_sha256, target_release_id, target_sha256, excluded_reason, bytes_full, site, zone,
+       hops_left)
+    select ${tenantId}, ${rolloutId}, o.id,
+           width_bucket(o.ordinal, ${[...sizes]}::bigint[]), o.ordinal, 'pending', uuidv7(),
+           o.firmware_version, o.firmware_sha256, h.release_id, h.sha256, o.exclusion, h.bytes_full,
+           o.budget, o.zone, ${hops.length} - o.hop
+    from (${ordered(canaries, order)}) o
+    join ${hopRows(hops)} on h.hop = o.hop`.execute(tx);
+}
+
+export function hopRows(hops: readonly Hop[]) {
+  return sql`unnest(${hops.map((_, index) => index + 1)}::int[],
+      ${hops.map((hop) => hop.releaseId)}::uuid[], ${hops.map((hop) => hop.sha256)}::text[],
+      ${hops.map((hop) => hop.sizeBytes)}::bigint[]) as h(hop, release_id, sha256, bytes_full)`;
+}
+
+/** Offers of ended rollouts, and places in rollouts that come after, of the rollout's devices. */
+export async function superseded(
+  tx: Tx,
+  tenantId: string,
+  rolloutId: string,
+): Promise<{ rollout_id: string; device_id: string }[]> {
+  const { rows } = await sql<{ rollout_id: string; device_id: string }>`
+    select d.rollout_id, d.device_id
+    from rollout_devices d
+    join rollouts r on r.tenant_id = d.tenant_id and r.id = d.rollout_id
+    where d.tenant_id = ${tenantId} and d.rollout_id <> ${rolloutId}
+      and ((d.state = 'offered' and not r.state = any(${[...ACTIVE_STATES]}::text[]))
+           or (d.state = 'pending' and r.state = any(${[...ACTIVE_STATES]}::text[])))
+      and exists (select from rollout_devices m where m.tenant_id = d.tenant_id
+        and m.rollout_id = ${rolloutId} and m.device_id = d.device_id)`.execute(tx);
+  return rows;
+}
+
+/** Published releases of a product by version: where stepping stones come from. */
+export async function releasesByVersion(
+  tx: Tx,
+  tenantId: string,
+  product: string,
+  versions: readonly string[],
+): Promise<SteppingStone[]> {
+  const { rows } = await sql<SteppingStone>`
+    select id, version, image_sha256, image_size_bytes, minimum_source_version, security_counter
+    from releases
+    where tenant_id = ${tenantId} and product = ${product} and status = 'published'
+      and version = any(${[...versions]}::text[])`.execute(tx);
+  return rows;
+}
+
+export interface SteppingStone {
+  id: string;
+  version: string;
+  image_sha256: string;
+  image_size_bytes: number;
+  minimum_source_version: string | null;
+  security_counter: number;
 }

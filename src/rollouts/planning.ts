@@ -1,129 +1,74 @@
-import semver from "semver";
-import type { FleetMember } from "../devices/index.ts";
-import { arrange, planStages, type StagePlan } from "./gate/index.ts";
-import type { NewDeviceRow } from "./membership-store.ts";
-import type { RolloutPolicy } from "./policy.ts";
+import { versionSortKey } from "../devices/index.ts";
+import { AppError } from "../kernel/index.ts";
+import type { SteppingStone } from "./plan-store.ts";
 import type { Release } from "./types.ts";
 
 /** Crashes within the last fortnight from which on a device is a crasher of its own. */
 export const CHRONIC_CRASHES = 2;
 export const CHRONIC_DAYS = 14;
 
-export interface PlannedDevice {
-  member: FleetMember;
-  stageIndex: number;
-  /** Why the gate leaves it out of both arms, if it does. */
-  excludedReason: string | null;
+/** An update on the way to the release: a stepping stone, or the release itself as the last. */
+export interface Hop {
+  releaseId: string;
+  version: string;
+  sha256: string;
+  sizeBytes: number;
+  /** Versions as texts that sort; null where there is none. */
+  versionKey: string | null;
+  minimumKey: string | null;
 }
 
-export interface PlannedRollout {
-  /** In the order in which they are touched. */
-  devices: PlannedDevice[];
-  stages: StagePlan[];
-  refused: { deviceId: string; reason: string }[];
-}
-
-/** What planning knows besides the devices themselves. */
-export interface FleetFacts {
-  /** Names the order: the same for a plan and for the rollout that is made of it. */
-  seed: string;
-  /** Devices that another open rollout holds, with its name. */
-  taken: ReadonlyMap<string, string>;
-  crashes: ReadonlyMap<string, number>;
-}
-
-/** Which devices take part, in which stage; and of the others, why not. Pure. */
-export function planRollout(
+/**
+ * The stepping stones, oldest first, and the release after them. Refuses stones that are not
+ * published, not older than the release, or from which the next one cannot be reached.
+ */
+export function hopsTo(
   release: Release,
-  members: readonly FleetMember[],
-  policy: RolloutPolicy,
-  facts: FleetFacts,
-): PlannedRollout {
-  const refused: { deviceId: string; reason: string }[] = [];
-  const fitting: FleetMember[] = [];
-  for (const member of members) {
-    const reason = refusal(release, member, facts, policy);
-    if (reason) refused.push({ deviceId: member.id, reason });
-    else fitting.push(member);
-  }
-  const stages = planStages(policy, fitting.length);
-  const candidates = fitting.map((member) => ({
-    id: member.id,
-    hardwareRevision: member.hardware_revision,
-    region: member.region,
-    member,
-    excludedReason: exclusion(member, facts),
-    excluded: exclusion(member, facts) !== null,
-  }));
-  const ordered = arrange(facts.seed, candidates, stages[0]?.cumulativeDevices ?? 0);
-  let stageIndex = 0;
-  const devices = ordered.map(({ member, excludedReason }, position) => {
-    while (position >= (stages[stageIndex] as StagePlan).cumulativeDevices) stageIndex += 1;
-    return { member, stageIndex, excludedReason };
+  wanted: readonly string[],
+  stones: readonly SteppingStone[],
+): Hop[] {
+  const missing = wanted.find((version) => !stones.some((stone) => stone.version === version));
+  if (missing !== undefined) throw badStone(`${release.product} ${missing} is not published`);
+  const hops = stones
+    .map(
+      (stone): Hop => ({
+        releaseId: stone.id,
+        version: stone.version,
+        sha256: stone.image_sha256,
+        sizeBytes: stone.image_size_bytes,
+        ...keysOf(stone.version, stone.minimum_source_version),
+      }),
+    )
+    .sort((left, right) => ((left.versionKey ?? "") < (right.versionKey ?? "") ? -1 : 1));
+  hops.push({
+    releaseId: release.id,
+    version: release.version,
+    sha256: release.imageSha256,
+    sizeBytes: release.imageSizeBytes,
+    ...keysOf(release.version, release.minimumSourceVersion),
   });
-  return { devices, stages, refused };
+  hops.slice(1).forEach((hop, index) => {
+    const before = hops[index] as Hop;
+    if ((before.versionKey ?? "~") >= (hop.versionKey ?? "~")) {
+      throw badStone(`${before.version} is not older than ${hop.version}`);
+    }
+    if (hop.minimumKey !== null && (before.versionKey ?? "") < hop.minimumKey) {
+      throw badStone(`${hop.version} cannot be installed on ${before.version}`);
+    }
+  });
+  return hops;
 }
 
-/** Why a device cannot or need not have the release. */
-function refusal(
-  release: Release,
-  member: FleetMember,
-  facts: FleetFacts,
-  policy: RolloutPolicy,
-): string | undefined {
-  if (member.product !== release.product) return `is a ${member.product}, not a ${release.product}`;
-  if (!release.hardwareRevisions.includes(member.hardware_revision)) {
-    return `has hardware ${member.hardware_revision}, the release is for ${release.hardwareRevisions.join(", ")}`;
-  }
-  if (member.status !== "active") return `is ${member.status}`;
-  if (member.firmware_sha256 === release.imageSha256) return `runs ${release.version} already`;
-  if (policy.requireSecureBoot && !member.secure_boot) {
-    return "does not report that it was started with Secure Boot on";
-  }
-  const running = semver.valid(member.firmware_version ?? "");
-  if (running && semver.gt(running, release.version)) return `runs the newer version ${running}`;
-  const minimum = release.minimumSourceVersion;
-  // What cannot be compared cannot be shown to be new enough.
-  if (minimum && !running) {
-    const known = member.firmware_version ?? "a version that it has not told";
-    return `runs ${known}, the release needs ${minimum} or newer first`;
-  }
-  if (running && minimum && semver.lt(running, minimum)) {
-    return `runs ${running}, the release needs ${minimum} or newer first`;
-  }
-  const other = facts.taken.get(member.id);
-  if (other !== undefined) return `takes part in the open rollout "${other}"`;
-  return undefined;
+function keysOf(version: string, minimum: string | null) {
+  return {
+    versionKey: versionSortKey(version),
+    minimumKey: minimum === null ? null : versionSortKey(minimum),
+  };
 }
 
-/** Why a device teaches the gate nothing. */
-function exclusion(member: FleetMember, facts: FleetFacts): string | null {
-  const crashes = facts.crashes.get(member.id) ?? 0;
-  if (crashes >= CHRONIC_CRASHES) return `crashed ${crashes} times in ${CHRONIC_DAYS} days before`;
-  // A device that is away can show no crash: as a control it would make every update look bad.
-  if (member.presence === "offline" || member.presence === "never") return "was not connected";
-  return null;
-}
-
-export function newRows(release: Release, planned: readonly PlannedDevice[]): NewDeviceRow[] {
-  return planned.map(({ member, stageIndex, excludedReason }) => ({
-    deviceId: member.id,
-    stageIndex,
-    state: "pending",
-    sourceVersion: member.firmware_version,
-    sourceSha256: member.firmware_sha256,
-    targetReleaseId: release.id,
-    targetSha256: release.imageSha256,
-    excludedReason,
-    failure: null,
-    bytesFull: release.imageSizeBytes,
-  }));
-}
-
-/** The images that the planned devices run now: what deltas are made from. */
-export function sourcesOf(planned: readonly PlannedDevice[]): string[] {
-  const sources = planned.flatMap(({ member }) => member.firmware_sha256 ?? []);
-  return [...new Set(sources)];
+function badStone(message: string): AppError {
+  const path = "/policy/steppingStones";
+  return new AppError("invalid-request", `${path}: ${message}`, { path });
 }
 
 /** Why a device cannot be brought back to an image, if it cannot. Pure. */
@@ -142,11 +87,9 @@ export function whyNoWayBack(
 }
 
 /** Refusals in a sentence: the commonest reasons with their counts. */
-export function summarise(refused: readonly { reason: string }[]): string {
-  const counts = new Map<string, number>();
-  for (const { reason } of refused) counts.set(reason, (counts.get(reason) ?? 0) + 1);
-  const commonest = [...counts].sort((left, right) => right[1] - left[1]).slice(0, 3);
-  return commonest
-    .map(([reason, count]) => `${count} ${count === 1 ? "device" : "devices"}: ${reason}`)
+export function summarise(refused: readonly { reason: string; devices: number }[]): string {
+  return refused
+    .slice(0, 3)
+    .map(({ reason, devices }) => `${devices} ${devices === 1 ? "device" : "devices"}: ${reason}`)
     .join("; ");
 }

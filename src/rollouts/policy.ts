@@ -1,6 +1,8 @@
 import { type Static, Type } from "typebox";
 import { Compile } from "typebox/compile";
 import { AppError, LIMITS } from "../kernel/index.ts";
+import { planningParts } from "./policy-parts.ts";
+import { isTimeZone } from "./windows.ts";
 
 const Seconds = Type.Number({ minimum: 0, maximum: 31_536_000 });
 const DeadlineMs = Type.Integer({ minimum: 1, maximum: 31_536_000_000 });
@@ -82,6 +84,7 @@ export const RolloutPolicy = Type.Object(
         { additionalProperties: false },
       ),
     ),
+    ...planningParts,
     thresholds: Type.Array(ThresholdPolicy, { maxItems: 20 }),
     onBreach: Type.Union([Type.Literal("pause"), Type.Literal("rollback")]),
     /** Only devices that report that they were started with Secure Boot on. */
@@ -156,7 +159,26 @@ export function completePolicy(input: unknown): RolloutPolicy {
     const path = "/policy/maxSoakSeconds";
     throw new AppError("invalid-request", `${path} is shorter than minSoakSeconds`, { path });
   }
+  if (comparedMetrics(policy).length < (policy.metrics ?? []).length) {
+    const path = "/policy/metrics";
+    throw new AppError("invalid-request", `${path} names a metric twice`, { path });
+  }
+  const zone = policy.window?.timeZone;
+  if (zone !== undefined && !isTimeZone(zone)) {
+    const path = "/policy/window/timeZone";
+    throw new AppError("invalid-request", `${path}: there is no zone "${zone}"`, { path });
+  }
   return policy;
+}
+
+/** Telemetry that both arms are compared by. */
+export function comparedMetrics(policy: RolloutPolicy): string[] {
+  return [...new Set((policy.metrics ?? []).map(({ metric }) => metric))];
+}
+
+/** When the rollout begins, in milliseconds; 0 for at once. */
+export function startsAt(policy: RolloutPolicy): number {
+  return policy.startAt === undefined ? 0 : Date.parse(policy.startAt);
 }
 
 /** Whether a pause by the gate also sends the devices back. */

@@ -1,10 +1,12 @@
 import type { Tx } from "../db/index.ts";
 import { carryOut } from "./outcome.ts";
+import { type RolloutPolicy, startsAt } from "./policy.ts";
 import type { Stepped } from "./reconciler.ts";
 import { beginStage, type RolloutRow, updateRollout } from "./rollout-store.ts";
 import type { RolloutsDeps } from "./types.ts";
 
 const LOOK_AGAIN_MS = 500;
+const WAITING_LOOK_MS = 60_000;
 /** After this long the rollout starts with what there is: the full image always is. */
 const PATIENCE_MS = 30 * 60_000;
 
@@ -16,6 +18,19 @@ export async function stepPreparation(
 ): Promise<Stepped> {
   const now = deps.clock.now();
   const { tenant_id: tenantId, id } = rollout;
+  const policy = rollout.policy as RolloutPolicy;
+  const waits =
+    startsAt(policy) > now
+      ? `Begins at ${policy.startAt}.`
+      : rollout.needs_approval && !rollout.approved_at
+        ? "Waits for a second person to approve it."
+        : null;
+  if (waits !== null) {
+    const next = new Date(Math.max(startsAt(policy), now + WAITING_LOOK_MS));
+    const changes = { state_reason: waits, next_evaluation_at: next };
+    await updateRollout(tx, tenantId, id, changes);
+    return { said: [], more: false, changed: rollout.state_reason !== waits };
+  }
   const { imageSha256 } = await deps.firmware.releases.get(tenantId, rollout.release_id);
   const all = await deps.firmware.deltas(tenantId, imageSha256);
   // Of a kind that gains nothing for two images, none was made.

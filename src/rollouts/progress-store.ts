@@ -16,6 +16,8 @@ export interface TrackedDevice {
   counted: Record<string, number>;
   bytes_downloaded: number;
   bytes_full: number;
+  hops_left: number;
+  finished_at: Date | null;
   rollout_state: string;
   rollout_started_at: Date | null;
   rollout_kind: "update" | "rollback";
@@ -24,7 +26,7 @@ export interface TrackedDevice {
 
 const TRACKED = sql`d.rollout_id, d.device_id, d.stage_index, d.state, d.update_id,
   d.target_sha256, d.cancelled_at, d.boot_id, d.excluded_reason, d.counted, d.bytes_downloaded,
-  d.bytes_full, r.state as rollout_state, r.started_at as rollout_started_at, r.kind as rollout_kind,
+  d.bytes_full, d.hops_left, d.finished_at, r.state as rollout_state, r.started_at as rollout_started_at, r.kind as rollout_kind,
   r.policy->'deadlines' as deadlines`;
 
 /** Rows are locked in the order of devices, as everywhere. */

@@ -1,15 +1,21 @@
 import { subjects } from "../bus/index.ts";
 import type { Tx } from "../db/index.ts";
 import { withSpan } from "../kernel/tracing.ts";
+import { joinArrivals } from "./arrivals.ts";
+import { countPairs, drawAll } from "./comparison.ts";
 import { accrueExposure } from "./counter-store.ts";
 import { armSizes, type Observed, type RolloutFacts, readFacts } from "./facts.ts";
-import { evaluate, type GateState, type Verdict } from "./gate/index.ts";
+import { evaluate, type GateState, type Verdict, type VerdictBasis } from "./gate/index.ts";
+import { goOn, readHops } from "./going-on.ts";
 import { countIncidents } from "./incidents.ts";
 import { applyMoves, progressOf, type TrackedMove } from "./moves.ts";
 import { observe } from "./observations.ts";
 import { type Announcements, OFFER_BATCH, offerNext } from "./offering.ts";
-import { carryOut, raiseAlert } from "./outcome.ts";
+import { carryOut, type Decision, raiseAlert } from "./outcome.ts";
+import { isPaced } from "./pacing-store.ts";
+import type { Hop } from "./planning.ts";
 import { type RolloutPolicy, rollsBackOnBreach } from "./policy.ts";
+import { countPolled, pollErrors } from "./polled-events.ts";
 import { stepPreparation } from "./preparation.ts";
 import { lockOverdue } from "./progress-store.ts";
 import { retryDeadlocks } from "./retry-deadlocks.ts";
@@ -25,6 +31,7 @@ import {
   updateRollout,
 } from "./rollout-store.ts";
 import { moveByDeadline } from "./states.ts";
+import { readStop } from "./stop-store.ts";
 import type { RolloutsDeps } from "./types.ts";
 
 const MAX_ROLLOUTS = 100;
@@ -33,6 +40,7 @@ const DEADLINE_BATCH = 500;
 const MAX_STEPS = 20;
 /** While there are devices to offer to, without a pause between ticks. */
 const WAITING_VERDICT_EVERY = 12;
+const PACED_LOOK_MS = 5_000;
 
 /** What one step of a rollout said on the bus, and whether there is more to do at once. */
 export interface Stepped {
@@ -49,6 +57,7 @@ export interface Stepped {
 export async function tick(deps: RolloutsDeps, tenantId: string): Promise<void> {
   // What happened comes before what is decided: a gate that cannot count must not widen either.
   if (!(await countIncidents(deps, tenantId))) return;
+  await joinArrivals(deps, tenantId);
   const due = await deps.db.tenant(tenantId, (tx) =>
     dueRollouts(tx, tenantId, new Date(deps.clock.now()), MAX_ROLLOUTS),
   );
@@ -82,14 +91,23 @@ async function step(deps: RolloutsDeps, tenantId: string, id: string): Promise<S
   if (!known) return nothing;
   // Read before the lock is taken: the time-series store may be slow.
   const gated = known.state === "running" && known.kind === "update";
-  const observed = gated ? await observe(deps, known) : { observations: [], unobserved: [] };
+  const observed = gated ? await gather(deps, known) : { observations: [], unobserved: [] };
+  const hops = gated ? await readHops(deps, known) : [];
   return deps.db.tenant(tenantId, async (tx) => {
     const rollout = await lockRollout(tx, tenantId, id, "skip");
     if (!rollout) return nothing;
     const expired = await expireDeadlines(deps, tx, rollout);
-    const stepped = await stepByState(deps, tx, rollout, observed);
+    const stepped = await stepByState(deps, tx, rollout, observed, hops);
     return { ...stepped, changed: stepped.changed || expired > 0 };
   });
+}
+
+/** What the gate needs of stores that may be slow. */
+async function gather(deps: RolloutsDeps, rollout: RolloutRow): Promise<Observed> {
+  const observed = await observe(deps, rollout);
+  const { drawn, unread } = await drawAll(deps, rollout);
+  const polled = await pollErrors(deps, rollout);
+  return { ...observed, unobserved: [...observed.unobserved, ...unread], drawn, polled };
 }
 
 function stepByState(
@@ -97,12 +115,13 @@ function stepByState(
   tx: Tx,
   rollout: RolloutRow,
   observed: Observed,
+  hops: readonly Hop[],
 ): Promise<Stepped> {
   if (rollout.state === "preparing") return stepPreparation(deps, tx, rollout);
   if (rollout.state === "running") {
     return rollout.kind === "rollback"
       ? stepRollback(deps, tx, rollout)
-      : stepRunning(deps, tx, rollout, observed);
+      : stepRunning(deps, tx, rollout, observed, hops);
   }
   if (rollout.state === "rolling-back") return stepRolledBack(deps, tx, rollout);
   if (rollout.state === "cancelled") return windDown(deps, tx, rollout);
@@ -114,16 +133,23 @@ async function stepRunning(
   tx: Tx,
   rollout: RolloutRow,
   observed: Observed,
+  hops: readonly Hop[],
 ): Promise<Stepped> {
   const now = deps.clock.now();
   const said: Announcements = [];
+  const isStopped = (await readStop(tx, rollout.tenant_id)) !== null;
+  await goOn(tx, rollout, hops, new Date(now));
+  await countPairs(tx, rollout, observed.drawn ?? [], now);
+  if (observed.polled) await countPolled(tx, rollout, observed.polled, now);
   let facts = await accrueAndRead(tx, rollout, observed, now);
   const touched = facts.counters
     .filter((row) => row.state !== "pending")
     .reduce((sum, row) => sum + row.devices, 0);
   const room = facts.released - touched;
   const offered =
-    room > 0 ? await offerNext(deps, tx, rollout, rollout.stage_index, room, said) : 0;
+    room > 0 && !isStopped
+      ? await offerNext(deps, tx, rollout, rollout.stage_index, room, said)
+      : 0;
   // Offers take a moment: the gate looks when they are out.
   if (offered === OFFER_BATCH && room > OFFER_BATCH) {
     const at = new Date(now);
@@ -169,12 +195,13 @@ async function look(
     gate_state: JSON.stringify(state),
     accrued_at: new Date(nowMs),
     looks: rollout.looks + 1,
-    next_evaluation_at: new Date(nowMs + policy.evaluateEverySeconds * 1_000),
+    next_evaluation_at: new Date(nowMs + lookAfterMs(policy, facts)),
   };
-  const event = { rule: verdict.rule, sentence: verdict.sentence, numbers: verdict.numbers };
+  const basis = { policy, state: gateState, facts: facts.gate };
+  const event = { rule: verdict.rule, sentence: verdict.sentence, numbers: verdict.numbers, basis };
   switch (verdict.decision) {
     case "wait":
-      await noteWaiting(tx, rollout, verdict, base);
+      await noteWaiting(tx, rollout, verdict, base, basis);
       return false;
     case "promote": {
       const next = rollout.stage_index + 1;
@@ -186,13 +213,30 @@ async function look(
       return true;
     }
     case "finish":
+      if (rollout.is_dynamic) {
+        await noteWaiting(tx, rollout, staysOpen(verdict), base, undefined);
+        return false;
+      }
       await finish(deps, tx, rollout, { decision: "finish", ...event }, base, nowMs);
       return true;
     case "pause":
     case "ask":
-      await halt(deps, tx, rollout, verdict, base, nowMs);
+      await halt(deps, tx, rollout, { ...verdict, basis }, base, nowMs);
       return true;
   }
+}
+
+/** Where a pace holds offers back, places become free long before the gate's next look. */
+function lookAfterMs(policy: RolloutPolicy, { gate }: RolloutFacts): number {
+  const everyMs = policy.evaluateEverySeconds * 1_000;
+  const waits = gate.stageUpdates.pending > 0 || gate.stageUpdates.offered > 0;
+  return isPaced(policy) && waits ? Math.min(everyMs, PACED_LOOK_MS) : everyMs;
+}
+
+/** A dynamic rollout has no end of its own: who comes to match later joins it. */
+function staysOpen(verdict: Verdict): Verdict {
+  const sentence = `${verdict.sentence} It stays open for devices that come to match.`;
+  return { ...verdict, decision: "wait", rule: "open-for-arrivals", sentence };
 }
 
 type LookChanges = Parameters<typeof updateRollout>[3];
@@ -202,6 +246,7 @@ async function noteWaiting(
   rollout: RolloutRow,
   verdict: Verdict,
   changes: LookChanges,
+  basis: VerdictBasis | undefined,
 ): Promise<void> {
   const { tenant_id: tenantId, id } = rollout;
   const previous = rollout.last_verdict as Verdict | null;
@@ -212,6 +257,7 @@ async function noteWaiting(
     at: new Date(verdict.at),
     stageIndex: rollout.stage_index,
     decidedBy: "gate",
+    basis,
   });
 }
 
@@ -219,7 +265,7 @@ async function finish(
   deps: RolloutsDeps,
   tx: Tx,
   rollout: RolloutRow,
-  decision: { decision: string; rule: string; sentence: string; numbers: object },
+  decision: Decision,
   base: LookChanges,
   nowMs: number,
 ): Promise<void> {
@@ -241,12 +287,12 @@ async function halt(
   deps: RolloutsDeps,
   tx: Tx,
   rollout: RolloutRow,
-  verdict: Verdict,
+  verdict: Verdict & { basis: VerdictBasis },
   base: LookChanges,
   nowMs: number,
 ): Promise<void> {
   const paused = verdict.decision === "pause";
-  const { decision, rule, sentence, numbers } = verdict;
+  const { decision, rule, sentence, numbers, basis } = verdict;
   const changes = {
     ...base,
     state: paused ? ("paused" as const) : ("needs-decision" as const),
@@ -257,7 +303,8 @@ async function halt(
   const event = paused
     ? ("vautn.rollout.paused" as const)
     : ("vautn.rollout.needs-decision" as const);
-  await carryOut(deps, tx, rollout, { decision, rule, sentence, numbers }, { changes, event });
+  const ruling = { decision, rule, sentence, numbers, basis };
+  await carryOut(deps, tx, rollout, ruling, { changes, event });
   const kind = paused ? "rollout-paused" : "rollout-needs-decision";
   await raiseAlert(deps, tx, rollout, kind, verdict);
   if (!paused || !rollsBackOnBreach(rollout.policy as RolloutPolicy)) return;

@@ -133,7 +133,7 @@ export function createReports(deps: RolloutsDeps): Reports {
 
 interface Taken {
   changed: Set<string>;
-  /** Rollouts in which something went wrong. */
+  /** Rollouts that have something to see to: something went wrong, or a device goes on. */
   adverse: Set<string>;
   /** Rollouts that were undone, and of which a device turned out to have the image. */
   undone: Set<string>;
@@ -241,7 +241,11 @@ async function takeSightings(
 }
 
 function effects(moves: readonly TrackedMove[], touched: readonly string[]): Taken {
-  const failed = moves.filter(({ move }) => FAILED_STATES.includes(move.state));
+  const failed = moves.filter(({ device, move }) => {
+    // From a stepping stone it goes on at once.
+    const hasWay = move.state === "succeeded" && device.hops_left > 0;
+    return hasWay || FAILED_STATES.includes(move.state);
+  });
   const late = moves.filter(
     ({ device, move }) => move.state === "succeeded" && device.rollout_state === "rolled-back",
   );

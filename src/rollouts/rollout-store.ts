@@ -1,6 +1,6 @@
 import { type Selectable, sql, type Updateable } from "kysely";
 import type { Schema, Tx } from "../db/index.ts";
-import type { StagePlan } from "./gate/index.ts";
+import type { StagePlan, VerdictBasis } from "./gate/index.ts";
 import type { RolloutState, VerdictView } from "./types.ts";
 
 export type RolloutRow = Selectable<Schema["rollouts"]>;
@@ -31,7 +31,9 @@ export async function insertRollout(
     | "created_at"
     | "created_by"
     | "traceparent"
-  > & { policy: object; gate_state: object; started_at?: Date },
+  > & { policy: object; gate_state: object; started_at?: Date } & Partial<
+      Pick<RolloutRow, "priority" | "is_dynamic" | "created_by_id" | "needs_approval">
+    >,
   stages: readonly StagePlan[],
 ): Promise<void> {
   await tx.insertInto("rollouts").values(row).execute();
@@ -48,6 +50,22 @@ export async function insertRollout(
         started_at: row.started_at && index === 0 ? row.started_at : null,
       })),
     )
+    .execute();
+}
+
+/** From now on the reconciler looks at it. */
+export async function beginPreparing(
+  tx: Tx,
+  tenantId: string,
+  id: string,
+  from: Date,
+): Promise<void> {
+  await tx
+    .updateTable("rollouts")
+    .set({ next_evaluation_at: from })
+    .where("tenant_id", "=", tenantId)
+    .where("id", "=", id)
+    .where("state", "=", "preparing")
     .execute();
 }
 
@@ -184,22 +202,47 @@ export async function finishStage(
     .execute();
 }
 
-export type VerdictRow = Omit<Selectable<Schema["rollout_verdicts"]>, "tenant_id" | "rollout_id">;
+export type VerdictRow = Omit<
+  Selectable<Schema["rollout_verdicts"]>,
+  "tenant_id" | "rollout_id" | "basis"
+>;
 
 /** Appends to the rollout's record; the caller holds its lock, which keeps the numbers in order. */
 export async function insertVerdict(
   tx: Tx,
   tenantId: string,
   rolloutId: string,
-  verdict: Omit<VerdictView, "at" | "numbers"> & { at: Date; numbers: object },
+  verdict: Omit<VerdictView, "at" | "numbers" | "seq"> & {
+    at: Date;
+    numbers: object;
+    basis?: VerdictBasis | undefined;
+  },
 ): Promise<void> {
   await sql`
     insert into rollout_verdicts
-      (tenant_id, rollout_id, seq, at, stage_index, decision, rule, sentence, numbers, decided_by)
+      (tenant_id, rollout_id, seq, at, stage_index, decision, rule, sentence, numbers, decided_by,
+       basis)
     select ${tenantId}, ${rolloutId}, coalesce(max(seq), 0) + 1, ${verdict.at},
            ${verdict.stageIndex}, ${verdict.decision}, ${verdict.rule}, ${verdict.sentence},
-           ${JSON.stringify(verdict.numbers)}::jsonb, ${verdict.decidedBy}
+           ${JSON.stringify(verdict.numbers)}::jsonb, ${verdict.decidedBy},
+           ${verdict.basis ? JSON.stringify(verdict.basis) : null}::jsonb
     from rollout_verdicts where tenant_id = ${tenantId} and rollout_id = ${rolloutId}`.execute(tx);
+}
+
+export function findVerdict(
+  tx: Tx,
+  tenantId: string,
+  rolloutId: string,
+  seq: number,
+): Promise<(VerdictRow & { basis: unknown }) | undefined> {
+  return tx
+    .selectFrom("rollout_verdicts")
+    .select(["seq", "at", "stage_index", "decision", "rule", "sentence", "numbers", "decided_by"])
+    .select("basis")
+    .where("tenant_id", "=", tenantId)
+    .where("rollout_id", "=", rolloutId)
+    .where("seq", "=", seq)
+    .executeTakeFirst();
 }
 
 /** Newest first. */

@@ -5,16 +5,21 @@ import type { Assignment, AssignmentMessage, Envelope } from "../protocol/index.
 import type { Actor } from "../tenancy/index.ts";
 import * as assignments from "./assignment-store.ts";
 import { ASSIGNMENT_LIFETIME_MS, graceful } from "./assignments.ts";
+import { type Brakes, createBrakes } from "./brakes.ts";
 import { type Control, createControl } from "./control.ts";
 import { create, plan } from "./creation.ts";
 import * as devices from "./device-store.ts";
 import { countRunning, type DeviceUpdate, deviceUpdates } from "./device-updates.ts";
+import type { VerdictBasis } from "./gate/index.ts";
+import { takePlace } from "./pacing-store.ts";
 import { tick } from "./reconciler.ts";
+import { replayVerdict } from "./replay.ts";
 import { createReports, type Reports } from "./reports.ts";
 import * as store from "./rollout-store.ts";
 import { DEVICE_STATES, type DeviceState } from "./states.ts";
 import {
   type Page,
+  type Replay,
   ROLLOUT_STATES,
   type RolloutDeviceView,
   type RolloutPlan,
@@ -32,7 +37,7 @@ interface PageOptions {
 }
 
 /** Staged rollouts that decide on evidence. */
-export interface Rollouts extends Control, Reports {
+export interface Rollouts extends Control, Reports, Brakes {
   /** Which devices a rollout would take, in which order, and which not and why. */
   plan(tenantId: string, spec: RolloutSpec): Promise<RolloutPlan>;
   /** Refusals: `release-incompatible` (fits nobody), `release-yanked`, `conflict`, `invalid-query`. */
@@ -56,6 +61,8 @@ export interface Rollouts extends Control, Reports {
   ): Promise<Page<RolloutDeviceView>>;
   /** What was decided and why, newest first. */
   verdicts(tenantId: string, id: string, options?: PageOptions): Promise<Page<VerdictView>>;
+  /** Has the gate judge again on what it saw then; `not-found` for a person's decision. */
+  replay(tenantId: string, id: string, seq: number): Promise<Replay>;
   /** What a device is to do now, signed; asked when it connects and whenever the bus says so. */
   currentAssignment(tenantId: string, deviceId: string): Promise<AssignmentMessage | null>;
   /** The pace that the rollout sets for which a device downloads at the moment; null without one. */
@@ -79,6 +86,7 @@ export function createRollouts(deps: RolloutsDeps): Rollouts {
   return {
     ...createControl(deps),
     ...createReports(deps),
+    ...createBrakes(deps),
     deviceUpdates: (tenantId, deviceId, limit) => deviceUpdates(db, tenantId, deviceId, limit),
     countRunning: (tenantId) => countRunning(db, tenantId),
     plan: (tenantId, spec) =>
@@ -137,6 +145,14 @@ export function createRollouts(deps: RolloutsDeps): Rollouts {
         };
       }),
 
+    replay: (tenantId, id, seq) =>
+      db.tenant(tenantId, async (tx) => {
+        await mustFind(tx, tenantId, id);
+        const row = await store.findVerdict(tx, tenantId, id, seq);
+        if (!row?.basis) throw new AppError("not-found", "the gate gave no such verdict");
+        return replayVerdict(row, row.basis as VerdictBasis);
+      }),
+
     currentAssignment: (tenantId, deviceId) => currentAssignment(deps, tenantId, deviceId),
     async downloadPace(tenantId, deviceId) {
       const found = await deps.db.tenant(tenantId, (tx) =>
@@ -163,10 +179,16 @@ async function currentAssignment(
   const { envelope, rollout_id: rolloutId } = open;
   if (open.state === "offered" && open.phase_deadline_at === null) {
     // It has its word now: from here on silence counts.
-    const deadlineAt = new Date(now + graceful(open.offered_deadline_ms));
-    await deps.db.tenant(tenantId, (tx) =>
-      assignments.startOfferDeadline(tx, tenantId, rolloutId, deviceId, deadlineAt),
-    );
+    const deadlineAt = new Date(now + graceful(open.policy.deadlines.offered));
+    const hasPlace = await deps.db.tenant(tenantId, async (tx) => {
+      const place = { rolloutId, site: open.site, zone: open.zone };
+      const isFree =
+        open.kind === "rollback" || (await takePlace(tx, tenantId, place, open.policy, now));
+      if (!isFree) return false;
+      await assignments.startOfferDeadline(tx, tenantId, rolloutId, deviceId, deadlineAt);
+      return true;
+    });
+    if (!hasPlace) return null;
   }
   const isFresh = Date.parse(envelope.signed.expires) - now > RENEW_BEFORE_MS;
   // A new root may have named another director, whom devices believe instead of the old one. Those

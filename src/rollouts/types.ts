@@ -1,6 +1,6 @@
 import type { Bus } from "../bus/index.ts";
 import type { Database, Tx } from "../db/index.ts";
-import type { FleetMember, FleetQuery, UncountedIncident } from "../devices/index.ts";
+import type { UncountedIncident } from "../devices/index.ts";
 import type { Clock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import type {
@@ -11,8 +11,11 @@ import type {
   ReleaseManifest,
 } from "../protocol/index.ts";
 import type { Actor } from "../tenancy/index.ts";
+import type { DurationEstimate } from "./estimate.ts";
 import type { MetricNumbers, Verdict } from "./gate/index.ts";
+import type { DeviceReason } from "./plan-store.ts";
 import type { RolloutPolicy } from "./policy.ts";
+import type { AGGREGATES } from "./policy-parts.ts";
 import type { DeviceState, Failure } from "./states.ts";
 
 export const ROLLOUT_STATES = [
@@ -51,6 +54,7 @@ export interface RolloutsDeps {
   /** Absolute URL at which devices fetch an artifact. */
   artifactUrl: (sha256: string) => string;
   tenancy: {
+    settings(tenantId: string): Promise<{ rolloutApprovals: number }>;
     audit: {
       record(
         tx: Tx,
@@ -67,7 +71,6 @@ export interface RolloutsDeps {
     };
   };
   devices: {
-    matching(tx: Tx, tenantId: string, query: FleetQuery): Promise<FleetMember[]>;
     takeIncidents(tx: Tx, tenantId: string, limit: number): Promise<UncountedIncident[]>;
   };
   firmware: {
@@ -119,12 +122,26 @@ export interface RolloutsDeps {
       tenantId: string,
       query: { metric: string; deviceIds: readonly string[]; from: number; to: number },
     ): Promise<{ devices: number; mean: number | null }>;
+    figuresByDevice(
+      tenantId: string,
+      query: {
+        metric: string;
+        deviceIds: readonly string[];
+        from: number;
+        to: number;
+        aggregate: (typeof AGGREGATES)[number];
+      },
+    ): Promise<Map<string, number>>;
   };
   logs: {
     errorRate(
       tenantId: string,
       query: { deviceIds: readonly string[]; from: number; to: number },
     ): Promise<{ steadyLinesPerDevice: number }>;
+    devicesWithErrors(
+      tenantId: string,
+      query: { from: number; to: number; limit: number },
+    ): Promise<{ deviceId: string; ts: number }[]>;
   };
 }
 
@@ -148,16 +165,29 @@ export interface RolloutSpec {
   policy?: unknown;
 }
 
+export interface ReasonCount {
+  reason: string;
+  devices: number;
+}
+
 export interface RolloutPlan {
   totalDevices: number;
+  /** The first thousand devices of each stage, in their order. */
   stages: { index: number; name: string; cumulativeDevices: number; deviceIds: string[] }[];
-  excluded: { deviceId: string; reason: string }[];
+  /** The first thousand by id; the reasons count all of them, as with the lists below. */
+  excluded: DeviceReason[];
+  excludedReasons: ReasonCount[];
   /** In the plan, and left out of the gate's comparison. */
-  notCompared: { deviceId: string; reason: string }[];
+  notCompared: DeviceReason[];
+  notComparedReasons: ReasonCount[];
   /** Devices that a rollback could not return to what they run now, and why. */
-  withoutWayBack: { deviceId: string; reason: string }[];
-  /** Devices by the version that they come from. */
-  paths: { from: string | null; to: string; devices: number }[];
+  withoutWayBack: DeviceReason[];
+  withoutWayBackReasons: ReasonCount[];
+  /** Devices by the version that they come from, and those between. */
+  paths: { from: string | null; via: string[]; to: string; devices: number }[];
+  estimate: DurationEstimate;
+  /** Limits that would cry wolf, by simulation. */
+  warnings: string[];
   /** What full images would cost, and what the artifacts that are ready now do. */
   bytesFull: number;
   bytesExpected: number;
@@ -202,6 +232,9 @@ export interface RolloutView {
   bytesFull: number;
   createdAt: Date;
   createdBy: string;
+  /** Whether a second person has yet to agree. */
+  needsApproval: boolean;
+  approvedBy: string | null;
   startedAt: Date | null;
   pausedAt: Date | null;
   finishedAt: Date | null;
@@ -224,7 +257,16 @@ export interface RolloutDeviceView {
   finishedAt: Date | null;
 }
 
+/** A verdict judged again from what the gate saw then. */
+export interface Replay {
+  verdict: VerdictView;
+  replayed: { decision: string; rule: string; sentence: string; numbers: Record<string, unknown> };
+  agrees: boolean;
+}
+
 export interface VerdictView extends Omit<Verdict, "at" | "decision" | "numbers"> {
+  /** Its number in the rollout's record. */
+  seq: number;
   at: Date;
   stageIndex: number;
   decision: string;

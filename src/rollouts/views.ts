@@ -91,6 +91,8 @@ function viewOf(row: RolloutRow, parts: Parts): RolloutView {
     bytesFull: sum("bytes_full"),
     createdAt: row.created_at,
     createdBy: row.created_by,
+    needsApproval: row.needs_approval && row.approved_at === null,
+    approvedBy: row.approved_by,
     startedAt: row.started_at,
     pausedAt: row.paused_at,
     finishedAt: row.finished_at,
@@ -150,6 +152,7 @@ export function viewDevice(row: Omit<DeviceRow, "assignment" | "counted">): Roll
 
 export function viewVerdict(row: VerdictRow): VerdictView {
   return {
+    seq: row.seq,
     at: row.at,
     stageIndex: row.stage_index,
     decision: row.decision,

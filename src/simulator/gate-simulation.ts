@@ -258,6 +258,42 @@ function poisson(random: Random, mean: number): number {
   return count;
 }
 
+/** The best prototype's figures, which the gate is to beat. Rates and counts at most, shares at least. */
+type Figure = "falsePauseRate" | "exposedMean" | "hoursToPauseP50" | "goodRolloutHoursP50";
+const GOALS: Record<
+  Scenario,
+  Record<Mode, Partial<Record<Figure | "stoppedAtFivePercent", number>>>
+> = {
+  good: {
+    stepped: { falsePauseRate: 0.01, goodRolloutHoursP50: 78 },
+    ramped: { falsePauseRate: 0.01, goodRolloutHoursP50: 100 },
+  },
+  shock: { stepped: { falsePauseRate: 0.012 }, ramped: { falsePauseRate: 0.012 } },
+  chronic: { stepped: { falsePauseRate: 0.012 }, ramped: { falsePauseRate: 0.012 } },
+  x3: {
+    stepped: { exposedMean: 600, stoppedAtFivePercent: 0.95 },
+    ramped: { stoppedAtFivePercent: 0.95 },
+  },
+  x10: { stepped: { hoursToPauseP50: 8 }, ramped: { exposedMean: 270 } },
+};
+
+export interface Goal {
+  figure: string;
+  value: number | null;
+  goal: number;
+  isBeaten: boolean;
+}
+
+/** What was measured beside what was to be beaten. */
+export function goalsOf(result: GateSimulation): Goal[] {
+  return Object.entries(GOALS[result.scenario][result.mode]).map(([figure, goal]) => {
+    const value = result[figure as Figure | "stoppedAtFivePercent"];
+    const isBeaten =
+      value !== null && (figure === "stoppedAtFivePercent" ? value >= goal : value <= goal);
+    return { figure, value, goal, isBeaten };
+  });
+}
+
 function quantile(values: readonly number[], share: number): number | null {
   if (values.length === 0) return null;
   const sorted = [...values].sort((left, right) => left - right);
@@ -282,11 +318,19 @@ function main(): void {
     console.error("usage: sim:gate [--runs N] [--seed N] [--json]");
     process.exit(2);
   }
+  let missed = 0;
   for (const scenario of SCENARIOS) {
     for (const mode of MODES) {
-      console.log(JSON.stringify(simulateGate(scenario, mode, runs, seed)));
+      const result = simulateGate(scenario, mode, runs, seed);
+      console.log(JSON.stringify(result));
+      for (const goal of goalsOf(result)) {
+        if (!goal.isBeaten) missed += 1;
+        console.log(JSON.stringify({ name: `gate.${scenario}.${mode}.${goal.figure}`, ...goal }));
+      }
     }
   }
+  // Of few runs a rate of one in a hundred says nothing.
+  if (missed > 0 && runs >= 2_000) process.exitCode = 1;
 }
 
 if (import.meta.main) main();

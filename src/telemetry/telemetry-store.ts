@@ -161,6 +161,44 @@ export async function listMetrics(
   return rows.map((row) => row.metric);
 }
 
+const AGGREGATES = {
+  mean: "avg(value)",
+  min: "min(value)",
+  max: "max(value)",
+  p50: "quantile(0.5)(value)",
+  p95: "quantile(0.95)(value)",
+} as const;
+export type Aggregate = keyof typeof AGGREGATES;
+
+/** One figure a device, of those that said anything within the window. */
+export async function readByDevice(
+  timeseries: Timeseries,
+  tenantId: string,
+  query: ArmQuery & { aggregate: Aggregate },
+): Promise<Map<string, number>> {
+  const figures = new Map<string, number>();
+  for (let start = 0; start < query.deviceIds.length; start += DEVICES_PER_QUERY) {
+    const rows = await timeseries.tenantQuery<{ device: string; figure: number | null }>(tenantId, {
+      table: "telemetry",
+      select: `device_id as device, ${AGGREGATES[query.aggregate]} as figure`,
+      where: ["has({devices:Array(String)}, device_id)", "metric = {metric:String}", ...IN_WINDOW],
+      groupBy: "device_id",
+      limit: DEVICES_PER_QUERY,
+      final: true,
+      params: {
+        devices: query.deviceIds.slice(start, start + DEVICES_PER_QUERY),
+        metric: query.metric,
+        from: query.from,
+        to: query.to,
+      },
+    });
+    for (const { device, figure } of rows) {
+      if (figure !== null && Number.isFinite(figure)) figures.set(device, figure);
+    }
+  }
+  return figures;
+}
+
 export async function readArm(
   timeseries: Timeseries,
   tenantId: string,

@@ -49,6 +49,11 @@ export interface Telemetry {
   latest(tenantId: string, deviceId: string): Promise<store.LatestValue[]>;
   metrics(tenantId: string, deviceId: string): Promise<string[]>;
   metricByArm(tenantId: string, query: store.ArmQuery): Promise<store.ArmFigures>;
+  /** One figure a device, of those that said anything within the window. */
+  figuresByDevice(
+    tenantId: string,
+    query: store.ArmQuery & { aggregate: store.Aggregate },
+  ): Promise<Map<string, number>>;
   events(tenantId: string, query: store.EventQuery): Promise<store.EventView[]>;
   pointsSince(
     tenantId: string,
@@ -124,6 +129,7 @@ export function createTelemetry(deps: { timeseries: Timeseries; clock: Clock }):
     latest: (tenantId, deviceId) => store.readLatest(timeseries, tenantId, deviceId, clock.now()),
     metrics: (tenantId, deviceId) => store.listMetrics(timeseries, tenantId, deviceId),
     metricByArm: (tenantId, query) => store.readArm(timeseries, tenantId, query),
+    figuresByDevice: (tenantId, query) => store.readByDevice(timeseries, tenantId, query),
     events: (tenantId, query) => store.listEvents(timeseries, tenantId, query),
     pointsSince: (tenantId, watermark, limit) =>
       store.readPointsSince(timeseries, tenantId, watermark, limit),

@@ -21,6 +21,8 @@ export const TENANT_SETTINGS = {
   /** Downloads of the tenant's devices at once, and their bytes together; 0 is no limit. */
   maxDownloads: { default: 1_000, minimum: 1, maximum: 100_000 },
   downloadBytesPerSecond: { default: 0, minimum: 0, maximum: 1_000_000_000_000 },
+  /** 1: a rollout begins when a second person has agreed to it. */
+  rolloutApprovals: { default: 0, minimum: 0, maximum: 1 },
   telemetryRetentionDays: { default: 90, minimum: 1, maximum: 3_650 },
   logRetentionDays: { default: 30, minimum: 1, maximum: 3_650 },
 } as const satisfies Record<string, Setting>;

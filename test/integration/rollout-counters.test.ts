@@ -52,10 +52,12 @@ describe("counters of a rollout", () => {
 
   it("equal the rows after whatever devices, deadlines and people do, in any order", async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(event, { minLength: 10, maxLength: 60 }), async (events) => {
+      fc.asyncProperty(fc.array(event, { minLength: 10, maxLength: 45 }), async (events) => {
         version += 1;
         const release = await f.publish(`2.0.${version}`);
-        const id = await f.create(release.id, { canaryCrashLimit: 1000 });
+        // The same devices fail in every run, and are to take part all the same.
+        const penalty = { failures: 100, days: 1 };
+        const id = await f.create(release.id, { canaryCrashLimit: 1000, penalty });
         const told = new Map<string, Assignment>();
         for (const step of events) await carryOut(step, id, release, told);
         await f.expectCountersToMatch(id);
@@ -80,7 +82,7 @@ describe("counters of a rollout", () => {
         await f.rollouts.tick(f.tenant);
         await f.expectCountersToMatch(id);
       }),
-      { numRuns: 6, seed: 20_261_123 },
+      { numRuns: 4, seed: 20_261_123 },
     );
   }, 180_000);
 

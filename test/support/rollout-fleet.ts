@@ -77,6 +77,9 @@ export async function createRolloutFleet(options: { devices: number; tenant?: st
   const devices = createDevices({ db: test.db, clock, bus, tenancy });
   const firmware = createFirmware({ db: test.db, clock, blobs, sealer, tenancy, logger });
   const alerts = createAlerts({ db: test.db, clock, bus, sealer, logger });
+  /** What devices say of a metric, and who wrote errors; nothing unless a test says so. */
+  let figures = (_ids: readonly string[]) => new Map<string, number>();
+  let errors: { deviceId: string; ts: number }[] = [];
   const make = (brokenFirmware: object = {}) =>
     createRollouts({
       db: test.db,
@@ -88,8 +91,14 @@ export async function createRolloutFleet(options: { devices: number; tenant?: st
       firmware: { ...firmware, ...brokenFirmware },
       alerts,
       // The time-series store is away: only thresholds on it may notice.
-      telemetry: { metricByArm: () => Promise.reject(new Error("no time-series store")) },
-      logs: { errorRate: () => Promise.reject(new Error("no time-series store")) },
+      telemetry: {
+        metricByArm: () => Promise.reject(new Error("no time-series store")),
+        figuresByDevice: async (_tenant, query) => figures(query.deviceIds),
+      },
+      logs: {
+        errorRate: () => Promise.reject(new Error("no time-series store")),
+        devicesWithErrors: async () => errors,
+      },
       artifactUrl: (sha256) => `https://vautn.test/artifacts/${sha256}`,
     });
   const rollouts = make();
@@ -317,6 +326,13 @@ export async function createRolloutFleet(options: { devices: number; tenant?: st
 
   return {
     tenant,
+    tenancy,
+    setFigures: (of: typeof figures) => {
+      figures = of;
+    },
+    setErrors: (list: typeof errors) => {
+      errors = list;
+    },
     db: test.db,
     superuserUrl: test.superuserUrl,
     clock,

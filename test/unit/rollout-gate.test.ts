@@ -57,6 +57,29 @@ const canary = (changes: Partial<GateFacts> = {}) =>
 const look = (given: GateFacts, hours = 1, state: GateState = initialGateState(), by = policy) =>
   evaluate(by, state, given, hours * HOUR_MS);
 
+describe("a figure that both arms are compared by", () => {
+  const metrics = [{ metric: "telemetry.temperature", worse: "higher" as const, minimumPairs: 10 }];
+  const compared = completePolicy({ metrics });
+  const pairs = (worse: number, better: number) =>
+    facts({ evidence: { "telemetry.temperature": totals([worse, 0], [better, 0]) } });
+
+  it("pauses when the updated device is the worse one in nearly every pair", () => {
+    const { verdict } = look(pairs(30, 2), 1, initialGateState(), compared);
+    expect(verdict).toMatchObject({ decision: "pause", rule: "e-process:telemetry.temperature" });
+    expect(verdict.sentence).toContain("worse on the updated device in 30 of 32 pairs");
+  });
+
+  it("does not pause when it is as often the one as the other", () => {
+    const { verdict } = look(pairs(150, 150), 1, initialGateState(), compared);
+    expect(verdict.decision).toBe("wait");
+  });
+
+  it("has to have been compared before the stage widens", () => {
+    const { verdict } = look(pairs(2, 3), 5, initialGateState(), compared);
+    expect(verdict).toMatchObject({ decision: "wait", rule: "minimum-evidence" });
+  });
+});
+
 describe("the gate among the canaries", () => {
   it.each(["failed"] as const)("pauses on one update that %s", () => {
     const stageUpdates = { ...NO_UPDATES, succeeded: 4, failed: 1 };

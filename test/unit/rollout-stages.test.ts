@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { isAppError } from "../../src/kernel/index.ts";
-import { arrange, completePolicy, planStages, releasedDevices } from "../../src/rollouts/index.ts";
+import { completePolicy, planStages, releasedDevices } from "../../src/rollouts/index.ts";
 
 const policy = completePolicy({});
 const sizes = (count: number) => planStages(policy, count).map((stage) => stage.cumulativeDevices);
@@ -35,29 +35,6 @@ describe("stage sizes", () => {
     expect(releasedDevices(stage, 5, 500, 43_200)).toBe(253);
     expect(releasedDevices(stage, 5, 500, 86_400)).toBe(500);
     expect(releasedDevices(undefined, 5, 500, 0)).toBe(500);
-  });
-});
-
-describe("the order of devices", () => {
-  const devices = Array.from({ length: 60 }, (_, index) => ({
-    id: `d-${index}`,
-    hardwareRevision: index < 50 ? "a" : "b",
-    region: index % 2 === 0 ? "eu" : "us",
-    excluded: index % 10 === 0,
-  }));
-
-  it("begins with canaries of every hardware revision and region", () => {
-    const canaries = arrange("rollout-1", devices, 5).slice(0, 5);
-    const kinds = new Set(canaries.map((device) => device.hardwareRevision + device.region));
-    expect(kinds.size).toBe(4);
-    expect(canaries.every((device) => !device.excluded)).toBe(true);
-  });
-
-  it("holds each device once, is the same each time and differs between rollouts", () => {
-    const order = (rollout: string) => arrange(rollout, devices, 5).map((device) => device.id);
-    expect([...order("rollout-1")].sort()).toEqual(devices.map((device) => device.id).sort());
-    expect(order("rollout-1")).toEqual(order("rollout-1"));
-    expect(order("rollout-1")).not.toEqual(order("rollout-2"));
   });
 });
 

@@ -28,6 +28,7 @@ import { type SessionDeps, sessionRoutes } from "./sessions.ts";
 import { type TelemetryDeps, telemetryRoutes } from "./telemetry.ts";
 import { type TenantDeps, tenantRoutes } from "./tenants.ts";
 import { type TrustDeps, trustRoutes } from "./trust.ts";
+import { type UpdatesDeps, updateRoutes } from "./updates.ts";
 import { type UploadsDeps, uploadRoutes } from "./uploads.ts";
 import { type UserDeps, userRoutes } from "./users.ts";
 import { type WatchDeps, watchRoutes } from "./watch.ts";
@@ -59,6 +60,7 @@ export type ResourceDeps = AcmeDeps &
   TelemetryDeps &
   TenantDeps &
   TrustDeps &
+  UpdatesDeps &
   UploadsDeps &
   UserDeps &
   Omit<WatchDeps, "streams"> &
@@ -96,6 +98,7 @@ export async function registerResources(
       pkiRoutes(routes, deps);
       acmeRoutes(routes, deps);
       rolloutRoutes(routes, deps);
+      updateRoutes(routes, deps);
       watchRoutes(routes, deps);
       logRoutes(routes, deps);
       alertRoutes(routes, deps);

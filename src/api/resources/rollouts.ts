@@ -7,6 +7,7 @@ import {
   PlanBody,
   PlanView,
   ReasonBody,
+  ReplayView,
   RolloutBody,
   RolloutDevicePage,
   RolloutPage,
@@ -54,6 +55,7 @@ export interface RolloutsDeps {
       options: PageOptions & { state?: string | undefined; stage?: number | undefined },
     ): Promise<ModulePage<object>>;
     verdicts(tenantId: string, id: string, options: PageOptions): Promise<ModulePage<object>>;
+    replay(tenantId: string, id: string, seq: number): Promise<object>;
     pause: Action;
     resume: Action;
     approve: Action;
@@ -187,6 +189,28 @@ function readingRoutes(api: Api, { rollouts }: RolloutsDeps): void {
         "rollout-devices",
         await rollouts.devices(tenantOf(request), rollout, options),
       );
+    },
+  );
+
+  api.get(
+    "/tenants/:tenant/rollouts/:rollout/verdicts/:seq/replay",
+    {
+      config: { access },
+      schema: {
+        operationId: "replayRolloutVerdict",
+        tags,
+        summary: "Has the gate judge again on what it saw then",
+        params: strict({
+          tenant: TenantId,
+          rollout: Uuid,
+          seq: Type.Integer({ minimum: 1, maximum: 1_000_000_000 }),
+        }),
+        response: answers(200, ReplayView),
+      },
+    },
+    async (request) => {
+      const { rollout, seq } = request.params;
+      return rollouts.replay(tenantOf(request), rollout, seq);
     },
   );
 

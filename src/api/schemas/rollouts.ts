@@ -40,6 +40,32 @@ export const ReasonBody = strict({
 });
 
 const DeviceReason = Type.Object({ deviceId: DeviceId, reason: Type.String() });
+const Reasons = Type.Array(Type.Object({ reason: Type.String(), devices: Type.Integer() }), {
+  description: "How many devices have each reason, the commonest first",
+});
+const Estimate = view("RolloutEstimate", {
+  minimumSeconds: Type.Number({ description: "By the soak times alone" }),
+  expectedSeconds: nullable(
+    Type.Number({ description: "Until the evidence suffices; null where it never would" }),
+  ),
+  reach: Type.Object({
+    now: Type.Integer(),
+    day: Type.Integer(),
+    week: Type.Integer(),
+    month: Type.Integer(),
+    longer: Type.Integer(),
+  }),
+  reachSeconds: Type.Number({ description: "All but those away for a month were heard within" }),
+  crashesPerDeviceHour: Type.Number(),
+  stages: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      minimumSeconds: Type.Number(),
+      evidenceSeconds: nullable(Type.Number()),
+    }),
+  ),
+});
+
 export const PlanView = view("RolloutPlan", {
   totalDevices: Type.Integer(),
   stages: Type.Array(
@@ -50,7 +76,12 @@ export const PlanView = view("RolloutPlan", {
       deviceIds: Type.Array(DeviceId),
     }),
   ),
-  excluded: Type.Array(DeviceReason),
+  excluded: Type.Array(DeviceReason, {
+    description: "The first thousand, as in the lists below; the reasons count all",
+  }),
+  excludedReasons: Reasons,
+  notComparedReasons: Reasons,
+  withoutWayBackReasons: Reasons,
   withoutWayBack: Type.Array(DeviceReason, {
     description: "Devices that a rollback could not return to what they run now, and why.",
   }),
@@ -60,16 +91,20 @@ export const PlanView = view("RolloutPlan", {
   paths: Type.Array(
     Type.Object({
       from: nullable(Type.String()),
+      via: Type.Array(Type.String(), { description: "Stepping stones, in order" }),
       to: Type.String(),
       devices: Type.Integer(),
     }),
   ),
   bytesFull: Type.Integer({ description: "What full images would cost" }),
   bytesExpected: Type.Integer({ description: "What the artifacts that are ready now cost" }),
+  estimate: Estimate,
+  warnings: Type.Array(Type.String()),
 });
 
 const Arm = Type.Object({ events: Type.Number(), deviceHours: Type.Number() });
 export const VerdictView = view("RolloutVerdict", {
+  seq: Type.Optional(Type.Integer()),
   at: Timestamp,
   stageIndex: Type.Optional(Type.Integer()),
   decision: Type.String(),
@@ -79,6 +114,28 @@ export const VerdictView = view("RolloutVerdict", {
   decidedBy: Type.Optional(Type.String()),
 });
 export const VerdictPage = page("RolloutVerdictPage", VerdictView);
+
+export const ReplayView = view("RolloutReplay", {
+  verdict: VerdictView,
+  replayed: Type.Object({
+    decision: Type.String(),
+    rule: Type.String(),
+    sentence: Type.String(),
+    numbers: Type.Record(Type.String(), Type.Unknown()),
+  }),
+  agrees: Type.Boolean({ description: "Whether the gate says the same again, to the last number" }),
+});
+
+export const UpdateStop = view("UpdateStop", {
+  stop: nullable(
+    Type.Object({ stoppedAt: Timestamp, stoppedBy: Type.String(), reason: Type.String() }),
+  ),
+});
+export const PenaltyBox = view("PenaltyBox", {
+  items: Type.Array(
+    Type.Object({ deviceId: DeviceId, failures: Type.Integer(), lastFailedAt: Timestamp }),
+  ),
+});
 
 export const RolloutView = view("Rollout", {
   id: Uuid,
@@ -127,6 +184,8 @@ export const RolloutView = view("Rollout", {
   bytesFull: Type.Integer(),
   createdAt: Timestamp,
   createdBy: Type.String(),
+  needsApproval: Type.Boolean({ description: "Whether a second person has yet to agree" }),
+  approvedBy: nullable(Type.String()),
   startedAt: nullable(Timestamp),
   pausedAt: nullable(Timestamp),
   finishedAt: nullable(Timestamp),

@@ -1,23 +1,30 @@
 import type { Command } from "commander";
-import type { Rollout, RolloutPlan } from "../../client/index.ts";
+import type { Rollout } from "../../client/index.ts";
 import { type Cli, type CommonOptions, group, leaf, wholeNumber } from "../cli.ts";
 import { CliError } from "../cli-error.ts";
-import { ago, bytes, facts, table } from "../output.ts";
+import { ago, bytes, table } from "../output.ts";
 import { confirm } from "../prompt.ts";
 import { readSpec, type SpecOptions } from "../rollout-file.ts";
+import { describePlan } from "../rollout-plan-view.ts";
 import { describeRollout } from "../rollout-view.ts";
 import { watchRollout } from "../rollout-watch.ts";
 import type { Session } from "../session.ts";
 import { UUID } from "./releases.ts";
+import { brakeCommands } from "./rollout-brakes.ts";
+import { rolloutFileCommands } from "./rollout-files.ts";
+import { verdictCommands } from "./rollout-verdicts.ts";
 
 export function rolloutCommands(program: Command, cli: Cli): void {
   const rollout = group(program, "rollout", "staged rollouts of releases", "vautn rollout list");
   creationCommands(rollout, cli);
   readingCommands(rollout, cli);
   for (const action of ACTIONS) actionCommand(rollout, cli, action);
+  rolloutFileCommands(rollout, cli);
+  verdictCommands(rollout, cli);
+  brakeCommands(rollout, cli);
 }
 
-function specOptions(command: Command): Command {
+export function specOptions(command: Command): Command {
   return command
     .option("-f, --file <file>", "rollout as YAML: name, release, query, policy")
     .option("--name <name>", "name")
@@ -48,14 +55,21 @@ function creationCommands(rollout: Command, cli: Cli): void {
       data: true,
       tenant: true,
     }),
-  ).action(async (options: SpecOptions) => {
-    const session = cli.session(options);
-    const spec = await readSpec(session, options);
-    const name = spec.name ?? `rollout of ${options.release ?? spec.releaseId}`;
-    const created = await session.call("createRollout", { body: { ...spec, name } });
-    cli.print(options, created, () => describeRollout(created));
-    cli.note(`Next: vautn rollout watch ${created.id}`);
-  });
+  )
+    .option("--dry-run", "only print the plan; changes nothing")
+    .action(async (options: SpecOptions & { dryRun?: boolean }) => {
+      const session = cli.session(options);
+      const spec = await readSpec(session, options);
+      if (options.dryRun) {
+        const plan = await session.call("planRollout", { body: spec });
+        cli.print(options, plan, () => describePlan(plan));
+        return;
+      }
+      const name = spec.name ?? `rollout of ${options.release ?? spec.releaseId}`;
+      const created = await session.call("createRollout", { body: { ...spec, name } });
+      cli.print(options, created, () => describeRollout(created));
+      cli.note(`Next: vautn rollout watch ${created.id}`);
+    });
 }
 
 function readingCommands(rollout: Command, cli: Cli): void {
@@ -176,7 +190,7 @@ function actionCommand(
 }
 
 /** The id of a rollout that is named by its id, or the newest of that name. */
-async function rolloutId(session: Session, name: string): Promise<string> {
+export async function rolloutId(session: Session, name: string): Promise<string> {
   if (UUID.test(name)) return name;
   const { items } = await session.collect("listRollouts", {}, 1_000);
   const found = items.find((rollout) => rollout.name === name);
@@ -199,39 +213,6 @@ function rolloutTable(items: Rollout[]): string {
       ago(startedAt),
     ]),
   );
-}
-
-function describePlan(plan: RolloutPlan): string {
-  const { stages, excluded, notCompared, withoutWayBack } = plan;
-  const { paths, totalDevices, bytesExpected, bytesFull } = plan;
-  const parts = [
-    facts([
-      ["devices", totalDevices],
-      ["to download", `${bytes(bytesExpected)} (full images: ${bytes(bytesFull)})`],
-    ]),
-    table(
-      ["STAGE", "DEVICES", "FIRST OF THEM"],
-      stages.map(({ name, cumulativeDevices, deviceIds }) => [
-        name,
-        cumulativeDevices,
-        deviceIds.slice(0, 5).join(" "),
-      ]),
-    ),
-    table(
-      ["FROM", "TO", "DEVICES"],
-      paths.map(({ from, to, devices }) => [from ?? "(unknown)", to, devices]),
-    ),
-  ];
-  for (const [title, list] of [
-    ["EXCLUDED", excluded],
-    ["NOT COMPARED", notCompared],
-    ["WITHOUT A WAY BACK", withoutWayBack],
-  ] as const) {
-    if (list.length === 0) continue;
-    const rows = list.slice(0, 20).map(({ deviceId, reason }) => [deviceId, reason]);
-    parts.push(table([`${title} (${list.length})`, "WHY"], rows));
-  }
-  return parts.join("\n");
 }
 
 function failureText(failure: unknown): string {

@@ -64,6 +64,39 @@ export function weighTrials(
   return advance(process, gain, rateRatio);
 }
 
+/** Alternatives of the sign test, "the treated device is the worse one with this chance". */
+const SIGNS: readonly { chance: number; share: number }[] = [
+  { chance: 0.55, share: 0.2 },
+  { chance: 0.6, share: 0.25 },
+  { chance: 0.7, share: 0.25 },
+  { chance: 0.8, share: 0.2 },
+  { chance: 0.95, share: 0.1 },
+];
+
+/**
+ * Pairs of a treated device and one of the control, each device in one pair at most, drawn by lot:
+ * if nothing is worse, the treated one is the worse with a chance of a half at most, whatever the
+ * figures are distributed like. `logStakes` is the state, empty at first.
+ */
+export function weighSigns(
+  logStakes: readonly number[],
+  { worse, better }: { worse: number; better: number },
+): number[] {
+  return SIGNS.map(
+    ({ chance }, index) =>
+      (logStakes[index] ?? 0) + worse * Math.log(2 * chance) + better * Math.log(2 * (1 - chance)),
+  );
+}
+
+export function logSignEvidence(logStakes: readonly number[]): number {
+  const highest = Math.max(0, ...logStakes);
+  const sum = SIGNS.reduce(
+    (total, { share }, index) => total + share * Math.exp((logStakes[index] ?? 0) - highest),
+    0,
+  );
+  return highest + Math.log(sum);
+}
+
 function advance(
   process: Process,
   gain: (theta: number, logTheta: number) => number,

@@ -11,12 +11,16 @@ import type {
   VerdictNumbers,
 } from "./types.ts";
 
-/** Metrics that are tested, and the share of α that each may spend. */
-export const TESTED_METRICS: Readonly<Record<string, number>> = {
-  crash: 0.8,
-  silence: 0.1,
-  "update-failure": 0.1,
-};
+/** Share of α that crashes may spend; the other metrics divide the rest evenly among them. */
+const CRASH_SHARE = 0.8;
+const OTHER_METRICS = ["silence", "update-failure", "error-log", "disconnect"] as const;
+
+/** Metrics that are tested, and the share of α that each may spend: together all of it. */
+export function testedMetrics(policy: Pick<RolloutPolicy, "metrics">): Record<string, number> {
+  const others = [...OTHER_METRICS, ...(policy.metrics ?? []).map(({ metric }) => metric)];
+  const share = (1 - CRASH_SHARE) / others.length;
+  return { crash: CRASH_SHARE, ...Object.fromEntries(others.map((metric) => [metric, share])) };
+}
 
 /** E from which on something speaks against the firmware: three to one. */
 const ADVERSE_EVIDENCE = 3;
@@ -95,7 +99,7 @@ function stopByEvidence(
   weighed: Weighed,
   facts: GateFacts,
 ): Ruling | undefined {
-  for (const [metric, share] of Object.entries(TESTED_METRICS)) {
+  for (const [metric, share] of Object.entries(testedMetrics(policy))) {
     const logE = logEvidenceOf(weighed.state, metric);
     const limit = 1 / (policy.alpha * share);
     if (logE < Math.log(limit)) continue;
@@ -153,7 +157,7 @@ function widen(
     const sentence = `The held-back devices have their update: ${plural(facts.updates.succeeded, "device")} updated, ${facts.updates.failed} failed, ${facts.updates.offered} still to come online.`;
     return { decision: "finish", rule: "hold-back", sentence };
   }
-  const waiting = notYet(facts, devices, soakedSeconds, soak);
+  const waiting = notYet(facts, devices, soakedSeconds, soak) ?? tooFewPairs(policy, facts);
   const favour = waiting
     ? undefined
     : favourable(policy, weighed, facts, ended / devices, soakedSeconds);
@@ -233,6 +237,22 @@ function notYet(
   };
 }
 
+/** A figure that was asked for has to be compared before the stage speaks for the rest. */
+function tooFewPairs(policy: RolloutPolicy, facts: GateFacts): Ruling | undefined {
+  if (facts.isCanary || facts.isHoldback) return undefined;
+  for (const { metric, minimumPairs = 0 } of policy.metrics ?? []) {
+    const totals = facts.evidence[metric];
+    const pairs = (totals?.treated.events ?? 0) + (totals?.control.events ?? 0);
+    if (pairs >= minimumPairs) continue;
+    return {
+      decision: "wait",
+      rule: "minimum-evidence",
+      sentence: `${facts.stageName} waits: ${metric} has been compared on ${plural(pairs, "pair")} of devices, and ${figure(minimumPairs)} are asked for.`,
+    };
+  }
+  return undefined;
+}
+
 /** Why the stage may widen now, if it may. */
 function favourable(
   policy: RolloutPolicy,
@@ -251,7 +271,7 @@ function favourable(
   const proven =
     logRatio <= Math.log(policy.promoteLikelihoodRatio) &&
     (facts.isLast || weighed.state.stageLogRatio <= Math.log(STAGE_LIKELIHOOD_RATIO));
-  if (proven && !isAdverse(weighed)) {
+  if (proven && !isAdverse(policy, weighed)) {
     return {
       rule: "evidence",
       sentence: `${crash}; "${policy.rateRatio} times worse" has become ${figure(Math.exp(-logRatio))} times less likely than "no worse".`,
@@ -259,15 +279,15 @@ function favourable(
   }
   const { maxSoakSeconds } = policy;
   if (maxSoakSeconds === null || ageSeconds < maxSoakSeconds) return undefined;
-  if (endedShare < ENDED_SHARE_FOR_AGE || isAdverse(weighed)) return undefined;
+  if (endedShare < ENDED_SHARE_FOR_AGE || isAdverse(policy, weighed)) return undefined;
   return {
     rule: "max-soak",
     sentence: `${facts.stageName} has soaked ${duration(ageSeconds)} and nothing speaks against the firmware: ${crash}.`,
   };
 }
 
-function isAdverse(weighed: Weighed): boolean {
-  return Object.keys(TESTED_METRICS).some(
+function isAdverse(policy: RolloutPolicy, weighed: Weighed): boolean {
+  return Object.keys(testedMetrics(policy)).some(
     (metric) => logEvidenceOf(weighed.state, metric) >= Math.log(ADVERSE_EVIDENCE),
   );
 }
@@ -288,7 +308,7 @@ function numbersOf(
   ageSeconds: number,
 ): VerdictNumbers {
   const metrics: Record<string, MetricNumbers> = {};
-  for (const [metric, share] of Object.entries(TESTED_METRICS)) {
+  for (const [metric, share] of Object.entries(testedMetrics(policy))) {
     const arm = (which: "treated" | "control") => ({
       events:
         metric === "update-failure"

@@ -1,7 +1,12 @@
 import type { GateFacts } from "./types.ts";
 
 const HOUR_MS = 3_600_000;
-const NOUNS: Readonly<Record<string, string>> = { crash: "Crashes", silence: "Silences" };
+const NOUNS: Readonly<Record<string, string>> = {
+  crash: "Crashes",
+  silence: "Silences",
+  "error-log": "Devices with error logs",
+  disconnect: "Lost connections",
+};
 
 /** What both arms have shown of a metric, in words. */
 export function describeEvidence(metric: string, facts: GateFacts): string {
@@ -12,6 +17,11 @@ export function describeEvidence(metric: string, facts: GateFacts): string {
   const totals = facts.evidence[metric];
   const noun = NOUNS[metric] ?? metric;
   if (!totals) return `${noun}: none`;
+  if (metric.startsWith("telemetry.")) {
+    const { treated, control } = totals;
+    const pairs = treated.events + control.events;
+    return `${metric} was worse on the updated device in ${treated.events} of ${plural(pairs, "pair")}`;
+  }
   const { treated, control } = totals;
   return (
     `${noun}: ${treated.events} on updated devices in ${hours(treated.exposureMs)}, ` +

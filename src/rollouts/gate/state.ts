@@ -1,9 +1,17 @@
 import type { RolloutPolicy } from "../policy.ts";
-import { freshProcess, logEvidence, type Process, weighTosses, weighTrials } from "./e-process.ts";
+import {
+  freshProcess,
+  logEvidence,
+  logSignEvidence,
+  type Process,
+  weighSigns,
+  weighTosses,
+  weighTrials,
+} from "./e-process.ts";
 import type { ArmTotals, GateFacts, GateState, MetricTotals } from "./types.ts";
 
 /** Metrics whose events are tossed between the arms. */
-const TOSSED_METRICS = ["crash", "silence"] as const;
+const TOSSED_METRICS = ["crash", "silence", "error-log", "disconnect"] as const;
 const NOTHING: ArmTotals = { events: 0, rawEvents: 0, exposureMs: 0 };
 
 export interface Weighed {
@@ -56,6 +64,7 @@ export function absorb(policy: RolloutPolicy, state: GateState, facts: GateFacts
   };
   for (const metric of TOSSED_METRICS) absorbTosses(policy, next, metric, facts.evidence[metric]);
   absorbTrials(policy, next, facts);
+  for (const { metric } of policy.metrics ?? []) absorbPairs(next, metric, facts.evidence[metric]);
   return { state: next };
 }
 
@@ -85,6 +94,18 @@ function absorbTosses(
   if (metric === "crash") state.stageLogRatio += weighed.logRatio - process.logRatio;
 }
 
+/** Pairs in which the treated device was the worse one, and the others. */
+function absorbPairs(state: GateState, metric: string, totals: MetricTotals | undefined): void {
+  if (!totals) return;
+  const seen = state.seen[metric] ?? { treated: NOTHING, control: NOTHING };
+  const worse = gained(totals.treated, seen.treated).events;
+  const better = gained(totals.control, seen.control).events;
+  state.seen[metric] = totals;
+  if (worse + better === 0) return;
+  const stakes = state.signs?.[metric] ?? [];
+  state.signs = { ...state.signs, [metric]: weighSigns(stakes, { worse, better }) };
+}
+
 /** Updates that ended: a good firmware fails no more than the tolerated share of them. */
 function absorbTrials(policy: RolloutPolicy, state: GateState, facts: GateFacts): void {
   const { failed, succeeded } = facts.updates;
@@ -110,6 +131,8 @@ function gained(now: ArmTotals, before: ArmTotals): { events: number; exposureMs
 
 /** Log of E for a metric; zero (E = 1) before anything has been weighed. */
 export function logEvidenceOf(state: GateState, metric: string): number {
+  const signs = state.signs?.[metric];
+  if (signs) return logSignEvidence(signs);
   const process: Process | undefined = state.processes[metric];
   return process ? logEvidence(process) : 0;
 }

@@ -1,4 +1,4 @@
-import type { ThresholdPolicy } from "../policy.ts";
+import type { RolloutPolicy, ThresholdPolicy } from "../policy.ts";
 import type { Process } from "./e-process.ts";
 
 /** What is counted of one arm since the rollout began. */
@@ -72,6 +72,8 @@ export interface GateState {
   seen: Record<string, { treated: ArmTotals; control: ArmTotals }>;
   seenTrials: { failures: number; successes: number };
   processes: Record<string, Process>;
+  /** Stakes of the sign tests, by metric. */
+  signs?: Record<string, number[]>;
   /** Log likelihood ratio of the crash metric from this stage alone. */
   stageLogRatio: number;
   /** When the canaries were first seen to have their update, null before; their soak counts from it. */
@@ -97,6 +99,13 @@ export interface VerdictNumbers {
   excluded: Record<string, number>;
   observations: Observation[];
   stageAgeSeconds: number;
+}
+
+/** Everything that a look follows from; with it the look can be repeated. */
+export interface VerdictBasis {
+  policy: RolloutPolicy;
+  state: GateState;
+  facts: GateFacts;
 }
 
 /** The gate's word: what to do, by which rule, in a sentence, with all numbers. */

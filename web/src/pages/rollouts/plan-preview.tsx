@@ -1,19 +1,29 @@
 import { Accordion, Alert, Badge, Group, Stack, Table, Text } from "@mantine/core";
 import { IconInfoCircle } from "@tabler/icons-react";
 import type { RolloutPlan } from "../../api/index.ts";
-import { formatBytes, formatNumber, formatPercent, plural } from "../../components/format.ts";
+import {
+  formatBytes,
+  formatDuration,
+  formatNumber,
+  formatPercent,
+  plural,
+} from "../../components/format.ts";
 
 const IDS_SHOWN = 200;
 
 /** Exactly which devices, in which stage, and who is left out and why. */
 export function PlanPreview({ plan }: { plan: RolloutPlan }) {
-  const reasons = Object.entries(Object.groupBy(plan.excluded, ({ reason }) => reason));
+  const named = Object.groupBy(plan.excluded, ({ reason }) => reason);
+  const left = plan.excludedReasons.reduce((sum, { devices }) => sum + devices, 0);
+  const notCompared = plan.notComparedReasons.reduce((sum, { devices }) => sum + devices, 0);
   return (
     <Stack>
       <Group gap="xl">
         <Figure label="Devices" value={formatNumber(plan.totalDevices)} />
-        <Figure label="Left out" value={formatNumber(plan.excluded.length)} />
+        <Figure label="Left out" value={formatNumber(left)} />
         <Figure label="To download" value={formatBytes(plan.bytesExpected)} />
+        <Figure label="Likely to last" value={lasts(plan.estimate)} />
+        <Figure label="Within reach now" value={formatNumber(plan.estimate.reach.now)} />
         {plan.bytesFull > plan.bytesExpected && (
           <Figure
             label="Saved by deltas so far"
@@ -26,10 +36,10 @@ export function PlanPreview({ plan }: { plan: RolloutPlan }) {
           The rollout would touch no device: see below why each was left out.
         </Alert>
       )}
-      {plan.notCompared.length > 0 && (
+      {notCompared > 0 && (
         <Alert color="amber" icon={<IconInfoCircle aria-hidden />}>
-          {plural(plan.notCompared.length, "device")} will be updated and not counted by the gate:{" "}
-          {[...new Set(plan.notCompared.map(({ reason }) => reason))].join(", ")}.
+          {plural(notCompared, "device")} will be updated and not counted by the gate:{" "}
+          {plan.notComparedReasons.map(({ reason }) => reason).join(", ")}.
         </Alert>
       )}
       {plan.paths.length > 0 && (
@@ -37,7 +47,7 @@ export function PlanPreview({ plan }: { plan: RolloutPlan }) {
           {plan.paths
             .map(
               (path) =>
-                `${plural(path.devices, "device")} from ${path.from ?? "an unknown version"}`,
+                `${plural(path.devices, "device")} from ${path.from ?? "an unknown version"}${path.via.length > 0 ? ` by ${path.via.join(", ")}` : ""}`,
             )
             .join(", ")}
           .
@@ -52,7 +62,8 @@ export function PlanPreview({ plan }: { plan: RolloutPlan }) {
                   {stage.index + 1}. {stage.name}
                 </Text>
                 <Text size="sm" c="dimmed">
-                  {stage.deviceIds.length > 0 && `+${formatNumber(stage.deviceIds.length)} → `}
+                  {sizeOf(plan, stage.index) > 0 &&
+                    `+${formatNumber(sizeOf(plan, stage.index))} → `}
                   {plural(stage.cumulativeDevices, "device")}
                 </Text>
               </Group>
@@ -64,9 +75,9 @@ export function PlanPreview({ plan }: { plan: RolloutPlan }) {
                     {id}
                   </Badge>
                 ))}
-                {stage.deviceIds.length > IDS_SHOWN && (
+                {sizeOf(plan, stage.index) > IDS_SHOWN && (
                   <Text size="xs" c="dimmed">
-                    and {formatNumber(stage.deviceIds.length - IDS_SHOWN)} more
+                    and {formatNumber(sizeOf(plan, stage.index) - IDS_SHOWN)} more
                   </Text>
                 )}
               </Group>
@@ -74,7 +85,12 @@ export function PlanPreview({ plan }: { plan: RolloutPlan }) {
           </Accordion.Item>
         ))}
       </Accordion>
-      {reasons.length > 0 && (
+      {plan.warnings.map((warning) => (
+        <Alert key={warning} color="amber" icon={<IconInfoCircle aria-hidden />}>
+          {warning}
+        </Alert>
+      ))}
+      {plan.excludedReasons.length > 0 && (
         <Table fz="sm">
           <Table.Thead>
             <Table.Tr>
@@ -83,17 +99,17 @@ export function PlanPreview({ plan }: { plan: RolloutPlan }) {
             </Table.Tr>
           </Table.Thead>
           <Table.Tbody>
-            {reasons.map(([reason, devices = []]) => (
+            {plan.excludedReasons.map(({ reason, devices }) => (
               <Table.Tr key={reason}>
                 <Table.Td>{reason}</Table.Td>
                 <Table.Td
                   ta="right"
-                  title={devices
+                  title={(named[reason] ?? [])
                     .slice(0, 50)
                     .map((it) => it.deviceId)
                     .join(", ")}
                 >
-                  {formatNumber(devices.length)}
+                  {formatNumber(devices)}
                 </Table.Td>
               </Table.Tr>
             ))}
@@ -102,6 +118,17 @@ export function PlanPreview({ plan }: { plan: RolloutPlan }) {
       )}
     </Stack>
   );
+}
+
+/** Devices of one stage alone; the plan names the first thousand of them. */
+function sizeOf({ stages }: RolloutPlan, index: number): number {
+  return (stages[index]?.cumulativeDevices ?? 0) - (stages[index - 1]?.cumulativeDevices ?? 0);
+}
+
+/** How long it takes if nothing is wrong. */
+function lasts({ minimumSeconds, expectedSeconds }: RolloutPlan["estimate"]): string {
+  const least = formatDuration(minimumSeconds * 1_000);
+  return expectedSeconds === null ? `${least} or more` : formatDuration(expectedSeconds * 1_000);
 }
 
 function Figure({ label, value }: { label: string; value: string }) {

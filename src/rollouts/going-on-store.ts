@@ -1,0 +1,58 @@
+import { sql } from "kysely";
+import type { Tx } from "../db/index.ts";
+import { hopRows } from "./plan-store.ts";
+import type { Hop } from "./planning.ts";
+import type { RetryPolicy } from "./policy-parts.ts";
+import type { DeviceState } from "./states.ts";
+
+export interface GoingOn {
+  device_id: string;
+  stage_index: number;
+  state: DeviceState;
+  excluded_reason: string | null;
+}
+
+/** Devices that have reached a stepping stone go on to the next, as an update of another name. */
+export async function advanceHops(
+  tx: Tx,
+  tenantId: string,
+  rolloutId: string,
+  hops: readonly Hop[],
+  limit: number,
+): Promise<GoingOn[]> {
+  const { rows } = await sql<GoingOn>`
+    with arrived as (
+      select device_id from rollout_devices
+      where tenant_id = ${tenantId} and rollout_id = ${rolloutId} and state = 'succeeded'
+        and hops_left > 0
+      order by device_id limit ${limit} for update)
+    update rollout_devices d
+    set state = 'pending', hops_left = d.hops_left - 1, attempts = d.attempts + 1, update_id = uuidv7(),
+        target_release_id = h.release_id, target_sha256 = h.sha256,
+        bytes_full = h.bytes_full, assignment = null, phase_deadline_at = null,
+        finished_at = null, progress = null, boot_id = null
+    from arrived a, ${hopRows(hops)}
+    where d.tenant_id = ${tenantId} and d.rollout_id = ${rolloutId} and d.device_id = a.device_id
+      and h.hop = ${hops.length} - d.hops_left + 1
+    returning d.device_id, d.stage_index, 'succeeded' as state, d.excluded_reason`.execute(tx);
+  return rows;
+}
+
+/** Devices that failed long enough ago and have attempts left. */
+export async function lockRetries(
+  tx: Tx,
+  tenantId: string,
+  rolloutId: string,
+  retry: RetryPolicy,
+  now: Date,
+  limit: number,
+): Promise<GoingOn[]> {
+  const before = new Date(now.getTime() - retry.afterSeconds * 1_000);
+  const { rows } = await sql<GoingOn>`
+    select device_id, stage_index, state, excluded_reason from rollout_devices
+    where tenant_id = ${tenantId} and rollout_id = ${rolloutId}
+      and state in ('failed', 'fell-back', 'rejected', 'silent') and finished_at <= ${before}
+      and attempts < ${retry.attempts} and cancelled_at is null
+    order by finished_at limit ${limit} for update`.execute(tx);
+  return rows;
+}

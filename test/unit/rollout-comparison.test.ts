@@ -1,0 +1,105 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { seededRandom } from "../../src/kernel/index.ts";
+import { pairUp, worse } from "../../src/rollouts/comparison.ts";
+import { logSignEvidence, weighSigns } from "../../src/rollouts/gate/e-process.ts";
+import {
+  completePolicy,
+  estimateDuration,
+  evidenceSeconds,
+  planStages,
+  testedMetrics,
+} from "../../src/rollouts/index.ts";
+
+const METRIC = { metric: "telemetry.temperature", worse: "higher" as const };
+
+/** Looks at pairs of which the treated one is worse with a chance; true once it would pause. */
+function pauses(chance: number, pairs: number, limit: number, seed: number): boolean {
+  const random = seededRandom(seed);
+  let stakes: number[] = [];
+  for (let look = 0; look < pairs / 5; look += 1) {
+    const worseOnes = Array.from({ length: 5 }, () => random.next() < chance).filter(
+      Boolean,
+    ).length;
+    stakes = weighSigns(stakes, { worse: worseOnes, better: 5 - worseOnes });
+    if (logSignEvidence(stakes) >= Math.log(limit)) return true;
+  }
+  return false;
+}
+
+describe("the comparison of a figure", () => {
+  it("seldom pauses firmware that is no worse, however often it looks", () => {
+    const runs = 2_000;
+    let paused = 0;
+    for (let run = 0; run < runs; run += 1) if (pauses(0.5, 500, 50, run)) paused += 1;
+    expect(paused / runs).toBeLessThanOrEqual(1 / 50);
+  });
+
+  it("finds a figure that is worse in two pairs of three within the first hundreds", () => {
+    let paused = 0;
+    for (let run = 0; run < 200; run += 1) if (pauses(2 / 3, 500, 2_500, run)) paused += 1;
+    expect(paused / 200).toBeGreaterThan(0.97);
+  });
+
+  it("pairs each device once, with one of its own kind, and leaves out who said nothing", () => {
+    const device = fc.record({
+      device_id: fc.integer({ min: 0, max: 10_000 }).map(String),
+      stratum: fc.constantFrom("a/eu", "a/us", "b/eu"),
+    });
+    const arms = fc.uniqueArray(device, { selector: (it) => it.device_id, maxLength: 60 });
+    fc.assert(
+      fc.property(arms, fc.double({ min: 0, max: 1, noNaN: true }), (devices, share) => {
+        const cut = Math.floor(devices.length * share);
+        const figures = new Map(devices.slice(1).map((it, index) => [it.device_id, index]));
+        const pairs = pairUp(METRIC, devices.slice(0, cut), devices.slice(cut), figures, "r");
+        const used = pairs.flatMap((pair) => [pair.treated, pair.control]);
+        expect(new Set(used).size).toBe(used.length);
+        const stratum = new Map(devices.map((it) => [it.device_id, it.stratum]));
+        for (const pair of pairs) {
+          expect(stratum.get(pair.treated)).toBe(stratum.get(pair.control));
+          expect(figures.has(pair.treated) && figures.has(pair.control)).toBe(true);
+        }
+      }),
+    );
+  });
+
+  it.each([
+    [{ ...METRIC, toleranceShare: 0.1 }, 109, 100, false],
+    [{ ...METRIC, toleranceShare: 0.1 }, 111, 100, true],
+    [{ ...METRIC, tolerance: 5 }, -1, -7, true],
+    [{ ...METRIC, worse: "lower" as const, toleranceShare: 0.1 }, 89, 100, true],
+    [{ ...METRIC, worse: "lower" as const }, 100, 100, false],
+  ])("by %j takes %d against %d for worse: %s", (metric, treated, control, expected) => {
+    expect(worse(metric, treated, control)).toBe(expected);
+  });
+
+  it("shares α out among all metrics, and no more than all of it", () => {
+    const metrics = [METRIC, { ...METRIC, metric: "telemetry.memory" }];
+    const shares = Object.values(testedMetrics({ metrics }));
+    expect(shares).toHaveLength(7);
+    expect(shares.reduce((sum, share) => sum + share, 0)).toBeCloseTo(1, 10);
+  });
+});
+
+describe("how long a rollout lasts", () => {
+  const policy = completePolicy({});
+  const reach = { now: 9_000, day: 900, week: 100, month: 0, longer: 0 };
+
+  it("follows from the events that the evidence takes", () => {
+    const rare = evidenceSeconds(policy, 500, 9_500, 0.005 / 24) as number;
+    expect(rare / 3_600).toBeGreaterThan(24);
+    expect(rare / 3_600).toBeLessThan(120);
+    expect(evidenceSeconds(policy, 500, 9_500, 0.05 / 24)).toBeCloseTo(rare / 10, -2);
+    expect(evidenceSeconds(policy, 500, 9_500, 0)).toBeNull();
+  });
+
+  it("is unknown where nothing ever happens and no limit of time is set", () => {
+    const stages = planStages(policy, 10_000);
+    const facts = { reach, devices: 10_000, compared: 10_000, crashesPerDeviceHour: 0 };
+    expect(estimateDuration(policy, stages, facts).expectedSeconds).toBeNull();
+    const capped = { ...policy, maxSoakSeconds: 86_400 };
+    const estimate = estimateDuration(capped, stages, facts);
+    expect(estimate.expectedSeconds).toBeGreaterThan(4 * 86_400);
+    expect(estimate.reachSeconds).toBe(7 * 86_400);
+  });
+});
