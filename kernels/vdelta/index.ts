@@ -52,12 +52,28 @@ export function reset(processor: i32): void {
   resetRegionModel();
 }
 
-export function setUpFlags(at: usize, slotBits: i32, sA: i32, sB: i32, mA: i32, mB: i32): void {
-  setUpMixer(flagMixer, scratch, at, 12, slotBits, sA, sB, mA, mB, 250, 6);
+export function setUpFlags(
+  at: usize,
+  slotBits: i32,
+  sA: i32,
+  sB: i32,
+  mA: i32,
+  mB: i32,
+  early: i32,
+): void {
+  setUpMixer(flagMixer, scratch, at, 12, slotBits, sA, sB, mA, mB, 250, 6, early, 14);
 }
 
-export function setUpBytes(at: usize, slotBits: i32, sA: i32, sB: i32, mA: i32, mB: i32): void {
-  setUpMixer(byteMixer, scratch + 256, at, 14, slotBits, sA, sB, mA, mB, 120, 4);
+export function setUpBytes(
+  at: usize,
+  slotBits: i32,
+  sA: i32,
+  sB: i32,
+  mA: i32,
+  mB: i32,
+  early: i32,
+): void {
+  setUpMixer(byteMixer, scratch + 256, at, 14, slotBits, sA, sB, mA, mB, 120, 4, early, 12);
 }
 
 export function setUpLiteralMixer(
@@ -67,8 +83,9 @@ export function setUpLiteralMixer(
   sB: i32,
   mA: i32,
   mB: i32,
+  early: i32,
 ): void {
-  setUpMixer(literalMixer, scratch + 512, at, 14, slotBits, sA, sB, mA, mB, 127, 4);
+  setUpMixer(literalMixer, scratch + 512, at, 14, slotBits, sA, sB, mA, mB, 127, 4, early, 14);
 }
 
 export { setUpLiterals };

@@ -23,6 +23,8 @@ export const literalMixer = changetype<Mixer>(memory.data(128, 16));
 let index: usize = 0;
 let indexShift: i32 = 0;
 let windowBytes: i32 = 0;
+/** Of a place, what tells alike places apart: the lowest bits of its address that count. */
+let alignMask: i32 = 3;
 /** How many bits of a byte came out as the likelier one, in 1/1024, on average. */
 let fitness: i32 = ALL_RIGHT;
 /** Bytes that are still taken as they are, and how many will be the next time. */
@@ -33,10 +35,11 @@ let matchAt: i32 = 0;
 /** Bits of the latest byte that came out as the likelier one. */
 let right: i32 = 0;
 
-export function setUpLiterals(table: usize, indexBits: i32, windowBits: i32): void {
+export function setUpLiterals(table: usize, indexBits: i32, windowBits: i32, grain: i32): void {
   index = table;
   indexShift = 32 - indexBits;
   windowBytes = 1 << windowBits;
+  alignMask = (1 << grain) - 1;
   matchLength = 0;
   fitness = ALL_RIGHT;
   raw = 0;
@@ -121,7 +124,7 @@ function setContexts(target: i32, expected: i32): void {
   const n3 = before(target, 3);
   const n4 = before(target, 4);
   const n5 = before(target, 5);
-  const align = target & 3;
+  const align = target & alignMask;
   const four = n1 | (n2 << 8) | (n3 << 16) | (n4 << 24);
   setContext(0, align);
   setContext(1, (n1 << 2) | align);
@@ -143,7 +146,7 @@ function codeByte(byte: i32, target: i32, expected: i32): i32 {
   const length = matchLength;
   const strength = length === 0 ? 0 : length < 16 ? 1 + (length >> 2) : length < 32 ? 5 : 6;
   const firstMap = expected === NOTHING ? 0 : expected;
-  literalMixer.first = (target & 3) | (strength << 2);
+  literalMixer.first = (target & alignMask) | (strength << 2);
   let node = 1;
   let group = 1;
   right = 0;

@@ -40,6 +40,11 @@ export class Mixer {
   /** Observations after which a counter no longer slows down, at most 255. */
   countLimit: i32;
   learningRate: i32;
+  /** How much faster the weights move at first; one less after each 2^earlyShift decisions. */
+  early: i32;
+  earlyShift: i32;
+  /** Made while `early` lasts. */
+  decisions: i32;
   // Set before each call of `mix`: which weights and which rows of the maps serve a decision.
   first: i32;
   second: i32;
@@ -90,6 +95,8 @@ export function setUpMixer(
   mapBitsB: i32,
   countLimit: i32,
   learningRate: i32,
+  early: i32,
+  earlyShift: i32,
 ): void {
   mixer.count = count;
   mixer.slots = at;
@@ -109,6 +116,9 @@ export function setUpMixer(
   mixer.mapBitsB = mapBitsB;
   mixer.countLimit = countLimit;
   mixer.learningRate = learningRate;
+  mixer.early = early;
+  mixer.earlyShift = earlyShift;
+  mixer.decisions = 0;
   const slots = 1 << slotBits;
   for (let slot = 0; slot < slots; slot++) store<u32>(at + ((<usize>slot) << 2), 0x80000000);
   setUpWeights(mixer.weightsA, count, (1 << setBitsA) + (1 << setBitsB));
@@ -182,7 +192,7 @@ export function mix(mixer: Mixer, bit: i32, node: i32): i32 {
   const nearer: usize = share < 64 ? 0 : 2;
   approach(rowA + nearer, target);
   approach(rowB + nearer, target);
-  const rate = mixer.learningRate;
+  const rate = nextRate(mixer);
   const errorA = i32x4.splat(((target - squash(logitA)) * rate) >> 6);
   const errorB = i32x4.splat(((target - squash(logitB)) * rate) >> 6);
   const half = i32x4.splat(8192);
@@ -195,6 +205,13 @@ export function mix(mixer: Mixer, bit: i32, node: i32): i32 {
   }
   learn(mixer, target);
   return coded;
+}
+
+function nextRate(mixer: Mixer): i32 {
+  const early = mixer.early - (mixer.decisions >> mixer.earlyShift);
+  if (early <= 0) return mixer.learningRate;
+  mixer.decisions += 1;
+  return mixer.learningRate + early;
 }
 
 function sumOf(lanes: v128): i32 {

@@ -147,7 +147,7 @@ describe("vdelta", () => {
   });
 });
 
-describe("vdelta's second version", () => {
+describe("vdelta of each version", () => {
   const { offset, length, sourceSha256, patches } = golden;
   const [source, target] = [firmware?.source, firmware?.target].map((image) =>
     image?.subarray(offset, offset + length),

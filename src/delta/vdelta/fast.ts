@@ -31,7 +31,7 @@ export function encodeFast(
   const control = controlOf(regions, header);
   const kernel = new Kernel(Number.POSITIVE_INFINITY);
   const { run } = kernel;
-  const setUp = reserveCodec(kernel, header, control, false);
+  const setUp = reserveCodec(kernel, header, control);
   const [sourceAt, targetAt] = [kernel.reserve(source.length), kernel.reserve(target.length)];
   const gapsAt = kernel.reserve(BLOCK_BYTES);
   const missesAt = kernel.reserve(BLOCK_BYTES);
@@ -42,7 +42,7 @@ export function encodeFast(
   kernel.bytes.set(target, targetAt);
   run.setSource(sourceAt, source.length);
   run.setTarget(targetAt);
-  const head = encodeHeader({ ...header, coder: "fast", steps: control.length });
+  const head = encodeHeader({ ...header, version: 2, coder: "fast", steps: control.length });
   const parts = [head, packed(controlBytes(control))];
   let literals: Uint8Array[] = [];
   const finish = (to: number) => {
@@ -128,7 +128,7 @@ export async function* decodeFast(
   const control = await readControl(input, header);
   const kernel = new Kernel(memoryOf(header));
   const { run } = kernel;
-  const setUp = reserveCodec(kernel, header, control, false);
+  const setUp = reserveCodec(kernel, header, control);
   const sourceWindow = new SourceWindow(source as PatchSource, kernel);
   const targetWindow = new TargetWindow(kernel, WINDOW_BYTES, STEP_BYTES);
   const block = new BlockReader(input, kernel);

@@ -5,9 +5,13 @@ import { unzigzag, zigzag } from "./numbers.ts";
 import { PROFILES } from "./profile.ts";
 
 const MAGIC = [0x56, 0x44, 0x4c, 0x54];
-const VERSION = 2;
+/** Both are read; the fast coder is the same in both, and its patches stay readable for older devices. */
+const VERSIONS = [2, 3];
+/** A literal's place counts modulo 2^grain; version 2 knew only this. */
+const GRAIN_OF_2 = 2;
+const MAX_GRAIN = 2;
 const CODERS = ["fast", "small"] as const;
-const FIXED_BYTES = 12;
+const FIXED_BYTES = 13;
 const MAX_SIZE = 2 ** 31 - 1;
 /** Spaces above this are left out by the encoder. */
 export const MAX_SPACES = 4096;
@@ -19,10 +23,13 @@ export const MAX_HEADER_BYTES =
   FIXED_BYTES + MAX_VARINT_BYTES * 4 + MAX_SPACES * 6 * MAX_VARINT_BYTES;
 
 export interface VdeltaHeader {
+  version: number;
   coder: (typeof CODERS)[number];
   /** Index into PROFILES. */
   profile: number;
   architecture: Architecture;
+  /** Instructions, and what literals are made of, lie at multiples of 2^grain. */
+  grain: number;
   sourceSize: number;
   targetSize: number;
   /** CRC-32 of the new image (the one of zlib and Ethernet). */
@@ -34,10 +41,11 @@ export interface VdeltaHeader {
 export function encodeHeader(header: VdeltaHeader): Uint8Array {
   const bytes = [
     ...MAGIC,
-    VERSION,
+    header.version,
     CODERS.indexOf(header.coder),
     header.profile,
     ARCHITECTURES.indexOf(header.architecture),
+    ...(header.version > 2 ? [header.grain] : []),
   ];
   for (let shift = 0; shift < 32; shift += 8) bytes.push((header.checksum >>> shift) & 0xff);
   const put = (value: number) => {
@@ -87,13 +95,15 @@ export function decodeHeader(input: ByteInput): VdeltaHeader {
   for (const byte of MAGIC)
     if (input.next() !== byte) throw refusePatch("the patch is not a vdelta");
   const version = input.next();
-  if (version !== VERSION) throw refusePatch(`vdelta version ${version} is not known here`);
+  if (!VERSIONS.includes(version)) throw refusePatch(`vdelta version ${version} is not known here`);
   const coder = CODERS[input.next()];
   const profile = input.next();
   const architecture = ARCHITECTURES[input.next()];
   if (!coder || !architecture || !PROFILES[profile]) {
     throw refusePatch("the vdelta names a coder, profile or processor that is not known here");
   }
+  const grain = version > 2 ? input.next() : GRAIN_OF_2;
+  if (grain > MAX_GRAIN) throw refusePatch("the vdelta names a grain that is not known here");
   let checksum = 0;
   for (let shift = 0; shift < 32; shift += 8) checksum |= input.next() << shift;
   const sourceSize = readVarint(input, MAX_SIZE);
@@ -101,9 +111,11 @@ export function decodeHeader(input: ByteInput): VdeltaHeader {
   const steps = readVarint(input, targetSize + 1);
   const spaces = readSpaces(input, sourceSize, targetSize);
   return {
+    version,
     coder,
     profile,
     architecture,
+    grain,
     sourceSize,
     targetSize,
     checksum: checksum >>> 0,

@@ -28,10 +28,11 @@ export interface KernelFunctions {
   isImpossible: { value: number };
   codeNumber(value: number, row: number): number;
   mixerBytes(slotBits: number, ...tables: number[]): number;
+  /** Tables, then how much faster the weights move at first. */
   setUpFlags(at: number, slotBits: number, ...tables: number[]): void;
   setUpBytes(at: number, slotBits: number, ...tables: number[]): void;
   setUpLiteralMixer(at: number, slotBits: number, ...tables: number[]): void;
-  setUpLiterals(table: number, indexBits: number, windowBits: number): void;
+  setUpLiterals(table: number, indexBits: number, windowBits: number, grain: number): void;
   enterModelRegion(source: number): void;
   codeRegion(source: number, target: number, length: number): void;
   enterLiterals(): void;

@@ -7,6 +7,7 @@ import { ARCHITECTURES, type Architecture } from "./architectures.ts";
 import { reserveCodec } from "./codec.ts";
 import { controlOf } from "./control.ts";
 import { elfSpaces, findElfImages } from "./elf.ts";
+import { grainOf } from "./grain.ts";
 import { HashMatcher } from "./hash-matcher.ts";
 import { Kernel } from "./kernel.ts";
 import type { SmallPlan } from "./small.ts";
@@ -30,6 +31,8 @@ const ALIGNMENTS = [
 /** Where most of an image is new, it may be compressed inside, and very short matches are worth it. */
 const COMPRESSED_ALIGNMENT = { matchWeight: 3, advantageBytes: 3 };
 const MOSTLY_NEW = 0.5;
+
+const ARM_SETS = ["thumb", "arm"] as const satisfies readonly Architecture[];
 
 export interface PlanOptions {
   profile: number;
@@ -68,7 +71,17 @@ export function planDelta(
     const spaces = elf.length > 0 ? elf : guessAddressSpace(source, target, regions, map);
     architecture ??= chooseArchitecture(source, target, regions, spaces);
     const sizes = { sourceSize: source.length, targetSize: target.length };
-    plans.push({ header: { profile, architecture, checksum, spaces, ...sizes }, regions });
+    plans.push({
+      header: {
+        profile,
+        architecture,
+        grain: grainOf(target, regions),
+        checksum,
+        spaces,
+        ...sizes,
+      },
+      regions,
+    });
   }
   return plans;
 }
@@ -99,10 +112,12 @@ function chooseArchitecture(
   spaces: readonly AddressSpace[],
 ): Architecture {
   const elf = findElfImages(source).find((image) => image.architecture !== "none");
-  if (elf) return elf.architecture;
-  let best: Architecture = "none";
+  // ELF has one number for both of ARM's instruction sets (EM_ARM, 40).
+  const candidates = elf?.architecture === "arm" ? ARM_SETS : ARCHITECTURES;
+  if (elf && candidates !== ARM_SETS) return elf.architecture;
+  let best: Architecture = candidates[0];
   let fewest = Number.POSITIVE_INFINITY;
-  for (const architecture of ARCHITECTURES) {
+  for (const architecture of candidates) {
     const misses = countMisses(source, target, regions, spaces, architecture);
     if (misses < fewest) {
       fewest = misses;
@@ -124,7 +139,7 @@ function countMisses(
   const kernel = new Kernel(Number.POSITIVE_INFINITY);
   const { run } = kernel;
   const header = { profile: SAMPLE_PROFILE, architecture, spaces: [...spaces] };
-  const setUp = reserveCodec(kernel, header, control, false);
+  const setUp = reserveCodec(kernel, header, control);
   const [sourceAt, targetAt] = [kernel.reserve(source.length), kernel.reserve(target.length)];
   const streams = kernel.reserve(4 * SAMPLE_BYTES);
   kernel.commit();

@@ -11,6 +11,8 @@ import type { PatchInput } from "./patch-input.ts";
 import { SourceWindow } from "./source-window.ts";
 import { TargetWindow } from "./target-window.ts";
 
+/** Of the patches that are made; older ones are applied. */
+const VERSION = 3;
 /** Bytes of the new image that are made between two waits for input. */
 const STEP_BYTES = 4096;
 /** A binary decision takes 12 bits at most, a byte nine decisions. */
@@ -19,7 +21,7 @@ const MAX_CODED_NUMBERS_BYTES = 512;
 const CODED_BYTES = STEP_BYTES * MAX_CODED_BYTES + MAX_CODED_NUMBERS_BYTES;
 
 export interface SmallPlan {
-  header: Omit<VdeltaHeader, "steps" | "coder">;
+  header: Omit<VdeltaHeader, "version" | "steps" | "coder">;
   regions: readonly Region[];
 }
 
@@ -27,13 +29,14 @@ export interface SmallPlan {
 export function encodeSmall(
   source: Uint8Array,
   target: Uint8Array,
-  { header, regions }: SmallPlan,
+  plan: SmallPlan,
   onProgress: (doneBytes: number) => void = () => {},
 ): Uint8Array {
-  const control = controlOf(regions, header);
+  const header = { ...plan.header, version: VERSION };
+  const control = controlOf(plan.regions, header);
   const kernel = new Kernel(Number.POSITIVE_INFINITY);
   const { run } = kernel;
-  const setUp = reserveCodec(kernel, header, control, true);
+  const setUp = reserveCodec(kernel, header, control, header);
   const [sourceAt, targetAt] = [kernel.reserve(source.length), kernel.reserve(target.length)];
   const output = kernel.reserve(CODED_BYTES);
   kernel.commit();
@@ -90,7 +93,7 @@ export async function* decodeSmall(
   kernel.commit();
   run.reset(ARCHITECTURES.indexOf(header.architecture));
   const control = await readControl(reader, run, header);
-  const setUp = reserveCodec(kernel, header, control, true);
+  const setUp = reserveCodec(kernel, header, control, header);
   kernel.commit();
   setUp();
   let checksum = 0;
