@@ -39,6 +39,7 @@ const tasks = {
   "bench:delta": { steps: [["bench/delta.ts"]] },
   "fuzz:delta": { steps: [["tools/fuzz-delta.ts"]] },
   "bench:rollout": { steps: [["bench/rollout.ts"]] },
+  "bench:agent": { needs: ["agent"], steps: [["bench/agent.ts"]] },
   "bench:pki": { steps: [["bench/pki.ts"]] },
   "peers:paho": { steps: [["tools/peers-paho.ts"]] },
   "bench:distribution": { steps: [["bench/distribution.ts"]] },

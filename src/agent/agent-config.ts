@@ -46,6 +46,11 @@ const ComponentConfig = Type.Union([
     },
     { additionalProperties: false },
   ),
+  /** The agent itself, where the launcher starts it. */
+  Type.Object(
+    { component, kind: Type.Literal("agent"), home: FileName },
+    { additionalProperties: false },
+  ),
 ]);
 export type ComponentConfig = Static<typeof ComponentConfig>;
 
@@ -157,6 +162,23 @@ export const AgentConfig = Type.Object(
         { maxItems: 8 },
       ),
     ),
+    /** Lines of the machine's log that go to the platform, from the level on that is set there. */
+    logs: Type.Optional(
+      Type.Object(
+        {
+          /** Units of the service manager; all of the journal where the list is empty. */
+          journalUnits: Type.Optional(Type.Array(Type.String({ minLength: 1 }), { maxItems: 100 })),
+          files: Type.Optional(Type.Array(FileName, { maxItems: 100 })),
+        },
+        { additionalProperties: false },
+      ),
+    ),
+    /** Where core dumps appear, e.g. `/var/lib/systemd/coredump`. */
+    coreDumps: Type.Optional(Type.Object({ directory: FileName }, { additionalProperties: false })),
+    /** Long intervals for lines that cost money: 2 MB a month for a device with nothing to say. */
+    thin: Type.Optional(Type.Boolean()),
+    /** How long MQTT may be silent. */
+    keepaliveSeconds: Type.Optional(Type.Integer({ minimum: 5, maximum: 65_535 })),
     heartbeatIntervalSeconds: Type.Optional(Type.Number({ minimum: 1, maximum: 86_400 })),
     telemetryIntervalSeconds: Type.Optional(Type.Number({ minimum: 1, maximum: 86_400 })),
     allowedCommands: Type.Optional(Type.Array(Type.String(), { maxItems: 100 })),
@@ -182,6 +204,11 @@ export const AgentConfig = Type.Object(
 );
 export type AgentConfig = Static<typeof AgentConfig>;
 
+function locateIn(one: ComponentConfig, locate: (name: string) => string): ComponentConfig {
+  if (one.kind === "file") return { ...one, path: locate(one.path) };
+  return one.kind === "agent" ? { ...one, home: locate(one.home) } : one;
+}
+
 /** Reads the file; every path in the result is absolute. The error names the file and the field. */
 export async function readAgentConfig(file: string): Promise<AgentConfig> {
   let config: AgentConfig;
@@ -206,9 +233,7 @@ export async function readAgentConfig(file: string): Promise<AgentConfig> {
       : {}),
     ...(config.components
       ? {
-          components: config.components.map((one) =>
-            one.kind === "file" ? { ...one, path: locate(one.path) } : one,
-          ),
+          components: config.components.map((one) => locateIn(one, locate)),
         }
       : {}),
     provisioning: locate(config.provisioning),

@@ -38,6 +38,14 @@ export const AGENT_DEFAULTS: AgentSettings = {
   outbox: OUTBOX_DEFAULTS,
 };
 
+/** Intervals of a device on a line that costs money (`"thin": true`). */
+export const THIN_INTERVALS = {
+  heartbeatSeconds: 1_800,
+  telemetrySeconds: 3_600,
+  /** Above the heartbeat's, so that no ping is ever due. */
+  keepaliveSeconds: 1_860,
+};
+
 /** Formats that the device applies, and the libraries that patches between unpacked forms ask for. */
 export function announcedFormats(formats: readonly ArtifactFormat[]): string[] {
   const packs = formats.some((format) => format.startsWith("unpacked-"));

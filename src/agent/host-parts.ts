@@ -1,7 +1,9 @@
 import path from "node:path";
 import { systemClock, systemRandom } from "../kernel/index.ts";
 import type { AgentConfig, ComponentConfig } from "./agent-config.ts";
+import { THIN_INTERVALS } from "./agent-settings.ts";
 import { deviceWatchdog, systemdWatchdog, type Watchdog } from "./boot/watchdog.ts";
+import { AgentComponent } from "./components/agent-component.ts";
 import { CommandComponent } from "./components/command-component.ts";
 import type { Component, Components } from "./components/component.ts";
 import { FileComponent } from "./components/file-component.ts";
@@ -9,9 +11,12 @@ import { McubootComponent } from "./components/mcuboot-component.ts";
 import { serialLine, tcpLine } from "./components/smp/lines.ts";
 import type { SlotName, Storage } from "./ports.ts";
 import { CONDITION_DEFAULTS, type Conditions } from "./update/conditions.ts";
-import { HostApplication } from "./work/host-application.ts";
+import { CoreDumps } from "./work/core-dumps.ts";
+import { HostApplication, type HostHelper } from "./work/host-application.ts";
 import { hostFacts } from "./work/host-facts.ts";
+import { HostMetrics } from "./work/host-metrics.ts";
 import type { HostSelfTest } from "./work/host-self-test.ts";
+import { LogShipping } from "./work/log-shipping.ts";
 
 const DEFAULT_TELEMETRY_SECONDS = 60;
 const DEFAULT_COMPONENT_SECONDS = 600;
@@ -30,26 +35,60 @@ export function applicationOf(config: AgentConfig, running: SlotName): HostAppli
     random: systemRandom,
     command: resolved(config.application),
     selfTest: selfTest && { ...selfTest, command: resolved(selfTest.command) },
-    telemetryIntervalMs: (config.telemetryIntervalSeconds ?? DEFAULT_TELEMETRY_SECONDS) * 1000,
+    metrics: new HostMetrics({ dataDirectory: config.data }),
+    helpers: helpersOf(config),
+    telemetryIntervalMs:
+      (config.telemetryIntervalSeconds ??
+        (config.thin ? THIN_INTERVALS.telemetrySeconds : DEFAULT_TELEMETRY_SECONDS)) * 1000,
   });
+}
+
+function helpersOf({ logs, coreDumps, data }: AgentConfig): HostHelper[] {
+  const clock = systemClock;
+  const stateFile = path.join(data, "core-dumps.txt");
+  return [
+    ...(logs ? [new LogShipping({ clock, ...logs })] : []),
+    ...(coreDumps ? [new CoreDumps({ clock, directory: coreDumps.directory, stateFile })] : []),
+  ];
 }
 
 function isCommandLine(value: AgentConfig["selfTest"]): value is string[] {
   return Array.isArray(value);
 }
 
-export function componentsOf(config: AgentConfig, storage: Storage): Components {
+/** Where the launcher looks for the hash of an agent that works. */
+export function healthyFileOf(config: AgentConfig): string {
+  return path.join(config.data, "agent.healthy");
+}
+
+/** The file that this process runs. */
+export function runningFile(): string {
+  return process.argv[1] ?? "";
+}
+
+export function componentsOf(
+  config: AgentConfig,
+  storage: Storage,
+  restartAgent: () => void,
+): Components {
   const locate = (name: string) => path.join(config.data, name);
-  const all = (config.components ?? []).map(
-    (one) => [one.component, componentOf(one, storage, locate)] as const,
-  );
+  const healthyFile = healthyFileOf(config);
+  const all = (config.components ?? []).map((one) => {
+    const component =
+      one.kind === "agent"
+        ? new AgentComponent({
+            ...{ home: one.home, running: runningFile(), healthyFile, restart: restartAgent },
+          })
+        : componentOf(one, storage, locate);
+    return [one.component, component] as const;
+  });
   const components = new Map(all);
   if (components.size < all.length) throw new Error("a component is named twice");
   return components;
 }
 
 function componentOf(
-  config: ComponentConfig,
+  config: Exclude<ComponentConfig, { kind: "agent" }>,
   storage: Storage,
   locate: (name: string) => string,
 ): Component {

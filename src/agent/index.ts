@@ -1,4 +1,5 @@
 export * from "./agent.ts";
+export { readAgentConfig } from "./agent-config.ts";
 export * from "./agent-settings.ts";
 export { StateStore } from "./agent-state.ts";
 export * from "./boot/boot-back-end.ts";
@@ -23,6 +24,7 @@ export { OUTBOX_DEFAULTS, Outbox, type OutboxOptions } from "./offline/outbox.ts
 export { SequenceNumbers } from "./offline/sequence-numbers.ts";
 export * from "./ports.ts";
 export { RESTART_STATUS, runAgent } from "./run-agent.ts";
+export { askStatus, describeStatus } from "./status-socket.ts";
 export * from "./update/conditions.ts";
 export {
   hashSlot,
@@ -33,3 +35,4 @@ export {
 } from "./update/slot-record.ts";
 export { type CommandContext, type CommandHandler, RESTARTING } from "./work/commands.ts";
 export { Configurations, SETTINGS_FILE } from "./work/configurations.ts";
+export { CONSENT_FILE } from "./work/host-facts.ts";

@@ -8,12 +8,20 @@ import { messageOf, systemClock, systemRandom } from "../kernel/index.ts";
 import { isReleaseEnvelope, type LogLevel } from "../protocol/index.ts";
 import { type Agent, createAgent } from "./agent.ts";
 import { type AgentConfig, readAgentConfig } from "./agent-config.ts";
-import { AGENT_DEFAULTS, type AgentSettings } from "./agent-settings.ts";
+import { AGENT_DEFAULTS, type AgentSettings, THIN_INTERVALS } from "./agent-settings.ts";
 import { openBackEnd } from "./boot/open-back-end.ts";
 import { notifyReady } from "./boot/watchdog.ts";
+import { noteHealthyAgent } from "./components/agent-component.ts";
 import { createHttpsArtifacts } from "./connection/https-client.ts";
 import { createMqttTransport } from "./connection/mqtt-transport.ts";
-import { applicationOf, componentsOf, conditionsOf, watchdogOf } from "./host-parts.ts";
+import {
+  applicationOf,
+  componentsOf,
+  conditionsOf,
+  healthyFileOf,
+  runningFile,
+  watchdogOf,
+} from "./host-parts.ts";
 import { CredentialStore } from "./identity/credential-store.ts";
 import { enrolByClaim } from "./identity/enrolment.ts";
 import { createEstClient } from "./identity/est-client.ts";
@@ -22,6 +30,7 @@ import { replaceFile } from "./offline/atomic-file.ts";
 import { openFileStorage } from "./offline/file-storage.ts";
 import { setClockForward } from "./offline/machine-clock.ts";
 import type { Slots, Storage } from "./ports.ts";
+import { openStatusSocket, type StatusSocket } from "./status-socket.ts";
 import { createSiteSources } from "./update/site-sources.ts";
 import {
   hashSlot,
@@ -66,10 +75,13 @@ export async function runAgent(
     slots: backEnd.slots,
     bootloader: backEnd.bootloader,
     chain: backEnd.chain,
-    healthy: () => backEnd.healthy(),
+    async healthy() {
+      await backEnd.healthy();
+      await noteHealthyAgent(runningFile(), healthyFileOf(config));
+    },
     ...(await connectionTo(config, provisioning, credentials)),
     application: applicationOf(config, running),
-    components: componentsOf(config, storage),
+    components: componentsOf(config, storage, () => outcome.resolve(0)),
     conditions: conditionsOf(config),
     watchdog: await watchdogOf(config, environment),
     reboot: () => outcome.resolve(RESTART_STATUS),
@@ -77,16 +89,19 @@ export async function runAgent(
     localLog: writeLine,
   });
   const onSignal = () => outcome.resolve(0);
+  let statusSocket: StatusSocket | undefined;
   process.on("SIGTERM", onSignal);
   process.on("SIGINT", onSignal);
   try {
     await agent.start();
     await notifyReady(environment);
+    statusSocket = await openStatusSocket(config.data, () => agent.status());
     announce(agent, provisioning);
     const status = await outcome.promise;
     await agent.stop();
     return status === RESTART_STATUS && config.reboot ? await restart(config.reboot) : status;
   } finally {
+    await statusSocket?.close();
     process.off("SIGTERM", onSignal);
     process.off("SIGINT", onSignal);
   }
@@ -166,7 +181,7 @@ async function writeFactoryImage(slots: Slots, image: string): Promise<void> {
 }
 
 async function connectionTo(
-  { downloadBases = [] }: AgentConfig,
+  { downloadBases = [], thin, keepaliveSeconds }: AgentConfig,
   provisioning: Provisioning,
   credentials: CredentialStore,
 ) {
@@ -186,6 +201,9 @@ async function connectionTo(
       tenantId: provisioning.tenant,
       deviceId: provisioning.device,
       credentials: current,
+      ...(keepaliveSeconds || thin
+        ? { keepaliveSeconds: keepaliveSeconds ?? THIN_INTERVALS.keepaliveSeconds }
+        : {}),
     }),
     artifacts: createSiteSources({
       sites,
@@ -197,7 +215,9 @@ async function connectionTo(
 }
 
 function settingsOf(config: AgentConfig): Partial<AgentSettings> {
-  const { heartbeatIntervalSeconds, allowedCommands, maxPatchMemoryBytes, trialTries } = config;
+  const { allowedCommands, maxPatchMemoryBytes, trialTries, thin } = config;
+  const heartbeatIntervalSeconds =
+    config.heartbeatIntervalSeconds ?? (thin ? THIN_INTERVALS.heartbeatSeconds : undefined);
   const { certificate, outbox } = config;
   return {
     ...(heartbeatIntervalSeconds ? { heartbeatIntervalMs: heartbeatIntervalSeconds * 1000 } : {}),

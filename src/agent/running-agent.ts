@@ -1,4 +1,5 @@
 import { messageOf, randomId } from "../kernel/index.ts";
+import type { LogLevel } from "../protocol/index.ts";
 import type { AgentDeps, AgentStatus } from "./agent.ts";
 import { AgentReports } from "./agent-reports.ts";
 import { AGENT_DEFAULTS, type AgentSettings } from "./agent-settings.ts";
@@ -29,6 +30,7 @@ import { Commands } from "./work/commands.ts";
 import { DeviceLog } from "./work/device-log.ts";
 import { Heartbeats } from "./work/heartbeats.ts";
 import { restartForCommand } from "./work/restart-for-command.ts";
+import { runScriptCommand } from "./work/run-script.ts";
 
 /** The parts of the agent, put together for one boot. */
 export class RunningAgent {
@@ -174,6 +176,11 @@ export class RunningAgent {
     });
   }
 
+  #logAs(logger: string) {
+    return (level: LogLevel, message: string, traceparent: string | null = null) =>
+      this.#log.write(level, message, { logger, traceparent });
+  }
+
   #createConnection(): Connection {
     const { transport, clock, random, credentials } = this.#deps;
     let presented = 0;
@@ -230,8 +237,7 @@ export class RunningAgent {
       },
       publish: (state) => this.#connection.publish("update/state", JSON.stringify(state)),
       event: (type, attributes) => this.#event(type, attributes),
-      log: (level, message, traceparent) =>
-        this.#log.write(level, message, { logger: "update", traceparent }),
+      log: this.#logAs("update"),
     });
   }
 
@@ -248,13 +254,21 @@ export class RunningAgent {
     return new Commands({
       clock,
       state: this.#state,
-      handlers: { ...commandHandlers, ...builtIn },
+      handlers: {
+        ...commandHandlers,
+        ...builtIn,
+        "run-script": runScriptCommand({
+          identity: this.#deps.identity,
+          root: () => this.#trust.current.root.signed,
+          trustedNow: () => this.#state.trustedNow(),
+          log: this.#logAs("commands"),
+        }),
+      },
       allowed: this.#settings.allowedCommands,
       life: this.#life,
       bootId: this.#bootId,
       publish: (topic, payload, options) => this.#connection.publish(topic, payload, options),
-      log: (level, message, traceparent) =>
-        this.#log.write(level, message, { logger: "commands", traceparent }),
+      log: this.#logAs("commands"),
     });
   }
 
@@ -269,7 +283,7 @@ export class RunningAgent {
       newId: this.#deps.newId ?? randomId,
       options: this.#settings.rotation,
       event: (type, attributes) => this.#event(type, attributes),
-      log: (level, message) => this.#log.write(level, message, { logger: "certificate" }),
+      log: this.#logAs("certificate"),
     });
   }
 
@@ -277,16 +291,9 @@ export class RunningAgent {
     return new AgentReports({
       agent: this.#deps,
       formats: this.#settings.formats,
-      bootId: this.#bootId,
-      bootReason: this.#bootReason,
-      startedAt: this.#startedAt,
-      onTrial: this.#boot.trial,
-      state: this.#state,
-      trust: this.#trust,
-      outbox: this.#outbox,
-      connection: this.#connection,
-      measured: this.#measured,
-      log: this.#log,
+      ...{ bootId: this.#bootId, bootReason: this.#bootReason, startedAt: this.#startedAt },
+      ...{ onTrial: this.#boot.trial, state: this.#state, trust: this.#trust, log: this.#log },
+      ...{ outbox: this.#outbox, connection: this.#connection, measured: this.#measured },
       firmware: () => this.#firmware(),
       otherSlot: () => describeOther(this.#slots.other),
       nextSequence: () => this.#numbers.next(),
@@ -309,7 +316,7 @@ export class RunningAgent {
       root: () => this.#trust.current.root.signed,
       life: this.#life,
       trustedNow: () => this.#state.trustedNow(),
-      log: (level, message) => this.#log.write(level, message, { logger: "boot-chain" }),
+      log: this.#logAs("boot-chain"),
       onChanged: () => this.#heartbeats.send(),
     });
   }

@@ -8,6 +8,7 @@ export * from "./identity.ts";
 export * from "./messages.ts";
 export * from "./metadata.ts";
 export * from "./metadata-rules.ts";
+export * from "./script.ts";
 export * from "./signing.ts";
 export * from "./slot-image.ts";
 export * from "./topics.ts";

@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import os from "node:os";
 import { type Clock, messageOf, type Random, type Timer } from "../../kernel/index.ts";
 import { fullJitter } from "../connection/back-off.ts";
 import type { Application, ApplicationContext, SelfTestResult } from "../ports.ts";
+import type { HostMetrics } from "./host-metrics.ts";
 import { type HostSelfTest, runHostSelfTest } from "./host-self-test.ts";
 
 export interface HostApplicationOptions {
@@ -12,10 +12,19 @@ export interface HostApplicationOptions {
   command: readonly string[] | undefined;
   selfTest: HostSelfTest | undefined;
   telemetryIntervalMs: number;
+  metrics: HostMetrics;
+  /** What else watches the machine, such as its log. */
+  helpers?: readonly HostHelper[];
+}
+
+export interface HostHelper {
+  start(context: ApplicationContext): void;
+  stop(): void;
 }
 
 const RESTART = { baseMs: 1_000, capMs: 60_000 };
 const STOP_MS = 5_000;
+const REFRESH_MS = 30_000;
 const MAX_OUTPUT_CHARACTERS = 1_000;
 /** An application that ran so long before it crashed is restarted at once again. */
 const STEADY_MS = 60_000;
@@ -27,7 +36,9 @@ export class HostApplication implements Application {
   #child: ChildProcess | undefined;
   #restart: Timer | undefined;
   #measuring: Timer | undefined;
+  #refreshing: Timer | undefined;
   #attempt = 0;
+  #restarts = 0;
   #stopped = false;
 
   constructor(options: HostApplicationOptions) {
@@ -36,7 +47,10 @@ export class HostApplication implements Application {
 
   async start(context: ApplicationContext): Promise<void> {
     this.#context = context;
+    await this.#options.metrics.refresh();
+    this.#refresh();
     this.#measure();
+    for (const helper of this.#options.helpers ?? []) helper.start(context);
     if (this.#options.command) this.#spawn(this.#options.command);
   }
 
@@ -44,6 +58,8 @@ export class HostApplication implements Application {
     this.#stopped = true;
     this.#restart?.cancel();
     this.#measuring?.cancel();
+    this.#refreshing?.cancel();
+    for (const helper of this.#options.helpers ?? []) helper.stop();
     const child = this.#child;
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise((resolve) => child.once("exit", resolve));
@@ -62,11 +78,17 @@ export class HostApplication implements Application {
   }
 
   metrics(): Record<string, number> {
-    return {
-      load1: Math.round((os.loadavg()[0] ?? 0) * 100) / 100,
-      memory: Math.round(1000 * (1 - os.freemem() / os.totalmem())) / 10,
-      agentMemoryMb: Math.round(process.memoryUsage.rss() / 1024 ** 2),
-    };
+    return { ...this.#options.metrics.current(), applicationRestarts: this.#restarts };
+  }
+
+  /** What takes a look at files is read now and then, and the last of it told. */
+  #refresh(): void {
+    this.#refreshing = this.#options.clock.after(REFRESH_MS, () => {
+      this.#options.metrics.refresh().then(
+        () => this.#refresh(),
+        () => this.#refresh(),
+      );
+    });
   }
 
   #measure(): void {
@@ -94,6 +116,7 @@ export class HostApplication implements Application {
       this.#context?.crashed(reason, lastWords.trim() || reason);
       const delayMs = fullJitter(this.#options.random, this.#attempt, RESTART);
       this.#attempt += 1;
+      this.#restarts += 1;
       this.#restart = this.#options.clock.after(delayMs, () => this.#spawn(command));
     };
     child.once("error", (error) => onEnd(`cannot be started: ${messageOf(error)}`));

@@ -19,6 +19,7 @@ import { pkiCommands } from "./pki.ts";
 import { type PlatformActions, platformCommands } from "./platform.ts";
 import { registeredAuthorityCommands } from "./registered-authorities.ts";
 import { rolloutCommands } from "./rollouts.ts";
+import { scriptCommands } from "./script.ts";
 import { securebootCommands } from "./secureboot.ts";
 import { signInCommands } from "./sign-in.ts";
 import { deviceSideCommands } from "./simulate.ts";
@@ -53,5 +54,6 @@ export function registerCommands(
   detectCommand(program, cli);
   auditCommands(program, cli);
   deviceSideCommands(program, cli, outcome);
+  scriptCommands(program, cli);
   operationsCommands(program, cli);
 }

@@ -14,7 +14,7 @@ import {
   several,
   wholeNumber,
 } from "../cli.ts";
-import { misuse } from "../cli-error.ts";
+import { CliError, misuse } from "../cli-error.ts";
 import { openImage, readDocument } from "../document-files.ts";
 
 interface SimulateOptions extends CommonOptions {
@@ -55,6 +55,37 @@ export function deviceSideCommands(program: Command, cli: Cli, outcome: { status
             `it at status ${RESTART_STATUS} (or --restart)`,
         );
       }
+    });
+
+  leaf(agent, {
+    usage: "status",
+    summary: "how the agent on this machine is: firmware, connection, update, backlog",
+    example: "vautn agent status --config /etc/vautn/agent.json",
+    data: true,
+  })
+    .requiredOption("--config <file>", "configuration of the agent")
+    .action(async ({ config, ...options }: CommonOptions & { config: string }) => {
+      const { askStatus, describeStatus, readAgentConfig } = await import("../../agent/index.ts");
+      const { data } = await readAgentConfig(config);
+      const status = await askStatus(data).catch(() => {
+        throw new CliError(`no agent runs on ${data}`, { next: "start it: vautn agent run" });
+      });
+      if (!status) throw new CliError("the agent is starting", { next: "ask again in a moment" });
+      cli.print(options, status, () => describeStatus(status).trimEnd());
+    });
+  leaf(agent, {
+    usage: "consent <version>",
+    summary: "agree, at the device, to an update that waits for it (a version or an update's id)",
+    example: "vautn agent consent 1.2.0 --config /etc/vautn/agent.json",
+  })
+    .requiredOption("--config <file>", "configuration of the agent")
+    .action(async (version: string, { config }: { config: string }) => {
+      const { CONSENT_FILE, openFileStorage, readAgentConfig, replaceFile } = await import(
+        "../../agent/index.ts"
+      );
+      const { data } = await readAgentConfig(config);
+      await replaceFile(await openFileStorage(data), CONSENT_FILE, Buffer.from(version));
+      cli.note(`the device may be updated to ${version}`);
     });
 
   leaf(program, {

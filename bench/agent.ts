@@ -1,0 +1,123 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import fs from "node:fs";
+import net from "node:net";
+import os from "node:os";
+import path from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import { writeProvisioning } from "../src/agent/index.ts";
+import { startRotationPlatform } from "../test/support/rotation-platform.ts";
+
+/**
+ * What the bundled agent costs a device: its size, its memory, and what it sends and receives while
+ * nothing happens, over real TLS and MQTT to the real gateway. The heartbeats of a month are not
+ * waited for: a run with quick ones tells what each costs, and their number in a month is known.
+ */
+const MONTH_SECONDS = 30 * 86_400;
+/** IPv4 and TCP with timestamps, for each segment and for its acknowledgement. */
+const HEADER_BYTES = 52;
+const GOALS = { memoryMb: 60, monthMb: 2, bundleKb: 1024 };
+/** The intervals of `"thin": true` (src/agent/agent-settings.ts). */
+const THIN = { heartbeatSeconds: 1_800, telemetrySeconds: 3_600, reconnectsADay: 1 };
+const BUNDLE = path.resolve(import.meta.dirname, "../dist/vautn-agent.mjs");
+
+interface Line {
+  port: number;
+  bytes: number;
+  segments: number;
+  close(): void;
+}
+
+const { values } = parseArgs({ options: { heartbeats: { type: "string", default: "20" } } });
+const heartbeats = Number(values.heartbeats);
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-bench-agent-"));
+const platform = await startRotationPlatform();
+const line = await countingLine(Number(new URL(platform.mqttUrl).port));
+let agent: ChildProcess | undefined;
+try {
+  const device = await platform.enroll("thin-1");
+  await writeProvisioning(path.join(folder, "identity"), {
+    ...{ tenant: "acme", device: "thin-1", product: "sensor", hardwareRevision: "r1" },
+    mqttUrl: `mqtts://localhost:${line.port}`,
+    httpsUrl: platform.httpsUrl,
+    ...{ key: device.key, certificate: device.cert, root: platform.rootPem },
+    trustRoot: platform.trustRoot,
+  });
+  const quiet = await measure({ heartbeatIntervalSeconds: 3_600, telemetryIntervalSeconds: 3_600 });
+  const beating = await measure({ heartbeatIntervalSeconds: 1, telemetryIntervalSeconds: 3_600 });
+  const telling = await measure({ heartbeatIntervalSeconds: 3_600, telemetryIntervalSeconds: 1 });
+  const perHeartbeat = (beating.bytes - quiet.bytes) / heartbeats;
+  const perSample = (telling.bytes - quiet.bytes) / heartbeats;
+  const month =
+    (MONTH_SECONDS / THIN.heartbeatSeconds) * perHeartbeat +
+    (MONTH_SECONDS / THIN.telemetrySeconds) * perSample +
+    30 * THIN.reconnectsADay * quiet.bytes;
+  print("agent-bundle", fs.statSync(BUNDLE).size / 1024, "KiB", GOALS.bundleKb, "goal 1 MiB");
+  print("agent-memory-resident", beating.memoryMb, "MiB", GOALS.memoryMb, "goal 60 MiB");
+  print("agent-connect-bytes", quiet.bytes, "bytes");
+  print("agent-heartbeat-bytes", perHeartbeat, "bytes");
+  print("agent-telemetry-bytes", perSample, "bytes");
+  print("agent-idle-month-thin", month / 1024 ** 2, "MiB", GOALS.monthMb, "goal 2 MiB");
+} finally {
+  agent?.kill();
+  line.close();
+  await platform.close();
+  fs.rmSync(folder, { recursive: true, force: true });
+}
+
+/** One life of the agent from its start until so many seconds after it is connected. */
+async function measure(config: object): Promise<{ bytes: number; memoryMb: number }> {
+  const file = path.join(folder, "agent.json");
+  const all = { provisioning: "identity", data: "data", thin: true, ...config };
+  fs.writeFileSync(file, JSON.stringify(all));
+  line.bytes = 0;
+  line.segments = 0;
+  const child = spawn(process.execPath, [BUNDLE, "run", "--config", file], { stdio: "ignore" });
+  agent = child;
+  while (line.bytes < 4_000) await pause(100);
+  await pause(heartbeats * 1_000);
+  const status = fs.readFileSync(`/proc/${child.pid}/status`, "utf8");
+  const memoryMb = Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
+  const bytes = line.bytes + line.segments * 2 * HEADER_BYTES;
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  child.kill("SIGTERM");
+  await ended;
+  return { bytes, memoryMb };
+}
+
+async function countingLine(upstreamPort: number): Promise<Line> {
+  const sockets = new Set<net.Socket>();
+  const server = net.createServer((client) => {
+    const upstream = net.connect(upstreamPort, "127.0.0.1");
+    for (const [from, to] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      sockets.add(from);
+      from.on("error", () => to.destroy()).on("close", () => to.destroy());
+      from.on("data", (bytes) => {
+        counted.bytes += bytes.length;
+        counted.segments += Math.ceil(bytes.length / 1_400);
+        to.write(bytes);
+      });
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const counted: Line = {
+    port: (server.address() as net.AddressInfo).port,
+    bytes: 0,
+    segments: 0,
+    close() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    },
+  };
+  return counted;
+}
+
+function print(name: string, value: number, unit: string, goal?: number, against?: string): void {
+  const rounded = Math.round(value * 100) / 100;
+  const ratio =
+    goal === undefined ? {} : { ratio: Math.round((value / goal) * 100) / 100, against };
+  console.log(JSON.stringify({ name, value: rounded, unit, ...ratio }));
+}
