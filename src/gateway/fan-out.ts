@@ -34,6 +34,8 @@ export class FanOut {
 
   /** A message of a device that is durable by now. */
   offer(tenantId: string, publish: Publish, receivedAt: number): void {
+    // The common case: nobody listens anywhere.
+    if (this.#interested.size === 0) return;
     if (!this.#interested.get(subjects.interest(tenantId))) return;
     const message = passedMessage(publish, receivedAt);
     this.#bus.publish(subjects.message(tenantId), {

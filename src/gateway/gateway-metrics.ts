@@ -1,5 +1,4 @@
-import type { Counter } from "prom-client";
-import { counter, gauge, histogram } from "../kernel/metrics.ts";
+import { counter, gauge, histogram, Tally } from "../kernel/metrics.ts";
 
 export const connectionsGauge = gauge("vautn_gateway_connections", "MQTT connections held now");
 export const connectsTotal = counter(
@@ -40,17 +39,16 @@ const publishesTotal = counter(
   ["direction", "qos"],
 );
 const byQos = (direction: string) =>
-  [0, 1, 2].map((qos) => publishesTotal.labels(direction, String(qos)));
-/** Counters by QoS, found beforehand: looking them up by label is slow. */
-export const publishesIn = byQos("in") as [Counter.Internal, Counter.Internal, Counter.Internal];
-export const publishesOut = byQos("out") as [Counter.Internal, Counter.Internal, Counter.Internal];
+  [0, 1, 2].map((qos) => new Tally(publishesTotal, { direction, qos: String(qos) }));
+export const publishesIn = byQos("in") as [Tally, Tally, Tally];
+export const publishesOut = byQos("out") as [Tally, Tally, Tally];
 const bytesTotal = counter(
   "vautn_gateway_bytes_total",
   "Bytes of MQTT read from and written to devices",
   ["direction"],
 );
-export const bytesIn = bytesTotal.labels("in");
-export const bytesOut = bytesTotal.labels("out");
+export const bytesIn = new Tally(bytesTotal, { direction: "in" });
+export const bytesOut = new Tally(bytesTotal, { direction: "out" });
 export const retainedTotal = counter(
   "vautn_gateway_retained_total",
   "Retained messages that were kept, forgotten or sent",
@@ -109,14 +107,14 @@ export const applicationMessages = counter(
   ["direction", "outcome"],
 );
 
-const messageCounters = new Map<string, Counter.Internal>();
+const messageCounters = new Map<string, Tally>();
 
-/** Counts a message; kinds and outcomes are few, and finding a counter by its labels is slow. */
+/** Counts a message; kinds and outcomes are few. */
 export function countMessage(kind: string, outcome: string): void {
   const key = `${kind} ${outcome}`;
   let known = messageCounters.get(key);
   if (!known) {
-    known = messagesTotal.labels(kind, outcome);
+    known = new Tally(messagesTotal, { kind, outcome });
     messageCounters.set(key, known);
   }
   known.inc();

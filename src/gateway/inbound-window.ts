@@ -1,3 +1,4 @@
+import type { DevicePublish } from "../protocol/index.ts";
 import type { Connection } from "./connection.ts";
 import { limitsTotal, shedTotal } from "./gateway-metrics.ts";
 import { ratesOf } from "./limits.ts";
@@ -7,6 +8,8 @@ import { Allowance } from "./pacing.ts";
 import { ConnectionFault, REASON } from "./reason-codes.ts";
 import { InboundAliases } from "./topic-aliases.ts";
 
+/** Messages of QoS 0 that may wait for each one that may wait for its acknowledgement. */
+const ZEROES_A_PLACE = 4;
 /** The longest time for which a device that sends too much is not read at once. */
 const MAX_PACE_MS = 10_000;
 
@@ -14,6 +17,8 @@ const MAX_PACE_MS = 10_000;
 export class InboundWindow {
   readonly acks = new OrderedAcks();
   readonly aliases = new InboundAliases();
+  /** The topic that has come last, and what was found of it: most devices say all on one or two. */
+  lastTopic: { topic: string; publish: DevicePublish } | undefined;
   /** Identifiers of QoS 2 messages whose PUBREL has not come; `stored` once the PUBREC is sent. */
   readonly unreleased = new Map<number, "storing" | "stored">();
   readonly #connection: Connection;
@@ -172,11 +177,14 @@ export class InboundWindow {
     return now - Math.min(this.#progressAt, this.acks.oldestAt ?? now) > lagMs;
   }
 
-  /** Messages of QoS 0 have half of the room: the rest is for those that must not be lost. */
+  /**
+   * Messages of QoS 0 have half of the room: the rest is for those that must not be lost. They may
+   * be many, for they come in bursts and wait for nobody's acknowledgement.
+   */
   #isFullOfZeroes(): boolean {
     const { limits } = this.#connection.context;
     return (
-      this.#count - this.#acknowledgeable >= limits.inboundInflight / 2 ||
+      this.#count - this.#acknowledgeable >= limits.inboundInflight * ZEROES_A_PLACE ||
       this.#zeroBytes >= limits.inboundBytes / 2
     );
   }

@@ -1,3 +1,4 @@
+import { isAscii } from "node:buffer";
 import { decode as decodeCbor } from "cborg";
 import { type Static, type TSchema, Type } from "typebox";
 import { Compile, type Validator } from "typebox/compile";
@@ -196,6 +197,12 @@ export function checkMessage(schema: TSchema, value: unknown): void {
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
+/** Text of a payload; throws where it is no UTF-8. Nearly all are ASCII, which is quicker to see. */
+function textOf(payload: Uint8Array): string {
+  if (Buffer.isBuffer(payload) && isAscii(payload)) return payload.toString("latin1");
+  return utf8.decode(payload);
+}
+
 /**
  * A payload as JSON or CBOR. The content type decides; without one, a first byte that cannot begin
  * JSON text means CBOR. Depth and size are bounded before anything looks inside.
@@ -207,7 +214,7 @@ export function decodePayload(payload: Uint8Array, contentType?: string): unknow
   try {
     value = cbor
       ? decodeCbor(payload, { allowUndefined: false, rejectDuplicateMapKeys: true })
-      : JSON.parse(utf8.decode(payload));
+      : JSON.parse(textOf(payload));
   } catch (error) {
     throw new AppError(
       "message-invalid",
@@ -227,6 +234,7 @@ function startsJson(byte: number): boolean {
 
 function assertDepth(value: unknown, remaining: number): void {
   if (remaining < 0) throw new AppError("message-invalid", "the payload is nested too deeply");
-  if (typeof value !== "object" || value === null) return;
-  for (const member of Object.values(value)) assertDepth(member, remaining - 1);
+  if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return;
+  // Without a list of the members: each message of each device comes along here.
+  for (const key in value) assertDepth((value as Record<string, unknown>)[key], remaining - 1);
 }

@@ -2,7 +2,7 @@ import { Counter, Gauge, Registry } from "prom-client";
 import { afterEach, describe, expect, it } from "vitest";
 import { LocalBus, subjects } from "../../src/bus/index.ts";
 import { answerMetrics, gatherMetrics } from "../../src/bus/metrics-exchange.ts";
-import { counter, gauge } from "../../src/kernel/metrics.ts";
+import { counter, gauge, Tally } from "../../src/kernel/metrics.ts";
 
 const messages = counter("test_messages_total", "Messages", ["kind"]);
 const held = gauge("test_held", "Connections");
@@ -47,6 +47,19 @@ describe("the figures of several processes", () => {
     expect(text).toContain('test_messages_total{kind="b"} 1');
     expect(text).toContain("test_held 22");
     expect(text).toContain("test_delay_seconds 0.7");
+  });
+
+  it("hold what was counted the quick way, each time that they are read", async () => {
+    const packets = counter("test_packets_total", "Packets", ["direction"]);
+    const tally = new Tally(packets, { direction: "in" });
+    tally.inc();
+    tally.inc(4);
+    const read = () => gatherMetrics(new LocalBus(), 1);
+    expect(await read()).toContain('test_packets_total{direction="in"} 5');
+    expect(await read()).toContain('test_packets_total{direction="in"} 5');
+    tally.inc();
+    packets.inc({ direction: "in" });
+    expect(await read()).toContain('test_packets_total{direction="in"} 7');
   });
 
   it("are its own where there is one process", async () => {

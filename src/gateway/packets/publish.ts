@@ -47,7 +47,7 @@ export function handlePublish(
   if (qos === 2) inbound.unreleased.set(messageId, "storing");
   const acknowledge =
     qos === 0 ? undefined : inbound.acks.reserve(connection.context.deps.clock.now());
-  settle(connection, packet).then(async (outcome) => {
+  void settle(connection, packet).then((outcome) => {
     inbound.leave(sizeBytes, qos);
     if (outcome === "away" && qos === 0) {
       // MQTT 5.0 §4.3.1: nobody brings it again, and nothing is gained by ending the connection.
@@ -58,15 +58,17 @@ export function handlePublish(
       connection.fail(new ConnectionFault(REASON.serverBusy, "a store is not available"));
       return;
     }
-    if (qos === 2) {
-      keepIdentifier(connection, messageId, outcome === REASON.success);
-      // With the identifier on record a later connection does not take the message again.
-      if (!(await connection.session.save())) return;
+    const finish = () => {
+      if (outcome === REASON.success) passOn(connection, packet);
+      acknowledge?.(() => sendAcknowledgement(connection, packet, outcome));
+    };
+    if (qos < 2) {
+      finish();
+      return;
     }
-    if (outcome === REASON.success) {
-      passOn(connection, packet);
-    }
-    acknowledge?.(() => sendAcknowledgement(connection, packet, outcome));
+    keepIdentifier(connection, messageId, outcome === REASON.success);
+    // With the identifier on record a later connection does not take the message again.
+    void connection.session.save().then((isSaved) => isSaved && finish());
   });
 }
 
@@ -111,16 +113,16 @@ function checkPublish(packet: IPublishPacket): void {
 /** What became of a message; `away` when there must be no acknowledgement. */
 type Outcome = ReasonCode | "away" | "internal" | "quarantined";
 
-async function settle(connection: Connection, packet: IPublishPacket): Promise<Outcome> {
+function settle(connection: Connection, packet: IPublishPacket): Promise<Outcome> {
   const { context, inbound, peer } = connection;
   const publish = ownPublish(connection, packet);
   if (!publish) {
     countMessage("unknown", "refused");
-    return REASON.notAuthorized;
+    return Promise.resolve(REASON.notAuthorized);
   }
   if (connection.isQuarantined && !isTakenInQuarantine(publish)) {
     countMessage(publish.kind, "quarantined");
-    return "quarantined";
+    return Promise.resolve("quarantined");
   }
   const { properties = {} } = packet;
   const message: InboundMessage = {
@@ -134,19 +136,21 @@ async function settle(connection: Connection, packet: IPublishPacket): Promise<O
     traffic: connection.traffic,
   };
   const store = () => storePatiently(connection, message, packet);
-  const outcome = await (isUnordered(publish) ? store() : inbound.inOrder(store));
-  countMessage(publish.kind, outcomeName(outcome));
-  return outcome;
+  return isUnordered(publish) ? store() : inbound.inOrder(store);
 }
 
 /** What is published, if the topics that it names are the device's own. */
 function ownPublish(connection: Connection, packet: IPublishPacket): DevicePublish | undefined {
   const { peer, context } = connection;
-  const prefix = topicPrefix(peer);
   const response = packet.properties?.responseTopic;
+  const { lastTopic } = connection.inbound;
+  if (response === undefined && lastTopic?.topic === packet.topic) return lastTopic.publish;
+  const prefix = topicPrefix(peer);
   const foreignResponse = response !== undefined && !String(response).startsWith(prefix);
   if (mayPublish(peer, packet.topic) && !foreignResponse) {
-    return parseDevicePublish(packet.topic.slice(prefix.length));
+    const publish = parseDevicePublish(packet.topic.slice(prefix.length));
+    if (publish) connection.inbound.lastTopic = { topic: packet.topic, publish };
+    return publish;
   }
   const target = { kind: "topic", id: foreignResponse ? String(response) : packet.topic };
   context.refusals.record(peer, "mqtt.publish", target, "the topic is not this device's");
@@ -162,24 +166,31 @@ async function storePatiently(
   const deadline = message.receivedAt + limits.storePatienceMs;
   for (let attempt = 1, delayMs = FIRST_RETRY_MS; ; attempt += 1, delayMs *= 2) {
     // Who has gone brings it again; to store it now would be work for nothing.
-    if (connection.isClosed && attempt > 1) return "away";
+    if (connection.isClosed && attempt > 1) return counted(message, "away");
     try {
       // An empty message that clears what was retained says nothing else (MQTT 5.0 §3.3.1.3).
       if (!packet.retain || packet.payload.length > 0) await router.route(message);
       if (packet.retain) {
         await retained.keep(message.peer, passedMessage(packet, message.receivedAt));
       }
-      return REASON.success;
+      return counted(message, REASON.success);
     } catch (error) {
-      if (isAppError(error) && error.code !== "unavailable") return refusalReason(error);
+      if (isAppError(error) && error.code !== "unavailable") {
+        return counted(message, refusalReason(error));
+      }
       if (!isAppError(error)) {
         deps.logger.error({ err: error, kind: message.publish.kind }, "a message was not stored");
-        if (attempt >= UNEXPECTED_TRIES) return "internal";
+        if (attempt >= UNEXPECTED_TRIES) return counted(message, "internal");
       }
-      if (deps.clock.now() + delayMs > deadline) return "away";
+      if (deps.clock.now() + delayMs > deadline) return counted(message, "away");
       await sleep(deps.clock, delayMs);
     }
   }
+}
+
+function counted<Result extends Outcome>({ publish }: InboundMessage, outcome: Result): Result {
+  countMessage(publish.kind, outcomeName(outcome));
+  return outcome;
 }
 
 function refusalReason(error: AppError): ReasonCode {
