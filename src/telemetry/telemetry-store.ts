@@ -282,6 +282,8 @@ export async function readPointsSince(
         ({receivedAt:Int64}, {device:String}, {metric:String}, {ts:Int64})`,
     ],
     orderBy: "received, device, metric, at",
+    // A message that came twice within one insert is still there twice.
+    limitBy: "1 by received, device, metric, at",
     limit,
     params: {
       receivedAt: watermark.receivedAt,

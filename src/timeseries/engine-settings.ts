@@ -16,4 +16,7 @@ export const WRITE_SETTINGS: Record<string, string | number> = {
   // One message may hold a backlog of years; a partition is a month.
   max_partitions_per_insert_block: 2_000,
   input_format_null_as_default: 1,
+  // Copies of a row within one insert are taken together later, as those of different inserts are:
+  // readers see none of them either way, and an insert costs a fifth less.
+  optimize_on_insert: 0,
 };
