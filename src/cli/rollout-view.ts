@@ -18,6 +18,7 @@ export function describeRollout(rollout: Rollout): string {
       ],
       ["downloaded", `${bytes(bytesDownloaded)} of ${bytes(bytesFull)}${saved}`],
       ["started", ago(rollout.startedAt)],
+      ["next look", rollout.nextEvaluationAt ?? "-"],
     ]),
     table(
       ["STAGE", "UP TO", "COUNTS", "STARTED", "FINISHED"],
@@ -41,7 +42,8 @@ export function describeRollout(rollout: Rollout): string {
 }
 
 /** What a person can do about a rollout in its state. */
-export function nextStep({ id, state }: Rollout): string | undefined {
+export function nextStep({ id, state, needsApproval }: Rollout): string | undefined {
+  if (needsApproval) return `a second person: vautn rollout approve ${id}`;
   if (state === "paused") return `vautn rollout resume ${id}, or vautn rollout rollback ${id}`;
   if (state === "needs-decision")
     return `vautn rollout approve ${id}, or vautn rollout rollback ${id}`;

@@ -32,6 +32,7 @@ import { comparedMetrics, completePolicy, startsAt } from "./policy.ts";
 import { lockByDevices } from "./progress-store.ts";
 import { beginPreparing, insertRollout } from "./rollout-store.ts";
 import type { RolloutPlan, RolloutSpec, RolloutsDeps, SignedRelease } from "./types.ts";
+import { wolfWarnings } from "./wolf.ts";
 
 const MAX_NAME = 128;
 const MAX_DELTA_SOURCES = 200;
@@ -76,8 +77,9 @@ export async function plan(
     const left = notCompared.reduce((sum, { devices }) => sum + devices, 0);
     const since = new Date(now - CHRONIC_DAYS * 86_400_000);
     const crashes = await crashesSince(tx, tenantId, since);
+    const reach = await judgedReach(tx, now);
     const estimate = estimateDuration(question.policy, stages, {
-      reach: await judgedReach(tx, now),
+      reach,
       devices: fitting,
       compared: fitting - left,
       crashesPerDeviceHour: crashes / (Math.max(1, fitting) * CHRONIC_DAYS * 24),
@@ -96,7 +98,10 @@ export async function plan(
       notCompared: await judgedReasons(tx, "exclusion", PLAN_NAMES),
       notComparedReasons: notCompared,
       estimate,
-      warnings: [],
+      warnings: wolfWarnings(question.policy, stages, {
+        crashesPerDeviceHour: estimate.crashesPerDeviceHour,
+        offlineShare: fitting > 0 ? 1 - reach.now / fitting : 0,
+      }),
       ...(await wayBack(tx, tenantId, release, judged.kinds)),
     };
   });

@@ -15,3 +15,4 @@ export {
 } from "./states.ts";
 export type * from "./types.ts";
 export { ROLLOUT_STATES } from "./types.ts";
+export { falseAlarmShare, wolfWarnings } from "./wolf.ts";

@@ -26,6 +26,8 @@ export const DEFAULT_PENALTY = { failures: 3, days: 30 };
 
 /** Sorting a fleet in memory: in the default few megabytes a million rows go to disk thrice. */
 const SORT_MEMORY = "192MB";
+/** A million devices on a busy machine take more than the minute that other statements have. */
+const LONGEST_STATEMENT = "10min";
 
 /**
  * Judges the fleet into the temporary table `judged`, a row for each device that matches the query,
@@ -33,7 +35,8 @@ const SORT_MEMORY = "192MB";
  */
 export async function judgeFleet(tx: Tx, tenantId: string, question: Question): Promise<void> {
   const { query, nowMs, arriving, seed, policy } = question;
-  await sql`select set_config('work_mem', ${SORT_MEMORY}, true)`.execute(tx);
+  await sql`select set_config('work_mem', ${SORT_MEMORY}, true),
+    set_config('statement_timeout', ${LONGEST_STATEMENT}, true)`.execute(tx);
   await sql`drop table if exists pg_temp.judged`.execute(tx);
   const hash = createHash("sha256").update(seed).digest().readBigInt64BE(0).toString();
   const ids = arriving?.deviceIds;

@@ -9,6 +9,7 @@ import {
   evidenceSeconds,
   planStages,
   testedMetrics,
+  wolfWarnings,
 } from "../../src/rollouts/index.ts";
 
 const METRIC = { metric: "telemetry.temperature", worse: "higher" as const };
@@ -101,5 +102,35 @@ describe("how long a rollout lasts", () => {
     const estimate = estimateDuration(capped, stages, facts);
     expect(estimate.expectedSeconds).toBeGreaterThan(4 * 86_400);
     expect(estimate.reachSeconds).toBe(7 * 86_400);
+  });
+});
+
+describe("a plain limit", () => {
+  const policy = completePolicy({});
+  const stages = planStages(policy, 10_000);
+  const fleet = { crashesPerDeviceHour: 0.005 / 24, offlineShare: 0.02 };
+  const limit = (metric: "crash-rate" | "offline-share", above: number) => ({
+    ...policy,
+    thresholds: [{ metric, above }],
+  });
+
+  it("that cries wolf is told of before it begins", () => {
+    const [warning] = wolfWarnings(limit("crash-rate", 0.01), stages, fleet);
+    expect(warning).toMatch(/crash-rate > 0.01 would pause \d+ % of rollouts/);
+    expect(wolfWarnings(limit("offline-share", 0.01), stages, fleet)).toHaveLength(1);
+  });
+
+  it("with room enough, or with enough evidence asked for, is not", () => {
+    expect(wolfWarnings(limit("crash-rate", 0.5), stages, fleet)).toEqual([]);
+    const thresholds = [
+      {
+        metric: "crash-rate" as const,
+        above: 0.03,
+        minimumDevices: 500,
+        minimumDeviceHours: 6_000,
+      },
+    ];
+    expect(wolfWarnings({ ...policy, thresholds }, stages, fleet)).toEqual([]);
+    expect(wolfWarnings(limit("crash-rate", 0.03), stages, fleet)).toHaveLength(1);
   });
 });

@@ -141,6 +141,9 @@ export const api = {
     call("listRolloutDevices", { params: { tenant, rollout }, query }),
   verdicts: (tenant: string, rollout: string) =>
     call("listRolloutVerdicts", { params: { tenant, rollout }, query: { limit: 100 } }),
+  updateStop: (tenant: string) => call("getUpdateStop", { params: { tenant } }),
+  stopUpdates: (tenant: string) => call("stopUpdates", { params: { tenant }, body: {} }),
+  allowUpdates: (tenant: string) => call("allowUpdates", { params: { tenant }, body: {} }),
   steerRollout: (tenant: string, rollout: string, action: RolloutAction, reason: string) =>
     call(`${action}Rollout`, { params: { tenant, rollout }, body: reason ? { reason } : {} }),
 

@@ -176,6 +176,14 @@ export const rolloutDevicesQuery = (t: string, id: string, input: RolloutDevices
   });
 
 /** `latest`: the time of the newest verdict, so that the list follows it. */
+/** Whether the tenant's kill switch is on. */
+export const updateStopQuery = (t: string) =>
+  queryOptions({
+    queryKey: key(t, "update-stop"),
+    queryFn: () => api.updateStop(t),
+    refetchInterval: FRESH_MS.usual,
+  });
+
 export const verdictsQuery = (t: string, id: string, latest: string) =>
   queryOptions({
     queryKey: key(t, "rollout", id, "verdicts", latest),

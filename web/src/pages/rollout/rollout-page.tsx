@@ -8,6 +8,7 @@ import { TimeAgo } from "../../components/time-ago.tsx";
 import { useTenantId } from "../../shell/use-tenant.ts";
 import { toneFill } from "../../theme/tones.ts";
 import { DeviceDrill } from "./device-drill.tsx";
+import { EvidenceChart } from "./evidence-chart.tsx";
 import { EvidencePanel } from "./evidence-panel.tsx";
 import { Savings } from "./savings.tsx";
 import { StageSteps } from "./stage-steps.tsx";
@@ -48,6 +49,7 @@ export function RolloutPage() {
               <Grid.Col span={{ base: 12, lg: 8 }}>
                 <Stack gap="md">
                   <EvidencePanel rollout={view} />
+                  <EvidenceChart rollout={view} />
                   <DeviceDrill rollout={view} />
                 </Stack>
               </Grid.Col>

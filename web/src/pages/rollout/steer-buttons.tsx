@@ -50,8 +50,8 @@ const ACTIONS: Record<Action, ActionLook> = {
     label: "Widen now",
     icon: IconArrowForwardUp,
     destructive: false,
-    states: ["paused", "needs-decision"],
-    done: "The next stage begins",
+    states: ["preparing", "paused", "needs-decision"],
+    done: "It is approved",
     need: "engineer",
   },
   rollback: {
@@ -107,7 +107,7 @@ export function SteerButtons({ rollout }: { rollout: RolloutView }) {
             leftSection={<Icon size={16} aria-hidden />}
             onClick={() => setAsked(action)}
           >
-            {label}
+            {action === "approve" && rollout.state === "preparing" ? "Approve" : label}
           </Button>
         );
       })}
@@ -139,6 +139,7 @@ export function SteerButtons({ rollout }: { rollout: RolloutView }) {
 function isSensible(action: Action, rollout: RolloutView): boolean {
   if (rollout.kind === "rollback") return action === "cancel";
   if (action === "rollback") return touchedDevices(rollout) > 0;
+  if (rollout.state === "preparing" && action === "approve") return rollout.needsApproval;
   if (action === "approve") return rollout.stageIndex < rollout.stages.length - 1;
   return true;
 }
@@ -154,6 +155,9 @@ function consequence(action: Action, rollout: RolloutView): ReactNode {
     case "resume":
       return `The present stage goes on, and ${untouched} may follow as the gate permits. What was seen up to now counts as accepted and does not pause it again.`;
     case "approve": {
+      if (rollout.state === "preparing") {
+        return `You agree to what ${rollout.createdBy} has made; the rollout begins with ${untouched} in its plan.`;
+      }
       const next = rollout.stages[rollout.stageIndex + 1];
       return `The next stage (${next?.name}) begins at once, up to ${plural(next?.cumulativeDevices ?? 0, "device")} in all, although the gate has not found enough evidence that it is safe.`;
     }

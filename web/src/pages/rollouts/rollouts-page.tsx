@@ -14,6 +14,7 @@ import { EmptyState, Loaded } from "../../components/states.tsx";
 import { TimeAgo } from "../../components/time-ago.tsx";
 import { useMay, useTenantId } from "../../shell/use-tenant.ts";
 import { barOfTotals } from "../rollout/counts.ts";
+import { StopUpdatesButton, UpdateStopBanner } from "./update-stop.tsx";
 
 const CreateRollout = lazy(() =>
   import("./create-rollout.tsx").then(({ CreateRollout }) => ({ default: CreateRollout })),
@@ -38,7 +39,16 @@ export function RolloutsPage() {
   );
 
   return (
-    <Page title="Rollouts" actions={button}>
+    <Page
+      title="Rollouts"
+      actions={
+        <>
+          <StopUpdatesButton />
+          {button}
+        </>
+      }
+    >
+      <UpdateStopBanner />
       <Paper style={{ overflow: "hidden" }}>
         <Loaded query={rollouts}>
           {({ items }) =>
