@@ -4,6 +4,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { openApiText } from "../src/api/index.ts";
 import { generateClient } from "./generate-client.ts";
+import { permissionsDocument } from "./permissions-document.ts";
 
 const root = path.resolve(import.meta.dirname, "..");
 const document = await openApiText();
@@ -14,6 +15,7 @@ const outputs: [string, string][] = [
   ["src/client/generated-rollout-schema.ts", schemaModule(rolloutSchema)],
   ["openapi.json", document],
   ["src/client/generated-api.ts", client],
+  ["docs/security/permissions.md", permissionsDocument(JSON.parse(document))],
 ];
 
 for (const [name, text] of outputs) {

@@ -23,6 +23,11 @@ type JsonObject = { [key: string]: Json };
 /** Collects the routes' schemas from here on; `openApiDocument` gives the document. */
 export async function describeApi(api: Api): Promise<void> {
   await api.register(swagger, {
+    // Who may call it: docs/security/permissions.md is made from this.
+    transform: ({ schema, url, route }) => ({
+      schema: { ...schema, "x-access": route.config?.access },
+      url,
+    }),
     openapi: {
       openapi: "3.1.0",
       info: INFO,

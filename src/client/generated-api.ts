@@ -49,6 +49,7 @@ export type ApiKey = {
   id: string;
   name: string;
   role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor" | null;
+  scopes: Array<string> | null;
   createdAt: string;
   expiresAt: string | null;
   lastUsedAt: string | null;
@@ -1861,6 +1862,35 @@ export interface Operations {
     body: {
       name: string;
       role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
+      /** What the key is confined to, of what its role may */
+      scopes?:
+        | Array<
+            | "tenant.read"
+            | "devices.read"
+            | "devices.write"
+            | "devices.enroll"
+            | "devices.revoke"
+            | "telemetry.read"
+            | "logs.read"
+            | "commands.read"
+            | "commands.send"
+            | "exchange.read"
+            | "exchange.publish"
+            | "firmware.read"
+            | "firmware.publish"
+            | "trust.manage"
+            | "authorities.manage"
+            | "rollouts.read"
+            | "rollouts.pause"
+            | "rollouts.control"
+            | "alerts.read"
+            | "alerts.acknowledge"
+            | "webhooks.manage"
+            | "tenancy.read"
+            | "tenancy.manage"
+            | "audit.read"
+          >
+        | undefined;
       expiresAt?: string | undefined;
     };
     answer: CreatedApiKey;

@@ -70,6 +70,7 @@ export interface ApiKeysTable {
   expires_at: Date | null;
   last_used_at: Date | null;
   revoked_at: Date | null;
+  scopes: string[] | null;
 }
 
 export interface ApplicationCertificatesTable {

@@ -3,7 +3,7 @@ import { AppError, type Clock } from "../kernel/index.ts";
 import { hashSecret } from "../kernel/sealing.ts";
 import { TtlCache } from "../kernel/ttl-cache.ts";
 import * as credentials from "./credentials-store.ts";
-import type { Principal, TenantRole } from "./permissions.ts";
+import { isPermission, type Principal, type TenantRole } from "./permissions.ts";
 import { membershipsOf } from "./users-store.ts";
 
 const CACHE_TTL_MS = 5_000;
@@ -79,6 +79,8 @@ async function look(db: Database, hash: Buffer, now: Date, isKey: boolean) {
     },
     platformRole: credential.platform_role,
     rolesByTenant: roles,
+    // A scope that no release knows any more permits nothing, and the others still do.
+    ...(credential.scopes ? { scopes: credential.scopes.filter(isPermission) } : {}),
   };
   return { principal, expiresAt: credential.expires_at?.getTime() ?? Number.POSITIVE_INFINITY };
 }

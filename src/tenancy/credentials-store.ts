@@ -18,6 +18,8 @@ export interface CredentialRow {
   name: string;
   tenant_id: string | null;
   role: TenantRole | null;
+  /** Of a tenant's key: null where its role alone says what it may. */
+  scopes: string[] | null;
   user_id: string | null;
   platform_role: PlatformRole | null;
   expires_at: Date | null;
@@ -86,14 +88,24 @@ export async function findSession(tx: Tx, tokenHash: Buffer): Promise<Credential
     .executeTakeFirst();
   if (!row) return undefined;
   const { id, email, ...rest } = row;
-  return { kind: "session", id, user_id: id, name: email, tenant_id: null, role: null, ...rest };
+  return {
+    kind: "session",
+    id,
+    user_id: id,
+    name: email,
+    tenant_id: null,
+    role: null,
+    scopes: null,
+    ...rest,
+  };
 }
 
 /** A personal or a tenant's key. */
 export async function findKey(tx: Tx, keyHash: Buffer): Promise<CredentialRow | undefined> {
   const tenantKey = await tx
     .selectFrom("api_keys")
-    .select(["tenant_id", "id", "name", "role", "expires_at", "revoked_at", "last_used_at"])
+    .select(["tenant_id", "id", "name", "role", "scopes"])
+    .select(["expires_at", "revoked_at", "last_used_at"])
     .where("key_hash", "=", keyHash)
     .executeTakeFirst();
   if (tenantKey) {
@@ -110,7 +122,7 @@ export async function findKey(tx: Tx, keyHash: Buffer): Promise<CredentialRow | 
     .executeTakeFirst();
   if (!row) return undefined;
   const { email, ...rest } = row;
-  return { kind: "personal-key", name: email, tenant_id: null, role: null, ...rest };
+  return { kind: "personal-key", name: email, tenant_id: null, role: null, scopes: null, ...rest };
 }
 
 /** Notes that a credential was used; in a transaction that may see it. */
@@ -140,6 +152,7 @@ export async function insertTenantKey(
     id: string;
     name: string;
     role: TenantRole;
+    scopes: string[] | null;
     key_hash: Buffer;
     created_by: string;
     created_at: Date;
@@ -176,10 +189,10 @@ export function listTenantKeys(
   tx: Tx,
   tenantId: string,
   limit: number,
-): Promise<(KeyRow & { role: TenantRole; created_by: string })[]> {
+): Promise<(KeyRow & { role: TenantRole; scopes: string[] | null; created_by: string })[]> {
   return tx
     .selectFrom("api_keys")
-    .select([...KEY_COLUMNS, "role", "created_by"])
+    .select([...KEY_COLUMNS, "role", "scopes", "created_by"])
     .where("tenant_id", "=", tenantId)
     .orderBy("created_at", "desc")
     .limit(limit)

@@ -4,9 +4,13 @@ export { auditText } from "./audit-chain.ts";
 export type { AuditFilters } from "./audit-store.ts";
 export type { KeyOwner, Keys, KeyView, NewKey } from "./keys.ts";
 export {
+  assertMayGrant,
   authorize,
   authorizePlatform,
+  holds,
+  isPermission,
   isTenantRole,
+  PERMISSION_MEANINGS,
   PERMISSIONS,
   type Permission,
   type PlatformRole,

@@ -11,7 +11,13 @@ import { hashSecret } from "../kernel/sealing.ts";
 import { type Actor, PLATFORM_CHAIN, SYSTEM_ACTOR } from "./actor.ts";
 import type { Audit } from "./audit.ts";
 import * as store from "./credentials-store.ts";
-import { isTenantRole, type TenantRole } from "./permissions.ts";
+import {
+  isPermission,
+  isTenantRole,
+  PERMISSIONS,
+  type Permission,
+  type TenantRole,
+} from "./permissions.ts";
 import { checkName } from "./tenants.ts";
 
 export interface KeyView {
@@ -19,6 +25,8 @@ export interface KeyView {
   name: string;
   /** A tenant's keys have a role of their own; a personal key has its person's. */
   role: TenantRole | null;
+  /** What it is confined to, of what the role may. */
+  scopes: string[] | null;
   createdAt: Date;
   expiresAt: Date | null;
   /** To the minute. */
@@ -35,7 +43,13 @@ export interface NewKey {
 export interface Keys {
   createTenantKey(
     tenantId: string,
-    key: { name: string; role: TenantRole; expiresAt?: Date | undefined },
+    key: {
+      name: string;
+      role: TenantRole;
+      /** All that the role may, where left out. */
+      scopes?: readonly Permission[] | undefined;
+      expiresAt?: Date | undefined;
+    },
     actor: Actor,
   ): Promise<NewKey>;
   createPersonalKey(
@@ -80,11 +94,12 @@ export function createKeys(deps: {
           errors: [{ field: "role", message: "is none of the tenant's roles" }],
         });
       }
+      const scopes = scopesOf(key);
       const { secret, row } = fresh(key);
       const create = db.tenant(tenantId, async (tx) => {
-        const owner = { tenant_id: tenantId, role: key.role, created_by: actor.name };
+        const owner = { tenant_id: tenantId, role: key.role, scopes, created_by: actor.name };
         await store.insertTenantKey(tx, { ...row, ...owner });
-        const details = { name: row.name, role: key.role };
+        const details = { name: row.name, role: key.role, ...(scopes ? { scopes } : {}) };
         await audit.record(tx, tenantId, { ...entry(actor, "key.create", row.id), details });
       });
       await create.catch(refuseUnknownOwner);
@@ -108,7 +123,7 @@ export function createKeys(deps: {
         const rows = await db.tenant(tenantId, (tx) =>
           store.listTenantKeys(tx, tenantId, LIMITS.pageSize),
         );
-        return rows.map((row) => viewOf(row, row.role));
+        return rows.map((row) => viewOf(row, row.role, row.scopes));
       }
       const rows = await db.platform((tx) =>
         store.listPersonalKeys(tx, owner.userId, LIMITS.pageSize),
@@ -149,11 +164,32 @@ function entry(actor: Actor, action: string, id: string) {
   return { actor, action, targetKind: "key", targetId: id, outcome: "done" as const };
 }
 
-function viewOf(row: store.KeyRow, role: TenantRole | null): KeyView {
+/** In order and each once; refused where the role would not permit one of them anyway. */
+function scopesOf(key: { role: TenantRole; scopes?: readonly Permission[] | undefined }) {
+  if (key.scopes === undefined) return null;
+  const refuse = (message: string) =>
+    new AppError("invalid-content", "the scopes are not ones that the key can have", {
+      errors: [{ field: "scopes", message }],
+    });
+  if (key.scopes.length === 0) throw refuse("a key without any permission is of no use");
+  for (const scope of key.scopes) {
+    if (!isPermission(scope)) throw refuse(`${scope} is no permission`);
+    const permitted: readonly TenantRole[] = PERMISSIONS[scope];
+    if (!permitted.includes(key.role)) throw refuse(`${key.role} does not include ${scope}`);
+  }
+  return [...new Set(key.scopes)].sort();
+}
+
+function viewOf(
+  row: store.KeyRow,
+  role: TenantRole | null,
+  scopes: string[] | null = null,
+): KeyView {
   return {
     id: row.id,
     name: row.name,
     role,
+    scopes,
     createdAt: row.created_at,
     expiresAt: row.expires_at,
     lastUsedAt: row.last_used_at,

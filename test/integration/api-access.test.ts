@@ -1,10 +1,19 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import {
+  isPermission,
+  PERMISSIONS,
+  type Permission,
+  TENANT_ROLES,
+  type TenantRole,
+} from "../../src/tenancy/index.ts";
 import { startTestApi, type TestApi } from "../support/api.ts";
 import { apiRoutes } from "../support/api-routes.ts";
 
 const routes = apiRoutes();
 const guarded = routes.filter((route) => !route.isPublic);
 const tenantRoutes = routes.filter((route) => route.hasTenant);
+const gives = (role: TenantRole, access: Permission) =>
+  (PERMISSIONS[access] as readonly TenantRole[]).includes(role);
 const adminOnly = ["deleteTenant"];
 
 describe("who may call the API", () => {
@@ -64,6 +73,82 @@ describe("who may call the API", () => {
   )("%s refuses a viewer", async (_name, route) => {
     const { status, body } = await send(route, "acme", viewer);
     expect([status, body.code]).toEqual([403, "forbidden"]);
+  });
+
+  it.each(TENANT_ROLES)(
+    "%s may call what the table says, and is refused the rest",
+    async (role) => {
+      const key = await test.keyOf("acme", role);
+      const lacking = tenantRoutes.filter(
+        ({ access }) => isPermission(access) && !gives(role, access),
+      );
+      for (const route of lacking) {
+        const { status, body } = await send(route, "acme", key);
+        expect([route.operationId, status, body.code]).toEqual([
+          route.operationId,
+          403,
+          "forbidden",
+        ]);
+      }
+      // The control: what reads and asks for nothing else is answered.
+      const given = ["getTenant", "listDevices", "listReleases", "listRollouts", "listAlerts"];
+      for (const route of tenantRoutes.filter(({ operationId }) => given.includes(operationId))) {
+        expect((await send(route, "acme", key)).status).toBe(200);
+      }
+    },
+  );
+
+  describe("with a key that has scopes", () => {
+    const make = (body: object, key = test.acme) =>
+      test.call("POST", "/tenants/acme/keys", { key, body: { name: "scoped", ...body } });
+
+    it("lets it do those and nothing else of its role, on every route", async () => {
+      const made = await make({ role: "administrator", scopes: ["tenant.read", "tenant.read"] });
+      expect(made.status).toBe(201);
+      for (const route of tenantRoutes) {
+        const { status, body } = await send(route, "acme", made.body.key);
+        const expected = route.access === "tenant.read" ? [200, undefined] : [403, "forbidden"];
+        expect([route.operationId, status, body.code]).toEqual([route.operationId, ...expected]);
+      }
+      const listed = await test.call("GET", "/tenants/acme/keys", { key: test.acme });
+      const own = listed.body.items.find(({ id }: { id: string }) => id === made.body.id);
+      expect(own).toMatchObject({ role: "administrator", scopes: ["tenant.read"] });
+      const audit = await test.call("GET", "/tenants/acme/audit?action=key.create&limit=1");
+      expect(audit.body.items[0].details).toMatchObject({ scopes: ["tenant.read"] });
+    });
+
+    it("lets it make nothing that can do more than itself", async () => {
+      const scopes = ["tenancy.manage", "tenancy.read", "devices.read"];
+      const { key } = (await make({ role: "administrator", scopes })).body;
+      const forbidden = [
+        await make({ role: "administrator" }, key),
+        await make({ role: "viewer" }, key),
+        await make({ role: "administrator", scopes: ["devices.read", "audit.read"] }, key),
+        await test.call("PUT", "/tenants/acme/users", {
+          key,
+          body: { email: "admin@example.com", role: "administrator" },
+        }),
+        await test.call("POST", "/tenants/acme/application-certificates", {
+          key,
+          body: { name: "app", role: "operator" },
+        }),
+      ];
+      for (const { status, body } of forbidden) {
+        expect([status, body.code, body.detail]).toEqual([
+          403,
+          "forbidden",
+          expect.stringContaining("you cannot give"),
+        ]);
+      }
+      expect((await make({ role: "viewer", scopes: ["devices.read"] }, key)).status).toBe(201);
+    });
+
+    it("is not made with scopes that are none, or that its role does not have", async () => {
+      expect((await make({ role: "viewer", scopes: ["everything"] })).status).toBe(400);
+      expect((await make({ role: "viewer", scopes: [] })).status).toBe(400);
+      const more = await make({ role: "viewer", scopes: ["commands.send"] });
+      expect([more.status, more.body.code]).toEqual([422, "invalid-content"]);
+    });
   });
 
   it("does not reach another tenant's things through ids of one's own tenant", async () => {

@@ -9,6 +9,8 @@ export interface ApiRoute {
   /** Names of the parameters besides the tenant. */
   ids: string[];
   hasTenant: boolean;
+  /** The permission that it asks for, or `signed-in` and the like. */
+  access: string;
   isPublic: boolean;
   /** Whether it takes a body. */
   body: boolean;
@@ -18,6 +20,7 @@ export interface ApiRoute {
 
 interface Operation {
   operationId: string;
+  "x-access": string;
   security?: unknown[];
   requestBody?: { content: Record<string, { schema?: { required?: string[] } }> };
 }
@@ -48,6 +51,7 @@ export function apiRoutes(): ApiRoute[] {
       ids: [...template.matchAll(/\{(\w+)\}/g)]
         .map((match) => match[1] as string)
         .filter((name) => name !== "tenant"),
+      access: operation["x-access"],
       hasTenant: template.includes("{tenant}"),
       isPublic: operation.security?.length === 0,
       body: operation.requestBody !== undefined,

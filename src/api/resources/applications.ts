@@ -1,5 +1,6 @@
 import type { ApplicationCertificates } from "../../identity/index.ts";
-import { actorOf, tenantOf } from "../access.ts";
+import { assertMayGrant } from "../../tenancy/index.ts";
+import { actorOf, principalOf, tenantOf } from "../access.ts";
 import { decodeCursor, wrapPage } from "../cursor.ts";
 import {
   ApplicationCertificatePage,
@@ -64,6 +65,7 @@ export function applicationRoutes(api: Api, { identity }: ApplicationDeps): void
     },
     async (request, reply) => {
       const [tenantId, actor] = [tenantOf(request), actorOf(request)];
+      assertMayGrant(principalOf(request), tenantId, request.body.role);
       const issued = await identity.applicationCertificates.issue(tenantId, request.body, actor);
       return reply.code(201).send(issued);
     },

@@ -1,5 +1,5 @@
-import type { Tenancy } from "../../tenancy/index.ts";
-import { actorOf, tenantOf } from "../access.ts";
+import { assertMayGrant, type Tenancy } from "../../tenancy/index.ts";
+import { actorOf, principalOf, tenantOf } from "../access.ts";
 import { answers, NoContent, strict, TenantId, TenantParams, Uuid } from "../schemas/common.ts";
 import { CreatedKeyView, CreateKeyBody, KeyList } from "../schemas/tenancy.ts";
 import type { Api } from "../types.ts";
@@ -44,10 +44,11 @@ export function keyRoutes(api: Api, { tenancy }: KeyDeps): void {
       },
     },
     async (request, reply) => {
-      const { name, role, expiresAt } = request.body;
+      const { name, role, scopes, expiresAt } = request.body;
+      assertMayGrant(principalOf(request), tenantOf(request), role, scopes);
       const created = await tenancy.keys.createTenantKey(
         tenantOf(request),
-        { name, role, ...(expiresAt ? { expiresAt: dateOf(expiresAt) } : {}) },
+        { name, role, scopes, ...(expiresAt ? { expiresAt: dateOf(expiresAt) } : {}) },
         actorOf(request),
       );
       return reply.code(201).send({ id: created.id, key: created.key });

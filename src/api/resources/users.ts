@@ -1,5 +1,5 @@
-import type { Tenancy, UserView as User } from "../../tenancy/index.ts";
-import { actorOf, tenantOf } from "../access.ts";
+import { assertMayGrant, type Tenancy, type UserView as User } from "../../tenancy/index.ts";
+import { actorOf, principalOf, tenantOf } from "../access.ts";
 import { answers, NoContent, strict, TenantId, TenantParams, Uuid } from "../schemas/common.ts";
 import {
   CreateUserBody,
@@ -122,6 +122,7 @@ function memberRoutes(api: Api, { tenancy }: UserDeps): void {
     async (request) => {
       const tenantId = tenantOf(request);
       const { email, role } = request.body;
+      assertMayGrant(principalOf(request), tenantId, role);
       await tenancy.users.setMembership(tenantId, email, role, actorOf(request));
       return membersOf(tenantId);
     },

@@ -1,5 +1,10 @@
 import { type TInteger, Type } from "typebox";
-import { TENANT_SETTINGS, type TenantSettings } from "../../tenancy/index.ts";
+import {
+  PERMISSIONS,
+  type Permission,
+  TENANT_SETTINGS,
+  type TenantSettings,
+} from "../../tenancy/index.ts";
 import {
   listOf,
   Name,
@@ -80,6 +85,7 @@ export const KeyView = view("ApiKey", {
   id: Uuid,
   name: Type.String(),
   role: nullable(Role),
+  scopes: nullable(Type.Array(Type.String())),
   createdAt: Timestamp,
   expiresAt: nullable(Timestamp),
   lastUsedAt: nullable(Timestamp),
@@ -89,6 +95,13 @@ export const KeyList = listOf("ApiKeyList", KeyView);
 export const CreateKeyBody = strict({
   name: Name,
   role: Role,
+  scopes: Type.Optional(
+    Type.Array(Type.Enum(Object.keys(PERMISSIONS) as Permission[]), {
+      minItems: 1,
+      maxItems: 64,
+      description: "What the key is confined to, of what its role may",
+    }),
+  ),
   expiresAt: Type.Optional(Timestamp),
 });
 export const CreatePersonalKeyBody = strict({ name: Name, expiresAt: Type.Optional(Timestamp) });

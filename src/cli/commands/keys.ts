@@ -1,9 +1,18 @@
 import type { Command } from "commander";
+import type { Operations } from "../../client/index.ts";
 import { type Cli, type CommonOptions, group, leaf } from "../cli.ts";
+import { misuse } from "../cli-error.ts";
 import { ago, table } from "../output.ts";
 
+type CreateKey = Operations["createKey"]["body"];
+
 type Role = "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
-type KeyOptions = CommonOptions & { personal?: boolean; role: Role; expires?: string };
+type KeyOptions = CommonOptions & {
+  personal?: boolean;
+  role: Role;
+  scope?: string[];
+  expires?: string;
+};
 
 export function keyCommands(program: Command, cli: Cli): void {
   const key = group(program, "key", "API keys of the tenant, or your own", "vautn key list");
@@ -24,11 +33,12 @@ export function keyCommands(program: Command, cli: Cli): void {
         page,
         (items) =>
           table(
-            ["KEY", "NAME", "ROLE", "LAST USED", "EXPIRES", "STATE"],
+            ["KEY", "NAME", "ROLE", "SCOPES", "LAST USED", "EXPIRES", "STATE"],
             items.map((item) => [
               item.id,
               item.name,
               item.role,
+              item.scopes?.join(" ") ?? (item.role ? "all of its role" : ""),
               ago(item.lastUsedAt),
               item.expiresAt,
               item.revokedAt ? "revoked" : "in use",
@@ -47,13 +57,18 @@ export function keyCommands(program: Command, cli: Cli): void {
   })
     .option("--personal", "a key that acts as you")
     .option("--role <role>", "viewer, operator, fleet-engineer, administrator, auditor", "viewer")
+    .option("--scope <permission...>", "only these permissions of the role, e.g. firmware.publish")
     .option("--expires <time>", "when it ends, ISO 8601")
     .action(async (name: string, options: KeyOptions) => {
       const session = cli.session(options);
       const expiry = options.expires ? { expiresAt: options.expires } : {};
+      if (options.personal && options.scope) throw misuse("a personal key has no scopes");
+      const scopes = options.scope ? { scopes: options.scope as CreateKey["scopes"] } : {};
       const created = options.personal
         ? await session.call("createPersonalKey", { body: { name, ...expiry } })
-        : await session.call("createKey", { body: { name, role: options.role, ...expiry } });
+        : await session.call("createKey", {
+            body: { name, role: options.role, ...scopes, ...expiry },
+          });
       cli.print(options, created, () => `${created.key}\n`);
       cli.note("keep it: it is not shown again. Use it as VAUTN_API_KEY");
     });

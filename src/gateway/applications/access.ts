@@ -1,5 +1,5 @@
 import { isTopicFilter, parseDeviceTopic } from "../../protocol/index.ts";
-import { PERMISSIONS, type Permission, type Principal, roleIn } from "../../tenancy/index.ts";
+import { holds, type Permission, type Principal, roleIn } from "../../tenancy/index.ts";
 import { exchangeTenant } from "../exchange/topics.ts";
 
 /** The permission that a device's topic asks for; what is not named here is nobody's to read. */
@@ -19,26 +19,20 @@ function permissionFor(suffix: string): Permission | undefined {
   }
 }
 
-function hasPermission(principal: Principal, tenantId: string, permission: Permission): boolean {
-  const role = roleIn(principal, tenantId);
-  const permitted: readonly string[] = PERMISSIONS[permission];
-  return role !== undefined && permitted.includes(role);
-}
-
 /** Whether an application may be brought a message of this topic, at the moment that it is sent. */
 export function mayHear(principal: Principal, topic: string): boolean {
   const exchange = exchangeTenant(topic);
-  if (exchange !== undefined) return hasPermission(principal, exchange, "exchange.read");
+  if (exchange !== undefined) return holds(principal, exchange, "exchange.read");
   const parsed = parseDeviceTopic(topic);
   const permission = parsed && permissionFor(parsed.suffix);
-  return permission !== undefined && hasPermission(principal, parsed?.tenantId ?? "", permission);
+  return permission !== undefined && holds(principal, parsed?.tenantId ?? "", permission);
 }
 
 /** The tenant to whose applications a topic speaks, if this one may. */
 export function exchangeTarget(principal: Principal, topic: string): string | undefined {
   const tenantId = exchangeTenant(topic);
   if (tenantId === undefined) return undefined;
-  return hasPermission(principal, tenantId, "exchange.publish") ? tenantId : undefined;
+  return holds(principal, tenantId, "exchange.publish") ? tenantId : undefined;
 }
 
 /** The device to which an application gives an order by publishing to `topic`, if it may. */
@@ -49,7 +43,7 @@ export function commandTarget(
   const parsed = parseDeviceTopic(topic);
   if (parsed?.suffix !== "commands") return undefined;
   const { tenantId, deviceId } = parsed;
-  return hasPermission(principal, tenantId, "commands.send") ? { tenantId, deviceId } : undefined;
+  return holds(principal, tenantId, "commands.send") ? { tenantId, deviceId } : undefined;
 }
 
 export interface Asked {
