@@ -114,7 +114,13 @@ export type AuditVerification = {
   entries: number;
   intact: boolean;
   firstBroken?: number | undefined;
-  reason?: "missing" | "altered" | "cut" | undefined;
+  reason?: "missing" | "altered" | "cut" | "checkpoint" | undefined;
+  head?:
+    | {
+        seq: number;
+        hash: string;
+      }
+    | undefined;
 };
 
 export type Authority = {
@@ -2007,13 +2013,15 @@ export interface Operations {
       actor?: string | undefined;
       target?: string | undefined;
       outcome?: "done" | "refused" | undefined;
+      from?: string | undefined;
+      to?: string | undefined;
     };
     body: undefined;
     answer: AuditPage;
   };
   verifyPlatformAudit: {
     params: Record<never, never>;
-    query: Record<never, never>;
+    query: { seq?: number | undefined; hash?: string | undefined };
     body: undefined;
     answer: AuditVerification;
   };
@@ -2026,13 +2034,15 @@ export interface Operations {
       actor?: string | undefined;
       target?: string | undefined;
       outcome?: "done" | "refused" | undefined;
+      from?: string | undefined;
+      to?: string | undefined;
     };
     body: undefined;
     answer: AuditPage;
   };
   verifyAudit: {
     params: { tenant: string };
-    query: Record<never, never>;
+    query: { seq?: number | undefined; hash?: string | undefined };
     body: undefined;
     answer: AuditVerification;
   };

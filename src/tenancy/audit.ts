@@ -39,7 +39,16 @@ export interface AuditVerification {
   intact: boolean;
   /** Sequence number of the first entry that does not fit. */
   firstBroken?: number;
-  reason?: "missing" | "altered" | "cut";
+  /** `checkpoint`: the chain fits together and is not the one that was seen before. */
+  reason?: "missing" | "altered" | "cut" | "checkpoint";
+  /** The end of the chain, to be kept elsewhere; absent where it is broken. */
+  head?: AuditCheckpoint;
+}
+
+/** An entry of a chain and its hash (hex), which stands for all before it. */
+export interface AuditCheckpoint {
+  seq: number;
+  hash: string;
 }
 
 export interface Audit {
@@ -55,8 +64,11 @@ export interface Audit {
     tenantId: string,
     options?: { cursor?: string | undefined; limit?: number; filters?: store.AuditFilters },
   ): Promise<{ items: AuditEntry[]; nextCursor: string | null }>;
-  /** Recomputes every hash of the tenant's chain. */
-  verify(tenantId: string): Promise<AuditVerification>;
+  /**
+   * Recomputes every hash of the tenant's chain. A checkpoint that was kept outside shows a chain that
+   * somebody with all power over the database has made anew.
+   */
+  verify(tenantId: string, checkpoint?: AuditCheckpoint): Promise<AuditVerification>;
 }
 
 const VERIFY_PAGE = 1_000;
@@ -93,11 +105,16 @@ export function createAudit({ db, clock }: { db: Database; clock: Clock }): Audi
       };
     },
 
-    verify: (tenantId) => db.tenant(tenantId, (tx) => verifyChain(tx, tenantId)),
+    verify: (tenantId, checkpoint) =>
+      db.tenant(tenantId, (tx) => verifyChain(tx, tenantId, checkpoint)),
   };
 }
 
-async function verifyChain(tx: Tx, tenantId: string): Promise<AuditVerification> {
+async function verifyChain(
+  tx: Tx,
+  tenantId: string,
+  checkpoint: AuditCheckpoint | undefined,
+): Promise<AuditVerification> {
   // The head is read first: what others append meanwhile lies beyond it.
   const head = (await store.readHead(tx, tenantId)) ?? { seq: 0, hash: CHAIN_START };
   let previous: Buffer = CHAIN_START;
@@ -112,18 +129,21 @@ async function verifyChain(tx: Tx, tenantId: string): Promise<AuditVerification>
       }
       previous = entry.hash;
       seq = entry.seq;
+      if (seq === checkpoint?.seq && previous.toString("hex") !== checkpoint.hash) {
+        return broken(seq, seq, "checkpoint");
+      }
     }
     if (entries.length === 0) return broken(seq, seq + 1, "cut");
   }
-  return head.hash.equals(previous)
-    ? { entries: seq, intact: true }
-    : broken(seq, head.seq, "altered");
+  if (!head.hash.equals(previous)) return broken(seq, head.seq, "altered");
+  if (checkpoint && checkpoint.seq > seq) return broken(seq, seq + 1, "cut");
+  return { entries: seq, intact: true, head: { seq, hash: previous.toString("hex") } };
 }
 
 function broken(
   entries: number,
   firstBroken: number,
-  reason: "missing" | "altered" | "cut",
+  reason: NonNullable<AuditVerification["reason"]>,
 ): AuditVerification {
   return { entries, intact: false, firstBroken, reason };
 }

@@ -113,7 +113,10 @@ describe("who may call the API", () => {
       const listed = await test.call("GET", "/tenants/acme/keys", { key: test.acme });
       const own = listed.body.items.find(({ id }: { id: string }) => id === made.body.id);
       expect(own).toMatchObject({ role: "administrator", scopes: ["tenant.read"] });
-      const audit = await test.call("GET", "/tenants/acme/audit?action=key.create&limit=1");
+      const audit = await test.call(
+        "GET",
+        "/tenants/acme/audit?action=key.create&outcome=done&limit=1",
+      );
       expect(audit.body.items[0].details).toMatchObject({ scopes: ["tenant.read"] });
     });
 

@@ -41,7 +41,7 @@ describe("the audit log", () => {
 
   it("keeps one unbroken chain when many write at once", async () => {
     await Promise.all(Array.from({ length: 40 }, (_, index) => record(`d-${index}`)));
-    expect(await tenancy.audit.verify(tenant)).toEqual({ entries: 41, intact: true });
+    expect(await tenancy.audit.verify(tenant)).toMatchObject({ entries: 41, intact: true });
   });
 
   it("stays intact with details of every kind of value", async () => {
@@ -59,7 +59,7 @@ describe("the audit log", () => {
       large: "x".repeat(100),
     });
     await record("line\r\nbreak", { text: "x".repeat(50_000) });
-    expect(await tenancy.audit.verify(tenant)).toEqual({ entries: 3, intact: true });
+    expect(await tenancy.audit.verify(tenant)).toMatchObject({ entries: 3, intact: true });
     const { items } = await tenancy.audit.list(tenant);
     expect(items[0]).toMatchObject({
       targetId: "line  break",
@@ -97,7 +97,7 @@ describe("the audit log", () => {
       throw new Error("the work failed");
     });
     await expect(failing).rejects.toThrow("the work failed");
-    expect(await tenancy.audit.verify(tenant)).toEqual({ entries: 1, intact: true });
+    expect(await tenancy.audit.verify(tenant)).toMatchObject({ entries: 1, intact: true });
   });
 
   it("cannot be edited or deleted by the application's own role", async () => {
@@ -152,6 +152,28 @@ describe("the audit log", () => {
       [tenant],
     );
     expect(await tenancy.audit.verify(tenant)).toMatchObject({ intact: false, firstBroken: 3 });
+  });
+
+  it("that a superuser makes anew from the middle on does not lead through what was kept of it", async () => {
+    for (let index = 0; index < 4; index += 1) await record(`d-${index}`);
+    const { head: kept } = await tenancy.audit.verify(tenant);
+    expect(kept).toEqual({ seq: 5, hash: expect.stringMatching(/^[0-9a-f]{64}$/) });
+    await superuser.query("delete from audit_entries where tenant_id = $1 and seq > 2", [tenant]);
+    await superuser.query(
+      `update audit_heads h set seq = e.seq, hash = e.hash from audit_entries e
+       where h.tenant_id = $1 and e.tenant_id = $1 and e.seq = 2`,
+      [tenant],
+    );
+    const cut = { intact: false, firstBroken: 3, reason: "cut" };
+    expect(await tenancy.audit.verify(tenant, kept)).toMatchObject(cut);
+    for (let index = 0; index < 6; index += 1) await record(`other-${index}`);
+    // By itself nothing is wrong with it.
+    expect(await tenancy.audit.verify(tenant)).toMatchObject({ intact: true, entries: 8 });
+    const anew = { intact: false, firstBroken: 5, reason: "checkpoint" };
+    expect(await tenancy.audit.verify(tenant, kept)).toMatchObject(anew);
+    const { head } = await tenancy.audit.verify(tenant);
+    await record("more");
+    expect(await tenancy.audit.verify(tenant, head)).toMatchObject({ intact: true });
   });
 
   it("keeps the chains of two tenants apart", async () => {

@@ -236,8 +236,37 @@ describe("the command line", () => {
     const log = await json("audit", "list", "--outcome", "refused");
     expect(log.items[0]).toMatchObject({ action: "group.create", actor: { name: "ci" } });
     expect(await json("audit", "verify")).toMatchObject({ intact: true });
+    const kept = file("audit-end.json");
+    await json("audit", "verify", "--save", kept);
+    expect(await json("audit", "verify", "--against", kept)).toMatchObject({ intact: true });
+    const other = { ...JSON.parse(fs.readFileSync(kept, "utf8")), hash: "0".repeat(64) };
+    fs.writeFileSync(kept, JSON.stringify(other));
+    const broken = await run(["audit", "verify", "--against", kept]);
+    expect([broken.status, broken.out]).toEqual([1, expect.stringContaining("checkpoint")]);
+    fs.writeFileSync(kept, JSON.stringify({ ...other, log: "globex" }));
+    expect((await run(["audit", "verify", "--against", kept])).status).toBe(2);
     await run(["key", "revoke", created.id]);
     expect((await run(["device", "list"], { env: asViewer })).err).toContain("unauthenticated");
+  });
+
+  it("exports the audit log as lines of JSON and as a table that a spreadsheet takes as text", async () => {
+    await json("key", "create", '=HYPERLINK("http://x","y")', "--role", "viewer");
+    const { items } = await json("audit", "list", "--limit", "100000");
+    const lines = (await run(["audit", "export"])).out.trim().split("\n");
+    expect(lines.map((line) => JSON.parse(line).hash)).toEqual(
+      items.map(({ hash }: { hash: string }) => hash),
+    );
+    const table = file("audit.csv");
+    const { status, err } = await run(["audit", "export", "--format", "csv", "--out", table]);
+    expect([status, err]).toEqual([0, expect.stringContaining(`${items.length} entries`)]);
+    const rows = fs.readFileSync(table, "utf8").split("\r\n");
+    expect(rows[0]).toMatch(/^seq,at,actorKind/);
+    expect(rows).toHaveLength(items.length + 2);
+    expect(rows.join("\n")).not.toMatch(/(^|,)"?[=+@]/m);
+    const none = await run(["audit", "export", "--to", "2001-01-01"]);
+    expect([none.status, none.out]).toEqual([0, ""]);
+    expect((await run(["audit", "export", "--format", "xml"])).status).toBe(2);
+    expect((await run(["audit", "list", "--from", "yesterday"])).status).toBe(1);
   });
 
   it("finds log lines, follows traces and reads telemetry of a device", async () => {

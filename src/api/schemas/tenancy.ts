@@ -150,5 +150,6 @@ export const AuditVerification = view("AuditVerification", {
   entries: Type.Integer(),
   intact: Type.Boolean(),
   firstBroken: Type.Optional(Type.Integer()),
-  reason: Type.Optional(Type.Enum(["missing", "altered", "cut"] as const)),
+  reason: Type.Optional(Type.Enum(["missing", "altered", "cut", "checkpoint"] as const)),
+  head: Type.Optional(Type.Object({ seq: Type.Integer(), hash: Type.String() })),
 });

@@ -1,7 +1,10 @@
+import fs from "node:fs";
 import type { Command } from "commander";
+import { messageOf } from "../../kernel/index.ts";
 import { type Cli, type CommonOptions, group, leaf, wholeNumber } from "../cli.ts";
-import { CliError } from "../cli-error.ts";
+import { CliError, misuse } from "../cli-error.ts";
 import { facts, table } from "../output.ts";
+import { auditExport } from "./audit-export.ts";
 
 interface ListOptions extends CommonOptions {
   platform?: boolean;
@@ -9,7 +12,15 @@ interface ListOptions extends CommonOptions {
   actor?: string;
   target?: string;
   outcome?: "done" | "refused";
+  from?: string;
+  to?: string;
   limit: number;
+}
+
+interface VerifyOptions extends CommonOptions {
+  platform?: boolean;
+  save?: string;
+  against?: string;
 }
 
 export function auditCommands(program: Command, cli: Cli): void {
@@ -27,11 +38,13 @@ export function auditCommands(program: Command, cli: Cli): void {
     .option("--actor <id>", "by one actor")
     .option("--target <id>", "on one thing")
     .option("--outcome <outcome>", "done or refused")
+    .option("--from <time>", "not older, ISO 8601")
+    .option("--to <time>", "older, ISO 8601")
     .option("--limit <count>", "at most so many", wholeNumber("--limit", 1, 100_000), 50)
     .action(async (options: ListOptions) => {
       const session = cli.session(options);
-      const { action, actor, target, outcome, limit } = options;
-      const query = { action, actor, target, outcome };
+      const { action, actor, target, outcome, from, to, limit } = options;
+      const query = { action, actor, target, outcome, from, to };
       const page = options.platform
         ? await session.collect("listPlatformAudit", { query }, limit)
         : await session.collect("listAudit", { query }, limit);
@@ -54,15 +67,19 @@ export function auditCommands(program: Command, cli: Cli): void {
   leaf(audit, {
     usage: "verify",
     summary: "recompute the chain of the audit log; status 1 when it is broken",
-    example: "vautn audit verify",
+    example: "vautn audit verify --against last.json --save last.json",
     data: true,
     tenant: true,
   })
     .option("--platform", "the platform's own log")
-    .action(async (options: CommonOptions & { platform?: boolean }) => {
+    .option("--save <file>", "write the end of the chain: keep it where the platform cannot write")
+    .option("--against <file>", "an end that was kept: the chain must still lead through it")
+    .action(async (options: VerifyOptions) => {
       const session = cli.session(options);
       const operation = options.platform ? "verifyPlatformAudit" : "verifyAudit";
-      const proof = await session.call(operation);
+      const log = options.platform ? "(platform)" : session.tenant;
+      const query = options.against === undefined ? {} : readCheckpoint(options.against, log);
+      const proof = await session.call(operation, { query });
       cli.print(options, proof, () =>
         facts([
           ["entries", proof.entries],
@@ -70,7 +87,28 @@ export function auditCommands(program: Command, cli: Cli): void {
         ]),
       );
       if (!proof.intact) throw new CliError("the audit log has been tampered with");
+      if (options.save === undefined || !proof.head || proof.head.seq === 0) return;
+      const kept = { log, ...proof.head, verifiedAt: new Date().toISOString() };
+      fs.writeFileSync(options.save, `${JSON.stringify(kept, null, 2)}\n`);
+      cli.note(`kept in ${options.save}. Next time: vautn audit verify --against ${options.save}`);
     });
+
+  auditExport(audit, cli);
+}
+
+function readCheckpoint(file: string, log: string): { seq: number; hash: string } {
+  let kept: { log?: unknown; seq?: unknown; hash?: unknown };
+  try {
+    kept = JSON.parse(fs.readFileSync(file, "utf8"));
+  } catch (error) {
+    throw misuse(`${file} cannot be read: ${messageOf(error)}`);
+  }
+  const { seq, hash } = kept;
+  if (typeof seq !== "number" || typeof hash !== "string") {
+    throw misuse(`${file} is not what vautn audit verify --save writes`);
+  }
+  if (kept.log !== log) throw misuse(`${file} is of the audit log of ${String(kept.log)}`);
+  return { seq, hash };
 }
 
 const MAX_WHY = 100;
