@@ -55,6 +55,13 @@ export class ApiClient {
     return (text === "" ? undefined : JSON.parse(text)) as Operations[Name]["answer"];
   }
 
+  /** What an operation answers, byte by byte: for documents whose hash others have signed. */
+  async download<Name extends OperationName>(name: Name, input: CallInput<Name>): Promise<Buffer> {
+    const init = { headers: {}, signal: AbortSignal.timeout(TIMEOUT_MS) };
+    const response = await this.#send(name, input as RawInput, init);
+    return Buffer.from(await response.arrayBuffer());
+  }
+
   /** Sends a file as it is read; it need not stand in memory as a whole. */
   async upload<Name extends OperationName>(
     name: Name,

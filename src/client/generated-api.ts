@@ -919,6 +919,25 @@ export type Release = {
   deltaWarning: string | null;
 };
 
+export type ReleaseComponent = {
+  name: string;
+  version: string | null;
+  license: string | null;
+  purl: string | null;
+  release: {
+    id: string;
+    product: string;
+    version: string;
+    channel: "dev" | "beta" | "stable";
+    status: "published" | "yanked";
+  };
+};
+
+export type ReleaseComponentPage = {
+  items: Array<ReleaseComponent>;
+  nextCursor: string | null;
+};
+
 export type ReleaseDetail = {
   id: string;
   product: string;
@@ -1515,6 +1534,7 @@ export type SbomSummary = {
   format: "cyclonedx" | "spdx";
   specVersion: string;
   componentCount: number;
+  /** The first of them; listComponents has all */
   components: Array<SbomComponent>;
 };
 
@@ -2827,6 +2847,28 @@ export interface Operations {
     body: undefined;
     answer: DeltaList;
   };
+  /** Components of releases by their bills of materials, e.g. openssl < 3.0.15 */
+  listComponents: {
+    params: { tenant: string };
+    query: {
+      cursor?: string | undefined;
+      limit?: number | undefined;
+      q?: string | undefined;
+      release?: string | undefined;
+      product?: string | undefined;
+      channel?: "dev" | "beta" | "stable" | undefined;
+      status?: "published" | "yanked" | undefined;
+    };
+    body: undefined;
+    answer: ReleaseComponentPage;
+  };
+  /** The bill of materials or the provenance of a release, as it was published */
+  getReleaseDocument: {
+    params: { tenant: string; release: string; role: "sbom" | "provenance" };
+    query: Record<never, never>;
+    body: undefined;
+    answer: unknown;
+  };
   /** What this server speaks of tus */
   describeUploads: {
     params: { tenant: string };
@@ -3444,6 +3486,11 @@ export const ROUTES = {
   getRelease: { method: "GET", path: "/api/v1/tenants/{tenant}/releases/{release}" },
   yankRelease: { method: "POST", path: "/api/v1/tenants/{tenant}/releases/{release}/yank" },
   listDeltas: { method: "GET", path: "/api/v1/tenants/{tenant}/releases/{release}/deltas" },
+  listComponents: { method: "GET", path: "/api/v1/tenants/{tenant}/components" },
+  getReleaseDocument: {
+    method: "GET",
+    path: "/api/v1/tenants/{tenant}/releases/{release}/documents/{role}",
+  },
   describeUploads: { method: "OPTIONS", path: "/api/v1/tenants/{tenant}/uploads" },
   createUpload: { method: "POST", path: "/api/v1/tenants/{tenant}/uploads" },
   listUploads: { method: "GET", path: "/api/v1/tenants/{tenant}/uploads" },

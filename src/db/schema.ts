@@ -641,6 +641,18 @@ export interface RegisteredCertificatesTable {
   first_used_at: Date;
 }
 
+export interface ReleaseComponentsTable {
+  tenant_id: string;
+  release_id: string;
+  position: number;
+  name: string;
+  version: string | null;
+  version_key: string | null;
+  license: string | null;
+  purl: string | null;
+  purl_name: string | null;
+}
+
 export interface ReleaseFilesTable {
   tenant_id: string;
   release_id: string;
@@ -650,6 +662,7 @@ export interface ReleaseFilesTable {
   sha256: string;
   size_bytes: number;
   summary: OptionalJson;
+  components_listed: Generated<boolean>;
 }
 
 export interface ReleasesTable {
@@ -1043,6 +1056,7 @@ export interface Schema {
   quarantines: QuarantinesTable;
   registered_authorities: RegisteredAuthoritiesTable;
   registered_certificates: RegisteredCertificatesTable;
+  release_components: ReleaseComponentsTable;
   release_files: ReleaseFilesTable;
   releases: ReleasesTable;
   removed_certificates: RemovedCertificatesTable;

@@ -5,11 +5,11 @@ import { pipeline } from "node:stream/promises";
 import semver from "semver";
 import { AppError, LIMITS } from "../kernel/index.ts";
 import type { Envelope, ReleaseFile, ReleaseManifest, SigningKey } from "../protocol/index.ts";
-import { archiveFolder } from "./folder-archive.ts";
+import { archiveFolder, lastChange } from "./folder-archive.ts";
 import { type Recognised, recognise, withFileSource } from "./formats/index.ts";
 import { assembleManifest, hashContent } from "./offline-tools.ts";
 import { type ProvenanceSummary, readProvenance } from "./provenance.ts";
-import { readSbom, type SbomSummary } from "./sbom.ts";
+import { readSbom, type SbomSummary, summariseSbom } from "./sbom.ts";
 
 export interface BuildOptions {
   tenant: string;
@@ -26,7 +26,8 @@ export interface BuildOptions {
   hardwareRevisions?: readonly string[] | undefined;
   securityCounter: number;
   minimumSourceVersion: string | null;
-  createdAtMs: number;
+  /** Without one: when the newest of the files was changed, so that the same files give the same. */
+  createdAtMs?: number | undefined;
   validityDays: number;
   notes?: string | undefined;
 }
@@ -58,7 +59,7 @@ export async function buildRelease(options: BuildOptions): Promise<BuiltRelease>
       ...(await readFile(file, options.archiveDirectory, "component")),
     });
   }
-  const sbom = options.sbom ? await readDocument(options.sbom, "sbom", readSbom) : null;
+  const sbom = options.sbom ? await readDocument(options.sbom, "sbom", readSummary) : null;
   const { provenance: given } = options;
   const provenance = given
     ? await readDocument(given.file, "provenance", (content) => readProvenance(content, given.keys))
@@ -74,7 +75,7 @@ export async function buildRelease(options: BuildOptions): Promise<BuiltRelease>
     minimumSourceVersion: options.minimumSourceVersion,
     image: image.entry,
     components: components.map(({ component, entry }) => ({ component, ...entry })),
-    createdAtMs: options.createdAtMs,
+    createdAtMs: options.createdAtMs ?? newestChange(options),
     validityDays: options.validityDays,
     notes: options.notes,
     sbom: sbom && { ...sbom.entry, format: sbom.summary.format },
@@ -92,6 +93,12 @@ export async function buildRelease(options: BuildOptions): Promise<BuiltRelease>
     sbom: sbom?.summary ?? null,
     provenance: provenance?.summary ?? null,
   };
+}
+
+function newestChange({ image, components, sbom, provenance }: BuildOptions): number {
+  const files = [image, ...components.map(({ file }) => file), sbom, provenance?.file];
+  const times = files.filter((file) => file !== undefined).map(lastChange);
+  return Math.floor(Math.max(...times) / 1_000) * 1_000;
 }
 
 interface ReadFile {
@@ -126,6 +133,8 @@ async function archived(folder: string, directory: string): Promise<string> {
   }
   return file;
 }
+
+const readSummary = (content: Buffer) => summariseSbom(readSbom(content));
 
 async function readDocument<Summary>(
   file: string,

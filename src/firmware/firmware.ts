@@ -1,6 +1,7 @@
 import type { Readable } from "node:stream";
 import { AppError } from "../kernel/index.ts";
 import { type Collection, createCollection } from "./collection.ts";
+import { type Components, createComponents } from "./components.ts";
 import { createDeltas, type Deltas } from "./deltas.ts";
 import type { FirmwareDeps } from "./deps.ts";
 import { createLinks, type Links } from "./links.ts";
@@ -29,6 +30,7 @@ export interface Firmware extends Trust, Metadata, Deltas {
   uploads: Uploads;
   links: Links;
   collection: Collection;
+  components: Components;
   /** Content that the tenant may read; `not-found` for everybody else's and for what is nowhere. */
   openArtifact(tenantId: string, sha256: string): Promise<Artifact>;
 }
@@ -50,6 +52,7 @@ export function createFirmware(deps: FirmwareDeps): Firmware {
     uploads: createUploads(deps),
     links: createLinks(deps),
     collection: createCollection(deps),
+    components: createComponents(deps),
     async openArtifact(tenantId, sha256) {
       const row = await db.tenant(tenantId, (tx) => findArtifact(tx, tenantId, sha256));
       const stat = row && (await blobs.stat(sha256));

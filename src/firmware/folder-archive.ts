@@ -25,6 +25,15 @@ export function archiveFolder(folder: string): Readable {
   return Readable.from(archive(listItems(folder)));
 }
 
+/** When a file, or the newest file of a folder, was changed. */
+export function lastChange(given: string): number {
+  const stat = fs.statSync(given);
+  if (!stat.isDirectory()) return stat.mtimeMs;
+  // A folder's own time says when a name in it came or went, in this copy of it.
+  const files = listItems(given).filter(({ type }) => type === "file");
+  return files.reduce((newest, { file }) => Math.max(newest, fs.statSync(file).mtimeMs), 0);
+}
+
 async function* archive(items: readonly Item[]): AsyncGenerator<Buffer> {
   for (const item of items) {
     yield tarHeader(item);

@@ -1,4 +1,5 @@
 export * from "./build.ts";
+export { CHANNELS, type Channel } from "./channels.ts";
 export { COLLECTION_GRACE_MS } from "./collection.ts";
 export type { DeltaView, Offer } from "./delta-views.ts";
 export type { OfferQuery } from "./deltas.ts";
@@ -7,8 +8,14 @@ export { type Artifact, createFirmware, type Firmware } from "./firmware.ts";
 export * from "./offline-tools.ts";
 export type { OnlineKeys } from "./online-keys.ts";
 export { type ProvenanceSummary, readAttestorKey, readProvenance } from "./provenance.ts";
-export { CHANNELS, type Channel, type PublishOptions, type ReleaseView } from "./releases.ts";
-export { readSbom, type SbomSummary } from "./sbom.ts";
+export type { PublishOptions, ReleaseView } from "./releases.ts";
+export {
+  readSbom,
+  type Sbom,
+  type SbomComponent,
+  type SbomSummary,
+  summariseSbom,
+} from "./sbom.ts";
 export * from "./signature-status.ts";
 export type { AppendOptions } from "./upload-writer.ts";
 export type { NewUpload, UploadView } from "./uploads.ts";

@@ -4,10 +4,11 @@ import { AppError, isUuid } from "../kernel/index.ts";
 import type { ReleaseManifest } from "../protocol/index.ts";
 import { assertAbout } from "./build.ts";
 import { keepBlob } from "./collection.ts";
+import { insertComponents } from "./components-store.ts";
 import type { FirmwareDeps } from "./deps.ts";
 import { type ProvenanceSummary, readProvenance } from "./provenance.ts";
 import * as releases from "./releases-store.ts";
-import { readSbom, type SbomSummary } from "./sbom.ts";
+import { readSbom, type SbomComponent, type SbomSummary, summariseSbom } from "./sbom.ts";
 import { deleteUpload, holdUpload } from "./uploads-store.ts";
 
 export interface ReleaseFileView {
@@ -24,6 +25,8 @@ export interface ReleaseFileView {
 /** A file of a release with the upload that holds it, where it was not here before. */
 export interface TakenFile extends ReleaseFileView {
   uploadId: string | null;
+  /** Everything that a bill of materials lists; null of other files. */
+  components: SbomComponent[] | null;
 }
 
 const MAX_UPLOADS = 64;
@@ -63,7 +66,7 @@ export async function readFiles(
   return Promise.all(
     named.map(async (file) => ({
       ...file,
-      summary: await summaryOf(deps.blobs, manifest, file),
+      ...(await contentOf(deps.blobs, manifest, file)),
       uploadId: found.uploads.get(file.sha256) ?? null,
     })),
   );
@@ -82,29 +85,37 @@ function namedFiles({ components = [], sbom, provenance }: ReleaseManifest) {
   ];
 }
 
-async function summaryOf(
+async function contentOf(
   blobs: BlobStore,
   manifest: ReleaseManifest,
   { role, sha256, sizeBytes, name }: Omit<ReleaseFileView, "summary">,
-): Promise<ReleaseFileView["summary"]> {
+): Promise<Pick<TakenFile, "summary" | "components">> {
   const stat = await blobs.stat(sha256);
   if (stat?.sizeBytes !== sizeBytes) {
     throw new AppError("image-mismatch", `${name} has another size than the manifest says`);
   }
-  if (role === "component") return null;
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of await blobs.open(sha256)) chunks.push(chunk as Uint8Array);
-  const content = Buffer.concat(chunks);
+  if (role === "component") return { summary: null, components: null };
+  const content = await readDocument(blobs, sha256);
   try {
-    if (role === "sbom") return readSbom(content);
+    if (role === "sbom") {
+      const sbom = readSbom(content);
+      return { summary: summariseSbom(sbom), components: sbom.components };
+    }
     const keys = manifest.provenance?.keys ?? [];
     const provenance = readProvenance(content, keys);
     assertAbout(provenance, manifest.image, keys);
-    return provenance;
+    return { summary: provenance, components: null };
   } catch (cause) {
     const message = cause instanceof AppError ? cause.message : "it cannot be read";
     throw new AppError("manifest-invalid", `${role}: ${message}`, { check: role }, { cause });
   }
+}
+
+/** A document of a release, whole: it was bounded when it was accepted. */
+export async function readDocument(blobs: BlobStore, sha256: string): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of await blobs.open(sha256)) chunks.push(chunk as Uint8Array);
+  return Buffer.concat(chunks);
 }
 
 /** Within the transaction that makes the release: its files are the tenant's from then on. */
@@ -138,7 +149,11 @@ export async function insertFiles(
       sha256: file.sha256,
       size_bytes: file.sizeBytes,
       summary: file.summary,
+      components_listed: file.components !== null,
     });
+    if (file.components) {
+      await insertComponents(tx, release.tenant_id, release.id, file.components);
+    }
     if (file.uploadId) await deleteUpload(tx, release.tenant_id, file.uploadId);
   }
 }

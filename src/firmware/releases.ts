@@ -4,6 +4,7 @@ import { storableText } from "../kernel/storable.ts";
 import { withSpan } from "../kernel/tracing.ts";
 import type { Envelope, ReleaseManifest } from "../protocol/index.ts";
 import type { Actor } from "../tenancy/index.ts";
+import { CHANNELS, type Channel } from "./channels.ts";
 import { addArtifact } from "./collection.ts";
 import { deltaWarning } from "./delta-warning.ts";
 import type { FirmwareDeps } from "./deps.ts";
@@ -70,10 +71,6 @@ export interface Releases {
   /** Withdraws a release: nothing new may install it. A second time changes nothing. */
   yank(tenantId: string, id: string, reason: string, actor: Actor): Promise<ReleaseView>;
 }
-
-export const CHANNELS = ["dev", "beta", "stable"] as const;
-/** How far a release has come; each is for more devices than the one before. */
-export type Channel = (typeof CHANNELS)[number];
 
 export interface ReleaseFilter {
   product?: string | undefined;

@@ -17,11 +17,24 @@ export interface SbomSummary {
 }
 
 const MAX_COMPONENTS = 100_000;
+const MAX_NESTING = 16;
 const MAX_SHOWN = 500;
 const MAX_TEXT = 256;
 
+/** A bill of materials with everything that it lists. */
+export interface Sbom {
+  format: SbomSummary["format"];
+  specVersion: string;
+  components: SbomComponent[];
+}
+
+export function summariseSbom({ format, specVersion, components }: Sbom): SbomSummary {
+  const shown = components.slice(0, MAX_SHOWN);
+  return { format, specVersion, componentCount: components.length, components: shown };
+}
+
 /** CycloneDX 1.x or SPDX 2.x in JSON; `invalid-content` says what is wrong with anything else. */
-export function readSbom(content: Buffer): SbomSummary {
+export function readSbom(content: Buffer): Sbom {
   if (content.length > LIMITS.releaseDocumentBytes) throw refuse("it is too large");
   const document = parse(content);
   if (document.bomFormat === "CycloneDX") return cycloneDx(document);
@@ -30,7 +43,7 @@ export function readSbom(content: Buffer): SbomSummary {
 }
 
 /** CycloneDX 1.2 to 1.7: `bomFormat`, `specVersion`, components with type and name. */
-function cycloneDx(document: Json): SbomSummary {
+function cycloneDx(document: Json): Sbom {
   const { specVersion, components = [], serialNumber } = document;
   if (typeof specVersion !== "string" || !/^1\.[2-9]$/.test(specVersion)) {
     throw refuse("its specVersion is none from 1.2 on");
@@ -38,22 +51,23 @@ function cycloneDx(document: Json): SbomSummary {
   if (serialNumber !== undefined && !/^urn:uuid:[0-9a-f-]{36}$/i.test(String(serialNumber))) {
     throw refuse("its serialNumber is no urn:uuid");
   }
-  const list = asList(components, "components");
+  const list = withNested(asList(components, "components"));
   for (const [index, component] of list.entries()) {
     if (!isText(component.name) || !isText(component.type)) {
       throw refuse(`component ${index} lacks a name or a type`);
     }
   }
-  return summary("cyclonedx", specVersion, list, (component) => ({
-    name: String(component.name),
+  const listed = list.map((component) => ({
+    name: textOf(component.name) ?? "",
     version: textOf(component.version),
     license: licensesOf(component.licenses),
     purl: textOf(component.purl),
   }));
+  return { format: "cyclonedx", specVersion, components: listed };
 }
 
 /** SPDX 2.2 and 2.3 (§6, §7): document and packages with their obligatory members. */
-function spdx(document: Json): SbomSummary {
+function spdx(document: Json): Sbom {
   const { spdxVersion, packages = [] } = document;
   if (!/^SPDX-2\.[0-9]$/.test(String(spdxVersion))) throw refuse("its spdxVersion is not 2.x");
   if (document.SPDXID !== "SPDXRef-DOCUMENT") throw refuse("its SPDXID is not SPDXRef-DOCUMENT");
@@ -66,24 +80,26 @@ function spdx(document: Json): SbomSummary {
       throw refuse(`package ${index} lacks a name or an SPDXID`);
     }
   }
-  return summary("spdx", String(spdxVersion), list, (each) => ({
-    name: String(each.name),
+  const listed = list.map((each) => ({
+    name: textOf(each.name) ?? "",
     version: textOf(each.versionInfo),
     license: textOf(each.licenseConcluded) ?? textOf(each.licenseDeclared),
     purl: purlOf(each.externalRefs),
   }));
+  return { format: "spdx", specVersion: String(spdxVersion), components: listed };
 }
 
 type Json = Record<string, unknown>;
 
-function summary(
-  format: SbomSummary["format"],
-  specVersion: string,
-  list: readonly Json[],
-  view: (item: Json) => SbomComponent,
-): SbomSummary {
-  const components = list.slice(0, MAX_SHOWN).map(view);
-  return { format, specVersion, componentCount: list.length, components };
+/** What is built into a component lies below it (CycloneDX 1.2+, `components` of a component). */
+function withNested(list: Json[], depth = 0): Json[] {
+  if (depth > MAX_NESTING) throw refuse(`its components lie more than ${MAX_NESTING} deep`);
+  const all = list.flatMap((component) => {
+    const { components } = component;
+    if (components === undefined) return [component];
+    return [component, ...withNested(asList(components, "components"), depth + 1)];
+  });
+  return asList(all, "components");
 }
 
 function licensesOf(value: unknown): string | null {

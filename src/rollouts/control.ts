@@ -14,11 +14,14 @@ import { beginRollback } from "./rollback.ts";
 import {
   beginStage,
   findRollout,
+  findYank,
   lockRollout,
   type RolloutRow,
   rolloutsOfRelease,
+  STOPPABLE_STATES,
 } from "./rollout-store.ts";
 import type { RolloutState, RolloutsDeps } from "./types.ts";
+import { cancelYanked } from "./yanked.ts";
 
 const MAX_REASON = 1_024;
 
@@ -120,6 +123,7 @@ export function createControl(deps: RolloutsDeps): Control {
         reason,
         actor,
         async (tx, rollout, sentence, now) => {
+          await refuseYanked(tx, rollout);
           const begun = rollout.started_at !== null;
           const facts = begun ? await readFacts(tx, rollout, observed, now.getTime()) : null;
           const changes = {
@@ -150,6 +154,7 @@ export function createControl(deps: RolloutsDeps): Control {
         actor,
         async (tx, rollout, sentence, now) => {
           refuseRollbacks(rollout, "approved");
+          await refuseYanked(tx, rollout);
           if (rollout.state === "preparing") return agree(deps, tx, rollout, actor, sentence, now);
           const observed = { observations: [], unobserved: [] };
           const facts = await readFacts(tx, rollout, observed, now.getTime());
@@ -200,11 +205,10 @@ export function createControl(deps: RolloutsDeps): Control {
     },
 
     async cancel(tenantId, id, actor, reason) {
-      const allowed: RolloutState[] = ["preparing", "running", "paused", "needs-decision"];
       await change(
         tenantId,
         id,
-        allowed,
+        STOPPABLE_STATES,
         "cancelled",
         reason,
         actor,
@@ -229,7 +233,15 @@ export function createControl(deps: RolloutsDeps): Control {
       let stopped = 0;
       for (const id of ids) {
         try {
-          await control.cancel(tenantId, id, actor, reason);
+          await change(
+            tenantId,
+            id,
+            STOPPABLE_STATES,
+            "cancelled",
+            reason,
+            actor,
+            (tx, rollout, sentence) => cancelYanked(deps, tx, rollout, sentence, actor),
+          );
           stopped += 1;
         } catch (error) {
           // It came to its end by itself meanwhile.
@@ -273,4 +285,11 @@ async function agree(
 function refuseRollbacks(rollout: RolloutRow, what: string): void {
   if (rollout.kind !== "rollback") return;
   throw new AppError("rollout-state", `a rollback cannot be ${what}`);
+}
+
+async function refuseYanked(tx: Tx, rollout: RolloutRow): Promise<void> {
+  if (rollout.kind === "rollback") return;
+  const reason = await findYank(tx, rollout.tenant_id, rollout.release_id);
+  if (reason === undefined) return;
+  throw new AppError("release-yanked", `the release was withdrawn: ${reason}`);
 }

@@ -33,6 +33,7 @@ import {
 import { moveByDeadline } from "./states.ts";
 import { readStop } from "./stop-store.ts";
 import type { RolloutsDeps } from "./types.ts";
+import { cancelIfYanked } from "./yanked.ts";
 
 const MAX_ROLLOUTS = 100;
 const DEADLINE_BATCH = 500;
@@ -96,6 +97,8 @@ async function step(deps: RolloutsDeps, tenantId: string, id: string): Promise<S
   return deps.db.tenant(tenantId, async (tx) => {
     const rollout = await lockRollout(tx, tenantId, id, "skip");
     if (!rollout) return nothing;
+    // The next step winds it down.
+    if (await cancelIfYanked(deps, tx, rollout)) return { said: [], more: true, changed: true };
     const expired = await expireDeadlines(deps, tx, rollout);
     const stepped = await stepByState(deps, tx, rollout, observed, hops);
     return { ...stepped, changed: stepped.changed || expired > 0 };

@@ -15,6 +15,14 @@ export const ACTIVE_STATES: readonly RolloutState[] = [
   "rolling-back",
 ];
 
+/** In these it could still bring its release to a device. */
+export const STOPPABLE_STATES: readonly RolloutState[] = [
+  "preparing",
+  "running",
+  "paused",
+  "needs-decision",
+];
+
 export async function insertRollout(
   tx: Tx,
   row: Pick<
@@ -349,7 +357,23 @@ export async function rolloutsOfRelease(
     .where("tenant_id", "=", tenantId)
     .where("release_id", "=", releaseId)
     .where("kind", "!=", "rollback")
-    .where("state", "in", ["preparing", "running", "paused", "needs-decision"])
+    .where("state", "in", [...STOPPABLE_STATES])
     .execute();
   return rows.map((row) => row.id);
+}
+
+/** Why the release was withdrawn; undefined where it was not. */
+export async function findYank(
+  tx: Tx,
+  tenantId: string,
+  releaseId: string,
+): Promise<string | undefined> {
+  const row = await tx
+    .selectFrom("releases")
+    .select("yank_reason")
+    .where("tenant_id", "=", tenantId)
+    .where("id", "=", releaseId)
+    .where("status", "=", "yanked")
+    .executeTakeFirst();
+  return row && (row.yank_reason ?? "no reason given");
 }

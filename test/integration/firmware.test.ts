@@ -247,6 +247,68 @@ describe("firmware", () => {
       await expect(forDevices).rejects.toMatchObject({ code: "not-found" });
     });
 
+    it("are found by what is inside them, in whatever version, by the tenant alone", async () => {
+      const listing = (version: string) => {
+        const purl = `pkg:deb/openssl@${version}`;
+        const openssl = { type: "library", name: "OpenSSL", version, purl };
+        const components = [openssl, { type: "library", name: "libfoo_x" }];
+        const document = { bomFormat: "CycloneDX", specVersion: "1.6", components };
+        return Buffer.from(JSON.stringify(document));
+      };
+      const published = async (version: string, openssl: string) => {
+        const document = listing(openssl);
+        const files = [await upload(Buffer.from("bootloader")), await upload(document)];
+        return (await offer(version, files, document)).id;
+      };
+      const old = await published("0.7.1", "3.0.9-1~deb12u1");
+      clock.advance(5);
+      const mended = await published("0.7.2", "3.0.15-1~deb12u1");
+      const find = async (q: string, more = {}, tenant = "acme") => {
+        const { items } = await firmware.components.find(tenant, { q, ...more });
+        return items.map(({ name, release }) => [name, release.version]);
+      };
+      expect(await find("openssl < 3.0.15")).toEqual([["OpenSSL", "0.7.1"]]);
+      expect(await find("openssl >= 3.0.15")).toEqual([["OpenSSL", "0.7.2"]]);
+      expect(await find("pkg:deb/openssl")).toHaveLength(2);
+      expect(await find("open*", { releaseId: mended })).toEqual([["OpenSSL", "0.7.2"]]);
+      // What says no version cannot be ruled out.
+      expect(await find("libfoo_x < 1.0")).toHaveLength(2);
+      expect(await find("libfoo_x = 1.0")).toEqual([]);
+      expect(await find("libfoo%x")).toEqual([]);
+      expect(await find("openssl", {}, "globex")).toEqual([]);
+      const foreign = find("", { releaseId: old }, "globex");
+      await expect(foreign).rejects.toMatchObject({ code: "not-found" });
+      await firmware.releases.yank("acme", old, "old openssl", SYSTEM_ACTOR);
+      expect(await find("openssl < 3.0.15", { status: "published" })).toEqual([]);
+
+      const pages: string[] = [];
+      let cursor: string | undefined;
+      do {
+        const page = await firmware.components.find("acme", { cursor, limit: 3 });
+        pages.push(...page.items.map(({ name, release }) => `${release.version} ${name}`));
+        cursor = page.nextCursor ?? undefined;
+      } while (cursor);
+      const all = ["0.7.2 OpenSSL", "0.7.2 libfoo_x", "0.7.1 OpenSSL", "0.7.1 libfoo_x"];
+      expect(pages).toEqual(all);
+      const forged = firmware.components.find("acme", { cursor: "1;2" });
+      await expect(forged).rejects.toMatchObject({ code: "invalid-cursor" });
+
+      // As if they had been published before there was such a list.
+      await test.db.tenant("acme", async (tx) => {
+        await tx.deleteFrom("release_components").execute();
+        await tx.updateTable("release_files").set({ components_listed: false }).execute();
+      });
+      expect(await find("openssl < 3.0.15")).toEqual([["OpenSSL", "0.7.1"]]);
+
+      const document = await firmware.components.document("acme", mended, "sbom");
+      const content = Buffer.concat(await (await document.read()).toArray());
+      expect(content.equals(listing("3.0.15-1~deb12u1"))).toBe(true);
+      const none = firmware.components.document("acme", mended, "provenance");
+      await expect(none).rejects.toMatchObject({ code: "not-found" });
+      const stranger = firmware.components.document("globex", mended, "sbom");
+      await expect(stranger).rejects.toMatchObject({ code: "not-found" });
+    });
+
     it("have to be what the manifest calls them", async () => {
       const bad = Buffer.from('{"bomFormat":"CycloneDX","specVersion":"9"}');
       const uploads = [await upload(Buffer.from("bootloader")), await upload(bad)];

@@ -194,6 +194,53 @@ describe("rollouts", () => {
     expect(f.fleet.every((device) => device.running.version === "1.0.0")).toBe(true);
   });
 
+  it("ends with its release when that is yanked, stops those on their way and tells people", async () => {
+    const release = await f.publish("1.1.0");
+    const id = await f.create(release.id);
+    await f.rollouts.tick(f.tenant);
+    expect((await f.rollouts.get(f.tenant, id)).totals).toMatchObject({ inProgress: 2 });
+    // As if the platform had died between the two: the release is withdrawn, its rollout runs on.
+    await f.firmware.releases.yank(f.tenant, release.id, "bricks the hub", actor);
+    await expect(f.create(release.id)).rejects.toEqual(refusal("release-yanked"));
+    // Until the platform looks again, devices refuse the release by the metadata themselves.
+    await f.run(10, () => "ignores");
+    await f.run(30);
+    const view = await f.rollouts.get(f.tenant, id);
+    expect(view).toMatchObject({
+      state: "cancelled",
+      lastVerdict: { rule: "release-yanked", numbers: { updated: 0, underway: 2 } },
+      totals: { pending: 0, inProgress: 0, succeeded: 0 },
+    });
+    expect(view.stateReason).toContain("bricks the hub");
+    expect(f.fleet.every((device) => device.running.version === "1.0.0")).toBe(true);
+    const { items } = await f.alerts.list(f.tenant, { state: "open" });
+    expect(items).toMatchObject([
+      { kind: "rollout-release-yanked", severity: "critical", subjectId: id },
+    ]);
+    await f.expectCountersToMatch(id);
+  });
+
+  it("cannot be resumed or approved with a yanked release, only rolled back", async () => {
+    const release = await f.publish("1.1.0");
+    const id = await f.create(release.id);
+    await f.run(5);
+    await f.rollouts.pause(f.tenant, id, actor, "a look at it");
+    await f.firmware.releases.yank(f.tenant, release.id, "bricks the hub", actor);
+    const again = f.rollouts.resume(f.tenant, id, actor);
+    await expect(again).rejects.toEqual(refusal("release-yanked"));
+    const on = f.rollouts.approve(f.tenant, id, actor);
+    await expect(on).rejects.toEqual(refusal("release-yanked"));
+    expect(await f.rollouts.stopRelease(f.tenant, release.id, actor, "bricks the hub")).toBe(1);
+    expect(await f.rollouts.get(f.tenant, id)).toMatchObject({
+      state: "cancelled",
+      lastVerdict: { decision: "cancel", numbers: { updated: 2 } },
+    });
+    await f.rollouts.rollback(f.tenant, id, actor);
+    await f.runUntil(id, "rolled-back");
+    expect(f.fleet.every((device) => device.running.version === "1.0.0")).toBe(true);
+    expect((await f.alerts.list(f.tenant, { state: "open" })).items).toEqual([]);
+  });
+
   it("goes on after a resume without tripping over what was accepted", async () => {
     const release = await f.publish("1.1.0");
     const id = await f.create(release.id);

@@ -14,6 +14,7 @@ import { type BlobStore, openBlobStore, parseS3Address } from "../../src/blobs/i
 import { createUpstream } from "../../src/cache/upstream.ts";
 import { describeConfig, readConfig } from "../../src/kernel/config.ts";
 import { forge } from "../support/pki.ts";
+import { judgePresigned } from "../support/signature-v4.ts";
 
 const content = randomBytes(20 * 1024 ** 2);
 const sha256 = createHash("sha256").update(content).digest("hex");
@@ -62,6 +63,35 @@ describe("blobs in an S3-compatible store", () => {
     for await (const blob of blobs.list()) listed.push(blob);
     expect(listed).toMatchObject([{ sha256, sizeBytes: content.length }]);
     expect(fs.readdirSync(path.join(directory, "local", "incoming"))).toEqual([]);
+  });
+
+  it("are handed on by URLs that a store's own rules find rightly signed, for a while", async () => {
+    // The example of AWS's own documentation: the judge itself is right.
+    const example =
+      "https://examplebucket.s3.amazonaws.com/test.txt?X-Amz-Algorithm=AWS4-HMAC-SHA256" +
+      "&X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request" +
+      "&X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host" +
+      "&X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404";
+    const theirs = {
+      id: "AKIAIOSFODNN7EXAMPLE",
+      secret: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    };
+    expect(judgePresigned("GET", example, theirs, Date.UTC(2013, 4, 24, 1))).toBe("valid");
+
+    const address = (await blobs.presignedUrl(sha256)) ?? "";
+    const ours = { id: "S3RVER", secret: "S3RVER" };
+    const now = Date.now();
+    expect(judgePresigned("GET", address, ours, now)).toBe("valid");
+    expect(judgePresigned("GET", address, ours, now + 301_000)).toBe("expired");
+    expect(judgePresigned("PUT", address, ours, now)).toBe("wrong signature");
+    expect(judgePresigned("GET", address, { ...ours, secret: "other" }, now)).toBe(
+      "wrong signature",
+    );
+    const other = address.replace(sha256, "0".repeat(64));
+    expect(judgePresigned("GET", other, ours, now)).toBe("wrong signature");
+    const longer = address.replace(/X-Amz-Expires=\d+/, "X-Amz-Expires=604800");
+    expect(longer).not.toBe(address);
+    expect(judgePresigned("GET", longer, ours, now)).toBe("wrong signature");
   });
 
   it("refuse what is too long or has another hash, and store nothing of it", async () => {

@@ -10,6 +10,7 @@ import {
   readAttestorKey,
   readProvenance,
   readSbom,
+  summariseSbom,
 } from "../../src/firmware/index.ts";
 import { canonicalJson } from "../../src/protocol/index.ts";
 import {
@@ -185,6 +186,25 @@ describe("a build", () => {
     expect((await look(one.archive)).facts.files).toBe("15");
   });
 
+  it("is dated by its newest file, whenever it is built", async () => {
+    const [older, newer] = [new Date("2026-02-01T10:00:00Z"), new Date("2026-03-01T10:00:00.7Z")];
+    const image = layOut("dated", 0o022, older, false);
+    const boot = path.join(root, "dated-boot.hex");
+    fs.writeFileSync(boot, INTEL_HEX);
+    fs.utimesSync(boot, newer, newer);
+    const facts = { product: "hub", version: "1.0.0", hardwareRevisions: ["a"] };
+    const make = async (changes: object = {}) => {
+      const options = { ...common, ...facts, image, archiveDirectory: root, ...changes };
+      return (await buildRelease({ ...options, createdAtMs: undefined })).envelope;
+    };
+    const first = await make();
+    expect(first.signed.createdAt).toBe("2026-02-01T10:00:00.000Z");
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(canonicalJson(await make())).toBe(canonicalJson(first));
+    const both = await make({ components: [{ component: "boot", file: boot }] });
+    expect(both.signed.createdAt).toBe("2026-03-01T10:00:00.000Z");
+  });
+
   it("takes from the image what it says, and asks for what it does not", async () => {
     const image = path.join(root, "hub.swu");
     fs.writeFileSync(image, swuOf("2.4.0"));
@@ -312,13 +332,31 @@ function attestation(sha256: string, key: Parameters<typeof sign>[2]) {
   return { payloadType, payload: payload.toString("base64"), signatures: [{ keyid: "", sig }] };
 }
 
+/** A component with another inside it, `depth` deep. */
+function nested(depth: number): object {
+  const inside = depth > 0 ? { components: [nested(depth - 1)] } : {};
+  return { type: "library", name: `part-${depth}`, ...inside };
+}
+
 describe("a bill of materials", () => {
   const read = (document: unknown) => readSbom(Buffer.from(JSON.stringify(document)));
+
+  it("is read with what its components are made of", () => {
+    const components = [nested(3), { type: "library", name: "zlib" }];
+    const names = read({ ...CYCLONEDX, components }).components.map(({ name }) => name);
+    expect(names).toEqual(["part-3", "part-2", "part-1", "part-0", "zlib"]);
+  });
+
+  it("is summed up by its first components and the number of all", () => {
+    const components = Array.from({ length: 600 }, (_, n) => ({ type: "library", name: `c${n}` }));
+    const summary = summariseSbom(read({ ...CYCLONEDX, components }));
+    expect(summary).toMatchObject({ componentCount: 600, specVersion: "1.6" });
+    expect(summary.components).toHaveLength(500);
+  });
 
   it("is read from CycloneDX and SPDX", () => {
     expect(read(CYCLONEDX)).toMatchObject({
       format: "cyclonedx",
-      componentCount: 2,
       components: [
         { name: "zlib", version: "1.3.1", license: "Zlib" },
         { name: "linux", version: null },
@@ -339,6 +377,7 @@ describe("a bill of materials", () => {
     ["components that are none", { ...CYCLONEDX, components: {} }],
     ["a component that is null", { ...CYCLONEDX, components: [null] }],
     ["a component without a name", { ...CYCLONEDX, components: [{ type: "library" }] }],
+    ["components without end", { ...CYCLONEDX, components: [nested(40)] }],
     ["SPDX 3", { ...SPDX, spdxVersion: "SPDX-3.0" }],
     ["SPDX without a namespace", { ...SPDX, documentNamespace: "" }],
     ["an SPDX package without an id", { ...SPDX, packages: [{ name: "x" }] }],

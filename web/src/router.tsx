@@ -159,7 +159,15 @@ const commandBatch = createRoute({
 const releases = createRoute({
   getParentRoute: () => tenant,
   path: "/releases",
+  validateSearch: optional("tab", "q", "product", "channel", "status"),
   component: lazyRouteComponent(() => import("./pages/releases/releases-page.tsx"), "ReleasesPage"),
+});
+
+const release = createRoute({
+  getParentRoute: () => tenant,
+  path: "/releases/$release",
+  validateSearch: optional("q"),
+  component: lazyRouteComponent(() => import("./pages/release/release-page.tsx"), "ReleasePage"),
 });
 
 const certificates = createRoute({
@@ -221,6 +229,7 @@ const tree = root.addChildren([
       commands,
       commandBatch,
       releases,
+      release,
       certificates,
       alerts,
       logs,

@@ -9,6 +9,7 @@ import { type AuditRouteDeps, auditRoutes } from "./audit.ts";
 import { type CertificatesDeps, certificateRoutes } from "./certificates.ts";
 import { type ClaimDeps, claimRoutes } from "./claims.ts";
 import { type CommandsDeps, commandRoutes } from "./commands.ts";
+import { type ComponentsDeps, componentRoutes } from "./components.ts";
 import { type DeviceRouteDeps, deviceRoutes } from "./devices.ts";
 import { type EnrolmentDeps, enrolmentRoutes } from "./enrolment.ts";
 import { type FirmwareDeps, firmwareRoutes } from "./firmware.ts";
@@ -45,6 +46,7 @@ export type ResourceDeps = AcmeDeps &
   CertificatesDeps &
   ClaimDeps &
   CommandsDeps &
+  ComponentsDeps &
   DeviceRouteDeps &
   EnrolmentDeps &
   FirmwareDeps &
@@ -92,6 +94,7 @@ export async function registerResources(
       fleetRoutes(routes, deps);
       commandRoutes(routes, deps);
       firmwareRoutes(routes, deps);
+      componentRoutes(routes, deps);
       uploadRoutes(routes, deps);
       artifactLinkRoutes(routes, deps);
       trustRoutes(routes, deps);

@@ -52,6 +52,25 @@ export const ReleaseView = view("Release", {
     Type.String({ description: "Why deltas of the image will save nothing, where that is so" }),
   ),
 });
+const SBOM_COMPONENT = {
+  name: Type.String(),
+  version: nullable(Type.String()),
+  license: nullable(Type.String()),
+  purl: nullable(Type.String()),
+};
+
+export const ComponentView = view("ReleaseComponent", {
+  ...SBOM_COMPONENT,
+  release: Type.Object({
+    id: Uuid,
+    product: Type.String(),
+    version: Type.String(),
+    channel: ChannelName,
+    status: Type.Enum(["published", "yanked"] as const),
+  }),
+});
+export const ComponentPage = page("ReleaseComponentPage", ComponentView);
+
 export const ReleaseDetailView = view("ReleaseDetail", {
   ...ReleaseView.properties,
   envelope: view("ReleaseEnvelope", { signed: ReleaseManifest, signatures: Signatures }),
@@ -68,14 +87,9 @@ export const ReleaseDetailView = view("ReleaseDetail", {
             format: Type.Enum(["cyclonedx", "spdx"] as const),
             specVersion: Type.String(),
             componentCount: Type.Integer(),
-            components: Type.Array(
-              view("SbomComponent", {
-                name: Type.String(),
-                version: nullable(Type.String()),
-                license: nullable(Type.String()),
-                purl: nullable(Type.String()),
-              }),
-            ),
+            components: Type.Array(view("SbomComponent", SBOM_COMPONENT), {
+              description: "The first of them; listComponents has all",
+            }),
           }),
           view("ProvenanceSummary", {
             predicateType: Type.String(),

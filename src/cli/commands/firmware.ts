@@ -6,6 +6,7 @@ import { type Cli, type CommonOptions, group, leaf, pairs, several, wholeNumber 
 import { misuse } from "../cli-error.ts";
 import { readText, writeDocument } from "../document-files.ts";
 import { bytes, facts } from "../output.ts";
+import { componentCommands } from "./components.ts";
 import { delegationCommands } from "./delegation.ts";
 import { releaseCommands } from "./releases.ts";
 import { signingCommands } from "./signing.ts";
@@ -38,6 +39,7 @@ export function firmwareCommands(program: Command, cli: Cli): void {
   buildCommand(firmware, cli);
   signingCommands(firmware, cli);
   releaseCommands(firmware, cli);
+  componentCommands(firmware, cli);
   delegationCommands(firmware, cli);
   rootCommands(firmware, cli);
 }
@@ -66,7 +68,8 @@ function buildCommand(firmware: Command, cli: Cli): void {
     .option("--out <file>", "manifest to write (default: the image's name with .manifest.json)")
     .addHelpText(
       "after",
-      "\nWith SOURCE_DATE_EPOCH set (seconds), the same files give the same bytes.",
+      "\nThe same files give the same bytes: the release's date is that of its newest file, or" +
+        "\nSOURCE_DATE_EPOCH (seconds) where that is set; it expires so many days after that.",
     )
     .action((image: string, options: BuildOptions) => build(cli, image, options));
 }
@@ -105,16 +108,18 @@ async function build(cli: Cli, image: string, options: BuildOptions): Promise<vo
     notes: changelog ? readText(changelog, MAX_CHANGELOG_BYTES) : options.notes,
   });
   const { envelope } = built;
+  refuseExpired(envelope.signed);
   writeDocument(file, envelope);
   cli.print(options, { file, ...envelope, files: built.files }, () => describeBuilt(file, built));
   cli.note(`Next: vautn firmware sign ${file} --key release.key`);
 }
 
 function describeBuilt(file: string, { envelope, files, sbom, provenance }: BuiltRelease): string {
-  const { product, version, hardwareRevisions, image } = envelope.signed;
+  const { product, version, hardwareRevisions, image, createdAt, expires } = envelope.signed;
   return facts([
     ["manifest", file],
     ["version", `${product} ${version}, for ${hardwareRevisions.join(", ")}`],
+    ["dated", `${createdAt.slice(0, 10)}, expires ${expires.slice(0, 10)}`],
     ...files.map(({ role, name, sizeBytes, description }): [string, string] => [
       role,
       `${name}, ${bytes(sizeBytes)}${role === description ? "" : `, ${description}`}`,
@@ -143,11 +148,19 @@ function describeBuilt(file: string, { envelope, files, sbom, provenance }: Buil
   ]);
 }
 
-/** Seconds by which a build can be repeated (reproducible-builds.org), else the time it is now. */
-function createdAt(epoch: string | undefined): number {
-  if (!epoch) return Date.now();
+/** Seconds by which a build can be repeated (reproducible-builds.org), else the files' own time. */
+function createdAt(epoch: string | undefined): number | undefined {
+  if (!epoch) return undefined;
   if (!/^\d{1,11}$/.test(epoch)) throw misuse("SOURCE_DATE_EPOCH is a number of seconds");
   return Number(epoch) * 1000;
+}
+
+function refuseExpired({ createdAt, expires }: BuiltRelease["envelope"]["signed"]): void {
+  if (Date.parse(expires) > Date.now()) return;
+  throw misuse(
+    `the newest of the files is of ${createdAt.slice(0, 10)}: the release would have expired`,
+    "set SOURCE_DATE_EPOCH, e.g. to $(git log -1 --format=%ct), or give more days with --validity",
+  );
 }
 
 function existing(file: string): string {

@@ -14,7 +14,7 @@ type ListOptions = CommonOptions & {
   yanked?: boolean;
   limit: number;
 };
-type Channel = Release["channel"];
+export type Channel = Release["channel"];
 const CHANNELS: readonly Channel[] = ["dev", "beta", "stable"];
 
 /** Releases on the platform. */
@@ -119,7 +119,7 @@ type PublishOptions = CommonOptions & {
   notes?: string;
 };
 
-function channelName(text: string): Channel {
+export function channelName(text: string): Channel {
   const found = CHANNELS.find((channel) => channel === text);
   if (found) return found;
   throw misuse(`--channel is ${CHANNELS.join(", ")}, not "${text}"`);

@@ -156,8 +156,14 @@ async function create(cli: Cli, options: CreateOptions): Promise<void> {
   cli.note(
     options.upload
       ? `in force; kept in ${options.out}. Next: vautn firmware build IMAGE …`
-      : `written to ${options.out}. Next: vautn firmware root upload ${options.out}`,
+      : `written to ${options.out}. Next: ${nextStep(envelope, options.out)}`,
   );
+}
+
+function nextStep({ signed, signatures }: Envelope<RootMetadata>, file: string): string {
+  return signatures.length < signed.roles.root.threshold
+    ? `vautn firmware sign ${file} --key ROOT_KEY`
+    : `vautn firmware root upload ${file}`;
 }
 
 async function nextVersion(cli: Cli, options: CommonOptions): Promise<number> {

@@ -1,6 +1,7 @@
 import type { Operations } from "../../../src/client/generated-api.ts";
 import { type CallOptions, call } from "./call.ts";
 import type {
+  Channel,
   LogRecord,
   RolloutSpec,
   RolloutView,
@@ -116,7 +117,13 @@ export const api = {
   },
   trace: (tenant: string, trace: string) => call("getTrace", { params: { tenant, trace } }),
 
-  releases: (tenant: string) => call("listReleases", { params: { tenant }, query: { limit: 100 } }),
+  releases: (tenant: string, query: Query<"listReleases">) =>
+    call("listReleases", { params: { tenant }, query }),
+  release: (tenant: string, release: string) => call("getRelease", { params: { tenant, release } }),
+  components: (tenant: string, query: Query<"listComponents">, options?: CallOptions) =>
+    call("listComponents", { params: { tenant }, query }, options),
+  promoteRelease: (tenant: string, release: string, channel: Channel) =>
+    call("promoteRelease", { params: { tenant, release }, body: { channel } }),
   publishRelease: (tenant: string, manifest: string, image: Blob) =>
     call(
       "publishRelease",

@@ -1,6 +1,6 @@
 import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 import { api } from "./client.ts";
-import type { AlertView, LogRecord } from "./types.ts";
+import type { AlertView, Channel, LogRecord, ReleaseView } from "./types.ts";
 
 /** How often a page asks again while it is looked at. */
 const FRESH_MS = { quick: 3_000, usual: 10_000, slow: 60_000 } as const;
@@ -143,8 +143,40 @@ export const logsQuery = (t: string, input: LogInput, tail: boolean) =>
 export const traceQuery = (t: string, id: string) =>
   queryOptions({ queryKey: key(t, "trace", id), queryFn: () => api.trace(t, id) });
 
-export const releasesQuery = (t: string) =>
-  queryOptions({ queryKey: key(t, "releases"), queryFn: () => api.releases(t) });
+export interface ReleaseListInput {
+  product?: string | undefined;
+  channel?: Channel | undefined;
+  status?: ReleaseView["status"] | undefined;
+  cursor?: string | undefined;
+  limit?: number;
+}
+
+export const releasesQuery = (t: string, input: ReleaseListInput = { limit: 100 }) =>
+  queryOptions({
+    queryKey: key(t, "releases", "list", input),
+    queryFn: () => api.releases(t, { ...input }),
+    placeholderData: keepPreviousData,
+  });
+
+export const releaseQuery = (t: string, r: string) =>
+  queryOptions({ queryKey: key(t, "releases", r), queryFn: () => api.release(t, r) });
+
+export interface ComponentListInput {
+  q?: string | undefined;
+  release?: string | undefined;
+  status?: ReleaseView["status"] | undefined;
+  cursor?: string | undefined;
+  limit: number;
+}
+
+/** What is inside releases does not change, but for releases that come and go. */
+export const componentsQuery = (t: string, input: ComponentListInput) =>
+  queryOptions({
+    queryKey: key(t, "releases", "components", input),
+    queryFn: ({ signal }) => api.components(t, { ...input }, { signal }),
+    placeholderData: keepPreviousData,
+    retry: false,
+  });
 
 export const deltasQuery = (t: string, id: string) =>
   queryOptions({

@@ -1,29 +1,31 @@
-import { ActionIcon, Badge, Button, Group, Paper, Text } from "@mantine/core";
+import { Button, Group, Paper, Select, Tabs } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import { IconChevronDown, IconChevronRight, IconPackage, IconUpload } from "@tabler/icons-react";
+import { IconPackage, IconUpload } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
-import { type ReleaseView, releasesQuery } from "../../api/index.ts";
-import { ToneBadge } from "../../components/badges.tsx";
-import { CopyText, Hash } from "../../components/copy-text.tsx";
-import { DataTable } from "../../components/data-table.tsx";
-import { formatBytes, plural } from "../../components/format.ts";
+import { useNavigate, useSearch } from "@tanstack/react-router";
+import { CHANNELS, type Channel, type ReleaseView, releasesQuery } from "../../api/index.ts";
+import { CopyText } from "../../components/copy-text.tsx";
+import { CursorPager, useCursors } from "../../components/cursor-pager.tsx";
+import { plural } from "../../components/format.ts";
 import { Page } from "../../components/page.tsx";
 import { EmptyState, Loaded } from "../../components/states.tsx";
-import { TimeAgo } from "../../components/time-ago.tsx";
 import { useMay, useTenantId } from "../../shell/use-tenant.ts";
+import { ComponentSearch } from "./component-search.tsx";
 import { PublishDialog } from "./publish-dialog.tsx";
-import { ReleaseDetail } from "./release-detail.tsx";
+import { ReleaseTable } from "./release-table.tsx";
+
+const PAGE = 50;
 
 export function ReleasesPage() {
-  const tenant = useTenantId();
   const may = useMay();
-  const releases = useQuery(releasesQuery(tenant));
-  const [openId, setOpenId] = useState<string>();
+  const search = useSearch({ from: "/signed-in/t/$tenant/releases" });
+  const navigate = useNavigate({ from: "/t/$tenant/releases" });
   const [publishing, publish] = useDisclosure(false);
+  const { tab = "releases", q = "" } = search;
   return (
     <Page
       title="Releases"
+      description="Firmware that was signed away from the platform, and what is inside it"
       actions={
         may("engineer") && (
           <Button leftSection={<IconUpload size={16} aria-hidden />} onClick={publish.open}>
@@ -32,122 +34,134 @@ export function ReleasesPage() {
         )
       }
     >
-      <Paper style={{ overflow: "hidden" }}>
-        <Loaded query={releases}>
-          {({ items }) =>
-            items.length === 0 ? (
-              <EmptyState icon={IconPackage} title="No release yet">
-                Build and sign one with offline keys, then publish it:
-                <div style={{ marginTop: 12 }}>
-                  <CopyText text={`vautn firmware publish --tenant ${tenant} --help`} />
-                </div>
-              </EmptyState>
-            ) : (
-              <DataTable
-                caption="Releases"
-                rows={items}
-                rowId={(release) => release.id}
-                detail={(release) =>
-                  release.id === openId ? (
-                    <ReleaseDetail release={release} releases={items} />
-                  ) : undefined
-                }
-                columns={[
-                  {
-                    id: "open",
-                    header: "",
-                    width: 40,
-                    cell: (release) => {
-                      const open = release.id === openId;
-                      return (
-                        <ActionIcon
-                          variant="subtle"
-                          color="gray"
-                          aria-expanded={open}
-                          aria-label={`Details of ${release.product} ${release.version}`}
-                          onClick={() => setOpenId(open ? undefined : release.id)}
-                        >
-                          {open ? <IconChevronDown size={16} /> : <IconChevronRight size={16} />}
-                        </ActionIcon>
-                      );
-                    },
-                  },
-                  {
-                    id: "version",
-                    header: "Release",
-                    cell: (release) => (
-                      <>
-                        <Text size="sm" fw={600} className="mono">
-                          {release.version}
-                        </Text>
-                        <Text size="xs" c="dimmed">
-                          {release.product}
-                        </Text>
-                      </>
-                    ),
-                  },
-                  { id: "status", header: "Status", cell: (it) => <ReleaseStatus release={it} /> },
-                  {
-                    id: "hardware",
-                    header: "Hardware",
-                    visibleFrom: "sm",
-                    cell: (release) => (
-                      <Group gap={4}>
-                        {release.hardwareRevisions.map((revision) => (
-                          <Badge key={revision} variant="default" radius="sm" tt="none" fw={450}>
-                            {revision}
-                          </Badge>
-                        ))}
-                      </Group>
-                    ),
-                  },
-                  {
-                    id: "image",
-                    header: "Image",
-                    visibleFrom: "sm",
-                    cell: (release) => (
-                      <>
-                        {formatBytes(release.imageSizeBytes)}
-                        <Text size="xs" c="dimmed" component="div">
-                          <Hash sha256={release.imageSha256} />
-                        </Text>
-                      </>
-                    ),
-                  },
-                  {
-                    id: "signatures",
-                    header: "Signed by",
-                    visibleFrom: "md",
-                    cell: (release) => plural(release.signers.length, "key"),
-                  },
-                  {
-                    id: "published",
-                    header: "Published",
-                    visibleFrom: "sm",
-                    cell: (release) => (
-                      <>
-                        <TimeAgo time={release.publishedAt} />
-                        <Text size="xs" c="dimmed">
-                          by {release.publishedBy}
-                        </Text>
-                      </>
-                    ),
-                  },
-                ]}
-              />
-            )
-          }
-        </Loaded>
-      </Paper>
+      <Tabs
+        value={tab}
+        keepMounted={false}
+        onChange={(next) => void navigate({ search: { tab: next ?? undefined }, replace: true })}
+      >
+        <Tabs.List mb="md">
+          <Tabs.Tab value="releases">Releases</Tabs.Tab>
+          <Tabs.Tab value="components">Components</Tabs.Tab>
+        </Tabs.List>
+        <Tabs.Panel value="releases">
+          <ReleaseList />
+        </Tabs.Panel>
+        <Tabs.Panel value="components">
+          <ComponentSearch
+            q={q}
+            onSearch={(next) => void navigate({ search: { tab, q: next || undefined } })}
+          />
+        </Tabs.Panel>
+      </Tabs>
       <PublishDialog opened={publishing} onClose={publish.close} />
     </Page>
   );
 }
 
-function ReleaseStatus({ release }: { release: ReleaseView }) {
-  return release.status === "yanked" ? (
-    <ToneBadge tone="bad" label="Withdrawn" />
-  ) : (
-    <ToneBadge tone="ok" label="Published" />
+function ReleaseList() {
+  const tenant = useTenantId();
+  const { product, channel, status } = useSearch({ from: "/signed-in/t/$tenant/releases" });
+  const navigate = useNavigate({ from: "/t/$tenant/releases" });
+  const filter = {
+    product,
+    channel: channel as Channel | undefined,
+    status: status as ReleaseView["status"] | undefined,
+  };
+  const pages = useCursors(`${product} ${channel} ${status}`);
+  const releases = useQuery(
+    releasesQuery(tenant, { ...filter, cursor: pages.cursor, limit: PAGE }),
+  );
+  const isFiltered = Boolean(product || channel || status);
+  const choose = (change: object) =>
+    void navigate({ search: (now) => ({ ...now, ...change }), replace: true });
+  const products = new Set(releases.data?.items.map((release) => release.product));
+  if (product) products.add(product);
+  return (
+    <Paper style={{ overflow: "hidden" }}>
+      <Loaded query={releases}>
+        {({ items, nextCursor }) =>
+          items.length === 0 && !isFiltered ? (
+            <NoRelease tenant={tenant} />
+          ) : (
+            <>
+              <Group p="md" gap="sm" style={{ borderBottom: "1px solid var(--vautn-line)" }}>
+                <Filter
+                  label="Product"
+                  all="All products"
+                  value={product}
+                  data={[...products].sort().map((value) => ({ value, label: value }))}
+                  onChange={(value) => choose({ product: value })}
+                />
+                <Filter
+                  label="Channel"
+                  all="All channels"
+                  value={channel}
+                  data={CHANNELS.map((value) => ({ value, label: value }))}
+                  onChange={(value) => choose({ channel: value })}
+                />
+                <Filter
+                  label="Status"
+                  all="Any status"
+                  value={status}
+                  data={[
+                    { value: "published", label: "Published" },
+                    { value: "yanked", label: "Withdrawn" },
+                  ]}
+                  onChange={(value) => choose({ status: value })}
+                />
+              </Group>
+              {items.length === 0 ? (
+                <EmptyState icon={IconPackage} title="No such release">
+                  Nothing matches the filters.
+                </EmptyState>
+              ) : (
+                <>
+                  <ReleaseTable releases={items} />
+                  <CursorPager
+                    pages={pages}
+                    nextCursor={nextCursor}
+                    summary={plural(items.length, "release")}
+                  />
+                </>
+              )}
+            </>
+          )
+        }
+      </Loaded>
+    </Paper>
+  );
+}
+
+interface FilterProps {
+  label: string;
+  all: string;
+  value: string | undefined;
+  data: { value: string; label: string }[];
+  onChange: (value: string | undefined) => void;
+}
+
+function Filter({ label, all, value, data, onChange }: FilterProps) {
+  return (
+    <Select
+      aria-label={label}
+      placeholder={all}
+      size="sm"
+      w={{ base: "100%", xs: 170 }}
+      clearable
+      value={value ?? null}
+      data={data}
+      onChange={(next) => onChange(next ?? undefined)}
+    />
+  );
+}
+
+function NoRelease({ tenant }: { tenant: string }) {
+  return (
+    <EmptyState icon={IconPackage} title="No release yet">
+      Build and sign one with offline keys, then publish it:
+      <div style={{ marginTop: 12 }}>
+        <CopyText text={`vautn firmware publish --tenant ${tenant} --help`} />
+      </div>
+    </EmptyState>
   );
 }
