@@ -23,7 +23,7 @@ export async function cancelIfYanked(
   return true;
 }
 
-/** Ends the rollout; where devices have the image or are about to, people are told. */
+/** Ends the rollout; where devices have the image or have begun to take it, people are told. */
 export async function cancelYanked(
   deps: RolloutsDeps,
   tx: Tx,
