@@ -1,8 +1,7 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import fs from "node:fs";
-import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { Readable } from "node:stream";
@@ -221,86 +220,4 @@ describe("a release's way from files to a rollout", () => {
     const signed = (name: string) => JSON.parse(fs.readFileSync(file(name), "utf8")).signed;
     expect(signed("again.json")).toEqual(signed("days.json"));
   });
-
-  it("goes on with an upload where kill -9 cut it off", async () => {
-    const sizeBytes = 40 * 1024 ** 2;
-    fs.writeFileSync(file("large.bin"), randomBytes(sizeBytes));
-    const manifest = file("large.bin.manifest.json");
-    await firmware("build", file("large.bin"), ...FOR_HUB, "--version", "5.0.0");
-    await firmware("sign", manifest, ...CI());
-    await firmware("sign", manifest, ...BOB());
-    const line = await meteredLine(new URL(url), 20 * 1024 ** 2);
-    try {
-      const args = ["firmware", "publish", manifest];
-      const env = { ...environment(), VAUTN_URL: line.url };
-      const start = (): ChildProcess =>
-        spawn(process.execPath, [path.join(ROOT, "bin/vautn.mjs"), ...args], {
-          cwd: directory,
-          env,
-        });
-      const first = start();
-      await line.reached;
-      first.kill("SIGKILL");
-      await once(first, "exit");
-      const open = await test.call("GET", "/tenants/acme/uploads");
-      const [begun] = open.body.items;
-      expect(begun).toMatchObject({ status: "open", sizeBytes });
-      // Pieces of 8 MiB: the first two were answered, and stand on the disk.
-      expect(begun.offsetBytes).toBeGreaterThanOrEqual(16 * 1024 ** 2);
-      line.open();
-      const second = start();
-      const [status] = (await once(second, "exit")) as [number];
-      expect(status).toBe(0);
-      // In the same upload, which takes no bytes but those behind its offset.
-      const log = await test.call("GET", "/tenants/acme/audit?action=upload.complete");
-      expect(log.body.items[0].targetId).toBe(begun.id);
-      expect((await published("5.0.0"))?.imageSizeBytes).toBe(sizeBytes);
-    } finally {
-      await line.close();
-    }
-  });
 });
-
-/** A line to the platform that counts, and lets no more through than this until it is opened. */
-async function meteredLine(target: URL, limitBytes: number) {
-  let sent = 0;
-  let limit = limitBytes;
-  const { promise: reached, resolve } = Promise.withResolvers<void>();
-  const sockets = new Set<net.Socket>();
-  const server = net.createServer((near) => {
-    const far = net.connect(Number(target.port), target.hostname);
-    for (const socket of [near, far]) {
-      sockets.add(socket);
-      socket.on("error", () => undefined).on("close", () => sockets.delete(socket));
-    }
-    far.pipe(near);
-    near.on("data", (chunk) => {
-      sent += chunk.length;
-      if (sent > limit) {
-        near.pause();
-        resolve();
-        return;
-      }
-      if (!far.write(chunk)) {
-        near.pause();
-        far.once("drain", () => near.resume());
-      }
-    });
-    near.on("close", () => far.destroy());
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as net.AddressInfo;
-  return {
-    url: `http://127.0.0.1:${port}`,
-    reached,
-    open: () => {
-      limit = Number.POSITIVE_INFINITY;
-    },
-    async close() {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-      await once(server, "close");
-    },
-  };
-}

@@ -18,7 +18,7 @@ export function ProvenancePanel({ releaseId, provenance }: ProvenancePanelProps)
       <Panel title="Provenance">
         <Text size="sm" c="dimmed">
           Nobody says how it was built. Give an in-toto statement with{" "}
-          <span className="mono">vautn firmware build --provenance</span>.
+          <span className="mono">vautn firmware build IMAGE --provenance FILE</span>.
         </Text>
       </Panel>
     );

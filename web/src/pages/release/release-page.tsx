@@ -71,7 +71,7 @@ function Release({ release }: { release: ReleaseDetailView }) {
               ) : (
                 <Text size="sm" c="dimmed">
                   It came without notes. Give them with{" "}
-                  <span className="mono">vautn firmware build --changelog</span>.
+                  <span className="mono">vautn firmware build IMAGE --changelog FILE</span>.
                 </Text>
               )}
             </Panel>
@@ -148,7 +148,8 @@ function Contents({ releaseId, sbom }: { releaseId: string; sbom: SbomView | und
       <Panel title="Bill of materials">
         <Text size="sm" c="dimmed">
           It does not say what is inside. Give a CycloneDX or SPDX document with{" "}
-          <span className="mono">vautn firmware build --sbom</span>, and it can be searched here.
+          <span className="mono">vautn firmware build IMAGE --sbom FILE</span>, and it can be
+          searched here.
         </Text>
       </Panel>
     );
