@@ -30,6 +30,7 @@ const tasks = {
   },
   format: { steps: [["node_modules/@biomejs/biome/bin/biome", "check", "--write", "."]] },
   "build:agent": { steps: [["tools/build-agent.ts"]] },
+  "build:device": { steps: [["tools/build-device.ts"]] },
   "build:web": { steps: [["tools/build-web.ts"]] },
   "build:kernels": { steps: [["tools/build-kernels.ts"]] },
   "build:openapi": { steps: [["tools/build-openapi.ts"]] },

@@ -23,7 +23,7 @@ export { fileSlots, openFileStorage } from "./offline/file-storage.ts";
 export { OUTBOX_DEFAULTS, Outbox, type OutboxOptions } from "./offline/outbox.ts";
 export { SequenceNumbers } from "./offline/sequence-numbers.ts";
 export * from "./ports.ts";
-export { RESTART_STATUS, runAgent } from "./run-agent.ts";
+export { type DeviceParts, RESTART_STATUS, runAgent } from "./run-agent.ts";
 export { askStatus, describeStatus } from "./status-socket.ts";
 export * from "./update/conditions.ts";
 export {

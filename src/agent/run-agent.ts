@@ -9,9 +9,11 @@ import { isReleaseEnvelope, type LogLevel } from "../protocol/index.ts";
 import { type Agent, createAgent } from "./agent.ts";
 import { type AgentConfig, readAgentConfig } from "./agent-config.ts";
 import { AGENT_DEFAULTS, type AgentSettings, THIN_INTERVALS } from "./agent-settings.ts";
+import type { BootBackEnd } from "./boot/boot-back-end.ts";
 import { openBackEnd } from "./boot/open-back-end.ts";
 import { notifyReady } from "./boot/watchdog.ts";
 import { noteHealthyAgent } from "./components/agent-component.ts";
+import type { Components } from "./components/component.ts";
 import { createHttpsArtifacts } from "./connection/https-client.ts";
 import { createMqttTransport } from "./connection/mqtt-transport.ts";
 import {
@@ -29,7 +31,7 @@ import { type Provisioning, readProvisioning, writeProvisioning } from "./identi
 import { replaceFile } from "./offline/atomic-file.ts";
 import { openFileStorage } from "./offline/file-storage.ts";
 import { setClockForward } from "./offline/machine-clock.ts";
-import type { Slots, Storage } from "./ports.ts";
+import type { Application, Slots, Storage } from "./ports.ts";
 import { openStatusSocket, type StatusSocket } from "./status-socket.ts";
 import { createSiteSources } from "./update/site-sources.ts";
 import {
@@ -38,10 +40,22 @@ import {
   recordOfRelease,
   writeSlotRecord,
 } from "./update/slot-record.ts";
+import type { CommandHandler } from "./work/commands.ts";
 
 /** Tells the supervisor that the machine is to be started again (EX_TEMPFAIL of sysexits.h). */
 export const RESTART_STATUS = 75;
 const DEFAULT_SLOT_BYTES = 256 * 1024 ** 2;
+
+/** What a device's own program puts in the place of the agent's parts. */
+export interface DeviceParts {
+  application?: Application;
+  /** Allowed by being here, whatever the configuration allows. */
+  commandHandlers?: Readonly<Record<string, CommandHandler>>;
+  /** Beside, or instead of, those of the configuration. */
+  components?: Components;
+  /** A bootloader that the agent does not know. */
+  backEnd?: BootBackEnd;
+}
 
 /**
  * Runs the agent on an ordinary machine, with slots and bootloader state as files. Resolves with
@@ -51,17 +65,20 @@ const DEFAULT_SLOT_BYTES = 256 * 1024 ** 2;
 export async function runAgent(
   configFile: string,
   environment: NodeJS.ProcessEnv,
+  parts: DeviceParts = {},
 ): Promise<number> {
   const config = await readAgentConfig(configFile);
   const provisioning = await provision(config);
   const credentials = await CredentialStore.open(await openFileStorage(config.provisioning));
   const storage = await openFileStorage(config.data);
   await setClockForward(config, storage, credentials, writeLine);
-  const backEnd = await openBackEnd(config.bootloader ?? { kind: "files" }, {
-    storage,
-    locate: (name) => path.join(config.data, name),
-    capacityBytes: config.slotSizeBytes ?? DEFAULT_SLOT_BYTES,
-  });
+  const backEnd =
+    parts.backEnd ??
+    (await openBackEnd(config.bootloader ?? { kind: "files" }, {
+      storage,
+      locate: (name) => path.join(config.data, name),
+      capacityBytes: config.slotSizeBytes ?? DEFAULT_SLOT_BYTES,
+    }));
   await installFactoryImage(config, storage, backEnd.slots);
   const { running } = await backEnd.bootloader.status();
 
@@ -80,12 +97,16 @@ export async function runAgent(
       await noteHealthyAgent(runningFile(), healthyFileOf(config));
     },
     ...(await connectionTo(config, provisioning, credentials)),
-    application: applicationOf(config, running),
-    components: componentsOf(config, storage, () => outcome.resolve(0)),
+    application: parts.application ?? applicationOf(config, running),
+    commandHandlers: parts.commandHandlers ?? {},
+    components: new Map([
+      ...componentsOf(config, storage, () => outcome.resolve(0)),
+      ...(parts.components ?? []),
+    ]),
     conditions: conditionsOf(config),
     watchdog: await watchdogOf(config, environment),
     reboot: () => outcome.resolve(RESTART_STATUS),
-    settings: settingsOf(config),
+    settings: settingsOf(config, Object.keys(parts.commandHandlers ?? {})),
     localLog: writeLine,
   });
   const onSignal = () => outcome.resolve(0);
@@ -95,7 +116,11 @@ export async function runAgent(
   try {
     await agent.start();
     await notifyReady(environment);
-    statusSocket = await openStatusSocket(config.data, () => agent.status());
+    statusSocket = await openStatusSocket(config.data, () => agent.status()).catch((error) => {
+      // A file system without sockets, or too long a path: the device works all the same.
+      writeLine("warn", `the agent cannot be asked at the device: ${messageOf(error)}`);
+      return undefined;
+    });
     announce(agent, provisioning);
     const status = await outcome.promise;
     await agent.stop();
@@ -214,14 +239,19 @@ async function connectionTo(
   };
 }
 
-function settingsOf(config: AgentConfig): Partial<AgentSettings> {
-  const { allowedCommands, maxPatchMemoryBytes, trialTries, thin } = config;
+function settingsOf(config: AgentConfig, own: readonly string[]): Partial<AgentSettings> {
+  const {
+    allowedCommands = AGENT_DEFAULTS.allowedCommands,
+    maxPatchMemoryBytes,
+    trialTries,
+    thin,
+  } = config;
   const heartbeatIntervalSeconds =
     config.heartbeatIntervalSeconds ?? (thin ? THIN_INTERVALS.heartbeatSeconds : undefined);
   const { certificate, outbox } = config;
   return {
     ...(heartbeatIntervalSeconds ? { heartbeatIntervalMs: heartbeatIntervalSeconds * 1000 } : {}),
-    ...(allowedCommands ? { allowedCommands } : {}),
+    allowedCommands: [...allowedCommands, ...own],
     ...(maxPatchMemoryBytes !== undefined ? { maxPatchMemoryBytes } : {}),
     ...(trialTries ? { trialTries } : {}),
     ...(outbox ? { outbox: { ...AGENT_DEFAULTS.outbox, ...outbox } } : {}),

@@ -45,7 +45,9 @@ export function systemdWatchdog(env: NodeJS.ProcessEnv): Watchdog | undefined {
 /** Tells the service manager that the agent works, where there is one that wants to know. */
 export async function notifyReady(env: NodeJS.ProcessEnv): Promise<void> {
   if (!env.NOTIFY_SOCKET) return;
-  await runProgram(["systemd-notify", "--ready"], AbortSignal.timeout(NOTIFY_MS));
+  await runProgram(["systemd-notify", "--ready"], AbortSignal.timeout(NOTIFY_MS)).catch(() => {
+    // Not there, e.g. in a container: whoever waits for the word ends us, and that is its to say.
+  });
 }
 
 /** WDIOF_CARDRESET of linux/watchdog.h: the last reset was the watchdog's. */

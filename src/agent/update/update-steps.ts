@@ -89,19 +89,31 @@ function stepBeforeRestart(update: ActiveUpdate, facts: UpdateFacts): UpdateStep
     return { do: "fetch-component", component: missing };
   }
   if (hasImage(update, facts)) return stepWithImage(update, facts, failed);
-  const failures = update.failedOffers;
-  const offers = usableOffers(assignment.artifacts, facts).filter(
-    (offer) => !failures.some((failure) => failure.sha256 === offer.sha256),
-  );
-  const chosen = offers.find((offer) => offer.sha256 === update.offer) ?? offers[0];
+  const chosen = chosenOffer(update, facts);
   if (!chosen) {
-    const last = failures.at(-1);
+    const last = update.failedOffers.at(-1);
     return last
       ? failed(last.element, last.message)
       : failed("artifacts", "no artifact on offer can be used by this device");
   }
   const staged = update.phase === "installing" && chosen.sha256 === update.offer;
   return { do: staged ? "install" : "download", offer: chosen };
+}
+
+/** The offer under way, or else the first that can be used and has not failed. */
+function chosenOffer(update: ActiveUpdate, facts: UpdateFacts): ArtifactOffer | undefined {
+  const offers = usableOffers(update.assignment.signed.artifacts, facts).filter(
+    (offer) => !update.failedOffers.some((failure) => failure.sha256 === offer.sha256),
+  );
+  return offers.find((offer) => offer.sha256 === update.offer) ?? offers[0];
+}
+
+/** Bytes of the artifact that are still to be staged. */
+export function restOfOffer(update: ActiveUpdate, facts: UpdateFacts): number {
+  if (update.phase !== "downloading" || hasImage(update, facts)) return 0;
+  const chosen = chosenOffer(update, facts);
+  if (!chosen) return 0;
+  return chosen.sizeBytes - (chosen.sha256 === update.offer ? update.stagedBytes : 0);
 }
 
 /** Whether the image is where it is wanted: running, or in the other slot. */

@@ -16,7 +16,13 @@ import { confirmUnknownTrial } from "./trial.ts";
 import type { UpdateContext } from "./update-context.ts";
 import { UpdateReporter } from "./update-reporter.ts";
 import { runStep } from "./update-runner.ts";
-import { isAboutToDisturb, manifestOf, nextStep, type UpdateFacts } from "./update-steps.ts";
+import {
+  isAboutToDisturb,
+  manifestOf,
+  nextStep,
+  restOfOffer,
+  type UpdateFacts,
+} from "./update-steps.ts";
 
 /** Why a step was stopped from outside. */
 class Interrupted extends Error {}
@@ -229,14 +235,17 @@ export class Updater {
   #unmet(update: ActiveUpdate, facts: UpdateFacts): Promise<Unmet | undefined> {
     const { signed: assignment } = update.assignment;
     const { version, components = [] } = manifestOf(assignment);
-    const largest = Math.max(0, ...assignment.artifacts.map(({ sizeBytes }) => sizeBytes));
-    const sizes = components.map(({ sizeBytes }) => sizeBytes);
     const restarts = isAboutToDisturb(update, facts);
-    const neededBytes = sizes.reduce((sum, size) => sum + size, largest) - update.bytesDownloaded;
+    const fetched = new Set(
+      update.components.filter(({ state: at }) => at !== "wanted").map(({ sha256 }) => sha256),
+    );
+    const missing = components.filter(({ sha256 }) => !fetched.has(sha256));
+    const neededBytes =
+      missing.reduce((sum, one) => sum + one.sizeBytes, 0) + restOfOffer(update, facts);
     return unmetCondition(this.#context.conditions, {
       updateId: assignment.updateId,
       version,
-      neededBytes: Math.max(0, neededBytes),
+      neededBytes,
       restarts,
       nowMs: this.#context.clock.now(),
     });
