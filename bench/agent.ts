@@ -1,4 +1,5 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, fork, spawn } from "node:child_process";
+import { once } from "node:events";
 import fs from "node:fs";
 import net from "node:net";
 import os from "node:os";
@@ -6,7 +7,10 @@ import path from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { writeProvisioning } from "../src/agent/index.ts";
-import { startRotationPlatform } from "../test/support/rotation-platform.ts";
+import { systemClock } from "../src/kernel/index.ts";
+import { StubPlatform } from "../src/simulator/index.ts";
+import { createTestPki } from "../test/support/device-pki.ts";
+import type { ServerOrder } from "./mqtt-server.ts";
 
 /**
  * What the bundled agent costs a device: its size, its memory, and what it sends and receives while
@@ -31,17 +35,21 @@ interface Line {
 const { values } = parseArgs({ options: { heartbeats: { type: "string", default: "20" } } });
 const heartbeats = Number(values.heartbeats);
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-bench-agent-"));
-const platform = await startRotationPlatform();
-const line = await countingLine(Number(new URL(platform.mqttUrl).port));
+const pki = await createTestPki();
+const gateway = fork(path.join(import.meta.dirname, "mqtt-server.ts"));
+gateway.send({ ...pki.server, durable: false } satisfies ServerOrder);
+const [{ port: gatewayPort }] = (await once(gateway, "message")) as [{ port: number }];
+const line = await countingLine(gatewayPort);
 let agent: ChildProcess | undefined;
 try {
-  const device = await platform.enroll("thin-1");
+  // The gateway of the benchmarks knows devices by the name of the server that they asked for.
+  const device = await pki.device("acme", "localhost");
   await writeProvisioning(path.join(folder, "identity"), {
-    ...{ tenant: "acme", device: "thin-1", product: "sensor", hardwareRevision: "r1" },
+    ...{ tenant: "acme", device: "localhost", product: "sensor", hardwareRevision: "r1" },
     mqttUrl: `mqtts://localhost:${line.port}`,
-    httpsUrl: platform.httpsUrl,
-    ...{ key: device.key, certificate: device.cert, root: platform.rootPem },
-    trustRoot: platform.trustRoot,
+    httpsUrl: "https://localhost",
+    ...{ key: device.key, certificate: device.cert, root: pki.root },
+    trustRoot: new StubPlatform({ tenant: "acme", clock: systemClock }).trustRoot,
   });
   const quiet = await measure({ heartbeatIntervalSeconds: 3_600, telemetryIntervalSeconds: 3_600 });
   const beating = await measure({ heartbeatIntervalSeconds: 1, telemetryIntervalSeconds: 3_600 });
@@ -61,7 +69,7 @@ try {
 } finally {
   agent?.kill();
   line.close();
-  await platform.close();
+  gateway.kill();
   fs.rmSync(folder, { recursive: true, force: true });
 }
 
