@@ -56,7 +56,7 @@ async function start(example: string, ...words: string[]) {
 const eventsOf = (name: string) =>
   platform.events
     .filter(({ deviceId }) => deviceId === name)
-    .map(({ payload }) => payload as { type: string; firmware?: unknown });
+    .flatMap(({ payload }) => payload as { type: string } | { type: string }[]);
 
 it("runs a sensor with a command of its own", async () => {
   const { name } = await start("sensor.mjs");
