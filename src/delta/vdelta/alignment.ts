@@ -17,6 +17,8 @@ export interface AlignmentOptions {
   onProgress?: ((doneBytes: number) => void) | undefined;
 }
 
+/** Of a match that adds nothing, only so much is looked through for a better one. */
+const LONG_MATCH_BYTES = 1024;
 const PROGRESS_BYTES = 1 << 18;
 
 /**
@@ -85,6 +87,10 @@ class Aligner {
       }
       if (length === expected && length !== 0) break;
       if (length > expected + this.#options.advantageBytes) break;
+      // The present alignment is as good for all of a long match: erased flash would be searched byte by byte.
+      for (const end = scan + length - LONG_MATCH_BYTES; scan < end; scan++) {
+        if (this.#agrees(scan)) expected -= 1;
+      }
       if (this.#agrees(scan)) expected -= 1;
     }
     return { next: scan, expected };
