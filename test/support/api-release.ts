@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { Readable } from "node:stream";
 import {
   buildManifest,
@@ -10,6 +10,7 @@ import {
   sign,
 } from "../../src/firmware/index.ts";
 import type { Envelope, ReleaseManifest } from "../../src/protocol/index.ts";
+import { SYSTEM_ACTOR } from "../../src/tenancy/index.ts";
 import type { TestApi } from "./api.ts";
 
 /** Puts a trust root in force by the API and publishes a signed release; the result is its id. */
@@ -19,6 +20,27 @@ export async function publishRelease(test: TestApi, tenant: string): Promise<str
   const published = await uploadRelease(test, tenant, await signed(image, "1.1.0"), image);
   if (published.status !== 201) throw new Error(JSON.stringify(published.body));
   return published.body.id;
+}
+
+/** The same with a bill of materials, whose document can be asked for. */
+export async function publishWithSbom(test: TestApi, tenant: string): Promise<string> {
+  const signed = await trustedRelease(test, tenant);
+  const { firmware } = test.modules;
+  const document = Buffer.from('{"bomFormat":"CycloneDX","specVersion":"1.6","components":[]}');
+  const entry = { name: "hub.cdx.json", sizeBytes: document.length };
+  const sha256 = createHash("sha256").update(document).digest("hex");
+  const upload = await firmware.uploads.create(
+    tenant,
+    { sizeBytes: document.length, metadata: "", name: entry.name, expectedSha256: null },
+    SYSTEM_ACTOR,
+  );
+  const piece = { offset: 0, content: Readable.from([document]) };
+  await firmware.uploads.append(tenant, upload.id, piece, SYSTEM_ACTOR);
+  const image = randomBytes(10_000);
+  const sbom = { ...entry, sha256, format: "cyclonedx" as const };
+  const envelope = await signed(image, "1.1.0", sbom);
+  const given = { envelope, image: Readable.from([image]), files: [upload.id] };
+  return (await firmware.publish(tenant, given, SYSTEM_ACTOR)).id;
 }
 
 /** Puts a trust root in force by the API; the result signs the manifests of its releases. */
@@ -36,7 +58,7 @@ export async function trustedRelease(test: TestApi, tenant: string) {
     online: online.body as OnlineKeys,
   });
   await test.call("PUT", `/tenants/${tenant}/trust-root`, { body: sign(root, key) });
-  return async (image: Buffer, version: string) => {
+  return async (image: Buffer, version: string, sbom: ReleaseManifest["sbom"] | null = null) => {
     const manifest = await buildManifest(Readable.from([image]), {
       tenant,
       product: "hub",
@@ -47,6 +69,7 @@ export async function trustedRelease(test: TestApi, tenant: string) {
       imageName: "hub.bin",
       createdAtMs: Date.now(),
       validityDays: 1,
+      sbom,
     });
     return sign(manifest, key) as Envelope<ReleaseManifest>;
   };
