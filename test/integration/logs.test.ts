@@ -49,6 +49,21 @@ describe("log search", () => {
     expect((await find({ words: " ;-' " })).length).toBe(41);
   });
 
+  it("names the devices that wrote errors, and when each did last", async () => {
+    const range = { from: NOW - 60_000, to: NOW + 1, limit: 10 };
+    const named = (await logs.devicesWithErrors("acme", range)).map(({ deviceId, ts }) => [
+      deviceId,
+      ts,
+    ]);
+    expect(named.sort()).toEqual([
+      ["d1", NOW - 10_000],
+      ["d2", NOW],
+    ]);
+    const earlier = await logs.devicesWithErrors("acme", { ...range, to: NOW - 20_000 });
+    expect(earlier).toEqual([{ deviceId: "d1", ts: NOW - 30_000 }]);
+    expect(await logs.devicesWithErrors("other", range)).toEqual([{ deviceId: "d1", ts: NOW }]);
+  });
+
   it("finds by level, device, time and trace", async () => {
     expect((await find({ levels: ["error", "fatal"] })).length).toBe(5);
     expect((await find({ deviceId: "d2" })).map((line) => line.message)).toEqual(["pump burst"]);

@@ -71,6 +71,30 @@ describe("telemetry", () => {
     expect((await telemetry.metricByArm("north", arm)).count).toBe(1);
   });
 
+  it("gives each device's own figure, by whichever way of taking together", async () => {
+    const values = [1, 2, 3, 10];
+    await ingest(
+      "fig-1",
+      values.map((load, seq) => ({ ts: NOW - 4_000 + seq, seq, values: { load } })),
+    );
+    await ingest("fig-1", { ts: NOW - 4_000, seq: 0, values: { load: 1 } });
+    await ingest("fig-2", { ts: NOW - 3_000, seq: 1, values: { load: 7 } });
+    await ingest("fig-1", { ts: NOW - 3_000, seq: 9, values: { load: 99 } }, "south");
+    const arm = {
+      metric: "load",
+      deviceIds: ["fig-1", "fig-2", "none"],
+      from: NOW - 10_000,
+      to: NOW,
+    };
+    const taken = async (aggregate: "mean" | "min" | "max" | "p50" | "p95") =>
+      Object.fromEntries(await telemetry.figuresByDevice("acme", { ...arm, aggregate }));
+    expect(await taken("mean")).toEqual({ "fig-1": 4, "fig-2": 7 });
+    expect(await taken("min")).toEqual({ "fig-1": 1, "fig-2": 7 });
+    expect(await taken("max")).toEqual({ "fig-1": 10, "fig-2": 7 });
+    expect((await taken("p50"))["fig-1"]).toBeCloseTo(2.5, 0);
+    expect((await taken("p95"))["fig-1"]).toBeGreaterThan(3);
+  });
+
   it("sums up a set of devices of any size", async () => {
     const devices = Array.from({ length: 2_500 }, (_, index) => `arm-${index}`);
     await Promise.all(
