@@ -188,12 +188,15 @@ export const PUBLISHES: readonly Statement[] = [
         await client.next("suback");
       }
       client.send(bench.publish({ qos: 1 }));
-      const echo = await client.next("publish");
+      // The platform may have something of its own to say to the device meanwhile.
+      const isEcho = ({ topic }: { topic?: string }) => topic === bench.topic("telemetry");
+      let echo = await client.next("publish");
+      while (!isEcho(echo)) echo = await client.next("publish");
       expect(echo.qos).toBe(1);
       const identifiers = echo.properties?.subscriptionIdentifier as number[];
       expect(identifiers.toSorted()).toEqual([1, 2, 3]);
       await client.next("puback");
-      expect(client.received).toEqual([]);
+      expect(client.received.filter((one) => isEcho(one as { topic?: string }))).toEqual([]);
     },
   },
   {
