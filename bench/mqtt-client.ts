@@ -9,6 +9,7 @@ const PUBACK_BYTES = 4;
 const CONNECTIONS_PER_ADDRESS = 10_000;
 const PINGREQ = Buffer.from([0xc0, 0]);
 const PINGRESP = 0xd0;
+const PUBACK = 0x40;
 /** QoS 0 messages that go out in one write. */
 const BURST = 20;
 
@@ -147,6 +148,30 @@ export async function burst(
   };
   await Promise.all(devices.map(sendAll));
   return devices.length * Math.ceil(options.each / BURST) * BURST;
+}
+
+/**
+ * Waits until a message that is sent now is acknowledged. By then the server has stored what came
+ * before it; without this the next measurement would pay for the last one's backlog.
+ */
+export async function drained(
+  target: Target,
+  probe: { device: Device; number: number },
+): Promise<void> {
+  const packet = publishPacket(target.topic(probe.number), 1);
+  for (;;) {
+    const { socket } = probe.device;
+    const isStored = await new Promise<boolean>((resolve) => {
+      socket.once("data", (chunk: Buffer) => resolve(chunk[0] === PUBACK));
+      socket.once("close", () => resolve(false));
+      if (socket.destroyed) resolve(false);
+      else socket.write(packet);
+    });
+    if (isStored) return;
+    // Sent away, for a store took too long: it has to ask again.
+    socket.destroy();
+    probe.device = await connectOne(target, probe.number);
+  }
 }
 
 /** A sample of ten metrics, about 200 bytes. */
