@@ -121,8 +121,8 @@ export async function watchdogOf(
   { watchdog }: AgentConfig,
   environment: NodeJS.ProcessEnv,
 ): Promise<Watchdog | undefined> {
-  if (!watchdog) return undefined;
-  if (watchdog.kind === "systemd") return systemdWatchdog(environment);
+  // A unit with WatchdogSec ends who stays silent, whatever the configuration says.
+  if (!watchdog || watchdog.kind === "systemd") return systemdWatchdog(environment);
   const { path: device = "/dev/watchdog", intervalSeconds = DEFAULT_WATCHDOG_SECONDS } = watchdog;
   return deviceWatchdog(device, intervalSeconds * 1_000);
 }

@@ -154,6 +154,8 @@ export interface ApplicationContext {
     level: "trace" | "debug" | "info" | "warn" | "error" | "fatal",
     message: string,
     attributes?: Record<string, unknown>,
+    /** Where the line was found: in the machine's own log it is not written again. */
+    origin?: "machine-log",
   ): void;
   event(type: string, attributes?: Record<string, unknown>): void;
   /** The application has crashed and was started again. */

@@ -94,6 +94,8 @@ export async function runAgent(
     chain: backEnd.chain,
     async healthy() {
       await backEnd.healthy();
+      // A new agent on trial with its update is confirmed by that, or goes back with it.
+      if (agent.status()?.update) return;
       await noteHealthyAgent(runningFile(), healthyFileOf(config));
     },
     ...(await connectionTo(config, provisioning, credentials)),

@@ -2,12 +2,13 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { readAgentConfig } from "../../src/agent/agent-config.ts";
+import { type AgentConfig, readAgentConfig } from "../../src/agent/agent-config.ts";
 import {
   deviceWatchdog,
   WatchdogKeeper,
   wasResetByWatchdog,
 } from "../../src/agent/boot/watchdog.ts";
+import { watchdogOf } from "../../src/agent/host-parts.ts";
 import { hostFacts } from "../../src/agent/work/host-facts.ts";
 import { runHostSelfTest } from "../../src/agent/work/host-self-test.ts";
 import { systemClock, VirtualClock } from "../../src/kernel/index.ts";
@@ -86,6 +87,13 @@ describe("the watchdog", () => {
     expect(await signs()).toBe(before);
     await keeper.stop({ inOrder: true });
     expect((await readFile(device, "utf8")).endsWith("V")).toBe(true);
+  });
+
+  it("is the service manager's where that asks for one and no other is configured", async () => {
+    const asked = { NOTIFY_SOCKET: "/run/none", WATCHDOG_USEC: "120000000" };
+    const config = {} as AgentConfig;
+    expect((await watchdogOf(config, asked))?.intervalMs).toBe(40_000);
+    expect(await watchdogOf(config, {})).toBeUndefined();
   });
 
   it("is the reason of a start where its driver says so", async () => {

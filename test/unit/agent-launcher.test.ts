@@ -70,6 +70,18 @@ it("goes back to the old agent after three starts of one that does not become he
   expect(fs.existsSync(path.join(home(), "rejected.mjs"))).toBe(true);
 });
 
+it("counts the starts of each new agent by itself", async () => {
+  await install(agent("first"));
+  await install(agent("second"));
+  for (let start = 0; start < 3; start += 1) expect(await launch()).toBe("second");
+  // Its update was taken back, and a later one brings another.
+  fs.rmSync(path.join(home(), "next.mjs"));
+  fs.renameSync(agent("third"), path.join(home(), "next.mjs"));
+  const started: string[] = [];
+  for (let start = 0; start < 4; start += 1) started.push(await launch());
+  expect(started).toEqual(["third", "third", "third", "first"]);
+});
+
 it("installs nothing that does not run here", async () => {
   const broken = path.join(folder, "broken.mjs");
   fs.writeFileSync(broken, "syntax error(\n");

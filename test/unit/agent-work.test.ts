@@ -4,7 +4,9 @@ import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { AgentComponent, noteHealthyAgent } from "../../src/agent/components/agent-component.ts";
 import { askStatus, describeStatus, openStatusSocket } from "../../src/agent/status-socket.ts";
+import { applicationContext } from "../../src/agent/work/application-context.ts";
 import { CoreDumps } from "../../src/agent/work/core-dumps.ts";
+import { DeviceLog } from "../../src/agent/work/device-log.ts";
 import { HostMetrics } from "../../src/agent/work/host-metrics.ts";
 import { LogShipping } from "../../src/agent/work/log-shipping.ts";
 import { runScriptCommand } from "../../src/agent/work/run-script.ts";
@@ -155,6 +157,35 @@ describe("the machine's log", () => {
       ...{ level: "error", message: "it broke", attributes: { unit: "app.service" } },
     });
     expect(said).toHaveLength(50);
+  });
+
+  it("goes to the platform, and not into the log from which it came", async () => {
+    const sent: string[] = [];
+    const local: string[] = [];
+    let seq = 0;
+    const log = new DeviceLog({
+      now: () => Date.now(),
+      nextSequence: () => seq++,
+      level: () => "info",
+      send: ({ message }) => sent.push(message),
+      local: (_level, message) => local.push(message),
+    });
+    const context = applicationContext({
+      ...{ firmware: { version: "1.0.0", hash: "", slot: "a" }, bootId: "", now: () => 0, log },
+      ...{ nextSequence: () => seq++, sample: () => {}, event: () => {} },
+    });
+    const lines = ["of the journal", "another"].map((MESSAGE) => JSON.stringify({ MESSAGE }));
+    const journalctl = at("journalctl");
+    await writeFile(at("lines"), `${lines.join("\n")}\n`);
+    await writeFile(journalctl, `#!/bin/sh\ncat ${at("lines")}\nexec sleep 60\n`, { mode: 0o755 });
+    const shipping = new LogShipping({ clock: systemClock, journalUnits: [], journalctl });
+    shipping.start(context);
+    await until(() => sent.length >= 2);
+    shipping.stop();
+    expect(sent).toEqual(["of the journal", "another"]);
+    expect(local).toEqual([]);
+    context.log("info", "of the application");
+    expect(local).toEqual(["of the application"]);
   });
 });
 

@@ -19,8 +19,8 @@ export function applicationContext(deps: ApplicationContextDeps): ApplicationCon
     firmware,
     bootId,
     telemetry: (values) => sample({ ts: now(), seq: nextSequence(), values }),
-    log: (level, message, attributes) =>
-      log.write(level, message, { logger: "application", attributes }),
+    log: (level, message, attributes, origin) =>
+      log.write(level, message, { logger: "application", attributes, origin }),
     event: (type, attributes = {}) => event(type, attributes),
     crashed: (reason, message) => event("crash", { reason, message }),
   };

@@ -31,11 +31,13 @@ export class DeviceLog {
       logger?: string;
       traceparent?: string | null;
       attributes?: Record<string, unknown> | undefined;
+      origin?: "machine-log" | undefined;
     } = {},
   ): void {
     const { now, nextSequence, send, local } = this.#deps;
     const text = message.slice(0, LIMITS.logMessageLength);
-    local?.(level, text);
+    // What came from there would come from there again, and so on for ever.
+    if (options.origin !== "machine-log") local?.(level, text);
     this.#recent.push(`${new Date(now()).toISOString()} ${level} ${text.slice(0, 500)}`);
     if (this.#recent.length > RECENT_LINES) this.#recent.shift();
     if (RANK[level] < RANK[this.#deps.level()]) return;

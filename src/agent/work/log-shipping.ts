@@ -138,7 +138,10 @@ export class LogShipping {
     }
     this.#lines += 1;
     if (this.#lines > MAX_LINES_PER_SECOND) this.#left += 1;
-    else this.#context?.log(level, message.slice(0, MAX_LINE_CHARACTERS), attributes);
+    else {
+      const text = message.slice(0, MAX_LINE_CHARACTERS);
+      this.#context?.log(level, text, attributes, "machine-log");
+    }
   }
 
   #after(delayMs: number, work: () => void): void {
