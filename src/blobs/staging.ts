@@ -2,6 +2,7 @@ import { createReadStream } from "node:fs";
 import fs from "node:fs/promises";
 import path from "node:path";
 import { AppError, isUuid } from "../kernel/index.ts";
+import { writeAll } from "../kernel/write-all.ts";
 import { asStorageFull, assertRoom, syncDirectory } from "./disk.ts";
 
 /** Writes one piece of a staged file, from where an earlier one had ended. */
@@ -56,12 +57,8 @@ export class FileStaging implements Staging {
     }
     return {
       async write(chunk) {
-        for (let done = 0; done < chunk.length; ) {
-          const left = chunk.length - done;
-          const { bytesWritten } = await handle.write(chunk, done, left, position).catch(full);
-          done += bytesWritten;
-          position += bytesWritten;
-        }
+        await writeAll(handle, chunk, position).catch(full);
+        position += chunk.length;
       },
       sync: () => handle.datasync().catch(full),
       close: () => handle.close(),

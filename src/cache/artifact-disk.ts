@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import fs from "node:fs/promises";
 import path from "node:path";
 import { AppError } from "../kernel/index.ts";
@@ -24,7 +25,10 @@ export class ArtifactDisk {
   readonly #maxBytes: number;
   /** In the order of use, the last one last. */
   readonly #entries = new Map<string, Entry>();
+  /** Room of partials, the one that was touched last last. */
   readonly #reserved = new Map<string, number>();
+  /** Partials that a fetch is filling. */
+  readonly #arriving = new Set<string>();
 
   private constructor(directory: string, maxBytes: number) {
     this.#directory = directory;
@@ -45,12 +49,15 @@ export class ArtifactDisk {
     }
     found.sort((left, right) => left.usedAt - right.usedAt);
     for (const { name, sizeBytes } of found) disk.#entries.set(name, { sizeBytes, inUse: 0 });
+    const partials: { name: string; size: number; mtimeMs: number }[] = [];
     for (const name of await fs.readdir(path.join(directory, "partial"))) {
       const file = path.join(directory, "partial", name);
       const { size, mtimeMs } = await fs.stat(file);
       if (Date.now() - mtimeMs > PARTIAL_KEPT_MS) await fs.rm(file, { force: true });
-      else disk.#reserved.set(name, size);
+      else partials.push({ name, size, mtimeMs });
     }
+    partials.sort((left, right) => left.mtimeMs - right.mtimeMs);
+    for (const { name, size } of partials) disk.#reserved.set(name, size);
     await disk.#makeRoom(0);
     usedBytes.set(disk.#used());
     return disk;
@@ -83,7 +90,22 @@ export class ArtifactDisk {
     };
   }
 
-  /** Makes room for an artifact on its way, by throwing away others; else `storage-full`. */
+  /** A fetch goes on with the partial: it stays until the result is called. */
+  arriving(sha256: string): () => void {
+    this.#arriving.add(sha256);
+    return () => {
+      this.#arriving.delete(sha256);
+      const reserved = this.#reserved.get(sha256);
+      if (reserved === undefined) return;
+      this.#reserved.delete(sha256);
+      this.#reserved.set(sha256, reserved);
+    };
+  }
+
+  /**
+   * Makes room for an artifact on its way, by throwing away what an ended fetch has left and then
+   * other artifacts; else `storage-full`.
+   */
   async reserve(sha256: string, sizeBytes: number): Promise<void> {
     this.#reserved.delete(sha256);
     await this.#makeRoom(sizeBytes);
@@ -121,14 +143,35 @@ export class ArtifactDisk {
     return sum;
   }
 
+  /** What must stay: artifacts that are being read, and those on their way. */
+  #pinned(): number {
+    let sum = 0;
+    for (const { sizeBytes, inUse } of this.#entries.values()) if (inUse > 0) sum += sizeBytes;
+    for (const [sha256, sizeBytes] of this.#reserved) {
+      if (this.#arriving.has(sha256)) sum += sizeBytes;
+    }
+    return sum;
+  }
+
   async #makeRoom(sizeBytes: number): Promise<void> {
+    // Nothing is thrown away for what would not fit even then.
+    if (this.#pinned() + sizeBytes > this.#maxBytes && sizeBytes > 0) throw noRoom(sizeBytes);
+    for (const sha256 of this.#reserved.keys()) {
+      if (this.#used() + sizeBytes <= this.#maxBytes) break;
+      if (this.#arriving.has(sha256)) continue;
+      this.#reserved.delete(sha256);
+      // At once: a fetch that begins meanwhile must not open what is on its way out.
+      rmSync(this.partialPath(sha256), { force: true });
+    }
     for (const [sha256, entry] of this.#entries) {
       if (this.#used() + sizeBytes <= this.#maxBytes) break;
       if (entry.inUse === 0) await this.discard(sha256);
     }
-    if (this.#used() + sizeBytes > this.#maxBytes && sizeBytes > 0) {
-      throw new AppError("storage-full", "the cache has no room for this artifact", { sizeBytes });
-    }
+    if (this.#used() + sizeBytes > this.#maxBytes && sizeBytes > 0) throw noRoom(sizeBytes);
     usedBytes.set(this.#used());
   }
+}
+
+function noRoom(sizeBytes: number): AppError {
+  return new AppError("storage-full", "the cache has no room for this artifact", { sizeBytes });
 }

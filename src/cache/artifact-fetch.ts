@@ -3,6 +3,7 @@ import { createReadStream } from "node:fs";
 import fs, { type FileHandle } from "node:fs/promises";
 import { AppError, type Clock, messageOf, type Random, sleep } from "../kernel/index.ts";
 import { counter } from "../kernel/metrics.ts";
+import { writeAll } from "../kernel/write-all.ts";
 import type { ArtifactDisk } from "./artifact-disk.ts";
 import type { Upstream, UpstreamAnswer } from "./upstream.ts";
 
@@ -80,40 +81,31 @@ export class ArtifactFetch {
   }
 
   async #run(begin: () => void): Promise<void> {
-    const { disk, clock, random, log } = this.#deps;
+    const { disk } = this.#deps;
+    const leave = disk.arriving(this.sha256);
+    try {
+      await this.#fill(begin);
+      await disk.complete(this.sha256, this.sizeBytes);
+    } finally {
+      leave();
+    }
+  }
+
+  async #fill(begin: () => void): Promise<void> {
+    const { disk } = this.#deps;
     const partial = disk.partialPath(this.sha256);
     // What an earlier run has left is read again: its bytes belong to the hash.
-    let hash = createHash("sha256");
+    const hash = createHash("sha256");
     this.received = await hashFile(partial, hash);
     const file = await fs.open(partial, this.received > 0 ? "r+" : "w", 0o600);
     try {
-      for (let attempt = 0, again = false; ; attempt += 1) {
-        const before = this.received;
-        let waitMs = 0;
-        try {
-          const answer = await this.#ask();
-          if (answer.offset === 0 && this.received > 0) hash = await this.#beginAnew(file);
-          begin();
-          await this.#take(answer, file, hash);
-        } catch (error) {
-          this.#abort.signal.throwIfAborted();
-          if (error instanceof AppError) throw error;
-          if (error instanceof AskedToWait) waitMs = error.waitMs;
-          log(`${this.sha256.slice(0, 12)}: ${messageOf(error)}; ${this.received} bytes are here`);
-        }
-        if (this.sizeBytes > 0 && this.received === this.sizeBytes) {
-          if (hash.copy().digest("hex") === this.sha256) break;
-          if (again) throw new AppError("image-mismatch", "the artifact has another hash");
-          again = true;
-          log(`${this.sha256.slice(0, 12)}: what came has another hash; fetching it again`);
-          hash = await this.#beginAnew(file);
-        }
-        if (this.received > before) attempt = 0;
-        if (attempt >= MAX_ATTEMPTS_IN_VAIN) {
-          throw new AppError("unavailable", "the platform cannot be reached");
-        }
-        const ceiling = Math.min(BACK_OFF.capMs, BACK_OFF.baseMs * 2 ** attempt);
-        await sleep(clock, waitMs + random.next() * ceiling, this.#abort.signal);
+      if (this.received > 0 && this.#matches(hash)) {
+        // All of it had come, and the earlier run died before it said so.
+        await disk.reserve(this.sha256, this.received);
+        this.sizeBytes = this.received;
+        begin();
+      } else {
+        await this.#askAndTake(file, hash, begin);
       }
       await file.sync();
     } catch (error) {
@@ -123,7 +115,46 @@ export class ArtifactFetch {
     } finally {
       await file.close();
     }
-    await disk.complete(this.sha256, this.sizeBytes);
+  }
+
+  /** Asks until all of it is here and has the hash. */
+  async #askAndTake(file: FileHandle, left: Hash, begin: () => void): Promise<void> {
+    const { clock, random, log } = this.#deps;
+    let hash = left;
+    for (let attempt = 0, again = false; ; attempt += 1) {
+      const before = this.received;
+      let waitMs = 0;
+      try {
+        const answer = await this.#ask();
+        if (answer.offset === 0 && this.received > 0) hash = await this.#beginAnew(file);
+        begin();
+        await this.#take(answer, file, hash);
+      } catch (error) {
+        this.#abort.signal.throwIfAborted();
+        if (error instanceof AppError) throw error;
+        if (error instanceof AskedToWait) waitMs = error.waitMs;
+        log(`${this.sha256.slice(0, 12)}: ${messageOf(error)}; ${this.received} bytes are here`);
+        // What lies here is as long as the artifact or longer, and is not it.
+        if (error instanceof NothingBeyond) hash = await this.#beginAnew(file);
+      }
+      if (this.sizeBytes > 0 && this.received === this.sizeBytes) {
+        if (this.#matches(hash)) return;
+        if (again) throw new AppError("image-mismatch", "the artifact has another hash");
+        again = true;
+        log(`${this.sha256.slice(0, 12)}: what came has another hash; fetching it again`);
+        hash = await this.#beginAnew(file);
+      }
+      if (this.received > before) attempt = 0;
+      if (attempt >= MAX_ATTEMPTS_IN_VAIN) {
+        throw new AppError("unavailable", "the platform cannot be reached");
+      }
+      const ceiling = Math.min(BACK_OFF.capMs, BACK_OFF.baseMs * 2 ** attempt);
+      await sleep(clock, waitMs + random.next() * ceiling, this.#abort.signal);
+    }
+  }
+
+  #matches(hash: Hash): boolean {
+    return hash.copy().digest("hex") === this.sha256;
   }
 
   async #beginAnew(file: FileHandle): Promise<Hash> {
@@ -156,6 +187,8 @@ export class ArtifactFetch {
     if (retryAfterSeconds !== undefined) {
       throw new AskedToWait(Math.min(retryAfterSeconds, MAX_WAIT_SECONDS) * 1000);
     }
+    // RFC 9110 §15.5.17
+    if (status === 416 && this.received > 0) throw new NothingBeyond();
     throw new Error(`the platform answered ${status}`);
   }
 
@@ -164,7 +197,7 @@ export class ArtifactFetch {
       if (this.received + chunk.length > this.sizeBytes) {
         throw new AppError("image-mismatch", "more came than the artifact has bytes");
       }
-      await file.write(chunk, 0, chunk.length, this.received);
+      await writeAll(file, chunk, this.received);
       hash.update(chunk);
       this.received += chunk.length;
       fetched.inc(chunk.length);
@@ -179,6 +212,12 @@ class AskedToWait extends Error {
   constructor(waitMs: number) {
     super("the platform has enough to do");
     this.waitMs = waitMs;
+  }
+}
+
+class NothingBeyond extends Error {
+  constructor() {
+    super("the platform has nothing beyond what is here");
   }
 }
 

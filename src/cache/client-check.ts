@@ -54,6 +54,7 @@ export class ClientCheck {
   readonly #options: ClientCheckOptions;
   #keys = new Map<string, KeyObject>();
   #refreshedAt = Number.NEGATIVE_INFINITY;
+  #refreshing: Promise<void> | undefined;
 
   constructor(options: ClientCheckOptions) {
     this.#options = options;
@@ -99,6 +100,8 @@ export class ClientCheck {
   async #byLink(sha256: string, query: Readonly<Record<string, unknown>>): Promise<DeviceIdentity> {
     const { clock, identity } = this.#options;
     if (typeof query.key === "string" && !this.#keys.has(query.key)) await this.#refresh();
+    // Beside the answer: a key in force is believed without the platform.
+    else if (clock.now() - this.#refreshedAt >= REFRESH_MS) void this.#refresh();
     const link = checkArtifactLink(sha256, query, this.#keys, clock.now());
     if (link.tenantId !== identity.tenantId) {
       throw new AppError("link-refused", "the link is not valid for this, or not any more");
@@ -108,10 +111,19 @@ export class ClientCheck {
 
   /** Not more often than once in a while, whatever keys strangers name. */
   async #refresh(): Promise<void> {
-    const { upstream, directory, clock, log } = this.#options;
+    const { clock } = this.#options;
+    // Whoever asks meanwhile waits for the same answer.
+    if (this.#refreshing) return this.#refreshing;
     const wanted = this.#keys.size === 0 ? 10_000 : REFRESH_MS / 60;
     if (clock.now() - this.#refreshedAt < wanted) return;
     this.#refreshedAt = clock.now();
+    this.#refreshing = this.#learn();
+    await this.#refreshing;
+    this.#refreshing = undefined;
+  }
+
+  async #learn(): Promise<void> {
+    const { upstream, directory, log } = this.#options;
     try {
       const document = await upstream.readJson("/artifacts/link-keys");
       this.#keys = keysOf(document);

@@ -253,6 +253,60 @@ describe("a site's download cache", () => {
     const tiny = await start("tiny", { maxBytes: 2_000_000 });
     expect((await get(tiny, urlOf(image))).status).toBe(507);
     await tiny.stop();
+    const holding = await start("holding", { maxBytes: 2_600_000 });
+    await get(holding, urlOf(other));
+    expect((await get(holding, urlOf(image))).status).toBe(507);
+    const kept = path.join(directory, "holding", "artifacts", "whole");
+    expect(fs.readdirSync(kept)).toEqual([hashOf(other)]);
+    await holding.stop();
+  });
+
+  it("completes what a killed one had whole, and begins anew where it was not that", async () => {
+    for (const [name, left, requests] of [
+      ["unnamed", image, []],
+      ["as long", randomBytes(image.length), [{ sha256: hashOf(image), range: "0-2999999" }]],
+      ["longer", randomBytes(image.length + 1), [{ sha256: hashOf(image), range: "0-2999999" }]],
+    ] as const) {
+      asked = [];
+      const artifacts = path.join(directory, name, "artifacts");
+      fs.mkdirSync(path.join(artifacts, "partial"), { recursive: true });
+      fs.writeFileSync(path.join(artifacts, "partial", hashOf(image)), left);
+      const cache = await start(name);
+      expect((await get(cache, urlOf(image))).body.equals(image), name).toBe(true);
+      expect(asked, name).toEqual(requests);
+      await expect.poll(() => fs.readdirSync(path.join(artifacts, "partial"))).toEqual([]);
+      await cache.stop();
+    }
+  });
+
+  it("gives up what an ended fetch has left before it refuses another, not one that runs", async () => {
+    const disk = await ArtifactDisk.open(path.join(directory, "left"), 4_000_000);
+    let answers = 0;
+    const upstream: Upstream = {
+      async fetch() {
+        answers += 1;
+        return {
+          status: answers === 1 ? 200 : 403,
+          sizeBytes: image.length,
+          offset: 0,
+          retryAfterSeconds: undefined,
+          body: Readable.from([image.subarray(0, 1_000_000)]),
+          drop: () => {},
+        };
+      },
+      readJson: async () => ({ keys: {} }),
+    };
+    const deps = { disk, upstream, clock: systemClock, random: { next: () => 0 }, log: () => {} };
+    const fetching = new ArtifactFetch(deps, hashOf(image));
+    await fetching.begun;
+    const reserve = () => disk.reserve(hashOf(other), other.length);
+    await expect(reserve()).rejects.toMatchObject({ code: "storage-full" });
+    await fetching.done;
+    expect(fetching.failure).toMatchObject({ code: "unavailable" });
+    const partial = path.join(directory, "left", "partial");
+    expect(fs.readdirSync(partial)).toEqual([hashOf(image)]);
+    await reserve();
+    expect(fs.readdirSync(partial)).toEqual([]);
   });
 
   it("is passed by when it fails: the agent's download comes from the platform", async () => {
