@@ -18,6 +18,8 @@ const PARTS_AT_ONCE = 3;
 const PRESIGNED_SECONDS = 300;
 /** Copies for builders of deltas. */
 const MAX_LOCAL_COPIES = 16;
+/** So long after it was handed out, a copy may still be about to be read. */
+const COPY_KEPT_MS = 3_600_000;
 
 export interface S3Files {
   staging: FileStaging;
@@ -103,16 +105,14 @@ export class S3BlobStore implements BlobStore {
   /** A verified copy on this machine, for builders that read files. */
   async localPath(sha256: string): Promise<string> {
     const file = path.join(this.#files.copies, sha256);
-    const isHere = await fs.access(file).then(
+    const now = new Date();
+    // When it was handed out last, for all processes that share the folder.
+    const isHere = await fs.utimes(file, now, now).then(
       () => true,
       () => false,
     );
     if (isHere) return file;
-    const { copies } = this.#files;
-    const names = await fs.readdir(copies);
-    for (const name of names.slice(0, Math.max(0, names.length - MAX_LOCAL_COPIES + 1))) {
-      await fs.rm(path.join(copies, name), { force: true });
-    }
+    await this.#dropCopies(now.getTime() - COPY_KEPT_MS);
     const temporary = this.temporaryPath();
     try {
       const hash = createHash("sha256");
@@ -134,6 +134,22 @@ export class S3BlobStore implements BlobStore {
       await fs.rm(temporary, { force: true });
     }
     return file;
+  }
+
+  /** Makes place for one more copy; those handed out since `keptSince` stay, however many. */
+  async #dropCopies(keptSince: number): Promise<void> {
+    const { copies } = this.#files;
+    const found: { file: string; usedAt: number }[] = [];
+    for (const name of await fs.readdir(copies)) {
+      const file = path.join(copies, name);
+      const stat = await fs.stat(file).catch(() => undefined);
+      if (stat) found.push({ file, usedAt: stat.mtimeMs });
+    }
+    found.sort((left, right) => left.usedAt - right.usedAt);
+    const tooMany = Math.max(0, found.length - MAX_LOCAL_COPIES + 1);
+    for (const { file, usedAt } of found.slice(0, tooMany)) {
+      if (usedAt < keptSince) await fs.rm(file, { force: true });
+    }
   }
 
   async delete(sha256: string): Promise<void> {

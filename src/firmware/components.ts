@@ -1,11 +1,11 @@
 import type { Readable } from "node:stream";
-import { AppError, isUuid, LIMITS } from "../kernel/index.ts";
+import { AppError, isAppError, isUuid, LIMITS } from "../kernel/index.ts";
 import { parseComponentQuery } from "./component-query.ts";
 import * as store from "./components-store.ts";
 import type { FirmwareDeps } from "./deps.ts";
 import { readDocument } from "./release-files.ts";
 import { findRelease, listReleaseFiles } from "./releases-store.ts";
-import { readSbom } from "./sbom.ts";
+import { readSbom, type SbomComponent } from "./sbom.ts";
 
 /** A component with the release that contains it. */
 export interface ComponentView {
@@ -86,19 +86,34 @@ export function createComponents(deps: FirmwareDeps): Components {
 }
 
 /** Writes down the components of documents that came before the platform did so. */
-async function listDocuments({ db, blobs }: FirmwareDeps, tenantId: string): Promise<void> {
+async function listDocuments(deps: FirmwareDeps, tenantId: string): Promise<void> {
+  const { db } = deps;
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
     const documents = await db.tenant(tenantId, (tx) =>
       store.unlistedDocuments(tx, tenantId, LISTED_AT_ONCE),
     );
     if (documents.length === 0) return;
     for (const { release_id: releaseId, sha256 } of documents) {
-      const { components } = readSbom(await readDocument(blobs, sha256));
+      const components = await componentsOf(deps, { tenantId, releaseId, sha256 });
       await db.tenant(tenantId, async (tx) => {
         await store.insertComponents(tx, tenantId, releaseId, components);
         await store.markListed(tx, tenantId, releaseId);
       });
     }
+  }
+}
+
+/** Nothing for a document that can never be read: it must not keep the others from being found. */
+async function componentsOf(
+  { blobs, logger }: FirmwareDeps,
+  { sha256, ...of }: { tenantId: string; releaseId: string; sha256: string },
+): Promise<readonly SbomComponent[]> {
+  try {
+    return readSbom(await readDocument(blobs, sha256)).components;
+  } catch (error) {
+    if (!isAppError(error, "invalid-content") && !isAppError(error, "not-found")) throw error;
+    logger.warn({ ...of, sha256, err: error }, "a bill of materials cannot be searched");
+    return [];
   }
 }
 

@@ -1,4 +1,3 @@
-import fs from "node:fs/promises";
 import { constants, zstdCompressSync } from "node:zlib";
 
 const SAMPLES = 8;
@@ -16,26 +15,28 @@ const WARNING =
   "The image looks encrypted, or packed in a way that deltas cannot look into: each update from it " +
   "or to it will cost about the whole image. Publish it plain, and leave encryption to the transport.";
 
+/** An image of which samples are read, so that it need not be on this machine. */
+export interface SampledImage {
+  sizeBytes: number;
+  /** Bytes `start` to `end`, both included. */
+  read(start: number, end: number): Promise<Buffer>;
+}
+
 /** Why deltas of an image will save nothing; null where nothing speaks against them. */
-export async function deltaWarning(imageFile: string): Promise<string | null> {
-  const file = await fs.open(imageFile);
-  try {
-    const { size } = await file.stat();
-    if (size < SMALLEST_BYTES) return null;
-    let taken = 0;
-    let packed = 0;
-    for (let index = 0; index < SAMPLES; index++) {
-      const sample = Buffer.alloc(Math.min(SAMPLE_BYTES, size));
-      const from = Math.floor(((size - sample.length) * index) / (SAMPLES - 1));
-      await file.read(sample, 0, sample.length, from);
-      if (UNPACKABLE.some((magic) => sample.includes(magic))) return null;
-      taken += sample.length;
-      packed += zstdCompressSync(sample, {
-        params: { [constants.ZSTD_c_compressionLevel]: 1 },
-      }).length;
-    }
-    return packed > INCOMPRESSIBLE_SHARE * taken ? WARNING : null;
-  } finally {
-    await file.close();
+export async function deltaWarning(image: SampledImage): Promise<string | null> {
+  const { sizeBytes } = image;
+  if (sizeBytes < SMALLEST_BYTES) return null;
+  const length = Math.min(SAMPLE_BYTES, sizeBytes);
+  let taken = 0;
+  let packed = 0;
+  for (let index = 0; index < SAMPLES; index++) {
+    const from = Math.floor(((sizeBytes - length) * index) / (SAMPLES - 1));
+    const sample = await image.read(from, from + length - 1);
+    if (UNPACKABLE.some((magic) => sample.includes(magic))) return null;
+    taken += sample.length;
+    packed += zstdCompressSync(sample, {
+      params: { [constants.ZSTD_c_compressionLevel]: 1 },
+    }).length;
   }
+  return packed > INCOMPRESSIBLE_SHARE * taken ? WARNING : null;
 }

@@ -286,7 +286,16 @@ async function insert(
 
 /** Where the image is not here (an upload that is not complete), the transaction refuses it. */
 async function warningOf({ blobs }: FirmwareDeps, sha256: string): Promise<string | null> {
-  return (await blobs.has(sha256)) ? deltaWarning(await blobs.localPath(sha256)) : null;
+  const stat = await blobs.stat(sha256);
+  if (!stat) return null;
+  return deltaWarning({
+    sizeBytes: stat.sizeBytes,
+    async read(start, end) {
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of await blobs.open(sha256, { start, end })) chunks.push(chunk);
+      return Buffer.concat(chunks);
+    },
+  });
 }
 
 function releaseRecord(

@@ -7,6 +7,7 @@ import type { Actor, Tenancy } from "../tenancy/index.ts";
 import { findClaim } from "./claim-store.ts";
 import { proofOf } from "./enrolment-claims.ts";
 import { actorOf, type EnrolmentRequest } from "./enrolment-rights.ts";
+import { entryWithKey } from "./preauthorised-store.ts";
 import { recordRefusedRequest } from "./rotation.ts";
 
 /** Refusals that a tenant's audit log takes in a minute: anyone may knock. */
@@ -32,11 +33,17 @@ export interface RefusedRequest extends Omit<EnrolmentRequest, "csr"> {
   actor?: Actor;
 }
 
-/** `askedDevice` is the id that the request names, where it could be read. */
+/** What a request says of the device, where it could be read. */
+export interface AskedDevice {
+  deviceId?: string | undefined;
+  /** Of the key that the request proved to hold. */
+  publicKeySha256?: string | undefined;
+}
+
 export type NoteRefusal = (
   request: RefusedRequest,
   error: unknown,
-  askedDevice?: string,
+  asked?: AskedDevice,
 ) => Promise<void>;
 
 /** Why the registry or the clock has something against a certificate that is genuinely a device's. */
@@ -75,7 +82,7 @@ export function createRefusalLog(deps: Deps): NoteRefusal {
     maxEntries: MAX_TENANTS_TRACKED,
   });
 
-  return async function noteRefusal(request, error, askedDevice) {
+  return async function noteRefusal(request, error, asked = {}) {
     const { authority } = request;
     if (!isAppError(error) || error.status >= 500 || error.code === "enrolment-pending") return;
     const reason = String(error.details.reason ?? error.code);
@@ -84,26 +91,30 @@ export function createRefusalLog(deps: Deps): NoteRefusal {
     if (authority.kind === "operator") return;
     // A device that reaches for another tenant is its own tenant's affair.
     const tenantId = authority.kind === "certificate" ? authority.peer.tenantId : request.tenantId;
-    const name = isTenantId(tenantId) ? await nameOf(request, error) : undefined;
+    const name = isTenantId(tenantId) ? await nameOf(request, error, asked) : undefined;
     if (name === undefined) return;
     const seen = recent.get(tenantId) ?? { count: 0 };
     if (seen.count === 0) recent.set(tenantId, seen);
     seen.count += 1;
     if (seen.count > MAX_REFUSALS_PER_MINUTE) return;
     const isLast = seen.count === MAX_REFUSALS_PER_MINUTE;
-    await record(tenantId, request, error, { name, askedDevice, isLast });
+    await record(tenantId, request, error, { name, askedDevice: asked.deviceId, isLast });
   };
 
   /** Name of what whoever asked has shown; undefined where this tenant gave out nothing of it. */
   async function nameOf(
     { tenantId, authority }: RefusedRequest,
     error: AppError,
+    { publicKeySha256 }: AskedDevice,
   ): Promise<string | undefined> {
     const { claimToken } = error.details;
     if (typeof claimToken === "string") return claimToken;
     if (authority.kind === "certificate") return authority.peer.deviceId;
     if (authority.kind === "listed-key") {
-      return error.code === "unauthenticated" ? undefined : "preauthorised list";
+      // Whoever shows nothing asks by this right: only the key tells strangers from the listed.
+      if (publicKeySha256 === undefined) return undefined;
+      const entry = await db.tenant(tenantId, (tx) => entryWithKey(tx, tenantId, publicKeySha256));
+      return entry && "preauthorised list";
     }
     if (authority.kind !== "claim") return undefined;
     const claim = await db.tenant(tenantId, (tx) => findClaim(tx, tenantId, proofOf(authority)));

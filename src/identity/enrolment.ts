@@ -74,7 +74,8 @@ export function createEnrolment(deps: Deps): (request: EnrolmentRequest) => Prom
       issued.inc({ authority: authority.kind });
       return enrolment;
     } catch (error) {
-      await noteRefusal(request, error, csr?.name.deviceId);
+      const asked = { deviceId: csr?.name.deviceId, publicKeySha256: csr?.publicKeySha256 };
+      await noteRefusal(request, error, asked);
       throw error;
     }
   };

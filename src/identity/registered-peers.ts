@@ -84,8 +84,8 @@ export async function acceptRegistered(
     if (deviceId === "") {
       // Who is mapped to no device is found by what the certificate says.
       const subject = certificate.subject.replaceAll("\n", ", ");
-      await deps.noteRefusal({ ...request, actor: actorOf(found) }, error, subject);
-    } else await deps.noteRefusal(request, error, deviceId);
+      await deps.noteRefusal({ ...request, actor: actorOf(found) }, error, { deviceId: subject });
+    } else await deps.noteRefusal(request, error, { deviceId });
     throw error;
   }
 }

@@ -256,6 +256,12 @@ describe("enrolment over EST", () => {
       ]);
       const renamed = await stage.est("simpleenroll", requestFor(key, { deviceId: "pinned-2" }));
       expect(renamed.status).toBe(400);
+      // Strangers' requests are counted; only that of the key on the list is on the tenant's record.
+      for (const csr of ["x".repeat(17_000), "bm8gcmVxdWVzdA==", "?"]) {
+        expect((await stage.est("simpleenroll", csr)).status).toBeGreaterThanOrEqual(400);
+      }
+      const byList = (await stage.refusals()).filter(({ actor }) => actor.id === "preauthorised");
+      expect(byList).toMatchObject([{ targetId: "pinned-2", details: { reason: "name" } }]);
       const alone = await stage.est("simpleenroll", requestFor(key, { deviceId: "pinned" }));
       expect(alone.status, alone.text).toBe(200);
       const listed = await stage.identity.preauthorised.list("acme", {});

@@ -300,6 +300,20 @@ describe("firmware", () => {
       });
       expect(await find("openssl < 3.0.15")).toEqual([["OpenSSL", "0.7.1"]]);
 
+      // Documents that were taken by laxer rules, or whose content is gone, hide no others.
+      const lax = Buffer.from('{"bomFormat":"CycloneDX","specVersion":"9"}');
+      await blobs.put(Readable.from([lax]), { maxBytes: 1_000 });
+      for (const sha of [sha256(lax), "0".repeat(64)]) {
+        await test.db.tenant("acme", async (tx) => {
+          await tx.deleteFrom("release_components").execute();
+          const listed = { components_listed: false };
+          await tx.updateTable("release_files").set(listed).execute();
+          const document = tx.updateTable("release_files").where("role", "=", "sbom");
+          await document.set({ sha256: sha }).where("release_id", "=", old).execute();
+        });
+        expect(await find("openssl")).toEqual([["OpenSSL", "0.7.2"]]);
+      }
+
       const document = await firmware.components.document("acme", mended, "sbom");
       const content = Buffer.concat(await (await document.read()).toArray());
       expect(content.equals(listing("3.0.15-1~deb12u1"))).toBe(true);

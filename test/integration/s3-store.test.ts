@@ -65,6 +65,25 @@ describe("blobs in an S3-compatible store", () => {
     expect(fs.readdirSync(path.join(directory, "local", "incoming"))).toEqual([]);
   });
 
+  it("keep the copies that were handed out last, and none away from who has just got it", async () => {
+    const copies = path.join(directory, "local", "copies");
+    const aged = (name: string, minutes: number) => {
+      const at = new Date(Date.now() - minutes * 60_000);
+      fs.writeFileSync(path.join(copies, name), "", { flag: "a" });
+      fs.utimesSync(path.join(copies, name), at, at);
+    };
+    aged(sha256, 1_000);
+    const named = (index: number) => index.toString(16).padStart(64, "0");
+    for (let index = 0; index < 18; index += 1) aged(named(index), index < 3 ? 100 - index : 50);
+    await blobs.localPath(sha256);
+    const small = Buffer.from("another");
+    const stat = await blobs.put(Readable.from([small]), { maxBytes: 100 });
+    await blobs.localPath(stat.sha256);
+    const young = Array.from({ length: 15 }, (_, index) => named(index + 3));
+    expect(fs.readdirSync(copies).toSorted()).toEqual([...young, sha256, stat.sha256].toSorted());
+    await blobs.delete(stat.sha256);
+  });
+
   it("are handed on by URLs that a store's own rules find rightly signed, for a while", async () => {
     // The example of AWS's own documentation: the judge itself is right.
     const example =
