@@ -30,6 +30,20 @@ export async function takeArrivals(tx: Tx, tenantId: string, limit: number): Pro
   return rows.map((row) => row.device_id);
 }
 
+export async function hasArrivals(tx: Tx, tenantId: string): Promise<boolean> {
+  const row = await tx
+    .selectFrom("rollout_arrivals")
+    .select("device_id")
+    .where("tenant_id", "=", tenantId)
+    .limit(1)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+export async function forgetArrivals(tx: Tx, tenantId: string): Promise<void> {
+  await tx.deleteFrom("rollout_arrivals").where("tenant_id", "=", tenantId).execute();
+}
+
 export async function wasSwept(tx: Tx, tenantId: string, id: string, now: Date): Promise<void> {
   await tx
     .updateTable("rollouts")

@@ -4,14 +4,16 @@ import { compileFleetQuery } from "../devices/index.ts";
 import { isAppError } from "../kernel/index.ts";
 import {
   dynamicRollouts,
+  forgetArrivals,
   growStages,
+  hasArrivals,
   insertArrivals,
   takeArrivals,
   wasSwept,
 } from "./arrivals-store.ts";
-import { hopsOf } from "./creation.ts";
+import { hopsOf, supersede } from "./creation.ts";
 import { judgeFleet, type Question } from "./judging-store.ts";
-import { countJudged, lockPlanning } from "./plan-store.ts";
+import { countJudged, tryLockPlanning } from "./plan-store.ts";
 import type { RolloutPolicy } from "./policy.ts";
 import { lockRollout, type RolloutRow, readStages, wakeRollouts } from "./rollout-store.ts";
 import type { RolloutsDeps } from "./types.ts";
@@ -26,7 +28,13 @@ const SWEEP_MS = 3_600_000;
  */
 export async function joinArrivals(deps: RolloutsDeps, tenantId: string): Promise<void> {
   const now = deps.clock.now();
-  const open = await deps.db.tenant(tenantId, (tx) => dynamicRollouts(tx, tenantId));
+  const isDue = ({ swept_at: at }: RolloutRow) => now - (at?.getTime() ?? 0) >= SWEEP_MS;
+  const open = await deps.db.tenant(tenantId, async (tx) => {
+    const found = await dynamicRollouts(tx, tenantId);
+    // What the last of them has left behind would have the tenant looked at for ever.
+    if (found.length === 0) await forgetArrivals(tx, tenantId);
+    return found.some(isDue) || (await hasArrivals(tx, tenantId)) ? found : [];
+  });
   if (open.length === 0) return;
   const questions: { rollout: RolloutRow; question: Question }[] = [];
   for (const rollout of open) {
@@ -34,14 +42,16 @@ export async function joinArrivals(deps: RolloutsDeps, tenantId: string): Promis
     if (question) questions.push({ rollout, question });
   }
   const joined = await deps.db.tenant(tenantId, async (tx) => {
-    await lockPlanning(tx, tenantId);
+    // While somebody plans for the whole fleet, all other rollouts go on, and these wait.
+    if (!(await tryLockPlanning(tx, tenantId))) return [];
     const deviceIds = await takeArrivals(tx, tenantId, BATCH);
     const grown: string[] = [];
     for (const { rollout, question } of questions) {
-      const sweeps = now - (rollout.swept_at?.getTime() ?? 0) >= SWEEP_MS;
+      const sweeps = isDue(rollout);
       if (!sweeps && deviceIds.length === 0) continue;
       const arriving = { rolloutId: rollout.id, deviceIds: sweeps ? null : deviceIds };
-      if (await join(tx, tenantId, { ...question, arriving })) grown.push(rollout.id);
+      if (await join(tx, tenantId, { ...question, arriving }, new Date(now)))
+        grown.push(rollout.id);
       if (sweeps) await wasSwept(tx, tenantId, rollout.id, new Date(now));
     }
     if (grown.length > 0) await wakeRollouts(tx, tenantId, grown, new Date(now));
@@ -74,6 +84,7 @@ async function join(
   tx: Tx,
   tenantId: string,
   question: Question & { arriving: { rolloutId: string; deviceIds: readonly string[] | null } },
+  now: Date,
 ): Promise<boolean> {
   const id = question.arriving.rolloutId;
   await judgeFleet(tx, tenantId, question);
@@ -85,5 +96,6 @@ async function join(
   const stage = Math.max(last, rollout.stage_index);
   const added = await insertArrivals(tx, tenantId, id, stage, question.hops);
   await growStages(tx, tenantId, id, stage, added);
+  await supersede(tx, tenantId, id, now);
   return added.devices > 0;
 }

@@ -22,8 +22,8 @@ export interface AddressedDevice {
   secure_boot: boolean;
   /** What it was told before in this rollout. */
   last_action: string | null;
-  /** Times that it was begun anew. */
-  attempts: number;
+  /** Whether it was offered anything in this rollout before. */
+  was_offered: boolean;
 }
 
 /** Pending devices looked at to find those whose site has a place free. */
@@ -125,7 +125,8 @@ async function address(
       returning s.device_id, s.assignment_sequence, s.connected, s.formats, s.firmware_sha256,
                 s.other_slot_sha256, s.secure_boot)
     select d.device_id, d.stage_index, d.state, d.update_id, d.target_release_id, d.target_sha256,
-           d.excluded_reason, d.attempts, a.assignment_sequence as sequence, a.connected, a.formats,
+           d.excluded_reason, d.offered_at is not null as was_offered,
+           a.assignment_sequence as sequence, a.connected, a.formats,
            a.firmware_sha256, a.other_slot_sha256, a.secure_boot,
            d.assignment->'signed'->>'action' as last_action
     from raised a join rollout_devices d

@@ -156,6 +156,10 @@ export function createControl(deps: RolloutsDeps): Control {
           refuseRollbacks(rollout, "approved");
           await refuseYanked(tx, rollout);
           if (rollout.state === "preparing") return agree(deps, tx, rollout, actor, sentence, now);
+          if (rollout.started_at === null) {
+            // Its beginning may need a second person, and is decided while it is prepared.
+            throw new AppError("rollout-state", "it has not begun: resume it first");
+          }
           const observed = { observations: [], unobserved: [] };
           const facts = await readFacts(tx, rollout, observed, now.getTime());
           const next = rollout.stage_index + 1;
@@ -289,7 +293,7 @@ function refuseRollbacks(rollout: RolloutRow, what: string): void {
 
 async function refuseYanked(tx: Tx, rollout: RolloutRow): Promise<void> {
   if (rollout.kind === "rollback") return;
-  const reason = await findYank(tx, rollout.tenant_id, rollout.release_id);
+  const reason = await findYank(tx, rollout);
   if (reason === undefined) return;
   throw new AppError("release-yanked", `the release was withdrawn: ${reason}`);
 }

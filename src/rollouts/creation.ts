@@ -150,6 +150,8 @@ export async function create(
       created_by_id: actor.id,
       priority: policy.priority ?? 0,
       is_dynamic: policy.dynamic ?? false,
+      // Everybody has just been looked at.
+      swept_at: policy.dynamic ? now : null,
       needs_approval: needsApproval,
       traceparent,
     };
@@ -219,7 +221,7 @@ async function judge(tx: Tx, tenantId: string, question: Question): Promise<Judg
 }
 
 /** What an ended rollout still had on offer, and what one that comes after had not begun. */
-async function supersede(tx: Tx, tenantId: string, id: string, now: Date): Promise<void> {
+export async function supersede(tx: Tx, tenantId: string, id: string, now: Date): Promise<void> {
   const stale = await superseded(tx, tenantId, id);
   for (const [rolloutId, rows] of Map.groupBy(stale, (row) => row.rollout_id)) {
     const deviceIds = rows.map((row) => row.device_id);

@@ -27,7 +27,7 @@ export async function advanceHops(
         and hops_left > 0
       order by device_id limit ${limit} for update)
     update rollout_devices d
-    set state = 'pending', hops_left = d.hops_left - 1, attempts = d.attempts + 1, update_id = uuidv7(),
+    set state = 'pending', hops_left = d.hops_left - 1, update_id = uuidv7(),
         target_release_id = h.release_id, target_sha256 = h.sha256,
         bytes_full = h.bytes_full, assignment = null, phase_deadline_at = null,
         finished_at = null, progress = null, boot_id = null
@@ -38,21 +38,20 @@ export async function advanceHops(
   return rows;
 }
 
-/** Devices that failed long enough ago and have attempts left. */
+/** Devices that failed at `before` or earlier and have attempts left. */
 export async function lockRetries(
   tx: Tx,
   tenantId: string,
   rolloutId: string,
-  retry: RetryPolicy,
-  now: Date,
+  { attempts }: RetryPolicy,
+  before: Date,
   limit: number,
 ): Promise<GoingOn[]> {
-  const before = new Date(now.getTime() - retry.afterSeconds * 1_000);
   const { rows } = await sql<GoingOn>`
     select device_id, stage_index, state, excluded_reason from rollout_devices
     where tenant_id = ${tenantId} and rollout_id = ${rolloutId}
       and state in ('failed', 'fell-back', 'rejected', 'silent') and finished_at <= ${before}
-      and attempts < ${retry.attempts} and cancelled_at is null
+      and attempts < ${attempts} and cancelled_at is null
     order by finished_at limit ${limit} for update`.execute(tx);
   return rows;
 }

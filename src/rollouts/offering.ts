@@ -11,7 +11,7 @@ import {
 } from "./assignment-store.ts";
 import { createAssignmentWriter, graceful, type Order } from "./assignments.ts";
 import { moveCounters, type Step } from "./counter-store.ts";
-import { readPace, stillMatching, untoldDevices } from "./pacing-store.ts";
+import { isPaced, readPace, stillMatching, untoldDevices } from "./pacing-store.ts";
 import type { RolloutPolicy } from "./policy.ts";
 import { writeDevices, writeSources } from "./progress-store.ts";
 import type { RolloutRow } from "./rollout-store.ts";
@@ -44,11 +44,6 @@ export async function offerNext(
     rollout.kind === "update" ? await readPace(tx, tenantId, id, policy, now) : undefined;
   const wanted = Math.min(limit, OFFER_BATCH);
   const taken = await takePending(tx, tenantId, id, stageIndex, wanted, pace);
-  if (pace) {
-    for (const deviceId of await untoldDevices(tx, tenantId, id, OFFER_BATCH)) {
-      said.push(word(tenantId, deviceId));
-    }
-  }
   if (taken.length === 0) return 0;
   const left = rollout.is_dynamic ? await thoseWhoLeft(tx, rollout, taken, now) : [];
   await writeEnds(tx, rollout, left, { state: "withdrawn", failure: LEFT }, new Date(now));
@@ -81,6 +76,18 @@ export async function offerNext(
   return taken.length;
 }
 
+/** Reminds devices whose offer found no place when they were there: now there may be one. */
+export async function remindUntold(
+  tx: Tx,
+  { tenant_id: tenantId, id, policy }: RolloutRow,
+  said: Announcements,
+): Promise<void> {
+  if (!isPaced(policy as RolloutPolicy)) return;
+  for (const deviceId of await untoldDevices(tx, tenantId, id, OFFER_BATCH)) {
+    said.push(word(tenantId, deviceId));
+  }
+}
+
 /** A dynamic rollout leaves alone who no longer matches what it asks for. */
 async function thoseWhoLeft(
   tx: Tx,
@@ -92,7 +99,7 @@ async function thoseWhoLeft(
   const query = compileFleetQuery(rollout.query);
   const matching = await stillMatching(tx, rollout.tenant_id, query, ids, nowMs);
   // On a stepping stone a device has changed by our own doing.
-  return devices.filter((device) => !matching.has(device.device_id) && device.attempts === 0);
+  return devices.filter((device) => !matching.has(device.device_id) && !device.was_offered);
 }
 
 /** Tells devices that are on their way to stop. */

@@ -15,6 +15,8 @@ export interface Decision {
   rule: string;
   sentence: string;
   numbers: object;
+  /** When the gate judged (ms); without it, now. The same facts judged at another time differ. */
+  at?: number | undefined;
   /** What the gate saw and remembered: enough to have it judge again. */
   basis?: VerdictBasis | undefined;
 }
@@ -36,11 +38,11 @@ export async function carryOut(
   deps: RolloutsDeps,
   tx: Tx,
   rollout: RolloutRow,
-  { basis, ...decision }: Decision,
+  { basis, at, ...decision }: Decision,
   outcome: Outcome,
 ): Promise<void> {
   const { tenant_id: tenantId, id } = rollout;
-  const now = new Date(deps.clock.now());
+  const now = new Date(at ?? deps.clock.now());
   const actor = outcome.actor ?? SYSTEM_ACTOR;
   const verdict = { at: now.getTime(), ...decision };
   await updateRollout(tx, tenantId, id, {

@@ -26,6 +26,15 @@ export async function lockPlanning(tx: Tx, tenantId: string): Promise<void> {
   );
 }
 
+/** The same for who can wait for the next time; false while somebody else plans. */
+export async function tryLockPlanning(tx: Tx, tenantId: string): Promise<boolean> {
+  const { rows } = await sql<{ taken: boolean }>`
+    select pg_try_advisory_xact_lock(hashtextextended(${`rollouts/${tenantId}`}, 0)) as taken`.execute(
+    tx,
+  );
+  return rows[0]?.taken ?? false;
+}
+
 /** Tells the database what the table holds now, so that the reconciler's queries use its indexes. */
 export async function refreshStatistics(tx: Tx): Promise<void> {
   await sql`select vautn.analyze_rollouts()`.execute(tx);

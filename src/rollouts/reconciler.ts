@@ -10,7 +10,7 @@ import { goOn, readHops } from "./going-on.ts";
 import { countIncidents } from "./incidents.ts";
 import { applyMoves, progressOf, type TrackedMove } from "./moves.ts";
 import { observe } from "./observations.ts";
-import { type Announcements, OFFER_BATCH, offerNext } from "./offering.ts";
+import { type Announcements, OFFER_BATCH, offerNext, remindUntold } from "./offering.ts";
 import { carryOut, type Decision, raiseAlert } from "./outcome.ts";
 import { isPaced } from "./pacing-store.ts";
 import type { Hop } from "./planning.ts";
@@ -58,7 +58,10 @@ export interface Stepped {
 export async function tick(deps: RolloutsDeps, tenantId: string): Promise<void> {
   // What happened comes before what is decided: a gate that cannot count must not widen either.
   if (!(await countIncidents(deps, tenantId))) return;
-  await joinArrivals(deps, tenantId);
+  await joinArrivals(deps, tenantId).catch((error) => {
+    // Who comes late waits for the next time; the gate must not.
+    deps.logger.error({ tenantId, err: error }, "devices could not join their rollouts");
+  });
   const due = await deps.db.tenant(tenantId, (tx) =>
     dueRollouts(tx, tenantId, new Date(deps.clock.now()), MAX_ROLLOUTS),
   );
@@ -134,14 +137,15 @@ function stepByState(
 async function stepRunning(
   deps: RolloutsDeps,
   tx: Tx,
-  rollout: RolloutRow,
+  locked: RolloutRow,
   observed: Observed,
   hops: readonly Hop[],
 ): Promise<Stepped> {
   const now = deps.clock.now();
   const said: Announcements = [];
-  const isStopped = (await readStop(tx, rollout.tenant_id)) !== null;
-  await goOn(tx, rollout, hops, new Date(now));
+  const isStopped = (await readStop(tx, locked.tenant_id)) !== null;
+  const rollout = { ...locked, gate_state: await goOn(tx, locked, hops, now) };
+  if (!isStopped) await remindUntold(tx, rollout, said);
   await countPairs(tx, rollout, observed.drawn ?? [], now);
   if (observed.polled) await countPolled(tx, rollout, observed.polled, now);
   let facts = await accrueAndRead(tx, rollout, observed, now);
@@ -201,7 +205,8 @@ async function look(
     next_evaluation_at: new Date(nowMs + lookAfterMs(policy, facts)),
   };
   const basis = { policy, state: gateState, facts: facts.gate };
-  const event = { rule: verdict.rule, sentence: verdict.sentence, numbers: verdict.numbers, basis };
+  const { at: judgedAt, rule, sentence, numbers } = verdict;
+  const event = { at: judgedAt, rule, sentence, numbers, basis };
   switch (verdict.decision) {
     case "wait":
       await noteWaiting(tx, rollout, verdict, base, basis);
@@ -236,10 +241,12 @@ function lookAfterMs(policy: RolloutPolicy, { gate }: RolloutFacts): number {
   return isPaced(policy) && waits ? Math.min(everyMs, PACED_LOOK_MS) : everyMs;
 }
 
+const OPEN_RULE = "open-for-arrivals";
+
 /** A dynamic rollout has no end of its own: who comes to match later joins it. */
 function staysOpen(verdict: Verdict): Verdict {
   const sentence = `${verdict.sentence} It stays open for devices that come to match.`;
-  return { ...verdict, decision: "wait", rule: "open-for-arrivals", sentence };
+  return { ...verdict, decision: "wait", rule: OPEN_RULE, sentence };
 }
 
 type LookChanges = Parameters<typeof updateRollout>[3];
@@ -254,7 +261,9 @@ async function noteWaiting(
   const { tenant_id: tenantId, id } = rollout;
   const previous = rollout.last_verdict as Verdict | null;
   await updateRollout(tx, tenantId, id, { ...changes, last_verdict: JSON.stringify(verdict) });
-  if (previous?.rule === verdict.rule && rollout.looks % WAITING_VERDICT_EVERY !== 0) return;
+  const isDue = verdict.rule !== OPEN_RULE && rollout.looks % WAITING_VERDICT_EVERY === 0;
+  // A dynamic rollout may stay open for years: that it does is said once.
+  if (previous?.rule === verdict.rule && !isDue) return;
   await insertVerdict(tx, tenantId, id, {
     ...verdict,
     at: new Date(verdict.at),
@@ -295,7 +304,7 @@ async function halt(
   nowMs: number,
 ): Promise<void> {
   const paused = verdict.decision === "pause";
-  const { decision, rule, sentence, numbers, basis } = verdict;
+  const { at, decision, rule, sentence, numbers, basis } = verdict;
   const changes = {
     ...base,
     state: paused ? ("paused" as const) : ("needs-decision" as const),
@@ -306,7 +315,7 @@ async function halt(
   const event = paused
     ? ("vautn.rollout.paused" as const)
     : ("vautn.rollout.needs-decision" as const);
-  const ruling = { decision, rule, sentence, numbers, basis };
+  const ruling = { at, decision, rule, sentence, numbers, basis };
   await carryOut(deps, tx, rollout, ruling, { changes, event });
   const kind = paused ? "rollout-paused" : "rollout-needs-decision";
   await raiseAlert(deps, tx, rollout, kind, verdict);

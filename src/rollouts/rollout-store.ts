@@ -1,6 +1,7 @@
 import { type Selectable, sql, type Updateable } from "kysely";
 import type { Schema, Tx } from "../db/index.ts";
 import type { StagePlan, VerdictBasis } from "./gate/index.ts";
+import type { RolloutPolicy } from "./policy.ts";
 import type { RolloutState, VerdictView } from "./types.ts";
 
 export type RolloutRow = Selectable<Schema["rollouts"]>;
@@ -355,25 +356,30 @@ export async function rolloutsOfRelease(
     .selectFrom("rollouts")
     .select("id")
     .where("tenant_id", "=", tenantId)
-    .where("release_id", "=", releaseId)
+    .where(sql<boolean>`(release_id = ${releaseId} or exists (
+      select from releases stone join releases target
+        on target.tenant_id = stone.tenant_id and target.product = stone.product
+      where stone.tenant_id = ${tenantId} and stone.id = ${releaseId}
+        and target.id = rollouts.release_id
+        and rollouts.policy -> 'steppingStones' ? stone.version))`)
     .where("kind", "!=", "rollback")
     .where("state", "in", [...STOPPABLE_STATES])
     .execute();
   return rows.map((row) => row.id);
 }
 
-/** Why the release was withdrawn; undefined where it was not. */
+/** Why a rollout's release, or a stepping stone to it, was withdrawn; undefined where none was. */
 export async function findYank(
   tx: Tx,
-  tenantId: string,
-  releaseId: string,
+  { tenant_id: tenantId, release_id: releaseId, policy }: RolloutRow,
 ): Promise<string | undefined> {
-  const row = await tx
-    .selectFrom("releases")
-    .select("yank_reason")
-    .where("tenant_id", "=", tenantId)
-    .where("id", "=", releaseId)
-    .where("status", "=", "yanked")
-    .executeTakeFirst();
+  const stones = (policy as RolloutPolicy).steppingStones ?? [];
+  const { rows } = await sql<{ yank_reason: string | null }>`
+    select y.yank_reason from releases y
+    join releases target on target.tenant_id = y.tenant_id and target.product = y.product
+    where y.tenant_id = ${tenantId} and target.id = ${releaseId} and y.status = 'yanked'
+      and (y.id = ${releaseId} or y.version = any(${[...stones]}::text[]))
+    order by y.id = ${releaseId} desc limit 1`.execute(tx);
+  const [row] = rows;
   return row && (row.yank_reason ?? "no reason given");
 }

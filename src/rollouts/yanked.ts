@@ -17,7 +17,7 @@ export async function cancelIfYanked(
   rollout: RolloutRow,
 ): Promise<boolean> {
   if (rollout.kind === "rollback" || !STOPPABLE_STATES.includes(rollout.state)) return false;
-  const reason = await findYank(tx, rollout.tenant_id, rollout.release_id);
+  const reason = await findYank(tx, rollout);
   if (reason === undefined) return false;
   await cancelYanked(deps, tx, rollout, `The release was yanked: ${reason}`);
   return true;

@@ -8,6 +8,7 @@ import {
   type GateState,
   initialGateState,
   type MetricTotals,
+  takenBack,
 } from "../../src/rollouts/index.ts";
 
 const HOUR_MS = 3_600_000;
@@ -56,6 +57,29 @@ const canary = (changes: Partial<GateFacts> = {}) =>
 
 const look = (given: GateFacts, hours = 1, state: GateState = initialGateState(), by = policy) =>
   evaluate(by, state, given, hours * HOUR_MS);
+
+describe("updates that failed and are tried again", () => {
+  const failing = (failed: number) =>
+    facts({ updates: { ...NO_UPDATES, pending: 9_500, succeeded: 500, failed } });
+  const evidence = (state: GateState) => state.processes["update-failure"];
+
+  it("do not stand for others that fail later", () => {
+    const seen = look(failing(10)).state;
+    const begunAnew = takenBack(seen, { failed: 10, inStage: 0, succeeded: 0 });
+    const others = look(failing(10), 2, begunAnew).state;
+    expect(evidence(others)).not.toEqual(evidence(seen));
+    // The control: without it the ten others would not be seen.
+    expect(evidence(look(failing(10), 2, seen).state)).toEqual(evidence(seen));
+  });
+
+  it("stop canaries again after a resume", () => {
+    const one = canary({ stageUpdates: { ...NO_UPDATES, succeeded: 4, failed: 1 } });
+    const resumed = acknowledge(one);
+    expect(look(one, 2, resumed).verdict.decision).not.toBe("pause");
+    const begunAnew = takenBack(resumed, { failed: 1, inStage: 1, succeeded: 0 });
+    expect(look(one, 2, begunAnew).verdict.decision).toBe("pause");
+  });
+});
 
 describe("a figure that both arms are compared by", () => {
   const metrics = [{ metric: "telemetry.temperature", worse: "higher" as const, minimumPairs: 10 }];

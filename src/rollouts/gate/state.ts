@@ -122,6 +122,22 @@ function absorbTrials(policy: RolloutPolicy, state: GateState, facts: GateFacts)
   };
 }
 
+/** The memory of ends that are taken back: those devices begin anew and will end once more. */
+export function takenBack(
+  state: GateState,
+  { failed, inStage, succeeded }: { failed: number; inStage: number; succeeded: number },
+): GateState {
+  const { seenTrials, acknowledged } = state;
+  return {
+    ...state,
+    seenTrials: {
+      failures: Math.max(0, seenTrials.failures - failed),
+      successes: Math.max(0, seenTrials.successes - succeeded),
+    },
+    acknowledged: { ...acknowledged, failures: Math.max(0, acknowledged.failures - inStage) },
+  };
+}
+
 function gained(now: ArmTotals, before: ArmTotals): { events: number; exposureMs: number } {
   return {
     events: Math.max(0, now.events - before.events),
