@@ -58,6 +58,11 @@ describe("the style guide", () => {
     expect(found).toEqual([]);
   });
 
+  it("holds no private key, as nobody's secret belongs in a history that is kept for ever", () => {
+    const key = /-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----\\?[rn\s]+[A-Za-z0-9+/=]{32}/;
+    expect(files.filter((file) => key.test(read(file)))).toEqual([]);
+  });
+
   it("has no file that nothing loads", () => {
     const entries = ["src/main.ts"];
     const mentions = code.map((file) => ({ file, text: read(file) }));
