@@ -5,8 +5,6 @@ import { OID } from "../protocol/index.ts";
 /** What certificates are signed with. P-256 is the default; a token (PKCS#11) knows no other. */
 export type KeyAlgorithm = "ecdsa-p256" | "ed25519";
 
-export const KEY_ALGORITHMS: readonly KeyAlgorithm[] = ["ecdsa-p256", "ed25519"];
-
 /** The key of an authority, wherever it lies: in memory, or in a token that never gives it away. */
 export interface AuthorityKey {
   readonly algorithm: KeyAlgorithm;

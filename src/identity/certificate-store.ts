@@ -210,13 +210,3 @@ export async function supersede(
     .where("serial", "in", serials)
     .execute();
 }
-
-export async function serialExists(tx: Tx, tenantId: string, serial: string): Promise<boolean> {
-  const row = await tx
-    .selectFrom("certificates")
-    .select("serial")
-    .where("tenant_id", "=", tenantId)
-    .where("serial", "=", serial)
-    .executeTakeFirst();
-  return row !== undefined;
-}
