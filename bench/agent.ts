@@ -6,7 +6,7 @@ import os from "node:os";
 import path from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { writeProvisioning } from "../src/agent/index.ts";
+import { THIN_INTERVALS, writeProvisioning } from "../src/agent/index.ts";
 import { systemClock } from "../src/kernel/index.ts";
 import { StubPlatform } from "../src/simulator/index.ts";
 import { createTestPki } from "../test/support/device-pki.ts";
@@ -21,8 +21,7 @@ const MONTH_SECONDS = 30 * 86_400;
 /** IPv4 and TCP with timestamps, for each segment and for its acknowledgement. */
 const HEADER_BYTES = 52;
 const GOALS = { memoryMb: 60, monthMb: 2, bundleKb: 1024 };
-/** The intervals of `"thin": true` (src/agent/agent-settings.ts). */
-const THIN = { heartbeatSeconds: 1_800, telemetrySeconds: 3_600, reconnectsADay: 1 };
+const THIN = { ...THIN_INTERVALS, reconnectsADay: 1 };
 const BUNDLE = path.resolve(import.meta.dirname, "../dist/vautn-agent.mjs");
 
 interface Line {

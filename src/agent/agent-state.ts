@@ -32,13 +32,14 @@ export interface ActiveUpdate {
 
 /**
  * `same`: in use already. A component is `active` before it is taken into use, so that a power cut
- * in the middle is followed by a repetition or by a way back.
+ * in the middle is followed by a repetition or by a way back. `kept`: tested and good, decided before
+ * the first is confirmed, so that nothing that interrupts the confirmations leads back.
  */
 export interface ComponentState {
   component: string;
   sha256: string;
   stagedBytes: number;
-  state: "wanted" | "same" | "fetched" | "staged" | "active";
+  state: "wanted" | "same" | "fetched" | "staged" | "active" | "kept";
 }
 
 export interface RememberedCommand {

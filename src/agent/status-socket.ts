@@ -18,11 +18,15 @@ export interface StatusSocket {
 export async function openStatusSocket(
   dataDirectory: string,
   status: () => AgentStatus | undefined,
+  limitMs = ANSWER_MS,
 ): Promise<StatusSocket> {
   const file = path.join(dataDirectory, FILE);
   await rm(file, { force: true });
   const server = net.createServer((socket) => {
     socket.on("error", () => {});
+    // Who asks and then hangs must not keep the agent from its end.
+    const limit = setTimeout(() => socket.destroy(), limitMs);
+    socket.once("close", () => clearTimeout(limit));
     socket.end(JSON.stringify(status() ?? null));
     socket.resume();
   });

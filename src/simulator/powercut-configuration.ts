@@ -83,15 +83,22 @@ async function live(
     if (found < acknowledged) {
       world.violations.push(`version ${found} is in force, ${acknowledged} was acknowledged`);
     }
+    // One that a cut kept from being acknowledged may be in force all the same.
+    let newestGood = found;
     for (let version = found + 1; version <= VERSIONS; version += 1) {
       try {
         await configurations.apply(signed(world, version));
         acknowledged = version;
+        newestGood = version;
       } catch (error) {
         if (error instanceof PowerLost) throw error;
         if (!world.bad.has(version)) world.violations.push(`version ${version}: ${String(error)}`);
       }
-      await check(world, storage, configurations);
+      const inForce = await check(world, storage, configurations);
+      // The newest good one: neither lost, nor passed by one that its script refused.
+      if (inForce !== newestGood) {
+        world.violations.push(`version ${inForce} is in force, ${newestGood} is the newest good`);
+      }
     }
     return { survived: true, acknowledged };
   } catch (error) {

@@ -4,7 +4,12 @@ import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { CommandComponent } from "../../src/agent/components/command-component.ts";
 import { FileComponent } from "../../src/agent/components/file-component.ts";
-import type { Component, ComponentContent } from "../../src/agent/index.ts";
+import {
+  type Component,
+  type ComponentContent,
+  type Conditions,
+  NO_CONDITIONS,
+} from "../../src/agent/index.ts";
 import { openFileStorage } from "../../src/agent/offline/file-storage.ts";
 import { SimulatedComponent, sha256Of } from "../../src/simulator/index.ts";
 import { type Bench, startBench } from "../support/bench-device.ts";
@@ -121,8 +126,16 @@ class Watched implements Component {
   readonly name: string;
   readonly calls: string[];
   readonly failAt: string | undefined;
+  readonly onCall: (call: string) => void;
 
-  constructor(inner: Component, name: string, calls: string[], failAt?: string) {
+  constructor(
+    inner: Component,
+    name: string,
+    calls: string[],
+    failAt?: string,
+    onCall: (call: string) => void = () => {},
+  ) {
+    this.onCall = onCall;
     this.inner = inner;
     this.name = name;
     this.calls = calls;
@@ -130,6 +143,7 @@ class Watched implements Component {
   }
   #note(call: string): void {
     this.calls.push(`${call} ${this.name}`);
+    this.onCall(`${call} ${this.name}`);
     if (this.failAt === call) throw new Error(`${this.name} cannot ${call}`);
   }
   installed = () => this.inner.installed();
@@ -152,7 +166,13 @@ class Watched implements Component {
 }
 
 async function benchWith(
-  options: { failAt?: string; names?: string[]; failingSelfTest?: boolean } = {},
+  options: {
+    failAt?: string;
+    names?: string[];
+    failingSelfTest?: boolean;
+    onCall?: (call: string) => void;
+    conditions?: Conditions;
+  } = {},
 ) {
   const calls: string[] = [];
   const { failAt, names = ["bootloader", "radio"], failingSelfTest = false } = options;
@@ -165,9 +185,10 @@ async function benchWith(
           names.map((name, index) => {
             const fails = index === 1 ? failAt : undefined;
             const inner = new SimulatedComponent(storage, name);
-            return [name, new Watched(inner, name, calls, fails)];
+            return [name, new Watched(inner, name, calls, fails, options.onCall)];
           }),
         ),
+      ...(options.conditions ? { conditions: options.conditions } : {}),
     },
   });
   return { bench, calls };
@@ -249,6 +270,90 @@ describe("an update with components", () => {
     await bench.until(ended(bench));
     expect(calls).toEqual([]);
     expect(bench.machine.status().downloadedBytes).toBe(downloadedBytes);
+  });
+
+  it("waits for no window where nothing is left to be taken into use", async () => {
+    let window = { from: "00:00", to: "00:00" };
+    const rules = () => ({ ...NO_CONDITIONS.rules, minFreeBytes: 0, windows: [window] });
+    const conditions = {
+      get rules() {
+        return rules();
+      },
+      facts: { ...NO_CONDITIONS.facts, localTime: () => ({ day: 1, minute: 12 * 60 }) },
+    };
+    const { bench, calls } = await benchWith({ conditions });
+    assign(bench, bench.oldImage);
+    await bench.until(ended(bench));
+    const told = bench.platform.updateStates(bench.device).length;
+    calls.length = 0;
+    window = { from: "02:00", to: "03:00" };
+    assign(bench, bench.oldImage);
+    await bench.until(() => bench.platform.updateStates(bench.device).length > told);
+    await bench.until(ended(bench), 4 * 3_600_000);
+    expect(last(bench)?.phase).toBe("succeeded");
+    expect(calls).toEqual([]);
+  });
+
+  it("never goes back under a blessed image: what was not confirmed is at the next boot", async () => {
+    let failures = 1;
+    const { bench, calls } = await benchWith({
+      onCall(call) {
+        if (call !== "confirm bootloader" || failures === 0) return;
+        failures -= 1;
+        throw new Error("the bootloader is busy");
+      },
+    });
+    assign(bench);
+    await bench.until(() => calls.includes("confirm radio"));
+    await bench.until(() => failures === 0);
+    bench.machine.powerOff();
+    bench.machine.powerOn();
+    await bench.until(ended(bench));
+    expect(last(bench)).toMatchObject({ phase: "succeeded", running: { version: "1.1.0" } });
+    expect(calls.filter((call) => call.startsWith("revert"))).toEqual([]);
+    const confirmed = calls.filter((call) => call === "confirm bootloader");
+    expect(confirmed).toHaveLength(2);
+  });
+
+  it("is kept whole where the image stays too: an end that failed is tried again, not taken back", async () => {
+    let failures = 2;
+    const { bench, calls } = await benchWith({
+      onCall(call) {
+        if (call !== "confirm radio" || failures === 0) return;
+        failures -= 1;
+        throw new Error("the radio is busy");
+      },
+    });
+    assign(bench, bench.oldImage);
+    await bench.until(ended(bench));
+    expect(last(bench)?.phase).toBe("succeeded");
+    expect(calls.filter((call) => call.startsWith("revert"))).toEqual([]);
+    expect(calls.filter((call) => call === "activate bootloader")).toHaveLength(1);
+    expect(calls.filter((call) => call === "confirm radio")).toHaveLength(3);
+  });
+
+  it("goes back where the image has decayed in its slot before the restart", async () => {
+    let cut = () => {};
+    const { bench, calls } = await benchWith({
+      onCall: (call) => call === "activate radio" && cut(),
+    });
+    cut = () => {
+      cut = () => {};
+      bench.machine.powerOff();
+    };
+    assign(bench);
+    await bench.until(() => !bench.machine.status().powered);
+    bench.machine.flash.restorePower();
+    const slot = await bench.machine.flash.mount().open("b.img");
+    await slot.write(0, Buffer.from("decayed"));
+    await slot.sync();
+    await slot.close();
+    bench.machine.powerOn();
+    await bench.until(ended(bench));
+    expect(last(bench)).toMatchObject({ phase: "failed", error: { element: "slot-hash" } });
+    expect(calls.slice(-2)).toEqual(["revert radio", "revert bootloader"]);
+    const storage = bench.machine.flash.mount();
+    expect(await new SimulatedComponent(storage, "bootloader").installed()).toBeNull();
   });
 
   it("is refused by a device that does not know one of them, and by one that is offered another", async () => {

@@ -6,6 +6,7 @@ import {
   isWithin,
   unmetCondition,
 } from "../../src/agent/index.ts";
+import { restOfComponents } from "../../src/agent/update/update-steps.ts";
 import { startBench } from "../support/bench-device.ts";
 
 const HOUR_MS = 3_600_000;
@@ -61,6 +62,17 @@ describe("the conditions of an update", () => {
       expect(await unmetCondition({ rules, facts: known }, question)).toBeUndefined();
     }
   });
+});
+
+it("asks for no room twice: what a component has staged is on the disk already", () => {
+  const named = ["aa", "bb", "cc"].map((sha256) => ({
+    ...{ component: sha256, name: `${sha256}.bin`, sha256, sizeBytes: 1_000 },
+  }));
+  const components = [
+    { component: "aa", sha256: "aa", stagedBytes: 400, state: "wanted" as const },
+    { component: "bb", sha256: "bb", stagedBytes: 1_000, state: "fetched" as const },
+  ];
+  expect(restOfComponents({ components } as never, named)).toBe(600 + 0 + 1_000);
 });
 
 function charge(percent: number, charging = false) {

@@ -3,11 +3,7 @@ import os from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type AgentConfig, readAgentConfig } from "../../src/agent/agent-config.ts";
-import {
-  deviceWatchdog,
-  WatchdogKeeper,
-  wasResetByWatchdog,
-} from "../../src/agent/boot/watchdog.ts";
+import { deviceWatchdog, resetCause, WatchdogKeeper } from "../../src/agent/boot/watchdog.ts";
 import { watchdogOf } from "../../src/agent/host-parts.ts";
 import { hostFacts } from "../../src/agent/work/host-facts.ts";
 import { runHostSelfTest } from "../../src/agent/work/host-self-test.ts";
@@ -97,12 +93,15 @@ describe("the watchdog", () => {
   });
 
   it("is the reason of a start where its driver says so", async () => {
-    const status = path.join(folder, "bootstatus");
-    await writeFile(status, "32\n");
-    expect(await wasResetByWatchdog(status)).toBe(true);
-    await writeFile(status, "0\n");
-    expect(await wasResetByWatchdog(status)).toBe(false);
-    expect(await wasResetByWatchdog(path.join(folder, "none"))).toBe(false);
+    const driver = path.join(folder, "watchdogs", "watchdog1");
+    await mkdir(driver, { recursive: true });
+    await mkdir(path.join(folder, "watchdogs", "watchdog0"));
+    const cause = () => resetCause(path.join(folder, "watchdogs"));
+    await writeFile(path.join(driver, "bootstatus"), "32\n");
+    expect(await cause()).toBe("watchdog");
+    await writeFile(path.join(driver, "bootstatus"), "0\n");
+    expect(await cause()).toBe("power-on");
+    expect(await resetCause(path.join(folder, "none"))).toBe("power-on");
   });
 });
 

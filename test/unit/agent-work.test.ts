@@ -1,4 +1,6 @@
+import { existsSync, statSync } from "node:fs";
 import { appendFile, mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -7,10 +9,11 @@ import { askStatus, describeStatus, openStatusSocket } from "../../src/agent/sta
 import { applicationContext } from "../../src/agent/work/application-context.ts";
 import { CoreDumps } from "../../src/agent/work/core-dumps.ts";
 import { DeviceLog } from "../../src/agent/work/device-log.ts";
+import { HostApplication } from "../../src/agent/work/host-application.ts";
 import { HostMetrics } from "../../src/agent/work/host-metrics.ts";
 import { LogShipping } from "../../src/agent/work/log-shipping.ts";
 import { runScriptCommand } from "../../src/agent/work/run-script.ts";
-import { systemClock } from "../../src/kernel/index.ts";
+import { systemClock, systemRandom } from "../../src/kernel/index.ts";
 import {
   SCRIPT_CHECKS,
   type Script,
@@ -213,6 +216,39 @@ describe("core dumps", () => {
     expect(first?.message).toContain("sensord (process 2)");
     expect(await look(0)).toEqual([]);
   });
+
+  it("are news once, however many lie there", async () => {
+    const directory = at("dumps");
+    await mkdir(directory);
+    for (let number = 0; number < 1_005; number += 1) {
+      await writeFile(path.join(directory, `core.${10_000 + number}`), "");
+    }
+    const options = { clock: systemClock, directory, stateFile: at("told") };
+    const { said, context } = listener();
+    const first = new CoreDumps(options);
+    first.start(context);
+    await until(() => existsSync(at("told")) && statSync(at("told")).size > 0);
+    first.stop();
+    const again = new CoreDumps(options);
+    again.start(context);
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    again.stop();
+    expect(said).toEqual([]);
+  });
+});
+
+it("runs its program before it waits for anything, and ends it with itself", async () => {
+  const application = new HostApplication({
+    ...{ clock: systemClock, random: systemRandom, command: ["sleep", "60"], selfTest: undefined },
+    ...{ telemetryIntervalMs: 60_000, metrics: new HostMetrics({ dataDirectory: folder }) },
+  });
+  const { said, context } = listener();
+  const starting = application.start(context);
+  expect(await application.selfTest(new AbortController().signal)).toEqual({ passed: true });
+  await application.stop();
+  await starting;
+  // Ended by a signal, and not started again.
+  expect(said).toEqual([]);
 });
 
 it("tells the machine's figures, and leaves out what there is not", async () => {
@@ -232,6 +268,8 @@ it("tells the machine's figures, and leaves out what there is not", async () => 
   const bare = new HostMetrics({
     ...{ dataDirectory: at("none"), thermalDirectory: at("none"), wirelessFile: at("none") },
   });
+  // Whoever asks does not change what the next one hears.
+  expect(metrics.current().cpu).toBe(found.cpu);
   await bare.refresh();
   expect(Object.keys(bare.current())).not.toContain("temperature");
 });
@@ -247,6 +285,15 @@ it("answers at the device how it is, and says so where no agent runs", async () 
   expect(describeStatus(status)).toContain("3 to be sent");
   await socket.close();
   await expect(askStatus(folder)).rejects.toThrow();
+});
+
+it("does not wait for one who asked and then hangs", async () => {
+  const socket = await openStatusSocket(folder, () => undefined, 50);
+  const client = net.connect({ path: at("agent.sock"), allowHalfOpen: true });
+  await new Promise((resolve) => client.once("connect", resolve));
+  client.on("error", () => {}).pause();
+  await socket.close();
+  client.destroy();
 });
 
 describe("the agent as a component of a release", () => {

@@ -1,7 +1,8 @@
 import { messageOf } from "../../kernel/index.ts";
 import type { BootChain, RootMetadata } from "../../protocol/index.ts";
 import type { AgentDeps } from "../agent.ts";
-import { Configurations, runInShell } from "../work/configurations.ts";
+import { Configurations } from "../work/configurations.ts";
+import { runInShell } from "../work/run-in-shell.ts";
 import { type ChainOfTrust, NO_FLOORS } from "./boot-back-end.ts";
 
 export interface MeasuredStateDeps {

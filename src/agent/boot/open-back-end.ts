@@ -15,7 +15,7 @@ import { bootFromRauc } from "./rauc.ts";
 import { bootWithSwupdate } from "./swupdate.ts";
 import { openSystemdBoot } from "./systemd-boot.ts";
 import { uBootEnvironment } from "./u-boot.ts";
-import { wasResetByWatchdog } from "./watchdog.ts";
+import { resetCause } from "./watchdog.ts";
 
 export interface BackEndPlaces {
   storage: Storage;
@@ -30,17 +30,17 @@ export async function openBackEnd(
   places: BackEndPlaces,
 ): Promise<BootBackEnd> {
   const { storage, locate, capacityBytes } = places;
-  const resetCause = (await wasResetByWatchdog()) ? "watchdog" : "power-on";
+  const cause = await resetCause();
   const images = fileSlots(storage, capacityBytes);
   switch (config.kind) {
     case "files":
-      return backEnd(config.kind, images, await bootFromFiles(storage, resetCause));
+      return backEnd(config.kind, images, await bootFromFiles(storage, cause));
     case "systemd-boot":
       return openSystemdBoot({ systemPartition: config.systemPartition, capacityBytes });
     case "u-boot":
     case "grub": {
       const slots = partitionSlots(config.slots, capacityBytes);
-      const selection = await selectionOf(config, config.commandLineFile, resetCause);
+      const selection = await selectionOf(config, config.commandLineFile, cause);
       return backEnd(config.kind, slots, selection);
     }
     case "rauc": {
@@ -49,12 +49,12 @@ export async function openBackEnd(
       return backEnd(
         config.kind,
         images,
-        await bootFromRauc({ ...{ bootNames, bundleOf, storage, resetCause } }),
+        await bootFromRauc({ ...{ bootNames, bundleOf, storage, resetCause: cause } }),
       );
     }
     case "swupdate": {
       const { environment, commandLineFile, modes, arguments: words = [] } = config;
-      const selection = await selectionOf(environment, commandLineFile, resetCause);
+      const selection = await selectionOf(environment, commandLineFile, cause);
       const imageOf = (slot: string) => locate(`${slot}.img`);
       const bootloader = bootWithSwupdate({ selection, modes, imageOf, arguments: words });
       return backEnd(config.kind, images, bootloader);
@@ -65,11 +65,11 @@ export async function openBackEnd(
 async function selectionOf(
   config: EnvironmentConfig,
   commandLineFile: string | undefined,
-  resetCause: BootStatus["resetCause"],
+  cause: BootStatus["resetCause"],
 ): Promise<Bootloader> {
   const shared: Pick<EnvironmentBootOptions, "running" | "resetCause"> = {
     running: await slotOfCommandLine(commandLineFile),
-    resetCause,
+    resetCause: cause,
   };
   return config.kind === "u-boot"
     ? bootFromEnvironment({

@@ -20,6 +20,8 @@ interface RaucRecord {
   abandoned: SlotName | null;
   /** The boot in which the trial was ordered. */
   orderedIn: string;
+  /** RAUC has the image and boots it next; before that a boot of the old one is no fall-back. */
+  ordered?: boolean;
 }
 
 const FILE = "rauc.json";
@@ -55,8 +57,8 @@ export async function bootFromRauc(options: RaucOptions): Promise<Bootloader> {
   return {
     async status() {
       const now = await running();
-      const { trial, abandoned, orderedIn } = await record();
-      const turnedBack = trial !== null && trial !== now && orderedIn !== bootId;
+      const { trial, abandoned, orderedIn, ordered = false } = await record();
+      const turnedBack = ordered && trial !== null && trial !== now && orderedIn !== bootId;
       return {
         running: now,
         trial: trial === now,
@@ -66,9 +68,11 @@ export async function bootFromRauc(options: RaucOptions): Promise<Bootloader> {
     },
     async tryNext(slot) {
       if (slot !== otherSlot(await running())) throw new Error(`slot ${slot} is running`);
-      await writeDocument(storage, FILE, { trial: slot, abandoned: null, orderedIn: bootId });
+      const begun: RaucRecord = { trial: slot, abandoned: null, orderedIn: bootId };
+      await writeDocument(storage, FILE, begun);
       await succeed(["rauc", "install", bundleOf(slot)], { limitMs: INSTALL_MS });
       await mark("mark-active", "other");
+      await writeDocument(storage, FILE, { ...begun, ordered: true });
     },
     async bless() {
       await mark("mark-good", "booted");

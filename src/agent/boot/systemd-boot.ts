@@ -1,6 +1,6 @@
 import { open, readdir, readFile, rename, rm } from "node:fs/promises";
 import path from "node:path";
-import type { Bootloader, BootStatus, SlotName } from "../ports.ts";
+import type { Bootloader, SlotName } from "../ports.ts";
 import type { BootBackEnd } from "./boot-back-end.ts";
 import { EFI_NAMESPACE, EfiVariables } from "./efi-variables.ts";
 import {
@@ -17,6 +17,7 @@ import {
   systemdBootSlots,
 } from "./systemd-boot-slots.ts";
 import { uefiChain } from "./uefi-chain.ts";
+import { resetCause } from "./watchdog.ts";
 
 export interface SystemdBootOptions {
   systemPartition: string;
@@ -109,21 +110,6 @@ async function syncEntry(file: string): Promise<void> {
   } finally {
     await handle.close();
   }
-}
-
-/** WDIOF_CARDRESET of a watchdog (Linux Documentation/watchdog/watchdog-api.rst). */
-const CARD_RESET = 0x20;
-
-async function resetCause(directory = "/sys/class/watchdog"): Promise<BootStatus["resetCause"]> {
-  try {
-    for (const watchdog of await readdir(directory)) {
-      const status = await readFile(path.join(directory, watchdog, "bootstatus"), "utf8");
-      if ((Number(status) & CARD_RESET) !== 0) return "watchdog";
-    }
-  } catch {
-    // A machine without a watchdog, or one that does not tell.
-  }
-  return "power-on";
 }
 
 /** The device of a partition, by its name in the table. */

@@ -1,5 +1,7 @@
-import { type FileHandle, open, readFile } from "node:fs/promises";
+import { type FileHandle, open, readdir, readFile } from "node:fs/promises";
+import path from "node:path";
 import { type Clock, messageOf, type Timer } from "../../kernel/index.ts";
+import type { BootStatus } from "../ports.ts";
 import { runProgram } from "../work/run-program.ts";
 
 /** What resets a machine that nobody speaks up for. */
@@ -12,8 +14,8 @@ export interface Watchdog {
 }
 
 /** Linux's /dev/watchdog (Documentation/watchdog/watchdog-api.rst): any write is a sign of life. */
-export async function deviceWatchdog(path: string, intervalMs: number): Promise<Watchdog> {
-  const device: FileHandle = await open(path, "r+");
+export async function deviceWatchdog(file: string, intervalMs: number): Promise<Watchdog> {
+  const device: FileHandle = await open(file, "r+");
   return {
     intervalMs,
     async alive() {
@@ -53,15 +55,16 @@ export async function notifyReady(env: NodeJS.ProcessEnv): Promise<void> {
 /** WDIOF_CARDRESET of linux/watchdog.h: the last reset was the watchdog's. */
 const CARD_RESET = 0x20;
 
-/** Whether the watchdog started this machine, as far as its driver tells. */
-export async function wasResetByWatchdog(
-  statusFile = "/sys/class/watchdog/watchdog0/bootstatus",
-): Promise<boolean> {
-  try {
-    return (Number(await readFile(statusFile, "utf8")) & CARD_RESET) !== 0;
-  } catch {
-    return false;
+/** Why the machine was started, as far as the drivers of its watchdogs tell. */
+export async function resetCause(
+  directory = "/sys/class/watchdog",
+): Promise<BootStatus["resetCause"]> {
+  for (const name of await readdir(directory).catch(() => [])) {
+    const file = path.join(directory, name, "bootstatus");
+    const status = await readFile(file, "utf8").catch(() => "0");
+    if ((Number(status) & CARD_RESET) !== 0) return "watchdog";
   }
+  return "power-on";
 }
 
 export interface WatchdogKeeperDeps {

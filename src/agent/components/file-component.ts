@@ -80,7 +80,7 @@ export class FileComponent implements Component {
     await rm(this.#staged, { force: true });
     const changed = await this.#restore();
     await this.#syncFolder();
-    if (changed) await this.#reload(AbortSignal.timeout(RELOAD_MS));
+    if (changed) await this.#reload();
   }
 
   async #restore(): Promise<boolean> {
@@ -111,10 +111,14 @@ export class FileComponent implements Component {
     await this.#syncFolder();
   }
 
-  async #reload(signal: AbortSignal): Promise<void> {
+  async #reload(signal?: AbortSignal): Promise<void> {
     const { reload } = this.#options;
     if (!reload) return;
-    const { status, output } = await runProgram(reload, signal);
+    const limit = AbortSignal.timeout(RELOAD_MS);
+    const { status, output } = await runProgram(
+      reload,
+      signal ? AbortSignal.any([signal, limit]) : limit,
+    );
     if (status !== 0) throw new Error(`${reload[0]} ended with status ${status}: ${output}`);
   }
 

@@ -218,6 +218,8 @@ class OutboxStream<Item extends Numbered> {
   readonly #journal: Journal<Item>;
   readonly #keep: OutboxOptions["keep"];
   #items: Item[] = [];
+  /** What each item takes, by its place in `#items`; serialising again costs more than sending. */
+  #sizes: number[] = [];
   #characters = 0;
   /** Items up to this number are in the journal. */
   #savedSeq = -1;
@@ -237,7 +239,8 @@ class OutboxStream<Item extends Numbered> {
     const found = await this.#journal.load();
     const { maxItems } = this.options;
     this.#items = this.#keep === "newest" ? found.slice(-maxItems) : found.slice(0, maxItems);
-    this.#characters = this.#items.reduce((sum, item) => sum + sizeOf(item), 0);
+    this.#sizes = this.#items.map(sizeOf);
+    this.#characters = sumOf(this.#sizes);
     this.#savedSeq = this.#items.at(-1)?.seq ?? -1;
   }
 
@@ -251,10 +254,12 @@ class OutboxStream<Item extends Numbered> {
       return;
     }
     while (this.#items.length > 0 && isFull()) {
-      this.#characters -= sizeOf(this.#items.shift() as Item);
+      this.#items.shift();
+      this.#characters -= this.#sizes.shift() as number;
       this.dropped += 1;
     }
     this.#items.push(item);
+    this.#sizes.push(size);
     this.#characters += size;
   }
 
@@ -276,8 +281,8 @@ class OutboxStream<Item extends Numbered> {
   head(): Item[] {
     const items: Item[] = [];
     let characters = 0;
-    for (const item of this.#items.slice(0, this.options.itemsPerMessage)) {
-      characters += JSON.stringify(item).length;
+    for (const [index, item] of this.#items.slice(0, this.options.itemsPerMessage).entries()) {
+      characters += this.#sizes[index] as number;
       if (items.length > 0 && characters > MAX_MESSAGE_CHARACTERS) break;
       items.push(item);
     }
@@ -286,8 +291,12 @@ class OutboxStream<Item extends Numbered> {
 
   async acknowledge(sent: readonly Item[]): Promise<void> {
     const lastSeq = sent.at(-1)?.seq ?? -1;
-    this.#items = this.#items.filter((item) => item.seq > lastSeq);
-    this.#characters = this.#items.reduce((sum, item) => sum + sizeOf(item), 0);
+    // What was sent lies in front, but for what was dropped meanwhile.
+    const wasSent = new Set(sent);
+    const rest = this.#items.findIndex((item) => !wasSent.has(item));
+    const gone = rest < 0 ? this.#items.length : rest;
+    this.#items.splice(0, gone);
+    this.#characters -= sumOf(this.#sizes.splice(0, gone));
     if (this.#savedSeq >= 0) await this.#journal.release(lastSeq);
   }
 
@@ -299,6 +308,10 @@ class OutboxStream<Item extends Numbered> {
 /** About what an item takes in the journal. */
 function sizeOf(item: unknown): number {
   return JSON.stringify(item).length + LINE_OVERHEAD;
+}
+
+function sumOf(sizes: readonly number[]): number {
+  return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 /** Checksum, space and line's end. */

@@ -112,13 +112,28 @@ export async function testComponents(context: UpdateContext): Promise<SelfTestRe
   return { passed: true };
 }
 
-/** Makes what was taken into use stay. */
-export async function confirmComponents(context: UpdateContext): Promise<void> {
-  for (const { component, state } of context.state.current.update?.components ?? []) {
-    if (state !== "active") continue;
-    await handlerOf(context.components, component).confirm();
-    await context.storage.remove(stagingFile(component));
+/** Makes what was taken into use stay; returns what could not be confirmed. */
+export async function confirmComponents(context: UpdateContext): Promise<string[]> {
+  const failures: string[] = [];
+  const inUse = context.state.current.update?.components ?? [];
+  if (inUse.some(({ state }) => state === "active")) {
+    await changeUpdate(context, ({ components }) => ({ components: components.map(keep) }));
   }
+  for (const { component, state } of context.state.current.update?.components ?? []) {
+    if (state !== "kept") continue;
+    try {
+      await handlerOf(context.components, component).confirm();
+      await context.storage.remove(stagingFile(component));
+    } catch (error) {
+      context.life.throwIfAborted();
+      failures.push(`${component} could not be confirmed: ${messageOf(error)}`);
+    }
+  }
+  return failures;
+}
+
+function keep(one: ComponentState): ComponentState {
+  return one.state === "active" ? { ...one, state: "kept" } : one;
 }
 
 /** Takes everything back, the last first; returns what could not be taken back. */

@@ -1,5 +1,4 @@
 import { messageOf } from "../../kernel/index.ts";
-import type { SelfTestResult } from "../ports.ts";
 import { changeUpdate } from "./change-update.ts";
 import {
   activateComponents,
@@ -8,7 +7,7 @@ import {
   testComponents,
 } from "./component-steps.ts";
 import { OfferFailed } from "./offer-failed.ts";
-import { failedAt, finish, type Run, untilDeadline } from "./update-run.ts";
+import { failedAt, finish, judge, type Run, untilDeadline } from "./update-run.ts";
 import type { UpdateStep } from "./update-steps.ts";
 
 /** Fetches or stages one; a failure is kept, and ends the update at the next step. */
@@ -48,24 +47,16 @@ export async function activateInPlace(run: Run): Promise<void> {
   await changeUpdate(context, { phase: "confirming", phaseStartedAt, attempts });
   reporter.phaseEntered();
   const current = context.state.current.update ?? update;
-  let result: SelfTestResult = {
-    passed: false,
-    element: "deadline",
-    message: "the self-test did not end in time",
-  };
-  await untilDeadline({ ...run, update: current }, async (signal) => {
+  const result = await judge({ ...run, update: current }, async (signal) => {
     try {
       await activateComponents({ ...run, signal });
-      result = await testComponents(context);
-      if (result.passed) result = await context.selfTest(signal);
+      const components = await testComponents(context);
+      return components.passed ? await context.selfTest(signal) : components;
     } catch (error) {
       signal.throwIfAborted();
-      result = { passed: false, element: "component", message: messageOf(error) };
+      return { passed: false, element: "component", message: messageOf(error) };
     }
   });
-  context.life.throwIfAborted();
-  const { traceparent } = update.assignment.signed;
-  await context.event("self-test", { ...result, traceparent });
   const { element = "self-test", message = "failed" } = result;
   const step: UpdateStep = result.passed
     ? { do: "finish", phase: "succeeded" }

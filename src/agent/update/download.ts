@@ -1,8 +1,8 @@
-import { createHash } from "node:crypto";
 import { type Clock, messageOf, type Random, sleep } from "../../kernel/index.ts";
 import type { ComponentOffer } from "../../protocol/index.ts";
 import { fullJitter } from "../connection/back-off.ts";
 import type { ArtifactSource, Storage, StorageFile } from "../ports.ts";
+import { hashFile } from "./hash-file.ts";
 import { OfferFailed } from "./offer-failed.ts";
 
 /** The one staging file: an update has one artifact under way at a time. */
@@ -13,7 +13,6 @@ const IDLE_LIMIT_MS = 60_000;
 /** Longer than this nobody is made to wait by a header. */
 const MAX_RETRY_AFTER_SECONDS = 3_600;
 const MAX_WRONG_HASHES = 2;
-const READ_BYTES = 256 * 1024;
 /** Answers that another attempt will not change. */
 const HOPELESS = [400, 403, 404, 405, 410, 416];
 
@@ -153,17 +152,6 @@ async function syncStaged(options: DownloadOptions, file: StorageFile, staged: n
 /** Rarely enough to spare the flash, often enough that little is fetched twice. */
 function syncEveryBytes(sizeBytes: number): number {
   return Math.min(4 * 1024 ** 2, Math.max(64 * 1024, Math.floor(sizeBytes / 64)));
-}
-
-async function hashFile(file: StorageFile, sizeBytes: number): Promise<string> {
-  const hash = createHash("sha256");
-  for (let offset = 0; offset < sizeBytes; ) {
-    const chunk = await file.read(offset, Math.min(READ_BYTES, sizeBytes - offset));
-    if (chunk.length === 0) break;
-    hash.update(chunk);
-    offset += chunk.length;
-  }
-  return hash.digest("hex");
 }
 
 /** The server has enough to do: it says when to come back. */

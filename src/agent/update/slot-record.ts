@@ -1,7 +1,7 @@
-import { createHash } from "node:crypto";
 import type { Envelope, ReleaseManifest, RunningFirmware } from "../../protocol/index.ts";
 import { readDocument, removeFile, writeDocument } from "../offline/atomic-file.ts";
 import type { SlotName, Slots, Storage } from "../ports.ts";
+import { hashFile } from "./hash-file.ts";
 
 /** What a slot holds, written beside it only after its content was read back and found right. */
 export interface SlotRecord {
@@ -12,8 +12,6 @@ export interface SlotRecord {
   /** The signed manifest that the image was installed with; null for an unsigned factory image. */
   release: Envelope<ReleaseManifest> | null;
 }
-
-const READ_BYTES = 256 * 1024;
 
 function fileName(slot: SlotName): string {
   return `slot-${slot}.json`;
@@ -44,14 +42,7 @@ export async function forgetSlot(storage: Storage, slot: SlotName): Promise<void
 export async function hashSlot(slots: Slots, slot: SlotName, sizeBytes: number): Promise<string> {
   const file = await slots.open(slot);
   try {
-    const hash = createHash("sha256");
-    for (let offset = 0; offset < sizeBytes; ) {
-      const chunk = await file.read(offset, Math.min(READ_BYTES, sizeBytes - offset));
-      if (chunk.length === 0) break;
-      hash.update(chunk);
-      offset += chunk.length;
-    }
-    return hash.digest("hex");
+    return await hashFile(file, sizeBytes);
   } finally {
     await file.close();
   }

@@ -4,7 +4,7 @@ import { changeUpdate } from "./change-update.ts";
 import { testComponents } from "./component-steps.ts";
 import { hashSlot } from "./slot-record.ts";
 import type { UpdateContext } from "./update-context.ts";
-import { finish, type Run, restart, untilDeadline } from "./update-run.ts";
+import { finish, judge, type Run, restart } from "./update-run.ts";
 import { manifestOf } from "./update-steps.ts";
 
 /** Tests the image that runs on trial; it is blessed, or left. */
@@ -18,19 +18,11 @@ export async function testAndConfirm(run: Run): Promise<"done" | "restarting"> {
     reporter.phaseEntered();
   }
   const current = context.state.current.update ?? update;
-  let result: SelfTestResult = {
-    passed: false,
-    element: "deadline",
-    message: "the self-test did not end in time",
-  };
-  await untilDeadline({ ...run, update: current }, async (signal) => {
-    result = await testImage(context, update);
-    if (result.passed) result = await testComponents(context);
-    if (result.passed) result = await context.selfTest(signal);
+  const result = await judge({ ...run, update: current }, async (signal) => {
+    const image = await testImage(context, update);
+    const components = image.passed ? await testComponents(context) : image;
+    return components.passed ? context.selfTest(signal) : components;
   });
-  context.life.throwIfAborted();
-  const traceparent = update.assignment.signed.traceparent;
-  await context.event("self-test", { ...result, traceparent });
   if (result.passed) {
     await context.bootloader.bless();
     await finish({ ...run, update: current }, { do: "finish", phase: "succeeded" });

@@ -1,4 +1,5 @@
 import type { ActiveUpdate } from "../agent-state.ts";
+import type { SelfTestResult } from "../ports.ts";
 import { confirmComponents, revertComponents } from "./component-steps.ts";
 import { STAGING_FILE } from "./download.ts";
 import type { UpdateContext } from "./update-context.ts";
@@ -33,8 +34,12 @@ export async function restart(
 export async function finish(run: Run, step: Finish): Promise<void> {
   const { context, reporter, update } = run;
   await context.storage.remove(STAGING_FILE);
-  if (step.phase === "succeeded") await confirmComponents(context);
-  else {
+  if (step.phase === "succeeded") {
+    const left = (await confirmComponents(context)).join("; ");
+    if (left && context.state.trustedNow() < deadlineOf(update)) throw new Error(left);
+    // Later, what does not take the word must not keep every other update out.
+    if (left) context.log("error", left, update.assignment.signed.traceparent);
+  } else {
     const left = await revertComponents(context);
     if (left.length > 0) step.error.message = [step.error.message, ...left].join("; ");
   }
@@ -70,6 +75,23 @@ export async function untilDeadline(
   } finally {
     timer.cancel();
   }
+}
+
+/** What comes of the tests of what is new within the phase's deadline; told as an event. */
+export async function judge(
+  run: Run,
+  test: (signal: AbortSignal) => Promise<SelfTestResult>,
+): Promise<SelfTestResult> {
+  const { context, update } = run;
+  const message = "the self-test did not end in time";
+  let result: SelfTestResult = { passed: false, element: "deadline", message };
+  await untilDeadline(run, async (signal) => {
+    result = await test(signal);
+  });
+  context.life.throwIfAborted();
+  const { traceparent } = update.assignment.signed;
+  await context.event("self-test", { ...result, traceparent });
+  return result;
 }
 
 /** Longest delay that a timer of Node can hold. */

@@ -181,8 +181,7 @@ async function restartIntoTarget(run: Run): Promise<"done" | "restarting"> {
       });
       return "done";
     }
-    const error = { phase: "installing", element: "slot-hash", message };
-    await reporter.finish(update, { phase: "failed", error });
+    await finish(run, failedAt("installing", "slot-hash", message));
     return "done";
   }
   try {

@@ -116,6 +116,18 @@ export function restOfOffer(update: ActiveUpdate, facts: UpdateFacts): number {
   return chosen.sizeBytes - (chosen.sha256 === update.offer ? update.stagedBytes : 0);
 }
 
+/** Bytes of the components that are still to be staged. */
+export function restOfComponents(
+  update: ActiveUpdate,
+  named: NonNullable<ReleaseManifest["components"]>,
+): number {
+  const missing = named.map(({ sha256, sizeBytes }) => {
+    const found = update.components.find((one) => one.sha256 === sha256);
+    return found && found.state !== "wanted" ? 0 : sizeBytes - (found?.stagedBytes ?? 0);
+  });
+  return missing.reduce((sum, bytes) => sum + bytes, 0);
+}
+
 /** Whether the image is where it is wanted: running, or in the other slot. */
 function hasImage(update: ActiveUpdate, facts: UpdateFacts): boolean {
   const wanted = manifestOf(update.assignment.signed).image.sha256;
@@ -140,10 +152,21 @@ function stepWithImage(
   return inPlace ? { do: "activate-in-place" } : { do: "finish", phase: "succeeded" };
 }
 
+/** All that the update brings is in use already. */
+export function isInUse(update: ActiveUpdate, facts: UpdateFacts): boolean {
+  const wanted = manifestOf(update.assignment.signed).image.sha256;
+  return facts.runningSha256 === wanted && update.components.every(({ state }) => state === "same");
+}
+
 /** Everything is here, and what comes next disturbs the device. */
 export function isAboutToDisturb(update: ActiveUpdate, facts: UpdateFacts): boolean {
   const waiting = update.components.some(({ state }) => state === "wanted" || state === "fetched");
-  return !waiting && hasImage(update, facts);
+  return !waiting && hasImage(update, facts) && !isInUse(update, facts);
+}
+
+/** The decision that what is new stays has been written down: only the end is left to do. */
+export function isKept(update: ActiveUpdate): boolean {
+  return update.components.some(({ state }) => state === "kept");
 }
 
 function stepAfterRestart(update: ActiveUpdate, facts: UpdateFacts): UpdateStep {
@@ -156,6 +179,7 @@ function stepAfterRestart(update: ActiveUpdate, facts: UpdateFacts): UpdateStep 
   }
   const wanted = manifestOf(update.assignment.signed).image.sha256;
   const inPlace = facts.runningSha256 === wanted && update.components.length > 0;
+  if (inPlace && isKept(update)) return { do: "finish", phase: "succeeded" };
   if (inPlace && !update.fault && update.attempts < facts.trialTries) {
     return { do: "activate-in-place" };
   }

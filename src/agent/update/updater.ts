@@ -1,4 +1,4 @@
-import { messageOf } from "../../kernel/index.ts";
+import { messageOf, sleep } from "../../kernel/index.ts";
 import {
   type Assignment,
   type AssignmentMessage,
@@ -18,11 +18,17 @@ import { UpdateReporter } from "./update-reporter.ts";
 import { runStep } from "./update-runner.ts";
 import {
   isAboutToDisturb,
+  isInUse,
+  isKept,
   manifestOf,
   nextStep,
+  restOfComponents,
   restOfOffer,
   type UpdateFacts,
 } from "./update-steps.ts";
+
+/** Before the end of an update that could not be written down is tried again. */
+const REPEAT_MS = 60_000;
 
 /** Why a step was stopped from outside. */
 class Interrupted extends Error {}
@@ -236,19 +242,20 @@ export class Updater {
     const { signed: assignment } = update.assignment;
     const { version, components = [] } = manifestOf(assignment);
     const restarts = isAboutToDisturb(update, facts);
-    const fetched = new Set(
-      update.components.filter(({ state: at }) => at !== "wanted").map(({ sha256 }) => sha256),
+    const neededBytes = restOfComponents(update, components) + restOfOffer(update, facts);
+    const { rules, facts: known } = this.#context.conditions;
+    // Where nothing is written or started any more, neither room nor time is needed.
+    const applied = isInUse(update, facts) ? { ...rules, minFreeBytes: 0 } : rules;
+    return unmetCondition(
+      { rules: applied, facts: known },
+      {
+        updateId: assignment.updateId,
+        version,
+        neededBytes,
+        restarts,
+        nowMs: this.#context.clock.now(),
+      },
     );
-    const missing = components.filter(({ sha256 }) => !fetched.has(sha256));
-    const neededBytes =
-      missing.reduce((sum, one) => sum + one.sizeBytes, 0) + restOfOffer(update, facts);
-    return unmetCondition(this.#context.conditions, {
-      updateId: assignment.updateId,
-      version,
-      neededBytes,
-      restarts,
-      nowMs: this.#context.clock.now(),
-    });
   }
 
   /** Our own storage or bootloader failed: the update ends, the running image stays. */
@@ -258,6 +265,8 @@ export class Updater {
     if (!update || life.aborted) return;
     const message = messageOf(error);
     log("error", `the update stopped: ${message}`, update.assignment.signed.traceparent);
+    // What goes with a blessed image must not go back.
+    if (await this.#mayRepeatEnd(update)) return this.#repeatEnd();
     const fault = { phase: update.phase, element: "device", message };
     try {
       fault.message = [message, ...(await revertComponents(this.#context))].join("; ");
@@ -266,6 +275,22 @@ export class Updater {
       // The disk does not even take the outcome; the next boot finds the update and goes on.
       log("error", `its end could not be written: ${messageOf(again)}`, null);
     }
+  }
+
+  /** Whether what is new stays for good, so that only the end of its update is left to do. */
+  async #mayRepeatEnd(update: ActiveUpdate): Promise<boolean> {
+    if (isKept(update)) return true;
+    const boot = await this.#context.bootloader.status().catch(() => undefined);
+    return boot?.running === update.targetSlot && !boot.trial;
+  }
+
+  #repeatEnd(): void {
+    sleep(this.#context.clock, REPEAT_MS, this.#context.life).then(
+      () => this.start(),
+      () => {
+        // This life is over; the next boot goes on.
+      },
+    );
   }
 
   #takeDeferred(): void {

@@ -1,4 +1,3 @@
-import { spawn } from "node:child_process";
 import { type Clock, messageOf } from "../../kernel/index.ts";
 import {
   type BootStage,
@@ -12,6 +11,12 @@ import { type ChainOfTrust, type Floors, NO_FLOORS } from "../boot/boot-back-end
 import { readDocument, replaceFile, writeDocument } from "../offline/atomic-file.ts";
 import type { Storage } from "../ports.ts";
 
+interface ScriptEnd {
+  /** Null where a signal ended it. */
+  status: number | null;
+  output: string;
+}
+
 export interface ConfigurationsDeps {
   identity: { tenant: string; product: string };
   root(): RootMetadata;
@@ -20,7 +25,7 @@ export interface ConfigurationsDeps {
   clock: Clock;
   trustedNow(): number;
   /** Runs a script's text; resolves with its exit status and the end of what it wrote. */
-  runScript(content: string, signal: AbortSignal): Promise<{ status: number; output: string }>;
+  runScript(content: string, signal: AbortSignal): Promise<ScriptEnd>;
   log(level: "info" | "warn" | "error", message: string): void;
   life: AbortSignal;
 }
@@ -153,7 +158,7 @@ export class Configurations {
     return true;
   }
 
-  async #run(script: ConfigurationScript): Promise<{ status: number; output: string }> {
+  async #run(script: ConfigurationScript): Promise<ScriptEnd> {
     const late = new AbortController();
     const timer = this.#deps.clock.after(SCRIPT_MS, () => late.abort());
     try {
@@ -205,27 +210,4 @@ export class Configurations {
     this.#fault = fault.replace(/[^\x20-\x7e]+/g, " ").slice(0, MAX_FAULT);
     this.#deps.log("warn", this.#fault);
   }
-}
-
-const MAX_OUTPUT_CHARACTERS = 1_000;
-
-/** The text goes to the shell by a pipe: no file could be changed between check and use. */
-export function runInShell(
-  content: string,
-  signal: AbortSignal,
-): Promise<{ status: number; output: string }> {
-  return new Promise((resolve, reject) => {
-    const child = spawn("/bin/sh", ["-s"], { stdio: ["pipe", "pipe", "pipe"], signal });
-    let output = "";
-    const keep = (data: Buffer) => {
-      output = (output + data.toString("utf8")).slice(-MAX_OUTPUT_CHARACTERS);
-    };
-    child.stdout.on("data", keep);
-    child.stderr.on("data", keep);
-    child.once("error", reject);
-    child.once("close", (status) => resolve({ status: status ?? -1, output: output.trim() }));
-    // A script that ends without reading itself to its end is no fault of the pipe's.
-    child.stdin.on("error", () => {});
-    child.stdin.end(content);
-  });
 }

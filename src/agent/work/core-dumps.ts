@@ -12,7 +12,8 @@ export interface CoreDumpsOptions {
 }
 
 const LOOK_MS = 30_000;
-const MAX_REMEMBERED = 1_000;
+/** More are not looked at: what is forgotten would be told again for ever. */
+const MAX_REMEMBERED = 100_000;
 /** More at once are a crash loop, which the first of them tell of. */
 const MAX_AT_ONCE = 20;
 

@@ -47,11 +47,12 @@ export class HostApplication implements Application {
 
   async start(context: ApplicationContext): Promise<void> {
     this.#context = context;
+    if (this.#options.command) this.#spawn(this.#options.command);
+    for (const helper of this.#options.helpers ?? []) helper.start(context);
     await this.#options.metrics.refresh();
+    if (this.#stopped) return;
     this.#refresh();
     this.#measure();
-    for (const helper of this.#options.helpers ?? []) helper.start(context);
-    if (this.#options.command) this.#spawn(this.#options.command);
   }
 
   async stop(): Promise<void> {

@@ -27,6 +27,7 @@ export class HostMetrics {
       signalLevel(wirelessFile ?? "/proc/net/wireless"),
     ]);
     this.#slow = {
+      cpu: this.#cpuShare(),
       ...(disk === undefined ? {} : { disk }),
       ...(temperature === undefined ? {} : { temperature }),
       ...(signal === undefined ? {} : { signal }),
@@ -37,7 +38,6 @@ export class HostMetrics {
   current(): Record<string, number> {
     return {
       ...this.#slow,
-      cpu: this.#cpuShare(),
       load1: Math.round((os.loadavg()[0] ?? 0) * 100) / 100,
       memory: percent(1 - os.freemem() / os.totalmem()),
       machineUptimeSeconds: Math.round(os.uptime()),
@@ -45,7 +45,7 @@ export class HostMetrics {
     };
   }
 
-  /** Since the last time that it was asked for. */
+  /** Since the last refresh: whoever asks between two of them hears the same. */
   #cpuShare(): number {
     const now = os.cpus();
     const sum = (cpus: os.CpuInfo[], of: (times: os.CpuInfo["times"]) => number) =>

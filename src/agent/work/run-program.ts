@@ -13,9 +13,6 @@ export interface ProgramResult {
 
 export interface ProgramOptions {
   input?: string;
-  /** Beside what the agent itself was started with. */
-  env?: Record<string, string>;
-  cwd?: string;
   maxOutputBytes?: number;
   onOutput?: (text: string) => void;
 }
@@ -26,15 +23,13 @@ export function runProgram(
   signal: AbortSignal,
   options: ProgramOptions = {},
 ): Promise<ProgramResult> {
-  const { input, env, cwd, maxOutputBytes = MAX_OUTPUT_CHARACTERS, onOutput } = options;
-  const set = Object.entries(env ?? {}).map(([name, value]) => `${name}=${value}`);
-  const [program = "", ...args] = env ? ["env", ...set, ...command] : command;
+  const { input, maxOutputBytes = MAX_OUTPUT_CHARACTERS, onOutput } = options;
+  const [program = "", ...args] = command;
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
       stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
       signal,
       killSignal: "SIGKILL",
-      ...(cwd ? { cwd } : {}),
     });
     let output = "";
     let stdout = "";

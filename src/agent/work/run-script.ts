@@ -1,7 +1,7 @@
 import { messageOf } from "../../kernel/index.ts";
 import { type RootMetadata, verifyScript } from "../../protocol/index.ts";
 import type { CommandHandler } from "./commands.ts";
-import { runProgram } from "./run-program.ts";
+import { runInShell } from "./run-in-shell.ts";
 
 export interface RunScriptDeps {
   identity: { tenant: string; product: string; device: string };
@@ -26,12 +26,9 @@ export function runScriptCommand(deps: RunScriptDeps): CommandHandler {
     deps.log("info", `running script ${name}`);
     const limit = AbortSignal.timeout(timeoutSeconds * 1_000);
     try {
-      const { status, output } = await runProgram(
-        ["/bin/sh", "-s"],
-        AbortSignal.any([context.signal, limit]),
-        // No file could be changed between check and use.
-        { input: content, onOutput: (text) => context.write(text) },
-      );
+      const signal = AbortSignal.any([context.signal, limit]);
+      const onOutput = (text: string) => context.write(text);
+      const { status, output } = await runInShell(content, signal, { onOutput });
       if (status !== 0) throw new Error(`${name}: exit status ${status}: ${output}`);
       return { name, output };
     } catch (error) {

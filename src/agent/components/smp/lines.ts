@@ -1,6 +1,7 @@
-import { constants, createReadStream } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import { constants } from "node:fs";
+import { open } from "node:fs/promises";
 import net from "node:net";
+import tty from "node:tty";
 import { runProgram } from "../../work/run-program.ts";
 import type { SmpLine } from "./smp-client.ts";
 
@@ -14,20 +15,11 @@ export async function serialLine(device: string, baud: number): Promise<SmpLine>
   );
   if (status !== 0) throw new Error(`${device} cannot be set up: ${output}`);
   // O_NOCTTY: the line is not to become the agent's own terminal.
-  const handle: FileHandle = await open(device, constants.O_RDWR | constants.O_NOCTTY);
-  const stream = createReadStream(device, { fd: handle.fd, autoClose: false });
-  // A line that breaks is one that does not answer any more.
-  stream.on("error", () => {});
-  return {
-    async write(bytes) {
-      await handle.write(bytes);
-    },
-    onData: (listener) => stream.on("data", (chunk) => listener(chunk as Buffer)),
-    async close() {
-      stream.destroy();
-      await handle.close();
-    },
-  };
+  const handle = await open(device, constants.O_RDWR | constants.O_NOCTTY);
+  // Not a file stream: its read waits in a thread that no close ends, and takes what the next one
+  // who opens the line was sent.
+  const stream = new tty.ReadStream(handle.fd);
+  return { ...lineOf(stream), close: () => closed(stream).finally(() => handle.close()) };
 }
 
 /** A serial line behind a terminal server. */
@@ -37,15 +29,25 @@ export async function tcpLine(host: string, port: number): Promise<SmpLine> {
     socket.once("connect", resolve);
     socket.once("error", reject);
   });
-  socket.on("error", () => {});
+  return lineOf(socket);
+}
+
+function lineOf(stream: net.Socket): SmpLine {
+  // A line that breaks is one that does not answer any more.
+  stream.on("error", () => {});
   return {
     write: (bytes) =>
       new Promise((resolve, reject) => {
-        socket.write(bytes, (error) => (error ? reject(error) : resolve()));
+        stream.write(bytes, (error) => (error ? reject(error) : resolve()));
       }),
-    onData: (listener) => socket.on("data", listener),
-    async close() {
-      socket.destroy();
-    },
+    onData: (listener) => stream.on("data", listener),
+    close: () => closed(stream),
   };
+}
+
+function closed(stream: net.Socket): Promise<void> {
+  return new Promise((resolve) => {
+    stream.once("close", () => resolve());
+    stream.destroy();
+  });
 }
