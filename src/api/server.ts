@@ -13,7 +13,7 @@ import { asAppError, problemOf } from "../kernel/problem.ts";
 import { reloadSecureContext, TLS_POLICY } from "../kernel/tls-policy.ts";
 import type { Tenancy } from "../tenancy/index.ts";
 import { admit, assertAccessDeclared } from "./access.ts";
-import { auditWrites } from "./audit-writes.ts";
+import { auditRequests } from "./audit-requests.ts";
 import { serveConsole } from "./console.ts";
 import { assertSameSite, readCredential } from "./credentials.ts";
 import { EventStreams } from "./event-stream.ts";
@@ -109,7 +109,7 @@ export async function buildApi(
   api.addHook("onRequest", api.rateLimit());
   boundReading(api, limits);
   letIn(api, deps);
-  auditWrites(api, deps);
+  auditRequests(api, deps);
   rememberAnswers(api, deps);
   // An image is handed on as it arrives: it never stands in memory as a whole.
   api.addContentTypeParser("application/octet-stream", (_request, payload, done) => {

@@ -33,6 +33,8 @@ declare module "fastify" {
     action?: string;
     /** What was done is recorded here; otherwise the module does it in its own transaction. */
     recordsDone?: boolean;
+    /** `<kind>.read`: a read that the audit log names, once an hour for each who does it. */
+    sensitiveRead?: `${string}.read`;
   }
   interface FastifyRequest {
     principal: Principal | null;

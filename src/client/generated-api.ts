@@ -86,6 +86,35 @@ export type ArtifactLink = {
   expiresAt: string;
 };
 
+export type AuditCheckpoint = {
+  signed: {
+    _type: "audit-checkpoint";
+    log: string;
+    number: number;
+    seq: number;
+    /** Hex */
+    hash: string;
+    /** Milliseconds since the epoch */
+    at: number;
+  };
+  signatures: Array<{
+    keyid: string;
+    sig: string;
+  }>;
+};
+
+export type AuditCheckpointPage = {
+  key: {
+    keytype: string;
+    scheme: string;
+    keyval: {
+      public: string;
+    };
+  };
+  items: Array<AuditCheckpoint>;
+  nextCursor: string | null;
+};
+
 export type AuditEntry = {
   seq: number;
   at: string;
@@ -111,14 +140,26 @@ export type AuditPage = {
 };
 
 export type AuditVerification = {
+  /** Those that fit; not those deleted by age */
   entries: number;
   intact: boolean;
   firstBroken?: number | undefined;
-  reason?: "missing" | "altered" | "cut" | "checkpoint" | undefined;
+  reason?: "missing" | "altered" | "cut" | "checkpoint" | "signature" | undefined;
   head?:
     | {
         seq: number;
         hash: string;
+      }
+    | undefined;
+  /** Deleted by age up to this entry */
+  forgottenUpTo?: number | undefined;
+  signed?:
+    | {
+        number: number;
+        /** The last entry that a signature covers */
+        seq: number;
+        at: string;
+        keyId: string;
       }
     | undefined;
 };
@@ -1674,6 +1715,7 @@ export type TenantSettings = {
   rolloutApprovals: number;
   telemetryRetentionDays: number;
   logRetentionDays: number;
+  auditRetentionDays: number;
 };
 
 export type Trace = {
@@ -2065,6 +2107,20 @@ export interface Operations {
     query: { seq?: number | undefined; hash?: string | undefined };
     body: undefined;
     answer: AuditVerification;
+  };
+  /** Signed ends of the platform's chain, oldest first */
+  listPlatformAuditCheckpoints: {
+    params: Record<never, never>;
+    query: { cursor?: string | undefined; limit?: number | undefined };
+    body: undefined;
+    answer: AuditCheckpointPage;
+  };
+  /** Signed ends of the chain, oldest first: to be kept elsewhere */
+  listAuditCheckpoints: {
+    params: { tenant: string };
+    query: { cursor?: string | undefined; limit?: number | undefined };
+    body: undefined;
+    answer: AuditCheckpointPage;
   };
   listDevices: {
     params: { tenant: string };
@@ -3350,6 +3406,8 @@ export const ROUTES = {
   verifyPlatformAudit: { method: "GET", path: "/api/v1/audit/verify" },
   listAudit: { method: "GET", path: "/api/v1/tenants/{tenant}/audit" },
   verifyAudit: { method: "GET", path: "/api/v1/tenants/{tenant}/audit/verify" },
+  listPlatformAuditCheckpoints: { method: "GET", path: "/api/v1/audit/checkpoints" },
+  listAuditCheckpoints: { method: "GET", path: "/api/v1/tenants/{tenant}/audit/checkpoints" },
   listDevices: { method: "GET", path: "/api/v1/tenants/{tenant}/devices" },
   enrollDevice: { method: "POST", path: "/api/v1/tenants/{tenant}/devices" },
   getDevice: { method: "GET", path: "/api/v1/tenants/{tenant}/devices/{device}" },

@@ -82,7 +82,9 @@ export class Database {
       | "due_sessions"
       | "expired_uploads"
       | "unused_artifacts"
-      | "due_applications",
+      | "due_applications"
+      | "unsigned_audit"
+      | "old_audit",
     moment: Date,
   ): Promise<string[]> {
     const call =

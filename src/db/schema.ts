@@ -136,6 +136,16 @@ export interface ArtifactsTable {
   created_at: Date;
 }
 
+export interface AuditCheckpointsTable {
+  tenant_id: string;
+  number: number;
+  seq: number;
+  hash: Buffer;
+  at: Date;
+  key_id: string;
+  signature: Buffer;
+}
+
 export interface AuditEntriesTable {
   tenant_id: string;
   seq: number;
@@ -1023,6 +1033,7 @@ export interface Schema {
   application_retained: ApplicationRetainedTable;
   application_sessions: ApplicationSessionsTable;
   artifacts: ArtifactsTable;
+  audit_checkpoints: AuditCheckpointsTable;
   audit_entries: AuditEntriesTable;
   audit_heads: AuditHeadsTable;
   authority_requests: AuthorityRequestsTable;

@@ -1,7 +1,7 @@
 import { subjects } from "../bus/index.ts";
 import type { Tx } from "../db/index.ts";
 import { AppError } from "../kernel/index.ts";
-import type { Actor } from "../tenancy/index.ts";
+import { type Actor, auditChange } from "../tenancy/index.ts";
 import { checkGroupName, checkNewDevice, checkPatch } from "./checks.ts";
 import type { DevicesDeps } from "./deps.ts";
 import { compileFleetQuery, type FleetQuery } from "./fleet-query.ts";
@@ -122,7 +122,8 @@ export function createDevices(deps: DevicesDeps): Devices {
         if (Object.keys(patch).length > 0 && !(await updateDevice(tx, deviceId, patch))) {
           notFound(deviceId);
         }
-        await audit(tx, tenantId, actor, "device.update", ["device", deviceId], { ...patch });
+        const change = auditChange({ ...before }, { ...patch });
+        await audit(tx, tenantId, actor, "device.update", ["device", deviceId], change);
         return findDevice(tx, deviceId);
       });
       announce(tenantId, deviceId);

@@ -1,9 +1,10 @@
-import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
+import { createPublicKey, type KeyObject } from "node:crypto";
 import { AppError } from "../kernel/index.ts";
 import {
   type ArtifactLink,
   artifactLinkPath,
   checkArtifactLink,
+  ed25519KeyOf,
   type LinkKeys,
 } from "../protocol/index.ts";
 import type { Actor } from "../tenancy/index.ts";
@@ -27,8 +28,6 @@ export interface Links {
 /** Links live for a week at most, so that the key before the present one is enough. */
 export const MAX_LINK_SECONDS = 7 * 86_400;
 const KEY_PERIOD_MS = 30 * 86_400_000;
-/** PKCS#8 of an Ed25519 key up to its 32 bytes (RFC 8410 §7). */
-const PKCS8_ED25519 = Buffer.from("302e020100300506032b657004220420", "hex");
 
 /**
  * The keys come from the master key, one for each thirty days: every process of the platform has
@@ -41,9 +40,7 @@ export function createLinks({ db, clock, sealer, tenancy }: FirmwareDeps): Links
   function privateKey(number: number): KeyObject {
     let key = made.get(number);
     if (!key) {
-      const seed = sealer.deriveKey(`artifact-links/${number}`);
-      const der = Buffer.concat([PKCS8_ED25519, seed]);
-      key = createPrivateKey({ key: der, format: "der", type: "pkcs8" });
+      key = ed25519KeyOf(sealer.deriveKey(`artifact-links/${number}`));
       if (made.size > 4) made.clear();
       made.set(number, key);
     }

@@ -3,7 +3,7 @@ import { AppError, isUuid, LIMITS, timeOrderedId } from "../kernel/index.ts";
 import { storableText } from "../kernel/storable.ts";
 import { withSpan } from "../kernel/tracing.ts";
 import type { Envelope, ReleaseManifest } from "../protocol/index.ts";
-import type { Actor } from "../tenancy/index.ts";
+import { type Actor, auditChange } from "../tenancy/index.ts";
 import { CHANNELS, type Channel } from "./channels.ts";
 import { addArtifact } from "./collection.ts";
 import { deltaWarning } from "./delta-warning.ts";
@@ -129,13 +129,14 @@ export function createReleases(
       if (!isUuid(id)) throw notFound(id);
       return db.tenant(tenantId, async (tx) => {
         const below = CHANNELS.slice(0, CHANNELS.indexOf(channel));
+        const row = await store.findRelease(tx, tenantId, id);
         const promoted = await store.setChannel(tx, tenantId, id, channel, below);
-        if (promoted) {
-          const record = { action: "release.promote", targetId: id, details: { channel } };
+        if (row && promoted) {
+          const details = auditChange({ channel: row.channel }, { channel });
+          const record = { action: "release.promote", targetId: id, details };
           await tenancy.audit.record(tx, tenantId, releaseRecord(actor, record));
           return releaseView(promoted);
         }
-        const row = await store.findRelease(tx, tenantId, id);
         if (!row) throw notFound(id);
         if (row.status === "published" && row.channel === channel) return releaseView(row);
         const why = row.status === "yanked" ? "has been yanked" : `is in ${row.channel} already`;

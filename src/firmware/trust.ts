@@ -10,7 +10,7 @@ import {
   signingKeyId,
   type TargetsMetadata,
 } from "../protocol/index.ts";
-import type { Actor } from "../tenancy/index.ts";
+import { type Actor, auditChange } from "../tenancy/index.ts";
 import type { FirmwareDeps } from "./deps.ts";
 import type { MetadataWriter } from "./metadata.ts";
 import type { OnlineKeyring, OnlineKeys } from "./online-keys.ts";
@@ -90,14 +90,14 @@ export function createTrust(
         const envelope = checkRoot(value, { tenantId, current, held, nowMs });
         await store.insertRoot(tx, tenantId, envelope, new Date(nowMs));
         await metadata.refreshAll(tx, tenantId);
-        const { version, roles } = envelope.signed;
+        const { version } = envelope.signed;
         await tenancy.audit.record(tx, tenantId, {
           actor,
           action: "trust-root.set",
           targetKind: "trust-root",
           targetId: String(version),
           outcome: "done",
-          details: { releaseKeyIds: roles.targets.keyids, threshold: roles.targets.threshold },
+          details: auditChange(rolesOf(current), rolesOf(envelope.signed)),
         });
         return envelope;
       });
@@ -194,5 +194,17 @@ export function createTrust(
       const { keyId } = await director(tenantId);
       return signatures.some(({ keyid }) => keyid === keyId);
     },
+  };
+}
+
+/** Of a root, what the audit log says about who may sign. */
+function rolesOf(root: RootMetadata | null) {
+  if (!root) return {};
+  const { root: own, targets } = root.roles;
+  return {
+    rootKeyIds: own.keyids,
+    rootThreshold: own.threshold,
+    releaseKeyIds: targets.keyids,
+    threshold: targets.threshold,
   };
 }

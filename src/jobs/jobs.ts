@@ -42,11 +42,20 @@ export interface JobsDeps {
   };
   rotationCampaigns: { tick(tenantId: string): Promise<void> };
   detectors: { runOnce(): Promise<unknown>; stop(): Promise<void> };
+  auditCheckpoints: {
+    sign(tenantId: string): Promise<unknown>;
+    forgetOld(tenantId: string): Promise<unknown>;
+  };
 }
 
 export interface Jobs {
   stop(): Promise<void>;
 }
+
+/** A chain that moves is signed this often, so that so much of its end at most is not. */
+const AUDIT_SIGNED_EVERY_MS = 3_600_000;
+/** What is younger no tenant's setting deletes. */
+const AUDIT_KEPT_MS = 90 * 86_400_000;
 
 /** Starts all background work: each job looks only at tenants that have something due. */
 export async function startJobs(deps: JobsDeps): Promise<Jobs> {
@@ -121,6 +130,7 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
       run: () =>
         forTenants("due_deliveries", (tenantId) => deps.alerts.deliverDue(tenantId, clock.now())),
     },
+    ...auditJobs(),
     {
       name: "old-incidents",
       everyMs: 3_600_000,
@@ -179,6 +189,32 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
       }
     }
     if (errors.length > 0) throw new AggregateError(errors, `${errors.length} tenants: ${what}`);
+  }
+
+  function auditJobs(): Job[] {
+    const { auditCheckpoints } = deps;
+    return [
+      {
+        name: "audit-checkpoints",
+        everyMs: 60_000,
+        run: () =>
+          forTenants(
+            "unsigned_audit",
+            (tenantId) => auditCheckpoints.sign(tenantId),
+            clock.now() - AUDIT_SIGNED_EVERY_MS,
+          ),
+      },
+      {
+        name: "old-audit",
+        everyMs: 3_600_000,
+        run: () =>
+          forTenants(
+            "old_audit",
+            (tenantId) => auditCheckpoints.forgetOld(tenantId),
+            clock.now() - AUDIT_KEPT_MS,
+          ),
+      },
+    ];
   }
 
   /** One delta for each tenant in turn, so that nobody's queue holds up another's. */

@@ -16,7 +16,7 @@ import { createSealer, loadMasterKey } from "../kernel/sealing.ts";
 import { createLogs } from "../logs/index.ts";
 import { createRollouts } from "../rollouts/index.ts";
 import { createTelemetry } from "../telemetry/index.ts";
-import { createTenancy } from "../tenancy/index.ts";
+import { createAuditCheckpoints, createTenancy } from "../tenancy/index.ts";
 import { createTimeseries } from "../timeseries/index.ts";
 import type { StoreAddresses } from "./stores.ts";
 
@@ -45,6 +45,7 @@ export function createModules(options: ModuleOptions) {
   const timeseries = createTimeseries({ url: stores.clickhouseUrl, logger });
   const blobs = openBlobStore({ directory: stores.blobDirectory, url: config.blobUrl });
   const tenancy = createTenancy({ db, clock });
+  const auditCheckpoints = createAuditCheckpoints({ db, clock, sealer, tenancy });
   const identity = createIdentity({
     db,
     clock,
@@ -103,6 +104,7 @@ export function createModules(options: ModuleOptions) {
     timeseries,
     blobs,
     tenancy,
+    auditCheckpoints,
     identity,
     devices,
     commands,

@@ -1,4 +1,5 @@
 export * from "./artifact-links.ts";
+export * from "./audit-chain.ts";
 export * from "./boot-chain.ts";
 export * from "./canonical-json.ts";
 export * from "./certificates.ts";

@@ -1,4 +1,11 @@
-import { createHash, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  type KeyObject,
+  sign,
+  verify,
+} from "node:crypto";
 import { canonicalJson } from "./canonical-json.ts";
 
 /** A public key as TUF names it (§4.2): Ed25519's 32 bytes in hex, or P-256 as PEM. */
@@ -34,7 +41,15 @@ export interface Signer {
 
 /** Of Ed25519 in a SubjectPublicKeyInfo (RFC 8410 §4); the key's 32 bytes follow. */
 const ED25519_PREFIX = Buffer.from("302a300506032b6570032100", "hex");
+/** PKCS#8 of an Ed25519 key up to its 32 bytes (RFC 8410 §7). */
+const PKCS8_ED25519 = Buffer.from("302e020100300506032b657004220420", "hex");
 export const MAX_SIGNATURES = 32;
+
+/** The private key that 32 secret bytes are (RFC 8032 §5.1.5). */
+export function ed25519KeyOf(seed: Uint8Array): KeyObject {
+  const der = Buffer.concat([PKCS8_ED25519, seed]);
+  return createPrivateKey({ key: der, format: "der", type: "pkcs8" });
+}
 
 /** Key id: SHA-256 of the key's canonical JSON, in hex (TUF §4.2). */
 export function signingKeyId(key: SigningKey): string {

@@ -1,6 +1,6 @@
 import { type Selectable, sql } from "kysely";
 import type { Schema, Tx } from "../db/index.ts";
-import type { AuditFacts } from "./audit-chain.ts";
+import type { AuditFacts } from "../protocol/index.ts";
 
 export interface StoredAuditEntry extends AuditFacts {
   previousHash: Buffer;

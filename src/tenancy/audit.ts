@@ -1,8 +1,16 @@
 import { trace } from "@opentelemetry/api";
 import type { Database, Tx } from "../db/index.ts";
 import { AppError, type Clock, LIMITS } from "../kernel/index.ts";
+import {
+  AUDIT_CHAIN_START,
+  AuditChainCheck,
+  type AuditCheckpoint,
+  type AuditFacts,
+  type AuditFlaw,
+  auditHash,
+} from "../protocol/index.ts";
 import type { Actor } from "./actor.ts";
-import { type AuditFacts, auditDetails, auditHash, auditText, CHAIN_START } from "./audit-chain.ts";
+import { auditDetails, auditText } from "./audit-details.ts";
 import * as store from "./audit-store.ts";
 
 /** What happened, as its author describes it. Details never hold secrets. */
@@ -35,20 +43,16 @@ export interface AuditEntry {
 }
 
 export interface AuditVerification {
+  /** Those that fit; what was deleted by age is not counted. */
   entries: number;
   intact: boolean;
   /** Sequence number of the first entry that does not fit. */
   firstBroken?: number;
-  /** `checkpoint`: the chain fits together and is not the one that was seen before. */
-  reason?: "missing" | "altered" | "cut" | "checkpoint";
+  reason?: AuditFlaw;
   /** The end of the chain, to be kept elsewhere; absent where it is broken. */
   head?: AuditCheckpoint;
-}
-
-/** An entry of a chain and its hash (hex), which stands for all before it. */
-export interface AuditCheckpoint {
-  seq: number;
-  hash: string;
+  /** Entries up to this one were deleted by age; absent where none were. */
+  forgottenUpTo?: number;
 }
 
 export interface Audit {
@@ -65,10 +69,10 @@ export interface Audit {
     options?: { cursor?: string | undefined; limit?: number; filters?: store.AuditFilters },
   ): Promise<{ items: AuditEntry[]; nextCursor: string | null }>;
   /**
-   * Recomputes every hash of the tenant's chain. A checkpoint that was kept outside shows a chain that
-   * somebody with all power over the database has made anew.
+   * Recomputes every hash of the tenant's chain, which must lead through the checkpoints, and may
+   * begin at one of them where older entries were deleted by age.
    */
-  verify(tenantId: string, checkpoint?: AuditCheckpoint): Promise<AuditVerification>;
+  verify(tenantId: string, checkpoints?: readonly AuditCheckpoint[]): Promise<AuditVerification>;
 }
 
 const VERIFY_PAGE = 1_000;
@@ -76,7 +80,7 @@ const VERIFY_PAGE = 1_000;
 export function createAudit({ db, clock }: { db: Database; clock: Clock }): Audit {
   const recordAll: Audit["recordAll"] = async (tx, tenantId, records) => {
     if (records.length === 0) return;
-    const head = await store.lockHead(tx, tenantId, CHAIN_START);
+    const head = await store.lockHead(tx, tenantId, AUDIT_CHAIN_START);
     let { seq, hash: previousHash } = head;
     const entries = records.map((record) => {
       seq += 1;
@@ -105,47 +109,42 @@ export function createAudit({ db, clock }: { db: Database; clock: Clock }): Audi
       };
     },
 
-    verify: (tenantId, checkpoint) =>
-      db.tenant(tenantId, (tx) => verifyChain(tx, tenantId, checkpoint)),
+    verify: (tenantId, checkpoints = []) =>
+      db.tenant(tenantId, (tx) => verifyChain(tx, tenantId, checkpoints)),
   };
 }
 
 async function verifyChain(
   tx: Tx,
   tenantId: string,
-  checkpoint: AuditCheckpoint | undefined,
+  checkpoints: readonly AuditCheckpoint[],
 ): Promise<AuditVerification> {
   // The head is read first: what others append meanwhile lies beyond it.
-  const head = (await store.readHead(tx, tenantId)) ?? { seq: 0, hash: CHAIN_START };
-  let previous: Buffer = CHAIN_START;
+  const head = (await store.readHead(tx, tenantId)) ?? { seq: 0, hash: AUDIT_CHAIN_START };
+  const check = new AuditChainCheck(checkpoints);
   let seq = 0;
   while (seq < head.seq) {
     const entries = await store.entriesAfter(tx, tenantId, seq, VERIFY_PAGE);
     for (const entry of entries) {
-      if (seq === head.seq) break;
-      if (entry.seq !== seq + 1) return broken(seq, seq + 1, "missing");
-      if (!entry.previousHash.equals(previous) || !entry.hash.equals(auditHash(previous, entry))) {
-        return broken(seq, entry.seq, "altered");
-      }
-      previous = entry.hash;
+      if (entry.seq > head.seq) break;
+      const flaw = check.next(entry);
+      if (flaw) return { intact: false, ...flaw };
       seq = entry.seq;
-      if (seq === checkpoint?.seq && previous.toString("hex") !== checkpoint.hash) {
-        return broken(seq, seq, "checkpoint");
-      }
     }
-    if (entries.length === 0) return broken(seq, seq + 1, "cut");
+    if (seq < head.seq && entries.length < VERIFY_PAGE) return cut(check);
   }
-  if (!head.hash.equals(previous)) return broken(seq, head.seq, "altered");
-  if (checkpoint && checkpoint.seq > seq) return broken(seq, seq + 1, "cut");
-  return { entries: seq, intact: true, head: { seq, hash: previous.toString("hex") } };
+  if (seq > 0 && head.hash.toString("hex") !== check.head.hash) {
+    return { entries: seq - 1, intact: false, firstBroken: seq, reason: "altered" };
+  }
+  const flaw = check.end();
+  if (flaw) return { intact: false, ...flaw };
+  const forgotten = check.begunAfter > 0 ? { forgottenUpTo: check.begunAfter } : {};
+  return { entries: seq - check.begunAfter, intact: true, head: check.head, ...forgotten };
 }
 
-function broken(
-  entries: number,
-  firstBroken: number,
-  reason: NonNullable<AuditVerification["reason"]>,
-): AuditVerification {
-  return { entries, intact: false, firstBroken, reason };
+function cut({ head, begunAfter }: AuditChainCheck): AuditVerification {
+  const entries = Math.max(0, head.seq - begunAfter);
+  return { entries, intact: false, firstBroken: head.seq + 1, reason: "cut" };
 }
 
 function factsOf(tenantId: string, seq: number, at: Date, record: AuditRecord): AuditFacts {

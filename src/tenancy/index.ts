@@ -1,12 +1,11 @@
 export { type Actor, PLATFORM_CHAIN, SYSTEM_ACTOR } from "./actor.ts";
-export type {
-  Audit,
-  AuditCheckpoint,
-  AuditEntry,
-  AuditRecord,
-  AuditVerification,
-} from "./audit.ts";
-export { auditText } from "./audit-chain.ts";
+export type { Audit, AuditEntry, AuditRecord, AuditVerification } from "./audit.ts";
+export {
+  type AuditCheckpoints,
+  createAuditCheckpoints,
+  type SignedAuditVerification,
+} from "./audit-checkpoints.ts";
+export { auditChange, auditText } from "./audit-details.ts";
 export type { AuditFilters } from "./audit-store.ts";
 export type { KeyOwner, Keys, KeyView, NewKey } from "./keys.ts";
 export {

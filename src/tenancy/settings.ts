@@ -25,6 +25,8 @@ export const TENANT_SETTINGS = {
   rolloutApprovals: { default: 0, minimum: 0, maximum: 1 },
   telemetryRetentionDays: { default: 90, minimum: 1, maximum: 3_650 },
   logRetentionDays: { default: 30, minimum: 1, maximum: 3_650 },
+  /** Of the audit log. The database itself refuses to delete what is younger than the minimum. */
+  auditRetentionDays: { default: 3_650, minimum: 90, maximum: 36_500 },
 } as const satisfies Record<string, Setting>;
 
 /** Set by the platform's administrators alone: a quota that its tenant can raise is none. */

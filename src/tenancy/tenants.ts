@@ -4,6 +4,7 @@ import { TtlCache } from "../kernel/ttl-cache.ts";
 import { isTenantId } from "../protocol/index.ts";
 import { type Actor, PLATFORM_CHAIN } from "./actor.ts";
 import type { Audit } from "./audit.ts";
+import { auditChange } from "./audit-details.ts";
 import { checkSettings, effectiveSettings, type TenantSettings } from "./settings.ts";
 import * as store from "./tenants-store.ts";
 
@@ -134,9 +135,11 @@ export class TenantDirectory implements Tenants {
     precondition?: (tenant: Tenant) => void,
   ): Promise<Tenant> {
     const checked = checkSettings(patch);
-    const tenant = await this.#change(id, actor, "tenant.update-settings", checked, (row) => {
-      precondition?.(tenantOf(row));
-      return { settings: { ...row.settings, ...checked } };
+    const tenant = await this.#change(id, actor, "tenant.update-settings", (row) => {
+      const before = tenantOf(row);
+      precondition?.(before);
+      const details = auditChange({ ...before.settings }, checked);
+      return { changed: { settings: { ...row.settings, ...checked } }, details };
     });
     this.#settings.delete(id);
     return tenant;
@@ -144,7 +147,7 @@ export class TenantDirectory implements Tenants {
 
   async setStatus(id: string, status: Tenant["status"], actor: Actor): Promise<Tenant> {
     const action = status === "suspended" ? "tenant.suspend" : "tenant.resume";
-    const tenant = await this.#change(id, actor, action, {}, () => ({ status }));
+    const tenant = await this.#change(id, actor, action, () => ({ changed: { status } }));
     for (const listener of this.#statusChanged) await listener(id);
     return tenant;
   }
@@ -168,13 +171,15 @@ export class TenantDirectory implements Tenants {
     id: string,
     actor: Actor,
     action: string,
-    details: Record<string, unknown>,
-    decide: (row: store.TenantRow) => Partial<Pick<store.TenantRow, "settings" | "status">>,
+    decide: (row: store.TenantRow) => {
+      changed: Partial<Pick<store.TenantRow, "settings" | "status">>;
+      details?: Record<string, unknown>;
+    },
   ): Promise<Tenant> {
     const { db, audit } = this.#deps;
     return db.platform(async (tx) => {
       const row = (await store.lockTenant(tx, id)) ?? notFound(id);
-      const changed = decide(row);
+      const { changed, details = {} } = decide(row);
       await store.updateTenant(tx, id, changed);
       await audit.record(tx, id, { ...change(actor, action, id), details });
       return tenantOf({ ...row, ...changed });

@@ -83,6 +83,22 @@ export function membershipsOf(tx: Tx, userIds: string[]): Promise<MembershipRow[
     .execute();
 }
 
+/** The role of a member, whose row is locked where there is one. */
+export async function lockMembership(
+  tx: Tx,
+  tenantId: string,
+  userId: string,
+): Promise<MembershipRow["role"] | undefined> {
+  const row = await tx
+    .selectFrom("memberships")
+    .select("role")
+    .where("tenant_id", "=", tenantId)
+    .where("user_id", "=", userId)
+    .forUpdate()
+    .executeTakeFirst();
+  return row?.role;
+}
+
 export async function putMembership(tx: Tx, row: MembershipRow, now: Date): Promise<void> {
   await tx
     .insertInto("memberships")
@@ -93,12 +109,10 @@ export async function putMembership(tx: Tx, row: MembershipRow, now: Date): Prom
     .execute();
 }
 
-/** Whether there was one. */
-export async function deleteMembership(tx: Tx, tenantId: string, userId: string): Promise<boolean> {
-  const result = await tx
+export async function deleteMembership(tx: Tx, tenantId: string, userId: string): Promise<void> {
+  await tx
     .deleteFrom("memberships")
     .where("tenant_id", "=", tenantId)
     .where("user_id", "=", userId)
-    .executeTakeFirst();
-  return result.numDeletedRows > 0n;
+    .execute();
 }

@@ -9,6 +9,7 @@ import {
 } from "../kernel/index.ts";
 import { type Actor, PLATFORM_CHAIN, SYSTEM_ACTOR } from "./actor.ts";
 import type { Audit } from "./audit.ts";
+import { auditChange } from "./audit-details.ts";
 import { revokeSessionsOf } from "./credentials-store.ts";
 import { checkPassword, type Passwords } from "./passwords.ts";
 import { isTenantRole, type PlatformRole, type TenantRole } from "./permissions.ts";
@@ -127,8 +128,9 @@ export function createUsers(deps: Deps): Users {
       const set = db.platform(async (tx) => {
         const user = await store.findUserByEmail(tx, normalisedEmail(email));
         if (!user) throw new AppError("not-found", "there is no user with this e-mail address");
+        const before = await store.lockMembership(tx, tenantId, user.id);
         await store.putMembership(tx, { tenant_id: tenantId, user_id: user.id, role }, now);
-        const details = { email: user.email, role };
+        const details = { email: user.email, ...auditChange({ role: before }, { role }) };
         await audit.record(tx, tenantId, { ...entry(actor, "member.set", user.id), details });
       });
       await set.catch(refuseUnknownTenant);
@@ -137,9 +139,11 @@ export function createUsers(deps: Deps): Users {
 
     async removeMembership(tenantId, userId, actor) {
       await db.platform(async (tx) => {
-        const removed = isUuid(userId) && (await store.deleteMembership(tx, tenantId, userId));
-        if (!removed) throw new AppError("not-found", "there is no such member");
-        await audit.record(tx, tenantId, entry(actor, "member.remove", userId));
+        const role = isUuid(userId) ? await store.lockMembership(tx, tenantId, userId) : undefined;
+        if (role === undefined) throw new AppError("not-found", "there is no such member");
+        await store.deleteMembership(tx, tenantId, userId);
+        const details = auditChange({ role }, { role: null });
+        await audit.record(tx, tenantId, { ...entry(actor, "member.remove", userId), details });
       });
       deps.forget();
     },

@@ -14,6 +14,8 @@ describe("what is done through the API", () => {
   /** The audit entries that `act` adds to a chain, oldest first. */
   async function entriesOf(url: string, act: () => Promise<unknown>): Promise<string[]> {
     const read = async () => (await test.call("GET", `${url}?limit=500`)).body.items;
+    // The first reading is itself recorded, once it has been answered.
+    await read();
     const before = (await read()).length;
     await act();
     const items = (await read()) as { action: string; outcome: string; actor: { name: string } }[];
@@ -21,6 +23,10 @@ describe("what is done through the API", () => {
       .slice(0, items.length - before)
       .map(({ action, outcome, actor }) => `${actor.name} ${outcome} ${action}`)
       .reverse();
+  }
+  /** The newest entry of an action. */
+  async function newest(action: string) {
+    return (await test.call("GET", `/tenants/acme/audit?action=${action}&limit=1`)).body.items[0];
   }
   const inTenant = (act: () => Promise<unknown>) => entriesOf("/tenants/acme/audit", act);
   const onPlatform = (act: () => Promise<unknown>) => entriesOf("/api/v1/audit", act);
@@ -39,6 +45,36 @@ describe("what is done through the API", () => {
     const csr = toPem("CERTIFICATE REQUEST", createCertificateRequest(subject));
     return { id, product: "hub", hardwareRevision: "a", csr };
   }
+
+  it("says what was there before a change and after it, and nothing that stayed as it was", async () => {
+    await done("POST", "/tenants/acme/devices", { ...hub("changed"), csr: undefined });
+    await done("PATCH", "/tenants/acme/devices/changed", { region: "eu", tags: { site: "a" } });
+    await done("PATCH", "/tenants/acme/devices/changed", { region: "eu", tags: { site: "b" } });
+    expect((await newest("device.update")).details).toEqual({
+      before: { tags: { site: "a" } },
+      after: { tags: { site: "b" } },
+    });
+    await done("PATCH", "/tenants/acme", { settings: { heartbeatIntervalSeconds: 90 } });
+    expect((await newest("tenant.update-settings")).details).toEqual({
+      before: { heartbeatIntervalSeconds: 60 },
+      after: { heartbeatIntervalSeconds: 90 },
+    });
+  });
+
+  it("names who reads the audit log, the members and log lines, once an hour", async () => {
+    const key = await test.keyOf("acme", "auditor");
+    const entries = await inTenant(async () => {
+      for (let time = 0; time < 3; time += 1) {
+        for (const what of ["audit", "users", "logs"]) {
+          const answer = await test.call("GET", `/tenants/acme/${what}`, { key });
+          expect(answer.status).toBe(200);
+        }
+      }
+    });
+    expect(entries.slice(-3)).toEqual(
+      ["audit.read", "member.read", "log.read"].map((action) => `auditor done ${action}`),
+    );
+  });
 
   it("stands once in the tenant's audit log: devices, commands, groups, claims", async () => {
     const entries = await inTenant(async () => {

@@ -1,6 +1,7 @@
 import pg from "pg";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { VirtualClock } from "../../src/kernel/index.ts";
+import type { AuditCheckpoint } from "../../src/protocol/index.ts";
 import { createTenancy, SYSTEM_ACTOR, type Tenancy } from "../../src/tenancy/index.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 
@@ -165,15 +166,17 @@ describe("the audit log", () => {
       [tenant],
     );
     const cut = { intact: false, firstBroken: 3, reason: "cut" };
-    expect(await tenancy.audit.verify(tenant, kept)).toMatchObject(cut);
+    expect(await tenancy.audit.verify(tenant, [kept as AuditCheckpoint])).toMatchObject(cut);
     for (let index = 0; index < 6; index += 1) await record(`other-${index}`);
     // By itself nothing is wrong with it.
     expect(await tenancy.audit.verify(tenant)).toMatchObject({ intact: true, entries: 8 });
     const anew = { intact: false, firstBroken: 5, reason: "checkpoint" };
-    expect(await tenancy.audit.verify(tenant, kept)).toMatchObject(anew);
+    expect(await tenancy.audit.verify(tenant, [kept as AuditCheckpoint])).toMatchObject(anew);
     const { head } = await tenancy.audit.verify(tenant);
     await record("more");
-    expect(await tenancy.audit.verify(tenant, head)).toMatchObject({ intact: true });
+    expect(await tenancy.audit.verify(tenant, [head as AuditCheckpoint])).toMatchObject({
+      intact: true,
+    });
   });
 
   it("keeps the chains of two tenants apart", async () => {

@@ -251,6 +251,7 @@ describe("the command line", () => {
 
   it("exports the audit log as lines of JSON and as a table that a spreadsheet takes as text", async () => {
     await json("key", "create", '=HYPERLINK("http://x","y")', "--role", "viewer");
+    await json("audit", "list");
     const { items } = await json("audit", "list", "--limit", "100000");
     const lines = (await run(["audit", "export"])).out.trim().split("\n");
     expect(lines.map((line) => JSON.parse(line).hash)).toEqual(
@@ -267,6 +268,37 @@ describe("the command line", () => {
     expect([none.status, none.out]).toEqual([0, ""]);
     expect((await run(["audit", "export", "--format", "xml"])).status).toBe(2);
     expect((await run(["audit", "list", "--from", "yesterday"])).status).toBe(1);
+  });
+
+  it("proves an exported audit log without the platform, by what the platform has signed", async () => {
+    await json("audit", "list");
+    await test.modules.auditCheckpoints.sign("acme");
+    await json("key", "create", "later", "--role", "viewer");
+    const [log, signed] = [file("audit.jsonl"), file("checkpoints.json")];
+    await run(["audit", "export", "--out", log]);
+    await run(["audit", "checkpoints", "--out", signed]);
+    const { key } = JSON.parse(fs.readFileSync(signed, "utf8"));
+    const away = { env: { VAUTN_URL: "http://127.0.0.1:1" } };
+    const prove = async (more: string[] = []) => {
+      const argv = ["audit", "verify", "--export", log, "--checkpoints", signed, ...more, "--json"];
+      const { status, out, err } = await run(argv, away);
+      return { status, err, proof: out === "" ? null : JSON.parse(out) };
+    };
+    const sound = await prove(["--key", key.keyval.public]);
+    expect(sound.proof, sound.err).toMatchObject({ intact: true, from: 1 });
+    expect(sound.proof.entries - sound.proof.signedUpTo).toBe(1);
+    expect((await prove(["--key", "0".repeat(64)])).err).toContain("another key");
+    expect((await prove(["--tenant", "globex"])).err).toContain("of another log");
+
+    const lines = fs.readFileSync(log, "utf8").trim().split("\n");
+    fs.writeFileSync(log, lines.slice(0, 4).join("\n"));
+    expect((await prove()).proof).toMatchObject({ intact: true, entries: 4 });
+    fs.writeFileSync(log, [...lines.slice(0, 2), ...lines.slice(3)].join("\n"));
+    expect((await prove()).proof).toMatchObject({ intact: false, reason: "missing" });
+    fs.writeFileSync(log, lines.join("\n").replace("key.create", "key.crest"));
+    expect(await prove()).toMatchObject({ status: 1, proof: { reason: "altered" } });
+    fs.writeFileSync(log, "{}\n");
+    expect((await prove()).status).toBe(2);
   });
 
   it("finds log lines, follows traces and reads telemetry of a device", async () => {

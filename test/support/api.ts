@@ -16,7 +16,12 @@ import { createSealer } from "../../src/kernel/sealing.ts";
 import { createLogs } from "../../src/logs/index.ts";
 import { createRollouts } from "../../src/rollouts/index.ts";
 import { createTelemetry } from "../../src/telemetry/index.ts";
-import { createTenancy, SYSTEM_ACTOR, type TenantRole } from "../../src/tenancy/index.ts";
+import {
+  createAuditCheckpoints,
+  createTenancy,
+  SYSTEM_ACTOR,
+  type TenantRole,
+} from "../../src/tenancy/index.ts";
 import { watchAnswers } from "./answer-contract.ts";
 import { createTestDatabase } from "./database.ts";
 import { createTestTimeseries, silentLogger } from "./timeseries.ts";
@@ -147,6 +152,7 @@ function createModules(
   const rotationCampaigns = createRotationCampaigns(campaignDeps);
   return {
     ...inner,
+    auditCheckpoints: createAuditCheckpoints(inner),
     rotationCampaigns,
     identity,
     devices,

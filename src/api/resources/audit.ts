@@ -1,15 +1,16 @@
 import { type Static, Type } from "typebox";
 import { AppError } from "../../kernel/index.ts";
-import { PLATFORM_CHAIN, type Tenancy } from "../../tenancy/index.ts";
+import { type AuditCheckpoints, PLATFORM_CHAIN, type Tenancy } from "../../tenancy/index.ts";
 import { tenantOf } from "../access.ts";
 import { decodeCursor, wrapPage } from "../cursor.ts";
 import { answers, Moment, PageQuery, strict, TenantParams } from "../schemas/common.ts";
-import { AuditPage, AuditVerification } from "../schemas/tenancy.ts";
+import { AuditCheckpointPage, AuditPage, AuditVerification } from "../schemas/tenancy.ts";
 import type { Api } from "../types.ts";
 import { momentMs } from "../validation.ts";
 
 export interface AuditRouteDeps {
-  tenancy: { audit: Pick<Tenancy["audit"], "list" | "verify"> };
+  tenancy: { audit: Pick<Tenancy["audit"], "list"> };
+  auditCheckpoints: Pick<AuditCheckpoints, "list" | "verify" | "key">;
 }
 
 const tags = ["audit"];
@@ -31,8 +32,10 @@ const VerifyQuery = strict({
   hash: Type.Optional(Type.String({ pattern: "^[0-9a-f]{64}$" })),
 });
 
+const CheckpointQuery = strict(PageQuery);
+
 /** What was done and refused: a tenant's own log, and the platform's. */
-export function auditRoutes(api: Api, { tenancy }: AuditRouteDeps): void {
+export function auditRoutes(api: Api, { tenancy, auditCheckpoints }: AuditRouteDeps): void {
   const list = async (chain: string, query: Static<typeof AuditQuery>) => {
     const { cursor, limit, action, actor, target, outcome, from, to } = query;
     const page = await tenancy.audit.list(chain, {
@@ -52,13 +55,23 @@ export function auditRoutes(api: Api, { tenancy }: AuditRouteDeps): void {
       throw new AppError("invalid-request", "a checkpoint is an entry's number and its hash");
     }
     const checkpoint = seq === undefined || hash === undefined ? undefined : { seq, hash };
-    return tenancy.audit.verify(chain, checkpoint);
+    return auditCheckpoints.verify(chain, checkpoint);
+  };
+
+  const checkpoints = async (chain: string, { cursor, limit }: Static<typeof CheckpointQuery>) => {
+    const size = limit ?? 50;
+    const after = Number(decodeCursor("audit-checkpoints", cursor) ?? 0);
+    if (!Number.isSafeInteger(after)) throw new AppError("invalid-cursor", "no page of this list");
+    const found = await auditCheckpoints.list(chain, { after, limit: size + 1 });
+    const items = found.slice(0, size);
+    const nextCursor = found.length > size ? String(items.at(-1)?.signed.number) : null;
+    return { key: auditCheckpoints.key, ...wrapPage("audit-checkpoints", { items, nextCursor }) };
   };
 
   api.get(
     "/audit",
     {
-      config: { access: "platform-administrator" },
+      config: { access: "platform-administrator", sensitiveRead: "audit.read" },
       schema: {
         operationId: "listPlatformAudit",
         tags,
@@ -87,7 +100,7 @@ export function auditRoutes(api: Api, { tenancy }: AuditRouteDeps): void {
   api.get(
     "/tenants/:tenant/audit",
     {
-      config: { access: "audit.read" },
+      config: { access: "audit.read", sensitiveRead: "audit.read" },
       schema: {
         operationId: "listAudit",
         tags,
@@ -112,5 +125,36 @@ export function auditRoutes(api: Api, { tenancy }: AuditRouteDeps): void {
       },
     },
     async (request) => verify(tenantOf(request), request.query),
+  );
+
+  api.get(
+    "/audit/checkpoints",
+    {
+      config: { access: "platform-administrator" },
+      schema: {
+        operationId: "listPlatformAuditCheckpoints",
+        tags,
+        summary: "Signed ends of the platform's chain, oldest first",
+        querystring: CheckpointQuery,
+        response: answers(200, AuditCheckpointPage),
+      },
+    },
+    async (request) => checkpoints(PLATFORM_CHAIN, request.query),
+  );
+
+  api.get(
+    "/tenants/:tenant/audit/checkpoints",
+    {
+      config: { access: "audit.read" },
+      schema: {
+        operationId: "listAuditCheckpoints",
+        tags,
+        summary: "Signed ends of the chain, oldest first: to be kept elsewhere",
+        params: TenantParams,
+        querystring: CheckpointQuery,
+        response: answers(200, AuditCheckpointPage),
+      },
+    },
+    async (request) => checkpoints(tenantOf(request), request.query),
   );
 }

@@ -71,7 +71,7 @@ function searchRoutes(api: Api, { logs }: LogsDeps): void {
   api.get(
     "/tenants/:tenant/logs",
     {
-      config: { access: "logs.read" },
+      config: { access: "logs.read", sensitiveRead: "log.read" },
       schema: {
         operationId: "searchLogs",
         tags,
@@ -101,7 +101,7 @@ function searchRoutes(api: Api, { logs }: LogsDeps): void {
   api.get(
     "/tenants/:tenant/logs/tail",
     {
-      config: { access: "logs.read" },
+      config: { access: "logs.read", sensitiveRead: "log.read" },
       schema: {
         operationId: "tailLogs",
         tags,

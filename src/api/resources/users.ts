@@ -27,7 +27,7 @@ function platformUserRoutes(api: Api, { tenancy }: UserDeps): void {
   api.get(
     "/users",
     {
-      config: { access: "platform-administrator" },
+      config: { access: "platform-administrator", sensitiveRead: "user.read" },
       schema: { operationId: "listUsers", tags, response: answers(200, UserList) },
     },
     async () => ({ items: await tenancy.users.list() }),
@@ -95,7 +95,7 @@ function memberRoutes(api: Api, { tenancy }: UserDeps): void {
   api.get(
     "/tenants/:tenant/users",
     {
-      config: { access: "tenancy.read" },
+      config: { access: "tenancy.read", sensitiveRead: "member.read" },
       schema: {
         operationId: "listMembers",
         tags,

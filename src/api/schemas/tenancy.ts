@@ -146,10 +146,40 @@ export const AuditEntryView = view("AuditEntry", {
   details: Type.Record(Type.String(), Type.Unknown()),
 });
 export const AuditPage = page("AuditPage", AuditEntryView);
+const AuditFlaw = Type.Enum(["missing", "altered", "cut", "checkpoint", "signature"] as const);
 export const AuditVerification = view("AuditVerification", {
-  entries: Type.Integer(),
+  entries: Type.Integer({ description: "Those that fit; not those deleted by age" }),
   intact: Type.Boolean(),
   firstBroken: Type.Optional(Type.Integer()),
-  reason: Type.Optional(Type.Enum(["missing", "altered", "cut", "checkpoint"] as const)),
+  reason: Type.Optional(AuditFlaw),
   head: Type.Optional(Type.Object({ seq: Type.Integer(), hash: Type.String() })),
+  forgottenUpTo: Type.Optional(Type.Integer({ description: "Deleted by age up to this entry" })),
+  signed: Type.Optional(
+    Type.Object({
+      number: Type.Integer(),
+      seq: Type.Integer({ description: "The last entry that a signature covers" }),
+      at: Timestamp,
+      keyId: Type.String(),
+    }),
+  ),
+});
+const AuditCheckpointView = view("AuditCheckpoint", {
+  signed: Type.Object({
+    _type: Type.Literal("audit-checkpoint"),
+    log: Type.String(),
+    number: Type.Integer(),
+    seq: Type.Integer(),
+    hash: Type.String({ description: "Hex" }),
+    at: Type.Integer({ description: "Milliseconds since the epoch" }),
+  }),
+  signatures: Type.Array(Type.Object({ keyid: Type.String(), sig: Type.String() })),
+});
+export const AuditCheckpointPage = view("AuditCheckpointPage", {
+  key: Type.Object({
+    keytype: Type.String(),
+    scheme: Type.String(),
+    keyval: Type.Object({ public: Type.String() }),
+  }),
+  items: Type.Array(AuditCheckpointView),
+  nextCursor: nullable(Type.String()),
 });

@@ -5,6 +5,7 @@ import { type Cli, type CommonOptions, group, leaf, wholeNumber } from "../cli.t
 import { CliError, misuse } from "../cli-error.ts";
 import { facts, table } from "../output.ts";
 import { auditExport } from "./audit-export.ts";
+import { checkOffline } from "./audit-offline.ts";
 
 interface ListOptions extends CommonOptions {
   platform?: boolean;
@@ -21,6 +22,9 @@ interface VerifyOptions extends CommonOptions {
   platform?: boolean;
   save?: string;
   against?: string;
+  export?: string;
+  checkpoints?: string;
+  key?: string;
 }
 
 export function auditCommands(program: Command, cli: Cli): void {
@@ -74,41 +78,128 @@ export function auditCommands(program: Command, cli: Cli): void {
     .option("--platform", "the platform's own log")
     .option("--save <file>", "write the end of the chain: keep it where the platform cannot write")
     .option("--against <file>", "an end that was kept: the chain must still lead through it")
+    .option(
+      "--export <file>",
+      "verify what was exported as JSON Lines, without asking the platform",
+    )
+    .option("--checkpoints <file>", "with --export: what vautn audit checkpoints wrote")
+    .option("--key <hex>", "with --checkpoints: the key that must have signed them")
     .action(async (options: VerifyOptions) => {
+      if (options.export !== undefined)
+        return verifyExport(cli, { ...options, file: options.export });
       const session = cli.session(options);
       const operation = options.platform ? "verifyPlatformAudit" : "verifyAudit";
       const log = options.platform ? "(platform)" : session.tenant;
-      const query = options.against === undefined ? {} : readCheckpoint(options.against, log);
+      const kept = options.against === undefined ? undefined : readKept(options.against, log);
+      const query = kept ? { seq: kept.seq, hash: kept.hash } : {};
       const proof = await session.call(operation, { query });
-      cli.print(options, proof, () =>
-        facts([
-          ["entries", proof.entries],
-          ["intact", proof.intact ? "yes" : `no: entry ${proof.firstBroken} is ${proof.reason}`],
-        ]),
-      );
-      if (!proof.intact) throw new CliError("the audit log has been tampered with");
+      const { signed } = proof;
+      cli.print(options, proof, () => facts(provedFacts(proof)));
+      if (!proof.intact) throw tampered();
+      if (kept?.keyId !== undefined && signed?.keyId !== kept.keyId) {
+        throw new CliError("the audit log is signed by another key than when it was kept", {
+          next: "Was the platform's master key replaced? If not, somebody else has signed.",
+        });
+      }
       if (options.save === undefined || !proof.head || proof.head.seq === 0) return;
-      const kept = { log, ...proof.head, verifiedAt: new Date().toISOString() };
-      fs.writeFileSync(options.save, `${JSON.stringify(kept, null, 2)}\n`);
+      const verifiedAt = new Date().toISOString();
+      const end = { log, ...proof.head, ...(signed ? { keyId: signed.keyId } : {}), verifiedAt };
+      fs.writeFileSync(options.save, `${JSON.stringify(end, null, 2)}\n`);
       cli.note(`kept in ${options.save}. Next time: vautn audit verify --against ${options.save}`);
+    });
+
+  leaf(audit, {
+    usage: "checkpoints",
+    summary: "the signed ends of the audit log, to be kept where the platform cannot write",
+    example: "vautn audit checkpoints --out checkpoints.json",
+    data: true,
+    tenant: true,
+  })
+    .option("--platform", "the platform's own log")
+    .option("--out <file>", "file to write")
+    .action(async (options: CommonOptions & { platform?: boolean; out?: string }) => {
+      const session = cli.session(options);
+      const operation = options.platform ? "listPlatformAuditCheckpoints" : "listAuditCheckpoints";
+      const { key } = await session.call(operation, { query: { limit: 1 } });
+      const page = await session.collect(operation, { query: {} }, MAX_CHECKPOINTS);
+      if (options.out !== undefined) {
+        fs.writeFileSync(options.out, `${JSON.stringify({ key, items: page.items })}\n`);
+        const verify = `vautn audit verify --export FILE --checkpoints ${options.out}`;
+        cli.note(`${page.items.length} checkpoints: ${options.out}. Next: ${verify}`);
+        return;
+      }
+      const render = (items: typeof page.items) =>
+        table(
+          ["NUMBER", "UP TO ENTRY", "SIGNED AT", "KEY"],
+          items.map(({ signed, signatures }) => [
+            signed.number,
+            signed.seq,
+            new Date(signed.at).toISOString(),
+            signatures[0]?.keyid.slice(0, 16),
+          ]),
+        );
+      cli.printList(
+        options,
+        page,
+        render,
+        "Nothing is signed yet: the platform does so every hour.",
+      );
     });
 
   auditExport(audit, cli);
 }
 
-function readCheckpoint(file: string, log: string): { seq: number; hash: string } {
-  let kept: { log?: unknown; seq?: unknown; hash?: unknown };
+const MAX_CHECKPOINTS = 1_000_000;
+
+type Proof = import("../../client/index.ts").Operations["verifyAudit"]["answer"];
+
+function provedFacts(proof: Proof): [string, string | number][] {
+  const { signed } = proof;
+  return [
+    ["entries", proof.entries],
+    ["intact", proof.intact ? "yes" : `no: entry ${proof.firstBroken}, ${proof.reason}`],
+    ["signed", signed ? `up to entry ${signed.seq}, ${signed.at}` : "nothing yet"],
+    ...(signed ? [["key", signed.keyId] satisfies [string, string]] : []),
+    ...(proof.forgottenUpTo === undefined
+      ? []
+      : [["deleted by age", `up to entry ${proof.forgottenUpTo}`] satisfies [string, string]]),
+  ];
+}
+
+function tampered(): CliError {
+  return new CliError("the audit log has been tampered with");
+}
+
+async function verifyExport(cli: Cli, options: VerifyOptions & { file: string }): Promise<void> {
+  const { platform, file, checkpoints, key, against } = options;
+  const log = platform ? "_platform" : (options.tenant ?? cli.contextTenant());
+  if (log === undefined) throw misuse("say whose log that is: --tenant ID or --platform");
+  const kept = against === undefined ? undefined : readKept(against, platform ? "(platform)" : log);
+  const proof = await checkOffline({ log, file, checkpoints, key, kept });
+  cli.print(options, proof, () =>
+    facts([
+      ["entries", proof.entries],
+      ["from entry", proof.from],
+      ["intact", proof.intact ? "yes" : `no: entry ${proof.firstBroken}, ${proof.reason}`],
+      ["signed", proof.signedUpTo === undefined ? "not checked" : `up to ${proof.signedUpTo}`],
+    ]),
+  );
+  if (!proof.intact) throw tampered();
+}
+
+function readKept(file: string, log: string): { seq: number; hash: string; keyId?: string } {
+  let kept: { log?: unknown; seq?: unknown; hash?: unknown; keyId?: unknown };
   try {
     kept = JSON.parse(fs.readFileSync(file, "utf8"));
   } catch (error) {
     throw misuse(`${file} cannot be read: ${messageOf(error)}`);
   }
-  const { seq, hash } = kept;
+  const { seq, hash, keyId } = kept;
   if (typeof seq !== "number" || typeof hash !== "string") {
     throw misuse(`${file} is not what vautn audit verify --save writes`);
   }
   if (kept.log !== log) throw misuse(`${file} is of the audit log of ${String(kept.log)}`);
-  return { seq, hash };
+  return { seq, hash, ...(typeof keyId === "string" ? { keyId } : {}) };
 }
 
 const MAX_WHY = 100;

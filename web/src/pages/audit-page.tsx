@@ -168,7 +168,17 @@ function Proof({ proof }: { proof: AuditProof }) {
       title="The chain is intact"
       role="status"
     >
-      All {formatNumber(proof.entries)} entries carry the hash of the one before them.
+      All {formatNumber(proof.entries)} entries carry the hash of the one before them.{" "}
+      {proof.signed ? (
+        <>
+          The platform has signed them up to entry {proof.signed.seq},{" "}
+          <TimeAgo time={proof.signed.at} />.
+        </>
+      ) : (
+        "The platform signs them every hour, and has not yet."
+      )}
+      {proof.forgottenUpTo !== undefined &&
+        ` Those up to entry ${proof.forgottenUpTo} were deleted when they had the age that the settings say.`}
     </Alert>
   ) : (
     <Alert

@@ -57,6 +57,12 @@ const RETENTION: readonly Field[] = [
     description: "Log lines and traces",
     suffix: " days",
   },
+  {
+    name: "auditRetentionDays",
+    label: "The audit log is kept",
+    description: "At least 90 days; deleting is recorded in it",
+    suffix: " days",
+  },
 ];
 const QUOTAS: readonly Field[] = [
   { name: "maxDevices", label: "Devices", description: "At most" },

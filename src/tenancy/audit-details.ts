@@ -1,45 +1,4 @@
-import { createHash } from "node:crypto";
-import { canonicalJson } from "../protocol/index.ts";
-
-/** What an entry's hash covers, besides the hash of the entry before it. */
-export interface AuditFacts {
-  tenantId: string;
-  seq: number;
-  at: Date;
-  actorKind: string;
-  actorId: string;
-  actorName: string;
-  action: string;
-  targetKind: string;
-  targetId: string;
-  outcome: "done" | "refused";
-  address: string | null;
-  traceId: string | null;
-  details: unknown;
-}
-
-/** Hash before the first entry of a chain. */
-export const CHAIN_START = Buffer.alloc(32);
-
-/** SHA-256 over the previous hash and the canonical JSON of the entry. */
-export function auditHash(previous: Uint8Array, facts: AuditFacts): Buffer {
-  const text = canonicalJson({
-    tenantId: facts.tenantId,
-    seq: facts.seq,
-    at: facts.at.getTime(),
-    actorKind: facts.actorKind,
-    actorId: facts.actorId,
-    actorName: facts.actorName,
-    action: facts.action,
-    targetKind: facts.targetKind,
-    targetId: facts.targetId,
-    outcome: facts.outcome,
-    address: facts.address,
-    traceId: facts.traceId,
-    details: facts.details,
-  });
-  return createHash("sha256").update(previous).update(text).digest();
-}
+import { isDeepStrictEqual } from "node:util";
 
 const MAX_DETAILS_BYTES = 16 * 1024;
 const MAX_DEPTH = 8;
@@ -53,6 +12,19 @@ export function auditDetails(details: unknown): Record<string, unknown> {
   const plain = plainOf(details ?? {}, 0) as Record<string, unknown>;
   const sizeBytes = Buffer.byteLength(JSON.stringify(plain));
   return sizeBytes <= MAX_DETAILS_BYTES ? plain : { omitted: "too large", sizeBytes };
+}
+
+/** What a change made of what was there: only what is not the same, before and after. */
+export function auditChange(
+  before: Readonly<Record<string, unknown>>,
+  after: Readonly<Record<string, unknown>>,
+): { before: Record<string, unknown>; after: Record<string, unknown> } {
+  const changed = Object.keys(after).filter(
+    (name) => !isDeepStrictEqual(before[name] ?? null, after[name] ?? null),
+  );
+  const pick = (of: Readonly<Record<string, unknown>>) =>
+    Object.fromEntries(changed.map((name) => [name, of[name] ?? null]));
+  return { before: pick(before), after: pick(after) };
 }
 
 /** One line of text that PostgreSQL can hold: no control characters, no broken surrogates. */
