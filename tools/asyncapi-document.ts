@@ -8,10 +8,12 @@ import {
   CommandResult,
   DEVICE_ID,
   DEVICE_PUBLISHES,
+  DesiredMessage,
   DeviceEvent,
   Heartbeat,
   LogLine,
   PLATFORM_PUBLISHES,
+  ReportedMessage,
   TENANT_ID,
   TelemetrySample,
   UpdateState,
@@ -81,8 +83,8 @@ const MESSAGES: Record<
   "commands/+/result": { summary: "How far a command is", payload: CommandResult },
   "update/state": { summary: "How far an update is", payload: UpdateState },
   reported: {
-    summary: "Reserved, not served yet: configuration as it is, a JSON merge patch",
-    payload: { type: "object" },
+    summary: "What the device is: a JSON merge patch on the version that the platform holds",
+    payload: ReportedMessage,
   },
   "certificate/request": {
     summary: "Request for the next certificate",
@@ -106,8 +108,8 @@ const MESSAGES: Record<
     },
   },
   desired: {
-    summary: "Reserved, not served yet: configuration as it shall be, a merge patch",
-    payload: { type: "object" },
+    summary: "What the device ought to be: a JSON merge patch on the version that it holds",
+    payload: DesiredMessage,
   },
   "certificate/response": {
     summary: "The next certificate, or why there is none",

@@ -106,6 +106,20 @@ export const AgentConfig = Type.Object(
     ),
     /** What releases may bring beside the image, in the order in which it is taken into use. */
     components: Type.Optional(Type.Array(ComponentConfig, { maxItems: 32 })),
+    /**
+     * What takes `desired.json` of the data folder into use whenever it has changed: `{file}` and
+     * `{version}` stand for it. An exit status other than 0 takes it back; what it prints, a JSON
+     * object, is reported.
+     */
+    twin: Type.Optional(
+      Type.Object(
+        {
+          apply: Type.Optional(CommandLine),
+          timeoutSeconds: Type.Optional(Type.Number({ minimum: 1, maximum: 3_600 })),
+        },
+        { additionalProperties: false },
+      ),
+    ),
     /** What an update waits for. */
     conditions: Type.Optional(
       Type.Object(

@@ -7,6 +7,7 @@ import type { Connection } from "./connection/connection.ts";
 import type { Outbox } from "./offline/outbox.ts";
 import type { TrustStore } from "./update/trust-store.ts";
 import type { DeviceLog } from "./work/device-log.ts";
+import type { Twin } from "./work/twin.ts";
 
 export interface AgentReportsDeps {
   agent: Pick<AgentDeps, "clock" | "application" | "credentials" | "storage">;
@@ -20,6 +21,7 @@ export interface AgentReportsDeps {
   outbox: Outbox;
   connection: Connection;
   measured: MeasuredState;
+  twin: Twin;
   log: DeviceLog;
   firmware(): RunningFirmware;
   otherSlot(): AgentStatus["otherSlot"];
@@ -46,6 +48,7 @@ export class AgentReports {
       connected: connection.isConnected,
       update: update ? { updateId: update.assignment.signed.updateId, phase: update.phase } : null,
       backlog: outbox.figures(),
+      twin: this.#deps.twin.status(),
       certificate: agent.credentials?.status() ?? null,
     };
   }

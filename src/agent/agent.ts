@@ -18,6 +18,7 @@ import type {
 import { RunningAgent } from "./running-agent.ts";
 import type { Conditions } from "./update/conditions.ts";
 import type { CommandHandler } from "./work/commands.ts";
+import type { Twin, TwinHandler } from "./work/twin.ts";
 
 export interface AgentDeps {
   identity: { tenant: string; device: string; product: string; hardwareRevision: string };
@@ -44,6 +45,8 @@ export interface AgentDeps {
   components?: Components;
   /** What an update waits for; nothing where it is absent. */
   conditions?: Conditions;
+  /** What lives by the twin; without it the device says that it lives by none. */
+  twin?: TwinHandler | undefined;
   reboot: Reboot;
   settings?: Partial<AgentSettings>;
   /** Commands of this device beside the built-in ones; they too must be allowed. */
@@ -62,6 +65,7 @@ export interface AgentStatus {
   connected: boolean;
   update: { updateId: string; phase: string } | null;
   backlog: { waiting: number; dropped: number };
+  twin: ReturnType<Twin["status"]>;
   /** Null where the identity is somebody else's to keep. */
   certificate: ReturnType<CredentialStore["status"]> | null;
 }

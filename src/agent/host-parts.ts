@@ -17,9 +17,12 @@ import { hostFacts } from "./work/host-facts.ts";
 import { HostMetrics } from "./work/host-metrics.ts";
 import type { HostSelfTest } from "./work/host-self-test.ts";
 import { LogShipping } from "./work/log-shipping.ts";
+import type { TwinHandler } from "./work/twin.ts";
+import { twinByFile } from "./work/twin-file.ts";
 
 const DEFAULT_TELEMETRY_SECONDS = 60;
 const DEFAULT_COMPONENT_SECONDS = 600;
+const DEFAULT_TWIN_SECONDS = 60;
 const DEFAULT_WATCHDOG_SECONDS = 10;
 
 /** Parts of the agent as an ordinary Linux machine has them, by its configuration. */
@@ -111,6 +114,11 @@ function mcubootOf(
     ...{ name, storage, chunkBytes, clock: systemClock, restartMs: restartSeconds * 1_000 },
     open: () => (host ? tcpLine(host, Number(port)) : serialLine(line, baud)),
   });
+}
+
+export function twinOf({ twin, data }: AgentConfig, storage: Storage): TwinHandler {
+  const timeoutMs = (twin?.timeoutSeconds ?? DEFAULT_TWIN_SECONDS) * 1_000;
+  return twinByFile({ storage, dataDirectory: data, apply: twin?.apply, timeoutMs });
 }
 
 export function conditionsOf({ conditions, data }: AgentConfig): Conditions {

@@ -36,3 +36,5 @@ export {
 export { type CommandContext, type CommandHandler, RESTARTING } from "./work/commands.ts";
 export { Configurations, SETTINGS_FILE } from "./work/configurations.ts";
 export { CONSENT_FILE } from "./work/host-facts.ts";
+export { Twin, type TwinHandler } from "./work/twin.ts";
+export { DESIRED_FILE, twinByFile } from "./work/twin-file.ts";

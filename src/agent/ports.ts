@@ -1,4 +1,4 @@
-import type { IssuedCertificate, RunningFirmware } from "../protocol/index.ts";
+import type { IssuedCertificate, JsonObject, RunningFirmware } from "../protocol/index.ts";
 
 /**
  * Everything through which the agent touches the world. A platform is ported by writing these few
@@ -158,6 +158,8 @@ export interface ApplicationContext {
     origin?: "machine-log",
   ): void;
   event(type: string, attributes?: Record<string, unknown>): void;
+  /** Says what the device is: a merge patch (RFC 7396) on its reported properties. */
+  report(patch: JsonObject): void;
   /** The application has crashed and was started again. */
   crashed(reason: string, message: string): void;
 }

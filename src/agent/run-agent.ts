@@ -22,6 +22,7 @@ import {
   conditionsOf,
   healthyFileOf,
   runningFile,
+  twinOf,
   watchdogOf,
 } from "./host-parts.ts";
 import { CredentialStore } from "./identity/credential-store.ts";
@@ -41,6 +42,7 @@ import {
   writeSlotRecord,
 } from "./update/slot-record.ts";
 import type { CommandHandler } from "./work/commands.ts";
+import type { TwinHandler } from "./work/twin.ts";
 
 /** Tells the supervisor that the machine is to be started again (EX_TEMPFAIL of sysexits.h). */
 export const RESTART_STATUS = 75;
@@ -53,6 +55,8 @@ export interface DeviceParts {
   commandHandlers?: Readonly<Record<string, CommandHandler>>;
   /** Beside, or instead of, those of the configuration. */
   components?: Components;
+  /** Instead of a file and a program. */
+  twin?: TwinHandler;
   /** A bootloader that the agent does not know. */
   backEnd?: BootBackEnd;
 }
@@ -105,6 +109,7 @@ export async function runAgent(
       ...componentsOf(config, storage, () => outcome.resolve(0)),
       ...(parts.components ?? []),
     ]),
+    twin: parts.twin ?? twinOf(config, storage),
     conditions: conditionsOf(config),
     watchdog: await watchdogOf(config, environment),
     reboot: () => outcome.resolve(RESTART_STATUS),

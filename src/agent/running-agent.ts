@@ -1,16 +1,17 @@
 import { messageOf, randomId } from "../kernel/index.ts";
 import type { LogLevel } from "../protocol/index.ts";
 import type { AgentDeps, AgentStatus } from "./agent.ts";
+import { outboxOf, twinOf, watchdogKeeperOf } from "./agent-parts.ts";
 import { AgentReports } from "./agent-reports.ts";
 import { AGENT_DEFAULTS, type AgentSettings } from "./agent-settings.ts";
 import { StateStore } from "./agent-state.ts";
 import { bootReason } from "./boot/boot-reason.ts";
 import { MeasuredState } from "./boot/measured-state.ts";
-import { WatchdogKeeper } from "./boot/watchdog.ts";
+import type { WatchdogKeeper } from "./boot/watchdog.ts";
 import { Connection } from "./connection/connection.ts";
 import { type MessageReceivers, routeMessage } from "./connection/route-message.ts";
 import { Rotation } from "./identity/rotation.ts";
-import { Outbox } from "./offline/outbox.ts";
+import type { Outbox } from "./offline/outbox.ts";
 import { SequenceNumbers } from "./offline/sequence-numbers.ts";
 import { type BootStatus, otherSlot } from "./ports.ts";
 import { NO_CONDITIONS } from "./update/conditions.ts";
@@ -31,6 +32,7 @@ import { DeviceLog } from "./work/device-log.ts";
 import { Heartbeats } from "./work/heartbeats.ts";
 import { restartForCommand } from "./work/restart-for-command.ts";
 import { runScriptCommand } from "./work/run-script.ts";
+import type { Twin } from "./work/twin.ts";
 
 /** The parts of the agent, put together for one boot. */
 export class RunningAgent {
@@ -52,6 +54,7 @@ export class RunningAgent {
   readonly #commands: Commands;
   readonly #rotation: Rotation | undefined;
   readonly #measured: MeasuredState;
+  readonly #twin: Twin;
   readonly #reports: AgentReports;
   readonly #watchdog: WatchdogKeeper | undefined;
   #slots: Record<"running" | "other", SlotRecord | undefined>;
@@ -89,7 +92,10 @@ export class RunningAgent {
     this.#bootId = (deps.newId ?? randomId)();
     this.#bootReason = bootReason(found.state.current, found.boot);
     this.#startedAt = deps.clock.now();
-    this.#outbox = this.#createOutbox();
+    this.#outbox = outboxOf(deps, this.#settings.outbox, {
+      connection: () => this.#connection,
+      onProblem: (message) => this.#log.write("debug", message),
+    });
     this.#log = this.#createLog();
     this.#measured = this.#createMeasuredState();
     this.#connection = this.#createConnection();
@@ -97,7 +103,8 @@ export class RunningAgent {
     this.#updater = this.#createUpdater();
     this.#commands = this.#createCommands();
     this.#rotation = this.#createRotation();
-    this.#watchdog = this.#createWatchdog();
+    this.#watchdog = watchdogKeeperOf(deps, (message) => this.#log.write("error", message));
+    this.#twin = twinOf(deps, life, this.#connection, this.#logAs("twin"));
     this.#reports = this.#createReports();
   }
 
@@ -114,6 +121,7 @@ export class RunningAgent {
       await this.#state.update((state) => ({ ...state, restart: null }));
     }
     await this.#measured.start();
+    await this.#twin.start();
     this.#startApplication();
     this.#connection.start(this.#settings.connectSpreadMs);
     this.#heartbeats.start();
@@ -128,6 +136,7 @@ export class RunningAgent {
     await this.#connection.stop();
     await this.#updater.idle();
     await this.#rotation?.stop();
+    await this.#twin.idle();
     await this.#outbox.stop();
     // A restart that does not come is the watchdog's to make.
     await this.#watchdog?.stop({ inOrder: this.#state.current.restart === null });
@@ -153,17 +162,6 @@ export class RunningAgent {
 
   #firmware() {
     return describeSlot(this.#boot.running, this.#slots.running);
-  }
-
-  #createOutbox(): Outbox {
-    return new Outbox({
-      storage: this.#deps.storage,
-      clock: this.#deps.clock,
-      options: this.#settings.outbox,
-      isConnected: () => this.#connection.isConnected,
-      publish: (topic, payload, options) => this.#connection.publish(topic, payload, options),
-      onProblem: (message) => this.#log.write("debug", message),
-    });
   }
 
   #createLog(): DeviceLog {
@@ -203,6 +201,7 @@ export class RunningAgent {
         if (!this.#boot.trial) this.#unlessDead(this.#deps.healthy?.() ?? Promise.resolve());
         this.#updater.connected();
         this.#commands.connected();
+        this.#twin.connected();
         this.#outbox.wake();
         this.#heartbeats.send();
       },
@@ -294,19 +293,10 @@ export class RunningAgent {
       ...{ bootId: this.#bootId, bootReason: this.#bootReason, startedAt: this.#startedAt },
       ...{ onTrial: this.#boot.trial, state: this.#state, trust: this.#trust, log: this.#log },
       ...{ outbox: this.#outbox, connection: this.#connection, measured: this.#measured },
+      twin: this.#twin,
       firmware: () => this.#firmware(),
       otherSlot: () => describeOther(this.#slots.other),
       nextSequence: () => this.#numbers.next(),
-    });
-  }
-
-  #createWatchdog(): WatchdogKeeper | undefined {
-    const { watchdog, clock, storage } = this.#deps;
-    if (!watchdog) return undefined;
-    return new WatchdogKeeper({
-      ...{ watchdog, clock },
-      works: () => storage.list().then(() => {}),
-      onProblem: (message) => this.#log.write("error", message),
     });
   }
 
@@ -357,6 +347,7 @@ export class RunningAgent {
     const receivers: MessageReceivers = {
       update: (message) => this.#updater.receive(message),
       trust: (message) => this.#trust.receive(message, this.#log),
+      desired: (message) => this.#twin.receive(message),
       command: (message) => this.#commands.receive(message),
       certificate: (suffix, message) => this.#rotation?.receive(suffix, message),
       unreadable: (problem) => this.#log.write("warn", problem),
@@ -374,6 +365,7 @@ export class RunningAgent {
         log: this.#log,
         sample: (sample) => this.#unlessDead(this.#outbox.add("telemetry", sample)),
         event: (type, attributes) => this.#unlessDead(this.#event(type, attributes)),
+        report: (patch) => this.#unlessDead(this.#twin.report(patch)),
       }),
     );
     starting.catch((error) => {

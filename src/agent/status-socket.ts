@@ -74,9 +74,16 @@ export function describeStatus(status: AgentStatus): string {
     ["connected", status.connected ? "yes" : "no"],
     ["update", update ? `${update.phase} (${update.updateId})` : "none under way"],
     ["trial", status.trial ? "yes: the image is being tested" : "no"],
+    ["twin", describeTwin(status.twin)],
     ["waiting", `${backlog.waiting} to be sent, ${backlog.dropped} dropped`],
     ["boot", `${status.bootReason} (${status.bootId})`],
   ];
   if (certificate) lines.push(["certificate", JSON.stringify(certificate)]);
   return lines.map(([name, value]) => `${name.padEnd(12)} ${value}\n`).join("");
+}
+
+function describeTwin({ desired, applied, fault }: AgentStatus["twin"]): string {
+  if (desired === 0) return "nothing is desired";
+  if (desired === applied) return `version ${applied} is in force`;
+  return `version ${applied} is in force, ${desired} is desired${fault ? `: ${fault}` : ""}`;
 }

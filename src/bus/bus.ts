@@ -12,7 +12,7 @@ export type BusMessage = Record<string, unknown>;
 /** Subjects in use. Tenant and device ids hold no character that a subject gives a meaning to
  * except the full stop, which is written as `%2E`. */
 export const subjects = {
-  /** Something waits for this device: `{kind: "command" | "update"}`. */
+  /** Something waits for this device: `{kind: "command" | "update" | "twin"}`. */
   device: (tenantId: string, deviceId: string) => `device.${token(tenantId)}.${token(deviceId)}`,
   /** Standings changed: `{tenantId, changes: [{kind, deviceId?, serial?}]}`, or a device is gone:
    * `{tenantId, deviceId}`. */

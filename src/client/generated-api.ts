@@ -744,6 +744,13 @@ export type OnlineKeys = {
   repository: SigningKey;
 };
 
+export type PatchedTwins = {
+  /** Devices that were meant */
+  devices: number;
+  /** Those of them that ought to be something else now */
+  changed: number;
+};
+
 export type PenaltyBox = {
   items: Array<{
     deviceId: string;
@@ -1739,6 +1746,24 @@ export type TroubledRotationPage = {
   nextCursor: string | null;
 };
 
+export type Twin = {
+  desired: Record<string, unknown>;
+  /** 0 before anybody has wanted anything */
+  desiredVersion: number;
+  desiredAt: string | null;
+  desiredBy: string | null;
+  reported: Record<string, unknown>;
+  /** The device's own count */
+  reportedVersion: number;
+  reportedAt: string | null;
+  /** The desired version that the device lives by */
+  appliedVersion: number;
+  fault: {
+    version: number;
+    message: string;
+  } | null;
+};
+
 export type UnpackedImages = {
   /** Packed parts of the new image that the device packs again */
   streams: Array<{
@@ -2183,6 +2208,41 @@ export interface Operations {
     query: { limit?: number | undefined };
     body: undefined;
     answer: DeviceEventList;
+  };
+  getTwin: {
+    params: { tenant: string; device: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: Twin;
+  };
+  patchTwin: {
+    params: { tenant: string; device: string };
+    query: Record<never, never>;
+    body: {
+      /** JSON merge patch (RFC 7396): null removes a property */
+      desired: Record<string, unknown>;
+    };
+    answer: Twin;
+  };
+  replaceTwin: {
+    params: { tenant: string; device: string };
+    query: Record<never, never>;
+    body: {
+      desired: Record<string, unknown>;
+    };
+    answer: Twin;
+  };
+  patchTwins: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      devices?: Array<string> | undefined;
+      /** Fleet query, for example `firmware.version < "2.4.0" and tags.site = "berlin" and online` */
+      query?: string | undefined;
+      /** JSON merge patch (RFC 7396): null removes a property */
+      desired: Record<string, unknown>;
+    };
+    answer: PatchedTwins;
   };
   /** Enrols up to 200 devices, each for itself; refused rows say why */
   enrollDevices: {
@@ -3415,6 +3475,10 @@ export const ROUTES = {
   deleteDevice: { method: "DELETE", path: "/api/v1/tenants/{tenant}/devices/{device}" },
   listDeviceUpdates: { method: "GET", path: "/api/v1/tenants/{tenant}/devices/{device}/updates" },
   listDeviceEvents: { method: "GET", path: "/api/v1/tenants/{tenant}/devices/{device}/events" },
+  getTwin: { method: "GET", path: "/api/v1/tenants/{tenant}/devices/{device}/twin" },
+  patchTwin: { method: "PATCH", path: "/api/v1/tenants/{tenant}/devices/{device}/twin" },
+  replaceTwin: { method: "PUT", path: "/api/v1/tenants/{tenant}/devices/{device}/twin" },
+  patchTwins: { method: "POST", path: "/api/v1/tenants/{tenant}/twins" },
   enrollDevices: { method: "POST", path: "/api/v1/tenants/{tenant}/device-enrolments" },
   getDeviceConnection: { method: "GET", path: "/api/v1/tenants/{tenant}/device-connection" },
   revokeDevice: { method: "POST", path: "/api/v1/tenants/{tenant}/devices/{device}/revoke" },

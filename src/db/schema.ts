@@ -970,6 +970,22 @@ export interface TrustTargetsTable {
   created_at: Date;
 }
 
+export interface TwinsTable {
+  tenant_id: string;
+  device_id: string;
+  desired: OptionalJson;
+  desired_version: Generated<number>;
+  last_patch: OptionalJson;
+  desired_at: Date | null;
+  desired_by: string | null;
+  reported: OptionalJson;
+  reported_version: Generated<number>;
+  reported_at: Date | null;
+  held_version: Generated<number>;
+  applied_version: Generated<number>;
+  fault: OptionalJson;
+}
+
 export interface UploadsTable {
   tenant_id: string;
   id: string;
@@ -1090,6 +1106,7 @@ export interface Schema {
   tls_ticket_keys: TlsTicketKeysTable;
   trust_roots: TrustRootsTable;
   trust_targets: TrustTargetsTable;
+  twins: TwinsTable;
   uploads: UploadsTable;
   users: UsersTable;
   webhook_deliveries: WebhookDeliveriesTable;

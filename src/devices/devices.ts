@@ -19,6 +19,7 @@ import {
   updateDevice,
 } from "./registry-store.ts";
 import { createReports, type DeviceReports } from "./reports.ts";
+import { createTwins, type Twins } from "./twins.ts";
 import type {
   DeviceGroup,
   DevicePatch,
@@ -57,6 +58,7 @@ export interface Devices extends DeviceReports {
   fleetHealth(tenantId: string, by: HealthDimension, query?: string): Promise<HealthRow[]>;
   /** With whom each device is compared: those of its kind, above all those that run the same. */
   cohorts(tenantId: string): Promise<Map<string, { kind: string; firmware: string }>>;
+  twins: Twins;
   groups: {
     create(tenantId: string, group: { name: string; query: string }, actor: Actor): Promise<void>;
     list(tenantId: string): Promise<DeviceGroup[]>;
@@ -148,6 +150,8 @@ export function createDevices(deps: DevicesDeps): Devices {
     },
 
     cohorts: (tenantId) => db.tenant(tenantId, readCohorts),
+
+    twins: createTwins(deps),
 
     groups: {
       async create(tenantId, { name, query }, actor) {

@@ -4,5 +4,7 @@ export { compileFleetQuery, type FleetQuery, fleetCondition } from "./fleet-quer
 export { PRESENCE_BATCH } from "./presence-store.ts";
 export type { DevicePage } from "./registry-store.ts";
 export { type DeviceReports, INCIDENTS_KEPT_MS } from "./reports.ts";
+export type { Twin } from "./twin-store.ts";
+export type { TwinChange, Twins } from "./twins.ts";
 export * from "./types.ts";
 export { versionSortKey } from "./version-order.ts";

@@ -1,4 +1,4 @@
-import type { BootChain, Heartbeat } from "../protocol/index.ts";
+import type { BootChain, Heartbeat, JsonObject } from "../protocol/index.ts";
 
 export type Presence = "never" | "online" | "late" | "offline";
 export type DeviceStatus = "active" | "quarantined" | "revoked";
@@ -143,4 +143,20 @@ export interface DeviceGroup {
 export interface PresenceSettings {
   heartbeatIntervalSeconds: number;
   offlineAfterMissed: number;
+}
+
+/** What a device ought to be and what it says that it is. */
+export interface TwinView {
+  desired: JsonObject;
+  /** 0 before anybody has wanted anything. */
+  desiredVersion: number;
+  desiredAt: string | null;
+  desiredBy: string | null;
+  reported: JsonObject;
+  reportedVersion: number;
+  reportedAt: string | null;
+  /** The desired version that the device lives by. */
+  appliedVersion: number;
+  /** Why it does not live by a newer one. */
+  fault: { version: number; message: string } | null;
 }

@@ -1,8 +1,9 @@
 import { isSpanContextValid, type Span, SpanKind } from "@opentelemetry/api";
 import type { FreshCommand } from "../commands/index.ts";
+import type { Twin } from "../devices/index.ts";
 import { isAppError, messageOf } from "../kernel/index.ts";
 import { currentTraceparent, formatTraceparent, withSpan } from "../kernel/tracing.ts";
-import { type CommandMessage, deviceTopic } from "../protocol/index.ts";
+import { type CommandMessage, type DesiredMessage, deviceTopic } from "../protocol/index.ts";
 import type { Connection } from "./connection.ts";
 import type { GatewayContext } from "./context.ts";
 import { deliveriesTotal } from "./gateway-metrics.ts";
@@ -11,13 +12,13 @@ import type { OutboundResult } from "./outbound.ts";
 import { OwnMessages } from "./own-messages.ts";
 import type { RetainedFor } from "./retained.ts";
 
-export type DeliveryKind = "command" | "update" | "trust" | "authorities";
+export type DeliveryKind = "command" | "update" | "trust" | "authorities" | "twin";
 
 const RETRY_MS = 2_000;
 
 /**
  * Brings a connected device what waits for it in the database: commands in their order, the
- * assignment of its update, new trust roots, and by whom certificates are issued. What a device has
+ * assignment of its update, what it ought to be, new trust roots, and by whom certificates are issued. What a device has
  * not acknowledged is still waiting when it comes back.
  */
 export class Deliveries {
@@ -37,6 +38,8 @@ export class Deliveries {
   #newestCommand = -1;
   #lastSequence = -1;
   #lastAuthorities = "";
+  /** The desired version that this connection has sent; null before it has sent any. */
+  #lastDesired: number | null = null;
   /** The first root is the one that devices are provisioned with. */
   #lastTrustRoot = 1;
 
@@ -106,6 +109,7 @@ export class Deliveries {
         if (kind === "command") await this.#sendCommands();
         else if (kind === "update") await this.#sendUpdate();
         else if (kind === "trust") await this.#sendTrustRoots();
+        else if (kind === "twin") await this.#sendDesired();
         else await this.#sendAuthorities();
       } catch (error) {
         this.#retry(kind, error);
@@ -213,6 +217,27 @@ export class Deliveries {
     );
   }
 
+  /** The device stands elsewhere than we thought: it is told all of it once more. */
+  resendDesired(): void {
+    this.#lastDesired = -1;
+    this.wake("twin");
+  }
+
+  /** What the device ought to be: what has changed where it holds the rest, or else the whole. */
+  async #sendDesired(): Promise<void> {
+    const { peer, outbound } = this.#connection;
+    const { devices } = this.#context.deps;
+    if (!devices.twins || this.#connection.isQuarantined || !this.#listens("desired")) return;
+    const twin = await devices.twins.forDelivery(peer.tenantId, peer.deviceId);
+    if (!twin || twin.desiredVersion === this.#lastDesired) return;
+    if (outbound.free <= 0) throw new Error("the device acknowledges nothing");
+    const held = this.#lastDesired ?? twin.heldVersion;
+    this.#lastDesired = twin.desiredVersion;
+    const body = JSON.stringify(desiredMessage(twin, held));
+    const result = await this.#send("desired", body, currentTraceparent());
+    deliveriesTotal.inc({ kind: "twin", outcome: result });
+  }
+
   /** So that devices follow a new root before anything is signed by its keys alone. */
   async #sendTrustRoots(): Promise<void> {
     const { peer, outbound } = this.#connection;
@@ -281,6 +306,15 @@ export class Deliveries {
       if (this.#connection.isOpen) this.wake(kind);
     });
   }
+}
+
+function desiredMessage(twin: Twin, held: number): DesiredMessage {
+  const { desiredVersion: version, desired, lastPatch, reportedVersion } = twin;
+  if (held === version) return { version, from: version, patch: {}, reportedVersion };
+  if (held === version - 1 && lastPatch) {
+    return { version, from: held, patch: lastPatch, reportedVersion };
+  }
+  return { version, from: 0, patch: desired, reportedVersion };
 }
 
 /** What the device continues: the delivery's own span, even where nobody records spans. */

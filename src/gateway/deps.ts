@@ -2,7 +2,7 @@ import type tls from "node:tls";
 import type { Bus } from "../bus/index.ts";
 import type { Commands, QueuedCommand } from "../commands/index.ts";
 import type { Database } from "../db/index.ts";
-import type { HeartbeatRecord, Incident } from "../devices/index.ts";
+import type { HeartbeatRecord, Incident, Twins } from "../devices/index.ts";
 import type { ApplicationPeers } from "../identity/index.ts";
 import type { Clock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
@@ -90,6 +90,8 @@ export interface GatewayDeps {
     recordHeartbeats(batch: readonly HeartbeatRecord[]): Promise<void>;
     recordIncidents(batch: readonly Incident[]): Promise<Incident[]>;
     flush(): Promise<void>;
+    /** Without it the topics `desired` and `reported` are not served. */
+    twins?: Pick<Twins, "forDelivery" | "record">;
   };
   commands: {
     undelivered(tenantId: string, deviceId: string, limit: number): Promise<QueuedCommand[]>;

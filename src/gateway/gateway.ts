@@ -173,13 +173,17 @@ function subscribe(context: GatewayContext): (() => void)[] {
       const { kind } = message;
       const connection = registry.bySubject(subject);
       if (kind === "session") takeOver(context, subject, message);
-      if (!connection?.isOpen || (kind !== "command" && kind !== "update")) return;
+      if (!connection?.isOpen || !isDelivery(kind)) return;
       const fresh = kind === "command" ? readFreshCommand(message) : undefined;
       if (fresh) connection.deliveries.hear(fresh);
       else connection.deliveries.wake(kind);
     }),
     deps.identity.onStandingChanged((change) => applyStanding(context, change)),
   ];
+}
+
+function isDelivery(kind: unknown): kind is "command" | "update" | "twin" {
+  return kind === "command" || kind === "update" || kind === "twin";
 }
 
 /** The device has connected at another gateway (MQTT 5.0 §3.1.4 [MQTT-3.1.4-3]). */

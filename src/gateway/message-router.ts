@@ -11,6 +11,8 @@ import {
   decodePayload,
   type Heartbeat,
   Heartbeat as HeartbeatSchema,
+  type ReportedMessage,
+  ReportedMessage as ReportedMessageSchema,
   type UpdateState,
   UpdateState as UpdateStateSchema,
 } from "../protocol/index.ts";
@@ -33,6 +35,8 @@ export interface InboundMessage {
   receivedAt: number;
   /** Sends the device something in return, if it is still there and listens. */
   reply(suffix: string, body: unknown): void;
+  /** Tells the device all that it ought to be; absent where it is not there (a will). */
+  resendDesired?(): void;
   /** Bytes of the connection up to now; absent where none is left (a will). */
   traffic?: { received: number; sent: number };
 }
@@ -101,7 +105,8 @@ export class MessageRouter {
       case "certificate-confirm":
         return confirmCertificate(this.#deps.identity.rotation, message, body);
       case "reported":
-        throw new AppError("topic-refused", `${publish.kind} is not served by this platform`);
+        checkMessage(ReportedMessageSchema, body);
+        return this.#reported(message, body as ReportedMessage);
     }
   }
 
@@ -141,6 +146,12 @@ export class MessageRouter {
       },
       { parent: message.traceparent },
     );
+  }
+
+  async #reported(message: InboundMessage, body: ReportedMessage): Promise<void> {
+    const { twins } = this.#deps.devices;
+    if (!twins) throw new AppError("topic-refused", "reported is not served by this platform");
+    if (await twins.record(message.peer, body)) message.resendDesired?.();
   }
 
   #commandResult(message: InboundMessage, id: string, result: CommandResult): Promise<void> {

@@ -23,6 +23,10 @@ export const LIMITS = {
   /** The end of what a device has written while a command ran, and one piece of it. */
   commandStreamLength: 64 * 1024,
   commandStreamPieceLength: 16 * 1024,
+  /** Each of the two documents of a twin. */
+  twinBytes: 64 * 1024,
+  /** Devices whose twins one request changes. */
+  twinsPerRequest: 1_000,
   imageBytes: 2 * 1024 ** 3,
   manifestBytes: 256 * 1024,
   /** Uploads of one tenant that have not been published, and the bytes that they announce. */

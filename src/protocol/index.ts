@@ -6,6 +6,7 @@ export * from "./certificates.ts";
 export * from "./configuration.ts";
 export * from "./csr.ts";
 export * from "./identity.ts";
+export * from "./merge-patch.ts";
 export * from "./messages.ts";
 export * from "./metadata.ts";
 export * from "./metadata-rules.ts";
@@ -13,6 +14,7 @@ export * from "./script.ts";
 export * from "./signing.ts";
 export * from "./slot-image.ts";
 export * from "./topics.ts";
+export * from "./twin.ts";
 export * from "./update.ts";
 export * from "./update-shapes.ts";
 export {

@@ -8,6 +8,7 @@ import {
 } from "./powercut-configuration.ts";
 import { ROTATIONS, type RotationScenario, rotateWithCuts } from "./powercut-rotation.ts";
 import { type PowercutRun, runWithCuts, SCENARIOS, type Scenario } from "./powercut-run.ts";
+import { TWINS, type TwinScenario, twinWithCuts } from "./powercut-twin.ts";
 
 /**
  * The real agent's update, and the renewal of its certificate, on a flash that loses, tears and half-writes what was not synced, with
@@ -27,8 +28,15 @@ export interface PowercutSummary {
   seconds: number;
 }
 
-type AnyScenario = Scenario | RotationScenario | BacklogScenario | ConfigurationScenario;
-const ALL: readonly AnyScenario[] = [...SCENARIOS, ...ROTATIONS, ...BACKLOGS, ...CONFIGURATIONS];
+type AnyScenario =
+  | Scenario
+  | RotationScenario
+  | BacklogScenario
+  | ConfigurationScenario
+  | TwinScenario;
+const ALL: readonly AnyScenario[] = [
+  ...[...SCENARIOS, ...ROTATIONS, ...BACKLOGS, ...CONFIGURATIONS, ...TWINS],
+];
 const MAX_VIOLATIONS = 20;
 const MAX_CUTS_A_RUN = 4;
 
@@ -93,6 +101,7 @@ function runScenario(
 ): Promise<PowercutRun> {
   if (scenario === "backlog") return keepBacklogWithCuts(cutsAt, seed);
   if (scenario === "configuration") return configureWithCuts(cutsAt, seed);
+  if (scenario === "twin") return twinWithCuts(cutsAt, seed);
   return isRotation(scenario)
     ? rotateWithCuts(scenario, cutsAt, seed)
     : runWithCuts(scenario, cutsAt, seed);

@@ -10,6 +10,8 @@ import {
   readSlotRecord,
   type SlotRecord,
   type Storage,
+  type TwinHandler,
+  twinByFile,
   writeSlotRecord,
 } from "../agent/index.ts";
 import { type Clock, messageOf, type Random, type Timer } from "../kernel/index.ts";
@@ -36,6 +38,8 @@ export interface MachineOptions
   > {
   /** What the machine has beside its image, on its flash. */
   components?: (storage: Storage) => Components;
+  /** What lives by the twin; a file on the flash where nothing else does. */
+  twin?: (storage: Storage) => TwinHandler;
   /** The identity lies on the flash, and the agent renews it. */
   keepsIdentity?: boolean;
   clock: Clock;
@@ -62,6 +66,7 @@ export interface MachineStatus {
   downloadedBytes: number;
 }
 
+const NO_PROGRAM = { dataDirectory: "", timeoutMs: 0 };
 const DEFAULT_OUTAGE_MS = 2_000;
 
 /** A device without its hardware: flash, bootloader, watchdog, an application, and the real agent. */
@@ -215,7 +220,10 @@ export class SimulatedMachine {
     const { clock, random, behaviours, timeScale, slotCapacityBytes } = this.#options;
     const { identity, trustRoot, transport, artifacts, settings, localLog, newId } = this.#options;
     const { reenrolment, conditions, watchdog, components } = this.#options;
+    const { twin = (flash: Storage) => twinByFile({ storage: flash, ...NO_PROGRAM }) } =
+      this.#options;
     return createAgent({
+      twin: twin(storage),
       identity,
       trustRoot,
       clock,

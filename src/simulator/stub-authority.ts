@@ -3,7 +3,12 @@ import { IdentityRefused, type Reenrolment, type TlsCredentials } from "../agent
 import { membersOf, readDer, TAG } from "../kernel/der.ts";
 import { type Clock, type Random, sleep } from "../kernel/index.ts";
 import type { IssuedCertificate } from "../protocol/index.ts";
-import { makeAuthority, makeDeviceCertificate, type StubIssuer } from "./stub-certificates.ts";
+import {
+  makeAuthority,
+  makeDeviceCertificate,
+  makeServerCertificate,
+  type StubIssuer,
+} from "./stub-certificates.ts";
 
 /** What the wire does to an exchange about certificates. */
 export type ExchangeFault = "lost-request" | "lost-answer" | "doubled";
@@ -54,6 +59,11 @@ export class StubAuthority {
     this.rootPem = root.pem;
   }
 
+  /** Those between a device's certificate and the root. */
+  get chainPem(): string {
+    return this.#issuer.pem;
+  }
+
   /** What the factory gives a device. */
   provision(device: string): TlsCredentials {
     const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
@@ -63,11 +73,29 @@ export class StubAuthority {
     return { key, certificate: pem + this.#issuer.pem, root: this.rootPem };
   }
 
-  /** What a handshake and the registry say; throws where they refuse. */
-  check(device: string, credentials: TlsCredentials): Entry {
+  /** Issues for the key of a request of a device that has none yet. */
+  enrol(device: string, csr: Uint8Array): IssuedCertificate {
+    const { pem } = this.#issue(device, publicKeyOf(csr));
+    return { certificate: pem, chain: this.#issuer.pem, roots: this.rootPem };
+  }
+
+  /** What a server of the platform shows. */
+  serverCredentials(): { key: string; certificate: string } {
+    const names = { names: ["localhost"], addresses: ["127.0.0.1"] };
+    const serial = this.#nextSerial();
+    return makeServerCertificate(this.#issuer, { ...names, serial, nowMs: this.#clock.now() });
+  }
+
+  /** Serial numbers that were issued to a device, the first of them first, with their keys. */
+  issuedTo(device: string): { serial: string; key: string }[] {
+    return this.#entries.filter((one) => one.device === device);
+  }
+
+  /** What a handshake and the registry say; throws where they refuse. Without a key, it was proved. */
+  check(device: string, credentials: { certificate: string; key?: string }): Entry {
     const leaf = new X509Certificate(credentials.certificate);
     // No handshake succeeds with another certificate's key.
-    if (!leaf.checkPrivateKey(createPrivateKey(credentials.key))) {
+    if (credentials.key && !leaf.checkPrivateKey(createPrivateKey(credentials.key))) {
       throw new Error("key and certificate are not a pair");
     }
     const serial = leaf.serialNumber.toLowerCase();
@@ -84,10 +112,13 @@ export class StubAuthority {
   }
 
   /** Issues for the key of a request; the one before stays as it is. */
-  renew(device: string, credentials: TlsCredentials, csr: Uint8Array): IssuedCertificate {
+  renew(
+    device: string,
+    credentials: { certificate: string; key?: string },
+    csr: Uint8Array,
+  ): IssuedCertificate {
     this.check(device, credentials);
-    const [information] = membersOf(readDer(csr), TAG.sequence);
-    const spki = membersOf(information, TAG.sequence)[2]?.raw as Buffer;
+    const spki = publicKeyOf(csr);
     const key = spki.toString("base64");
     const before = this.#entries.find((one) => one.key === key && one.status === "active");
     const { pem } = before ?? this.#issue(device, spki);
@@ -156,6 +187,14 @@ export class StubAuthority {
     this.#serials += 1;
     return this.#serials;
   }
+}
+
+/** RFC 2986 §4: the third member of what was signed. */
+function publicKeyOf(csr: Uint8Array): Buffer {
+  const [information] = membersOf(readDer(csr), TAG.sequence);
+  const spki = membersOf(information, TAG.sequence)[2]?.raw;
+  if (!spki) throw new Error("the request holds no key");
+  return spki;
 }
 
 /** Faults at random, for as many exchanges as `count`. */

@@ -31,6 +31,7 @@ interface Contents {
 
 const BASIC_CONSTRAINTS = "2.5.29.19";
 const ALTERNATIVE_NAMES = "2.5.29.17";
+const DAY_MS = 86_400_000;
 const YEAR_MS = 365 * 86_400_000;
 
 /** A self-signed authority, or one below `parent`. */
@@ -67,6 +68,30 @@ export function makeDeviceCertificate(
   });
 }
 
+/** For a server that is reached by these names, in DNS. */
+export function makeServerCertificate(
+  issuer: StubIssuer,
+  server: { names: readonly string[]; addresses: readonly string[]; serial: number; nowMs: number },
+): { key: string; certificate: string } {
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const alternatives = [
+    ...server.names.map((name) => contextPrimitive(2, Buffer.from(name))),
+    ...server.addresses.map((address) =>
+      contextPrimitive(7, Buffer.from(address.split(".").map(Number))),
+    ),
+  ];
+  const pem = certificate(issuer, {
+    serial: server.serial,
+    subject: distinguishedName("stub", server.names[0] ?? "server"),
+    publicKey: createPublicKey(privateKey).export({ type: "spki", format: "der" }),
+    notBefore: new Date(server.nowMs - DAY_MS),
+    notAfter: new Date(server.nowMs + YEAR_MS),
+    extension: extension(ALTERNATIVE_NAMES, sequence(...alternatives), false),
+  });
+  const key = privateKey.export({ type: "pkcs8", format: "pem" }) as string;
+  return { key, certificate: pem + issuer.pem };
+}
+
 function certificate(issuer: { name: Buffer; privateKey: KeyObject }, contents: Contents): string {
   const algorithm = signatureAlgorithm(issuer.privateKey);
   const serial = Buffer.alloc(4);
@@ -86,6 +111,7 @@ function certificate(issuer: { name: Buffer; privateKey: KeyObject }, contents: 
   return toPem("CERTIFICATE", signed);
 }
 
-function extension(id: string, value: Buffer): Buffer {
-  return sequence(oid(id), boolean(true), octets(value));
+function extension(id: string, value: Buffer, critical = true): Buffer {
+  // DER has no word for a default (X.690 §11.5).
+  return sequence(oid(id), ...(critical ? [boolean(true)] : []), octets(value));
 }

@@ -14,13 +14,16 @@ import {
   type AssignmentMessage,
   type CommandMessage,
   type Envelope,
+  type JsonObject,
   type ReleaseManifest,
+  type ReportedMessage,
   type RootMetadata,
   signDocument,
   type UpdateState,
 } from "../protocol/index.ts";
 import type { StubAuthority } from "./stub-authority.ts";
 import { StubTrust } from "./stub-trust.ts";
+import { StubTwins } from "./stub-twins.ts";
 
 const YEAR_MS = 365 * 86_400_000;
 const CHUNK_BYTES = 16 * 1024;
@@ -42,6 +45,9 @@ export interface ReceivedMessage {
 export class StubPlatform {
   readonly tenant: string;
   readonly messages: ReceivedMessage[] = [];
+  readonly twins = new StubTwins();
+  /** Where artifacts are said to lie. */
+  origin = "https://platform.invalid";
   readonly trustRoot: Envelope<RootMetadata>;
   readonly #clock: Clock;
   readonly #trust: StubTrust;
@@ -94,7 +100,7 @@ export class StubPlatform {
   ): ArtifactOffer {
     const sha256 = sha256Of(bytes);
     this.#artifacts.set(sha256, bytes);
-    const url = `https://platform.invalid/artifacts/${sha256}`;
+    const url = `${this.origin}/artifacts/${sha256}`;
     return { format, url, sha256, sizeBytes: bytes.length, sourceSha256 };
   }
 
@@ -111,10 +117,23 @@ export class StubPlatform {
     artifacts: ArtifactOffer[],
     changes: Partial<Assignment> = {},
   ): AssignmentMessage {
+    const envelope = this.prepare(device, release, artifacts, changes);
+    this.#assignments.set(device, envelope);
+    this.send(device, "update", envelope);
+    return envelope;
+  }
+
+  /** Signs an assignment, which is sent by nobody. */
+  prepare(
+    device: string,
+    release: Envelope<ReleaseManifest> | null,
+    artifacts: ArtifactOffer[],
+    changes: Partial<Assignment> = {},
+  ): AssignmentMessage {
     const sequence = (this.#sequences.get(device) ?? 0) + 1;
     this.#sequences.set(device, sequence);
     const limit = 3_600_000;
-    const envelope = this.sign({
+    return this.sign({
       _type: "assignment",
       specVersion: 1,
       tenant: this.tenant,
@@ -137,9 +156,6 @@ export class StubPlatform {
       traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
       ...changes,
     });
-    this.#assignments.set(device, envelope);
-    this.send(device, "update", envelope);
-    return envelope;
   }
 
   sign(assignment: Assignment): AssignmentMessage {
@@ -196,6 +212,11 @@ export class StubPlatform {
     };
   }
 
+  /** Changes what a device ought to be: a merge patch. */
+  desire(device: string, patch: JsonObject): void {
+    this.send(device, "desired", this.twins.change(device, patch));
+  }
+
   updateStates(device: string): UpdateState[] {
     return this.received(device, "update/state") as UpdateState[];
   }
@@ -228,6 +249,7 @@ export class StubPlatform {
         if (this.messages.length >= MAX_MESSAGES) this.messages.shift();
         const at = this.#clock.now();
         this.messages.push({ device, topic, payload: JSON.parse(payload), at });
+        if (topic === "reported") this.#onReported(device, JSON.parse(payload));
         if (credentials) this.#onCertificates(device, topic, JSON.parse(payload), credentials);
       },
       close: async () => end("closed"),
@@ -237,7 +259,14 @@ export class StubPlatform {
   #sendWaiting(device: string): void {
     const assignment = this.#assignments.get(device);
     if (assignment) this.send(device, "update", this.#withMetadata(assignment));
+    const desired = this.twins.atConnect(device);
+    if (desired) this.send(device, "desired", desired);
     for (const command of this.#commands.get(device) ?? []) this.send(device, "commands", command);
+  }
+
+  #onReported(device: string, message: ReportedMessage): void {
+    const answer = this.twins.report(device, message);
+    if (answer) this.send(device, "desired", answer);
   }
 
   #onCertificates(

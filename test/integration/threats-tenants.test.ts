@@ -15,6 +15,8 @@ const routes = apiRoutes().filter((route) => route.hasTenant && route.ids.length
 /** A body without which a route would refuse for another reason than the one that is tested. */
 const BODIES: Record<string, object> = {
   updateDevice: { region: "mine" },
+  patchTwin: { desired: { mine: true } },
+  replaceTwin: { desired: { mine: true } },
   promoteRelease: { channel: "beta" },
 };
 const bodyOf = ({ operationId, required }: (typeof routes)[number]) =>
@@ -60,6 +62,7 @@ async function furnish(test: TestApi): Promise<Record<string, string>> {
   for (const act of ["quarantine", "release"]) {
     await call("POST", `devices/${device.id}/${act}`, { reason: "theirs" });
   }
+  await call("PATCH", `devices/${device.id}/twin`, { desired: { secret: "secret of globex" } });
   const release = await publishWithSbom(test, "globex");
   const firmware = { version: "1.0.0", hash: "a".repeat(64), slot: "a" };
   const heartbeat = { ts: Date.now(), seq: 1, bootId: "b", uptimeSeconds: 1, firmware };
@@ -221,6 +224,10 @@ describe("the ids of another tenant", () => {
     const bulk = await post("commands", { devices: ["my-hub", theirs.device], name: "ping" });
     expect([bulk.status, bulk.body.details.deviceIds]).toEqual([404, [theirs.device]]);
     expect((await test.call("GET", "/tenants/acme/commands", options)).body.items).toEqual([]);
+    const twins = await post("twins", { devices: ["my-hub", theirs.device], desired: { a: 1 } });
+    expect(twins.status).toBe(404);
+    const every = await post("twins", { query: "", desired: { a: 1 } });
+    expect(every.body).toEqual({ devices: 1, changed: 1 });
     const found = await post("commands", { query: 'product = "hub"', name: "ping" });
     const reached = found.body.items.map((item: { deviceId: string }) => item.deviceId);
     expect(reached).toEqual(["my-hub"]);

@@ -1,10 +1,17 @@
 import { expect, test } from "vitest";
 import { SCENARIOS } from "../../src/simulator/powercut-run.ts";
 import { simulatePowercuts } from "../../src/simulator/powercut-simulation.ts";
+import { TWINS } from "../../src/simulator/powercut-twin.ts";
 
 test("a power cut at any change of the flash leaves a device that boots a signed image and reports", async () => {
   const { cuts, outcomes, violations } = await simulatePowercuts(250, 20_261_123, SCENARIOS);
   expect(violations).toEqual([]);
   expect(cuts).toBeGreaterThanOrEqual(250);
   expect(outcomes.updated).toBeGreaterThan(outcomes.failed);
+});
+
+test("a power cut at any change of the flash leaves a twin that converges, whole", async () => {
+  const { cuts, violations } = await simulatePowercuts(150, 20_261_129, TWINS);
+  expect(violations).toEqual([]);
+  expect(cuts).toBeGreaterThanOrEqual(150);
 });

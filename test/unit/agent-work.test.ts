@@ -175,7 +175,7 @@ describe("the machine's log", () => {
     });
     const context = applicationContext({
       ...{ firmware: { version: "1.0.0", hash: "", slot: "a" }, bootId: "", now: () => 0, log },
-      ...{ nextSequence: () => seq++, sample: () => {}, event: () => {} },
+      ...{ nextSequence: () => seq++, sample: () => {}, event: () => {}, report: () => {} },
     });
     const lines = ["of the journal", "another"].map((MESSAGE) => JSON.stringify({ MESSAGE }));
     const journalctl = at("journalctl");
@@ -279,6 +279,7 @@ it("answers at the device how it is, and says so where no agent runs", async () 
     ...{ bootId: "b-1", bootReason: "power-on", trial: false, connected: true, update: null },
     firmware: { version: "1.0.0", hash: "00", slot: "a" as const },
     ...{ otherSlot: null, backlog: { waiting: 3, dropped: 0 }, certificate: null },
+    twin: { desired: 3, applied: 2, fault: "no such mode" },
   };
   const socket = await openStatusSocket(folder, () => status);
   expect(await askStatus(folder)).toEqual(status);

@@ -15,7 +15,9 @@ export interface MqttTransportOptions {
 }
 
 const CERTIFICATES = ["certificate/response", "certificate/authorities"];
-const SUBSCRIPTIONS = ["commands", "update", "trust", ...CERTIFICATES];
+const SUBSCRIPTIONS = ["commands", "update", "trust", "desired", ...CERTIFICATES];
+/** IANA: secure-mqtt. */
+const DEFAULT_PORT = 8_883;
 const NOT_AUTHORIZED = 0x87;
 /** What OpenSSL says when a server ends the handshake because of our certificate. */
 const CERTIFICATE_ALERT = /^ERR_SSL_.*ALERT_(?:\w*CERTIFICATE\w*|UNKNOWN_CA|ACCESS_DENIED)$/;
@@ -30,7 +32,7 @@ export function createMqttTransport(options: MqttTransportOptions): Transport {
     async connect(handlers, signal, { credentials: given, certificatesOnly } = {}) {
       signal.throwIfAborted();
       const credentials = given ?? (await options.credentials());
-      const client = connect(options.url, clientOptions(options, credentials));
+      const client = connect(clientOptions(options, credentials));
       const prefix = topicPrefix(options);
       receive(client, prefix, handlers);
       try {
@@ -46,7 +48,12 @@ export function createMqttTransport(options: MqttTransportOptions): Transport {
 }
 
 function clientOptions(options: MqttTransportOptions, tls: TlsCredentials): IClientOptions {
+  const { hostname, port } = new URL(options.url);
   return {
+    protocol: "mqtts",
+    // RFC 3986 §3.2.2: brackets are of the URL, not of the address.
+    host: hostname.replace(/^\[|\]$/g, ""),
+    port: Number(port) || DEFAULT_PORT,
     protocolVersion: 5,
     clientId: options.deviceId,
     clean: true,

@@ -4,6 +4,7 @@ import { decodePayload } from "../../protocol/index.ts";
 export interface MessageReceivers {
   update(message: unknown): Promise<void>;
   trust(message: unknown): Promise<void>;
+  desired(message: unknown): Promise<void>;
   command(message: unknown): Promise<void>;
   certificate(topic: string, message: unknown): Promise<void> | undefined;
   unreadable(message: string): void;
@@ -25,6 +26,7 @@ export async function routeMessage(
   }
   if (topic === "update") await receivers.update(message);
   else if (topic === "trust") await receivers.trust(message);
+  else if (topic === "desired") await receivers.desired(message);
   else if (topic === "commands") await receivers.command(message);
   else if (topic.startsWith("certificate/")) await receivers.certificate(topic, message);
 }

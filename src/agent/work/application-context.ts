@@ -1,4 +1,4 @@
-import type { RunningFirmware, TelemetrySample } from "../../protocol/index.ts";
+import type { JsonObject, RunningFirmware, TelemetrySample } from "../../protocol/index.ts";
 import type { ApplicationContext } from "../ports.ts";
 import type { DeviceLog } from "./device-log.ts";
 
@@ -10,6 +10,7 @@ export interface ApplicationContextDeps {
   log: DeviceLog;
   sample(sample: TelemetrySample): void;
   event(type: string, attributes: Record<string, unknown>): void;
+  report(patch: JsonObject): void;
 }
 
 /** What an application is given to speak through: it never waits for the disk or the network. */
@@ -22,6 +23,7 @@ export function applicationContext(deps: ApplicationContextDeps): ApplicationCon
     log: (level, message, attributes, origin) =>
       log.write(level, message, { logger: "application", attributes, origin }),
     event: (type, attributes = {}) => event(type, attributes),
+    report: deps.report,
     crashed: (reason, message) => event("crash", { reason, message }),
   };
 }

@@ -29,6 +29,7 @@ import { type SessionDeps, sessionRoutes } from "./sessions.ts";
 import { type TelemetryDeps, telemetryRoutes } from "./telemetry.ts";
 import { type TenantDeps, tenantRoutes } from "./tenants.ts";
 import { type TrustDeps, trustRoutes } from "./trust.ts";
+import { type TwinRouteDeps, twinRoutes } from "./twins.ts";
 import { type UpdatesDeps, updateRoutes } from "./updates.ts";
 import { type UploadsDeps, uploadRoutes } from "./uploads.ts";
 import { type UserDeps, userRoutes } from "./users.ts";
@@ -62,6 +63,7 @@ export type ResourceDeps = AcmeDeps &
   TelemetryDeps &
   TenantDeps &
   TrustDeps &
+  TwinRouteDeps &
   UpdatesDeps &
   UploadsDeps &
   UserDeps &
@@ -83,6 +85,7 @@ export async function registerResources(
       userRoutes(routes, deps);
       auditRoutes(routes, deps);
       deviceRoutes(routes, deps);
+      twinRoutes(routes, deps);
       enrolmentRoutes(routes, deps);
       claimRoutes(routes, deps);
       admissionRoutes(routes, deps);

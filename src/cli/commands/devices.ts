@@ -5,6 +5,7 @@ import { misuse } from "../cli-error.ts";
 import { ago, facts, table } from "../output.ts";
 import { confirm } from "../prompt.ts";
 import { deviceStandingCommands } from "./device-standing.ts";
+import { deviceTwinCommands } from "./device-twin.ts";
 import { enrolCommand } from "./enrol.ts";
 
 type ListOptions = CommonOptions & { query?: string; limit: number; sort?: string };
@@ -14,6 +15,7 @@ export function deviceCommands(program: Command, cli: Cli): void {
   readingCommands(device, cli);
   enrolCommand(device, cli);
   writingCommands(device, cli);
+  deviceTwinCommands(device, cli);
   deviceStandingCommands(device, cli);
 }
 

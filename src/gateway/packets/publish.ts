@@ -133,6 +133,7 @@ function settle(connection: Connection, packet: IPublishPacket): Promise<Outcome
     traceparent: textProperty(properties.userProperties?.traceparent),
     receivedAt: context.deps.clock.now(),
     reply: (suffix, body) => connection.deliveries.reply(suffix, body),
+    resendDesired: () => connection.deliveries.resendDesired(),
     traffic: connection.traffic,
   };
   const store = () => storePatiently(connection, message, packet);

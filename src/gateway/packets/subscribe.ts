@@ -48,6 +48,7 @@ export function wakeDeliveries(connection: Connection): void {
     ["commands", "command"],
     ["update", "update"],
     ["trust", "trust"],
+    ["desired", "twin"],
     ["certificate/authorities", "authorities"],
   ] as const) {
     if (connection.subscriptions.match(deviceTopic(connection.peer, suffix))) {

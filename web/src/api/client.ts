@@ -100,6 +100,9 @@ export const api = {
     call("listCommands", { params: { tenant }, query }),
   sendCommand: (tenant: string, body: Body<"sendCommand">) =>
     call("sendCommand", { params: { tenant }, body }),
+  twin: (tenant: string, device: string) => call("getTwin", { params: { tenant, device } }),
+  replaceTwin: (tenant: string, device: string, desired: Record<string, unknown>) =>
+    call("replaceTwin", { params: { tenant, device }, body: { desired } }),
   commandBatches: (tenant: string, query: Query<"listCommandBatches">) =>
     call("listCommandBatches", { params: { tenant }, query }),
   commandBatch: (tenant: string, batch: string) =>

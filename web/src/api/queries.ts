@@ -54,6 +54,13 @@ export const deviceQuery = (t: string, d: string) =>
     refetchInterval: FRESH_MS.usual,
   });
 
+export const twinQuery = (t: string, d: string) =>
+  queryOptions({
+    queryKey: [...key(t, "device", d), "twin"],
+    queryFn: () => api.twin(t, d),
+    refetchInterval: FRESH_MS.usual,
+  });
+
 /** Measured by the application; not by the agent about itself, nor by the platform about the device. */
 export function isOfApplication(metric: string): boolean {
   return !metric.startsWith("heartbeat.") && !metric.startsWith("_platform.");

@@ -23,6 +23,7 @@ export type LatestMetric = G.LatestMetric;
 export type DeviceEventRecord = G.DeviceEvent;
 export type CertificateView = G.Certificate;
 export type CommandView = G.Command;
+export type TwinView = G.Twin;
 export type CommandStatus = G.Command["status"];
 export type CommandBatchView = G.CommandBatch;
 export type LogRecord = G.LogLine;

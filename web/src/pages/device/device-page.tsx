@@ -16,11 +16,13 @@ import { DeviceEvents } from "./device-events.tsx";
 import { Overview } from "./overview.tsx";
 import { StandingNotice } from "./standing-notice.tsx";
 import { TelemetryPanel } from "./telemetry-panel.tsx";
+import { TwinPanel } from "./twin-panel.tsx";
 import { UpdateHistory } from "./update-history.tsx";
 
 const TABS = [
   ["overview", "Overview"],
   ["telemetry", "Telemetry"],
+  ["twin", "Twin"],
   ["updates", "Updates"],
   ["logs", "Logs"],
   ["events", "Events"],
@@ -70,6 +72,9 @@ export function DevicePage() {
             </Tabs.Panel>
             <Tabs.Panel value="telemetry">
               <TelemetryPanel device={view} />
+            </Tabs.Panel>
+            <Tabs.Panel value="twin">
+              <TwinPanel deviceId={id} />
             </Tabs.Panel>
             <Tabs.Panel value="updates">
               <UpdateHistory deviceId={id} />
