@@ -3,11 +3,15 @@
 import { createHash } from "node:crypto";
 import fs from "node:fs";
 import { applyPatch, createPatch } from "../src/delta/index.ts";
+import { AppError } from "../src/kernel/index.ts";
 import type { ArtifactFormat } from "../src/protocol/index.ts";
 
 /** Short runs are repeated, so that the loops run as compiled as they do in a longer one. */
 const SHORTEST_MS = 500;
 const MAX_RUNS = 40;
+
+/** What bench/delta.ts takes for "gains nothing for this pair". */
+const POINTLESS_STATUS = 3;
 
 const [mode, format, source, target, patch, memory] = process.argv.slice(2) as [
   "create" | "apply",
@@ -19,8 +23,13 @@ const [mode, format, source, target, patch, memory] = process.argv.slice(2) as [
 ];
 const targetSizeBytes = fs.statSync(target).size;
 const before = process.memoryUsage.rss();
-if (mode === "create") await create();
-else await apply();
+try {
+  if (mode === "create") await create();
+  else await apply();
+} catch (error) {
+  if (!(error instanceof AppError) || error.code !== "delta-pointless") throw error;
+  process.exitCode = POINTLESS_STATUS;
+}
 
 async function create(): Promise<void> {
   const started = cpuMs();

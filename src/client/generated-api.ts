@@ -490,6 +490,8 @@ export type Delta = {
     | "vdelta-small"
     | "unpacked-fast"
     | "unpacked-small";
+  /** Devices that ran the source when it was asked for */
+  devices: number;
   status: "queued" | "building" | "ready" | "failed" | "skipped";
   artifactSha256: string | null;
   sizeBytes: number | null;

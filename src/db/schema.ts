@@ -402,6 +402,7 @@ export interface DeltasTable {
   progress: number | null;
   requires: string | null;
   unpacked: OptionalJson;
+  devices: Generated<number>;
 }
 
 export interface DetectorSnapshotsTable {

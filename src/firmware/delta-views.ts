@@ -1,12 +1,14 @@
 import type { UnpackedInfo } from "../delta/index.ts";
 import type { ArtifactOffer } from "../protocol/index.ts";
-import type { DeltaFormat, DeltaKey, DeltaRow } from "./deltas-store.ts";
+import type { DeltaDemand, DeltaFormat, DeltaRow } from "./deltas-store.ts";
 
 export interface DeltaView {
   /** Null: the full image in a packed form. */
   sourceSha256: string | null;
   targetSha256: string;
   format: string;
+  /** How many devices ran the source when it was asked for. */
+  devices: number;
   status: "queued" | "building" | "ready" | "failed" | "skipped";
   artifactSha256: string | null;
   sizeBytes: number | null;
@@ -22,6 +24,15 @@ export interface DeltaView {
   unpacked: UnpackedInfo | null;
 }
 
+/** An image that devices come from. */
+export interface DeltaSource {
+  sha256: string;
+  /** How many devices run it: what most wait for is built first. */
+  devices?: number;
+  /** Formats that one of them or another applies; nothing else is built. Unknown: all are. */
+  formats?: readonly string[];
+}
+
 export type Offer = Omit<ArtifactOffer, "url">;
 
 /** The formats of a patch and of the packed image; a new format is a line here. */
@@ -34,15 +45,40 @@ const PATCHES: readonly DeltaFormat[] = [
 ];
 const PACKED: readonly DeltaFormat[] = ["full-zstd"];
 
-/** Everything that may be built for a target: the packed image, and patches from each source. */
-export function deltaKeys(targetSha256: string, sources: readonly string[]): DeltaKey[] {
-  const keys = (source: string, formats: readonly DeltaFormat[]) =>
+/**
+ * What is worth building for a target: the packed image for all the devices that ask, and patches from
+ * each source, in the formats that somebody applies.
+ */
+export function deltaKeys(
+  targetSha256: string,
+  asking: readonly DeltaSource[],
+  patchable: readonly DeltaSource[],
+): DeltaDemand[] {
+  const keys = (source: string, formats: readonly DeltaFormat[], devices: number) =>
     formats.map((format) => ({
       source_sha256: source,
       target_sha256: targetSha256,
       format,
+      devices,
     }));
-  return [...keys("", PACKED), ...sources.flatMap((source) => keys(source, PATCHES))];
+  const everybody = asking.reduce((sum, { devices = 0 }) => sum + devices, 0);
+  const packed = PACKED.filter((format) => asking.length === 0 || asking.some(applies(format)));
+  return [
+    ...keys("", packed, everybody),
+    ...patchable.flatMap((source) => {
+      const formats = PATCHES.filter((format) => applies(format)(source));
+      return keys(source.sha256, formats, source.devices ?? 0);
+    }),
+  ];
+}
+
+function applies(format: DeltaFormat) {
+  return ({ formats }: Pick<DeltaSource, "formats">) => formats?.includes(format) ?? true;
+}
+
+/** Whether devices that apply these formats gain from a patch. */
+export function takesPatches(formats: readonly string[]): boolean {
+  return PATCHES.some((format) => formats.includes(format));
 }
 
 /** Whether a format lies between what the images hold, unpacked. */
@@ -74,6 +110,7 @@ export function deltaView(row: DeltaRow): DeltaView {
     sourceSha256: row.source_sha256 || null,
     targetSha256: row.target_sha256,
     format: row.format,
+    devices: row.devices,
     status: row.status,
     artifactSha256: row.artifact_sha256,
     sizeBytes,

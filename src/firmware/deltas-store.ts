@@ -1,4 +1,4 @@
-import type { Selectable } from "kysely";
+import { type Selectable, sql } from "kysely";
 import type { Schema, Tx } from "../db/index.ts";
 import type { UnpackedInfo } from "../delta/index.ts";
 
@@ -6,16 +6,19 @@ export type DeltaRow = Selectable<Schema["deltas"]>;
 export type DeltaFormat = DeltaRow["format"];
 export type DeltaKey = Pick<DeltaRow, "source_sha256" | "target_sha256" | "format">;
 
+export type DeltaDemand = DeltaKey & Pick<DeltaRow, "devices">;
+
 /** How often a delta is tried before it counts as failed. */
 export const MAX_ATTEMPTS = 3;
 
-/** Adds those that are not there; returns how many were new. */
+/** Adds those that are not there, and raises the demand for those that wait; returns how many were new. */
 export async function enqueue(
   tx: Tx,
   tenantId: string,
-  keys: readonly DeltaKey[],
+  keys: readonly DeltaDemand[],
   sizes: { targetSizeBytes: number; createdAt: Date },
 ): Promise<number> {
+  if (keys.length === 0) return 0;
   const { numInsertedOrUpdatedRows } = await tx
     .insertInto("deltas")
     .values(
@@ -29,10 +32,23 @@ export async function enqueue(
     )
     .onConflict((conflict) => conflict.doNothing())
     .executeTakeFirst();
-  return Number(numInsertedOrUpdatedRows ?? 0);
+  const added = Number(numInsertedOrUpdatedRows ?? 0);
+  if (added < keys.length) await raiseDemand(tx, tenantId, keys);
+  return added;
 }
 
-/** Takes the oldest open delta; one whose builder has died counts as open. */
+async function raiseDemand(tx: Tx, tenantId: string, keys: readonly DeltaDemand[]): Promise<void> {
+  const demand = JSON.stringify(keys);
+  await sql`
+    update deltas d set devices = greatest(d.devices, k.devices)
+    from jsonb_to_recordset(${demand}::jsonb)
+      as k (source_sha256 text, target_sha256 text, format text, devices integer)
+    where d.tenant_id = ${tenantId} and d.status = 'queued' and d.devices < k.devices
+      and d.source_sha256 = k.source_sha256 and d.target_sha256 = k.target_sha256
+      and d.format = k.format`.execute(tx);
+}
+
+/** Takes the open delta that most devices wait for; one whose builder has died counts as open. */
 export async function claimNext(
   tx: Tx,
   tenantId: string,
@@ -50,6 +66,7 @@ export async function claimNext(
         where.and([where("status", "=", "building"), where("lease_expires_at", "<", now)]),
       ]),
     )
+    .orderBy("devices", "desc")
     .orderBy("created_at")
     .orderBy("source_sha256")
     .limit(1)
@@ -175,6 +192,7 @@ export function listDeltas(
     .selectAll()
     .where("tenant_id", "=", tenantId)
     .where("target_sha256", "=", targetSha256)
+    .orderBy("devices", "desc")
     .orderBy("source_sha256")
     .orderBy("format")
     .limit(limit)

@@ -6,6 +6,7 @@ import { addArtifact } from "./collection.ts";
 import { createDeltaBuilder } from "./delta-builder.ts";
 import {
   costOf,
+  type DeltaSource,
   type DeltaView,
   deltaKeys,
   deltaView,
@@ -34,9 +35,9 @@ export interface Deltas {
   requestDeltas(
     tenantId: string,
     targetSha256: string,
-    sourceSha256s: readonly string[],
+    sources: readonly DeltaSource[],
   ): Promise<{ queued: number; unknownSources: string[]; leftOut: number }>;
-  /** Builds the tenant's oldest open delta; false where there is none. */
+  /** Builds the delta that most of the tenant's devices wait for; false where none is open. */
   buildNextDelta(tenantId: string): Promise<boolean>;
   deltas(tenantId: string, targetSha256: string): Promise<DeltaView[]>;
   /** Ways to obtain the image that are ready and verified, smallest first. */
@@ -176,23 +177,25 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
   }
 
   return {
-    async requestDeltas(tenantId, targetSha256, sourceSha256s) {
-      const wanted = [...new Set(sourceSha256s)].filter((source) => source !== targetSha256);
+    async requestDeltas(tenantId, targetSha256, asking) {
+      const distinct = new Map(asking.map((source) => [source.sha256, source]));
+      const wanted = [...distinct.values()].filter(({ sha256 }) => sha256 !== targetSha256);
       const sources = wanted.slice(0, MAX_SOURCES);
+      const hashes = sources.map(({ sha256 }) => sha256);
       return db.tenant(tenantId, async (tx) => {
-        const images = await findImages(tx, tenantId, [targetSha256, ...sources]);
+        const images = await findImages(tx, tenantId, [targetSha256, ...hashes]);
         const targetSizeBytes = images.get(targetSha256);
         if (targetSizeBytes === undefined) throw noImage(targetSha256);
-        const known = sources.filter((source) => images.has(source));
-        const patchable = known.filter(
-          (source) => targetSizeBytes + (images.get(source) as number) <= MAX_PATCHED_BYTES,
-        );
-        const keys = deltaKeys(targetSha256, patchable);
+        const patchable = sources.filter(({ sha256 }) => {
+          const sizeBytes = images.get(sha256);
+          return sizeBytes !== undefined && targetSizeBytes + sizeBytes <= MAX_PATCHED_BYTES;
+        });
+        const keys = deltaKeys(targetSha256, sources, patchable);
         const queued = await store.enqueue(tx, tenantId, keys, {
           targetSizeBytes,
           createdAt: now(),
         });
-        const unknownSources = sources.filter((source) => !images.has(source));
+        const unknownSources = hashes.filter((sha256) => !images.has(sha256));
         return { queued, unknownSources, leftOut: wanted.length - sources.length };
       });
     },

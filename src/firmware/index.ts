@@ -1,7 +1,7 @@
 export * from "./build.ts";
 export { CHANNELS, type Channel } from "./channels.ts";
 export { COLLECTION_GRACE_MS } from "./collection.ts";
-export type { DeltaView, Offer } from "./delta-views.ts";
+export { type DeltaSource, type DeltaView, type Offer, takesPatches } from "./delta-views.ts";
 export type { OfferQuery } from "./deltas.ts";
 export type { FirmwareDeps } from "./deps.ts";
 export { type Artifact, createFirmware, type Firmware } from "./firmware.ts";

@@ -1,3 +1,4 @@
+import { takesPatches } from "../firmware/index.ts";
 import type { Assignment, Envelope, PhaseDeadlines } from "../protocol/index.ts";
 import type { AddressedDevice } from "./assignment-store.ts";
 import type { RolloutsDeps, SignedRelease } from "./types.ts";
@@ -25,6 +26,8 @@ export function createAssignmentWriter(deps: WriterDeps) {
   const { firmware, clock, artifactUrl } = deps;
   const offers = new Map<string, ReturnType<typeof firmware.offers>>();
   const releases = new Map<string, Promise<SignedRelease>>();
+  /** Devices that would have used a patch, where there is none from what they run. */
+  const lacking: AddressedDevice[] = [];
 
   function releaseOf(tenantId: string, id: string): Promise<SignedRelease> {
     let release = releases.get(id);
@@ -43,7 +46,10 @@ export function createAssignmentWriter(deps: WriterDeps) {
       found = firmware.offers(tenantId, { targetSha256, sourceSha256, formats });
       offers.set(key, found);
     }
-    return (await found).map((offer) => ({ ...offer, url: artifactUrl(offer.sha256) }));
+    const all = await found;
+    const isPatched = all.some((offer) => offer.sourceSha256 !== null);
+    if (!isPatched && sourceSha256 !== null && takesPatches(formats)) lacking.push(device);
+    return all.map((offer) => ({ ...offer, url: artifactUrl(offer.sha256) }));
   }
 
   function componentsOf({ envelope }: SignedRelease): Pick<Assignment, "components"> {
@@ -61,6 +67,7 @@ export function createAssignmentWriter(deps: WriterDeps) {
 
   return {
     releaseOf,
+    lacking: lacking as readonly AddressedDevice[],
     async write(order: Order, device: AddressedDevice): Promise<Envelope<Assignment>> {
       const { tenantId, action } = order;
       const now = clock.now();

@@ -4,6 +4,7 @@ import { AppError, timeOrderedId } from "../kernel/index.ts";
 import { currentTraceparent } from "../kernel/tracing.ts";
 import type { Actor } from "../tenancy/index.ts";
 import { countNewDevices, createCounters, moveCounters } from "./counter-store.ts";
+import { demandOf } from "./delta-demand.ts";
 import { estimateDuration } from "./estimate.ts";
 import { initialGateState, planStages, type StagePlan } from "./gate/index.ts";
 import { judgeFleet, type Question } from "./judging-store.ts";
@@ -317,9 +318,15 @@ async function askForDeltas(
   kinds: readonly JudgedKind[],
 ): Promise<void> {
   for (const [index, hop] of hops.entries()) {
-    const direct = sourcesOf(kinds.filter((kind) => kind.hop === index + 1));
+    const direct = demandOf(kinds.filter((kind) => kind.hop === index + 1));
     const before = hops[index - 1];
-    const sources = [...(before ? [before.sha256] : []), ...direct].slice(0, MAX_DELTA_SOURCES);
+    const passing = kinds.filter((kind) => kind.hop <= index);
+    const sources = [
+      ...(before
+        ? demandOf(passing.map((kind) => ({ ...kind, firmware_sha256: before.sha256 })))
+        : []),
+      ...direct,
+    ].slice(0, MAX_DELTA_SOURCES);
     if (sources.length > 0) await deps.firmware.requestDeltas(tenantId, hop.sha256, sources);
   }
 }

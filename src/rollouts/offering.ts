@@ -11,6 +11,7 @@ import {
 } from "./assignment-store.ts";
 import { createAssignmentWriter, graceful, type Order } from "./assignments.ts";
 import { moveCounters, type Step } from "./counter-store.ts";
+import { askForDevices } from "./delta-demand.ts";
 import { isPaced, readPace, stillMatching, untoldDevices } from "./pacing-store.ts";
 import type { RolloutPolicy } from "./policy.ts";
 import { writeDevices, writeSources } from "./progress-store.ts";
@@ -62,6 +63,8 @@ export async function offerNext(
     const deadlineAt = deadlineMs === null ? null : new Date(deadlineMs);
     offers.push({ deviceId: device.device_id, envelope, deadlineAt });
   }
+  // Who joined after the planning came from another version: those that follow from it get a patch.
+  await askForDevices(deps, tenantId, writer.lacking);
   const offered = offers.map(({ deviceId }) => ({ rolloutId: id, deviceId }));
   await writeSources(tx, tenantId, offered);
   await writeOffers(tx, tenantId, id, offers, new Date(now));

@@ -3,6 +3,7 @@ import type { Tx } from "../db/index.ts";
 import { timeOrderedId } from "../kernel/index.ts";
 import type { Actor } from "../tenancy/index.ts";
 import { countNewDevices, createCounters, moveCounters, readCounters } from "./counter-store.ts";
+import { askForDevices } from "./delta-demand.ts";
 import { hasDeadlines } from "./device-store.ts";
 import { countsOf } from "./facts.ts";
 import {
@@ -214,6 +215,7 @@ interface Returning {
   image_size_bytes: number | null;
   security_counter: number | null;
   bad_security_counter: number;
+  formats: string[] | null;
 }
 
 /**
@@ -225,8 +227,10 @@ async function joinDevices(deps: RolloutsDeps, tx: Tx, rollout: RolloutRow): Pro
   const { tenant_id: tenantId, id } = rollout;
   const { rows } = await sql<Returning>`
     select d.device_id, d.source_version, d.source_sha256, p.id as release_id,
-           p.image_size_bytes, p.security_counter, bad.security_counter as bad_security_counter
+           p.image_size_bytes, p.security_counter, bad.security_counter as bad_security_counter,
+           s.formats
     from rollout_devices d
+    left join device_states s on s.tenant_id = d.tenant_id and s.device_id = d.device_id
     join releases bad on bad.tenant_id = d.tenant_id and bad.id = d.target_release_id
     left join lateral (
       select id, image_size_bytes, security_counter from releases
@@ -249,13 +253,20 @@ async function joinDevices(deps: RolloutsDeps, tx: Tx, rollout: RolloutRow): Pro
   // Only new rows are pending or withdrawn without having been moved: the counters take them all in.
   await recount(tx, tenantId, id, rows);
   await setStageSize(tx, tenantId, id, first + rows.length);
-  const sources = new Map<string, string[]>();
   const bad = await deps.firmware.releases.get(tenantId, rollout.release_id);
-  for (const row of rows) {
-    if (row.release_id && row.source_sha256) sources.set(row.source_sha256, [bad.imageSha256]);
-  }
-  // In the background: who has the image in the other slot needs none, and the full image is there.
-  for (const [target, from] of sources) await deps.firmware.requestDeltas(tenantId, target, from);
+  const bound = rows.flatMap(({ release_id, source_sha256, formats }) =>
+    release_id && source_sha256
+      ? [
+          {
+            firmware_sha256: bad.imageSha256,
+            target_sha256: source_sha256,
+            formats: formats ?? [],
+          },
+        ]
+      : [],
+  );
+  // Who has the image in the other slot needs none.
+  await askForDevices(deps, tenantId, bound);
   return rows.length;
 }
 

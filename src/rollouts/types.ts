@@ -46,6 +46,13 @@ export interface Release {
 export type SignedRelease = Release & { envelope: Envelope<ReleaseManifest> };
 
 /** What rollouts need of the other modules. */
+/** An image that devices come from, how many do, and the formats that some of them apply. */
+export interface DeltaDemand {
+  sha256: string;
+  devices: number;
+  formats: readonly string[];
+}
+
 export interface RolloutsDeps {
   db: Database;
   clock: Clock;
@@ -78,7 +85,7 @@ export interface RolloutsDeps {
     requestDeltas(
       tenantId: string,
       targetSha256: string,
-      sourceSha256s: readonly string[],
+      sources: readonly DeltaDemand[],
     ): Promise<unknown>;
     deltas(
       tenantId: string,

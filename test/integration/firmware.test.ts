@@ -493,7 +493,7 @@ describe("firmware", () => {
       const [source, target] = images;
       await release(source, "6.2.0");
       await release(target, "6.3.0");
-      await firmware.requestDeltas("acme", sha256(target), [sha256(source)]);
+      await firmware.requestDeltas("acme", sha256(target), [{ sha256: sha256(source) }]);
       await buildAll("acme");
       const views = await firmware.deltas("acme", sha256(target));
       const [view] = views.filter(({ format }) => format === "unpacked-small");
@@ -524,7 +524,12 @@ describe("firmware", () => {
         await release(target, "6.1.0");
         const hashes = [sha256(source), sha256(target)] as const;
         const unknown = "f".repeat(64);
-        const request = () => firmware.requestDeltas("acme", hashes[1], [...hashes, unknown]);
+        const request = () =>
+          firmware.requestDeltas(
+            "acme",
+            hashes[1],
+            [...hashes, unknown].map((one) => ({ sha256: one })),
+          );
         expect(await request()).toEqual({ queued: 6, unknownSources: [unknown], leftOut: 0 });
         expect(await request()).toEqual({ queued: 0, unknownSources: [unknown], leftOut: 0 });
         expect(await test.db.tenantsWith("open_deltas", new Date())).toEqual(["acme"]);
@@ -575,12 +580,40 @@ describe("firmware", () => {
       },
     );
 
+    it("that most devices wait for are built first, in no format that nobody applies", async () => {
+      const images = Array.from({ length: 4 }, () => randomBytes(3_000));
+      const [target, rare, common, late] = images.map(sha256) as [string, string, string, string];
+      for (const [index, image] of images.entries()) await release(image, `8.${index}.0`);
+      const asking = [
+        { sha256: rare, devices: 3, formats: ["full", "vdelta-fast"] },
+        { sha256: common, devices: 90, formats: ["full-zstd", "zstd-patch", "of-the-future"] },
+        { sha256: late, devices: 1, formats: ["full"] },
+      ];
+      expect(await firmware.requestDeltas("acme", target, asking)).toMatchObject({ queued: 3 });
+      const waiting = async () =>
+        (await firmware.deltas("acme", target)).map(
+          ({ sourceSha256, format, devices, status }) =>
+            `${sourceSha256 ?? "any"} ${format} ${devices} ${status}`,
+        );
+      expect(await waiting()).toEqual([
+        "any full-zstd 94 queued",
+        `${common} zstd-patch 90 queued`,
+        `${rare} vdelta-fast 3 queued`,
+      ]);
+      // Another rollout of the same image: more wait for what was rare.
+      const again = [{ sha256: rare, devices: 200, formats: ["vdelta-fast"] }];
+      expect(await firmware.requestDeltas("acme", target, again)).toMatchObject({ queued: 0 });
+      expect(await firmware.buildNextDelta("acme")).toBe(true);
+      expect((await waiting())[0]).toBe(`${rare} vdelta-fast 200 ready`);
+      await buildAll("acme");
+    });
+
     it("that cannot be built are tried three times, then recorded as failed", async () => {
       const [source, target] = [randomBytes(2_000), randomBytes(2_000)];
       await release(source, "7.0.0");
       await release(target, "7.1.0");
       fs.writeFileSync(await blobs.localPath(sha256(source)), "rotten");
-      await firmware.requestDeltas("acme", sha256(target), [sha256(source)]);
+      await firmware.requestDeltas("acme", sha256(target), [{ sha256: sha256(source) }]);
       await buildAll("acme");
       const [packed, patch] = await firmware.deltas("acme", sha256(target));
       expect(packed?.status).toBe("ready");
@@ -592,7 +625,7 @@ describe("firmware", () => {
         tx.selectFrom("deltas").select("attempts").where("status", "=", "failed").execute(),
       );
       expect(rows).toEqual(Array(5).fill({ attempts: 3 }));
-      await firmware.requestDeltas("acme", sha256(target), [sha256(source)]);
+      await firmware.requestDeltas("acme", sha256(target), [{ sha256: sha256(source) }]);
       expect(await firmware.buildNextDelta("acme")).toBe(false);
     });
 

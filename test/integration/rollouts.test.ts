@@ -48,6 +48,30 @@ describe("rollouts", () => {
     await f.expectCountersToMatch(id);
   });
 
+  it("asks for the deltas that its devices apply, and on demand for those that nobody planned", async () => {
+    const deltas = async (target: string) =>
+      (await f.firmware.deltas(f.tenant, target)).map(
+        ({ sourceSha256, format, devices }) => `${sourceSha256} ${format} ${devices}`,
+      );
+    const other = await f.publish("1.0.5");
+    const release = await f.publish("1.1.0");
+    const id = await f.create(release.id);
+    const planned = [`${f.first.imageSha256} zstd-patch 20`, "null full-zstd 20"];
+    expect((await deltas(release.imageSha256)).sort()).toEqual(planned.sort());
+    for (const device of f.fleet) {
+      device.running = { version: "1.0.5", hash: other.imageSha256, slot: "a" };
+    }
+    await f.beat(...f.fleet);
+    await f.rollouts.tick(f.tenant);
+    expect((await f.rollouts.get(f.tenant, id)).totals.inProgress).toBe(2);
+    const missing = `${other.imageSha256} zstd-patch 2`;
+    expect((await deltas(release.imageSha256)).sort()).toEqual([...planned, missing].sort());
+    await f.buildDeltas();
+    await f.runUntil(id, "succeeded");
+    const { bytesDownloaded, bytesFull } = await f.rollouts.get(f.tenant, id);
+    expect(bytesDownloaded).toBeLessThan(bytesFull / 2);
+  });
+
   it("ends with its last stage where there are too few devices to hold one back", async () => {
     const release = await f.publish("1.1.0");
     const id = await f.create(release.id, { holdbackPercent: 4 });

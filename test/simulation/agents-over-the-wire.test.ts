@@ -181,7 +181,7 @@ test("a rollout brings every device onto the release by patch, and each says so 
   }
   // Built ahead: a device that asks before its patch is there gets the full image.
   const [target, source] = [newImage, oldImage].map((image) => sha256Of(image));
-  await firmware.requestDeltas(TENANT, target as string, [source as string]);
+  await firmware.requestDeltas(TENANT, target as string, [{ sha256: source as string }]);
   await until(async () => {
     const deltas = await firmware.deltas(TENANT, target as string);
     return (

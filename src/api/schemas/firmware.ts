@@ -152,6 +152,7 @@ export const DeltaView = view("Delta", {
   sourceSha256: nullable(Sha256),
   targetSha256: Sha256,
   format: Type.Enum(ARTIFACT_FORMATS),
+  devices: Type.Integer({ description: "Devices that ran the source when it was asked for" }),
   status: Type.Enum(["queued", "building", "ready", "failed", "skipped"] as const),
   artifactSha256: nullable(Sha256),
   sizeBytes: nullable(Type.Integer()),

@@ -85,12 +85,14 @@ export function releaseCommands(firmware: Command, cli: Cli): void {
     cli.print(options, { ...release, deltas: deltas.items }, () => {
       const rows = deltas.items.map((delta) => [
         delta.sourceSha256?.slice(0, 12) ?? "(any)",
+        String(delta.devices),
         delta.format,
-        delta.status,
+        delta.progress === null ? delta.status : `${delta.status} ${share(delta.progress)}`,
         bytes(delta.sizeBytes),
-        delta.ratio === null ? "-" : `${(delta.ratio * 100).toFixed(1)} %`,
+        delta.ratio === null ? "-" : share(delta.ratio),
+        delta.buildMs === null ? "-" : `${(delta.buildMs / 1000).toFixed(1)} s`,
       ]);
-      const head = ["FROM", "FORMAT", "STATUS", "SIZE", "OF THE IMAGE"];
+      const head = ["FROM", "DEVICES", "FORMAT", "STATUS", "SIZE", "OF THE IMAGE", "MADE IN"];
       return `${describe(release)}${describeFiles(release)}${rows.length > 0 ? `\n${table(head, rows)}` : ""}`;
     });
   });
@@ -219,4 +221,8 @@ function describe(release: Release): string {
     ["signed by", release.signers.join(", ")],
     ...warningFacts(release),
   ]);
+}
+
+function share(part: number): string {
+  return `${(part * 100).toFixed(1)} %`;
 }

@@ -1,8 +1,14 @@
-import { Table, Text } from "@mantine/core";
+import { Group, Progress, Table, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { type DeltaView, deltasQuery, type ReleaseView, releasesQuery } from "../../api/index.ts";
 import { ToneBadge } from "../../components/badges.tsx";
-import { formatBytes, formatDuration, formatPercent, humanize } from "../../components/format.ts";
+import {
+  formatBytes,
+  formatDuration,
+  formatNumber,
+  formatPercent,
+  humanize,
+} from "../../components/format.ts";
 import { ListSkeleton, Loaded } from "../../components/states.tsx";
 import { useTenantId } from "../../shell/use-tenant.ts";
 import type { Tone } from "../../theme/tones.ts";
@@ -14,6 +20,7 @@ const DELTA_TONES: Record<DeltaView["status"], Tone> = {
   failed: "bad",
   skipped: "idle",
 };
+const COLUMNS = 5;
 
 /** "118 xz in 12.6 MB": what a device unpacks and packs again. */
 function unpackedText({ streams, targetFormBytes }: NonNullable<DeltaView["unpacked"]>): string {
@@ -21,27 +28,30 @@ function unpackedText({ streams, targetFormBytes }: NonNullable<DeltaView["unpac
   return `${parts.join(", ")} unpacked to ${formatBytes(targetFormBytes)}`;
 }
 
-/** What was made of the release for devices that run another one. */
+/** What was made of the release for devices that run another one, by the version that they run. */
 export function DeltaTable({ release }: { release: ReleaseView }) {
   const tenant = useTenantId();
   const deltas = useQuery(deltasQuery(tenant, release.id));
   // To name the versions that deltas start from.
   const input = { product: release.product, limit: 100 };
   const releases = useQuery(releasesQuery(tenant, input)).data?.items ?? [];
-  const versionOf = (sha256: string) =>
-    releases.find(({ imageSha256 }) => imageSha256 === sha256)?.version;
+  const nameOf = (sha256: string | null) =>
+    sha256 === null
+      ? "Anything (whole image)"
+      : `From ${releases.find((one) => one.imageSha256 === sha256)?.version ?? sha256.slice(0, 10)}`;
   return (
     <Loaded query={deltas} skeleton={<ListSkeleton rows={2} />}>
       {({ items }) =>
         items.length === 0 ? (
           <Text size="sm" c="dimmed">
-            No delta yet. They are made for the versions that a rollout's devices run.
+            No delta yet. They are made for the versions that a rollout's devices run, the most
+            common first, in the formats that those devices apply.
           </Text>
         ) : (
           <Table fz="sm" verticalSpacing={5}>
             <Table.Thead>
               <Table.Tr c="dimmed" fz="xs">
-                <Table.Th>Delta from</Table.Th>
+                <Table.Th>Format</Table.Th>
                 <Table.Th>State</Table.Th>
                 <Table.Th ta="right">Size</Table.Th>
                 <Table.Th ta="right">of the image</Table.Th>
@@ -50,43 +60,86 @@ export function DeltaTable({ release }: { release: ReleaseView }) {
                 </Table.Th>
               </Table.Tr>
             </Table.Thead>
-            <Table.Tbody>
-              {items.map((delta) => (
-                <Table.Tr key={`${delta.sourceSha256} ${delta.format}`}>
-                  <Table.Td>
-                    {delta.sourceSha256 === null
-                      ? "nothing (whole image)"
-                      : (versionOf(delta.sourceSha256) ?? delta.sourceSha256.slice(0, 10))}
-                    <Text size="xs" c="dimmed">
-                      {delta.format}
-                      {delta.unpacked && ` · ${unpackedText(delta.unpacked)}`}
-                    </Text>
-                  </Table.Td>
-                  <Table.Td title={delta.error ?? undefined}>
-                    <ToneBadge
-                      tone={DELTA_TONES[delta.status]}
-                      label={
-                        delta.progress === null
-                          ? humanize(delta.status)
-                          : `${humanize(delta.status)} ${formatPercent(delta.progress)}`
-                      }
-                    />
-                  </Table.Td>
-                  <Table.Td ta="right">
-                    {delta.sizeBytes === null ? "–" : formatBytes(delta.sizeBytes)}
-                  </Table.Td>
-                  <Table.Td ta="right" fw={600}>
-                    {delta.ratio === null ? "–" : formatPercent(delta.ratio)}
-                  </Table.Td>
-                  <Table.Td ta="right" visibleFrom="sm">
-                    {delta.buildMs === null ? "–" : formatDuration(delta.buildMs)}
-                  </Table.Td>
-                </Table.Tr>
-              ))}
-            </Table.Tbody>
+            {[...Map.groupBy(items, (delta) => delta.sourceSha256)].map(([source, group]) => (
+              <SourceGroup key={source} name={nameOf(source)} deltas={group} />
+            ))}
           </Table>
         )
       }
     </Loaded>
+  );
+}
+
+/** All ways from one version, the smallest that is ready first: that is what most devices are offered. */
+function SourceGroup({ name, deltas }: { name: string; deltas: readonly DeltaView[] }) {
+  const ordered = deltas.toSorted(
+    (a, b) => (a.sizeBytes ?? Number.POSITIVE_INFINITY) - (b.sizeBytes ?? Number.POSITIVE_INFINITY),
+  );
+  const devices = Math.max(...deltas.map((delta) => delta.devices));
+  return (
+    <Table.Tbody>
+      <Table.Tr>
+        <Table.Th colSpan={COLUMNS} scope="rowgroup" pt="sm">
+          <Group gap={8} align="baseline">
+            {name}
+            {devices > 0 && (
+              <Text component="span" size="xs" c="dimmed" fw={400}>
+                {formatNumber(devices)} {devices === 1 ? "device" : "devices"}
+              </Text>
+            )}
+          </Group>
+        </Table.Th>
+      </Table.Tr>
+      {ordered.map((delta, index) => (
+        <DeltaRow key={delta.format} delta={delta} isSmallest={index === 0} />
+      ))}
+    </Table.Tbody>
+  );
+}
+
+function DeltaRow({ delta, isSmallest }: { delta: DeltaView; isSmallest: boolean }) {
+  const note = delta.error ?? (delta.unpacked && unpackedText(delta.unpacked));
+  const state = humanize(delta.status);
+  return (
+    <Table.Tr>
+      <Table.Td>
+        <Text component="span" size="sm" fw={isSmallest && delta.status === "ready" ? 600 : 400}>
+          {delta.format}
+        </Text>
+        {note && (
+          <Text size="xs" c={delta.status === "failed" ? "var(--vautn-bad)" : "dimmed"}>
+            {note}
+          </Text>
+        )}
+      </Table.Td>
+      <Table.Td>
+        <ToneBadge
+          tone={DELTA_TONES[delta.status]}
+          label={delta.progress === null ? state : `${state} ${formatPercent(delta.progress)}`}
+        />
+      </Table.Td>
+      <Table.Td ta="right">
+        {delta.sizeBytes === null ? "–" : formatBytes(delta.sizeBytes)}
+      </Table.Td>
+      <Table.Td ta="right" fw={isSmallest ? 600 : 400}>
+        {delta.ratio === null ? (
+          "–"
+        ) : (
+          <>
+            {formatPercent(delta.ratio)}
+            <Progress
+              value={Math.min(100, delta.ratio * 100)}
+              size={3}
+              mt={3}
+              color={isSmallest ? undefined : "gray"}
+              aria-hidden
+            />
+          </>
+        )}
+      </Table.Td>
+      <Table.Td ta="right" visibleFrom="sm">
+        {delta.buildMs === null ? "–" : formatDuration(delta.buildMs)}
+      </Table.Td>
+    </Table.Tr>
   );
 }
