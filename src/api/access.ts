@@ -55,10 +55,13 @@ export async function admit(
 /** Whether a caller who was let in still would be; for answers that last. */
 export async function stillMay(
   request: FastifyRequest,
-  tenancy: Pick<Tenancy, "authenticate" | "authorize">,
+  tenancy: Pick<Tenancy, "reauthenticate" | "authorize">,
 ): Promise<boolean> {
+  const { principal, credential } = request;
+  if (!principal || !credential) return false;
   try {
-    await admit(request, tenancy);
+    const now = await tenancy.reauthenticate(principal, credential.token);
+    assertMay(request, now, request.routeOptions.config.access, tenancy);
     return true;
   } catch {
     return false; // Whatever the reason: without a yes the answer ends.

@@ -40,14 +40,39 @@ export function setSessionCookie(
   reply: FastifyReply,
   session: { token: string; expiresAt: Date },
 ): void {
-  reply.setCookie(SESSION_COOKIE, session.token, {
-    ...cookieScope(request),
-    expires: session.expiresAt,
-  });
+  const { token, expiresAt: expires } = session;
+  reply.setCookie(SESSION_COOKIE, token, { ...cookieScope(request), expires });
 }
 
 export function clearSessionCookie(request: FastifyRequest, reply: FastifyReply): void {
   reply.clearCookie(SESSION_COOKIE, cookieScope(request));
+}
+
+export const FLOW_COOKIE = "vautn_flow";
+const FLOW_PATH = "/api/v1/auth/providers";
+
+/** Lax: the provider sends the browser back from another site (RFC 6265bis §5.6.7). */
+function flowScope(request: FastifyRequest) {
+  return { ...cookieScope(request), path: FLOW_PATH, sameSite: "lax" as const };
+}
+
+export function setFlowCookie(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  flow: { flow: string; lifetimeMs: number },
+): void {
+  const maxAge = Math.floor(flow.lifetimeMs / 1000);
+  reply.setCookie(FLOW_COOKIE, flow.flow, { ...flowScope(request), maxAge });
+}
+
+export function clearFlowCookie(request: FastifyRequest, reply: FastifyReply): void {
+  reply.clearCookie(FLOW_COOKIE, flowScope(request));
+}
+
+/** The session that a browser brings along to signing in. */
+export function sessionToReplace(request: FastifyRequest): string | undefined {
+  const token = request.cookies[SESSION_COOKIE];
+  return token && token.length <= MAX_TOKEN_LENGTH ? token : undefined;
 }
 
 function cookieScope(request: FastifyRequest) {

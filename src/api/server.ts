@@ -5,7 +5,11 @@ import type { Server } from "node:tls";
 import cookie from "@fastify/cookie";
 import helmet from "@fastify/helmet";
 import rateLimit from "@fastify/rate-limit";
-import fastify, { type FastifySerializerCompiler } from "fastify";
+import fastify, {
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifySerializerCompiler,
+} from "fastify";
 import type { Database } from "../db/index.ts";
 import { AppError, type Clock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
@@ -15,7 +19,7 @@ import type { Tenancy } from "../tenancy/index.ts";
 import { admit, assertAccessDeclared } from "./access.ts";
 import { auditRequests } from "./audit-requests.ts";
 import { serveConsole } from "./console.ts";
-import { assertSameSite, readCredential } from "./credentials.ts";
+import { assertSameSite, readCredential, setSessionCookie } from "./credentials.ts";
 import { EventStreams } from "./event-stream.ts";
 import { rememberAnswers } from "./idempotency.ts";
 import { describeApi } from "./openapi.ts";
@@ -169,6 +173,7 @@ function letIn(api: Api, deps: ApiDeps): void {
     request.credential = readCredential(request);
     assertSameSite(request, deps.publicOrigins ?? []);
     await admit(request, deps.tenancy);
+    await renewToken(request, reply, deps);
   });
   api.addHook("preValidation", async (request) => {
     assertReadable(request.params);
@@ -176,6 +181,14 @@ function letIn(api: Api, deps: ApiDeps): void {
     // An upload is a stream and has no members to look at.
     if (!(request.body instanceof Readable)) assertReadable(request.body);
   });
+}
+
+/** Replaces the token of a session where it is time: a stolen one serves an hour, not a day. */
+async function renewToken(request: FastifyRequest, reply: FastifyReply, { signIn }: ApiDeps) {
+  const { principal, credential } = request;
+  if (credential?.from !== "cookie" || !principal?.session) return;
+  const next = await signIn.sessions.rotate(credential.token, principal.session);
+  if (next) setSessionCookie(request, reply, next);
 }
 
 function handleErrors(api: Api, logger: Logger): void {

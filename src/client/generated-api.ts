@@ -588,6 +588,10 @@ export type EndedAuthority = {
   cutOff: number;
 };
 
+export type EndedSessions = {
+  ended: number;
+};
+
 export type EnrolledDevice = {
   device: Device;
   certificate: CertificateBundle | null;
@@ -741,9 +745,35 @@ export type NamedCount = {
   count: number;
 };
 
+export type OfferedProvider = {
+  id: string;
+  name: string;
+};
+
+export type OfferedProviderList = {
+  items: Array<OfferedProvider>;
+};
+
 export type OnlineKeys = {
   director: SigningKey;
   repository: SigningKey;
+};
+
+export type OwnSession = {
+  id: string;
+  /** `password`, `oidc`, …, with further factors after a plus */
+  method: string;
+  provider: string | null;
+  createdAt: string;
+  lastUsedAt: string;
+  expiresAt: string;
+  address: string | null;
+  userAgent: string | null;
+  isCurrent: boolean;
+};
+
+export type OwnSessionList = {
+  items: Array<OwnSession>;
 };
 
 export type PatchedTwins = {
@@ -840,6 +870,8 @@ export type Problem = {
     | "quota-exceeded"
     | "internal"
     | "unavailable"
+    | "sign-in-refused"
+    | "provider-unavailable"
     | "csr-invalid"
     | "claim-refused"
     | "certificate-refused"
@@ -888,6 +920,10 @@ export type ProvenanceSummary = {
   builder: string | null;
   buildType: string | null;
   sources: Array<string>;
+};
+
+export type ProviderSignOut = {
+  url: string | null;
 };
 
 export type Quarantine = {
@@ -1087,6 +1123,13 @@ export type RevocationOutcome = {
   /** What the tenant does not have, first 100 */
   unknown: Array<string>;
   unknownCount: number;
+};
+
+export type RoleMapping = {
+  claim: string;
+  value: string;
+  tenantId: string;
+  role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
 };
 
 export type Rollout = {
@@ -1605,6 +1648,38 @@ export type Session = {
   expiresAt: string;
 };
 
+export type SignInProvider = {
+  id: string;
+  name: string;
+  issuer: string;
+  clientId: string;
+  hasSecret: boolean;
+  scopes: Array<string>;
+  linksByEmail: boolean;
+  createsUsers: boolean;
+  emailDomains: Array<string>;
+  roleMappings: Array<RoleMapping>;
+  enabled: boolean;
+  createdAt: string;
+  updatedAt: string;
+};
+
+export type SignInProviderCheck = {
+  issuer: string;
+  authorizationEndpoint: string | null;
+  endSessionEndpoint: string | null;
+  supportsPkce: boolean;
+  algorithms: Array<string>;
+  /** To be registered with the provider */
+  redirectUri: string;
+  /** To be registered as the place after signing out */
+  signOutUri: string;
+};
+
+export type SignInProviderList = {
+  items: Array<SignInProvider>;
+};
+
 export type Signature = {
   keyid: string;
   /** Hex */
@@ -1818,6 +1893,18 @@ export type User = {
   disabledAt: string | null;
 };
 
+export type UserIdentity = {
+  provider: string;
+  subject: string;
+  email: string | null;
+  createdAt: string;
+  lastUsedAt: string | null;
+};
+
+export type UserIdentityList = {
+  items: Array<UserIdentity>;
+};
+
 export type UserList = {
   items: Array<User>;
 };
@@ -1903,6 +1990,154 @@ export interface Operations {
   };
   revokePersonalKey: {
     params: { key: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
+  listOwnSessions: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: undefined;
+    answer: OwnSessionList;
+  };
+  endOwnSession: {
+    params: { session: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
+  /** Ends every session of the caller but the one that asks */
+  endOtherSessions: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: undefined;
+    answer: EndedSessions;
+  };
+  listOfferedProviders: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: undefined;
+    answer: OfferedProviderList;
+  };
+  /** Sends the browser to the provider */
+  startProviderSignIn: {
+    params: { provider: string };
+    query: { next?: string | undefined };
+    body: undefined;
+    answer: undefined;
+  };
+  /** Where the provider sends the browser back to */
+  finishProviderSignIn: {
+    params: { provider: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
+  /** Where to go to leave the provider too, before the session here is ended */
+  getProviderSignOut: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: undefined;
+    answer: ProviderSignOut;
+  };
+  listSignInProviders: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: undefined;
+    answer: SignInProviderList;
+  };
+  createSignInProvider: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: {
+      id: string;
+      name: string;
+      /** As it stands in tokens */
+      issuer: string;
+      clientId: string;
+      clientSecret?: string | null | undefined;
+      scopes?: Array<string> | undefined;
+      /** A verified e-mail address leads to the user who has it */
+      linksByEmail?: boolean | undefined;
+      /** Somebody new becomes a user, where a mapping gives a role */
+      createsUsers?: boolean | undefined;
+      emailDomains?: Array<string> | undefined;
+      roleMappings?:
+        | Array<{
+            /** Name of a claim; `a.b` looks into objects */
+            claim: string;
+            /** Text, or a member of a list */
+            value: string;
+            tenantId: string;
+            role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
+          }>
+        | undefined;
+      enabled?: boolean | undefined;
+    };
+    answer: SignInProvider;
+  };
+  /** Replaces the settings; the secret stays where none is given */
+  replaceSignInProvider: {
+    params: { provider: string };
+    query: Record<never, never>;
+    body: {
+      name: string;
+      /** As it stands in tokens */
+      issuer: string;
+      clientId: string;
+      clientSecret?: string | null | undefined;
+      scopes?: Array<string> | undefined;
+      /** A verified e-mail address leads to the user who has it */
+      linksByEmail?: boolean | undefined;
+      /** Somebody new becomes a user, where a mapping gives a role */
+      createsUsers?: boolean | undefined;
+      emailDomains?: Array<string> | undefined;
+      roleMappings?:
+        | Array<{
+            /** Name of a claim; `a.b` looks into objects */
+            claim: string;
+            /** Text, or a member of a list */
+            value: string;
+            tenantId: string;
+            role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
+          }>
+        | undefined;
+      enabled?: boolean | undefined;
+    };
+    answer: SignInProvider;
+  };
+  /** With its identities, its sessions and the memberships that it has granted */
+  deleteSignInProvider: {
+    params: { provider: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
+  /** Reads the provider's description, and tells what to register there */
+  checkSignInProvider: {
+    params: { provider: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: SignInProviderCheck;
+  };
+  listUserIdentities: {
+    params: { user: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: UserIdentityList;
+  };
+  /** Names the subject that the user is at the provider */
+  setUserIdentity: {
+    params: { user: string; provider: string };
+    query: Record<never, never>;
+    body: {
+      subject: string;
+    };
+    answer: undefined;
+  };
+  /** The user signs in there no longer; their sessions from there end */
+  removeUserIdentity: {
+    params: { user: string; provider: string };
     query: Record<never, never>;
     body: undefined;
     answer: undefined;
@@ -3437,6 +3672,21 @@ export const ROUTES = {
   listPersonalKeys: { method: "GET", path: "/api/v1/auth/keys" },
   createPersonalKey: { method: "POST", path: "/api/v1/auth/keys" },
   revokePersonalKey: { method: "DELETE", path: "/api/v1/auth/keys/{key}" },
+  listOwnSessions: { method: "GET", path: "/api/v1/auth/sessions" },
+  endOwnSession: { method: "DELETE", path: "/api/v1/auth/sessions/{session}" },
+  endOtherSessions: { method: "POST", path: "/api/v1/auth/sessions/end-others" },
+  listOfferedProviders: { method: "GET", path: "/api/v1/auth/providers" },
+  startProviderSignIn: { method: "GET", path: "/api/v1/auth/providers/{provider}/start" },
+  finishProviderSignIn: { method: "GET", path: "/api/v1/auth/providers/{provider}/callback" },
+  getProviderSignOut: { method: "GET", path: "/api/v1/auth/provider-sign-out" },
+  listSignInProviders: { method: "GET", path: "/api/v1/sign-in-providers" },
+  createSignInProvider: { method: "POST", path: "/api/v1/sign-in-providers" },
+  replaceSignInProvider: { method: "PUT", path: "/api/v1/sign-in-providers/{provider}" },
+  deleteSignInProvider: { method: "DELETE", path: "/api/v1/sign-in-providers/{provider}" },
+  checkSignInProvider: { method: "POST", path: "/api/v1/sign-in-providers/{provider}/check" },
+  listUserIdentities: { method: "GET", path: "/api/v1/users/{user}/identities" },
+  setUserIdentity: { method: "PUT", path: "/api/v1/users/{user}/identities/{provider}" },
+  removeUserIdentity: { method: "DELETE", path: "/api/v1/users/{user}/identities/{provider}" },
   listTenants: { method: "GET", path: "/api/v1/tenants" },
   createTenant: { method: "POST", path: "/api/v1/tenants" },
   getTenant: { method: "GET", path: "/api/v1/tenants/{tenant}" },

@@ -497,6 +497,7 @@ export interface MembershipsTable {
   user_id: string;
   role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
   created_at: Date;
+  granted_by: string | null;
 }
 
 export interface MqttGatewaysTable {
@@ -931,6 +932,32 @@ export interface SessionsTable {
   revoked_at: Date | null;
   address: string | null;
   user_agent: string | null;
+  id: Generated<string>;
+  method: Generated<string>;
+  provider_id: string | null;
+  id_token_sealed: Buffer | null;
+  authenticated_at: Date;
+  rotate_after: Date;
+  next_hash: Buffer | null;
+  next_at: Date | null;
+  previous_hash: Buffer | null;
+  previous_until: Date | null;
+}
+
+export interface SignInProvidersTable {
+  id: string;
+  name: string;
+  issuer: string;
+  client_id: string;
+  client_secret_sealed: Buffer | null;
+  scopes: string[];
+  links_by_email: boolean;
+  creates_users: boolean;
+  email_domains: Generated<string[]>;
+  role_mappings: OptionalJson;
+  enabled: boolean;
+  created_at: Date;
+  updated_at: Date;
 }
 
 export interface StandingChangesTable {
@@ -1002,6 +1029,15 @@ export interface UploadsTable {
   expires_at: Date;
   lock_token: string | null;
   locked_until: Date | null;
+}
+
+export interface UserIdentitiesTable {
+  provider_id: string;
+  subject: string;
+  user_id: string;
+  email: string | null;
+  created_at: Date;
+  last_used_at: Date | null;
 }
 
 export interface UsersTable {
@@ -1102,6 +1138,7 @@ export interface Schema {
   rotation_campaigns: RotationCampaignsTable;
   rotation_failures: RotationFailuresTable;
   sessions: SessionsTable;
+  sign_in_providers: SignInProvidersTable;
   standing_changes: StandingChangesTable;
   tenants: TenantsTable;
   tls_ticket_keys: TlsTicketKeysTable;
@@ -1109,6 +1146,7 @@ export interface Schema {
   trust_targets: TrustTargetsTable;
   twins: TwinsTable;
   uploads: UploadsTable;
+  user_identities: UserIdentitiesTable;
   users: UsersTable;
   webhook_deliveries: WebhookDeliveriesTable;
   webhooks: WebhooksTable;

@@ -1,7 +1,17 @@
 import path from "node:path";
 import { ACME_SETTINGS, type AcmeConfig, acmeProblems } from "./acme-settings.ts";
 import { parseTokenUri } from "./pkcs11-uri.ts";
-import { file, integer, numbers, oneOf, port, type Setting, url } from "./setting-parsers.ts";
+import {
+  file,
+  integer,
+  numbers,
+  oneOf,
+  port,
+  type Setting,
+  url,
+  webOrigin,
+  webOrigins,
+} from "./setting-parsers.ts";
 
 export const ROLES = ["gateway", "device-http", "api", "worker"] as const;
 export type Role = (typeof ROLES)[number];
@@ -17,6 +27,10 @@ export interface Config extends AcmeConfig {
   mqttPort: number;
   /** Host name that devices and people reach this installation by. */
   publicHost: string;
+  /** Origin that people reach the console by; taken from the request where absent. */
+  publicOrigin: string | undefined;
+  /** Origins of OpenID issuers that may lie at private addresses and speak plain HTTP. */
+  privateIssuers: readonly string[];
   trustDomain: string;
   logLevel: string;
   databaseUrl: string | undefined;
@@ -73,6 +87,16 @@ export const SETTINGS: { [Name in keyof Config]: Setting } = {
     variable: "VAUTN_PUBLIC_HOST",
     describe: "host name that devices and people use (default localhost)",
     parse: (text) => text ?? "localhost",
+  },
+  publicOrigin: {
+    variable: "VAUTN_PUBLIC_URL",
+    describe: "URL that people reach the console by, behind a proxy (default: as they asked)",
+    parse: (text) => (text === undefined ? undefined : webOrigin(text)),
+  },
+  privateIssuers: {
+    variable: "VAUTN_PRIVATE_ISSUERS",
+    describe: "comma-separated URLs of OpenID issuers that may lie at private addresses",
+    parse: webOrigins,
   },
   trustDomain: {
     variable: "VAUTN_TRUST_DOMAIN",

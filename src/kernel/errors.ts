@@ -26,6 +26,9 @@ export const ERROR_CATALOGUE = {
   "quota-exceeded": { status: 429, title: "The tenant's quota is used up" },
   internal: { status: 500, title: "An error of ours" },
   unavailable: { status: 503, title: "A store is not available at the moment" },
+  // Signing in
+  "sign-in-refused": { status: 403, title: "The provider's answer lets nobody in" },
+  "provider-unavailable": { status: 502, title: "The sign-in provider gives no usable answer" },
   // Identity
   "csr-invalid": { status: 400, title: "The certificate request cannot be accepted" },
   "claim-refused": { status: 403, title: "The claim does not permit this enrolment" },

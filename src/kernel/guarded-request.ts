@@ -44,29 +44,56 @@ export function parseWebhookUrl(text: string, allowPrivateAddresses: boolean): U
   return url;
 }
 
-/**
- * Posts a body to a webhook. The host is resolved once, every address must be public, and the
- * connection goes to the very address that was checked, so that a name cannot change in between.
- * Redirects are not followed; the answer's body is read up to a bound.
- */
+/** Posts a body to a webhook; the answer's body is read up to a bound. */
 export async function sendWebhook(
   url: URL,
   body: string,
   headers: Record<string, string>,
   options: SendOptions,
 ): Promise<Answer> {
+  const request = { method: "POST", headers, body: Buffer.from(body) };
+  const answer = await guardedExchange(url, { ...request, maxBytes: MAX_ANSWER_BYTES }, options);
+  return { status: answer.status, body: answer.body.toString("utf8") };
+}
+
+export interface GuardedRequest {
+  method: string;
+  headers: Record<string, string>;
+  body?: Buffer | undefined;
+  /** What is read of the answer. */
+  maxBytes: number;
+}
+
+export interface GuardedAnswer {
+  status: number;
+  headers: http.IncomingHttpHeaders;
+  /** Its beginning, where it is longer than the bound. */
+  body: Buffer;
+  isCut: boolean;
+}
+
+/**
+ * One request to an address that somebody else has named. The host is resolved once, every address
+ * must be public, and the connection goes to the very address that was checked, so that a name
+ * cannot change in between. Redirects are not followed.
+ */
+export async function guardedExchange(
+  url: URL,
+  { method, headers, body, maxBytes }: GuardedRequest,
+  options: SendOptions,
+): Promise<GuardedAnswer> {
   const address = await resolvePublic(url, options);
   const { request: start } = url.protocol === "https:" ? https : http;
   const abort = new AbortController();
   const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
   const timer = options.clock.after(timeoutMs, () => abort.abort(new Error("timed out")));
   try {
-    return await new Promise<Answer>((resolve, reject) => {
+    return await new Promise<GuardedAnswer>((resolve, reject) => {
       const request = start(url, {
-        method: "POST",
+        method,
         agent: false,
         signal: abort.signal,
-        headers: { ...headers, "content-length": Buffer.byteLength(body) },
+        headers: { ...headers, ...(body ? { "content-length": body.length } : {}) },
         lookup: (_host, lookupOptions, done) => {
           if (lookupOptions.all) done(null, [address]);
           else done(null, address.address, address.family);
@@ -77,13 +104,15 @@ export async function sendWebhook(
         const chunks: Buffer[] = [];
         let received = 0;
         const finish = () => {
-          const read = Buffer.concat(chunks).subarray(0, MAX_ANSWER_BYTES);
-          resolve({ status: response.statusCode ?? 0, body: read.toString("utf8") });
+          const isCut = received > maxBytes;
+          const read = Buffer.concat(chunks).subarray(0, maxBytes);
+          const { statusCode: status = 0, headers } = response;
+          resolve({ status, headers, body: read, isCut });
         };
         response.on("data", (chunk: Buffer) => {
           chunks.push(chunk);
           received += chunk.length;
-          if (received <= MAX_ANSWER_BYTES) return;
+          if (received <= maxBytes) return;
           finish();
           request.destroy();
         });

@@ -62,3 +62,20 @@ export function numbers(text: string | undefined): Readonly<Record<string, numbe
   });
   return Object.freeze(Object.fromEntries(pairs));
 }
+
+/** Scheme, host and port of a URL; a path is no part of it. */
+export function webOrigin(text: string): string {
+  const url = URL.parse(text.trim());
+  if (!url || !["http:", "https:"].includes(url.protocol) || url.username || url.password) {
+    throw new Error(`"${text}" is no http or https URL`);
+  }
+  return url.origin;
+}
+
+const MAX_ORIGINS = 50;
+
+export function webOrigins(text: string | undefined): readonly string[] {
+  const parts = (text ?? "").split(",").filter((part) => part.trim() !== "");
+  if (parts.length > MAX_ORIGINS) throw new Error(`names more than ${MAX_ORIGINS}`);
+  return Object.freeze(parts.map(webOrigin));
+}

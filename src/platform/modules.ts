@@ -15,6 +15,7 @@ import { systemRandom } from "../kernel/random.ts";
 import { createSealer, loadMasterKey } from "../kernel/sealing.ts";
 import { createLogs } from "../logs/index.ts";
 import { createRollouts } from "../rollouts/index.ts";
+import { createSignIn } from "../sign-in/index.ts";
 import { createTelemetry } from "../telemetry/index.ts";
 import { createAuditCheckpoints, createTenancy } from "../tenancy/index.ts";
 import { createTimeseries } from "../timeseries/index.ts";
@@ -46,6 +47,11 @@ export function createModules(options: ModuleOptions) {
   const blobs = openBlobStore({ directory: stores.blobDirectory, url: config.blobUrl });
   const tenancy = createTenancy({ db, clock });
   const auditCheckpoints = createAuditCheckpoints({ db, clock, sealer, tenancy });
+  const signIn = createSignIn({
+    ...{ db, clock, sealer, logger, tenancy },
+    allowPrivateAddresses: options.allowPrivateWebhooks ?? false,
+    privateIssuers: config.privateIssuers,
+  });
   const identity = createIdentity({
     db,
     clock,
@@ -105,6 +111,7 @@ export function createModules(options: ModuleOptions) {
     blobs,
     tenancy,
     auditCheckpoints,
+    signIn,
     identity,
     devices,
     commands,

@@ -117,6 +117,7 @@ async function startRole(
         port: config.apiPort,
         webDirectory: WEB_DIRECTORY,
         tls: apiTlsOf(modules),
+        publicOrigins: config.publicOrigin ? [config.publicOrigin] : [],
         deviceConnection: {
           mqttUrl: `mqtts://${config.publicHost}:${config.mqttPort}`,
           httpsUrl: `https://${config.publicHost}:${config.deviceHttpPort}`,

@@ -26,37 +26,7 @@ export interface CredentialRow {
   revoked_at: Date | null;
   disabled_at: Date | null;
   last_used_at: Date | null;
-}
-
-export async function insertSession(
-  tx: Tx,
-  row: {
-    token_hash: Buffer;
-    user_id: string;
-    created_at: Date;
-    last_used_at: Date;
-    expires_at: Date;
-    address: string | null;
-    user_agent: string | null;
-  },
-): Promise<void> {
-  await tx.insertInto("sessions").values(row).execute();
-}
-
-/** The user who was signed in, or undefined where the session was over already. */
-export async function revokeSession(
-  tx: Tx,
-  tokenHash: Buffer,
-  now: Date,
-): Promise<string | undefined> {
-  const row = await tx
-    .updateTable("sessions")
-    .set({ revoked_at: now })
-    .where("token_hash", "=", tokenHash)
-    .where("revoked_at", "is", null)
-    .returning("user_id")
-    .executeTakeFirst();
-  return row?.user_id;
+  session?: SessionFacts;
 }
 
 export async function revokeSessionsOf(tx: Tx, userId: string, now: Date): Promise<void> {
@@ -68,26 +38,54 @@ export async function revokeSessionsOf(tx: Tx, userId: string, now: Date): Promi
     .execute();
 }
 
-/** Keeps the table small: sessions of this user that ended before `moment`. */
-export async function deleteOldSessions(tx: Tx, userId: string, moment: Date): Promise<void> {
+/** The sessions of the user take a new token with their next request: what they may has changed. */
+export async function rotateSessionsOf(tx: Tx, userId: string, now: Date): Promise<void> {
   await tx
-    .deleteFrom("sessions")
+    .updateTable("sessions")
+    .set({ rotate_after: now })
     .where("user_id", "=", userId)
-    .where("expires_at", "<", moment)
+    .where("revoked_at", "is", null)
+    .where("rotate_after", ">", now)
     .execute();
 }
 
-export async function findSession(tx: Tx, tokenHash: Buffer): Promise<CredentialRow | undefined> {
-  const row = await tx
+/** Which of a session's tokens was presented. */
+export type TokenStanding = "current" | "next" | "previous";
+
+export interface SessionFacts {
+  id: string;
+  authenticatedAt: Date;
+  rotateAfter: Date;
+  standing: TokenStanding;
+  previousUntil: Date | null;
+}
+
+/** By one of its tokens, or by its id where it was known already. */
+export async function findSession(
+  tx: Tx,
+  by: { hash: Buffer } | { id: string },
+): Promise<CredentialRow | undefined> {
+  const query = tx
     .selectFrom("sessions")
     .innerJoin("users", "users.id", "sessions.user_id")
     .select(["users.id", "email", "platform_role", "expires_at", "revoked_at", "disabled_at"])
-    .select("sessions.last_used_at")
-    .$narrowType<{ platform_role: PlatformRole | null }>()
-    .where("token_hash", "=", tokenHash)
-    .executeTakeFirst();
+    .select(["sessions.last_used_at", "sessions.id as session_id", "authenticated_at"])
+    .select(["rotate_after", "previous_until", "next_hash", "previous_hash"])
+    .$narrowType<{ platform_role: PlatformRole | null }>();
+  const found =
+    "id" in by
+      ? query.where("sessions.id", "=", by.id)
+      : query.where((or) =>
+          or.or([
+            or("token_hash", "=", by.hash),
+            or("next_hash", "=", by.hash),
+            or("previous_hash", "=", by.hash),
+          ]),
+        );
+  const row = await found.executeTakeFirst();
   if (!row) return undefined;
-  const { id, email, ...rest } = row;
+  const is = (hash: Buffer | null) => "hash" in by && hash !== null && hash.equals(by.hash);
+  const { id, email } = row;
   return {
     kind: "session",
     id,
@@ -96,8 +94,52 @@ export async function findSession(tx: Tx, tokenHash: Buffer): Promise<Credential
     tenant_id: null,
     role: null,
     scopes: null,
-    ...rest,
+    platform_role: row.platform_role,
+    expires_at: row.expires_at,
+    revoked_at: row.revoked_at,
+    disabled_at: row.disabled_at,
+    last_used_at: row.last_used_at,
+    session: {
+      id: row.session_id,
+      authenticatedAt: row.authenticated_at,
+      rotateAfter: row.rotate_after,
+      standing: is(row.next_hash) ? "next" : is(row.previous_hash) ? "previous" : "current",
+      previousUntil: row.previous_until,
+    },
   };
+}
+
+/** The successor has arrived: it is the token now, and the old one lives a moment longer. */
+export async function promoteSuccessor(
+  tx: Tx,
+  id: string,
+  nextHash: Buffer,
+  times: { rotateAfter: Date; previousUntil: Date },
+): Promise<void> {
+  await tx
+    .updateTable("sessions")
+    .set((row) => ({
+      previous_hash: row.ref("token_hash"),
+      previous_until: times.previousUntil,
+      token_hash: nextHash,
+      next_hash: null,
+      next_at: null,
+      rotate_after: times.rotateAfter,
+    }))
+    .where("id", "=", id)
+    .where("next_hash", "=", nextHash)
+    .execute();
+}
+
+/** Whether it still lived. */
+export async function revokeSessionById(tx: Tx, id: string, now: Date): Promise<boolean> {
+  const { numUpdatedRows } = await tx
+    .updateTable("sessions")
+    .set({ revoked_at: now })
+    .where("id", "=", id)
+    .where("revoked_at", "is", null)
+    .executeTakeFirst();
+  return numUpdatedRows > 0n;
 }
 
 /** A personal or a tenant's key. */
@@ -128,14 +170,19 @@ export async function findKey(tx: Tx, keyHash: Buffer): Promise<CredentialRow | 
 /** Notes that a credential was used; in a transaction that may see it. */
 export async function touch(
   tx: Tx,
-  credential: Pick<CredentialRow, "kind" | "id">,
+  credential: Pick<CredentialRow, "kind" | "id" | "session">,
   hash: Buffer,
   now: Date,
 ): Promise<void> {
   const change = { last_used_at: now };
   switch (credential.kind) {
     case "session":
-      await tx.updateTable("sessions").set(change).where("token_hash", "=", hash).execute();
+      if (!credential.session) return;
+      await tx
+        .updateTable("sessions")
+        .set(change)
+        .where("id", "=", credential.session.id)
+        .execute();
       return;
     case "personal-key":
       await tx.updateTable("personal_keys").set(change).where("key_hash", "=", hash).execute();

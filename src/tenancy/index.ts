@@ -7,7 +7,9 @@ export {
 } from "./audit-checkpoints.ts";
 export { auditChange, auditText } from "./audit-details.ts";
 export type { AuditFilters } from "./audit-store.ts";
+export { SESSION_ROTATION_MS } from "./authentication.ts";
 export type { KeyOwner, Keys, KeyView, NewKey } from "./keys.ts";
+export { PASSWORD_LENGTH, type Passwords } from "./passwords.ts";
 export {
   assertMayGrant,
   authorize,
@@ -30,7 +32,6 @@ export {
   TENANT_SETTINGS,
   type TenantSettings,
 } from "./settings.ts";
-export type { SignedIn, SignInRequest } from "./sign-in.ts";
 export { createTenancy, type Tenancy } from "./tenancy.ts";
 export type { Tenant, TenantListener, Tenants } from "./tenants.ts";
-export type { NewUser, Users, UserView } from "./users.ts";
+export { type NewUser, normalisedEmail, type Users, type UserView } from "./users.ts";

@@ -86,6 +86,8 @@ export interface Principal {
   rolesByTenant: Readonly<Record<string, TenantRole>>;
   /** What a key is confined to, of what its role may; everything where absent. */
   scopes?: readonly Permission[];
+  /** Where a person is signed in, rather than a key used. */
+  session?: { id: string; authenticatedAt: Date; rotateAfter: Date; expiresAt: Date };
 }
 
 export function isPermission(value: unknown): value is Permission {

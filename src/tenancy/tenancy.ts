@@ -3,10 +3,9 @@ import type { Clock } from "../kernel/index.ts";
 import { type Audit, createAudit } from "./audit.ts";
 import { createAuthentication } from "./authentication.ts";
 import { createKeys, type Keys } from "./keys.ts";
-import { createPasswords } from "./passwords.ts";
+import { createPasswords, type Passwords } from "./passwords.ts";
 import { authorize, type Permission, type Principal } from "./permissions.ts";
 import type { TenantSettings } from "./settings.ts";
-import { createSignIn, type SignedIn, type SignInRequest } from "./sign-in.ts";
 import { TenantDirectory, type TenantListener, type Tenants } from "./tenants.ts";
 import { createUsers, ensureAdministrator, type Users } from "./users.ts";
 
@@ -18,9 +17,12 @@ export interface Tenancy {
   audit: Audit;
   /** Cached for up to five seconds; `not-found` for a tenant that does not exist. */
   settings(tenantId: string): Promise<TenantSettings>;
-  signIn(request: SignInRequest): Promise<SignedIn>;
-  signOut(token: string): Promise<void>;
+  passwords: Passwords;
   authenticate(token: string): Promise<Principal>;
+  /** For answers that last: a session goes on while its token is replaced. */
+  reauthenticate(principal: Principal, token: string): Promise<Principal>;
+  /** Forgets what is cached of credentials, after a revocation in this process. */
+  forget(): void;
   authorize(principal: Principal, tenantId: string, permission: Permission): void;
   /** Called after a tenant was created, one listener after the other. */
   onTenantCreated(listener: TenantListener): void;
@@ -34,20 +36,20 @@ export interface Tenancy {
 
 export function createTenancy(deps: { db: Database; clock: Clock }): Tenancy {
   const audit = createAudit(deps);
-  const { authenticate, forget } = createAuthentication(deps);
+  const { authenticate, reauthenticate, forget } = createAuthentication({ ...deps, audit });
   const passwords = createPasswords();
   const inner = { ...deps, audit, passwords, forget };
   const directory = new TenantDirectory(inner);
-  const { signIn, signOut } = createSignIn(inner);
   return {
     tenants: directory,
     users: createUsers(inner),
     keys: createKeys(inner),
     audit,
     settings: (tenantId) => directory.settings(tenantId),
-    signIn,
-    signOut,
+    passwords,
     authenticate,
+    reauthenticate,
+    forget,
     authorize,
     onTenantCreated: (listener) => directory.onCreated(listener),
     onTenantStatusChanged: (listener) => directory.onStatusChanged(listener),

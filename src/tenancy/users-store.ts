@@ -104,7 +104,7 @@ export async function putMembership(tx: Tx, row: MembershipRow, now: Date): Prom
     .insertInto("memberships")
     .values({ ...row, created_at: now })
     .onConflict((conflict) =>
-      conflict.columns(["tenant_id", "user_id"]).doUpdateSet({ role: row.role }),
+      conflict.columns(["tenant_id", "user_id"]).doUpdateSet({ role: row.role, granted_by: null }),
     )
     .execute();
 }

@@ -10,7 +10,7 @@ import {
 import { type Actor, PLATFORM_CHAIN, SYSTEM_ACTOR } from "./actor.ts";
 import type { Audit } from "./audit.ts";
 import { auditChange } from "./audit-details.ts";
-import { revokeSessionsOf } from "./credentials-store.ts";
+import { revokeSessionsOf, rotateSessionsOf } from "./credentials-store.ts";
 import { checkPassword, type Passwords } from "./passwords.ts";
 import { isTenantRole, type PlatformRole, type TenantRole } from "./permissions.ts";
 import { checkName } from "./tenants.ts";
@@ -130,6 +130,7 @@ export function createUsers(deps: Deps): Users {
         if (!user) throw new AppError("not-found", "there is no user with this e-mail address");
         const before = await store.lockMembership(tx, tenantId, user.id);
         await store.putMembership(tx, { tenant_id: tenantId, user_id: user.id, role }, now);
+        await rotateSessionsOf(tx, user.id, now);
         const details = { email: user.email, ...auditChange({ role: before }, { role }) };
         await audit.record(tx, tenantId, { ...entry(actor, "member.set", user.id), details });
       });
@@ -142,6 +143,7 @@ export function createUsers(deps: Deps): Users {
         const role = isUuid(userId) ? await store.lockMembership(tx, tenantId, userId) : undefined;
         if (role === undefined) throw new AppError("not-found", "there is no such member");
         await store.deleteMembership(tx, tenantId, userId);
+        await rotateSessionsOf(tx, userId, new Date(clock.now()));
         const details = auditChange({ role }, { role: null });
         await audit.record(tx, tenantId, { ...entry(actor, "member.remove", userId), details });
       });

@@ -38,6 +38,9 @@ describe("who may call the API", () => {
       "getReadiness",
       "getMetrics",
       "signIn",
+      "listOfferedProviders",
+      "startProviderSignIn",
+      "finishProviderSignIn",
     ]);
   });
 

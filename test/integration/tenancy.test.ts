@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { VirtualClock } from "../../src/kernel/index.ts";
+import { createSealer } from "../../src/kernel/sealing.ts";
+import { createSignIn, type SignIn } from "../../src/sign-in/index.ts";
 import { createTenancy, SYSTEM_ACTOR, type Tenancy } from "../../src/tenancy/index.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
+import { silentLogger } from "../support/timeseries.ts";
 
 const PASSWORD = "correct horse battery";
 
@@ -9,12 +12,15 @@ describe("tenancy", () => {
   let test: TestDatabase;
   let clock: VirtualClock;
   let tenancy: Tenancy;
+  let access: SignIn;
   let next = 0;
 
   beforeAll(async () => {
     test = await createTestDatabase();
     clock = new VirtualClock();
     tenancy = createTenancy({ db: test.db, clock });
+    const sealer = createSealer(Buffer.alloc(32, 7));
+    access = createSignIn({ db: test.db, clock, sealer, tenancy, logger: silentLogger });
     for (const id of ["acme", "globex"])
       await tenancy.tenants.create({ id, name: id }, SYSTEM_ACTOR);
   });
@@ -26,7 +32,7 @@ describe("tenancy", () => {
 
   const address = () => `192.0.2.${next}`;
   const signIn = (email: string, password = PASSWORD, from = address()) =>
-    tenancy.signIn({ email, password, address: from });
+    access.withPassword({ email, password, address: from });
   async function user(memberships: { tenantId: string; role: "viewer" | "administrator" }[]) {
     const email = `user-${next}@example.com`;
     return tenancy.users.create(
@@ -115,7 +121,7 @@ describe("tenancy", () => {
       const refused = { code: "unauthenticated" };
       const first = await signIn(email);
       await tenancy.authenticate(first.token);
-      await tenancy.signOut(first.token);
+      await access.sessions.signOut(first.token);
       await expect(tenancy.authenticate(first.token)).rejects.toMatchObject(refused);
 
       const second = await signIn(email);

@@ -15,6 +15,7 @@ import { systemRandom } from "../../src/kernel/random.ts";
 import { createSealer } from "../../src/kernel/sealing.ts";
 import { createLogs } from "../../src/logs/index.ts";
 import { createRollouts } from "../../src/rollouts/index.ts";
+import { createSignIn } from "../../src/sign-in/index.ts";
 import { createTelemetry } from "../../src/telemetry/index.ts";
 import {
   createAuditCheckpoints,
@@ -43,16 +44,25 @@ export interface CallOptions {
   body?: unknown;
 }
 
+type SignInOptions = Partial<Parameters<typeof createSignIn>[0]>;
+
 export type TestApi = Awaited<ReturnType<typeof startTestApi>>;
 
 /** The API on real modules: PostgreSQL, the ClickHouse engine, a blob folder, a local bus. */
 export async function startTestApi(
   overrides: Partial<ApiDeps> = {},
   identityDeps: Partial<IdentityDeps> = {},
+  signInDeps: SignInOptions = {},
 ) {
   const [database, series] = await Promise.all([createTestDatabase(), createTestTimeseries()]);
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-api-"));
-  const modules = createModules(database.db, series.timeseries, directory, identityDeps);
+  const modules = createModules(
+    database.db,
+    series.timeseries,
+    directory,
+    identityDeps,
+    signInDeps,
+  );
   await modules.identity.ensurePlatform();
   const answers = watchAnswers();
   const api = await buildApi({
@@ -119,6 +129,7 @@ function createModules(
   timeseries: Awaited<ReturnType<typeof createTestTimeseries>>["timeseries"],
   directory: string,
   identityDeps: Partial<IdentityDeps>,
+  signInDeps: SignInOptions,
 ) {
   const clock = systemClock;
   const logger = silentLogger;
@@ -126,6 +137,7 @@ function createModules(
   const sealer = createSealer(Buffer.alloc(32, 7));
   const tenancy = createTenancy({ db, clock });
   const inner = { db, clock, bus, tenancy, sealer, logger };
+  const signIn = createSignIn({ ...inner, ...signInDeps });
   const identity = createIdentity({
     ...inner,
     trustDomain: "devices.vautn.internal",
@@ -153,6 +165,7 @@ function createModules(
   return {
     ...inner,
     auditCheckpoints: createAuditCheckpoints(inner),
+    signIn,
     rotationCampaigns,
     identity,
     devices,

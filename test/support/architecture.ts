@@ -16,6 +16,7 @@ export const MAY_IMPORT: Record<string, readonly string[]> = {
   bus: ["kernel"],
   // Domain modules
   tenancy: ["kernel", "protocol", "db", "bus"],
+  "sign-in": ["kernel", "db", "tenancy"],
   identity: ["kernel", "protocol", "db", "bus", "tenancy"],
   devices: ["kernel", "protocol", "db", "bus", "tenancy"],
   commands: ["kernel", "protocol", "db", "bus", "tenancy", "devices"],
@@ -69,6 +70,7 @@ export const MAY_IMPORT: Record<string, readonly string[]> = {
     "db",
     "bus",
     "tenancy",
+    "sign-in",
     "identity",
     "devices",
     "commands",
@@ -110,6 +112,7 @@ export const MAY_IMPORT: Record<string, readonly string[]> = {
     "timeseries",
     "bus",
     "tenancy",
+    "sign-in",
     "identity",
     "devices",
     "commands",

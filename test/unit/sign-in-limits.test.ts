@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { VirtualClock } from "../../src/kernel/index.ts";
-import { createSignInLimits } from "../../src/tenancy/sign-in-limits.ts";
+import { createSignInLimits } from "../../src/sign-in/sign-in-limits.ts";
 
 const EMAIL = "ursula@example.com";
 

@@ -35,7 +35,7 @@ const root = createRootRouteWithContext<{ queryClient: QueryClient }>()({
 const signIn = createRoute({
   getParentRoute: () => root,
   path: "/sign-in",
-  validateSearch: optional("next"),
+  validateSearch: optional("next", "problem"),
   component: SignInPage,
 });
 
@@ -213,6 +213,12 @@ const settings = createRoute({
   component: lazyRouteComponent(() => import("./pages/settings/settings-page.tsx"), "SettingsPage"),
 });
 
+const account = createRoute({
+  getParentRoute: () => tenant,
+  path: "/account",
+  component: lazyRouteComponent(() => import("./pages/account/account-page.tsx"), "AccountPage"),
+});
+
 const tree = root.addChildren([
   signIn,
   signedIn.addChildren([
@@ -236,6 +242,7 @@ const tree = root.addChildren([
       trace,
       audit,
       settings,
+      account,
     ]),
   ]),
 ]);

@@ -18,6 +18,7 @@ import { type KeyDeps, keyRoutes } from "./keys.ts";
 import { type LogsDeps, logRoutes } from "./logs.ts";
 import { type OperationsDeps, operationsRoutes } from "./operations.ts";
 import { type PkiDeps, pkiRoutes } from "./pki.ts";
+import { type ProviderDeps, providerRoutes } from "./providers.ts";
 import { type RadarDeps, radarRoutes } from "./radar.ts";
 import {
   type RegisteredAuthorityDeps,
@@ -56,6 +57,7 @@ export type ResourceDeps = AcmeDeps &
   LogsDeps &
   OperationsDeps &
   PkiDeps &
+  ProviderDeps &
   RegisteredAuthorityDeps &
   RadarDeps &
   RolloutsDeps &
@@ -79,6 +81,7 @@ export async function registerResources(
     async (scope) => {
       const routes = scope as unknown as Api;
       sessionRoutes(routes, deps);
+      providerRoutes(routes, deps);
       tenantRoutes(routes, deps);
       keyRoutes(routes, deps);
       applicationRoutes(routes, deps);

@@ -1,9 +1,11 @@
 import type { FastifyRequest } from "fastify";
 import { AppError } from "../../kernel/index.ts";
+import type { SignIn } from "../../sign-in/index.ts";
 import type { Principal, Tenancy } from "../../tenancy/index.ts";
 import { actorOf, principalOf } from "../access.ts";
-import { clearSessionCookie, setSessionCookie } from "../credentials.ts";
+import { clearSessionCookie, sessionToReplace, setSessionCookie } from "../credentials.ts";
 import { answers, NoContent, strict, Uuid } from "../schemas/common.ts";
+import { EndedSessionsView, OwnSessionList } from "../schemas/sign-in.ts";
 import {
   CreatedKeyView,
   CreatePersonalKeyBody,
@@ -16,14 +18,16 @@ import type { Api } from "../types.ts";
 import { dateOf } from "../validation.ts";
 
 export interface SessionDeps {
-  tenancy: Pick<Tenancy, "signIn" | "signOut" | "tenants" | "keys" | "authenticate">;
+  tenancy: Pick<Tenancy, "tenants" | "keys" | "authenticate">;
+  signIn: Pick<SignIn, "sessions" | "withPassword">;
 }
 
 const SIGN_INS_PER_MINUTE = 30;
 const tags = ["sessions"];
 
 /** Signing in and out, and what the caller is. */
-export function sessionRoutes(api: Api, { tenancy }: SessionDeps): void {
+export function sessionRoutes(api: Api, deps: SessionDeps): void {
+  const { tenancy, signIn } = deps;
   api.post(
     "/auth/sign-in",
     {
@@ -40,11 +44,7 @@ export function sessionRoutes(api: Api, { tenancy }: SessionDeps): void {
       },
     },
     async (request, reply) => {
-      const session = await tenancy.signIn({
-        ...request.body,
-        address: request.ip,
-        userAgent: request.headers["user-agent"]?.slice(0, 256) ?? "",
-      });
+      const session = await signIn.withPassword({ ...request.body, ...callerOf(request) });
       const principal = await tenancy.authenticate(session.token);
       setSessionCookie(request, reply, session);
       const { id, email, name } = session.user;
@@ -64,7 +64,8 @@ export function sessionRoutes(api: Api, { tenancy }: SessionDeps): void {
       schema: { operationId: "signOut", tags, response: answers(204, NoContent) },
     },
     async (request, reply) => {
-      if (request.credential?.from === "cookie") await tenancy.signOut(request.credential.token);
+      if (request.credential?.from === "cookie")
+        await signIn.sessions.signOut(request.credential.token);
       clearSessionCookie(request, reply);
       return reply.code(204).send();
     },
@@ -87,7 +88,63 @@ export function sessionRoutes(api: Api, { tenancy }: SessionDeps): void {
     },
   );
 
-  personalKeyRoutes(api, { tenancy });
+  personalKeyRoutes(api, deps);
+  ownSessionRoutes(api, deps);
+}
+
+/** Where somebody signs in from. */
+export function callerOf(request: FastifyRequest) {
+  return {
+    address: request.ip,
+    userAgent: request.headers["user-agent"]?.slice(0, 256) ?? "",
+    replaces: sessionToReplace(request),
+  };
+}
+
+/** Where a person is signed in, and the end of it. */
+function ownSessionRoutes(api: Api, { signIn }: SessionDeps): void {
+  api.get(
+    "/auth/sessions",
+    {
+      config: { access: "signed-in" },
+      schema: { operationId: "listOwnSessions", tags, response: answers(200, OwnSessionList) },
+    },
+    async (request) => ({ items: await signIn.sessions.list(principalOf(request)) }),
+  );
+
+  api.delete(
+    "/auth/sessions/:session",
+    {
+      config: { access: "signed-in", action: "session.end" },
+      schema: {
+        operationId: "endOwnSession",
+        tags,
+        params: strict({ session: Uuid }),
+        response: answers(204, NoContent),
+      },
+    },
+    async (request, reply) => {
+      const { session: id } = request.params;
+      await signIn.sessions.end(principalOf(request), { id }, actorOf(request));
+      return reply.code(204).send();
+    },
+  );
+
+  api.post(
+    "/auth/sessions/end-others",
+    {
+      config: { access: "signed-in", action: "session.end" },
+      schema: {
+        operationId: "endOtherSessions",
+        tags,
+        summary: "Ends every session of the caller but the one that asks",
+        response: answers(200, EndedSessionsView),
+      },
+    },
+    async (request) => ({
+      ended: await signIn.sessions.end(principalOf(request), "others", actorOf(request)),
+    }),
+  );
 }
 
 /** Keys that act as the person who made them. */

@@ -9,7 +9,7 @@ import { RolloutParams } from "./rollouts.ts";
 export interface WatchDeps {
   bus: Pick<Bus, "subscribe">;
   rollouts: { get(tenantId: string, id: string): Promise<unknown> };
-  tenancy: Pick<Tenancy, "authenticate" | "authorize">;
+  tenancy: Pick<Tenancy, "reauthenticate" | "authorize">;
   streams: EventStreams;
   /** How often a live view shows that it lives and asks whether the caller may still see it. */
   streamHeartbeatMs?: number;

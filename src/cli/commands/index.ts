@@ -17,10 +17,12 @@ import { lookingCommands } from "./looking.ts";
 import { operationsCommands } from "./operations.ts";
 import { pkiCommands } from "./pki.ts";
 import { type PlatformActions, platformCommands } from "./platform.ts";
+import { providerCommands } from "./providers.ts";
 import { registeredAuthorityCommands } from "./registered-authorities.ts";
 import { rolloutCommands } from "./rollouts.ts";
 import { scriptCommands } from "./script.ts";
 import { securebootCommands } from "./secureboot.ts";
+import { sessionCommands } from "./sessions.ts";
 import { signInCommands } from "./sign-in.ts";
 import { deviceSideCommands } from "./simulate.ts";
 import { tenancyCommands } from "./tenancy.ts";
@@ -34,7 +36,9 @@ export function registerCommands(
 ): void {
   platformCommands(program, cli, actions, outcome);
   signInCommands(program, cli);
+  sessionCommands(program, cli);
   tenancyCommands(program, cli);
+  providerCommands(program, cli);
   keyCommands(program, cli);
   applicationCommands(program, cli);
   deviceCommands(program, cli);

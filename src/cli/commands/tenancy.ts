@@ -166,6 +166,44 @@ function userCommands(program: Command, cli: Cli): void {
     await cli.session().call("disableUser", { params: { user: id } });
     cli.note("the user is disabled");
   });
+
+  leaf(user, {
+    usage: "link <user> <provider> <subject>",
+    summary: "name the subject that a user is at a sign-in provider",
+    example: "vautn user link 0199… corp 248289761001",
+  }).action(async (id: string, provider: string, subject: string) => {
+    const input = { params: { user: id, provider }, body: { subject } };
+    await cli.session().call("setUserIdentity", input);
+    cli.note(`the user signs in at ${provider} as ${subject} now`);
+  });
+
+  leaf(user, {
+    usage: "unlink <user> <provider>",
+    summary: "take a user's identity at a provider away, with its sessions",
+    example: "vautn user unlink 0199… corp",
+  }).action(async (id: string, provider: string) => {
+    await cli.session().call("removeUserIdentity", { params: { user: id, provider } });
+    cli.note(`the user signs in at ${provider} no longer`);
+  });
+
+  leaf(user, {
+    usage: "identities <user>",
+    summary: "which subjects at providers a user is",
+    example: "vautn user identities 0199…",
+    data: true,
+  }).action(async (id: string, options: CommonOptions) => {
+    const page = await cli.session().call("listUserIdentities", { params: { user: id } });
+    cli.printList(
+      options,
+      page,
+      (items) =>
+        table(
+          ["PROVIDER", "SUBJECT", "E-MAIL", "LAST USED"],
+          items.map((one) => [one.provider, one.subject, one.email, ago(one.lastUsedAt)]),
+        ),
+      "No identities yet. Next: vautn user link USER PROVIDER SUBJECT",
+    );
+  });
 }
 
 type Role = "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";

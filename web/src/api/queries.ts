@@ -15,6 +15,18 @@ export const sessionQuery = queryOptions({
   retry: false,
 });
 
+export const offeredProvidersQuery = queryOptions({
+  queryKey: ["offered-providers"],
+  queryFn: () => api.offeredProviders(),
+  staleTime: 60_000,
+});
+
+export const ownSessionsQuery = queryOptions({
+  queryKey: ["account", "sessions"],
+  queryFn: () => api.ownSessions(),
+  refetchInterval: FRESH_MS.slow,
+});
+
 export const fleetSummaryQuery = (t: string) =>
   queryOptions({
     queryKey: key(t, "fleet-summary"),

@@ -19,10 +19,11 @@ import { useRouter, useSearch } from "@tanstack/react-router";
 import { type KeyboardEvent, useState } from "react";
 import { ApiError, api } from "../api/index.ts";
 import { Logo } from "../shell/logo.tsx";
+import { PROVIDER_PROBLEMS, ProviderButtons } from "./sign-in-providers.tsx";
 
 export function SignInPage() {
   useDocumentTitle("Sign in · Vautn");
-  const { next } = useSearch({ from: "/sign-in" });
+  const { next, problem } = useSearch({ from: "/sign-in" });
   const router = useRouter();
   const client = useQueryClient();
   const [capsLock, setCapsLock] = useState(false);
@@ -59,6 +60,10 @@ export function SignInPage() {
                 Sign in
               </Title>
               {signIn.error && <SignInError error={signIn.error} />}
+              {problem && !signIn.error && (
+                <Problem text={PROVIDER_PROBLEMS[problem] ?? "Signing in did not work."} />
+              )}
+              <ProviderButtons next={next} />
               <TextInput
                 label="E-mail"
                 type="email"
@@ -92,9 +97,13 @@ export function SignInPage() {
 
 function SignInError({ error }: { error: Error }) {
   const code = error instanceof ApiError ? error.code : "";
+  return <Problem text={MESSAGES[code] ?? error.message} />;
+}
+
+function Problem({ text }: { text: string }) {
   return (
     <Alert color="ember" role="alert" icon={<IconAlertTriangle aria-hidden />} p="sm">
-      <Text size="sm">{MESSAGES[code] ?? error.message}</Text>
+      <Text size="sm">{text}</Text>
     </Alert>
   );
 }

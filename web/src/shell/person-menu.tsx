@@ -6,12 +6,13 @@ import {
   IconLogout,
   IconMoon,
   IconSun,
+  IconUserCircle,
 } from "@tabler/icons-react";
 import { useQueryClient } from "@tanstack/react-query";
-import { useNavigate } from "@tanstack/react-router";
+import { Link, useNavigate } from "@tanstack/react-router";
 import { api } from "../api/index.ts";
 import { useAction } from "../components/use-action.ts";
-import { useSession } from "./use-tenant.ts";
+import { useSession, useTenantId } from "./use-tenant.ts";
 
 const SCHEMES = [
   { value: "auto", label: "As the system", icon: IconBrightness },
@@ -22,14 +23,21 @@ const SCHEMES = [
 /** Who is signed in, how the page looks, and the way out. */
 export function PersonMenu() {
   const { actor, platformRole } = useSession();
+  const tenant = useTenantId();
   const { colorScheme, setColorScheme } = useMantineColorScheme();
   const client = useQueryClient();
   const navigate = useNavigate();
   const signOut = useAction({
-    run: () => api.signOut(),
-    onDone: () => {
+    run: async () => {
+      // Asked first: once the session is over, nobody knows which provider it came from.
+      const { url } = await api.providerSignOut();
+      await api.signOut();
+      return url;
+    },
+    onDone: (url) => {
       client.clear();
-      void navigate({ to: "/sign-in" });
+      if (url) window.location.assign(url);
+      else void navigate({ to: "/sign-in" });
     },
   });
   return (
@@ -57,6 +65,14 @@ export function PersonMenu() {
         </UnstyledButton>
       </Menu.Target>
       <Menu.Dropdown>
+        <Menu.Item
+          component={Link}
+          to={`/t/${tenant}/account`}
+          leftSection={<IconUserCircle size={15} aria-hidden />}
+        >
+          Your account
+        </Menu.Item>
+        <Menu.Divider />
         <Menu.Label>Appearance</Menu.Label>
         {SCHEMES.map(({ value, label, icon: Icon }) => (
           <Menu.Item
