@@ -4,7 +4,7 @@ import fs from "node:fs";
 
 const CLOCK_TICKS = Number(spawnSync("getconf", ["CLK_TCK"]).stdout?.toString() || 100);
 
-/** User and system time of a process and of what it has started, in milliseconds. */
+/** User and system time of a process and of what it has started, ended or not, in milliseconds. */
 export function cpuMsOf(pid: number): number {
   return treeOf(pid).reduce((sum, one) => sum + ownCpuMs(one), 0);
 }
@@ -12,7 +12,9 @@ export function cpuMsOf(pid: number): number {
 function ownCpuMs(pid: number): number {
   const stat = fs.readFileSync(`/proc/${pid}/stat`, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return ((Number(fields[11]) + Number(fields[12])) * 1_000) / CLOCK_TICKS;
+  // Own, and that of children that have ended and were waited for.
+  const ticks = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
+  return (ticks * 1_000) / CLOCK_TICKS;
 }
 
 function treeOf(pid: number): number[] {

@@ -58,8 +58,14 @@ export interface DeviceHttpDeps {
       via: string;
       authority: EnrolmentAuthority;
       serverKey?: boolean;
+      /** DER of the public key by which the connection was proved. */
+      clientKey?: Buffer | undefined;
       address?: string;
-    }): Promise<{ deviceId: string; certificatePem: string; privateKey?: Buffer }>;
+    }): Promise<{
+      deviceId: string;
+      certificatePem: string;
+      privateKey?: { der: Buffer; isEncrypted: boolean };
+    }>;
     /** Writes down what was refused before it came to `enroll`. */
     refusals: {
       note(

@@ -21,15 +21,17 @@ export function sendBase64(reply: FastifyReply, type: string, der: Buffer): Fast
   return reply.send(base64Lines(der));
 }
 
+const SEALED_KEY = "application/pkcs7-mime; smime-type=server-generated-key";
+
 /** RFC 7030 §4.4.2: the key that was made for the device, and its certificate. */
 export function sendKeyAndCertificate(
   reply: FastifyReply,
-  privateKey: Buffer,
+  privateKey: { der: Buffer; isEncrypted: boolean },
   certificatePem: string,
 ): FastifyReply {
   const boundary = `est-${randomBytes(12).toString("hex")}`;
   const parts = [
-    ["application/pkcs8", base64Lines(privateKey)],
+    [privateKey.isEncrypted ? SEALED_KEY : "application/pkcs8", base64Lines(privateKey.der)],
     [CERTIFICATES, base64Lines(certsOnlyPkcs7([certificatePem]))],
   ].map(
     ([type, body]) =>

@@ -1,3 +1,4 @@
+import type { TLSSocket } from "node:tls";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { readCertificateRequest } from "../identity/index.ts";
 import { AppError, isAppError, LIMITS } from "../kernel/index.ts";
@@ -127,7 +128,7 @@ function routes(est: DeviceServer, { identity }: DeviceHttpDeps, failures: Failu
         csr,
         via: viaOf(operation),
         authority,
-        serverKey: operation === "serverkeygen",
+        ...(operation === "serverkeygen" ? { serverKey: true, clientKey: keyOf(request) } : {}),
         address: request.ip,
       });
       enrolments.inc({ operation, outcome: "issued" });
@@ -151,6 +152,12 @@ function noteOutcome(error: unknown, address: string, failures: FailureLimit): s
   const refused = isAppError(error) && error.status < 500;
   if (refused) failures.record(address);
   return refused ? "refused" : "failed";
+}
+
+/** DER of the key of the client's certificate; TLS has seen that the client holds it. */
+function keyOf({ raw }: FastifyRequest<Est>): Buffer | undefined {
+  const certificate = (raw.socket as TLSSocket).getPeerX509Certificate();
+  return certificate?.publicKey.export({ type: "spki", format: "der" });
 }
 
 function viaOf(operation: Operation): string {

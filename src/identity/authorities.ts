@@ -134,40 +134,41 @@ export class Authorities {
   }
 
   /** Every root that is trusted, the newest first; cached for five seconds. */
-  async roots(): Promise<RootAuthority[]> {
-    const cached = this.#roots.get("");
-    if (cached) return cached;
-    const rows = await this.#deps.db.platform((tx) =>
-      store.usableAuthorities(tx, PLATFORM_CHAIN, "root"),
-    );
-    const roots = rows.map((row) => ({
-      ...authorityOf(row),
-      crossCertificatePem: row.cross_certificate_pem,
-    }));
-    if (roots.length > 0) this.#roots.set("", roots);
-    return roots;
+  roots(): Promise<RootAuthority[]> {
+    const read = async () => {
+      const rows = await this.#deps.db.platform((tx) =>
+        store.usableAuthorities(tx, PLATFORM_CHAIN, "root"),
+      );
+      return rows.map((row) => ({
+        ...authorityOf(row),
+        crossCertificatePem: row.cross_certificate_pem,
+      }));
+    };
+    return this.#roots.load("", read, (roots) => roots.length > 0);
   }
 
   /** The authorities whose certificates this tenant's devices may carry; cached for five seconds. */
-  async trusted(tenantId: string): Promise<Authority[]> {
-    const cached = this.#trusted.get(tenantId);
-    if (cached) return cached;
+  trusted(tenantId: string): Promise<Authority[]> {
+    return this.#trusted.load(tenantId, () => this.#readTrusted(tenantId));
+  }
+
+  async #readTrusted(tenantId: string): Promise<Authority[]> {
     const roots = await this.roots();
     const rows = await this.#deps.db.tenant(tenantId, (tx) =>
       store.usableAuthorities(tx, tenantId, "tenant"),
     );
     // The database is not believed on its own: what no root has signed is not trusted.
-    const authorities = rows
+    return rows
       .map(authorityOf)
       .filter(({ certificate }) => roots.some((root) => isSignedBy(certificate, root)));
-    this.#trusted.set(tenantId, authorities);
-    return authorities;
   }
 
   /** The authority that signs for a tenant at present; `authority-pending` where it waits itself. */
-  async issuing(tenantId: string): Promise<IssuingAuthority> {
-    const cached = this.#issuing.get(tenantId);
-    if (cached) return cached;
+  issuing(tenantId: string): Promise<IssuingAuthority> {
+    return this.#issuing.load(tenantId, () => this.#readIssuing(tenantId));
+  }
+
+  async #readIssuing(tenantId: string): Promise<IssuingAuthority> {
     const { db, clock, keys, trustDomain, publicUrl } = this.#deps;
     const find = async () => {
       const rows = await db.tenant(tenantId, (tx) =>
@@ -184,9 +185,7 @@ export class Authorities {
     const issuer = keys.issuerOf(row);
     const places = publicUrl ? revocationExtensions(publicUrl, row.id) : [];
     const devices = new DeviceCertificates(issuer, tenantId, trustDomain, places);
-    const authority = { ...authorityOf(row), issuer, devices };
-    this.#issuing.set(tenantId, authority);
-    return authority;
+    return { ...authorityOf(row), issuer, devices };
   }
 
   /** The tenant is gone: its authorities are void and their keys destroyed. */

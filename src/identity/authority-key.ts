@@ -39,7 +39,10 @@ export function newPrivateKey(algorithm: KeyAlgorithm = "ecdsa-p256"): KeyObject
   return pair.privateKey;
 }
 
-/** A key in memory; it signs in the thread pool, so that the event loop stays free. */
+/** What is longer is hashed and signed in the thread pool; for less the way there takes longer. */
+const MAX_INLINE_BYTES = 16 * 1024;
+
+/** A key in memory. */
 export function localKey(privateKey: KeyObject): AuthorityKey {
   const algorithm = keyAlgorithmOf(privateKey);
   if (!algorithm) throw new TypeError("keys of authorities are P-256 or Ed25519");
@@ -47,11 +50,13 @@ export function localKey(privateKey: KeyObject): AuthorityKey {
   return {
     algorithm,
     publicKey: createPublicKey(privateKey).export({ type: "spki", format: "der" }),
-    sign: (data) =>
-      new Promise((resolve, reject) => {
-        sign(digest, data, privateKey, (error, signature) =>
-          error ? reject(error) : resolve(signature),
-        );
-      }),
+    sign: async (data) =>
+      data.length <= MAX_INLINE_BYTES
+        ? sign(digest, data, privateKey)
+        : new Promise((resolve, reject) => {
+            sign(digest, data, privateKey, (error, signature) =>
+              error ? reject(error) : resolve(signature),
+            );
+          }),
   };
 }

@@ -30,7 +30,7 @@ export function readKeyRequest(pem: string): Promise<Buffer> {
     if (!information || !keyInfo) throw new DerError("parts are missing");
     // Authorities' keys are of the same kinds as devices'.
     const key = readDeviceKey(keyInfo.raw);
-    await assertSignedBy(key, algorithm, information.raw, bitsOf(signature));
+    assertSignedBy(key, algorithm, information.raw, bitsOf(signature));
     return key.der;
   });
 }

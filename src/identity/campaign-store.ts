@@ -8,6 +8,12 @@ export type CampaignDeviceRow = Selectable<Schema["rotation_campaign_devices"]>;
 /** Running campaigns that one tenant may have. */
 export const MAX_RUNNING = 20;
 
+/** Whoever begins campaigns of a tenant waits for others who do: each sees whom they have taken. */
+export async function lockCreation(tx: Tx, tenantId: string): Promise<void> {
+  const name = `rotation-campaigns:${tenantId}`;
+  await sql`select pg_advisory_xact_lock(hashtextextended(${name}, 0))`.execute(tx);
+}
+
 export async function countRunning(tx: Tx): Promise<number> {
   const { rows } = await sql<{ count: number }>`
     select count(*) as count from rotation_campaigns where status in ('running', 'paused')`.execute(
@@ -211,14 +217,41 @@ export async function changeDevices(
   }
 }
 
-/** The next devices to take up: those that can be reached first, so that others hold nobody up. */
-export async function nextWaiting(tx: Tx, campaignId: string, limit: number): Promise<string[]> {
+/** The next devices to take up, out of those that can be reached now or of the others. */
+export async function nextWaiting(
+  tx: Tx,
+  campaignId: string,
+  { connected, limit }: { connected: boolean; limit: number },
+): Promise<string[]> {
+  if (limit === 0) return [];
   const { rows } = await sql<{ device_id: string }>`
     select m.device_id from rotation_campaign_devices m
     left join device_states s on s.tenant_id = m.tenant_id and s.device_id = m.device_id
     where m.campaign_id = ${campaignId} and m.state = 'waiting'
-    order by coalesce(s.connected, false) desc, m.device_id limit ${limit}`.execute(tx);
+      and coalesce(s.connected, false) = ${connected}
+    order by m.device_id limit ${limit}`.execute(tx);
   return rows.map((row) => row.device_id);
+}
+
+/**
+ * How many devices are at it: who is connected or has its command, and who is neither and may come
+ * at any time.
+ */
+export async function underWay(
+  tx: Tx,
+  campaignId: string,
+): Promise<{ reachable: number; unreachable: number }> {
+  const { rows } = await sql<{ reachable: number; unreachable: number }>`
+    with told as (
+      select coalesce(s.connected, false) or coalesce(c.status not in ('waiting', 'queued'), false)
+        as reachable
+      from rotation_campaign_devices m
+      left join device_states s on s.tenant_id = m.tenant_id and s.device_id = m.device_id
+      left join commands c on c.tenant_id = m.tenant_id and c.id = m.command_id
+      where m.campaign_id = ${campaignId} and m.state in ('scheduled', 'rotating'))
+    select count(*) filter (where reachable) as reachable,
+           count(*) filter (where not reachable) as unreachable from told`.execute(tx);
+  return rows[0] ?? { reachable: 0, unreachable: 0 };
 }
 
 export async function dueDevices(

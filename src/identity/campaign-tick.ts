@@ -68,10 +68,19 @@ async function schedule(
   campaign: store.CampaignRow,
   now: number,
 ): Promise<void> {
-  const counts = await store.countDevices(tx, campaign.id);
-  const free = freeSlots(campaign.concurrency, counts.scheduled + counts.rotating);
-  if (free === 0) return;
-  const next = await store.nextWaiting(tx, campaign.id, free);
+  const { reachable, unreachable } = await store.underWay(tx, campaign.id);
+  // Who cannot be reached holds no slot of those who can: a wave would stand still until its
+  // deadline. They have as many of their own, so that not all of them wait with a command in hand.
+  const next = [
+    ...(await store.nextWaiting(tx, campaign.id, {
+      connected: true,
+      limit: freeSlots(campaign.concurrency, reachable),
+    })),
+    ...(await store.nextWaiting(tx, campaign.id, {
+      connected: false,
+      limit: freeSlots(campaign.concurrency, unreachable),
+    })),
+  ];
   const due = dueTimes(next.length, campaign.jitter_seconds, now, random);
   const changes = next.map((deviceId, index) => ({
     deviceId,

@@ -150,7 +150,12 @@ export function createRotationCampaigns(deps: CampaignsDeps): RotationCampaigns 
 
     async tick(tenantId) {
       const ids = await db.tenant(tenantId, store.runningCampaigns);
-      for (const id of ids) await tickCampaign(deps, tenantId, id);
+      const failures: unknown[] = [];
+      for (const id of ids) {
+        // What is wrong with one of them holds up no other.
+        await tickCampaign(deps, tenantId, id).catch((error) => failures.push(error));
+      }
+      if (failures.length > 0) throw failures[0];
     },
   };
 }
@@ -162,6 +167,7 @@ async function create(
   campaign: NewCampaign,
   actor: Actor,
 ): Promise<CampaignView> {
+  await store.lockCreation(tx, tenantId);
   if ((await store.countRunning(tx)) >= store.MAX_RUNNING) {
     throw new AppError("quota-exceeded", `${store.MAX_RUNNING} campaigns may run at a time`);
   }

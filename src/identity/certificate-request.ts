@@ -1,8 +1,18 @@
 import { createHash, createPublicKey, type KeyObject, verify } from "node:crypto";
-import { bitsOf, DerError, type DerValue, membersOf, oidOf, readDer, TAG } from "../kernel/der.ts";
+import {
+  bitsOf,
+  contentOf,
+  DerError,
+  type DerValue,
+  membersOf,
+  oidOf,
+  readDer,
+  TAG,
+} from "../kernel/der.ts";
 import { AppError, LIMITS } from "../kernel/index.ts";
 import { OID } from "../protocol/index.ts";
 import { type KeyAlgorithm, keyAlgorithmOf } from "./authority-key.ts";
+import type { DecryptKey } from "./key-envelope.ts";
 import { readRequestedExtensions } from "./requested-extensions.ts";
 import { type RequestedName, readRequestedName } from "./requested-name.ts";
 
@@ -17,8 +27,8 @@ export interface CertificateRequest {
   name: RequestedName;
   /** URIs among the alternative names that it asks for. */
   uris: string[];
-  /** Whether a key that the platform makes would have to be encrypted (RFC 7030 §4.4.1). */
-  wantsEncryptedKey: boolean;
+  /** For which key one that the platform makes has to be encrypted; undefined: for none. */
+  decryptKey: DecryptKey | undefined;
 }
 
 /** A public key that may become a device's. */
@@ -50,19 +60,19 @@ export async function asRefusal<Result>(read: () => Result | Promise<Result>): P
   }
 }
 
-async function parse(request: DerValue): Promise<CertificateRequest> {
+function parse(request: DerValue): CertificateRequest {
   const [information, algorithm, signature, ...more] = membersOf(request, TAG.sequence);
   const [, subject, keyInfo, attributes] = membersOf(information, TAG.sequence);
   if (!information || !keyInfo || more.length > 0) throw new DerError("the parts are not three");
   const key = readDeviceKey(keyInfo.raw);
-  await assertSignedBy(key, algorithm, information.raw, bitsOf(signature));
+  assertSignedBy(key, algorithm, information.raw, bitsOf(signature));
   return {
     publicKey: key.der,
     publicKeySha256: key.sha256,
     keyAlgorithm: key.algorithm,
     name: readRequestedName(subject),
     ...(attributes === undefined
-      ? { uris: [], wantsEncryptedKey: false }
+      ? { uris: [], decryptKey: undefined }
       : readAttributes(attributes)),
   };
 }
@@ -109,44 +119,47 @@ export function readDeviceKey(der: Buffer): DeviceKey {
 }
 
 /**
- * Proof of possession: `data` was signed by the very key that is to be certified. The check takes
- * longer than issuing does: it runs in the thread pool.
+ * Proof of possession: `data` was signed by the very key that is to be certified. Requests are small:
+ * to hand one to the thread pool takes longer than the check, which is a tenth of the handshake's.
  */
-export async function assertSignedBy(
+export function assertSignedBy(
   { key, algorithm }: DeviceKey,
   identifier: DerValue | undefined,
   data: Buffer,
   signature: Buffer,
-): Promise<void> {
+): void {
   const isEd25519 = algorithm === "ed25519";
   const expected = isEd25519 ? OID.ed25519 : OID.ecdsaWithSha256;
   const isSigned =
     oidOf(membersOf(identifier, TAG.sequence)[0]) === expected &&
-    (await new Promise<boolean>((resolve, reject) => {
-      verify(isEd25519 ? null : "sha256", data, key, signature, (error, isGood) =>
-        error ? reject(error) : resolve(isGood),
-      );
-    }));
+    verify(isEd25519 ? null : "sha256", data, key, signature);
   if (!isSigned) throw refused("signature", "the request is not signed by its own key");
 }
 
 const EXTENSION_REQUEST = "1.2.840.113549.1.9.14";
-/** DecryptKeyIdentifier and AsymmetricDecryptKeyIdentifier. */
-const DECRYPT_KEY = ["1.2.840.113549.1.9.16.2.37", "1.2.840.113549.1.9.16.2.54"];
+/** DecryptKeyIdentifier and AsymmetricDecryptKeyIdentifier (RFC 7030 §4.4.1.1, §4.4.1.2). */
+const DECRYPT_KEY: Readonly<Record<string, DecryptKey["kind"]>> = {
+  "1.2.840.113549.1.9.16.2.37": "symmetric",
+  "1.2.840.113549.1.9.16.2.54": "asymmetric",
+};
 
-function readAttributes(
-  attributes: DerValue,
-): Pick<CertificateRequest, "uris" | "wantsEncryptedKey"> {
+function readAttributes(attributes: DerValue): Pick<CertificateRequest, "uris" | "decryptKey"> {
   const extensions: DerValue[] = [];
-  let wantsEncryptedKey = false;
+  let decryptKey: DecryptKey | undefined;
   for (const attribute of membersOf(attributes, 0xa0)) {
     const [type, values] = membersOf(attribute, TAG.sequence);
     const name = oidOf(type);
-    if (DECRYPT_KEY.includes(name)) wantsEncryptedKey = true;
+    const kind = DECRYPT_KEY[name];
+    if (kind) {
+      if (decryptKey) throw refused("encryption", "the request names two keys to encrypt for");
+      const [identifier, ...more] = membersOf(values, TAG.set);
+      if (more.length > 0) throw new DerError("a key to encrypt for has one identifier");
+      decryptKey = { kind, identifier: contentOf(identifier, TAG.octetString) };
+    }
     if (name !== EXTENSION_REQUEST) continue;
     extensions.push(...membersOf(membersOf(values, TAG.set)[0], TAG.sequence));
   }
-  return { uris: readRequestedExtensions(extensions), wantsEncryptedKey };
+  return { uris: readRequestedExtensions(extensions), decryptKey };
 }
 
 function refused(reason: string, message: string): AppError {

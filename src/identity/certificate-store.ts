@@ -131,28 +131,15 @@ export async function standingsOf(
   tenantId: string,
   serials: readonly string[],
 ): Promise<Map<string, Standing>> {
-  const rows = await tx
-    .selectFrom("certificates as c")
-    .innerJoin("devices as d", (join) =>
-      join.onRef("d.tenant_id", "=", "c.tenant_id").onRef("d.id", "=", "c.device_id"),
-    )
-    .innerJoin("tenants as t", "t.id", "c.tenant_id")
-    .select(["c.serial", "c.device_id", "c.status", "c.fingerprint"])
-    .select(["c.first_used_at", "c.superseded_at"])
-    .select(["d.status as device_status", "t.status as tenant_status"])
-    .where("c.tenant_id", "=", tenantId)
-    .where("c.serial", "=", sql<string>`any(${[...serials]}::text[])`)
-    .execute();
-  const standings = rows.map((row) => ({
-    deviceId: row.device_id,
-    status: row.status,
-    fingerprint: row.fingerprint,
-    firstUsedAt: row.first_used_at,
-    supersededAt: row.superseded_at,
-    deviceStatus: row.device_status,
-    tenantStatus: row.tenant_status,
-  }));
-  return new Map(standings.map((standing, index) => [rows[index]?.serial ?? "", standing]));
+  const { rows } = await sql<Standing & { serial: string }>`/* prepared: standings */
+    select c.serial, c.device_id as "deviceId", c.status, c.fingerprint,
+           c.first_used_at as "firstUsedAt", c.superseded_at as "supersededAt",
+           d.status as "deviceStatus", t.status as "tenantStatus"
+    from certificates c
+    join devices d on d.tenant_id = c.tenant_id and d.id = c.device_id
+    join tenants t on t.id = c.tenant_id
+    where c.tenant_id = ${tenantId} and c.serial = any(${[...serials]}::text[])`.execute(tx);
+  return new Map(rows.map(({ serial, ...standing }) => [serial, standing]));
 }
 
 /** Those of these certificates that were used for the first time, now written down. */

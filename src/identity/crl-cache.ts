@@ -1,5 +1,9 @@
-import type { Clock } from "../kernel/index.ts";
+import { type Clock, messageOf } from "../kernel/index.ts";
+import type { Logger } from "../kernel/logger.ts";
+import { counter } from "../kernel/metrics.ts";
 import type { PublishedList } from "./crl-lists.ts";
+
+const failed = counter("vautn_crls_failed_total", "Revocation lists that could not be made");
 
 export interface CachedList {
   tenantId: string;
@@ -27,11 +31,13 @@ const MAX_BYTES = 256 * 1024 * 1024;
 /** Lists in memory, each made by one caller at a time; the number and size of them are bounded. */
 export class CrlCache {
   readonly #clock: Clock;
+  readonly #logger: Logger;
   readonly #entries = new Map<string, Entry>();
   #bytes = 0;
 
-  constructor(clock: Clock) {
+  constructor({ clock, logger }: { clock: Clock; logger: Logger }) {
     this.#clock = clock;
+    this.#logger = logger;
   }
 
   async get(
@@ -71,6 +77,13 @@ export class CrlCache {
       return list;
     } catch (error) {
       entry.changed = true;
+      // A list that may still be used is better than none: who finds none may believe everybody.
+      failed.inc();
+      this.#logger.error(
+        { error: messageOf(error), authority: id },
+        "a revocation list was not made",
+      );
+      if (entry.list && isInForce(entry.list, started)) return entry.list;
       throw error;
     } finally {
       entry.lookedAt = this.#clock.now();
@@ -95,6 +108,10 @@ export class CrlCache {
       this.#entries.delete(id);
     }
   }
+}
+
+function isInForce({ full, delta }: CachedList, now: number): boolean {
+  return [full, delta].every((list) => !list || list.nextUpdate.getTime() > now);
 }
 
 function sizeOf(list: CachedList | undefined): number {

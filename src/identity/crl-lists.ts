@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Database, Tx } from "../db/index.ts";
 import type { Clock } from "../kernel/index.ts";
+import type { Logger } from "../kernel/logger.ts";
 import { counter, histogram } from "../kernel/metrics.ts";
 import { PLATFORM_CHAIN } from "../tenancy/index.ts";
 import type { AuthorityRow } from "./authority-types.ts";
@@ -47,6 +48,7 @@ interface Writer {
 interface Deps {
   db: Database;
   clock: Clock;
+  logger: Logger;
   directory: PublishedAuthorities;
   /** What signs for an authority; undefined where its key is not at hand. */
   issuerOf(row: AuthorityRow): Issuer | undefined;
@@ -64,7 +66,7 @@ export class RevocationLists {
 
   constructor(deps: Deps) {
     this.#deps = deps;
-    this.#cache = new CrlCache(deps.clock);
+    this.#cache = new CrlCache(deps);
   }
 
   /** Undefined where there is no such authority, its key is not at hand, or it has no delta list. */
@@ -140,7 +142,7 @@ export class RevocationLists {
   ): Promise<PublishedList> {
     const since = new Date(base.thisUpdate.getTime() - DELTA_OVERLAP_MS);
     const { tenantId, id, now } = writer;
-    const changed = await store.changedEntries(tx, tenantId, id, since, MAX_ENTRIES);
+    const changed = whole(await store.changedEntries(tx, tenantId, id, since, MAX_ENTRIES + 1));
     const content = contentOf(changed);
     const isCurrent =
       published?.base_number === base.number &&
@@ -153,10 +155,7 @@ export class RevocationLists {
 
   async #entries(tx: Tx, tenantId: string, id: string, now: number): Promise<CrlEntry[]> {
     const since = new Date(now - BEYOND_END_MS);
-    const entries = await store.revokedEntries(tx, tenantId, id, since, MAX_ENTRIES + 1);
-    // Half a list would vouch for what is missing in it.
-    if (entries.length > MAX_ENTRIES) throw new RangeError(`more than ${MAX_ENTRIES} entries`);
-    return entries;
+    return whole(await store.revokedEntries(tx, tenantId, id, since, MAX_ENTRIES + 1));
   }
 
   async #write(
@@ -180,6 +179,12 @@ export class RevocationLists {
     made.inc({ kind });
     return { ...{ der, number, thisUpdate, nextUpdate }, entries: entries.length, ...hashOf(der) };
   }
+}
+
+/** Half a list would vouch for what is missing in it. */
+function whole(entries: CrlEntry[]): CrlEntry[] {
+  if (entries.length > MAX_ENTRIES) throw new RangeError(`more than ${MAX_ENTRIES} entries`);
+  return entries;
 }
 
 /** The list of a root that is offline, from its ceremony. */

@@ -32,6 +32,8 @@ export interface EnrolmentRequest {
   device?: store.DeviceAttributes | undefined;
   /** The platform makes the key, for a device that cannot; the request's own key only signs it. */
   serverKey?: boolean | undefined;
+  /** DER of the public key by which the connection was proved: such a key may be encrypted for it. */
+  clientKey?: Buffer | undefined;
   /** Network address of who asks, for the records. */
   address?: string | undefined;
 }
@@ -84,7 +86,10 @@ function provedDevice(authority: EnrolmentAuthority): string | undefined {
 }
 
 export async function assertTenantActive(tx: Tx, tenantId: string): Promise<void> {
-  const status = await store.tenantStatus(tx, tenantId);
+  assertActive(tenantId, await store.tenantStatus(tx, tenantId));
+}
+
+export function assertActive(tenantId: string, status: "active" | "suspended" | undefined): void {
   if (!status) throw new AppError("not-found", "there is no such tenant", { tenant: tenantId });
   if (status === "suspended") throw new AppError("forbidden", "the tenant is suspended");
 }

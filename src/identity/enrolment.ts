@@ -1,13 +1,13 @@
 import { createHash, createPublicKey } from "node:crypto";
 import type { Database } from "../db/index.ts";
-import { AppError } from "../kernel/index.ts";
 import { counter } from "../kernel/metrics.ts";
 import type { DeviceIdentity } from "../protocol/index.ts";
 import type { Tenancy } from "../tenancy/index.ts";
 import type { Authorities } from "./authorities.ts";
-import { type KeyAlgorithm, newPrivateKey } from "./authority-key.ts";
+import { newPrivateKey } from "./authority-key.ts";
 import { type CertificateRequest, readCertificateRequest } from "./certificate-request.ts";
 import * as certificates from "./certificate-store.ts";
+import type { Responders } from "./cmp/responder.ts";
 import { type Admission, admit } from "./enrolment-admission.ts";
 import { issueCertificate } from "./enrolment-issue.ts";
 import type { NoteRefusal } from "./enrolment-refusals.ts";
@@ -21,6 +21,7 @@ import {
 } from "./enrolment-rights.ts";
 import { atStep } from "./enrolment-steps.ts";
 import { type DeviceAttributes, markEnrolled } from "./enrolment-store.ts";
+import { recipientOf, sealedPrivateKey } from "./key-envelope.ts";
 import { SUPERSEDED_GRACE_MS } from "./peer-check.ts";
 import { ASK_AGAIN_SECONDS, askPerson, pendingRefusal } from "./pending.ts";
 import { removePending } from "./pending-store.ts";
@@ -36,8 +37,14 @@ export interface Enrolment {
   /** The device's certificate and the tenant's authority: what a TLS client presents. */
   chainPem: string;
   rootPem: string;
-  /** DER (PKCS#8) of the key, where the platform made it; it is kept nowhere. */
-  privateKey?: Buffer;
+  /** The key, where the platform made it; it is kept nowhere. */
+  privateKey?: MadeKey;
+}
+
+export interface MadeKey {
+  /** PKCS#8; or CMS EnvelopedData around it, where the request names a key to encrypt for. */
+  der: Buffer;
+  isEncrypted: boolean;
 }
 
 interface Deps extends PolicyDeps {
@@ -46,6 +53,8 @@ interface Deps extends PolicyDeps {
   authorities: Authorities;
   trustDomain: string;
   noteRefusal: NoteRefusal;
+  /** Signs keys that the platform has made. */
+  responders: Pick<Responders, "get">;
   /** How long a device is told to wait for a person; a minute where absent. */
   askAgainSeconds?: number | undefined;
 }
@@ -91,15 +100,22 @@ export function createEnrolment(deps: Deps): (request: EnrolmentRequest) => Prom
   }
 }
 
-async function requestIn({ csr, serverKey }: EnrolmentRequest): Promise<CertificateRequest> {
+async function requestIn(asked: EnrolmentRequest): Promise<CertificateRequest> {
+  const { csr } = asked;
   const isRead = typeof csr !== "string" && !(csr instanceof Uint8Array);
   const request = isRead ? csr : await readCertificateRequest(csr);
   // RFC 7030 §4.4.1: a client that asks for more than the channel's protection gets it or nothing.
-  if (serverKey && request.wantsEncryptedKey) {
-    const message = "keys are protected by TLS alone here: ask without a decryption key";
-    throw new AppError("csr-invalid", message, { reason: "encryption" });
-  }
+  recipientFor(asked, request);
   return request;
+}
+
+/** DER of the key that a made key is encrypted for; undefined where TLS is protection enough. */
+function recipientFor(
+  { serverKey, clientKey }: EnrolmentRequest,
+  { decryptKey, publicKey }: CertificateRequest,
+): Buffer | undefined {
+  if (!serverKey || !decryptKey) return undefined;
+  return recipientOf(decryptKey, clientKey ? [publicKey, clientKey] : [publicKey]);
 }
 
 type Inner = Deps & { renew: ReturnType<typeof createRenewals> };
@@ -119,7 +135,7 @@ async function settle(
   const { tenantId, authority, via, serverKey = false } = request;
   const { identity, csr } = settlement;
   const { deviceId } = identity;
-  const made = serverKey ? newKeyPair(csr.keyAlgorithm) : undefined;
+  const made = serverKey ? await newKeyPair(deps, csr, recipientFor(request, csr)) : undefined;
   const { publicKey, publicKeySha256 } = made ?? csr;
   const subject = { publicKey, publicKeySha256 };
   const { serial, pem, issuer } =
@@ -187,12 +203,19 @@ async function admitNew(
 }
 
 /** For a device that cannot make a key: it goes to the device and is kept nowhere. */
-function newKeyPair(algorithm: KeyAlgorithm) {
-  const key = newPrivateKey(algorithm);
+async function newKeyPair(
+  { responders }: Pick<Deps, "responders">,
+  { keyAlgorithm }: CertificateRequest,
+  recipient: Buffer | undefined,
+) {
+  const key = newPrivateKey(keyAlgorithm);
+  const der = key.export({ type: "pkcs8", format: "der" });
   const publicKey = createPublicKey(key).export({ type: "spki", format: "der" });
   return {
     publicKey,
     publicKeySha256: createHash("sha256").update(publicKey).digest("hex"),
-    privateKey: key.export({ type: "pkcs8", format: "der" }),
+    privateKey: recipient
+      ? { der: await sealedPrivateKey(der, recipient, await responders.get()), isEncrypted: true }
+      : { der, isEncrypted: false },
   };
 }

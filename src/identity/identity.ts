@@ -28,6 +28,7 @@ import { type CertificateView, certificateView } from "./certificate-view.ts";
 import { type ClaimCertificates, createClaimCertificates } from "./claim-certificates.ts";
 import { type ClaimPeer, identifyClaim } from "./claim-peers.ts";
 import { type ClaimTokens, createClaimTokens } from "./claim-tokens.ts";
+import { Responders } from "./cmp/responder.ts";
 import { type Cmp, createCmp } from "./cmp/server.ts";
 import { type CompromisedKeys, createCompromisedKeys } from "./compromised-keys.ts";
 import type { PublishedList } from "./crl-lists.ts";
@@ -204,7 +205,8 @@ export function createIdentity(deps: IdentityDeps): Identity {
   });
   const inner = { ...deps, authorities, peers, lookup };
   const tickets = new TicketKeys(deps);
-  const enroll = createEnrolment({ ...inner, noteRefusal });
+  const responders = new Responders({ ...inner, server });
+  const enroll = createEnrolment({ ...inner, noteRefusal, responders });
   const authorityCertificates = async (tenantId: string) => {
     await authorities.issuing(tenantId);
     const chain = [...(await authorities.trusted(tenantId)), ...(await authorities.roots())];
@@ -255,7 +257,7 @@ export function createIdentity(deps: IdentityDeps): Identity {
     rotation: createRotations({ ...inner, enroll, authorityCertificates }),
     cmp: createCmp({
       ...inner,
-      server,
+      responders,
       noteRefusal,
       enroll,
       authorityCertificates,

@@ -74,7 +74,8 @@ export function readOcspRequest(der: Uint8Array): OcspRequest {
 }
 
 function readCertificateId(request: DerValue): CertificateId {
-  const [id] = membersOf(request, TAG.sequence);
+  const [id, extensions] = membersOf(request, TAG.sequence);
+  for (const extension of extensionsIn(extensions)) assertIgnorable(extension);
   const [algorithm, name, key, serial] = membersOf(id, TAG.sequence);
   const hash = HASH_OIDS[oidOf(membersOf(algorithm, TAG.sequence)[0])];
   const nameHash = contentOf(name, TAG.octetString);
@@ -89,18 +90,27 @@ function readCertificateId(request: DerValue): CertificateId {
   };
 }
 
-function nonceOf(extensions: DerValue | undefined): Buffer | undefined {
-  if (!extensions) return undefined;
-  const [list] = readMembers(extensions.content);
+function extensionsIn(tagged: DerValue | undefined): DerValue[] {
+  if (!tagged) return [];
+  const [list] = readMembers(tagged.content);
   const found = membersOf(list, TAG.sequence);
   if (found.length > MAX_EXTENSIONS) throw new DerError("too many extensions");
+  return found;
+}
+
+/** RFC 6960 §4.4: what is critical and unknown must not be answered. */
+function assertIgnorable(extension: DerValue): void {
+  if (membersOf(extension, TAG.sequence).length === 3) {
+    throw new DerError("an extension that is critical and not known");
+  }
+}
+
+function nonceOf(extensions: DerValue | undefined): Buffer | undefined {
   let nonce: Buffer | undefined;
-  for (const extension of found) {
+  for (const extension of extensionsIn(extensions)) {
     const members = membersOf(extension, TAG.sequence);
-    const isCritical = members.length === 3;
     if (oidOf(members[0]) !== NONCE) {
-      // RFC 6960 §4.4: what is critical and unknown must not be answered.
-      if (isCritical) throw new DerError("an extension that is critical and not known");
+      assertIgnorable(extension);
       continue;
     }
     nonce = contentOf(members.at(-1), TAG.octetString);

@@ -40,6 +40,8 @@ const DAY_MS = 86_400_000;
 const STANDING_TTL_MS = 4_000;
 const CHANGES_PER_MESSAGE = 500;
 const MAX_BATCH = 200;
+/** How long a look at the registry waits for others while several come at once. */
+const GATHERING_MS = 8;
 const MAX_WAITING = 20_000;
 const MAX_STANDINGS = 100_000;
 const MAX_GENUINE = 50_000;
@@ -94,7 +96,10 @@ export class Peers {
     this.#standings = new TtlCache({ clock, ttlMs: STANDING_TTL_MS, maxEntries: MAX_STANDINGS });
     this.#genuine = new TtlCache({ clock, ttlMs: GENUINE_TTL_MS, maxEntries: MAX_GENUINE });
     const bounds = { maxBatchSize: MAX_BATCH, maxDelayMs: 0, maxQueuedSize: MAX_WAITING };
-    this.#lookups = new KeyedBatcher({ ...bounds, write: (...batch) => this.#lookUp(...batch) });
+    this.#lookups = new KeyedBatcher({
+      ...{ ...bounds, maxDelayMs: GATHERING_MS, gathers: true },
+      write: (...batch) => this.#lookUp(...batch),
+    });
     this.#firstUses = new KeyedBatcher({
       ...bounds,
       write: (...batch) => this.#markUsed(...batch),

@@ -1,21 +1,13 @@
 import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
-import type { CertificateRow, DeviceStatus } from "./certificate-store.ts";
+import type { DeviceStatus } from "./certificate-store.ts";
+import type { IssuedCertificateRow } from "./enrolment-issue.ts";
 import type { HeldCertificate } from "./renewal-decision.ts";
 
-/** Each query serves all renewals of a batch. */
-
-const HELD = [
-  "serial",
-  "device_id",
-  "ca_id",
-  "status",
-  "public_key_sha256",
-  "issued_at",
-  "not_after",
-  "first_used_at",
-  "revocation_reason",
-] as const;
+/**
+ * Three statements serve all renewals of a batch: what each device costs is rows, and not round trips.
+ * They are prepared, since planning them takes longer than running them.
+ */
 
 /** The devices' statuses, their rows locked in one order, so that batches wait and never deadlock. */
 export async function lockDevices(
@@ -23,117 +15,131 @@ export async function lockDevices(
   tenantId: string,
   deviceIds: readonly string[],
 ): Promise<Map<string, DeviceStatus>> {
-  const rows = await tx
-    .selectFrom("devices")
-    .select(["id", "status"])
-    .where("tenant_id", "=", tenantId)
-    .where("id", "=", anyOf(deviceIds))
-    .orderBy("id")
-    .forUpdate()
-    .execute();
+  const { rows } = await sql<{ id: string; status: DeviceStatus }>`/* prepared: devices-lock */
+    select id, status from devices
+    where tenant_id = ${tenantId} and id = any(${[...deviceIds]}::text[])
+    order by id for update`.execute(tx);
   return new Map(rows.map((row) => [row.id, row.status]));
 }
 
-/** Certificates by their serials. */
-export async function certificatesBySerial(
-  tx: Tx,
-  tenantId: string,
-  serials: readonly string[],
-): Promise<Map<string, Pick<HeldCertificate, "device_id" | "status">>> {
-  const rows = await tx
-    .selectFrom("certificates")
-    .select(["serial", "device_id", "status"])
-    .where("tenant_id", "=", tenantId)
-    .where("serial", "=", anyOf(serials))
-    .execute();
-  return new Map(rows.map((row) => [row.serial, row]));
+export interface RenewalQuestion {
+  deviceIds: readonly string[];
+  /** Serials of the certificates that the devices have proved themselves with. */
+  serials: readonly string[];
+  /** SHA-256 of the keys that are to be certified. */
+  keys: readonly string[];
+  /** From when on issued certificates are counted. */
+  since: Date;
+  /** The most that is read: of one device, and of the holders of all keys. */
+  limits: { ofDevice: number; holders: number };
 }
 
-/** Certificates of any device that hold one of these keys. */
-export function certificatesByKey(
-  tx: Tx,
-  tenantId: string,
-  keys: readonly string[],
-  limit: number,
-): Promise<HeldCertificate[]> {
-  return tx
-    .selectFrom("certificates")
-    .select([...HELD, "certificate_der"])
-    .where("tenant_id", "=", tenantId)
-    .where("public_key_sha256", "=", anyOf(keys))
-    .orderBy("issued_at", "desc")
-    .limit(limit)
-    .execute();
+export interface RenewalRows {
+  peers: Map<string, Pick<HeldCertificate, "device_id" | "status">>;
+  /** Certificates of any device that hold one of the keys. */
+  holders: HeldCertificate[];
+  /** Certificates of the devices that are in force. */
+  own: HeldCertificate[];
+  /** How many each device was given since. */
+  issued: Map<string, number>;
+  compromised: Set<string>;
+  /** Undefined where there is no such tenant. */
+  tenant: "active" | "suspended" | undefined;
 }
 
-/** Certificates of these devices that are in force, or were issued after `since`. */
-export function certificatesOfDevices(
+type FactRow = HeldCertificate & {
+  what: "peer" | "holder" | "own" | "issued" | "compromised" | "tenant";
+  issued: number;
+};
+
+/** What the decisions of a batch go by. Devices are locked first: this is read after that. */
+export async function renewalFacts(
   tx: Tx,
   tenantId: string,
-  deviceIds: readonly string[],
-  since: Date,
-  limit: number,
-): Promise<HeldCertificate[]> {
-  return tx
-    .selectFrom("certificates")
-    .select([...HELD, sql<Buffer | null>`null::bytea`.as("certificate_der")])
-    .where("tenant_id", "=", tenantId)
-    .where("device_id", "=", anyOf(deviceIds))
-    .where((row) => row.or([row("status", "=", "active"), row("issued_at", ">", since)]))
-    .limit(limit)
-    .execute();
+  { deviceIds, serials, keys, since, limits }: RenewalQuestion,
+): Promise<RenewalRows> {
+  const { rows } = await sql<FactRow>`/* prepared: renewal-facts */
+    with own as materialized (
+      select c.* from unnest(${[...deviceIds]}::text[]) as asked(id) cross join lateral (
+        select serial, device_id, ca_id, status, public_key_sha256, issued_at, not_after,
+               first_used_at, revocation_reason
+        from certificates where tenant_id = ${tenantId} and device_id = asked.id
+        order by issued_at desc limit ${limits.ofDevice}) c
+    ), holders as (
+      select serial, device_id, ca_id, status, public_key_sha256, issued_at, not_after,
+             first_used_at, revocation_reason, certificate_der
+      from certificates
+      where tenant_id = ${tenantId} and public_key_sha256 = any(${[...keys]}::text[])
+      order by issued_at desc limit ${limits.holders}
+    )
+    select 'own' as what, own.*, null::bytea as certificate_der, 0 as issued
+      from own where status = 'active'
+    union all select 'holder', holders.*, 0 from holders
+    union all select 'peer', serial, device_id, null, status, null, null, null, null, null, null, 0
+      from certificates where tenant_id = ${tenantId} and serial = any(${[...serials]}::text[])
+    union all select 'issued', null, device_id, null, null, null, null, null, null, null, null,
+        count(*)::integer
+      from own where issued_at > ${since} group by device_id
+    union all select 'compromised', null, null, null, null, public_key_sha256,
+        null, null, null, null, null, 0
+      from compromised_keys where public_key_sha256 = any(${[...keys]}::text[])
+    union all select 'tenant', null, null, null, status, null, null, null, null, null, null, 0
+      from tenants where id = ${tenantId}`.execute(tx);
+  const of = (what: FactRow["what"]) => rows.filter((row) => row.what === what);
+  return {
+    own: of("own"),
+    holders: of("holder"),
+    peers: new Map(of("peer").map((row) => [row.serial, row])),
+    issued: new Map(of("issued").map((row) => [row.device_id, row.issued])),
+    compromised: new Set(of("compromised").map((row) => row.public_key_sha256)),
+    tenant: of("tenant")[0]?.status as RenewalRows["tenant"],
+  };
 }
 
-/** Those of these keys that are known to be in other hands. */
-export async function compromisedAmong(tx: Tx, keys: readonly string[]): Promise<Set<string>> {
-  const rows = await tx
-    .selectFrom("compromised_keys")
-    .select("public_key_sha256")
-    .where("public_key_sha256", "=", anyOf(keys))
-    .execute();
-  return new Set(rows.map((row) => row.public_key_sha256));
-}
-
-export async function insertCertificates(
+/**
+ * Writes down what was granted: the new certificates, those that end for them, how far the rotations
+ * are, and that what the devices had waiting for a person is settled.
+ */
+export async function keepRenewals(
   tx: Tx,
   tenantId: string,
-  rows: readonly (CertificateRow & { certificate_der: Buffer | null })[],
-): Promise<void> {
-  await tx
-    .insertInto("certificates")
-    .values(rows.map((row) => ({ tenant_id: tenantId, ...row })))
-    .execute();
-}
-
-export async function markRenewed(
-  tx: Tx,
-  tenantId: string,
-  deviceIds: readonly string[],
+  granted: readonly IssuedCertificateRow[],
+  superseded: { serials: readonly string[]; at: Date },
   now: Date,
 ): Promise<void> {
-  await tx
-    .updateTable("devices")
-    .set({ enrolled_at: now })
-    .where("tenant_id", "=", tenantId)
-    .where("id", "=", anyOf(deviceIds))
-    .execute();
-}
-
-/** What a device had waiting for a person is settled by the certificate that it was given. */
-export async function removePendingOf(
-  tx: Tx,
-  tenantId: string,
-  deviceIds: readonly string[],
-): Promise<void> {
-  await tx
-    .deleteFrom("pending_enrolments")
-    .where("tenant_id", "=", tenantId)
-    .where("device_id", "=", anyOf(deviceIds))
-    .where("status", "!=", "rejected")
-    .execute();
-}
-
-/** The same statement whatever the number of values: it is planned once. */
-function anyOf(values: readonly string[]) {
-  return sql<string>`any(${[...values]}::text[])`;
+  const rows = granted.map(({ certificate_der, ...row }) => ({
+    ...row,
+    certificate_der: certificate_der?.toString("base64") ?? null,
+  }));
+  await sql`/* prepared: renewals-keep */
+    with given as materialized (
+      select * from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as g(
+        serial text, device_id text, ca_id uuid, status text, subject text, fingerprint text,
+        public_key_sha256 text, not_before timestamptz, not_after timestamptz,
+        issued_at timestamptz, issued_via text, key_algorithm text, certificate_der text)
+    ), ended as (
+      update certificates set status = 'superseded', superseded_at = ${superseded.at}
+      where tenant_id = ${tenantId} and serial = any(${[...superseded.serials]}::text[])
+    ), added as (
+      insert into certificates
+        (tenant_id, serial, device_id, ca_id, status, subject, fingerprint, public_key_sha256,
+         not_before, not_after, issued_at, issued_via, key_algorithm, certificate_der)
+      select ${tenantId}, serial, device_id, ca_id, status, subject, fingerprint,
+             public_key_sha256, not_before, not_after, issued_at, issued_via, key_algorithm,
+             decode(certificate_der, 'base64')
+      from given
+    ), steps as (
+      insert into certificate_rotations as r
+        (tenant_id, device_id, step, failures, serial, started_at, updated_at)
+      select ${tenantId}, device_id, 'request', 0, serial, ${now}, ${now} from given
+      on conflict (tenant_id, device_id) do update set
+        step = excluded.step, error_element = null, error_message = null,
+        failures = case when r.step = 'done' then 0 else r.failures end,
+        serial = excluded.serial,
+        started_at = case when r.step = 'done' then excluded.started_at else r.started_at end,
+        updated_at = excluded.updated_at
+    )
+    delete from pending_enrolments
+    where tenant_id = ${tenantId} and status <> 'rejected'
+      and device_id in (select device_id from given)`.execute(tx);
 }

@@ -5,14 +5,12 @@ import { currentTraceparent, parseTraceparent } from "../kernel/tracing.ts";
 import type { Tenancy } from "../tenancy/index.ts";
 import type { Authorities } from "./authorities.ts";
 import type { IssuingAuthority } from "./authority-types.ts";
-import * as certificates from "./certificate-store.ts";
 import { type IssuedCertificateRow, issueCertificate } from "./enrolment-issue.ts";
-import { actorOf, assertTenantActive, type EnrolmentAuthority } from "./enrolment-rights.ts";
+import { actorOf, assertActive, type EnrolmentAuthority } from "./enrolment-rights.ts";
 import { atStep } from "./enrolment-steps.ts";
 import { SUPERSEDED_GRACE_MS } from "./peer-check.ts";
 import { decideRenewal, ISSUING_WINDOW_MS, MAX_ACTIVE, MAX_ISSUED } from "./renewal-decision.ts";
 import * as store from "./renewal-store.ts";
-import { recordSteps } from "./rotation-store.ts";
 
 /** A device that has proved itself by its certificate asks for the next one. */
 export interface Renewal {
@@ -46,7 +44,8 @@ interface Deps {
 }
 
 const MAX_BATCH = 64;
-const MAX_DELAY_MS = 2;
+/** A renewal takes its time anyway, and a batch costs what each would cost alone. */
+const MAX_DELAY_MS = 25;
 const MAX_WAITING = 5_000;
 /** Certificates with one key that are looked at. */
 const MAX_HOLDERS = 50;
@@ -64,6 +63,7 @@ export function createRenewals(
     maxBatchSize: MAX_BATCH,
     maxDelayMs: MAX_DELAY_MS,
     maxQueuedSize: MAX_WAITING,
+    gathers: true,
     write: (tenantId, batch) => renewAll(deps, tenantId, batch),
   });
   return async function renew(tenantId, renewal) {
@@ -104,7 +104,6 @@ async function renewRound(
     const lifetimeMs = settings.certificateLifetimeHours * HOUR_MS;
     return await db.tenant(tenantId, async (tx) => {
       const nowMs = clock.now();
-      await atStep("tenant", () => assertTenantActive(tx, tenantId));
       const outcomes = new Map<Waiting, Outcome>();
       const decided = await decideAll(tx, tenantId, round, issuer, nowMs);
       const granted: { one: Waiting; row: IssuedCertificateRow }[] = [];
@@ -142,14 +141,14 @@ async function decideAll(
   const keys = round.map((one) => one.publicKeySha256);
   const statuses = await store.lockDevices(tx, tenantId, deviceIds);
   const serials = round.map(({ authority }) => authority.peer.serial);
-  const peers = await store.certificatesBySerial(tx, tenantId, serials);
-  const holders = await store.certificatesByKey(tx, tenantId, keys, MAX_HOLDERS * round.length);
-  const compromised = await store.compromisedAmong(tx, keys);
-  const since = new Date(nowMs - ISSUING_WINDOW_MS);
-  const bound = (MAX_ISSUED + MAX_ACTIVE) * round.length;
-  const own = await store.certificatesOfDevices(tx, tenantId, deviceIds, since, bound);
-  const ownOf = Map.groupBy(own, (held) => held.device_id);
-  const holdersOf = Map.groupBy(holders, (held) => held.public_key_sha256);
+  const known = await store.renewalFacts(tx, tenantId, {
+    ...{ deviceIds, serials, keys },
+    since: new Date(nowMs - ISSUING_WINDOW_MS),
+    limits: { ofDevice: MAX_ISSUED + MAX_ACTIVE, holders: MAX_HOLDERS * round.length },
+  });
+  await atStep("tenant", () => assertActive(tenantId, known.tenant));
+  const ownOf = Map.groupBy(known.own, (held) => held.device_id);
+  const holdersOf = Map.groupBy(known.holders, (held) => held.public_key_sha256);
   return round.map((one) => {
     const { deviceId, publicKeySha256 } = one;
     const { serial, registeredAuthorityId } = one.authority.peer;
@@ -157,11 +156,12 @@ async function decideAll(
       deviceId,
       deviceStatus: statuses.get(deviceId),
       peerSerial: serial,
-      peer: registeredAuthorityId === undefined ? peers.get(serial) : ("registered" as const),
+      peer: registeredAuthorityId === undefined ? known.peers.get(serial) : ("registered" as const),
       publicKeySha256,
-      isCompromised: compromised.has(publicKeySha256),
+      isCompromised: known.compromised.has(publicKeySha256),
       holders: holdersOf.get(publicKeySha256) ?? [],
       own: ownOf.get(deviceId) ?? [],
+      issuedLately: known.issued.get(deviceId) ?? 0,
       issuerId: issuer.id,
       nowMs,
     };
@@ -188,22 +188,9 @@ async function keep(
   nowMs: number,
 ): Promise<void> {
   const now = new Date(nowMs);
-  const deviceIds = granted.map(({ one }) => one.deviceId);
-  const ends = new Date(nowMs - SUPERSEDED_GRACE_MS);
-  await certificates.supersede(tx, tenantId, superseded, ends);
-  await store.markRenewed(tx, tenantId, deviceIds, now);
-  await store.insertCertificates(
-    tx,
-    tenantId,
-    granted.map(({ row }) => row),
-  );
-  const steps = granted.map(({ one: { deviceId }, row: { serial } }) => ({
-    deviceId,
-    step: "request",
-    serial,
-  }));
-  await recordSteps(tx, tenantId, steps, now);
-  await store.removePendingOf(tx, tenantId, deviceIds);
+  const rows = granted.map(({ row }) => row);
+  const ended = { serials: superseded, at: new Date(nowMs - SUPERSEDED_GRACE_MS) };
+  await store.keepRenewals(tx, tenantId, rows, ended, now);
   await tenancy.audit.recordAll(
     tx,
     tenantId,

@@ -7,6 +7,9 @@ interface Waiting<Item, Result> {
   reject: (error: unknown) => void;
 }
 
+/** How long an item waits for company where the one before it had none. */
+const ALONE_MS = 1;
+
 /**
  * Gathers items into batches, writes one batch at a time and settles each item's promise only when
  * its batch has been written: what turns single messages into durable bulk inserts.
@@ -15,6 +18,7 @@ export class Batcher<Item, Result = void> {
   readonly #options: BatcherOptions<Item, Result>;
   #queue: Waiting<Item, Result>[] = [];
   #queuedSize = 0;
+  #lastCount = 0;
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> | undefined;
 
@@ -36,7 +40,7 @@ export class Batcher<Item, Result = void> {
       this.#queue.push({ item, size, resolve, reject });
       this.#queuedSize += size;
       if (this.#queuedSize >= this.#options.maxBatchSize) this.#startWriting();
-      else this.#timer ??= setTimeout(() => this.#startWriting(), this.#options.maxDelayMs);
+      else this.#timer ??= setTimeout(() => this.#startWriting(), this.#delayMs());
     });
   }
 
@@ -52,12 +56,21 @@ export class Batcher<Item, Result = void> {
     return this.#queuedSize;
   }
 
+  #delayMs(): number {
+    const { gathers, maxDelayMs } = this.#options;
+    // Who came alone before is most likely alone again, and need not wait for others.
+    return gathers && this.#lastCount < 2 ? Math.min(ALONE_MS, maxDelayMs) : maxDelayMs;
+  }
+
   #startWriting(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (this.#writing || this.#queue.length === 0) return;
     this.#writing = this.#writeAll().finally(() => {
       this.#writing = undefined;
+      const isFull = this.#queuedSize >= this.#options.maxBatchSize;
+      // Those whose time has not run out wait for more of their kind.
+      if (this.#options.gathers && this.#timer && !isFull) return;
       if (this.#queue.length > 0) this.#startWriting();
     });
   }
@@ -70,6 +83,7 @@ export class Batcher<Item, Result = void> {
       batch.push(next);
       size += next.size;
     }
+    this.#lastCount = batch.length;
     try {
       const results = await this.#options.write(batch.map((waiting) => waiting.item));
       batch.forEach((waiting, index) => {
@@ -90,6 +104,11 @@ export interface BatcherOptions<Item, Result> {
   maxDelayMs: number;
   /** Sum of sizes that may wait; beyond it `add` refuses. */
   maxQueuedSize: number;
+  /**
+   * For work of which a large batch costs little more than a small one: what came during a write waits
+   * out `maxDelayMs` too, where it would be written at once. Items that come one by one wait a moment.
+   */
+  gathers?: boolean;
   /** Makes the batch durable; the results stand in the order of the items (or none at all). */
   // biome-ignore lint/suspicious/noConfusingVoidType: who writes without results returns nothing
   write(items: Item[]): Promise<Result[] | void>;

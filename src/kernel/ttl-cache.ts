@@ -4,6 +4,7 @@ import type { Clock } from "./clock.ts";
 export class TtlCache<Value> {
   readonly #options: { clock: Clock; ttlMs: number; maxEntries: number };
   readonly #entries = new Map<string, { value: Value; expiresAt: number }>();
+  readonly #loads = new Map<string, Promise<Value>>();
 
   constructor(options: { clock: Clock; ttlMs: number; maxEntries: number }) {
     this.#options = options;
@@ -26,12 +27,39 @@ export class TtlCache<Value> {
     this.#entries.set(key, { value, expiresAt: this.#options.clock.now() + this.#options.ttlMs });
   }
 
+  /**
+   * What is known, or else what `read` finds: read once, however many ask meanwhile. What was being
+   * read when it was taken out is not kept. `isKept` says no to what is not worth remembering.
+   */
+  load(
+    key: string,
+    read: () => Promise<Value>,
+    isKept: (value: Value) => boolean = () => true,
+  ): Promise<Value> {
+    const known = this.get(key);
+    if (known !== undefined) return Promise.resolve(known);
+    const underWay = this.#loads.get(key);
+    if (underWay) return underWay;
+    const loading = read()
+      .then((value) => {
+        if (this.#loads.get(key) === loading && isKept(value)) this.set(key, value);
+        return value;
+      })
+      .finally(() => {
+        if (this.#loads.get(key) === loading) this.#loads.delete(key);
+      });
+    this.#loads.set(key, loading);
+    return loading;
+  }
+
   delete(key: string): void {
     this.#entries.delete(key);
+    this.#loads.delete(key);
   }
 
   clear(): void {
     this.#entries.clear();
+    this.#loads.clear();
   }
 
   get size(): number {

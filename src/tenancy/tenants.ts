@@ -119,13 +119,11 @@ export class TenantDirectory implements Tenants {
   }
 
   /** Cached for up to five seconds. */
-  async settings(id: string): Promise<TenantSettings> {
-    const cached = this.#settings.get(id);
-    if (cached) return cached;
-    const row = await this.#deps.db.tenant(id, (tx) => store.findTenant(tx, id));
-    const settings = effectiveSettings((row ?? notFound(id)).settings);
-    this.#settings.set(id, settings);
-    return settings;
+  settings(id: string): Promise<TenantSettings> {
+    return this.#settings.load(id, async () => {
+      const row = await this.#deps.db.tenant(id, (tx) => store.findTenant(tx, id));
+      return effectiveSettings((row ?? notFound(id)).settings);
+    });
   }
 
   async updateSettings(

@@ -9,6 +9,8 @@ import { createCertificateRequest } from "../../src/protocol/index.ts";
 import { SYSTEM_ACTOR } from "../../src/tenancy/index.ts";
 import {
   certificateIn,
+  encryptingRequestFor,
+  keyIdentifier,
   newKey,
   pemOf,
   requestFor,
@@ -200,6 +202,37 @@ describe("enrolment over EST", () => {
       token: secret,
     });
     expect(other.status).toBe(403);
+  });
+
+  it("encrypts the key that it makes for one that the device is known to hold, and for no other", async () => {
+    const stranger = keyIdentifier(newKey());
+    const { key, cert } = await stage.device("sealed");
+    const current = keyIdentifier(createPrivateKey(key));
+    const ask = (wanted: Parameters<typeof encryptingRequestFor>[2]) =>
+      stage.est("serverkeygen", encryptingRequestFor(newKey(), "sealed", wanted), { key, cert });
+    const named = await ask([{ kind: "asymmetric", identifier: current }]);
+    expect(named.status, named.text).toBe(200);
+    expect(named.text).toContain("application/pkcs7-mime; smime-type=server-generated-key");
+    expect(named.text).not.toContain("application/pkcs8");
+    for (const [wanted, reason] of [
+      [[{ kind: "asymmetric", identifier: stranger }], "neither the request's own nor"],
+      [[{ kind: "asymmetric", identifier: Buffer.alloc(0) }], "neither the request's own nor"],
+      [[{ kind: "symmetric", identifier: current }], "no secret key is shared"],
+      [
+        [
+          { kind: "asymmetric", identifier: current },
+          { kind: "symmetric", identifier: current },
+        ],
+        "names two keys",
+      ],
+    ] as const) {
+      const refused = await ask(wanted);
+      expect(refused.status).toBe(400);
+      expect(refused.text).toContain(reason);
+      expect(refused.text).not.toContain("PRIVATE KEY");
+    }
+    const [last] = await stage.refusals();
+    expect(last).toMatchObject({ details: { reason: "encryption" } });
   });
 
   describe("by the list of expected devices", () => {

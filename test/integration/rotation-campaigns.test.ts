@@ -148,6 +148,61 @@ describe("a campaign of rotations", () => {
     );
   });
 
+  it("does not stand still because devices that nobody reaches hold its slots", async () => {
+    const ids = ["o-1", "o-2", "o-3", "o-4"];
+    for (const id of ids) await platform.enroll(id);
+    const { id } = await create(ids, { concurrency: 1 });
+    const rotating = async () => {
+      await campaigns.tick("acme");
+      const { items } = await campaigns.devices("acme", id, { state: "rotating" });
+      return items.map(({ deviceId }) => deviceId);
+    };
+    expect(await rotating()).toEqual(["o-1"]);
+    // Nobody has heard of the first one when another comes.
+    await platform.test.db.tenant("acme", (tx) =>
+      tx
+        .updateTable("device_states")
+        .set({ connected: true })
+        .where("device_id", "in", ["o-3", "o-4"])
+        .execute(),
+    );
+    expect(await rotating()).toEqual(["o-1", "o-3"]);
+    // One of each kind, and no more.
+    expect(await rotating()).toEqual(["o-1", "o-3"]);
+    await campaigns.cancel("acme", id, SYSTEM_ACTOR);
+  });
+
+  it("goes on though another campaign cannot", async () => {
+    for (const id of ["ill", "well"]) await platform.enroll(id);
+    const first = await create(["ill"]);
+    const second = await create(["well"]);
+    const { test, clock, tenancy, commands } = platform;
+    const faulty = createRotationCampaigns({
+      ...{ db: test.db, clock, tenancy, random: seededRandom(1) },
+      commands: {
+        cancel: (...given) => commands.cancel(...given),
+        send(tenantId, command, ...rest) {
+          if (command.deviceIds.includes("ill"))
+            throw new Error("the queue does not like this one");
+          return commands.send(tenantId, command, ...rest);
+        },
+      },
+    });
+    await expect(faulty.tick("acme")).rejects.toThrow("does not like this one");
+    expect(await sentTo(["well"])).toHaveLength(1);
+    expect(await campaigns.get("acme", first.id)).toMatchObject({ rotating: 0, waiting: 1 });
+    for (const { id } of [first, second]) await campaigns.cancel("acme", id, SYSTEM_ACTOR);
+  });
+
+  it("takes a device up once though two campaigns begin with it at one moment", async () => {
+    await platform.enroll("wanted");
+    const made = await Promise.all([create(["wanted"]), create(["wanted"]), create(["wanted"])]);
+    expect(made.map(({ skipped }) => skipped).sort()).toEqual([0, 1, 1]);
+    for (const { id, status } of made) {
+      if (status === "running") await campaigns.cancel("acme", id, SYSTEM_ACTOR).catch(() => {});
+    }
+  });
+
   it("sends no command twice though a step was interrupted after the sending", async () => {
     await platform.enroll("twice");
     const { id } = await create(["twice"]);

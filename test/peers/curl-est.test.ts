@@ -1,13 +1,20 @@
 import { execFile } from "node:child_process";
-import { X509Certificate } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { NewClaim } from "../../src/identity/index.ts";
+import { context, membersOf, oid, readDer, sequence, TAG } from "../../src/kernel/der.ts";
 import { SYSTEM_ACTOR } from "../../src/tenancy/index.ts";
-import { startEnrolment } from "../support/enrolment.ts";
+import {
+  encryptingRequestFor,
+  keyIdentifier,
+  newKey,
+  pemOf,
+  startEnrolment,
+} from "../support/enrolment.ts";
 
 const run = promisify(execFile);
 
@@ -100,6 +107,41 @@ describe.skipIf(!available)("curl and openssl as a client of EST", () => {
     );
     const [own, certified] = keys.match(/-----BEGIN[\s\S]+?-----END [^-]+-----/g) ?? [];
     expect(own).toBe(certified);
+  });
+
+  it("is given its key encrypted for one that it has, and openssl opens it", async () => {
+    const own = newKey();
+    fs.writeFileSync(path.join(folder, "sealed.key"), pemOf(own));
+    const wanted = [{ kind: "asymmetric" as const, identifier: keyIdentifier(own) }];
+    fs.writeFileSync(
+      path.join(folder, "sealed.b64"),
+      encryptingRequestFor(own, "curl-sealed", wanted),
+    );
+    await shell(`${POST} -u claim:${await token()} --data-binary @sealed.b64 $EST/serverkeygen > answer.mime
+      grep -q 'application/pkcs7-mime; smime-type=server-generated-key' answer.mime
+      sed -n '/server-generated-key/,/^--/p' answer.mime | sed '1,/^\r*$/d;/^--/d' | openssl base64 -d > sealed.p7
+      sed -n '/certs-only/,/^--/p' answer.mime | sed '1,/^\r*$/d;/^--/d' | ${DECODE} -out sealed.crt
+      openssl cms -decrypt -binary -inform DER -in sealed.p7 -inkey sealed.key -out signed.der`);
+    // What comes out is SignedData as it stands; the tool wants to be told so.
+    const signed = fs.readFileSync(path.join(folder, "signed.der"));
+    const content = sequence(oid("1.2.840.113549.1.7.2"), context(0, signed));
+    fs.writeFileSync(path.join(folder, "signed.p7"), content);
+    // Signed by who speaks for our authorities, and with all that is between it and the root.
+    await shell(
+      "openssl cms -verify -binary -inform DER -in signed.p7 -CAfile root.pem -purpose any -out package.der",
+    );
+    const [key] = membersOf(
+      readDer(fs.readFileSync(path.join(folder, "package.der"))),
+      TAG.sequence,
+    );
+    const given = createPrivateKey({ key: key?.raw as Buffer, format: "der", type: "pkcs8" });
+    const certified = new X509Certificate(read("sealed.crt"));
+    expect(certified.checkPrivateKey(given)).toBe(true);
+    expect(certified.checkPrivateKey(own)).toBe(false);
+    fs.writeFileSync(path.join(folder, "other.key"), pemOf(newKey()));
+    await expect(
+      shell("openssl cms -decrypt -inform DER -in sealed.p7 -inkey other.key -out nothing"),
+    ).rejects.toThrow();
   });
 
   it("waits with 202 until a person accepts", async () => {

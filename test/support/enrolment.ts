@@ -1,4 +1,11 @@
-import { generateKeyPairSync, type KeyObject, X509Certificate } from "node:crypto";
+import {
+  createHash,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign,
+  X509Certificate,
+} from "node:crypto";
 import { once } from "node:events";
 import type { IncomingHttpHeaders } from "node:http";
 import https from "node:https";
@@ -6,6 +13,17 @@ import { LocalBus } from "../../src/bus/index.ts";
 import { type DeviceHttp, startDeviceHttp } from "../../src/device-http/index.ts";
 import { createFirmware } from "../../src/firmware/index.ts";
 import { createIdentity, type NewClaim } from "../../src/identity/index.ts";
+import {
+  bits,
+  context,
+  membersOf,
+  octets,
+  oid,
+  readDer,
+  sequence,
+  set,
+  TAG,
+} from "../../src/kernel/der.ts";
 import { type Clock, systemClock } from "../../src/kernel/index.ts";
 import { createSealer } from "../../src/kernel/sealing.ts";
 import { createCertificateRequest, toPem } from "../../src/protocol/index.ts";
@@ -160,6 +178,38 @@ export function requestFor(
   const commonName = `${tenantId}/${deviceId}`;
   const der = createCertificateRequest({ privateKey, commonName, organization: tenantId });
   return der.toString("base64").replace(/(.{64})/g, "$1\n");
+}
+
+const DECRYPT_KEY = {
+  symmetric: "1.2.840.113549.1.9.16.2.37",
+  asymmetric: "1.2.840.113549.1.9.16.2.54",
+};
+
+/** The same, which wants a key made for it to be encrypted (RFC 7030 §4.4.1), for each of these keys. */
+export function encryptingRequestFor(
+  privateKey: KeyObject,
+  deviceId: string,
+  wanted: readonly { kind: keyof typeof DECRYPT_KEY; identifier: Uint8Array }[],
+): string {
+  const plain = readDer(Buffer.from(requestFor(privateKey, { deviceId }), "base64"));
+  const [information, algorithm] = membersOf(plain, TAG.sequence);
+  const [version, subject, key] = membersOf(information, TAG.sequence).map(({ raw }) => raw);
+  const attributes = wanted.map(({ kind, identifier }) =>
+    sequence(oid(DECRYPT_KEY[kind]), set(octets(identifier))),
+  );
+  const toBeSigned = sequence(
+    ...[version, subject, key].map((part) => part as Buffer),
+    context(0, ...attributes),
+  );
+  const signature = sign("sha256", toBeSigned, privateKey);
+  const der = sequence(toBeSigned, algorithm?.raw as Buffer, bits(signature));
+  return der.toString("base64");
+}
+
+/** RFC 5280 §4.2.1.2, method 1. */
+export function keyIdentifier(privateKey: KeyObject): Buffer {
+  const der = createPublicKey(privateKey).export({ type: "spki", format: "der" });
+  return createHash("sha1").update(der.subarray(-65)).digest();
 }
 
 /** The one certificate in an answer of EST: it stands last in the certs-only message. */

@@ -6,6 +6,49 @@ import { describeConfig, readConfig, servesApiByTls } from "../../src/kernel/con
 import { AppError, Batcher, seededRandom, VirtualClock } from "../../src/kernel/index.ts";
 import { createSealer, equalSecrets, loadMasterKey } from "../../src/kernel/sealing.ts";
 import { parseTraceparent } from "../../src/kernel/tracing.ts";
+import { TtlCache } from "../../src/kernel/ttl-cache.ts";
+
+describe("a cache of answers", () => {
+  const cacheOf = (clock: VirtualClock) =>
+    new TtlCache<number>({ clock, ttlMs: 1_000, maxEntries: 10 });
+
+  it("reads once for all who ask meanwhile, and again when the answer is old", async () => {
+    const clock = new VirtualClock();
+    const cache = cacheOf(clock);
+    let reads = 0;
+    const read = async () => {
+      reads += 1;
+      return reads;
+    };
+    const ask = () => cache.load("key", read);
+    expect(await Promise.all([ask(), ask(), ask()])).toEqual([1, 1, 1]);
+    await clock.advance(999);
+    expect(await ask()).toBe(1);
+    await clock.advance(1);
+    expect(await Promise.all([ask(), ask()])).toEqual([2, 2]);
+  });
+
+  it("keeps nothing that was read before it was told to forget, and no failure", async () => {
+    const cache = cacheOf(new VirtualClock());
+    let release: (value: number) => void = () => {};
+    const early = cache.load("key", () => new Promise((resolve) => (release = resolve)));
+    cache.clear();
+    expect(await cache.load("key", async () => 2)).toBe(2);
+    release(1);
+    expect(await early).toBe(1);
+    expect(cache.get("key")).toBe(2);
+    await expect(cache.load("bad", () => Promise.reject(new Error("away")))).rejects.toThrow();
+    expect(await cache.load("bad", async () => 3)).toBe(3);
+    expect(
+      await cache.load(
+        "empty",
+        async () => 0,
+        (value) => value > 0,
+      ),
+    ).toBe(0);
+    expect(cache.get("empty")).toBeUndefined();
+  });
+});
 
 describe("a batcher", () => {
   const settle = () => new Promise((resolve) => setTimeout(resolve, 20));
@@ -46,6 +89,39 @@ describe("a batcher", () => {
     });
     await expect(batcher.add(1)).rejects.toThrow("disk full");
     await expect(batcher.add(2)).resolves.toBeUndefined();
+  });
+
+  it("writes what came during a write together, where it gathers, and loses nothing", async () => {
+    const written: number[][] = [];
+    const releases: (() => void)[] = [];
+    const batcher = new Batcher<number>({
+      ...{ maxBatchSize: 3, maxDelayMs: 5, maxQueuedSize: 100, gathers: true },
+      write: (items) => {
+        written.push(items);
+        return new Promise((resolve) => releases.push(resolve));
+      },
+    });
+    const items = [1, 2, 3].map((item) => batcher.add(item));
+    expect(written).toEqual([[1, 2, 3]]);
+    items.push(batcher.add(4));
+    // Its time has run out during the write: it goes at once.
+    await settle();
+    releases.shift()?.();
+    await settle();
+    expect(written).toEqual([[1, 2, 3], [4]]);
+    releases.shift()?.();
+    items.push(batcher.add(5));
+    await settle();
+    expect(written).toEqual([[1, 2, 3], [4], [5]]);
+    items.push(...[6, 7, 8, 9].map((item) => batcher.add(item)));
+    releases.shift()?.();
+    await settle();
+    expect(written.at(-1)).toEqual([6, 7, 8]);
+    releases.shift()?.();
+    await settle();
+    releases.shift()?.();
+    await Promise.all(items);
+    expect(written.flat()).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
   });
 
   it("refuses what exceeds its bound", async () => {

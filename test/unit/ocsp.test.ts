@@ -73,6 +73,20 @@ describe("an OCSP request", () => {
     expect(readOcspRequest(request([id], harmless)).certificates).toHaveLength(1);
   });
 
+  it("is refused for a critical extension of a single question too", () => {
+    const serial = Buffer.from([1]);
+    const asking = (...extension: Buffer[]) =>
+      sequence(
+        sequence(
+          sequence(sequence(certificateId(serial), context(0, sequence(sequence(...extension))))),
+        ),
+      );
+    const unknown = oid("1.2.3.4");
+    expect(readOcspRequest(asking(unknown, octets(serial))).certificates).toHaveLength(1);
+    const critical = asking(unknown, boolean(true), octets(serial));
+    expect(() => readOcspRequest(critical)).toThrow(DerError);
+  });
+
   it("is read or refused whatever the bytes are, and nothing else happens", () => {
     const whole = request([certificateId(Buffer.from([5]))], nonce(16));
     fc.assert(

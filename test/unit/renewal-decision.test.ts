@@ -39,6 +39,7 @@ function facts(fields: Partial<RenewalFacts> = {}): RenewalFacts {
     isCompromised: false,
     holders: [],
     own: [held()],
+    issuedLately: 1,
     issuerId: "ca",
     nowMs: NOW,
     ...fields,
@@ -84,16 +85,7 @@ describe("a renewal", () => {
       "csr-invalid",
       "key",
     ],
-    [
-      "too many within the hour",
-      {
-        own: Array.from({ length: MAX_ISSUED }, () =>
-          held({ status: "superseded", issued_at: new Date(NOW - 1_000) }),
-        ),
-      },
-      "rate-limited",
-      "issue",
-    ],
+    ["too many within the hour", { issuedLately: MAX_ISSUED }, "rate-limited", "issue"],
   ] as const)("is refused for %s", (_, fields, code, step) => {
     let thrown: unknown;
     try {
@@ -113,7 +105,8 @@ describe("a renewal", () => {
     const again = { kind: "again", serial: "before" };
     expect(decideRenewal(facts({ holders: [earlier()] }))).toMatchObject(again);
     const many = Array.from({ length: MAX_ISSUED }, () => earlier());
-    expect(decideRenewal(facts({ holders: [earlier()], own: many }))).toMatchObject(again);
+    const limits = { own: many, issuedLately: MAX_ISSUED };
+    expect(decideRenewal(facts({ holders: [earlier()], ...limits }))).toMatchObject(again);
   });
 
   it.each([

@@ -1,5 +1,6 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import fs from "node:fs";
+import http from "node:http";
 import https from "node:https";
 import { rootCertificates } from "node:tls";
 import type { Authorization, Client } from "acme-client";
@@ -58,8 +59,7 @@ export async function orderCertificate(order: AcmeOrder): Promise<AcmeResult> {
     try {
       return await work();
     } catch (error) {
-      // The client library trips over answers that never came: the connection knows why.
-      throw new AcmeFault(step, (error instanceof TypeError && agent.trouble) || error);
+      throw new AcmeFault(step, error instanceof TypeError ? trippedOver(agent, error) : error);
     }
   };
   await at("account", async () => {
@@ -90,6 +90,13 @@ export async function orderCertificate(order: AcmeOrder): Promise<AcmeResult> {
   });
 }
 
+/** The client library trips over answers that never came, or were cut off: what it says helps nobody. */
+function trippedOver({ trouble }: WatchingAgent, cause: TypeError): Error {
+  if (trouble) return trouble;
+  const message = "the authority's answer cannot be used: it is too large, or none of the protocol";
+  return new Error(message, { cause });
+}
+
 /** Remembers what was wrong with a connection. */
 class WatchingAgent extends https.Agent {
   trouble: Error | undefined;
@@ -108,10 +115,20 @@ class WatchingAgent extends https.Agent {
   }
 }
 
+/** RFC 8555 §6.1: the protocol is spoken over TLS, wherever the directory points. */
+class NoPlainAgent extends http.Agent {
+  override createConnection(): never {
+    throw new Error("the authority names an address without TLS");
+  }
+}
+
 async function clientFor(order: AcmeOrder, agent: https.Agent): Promise<Client> {
   const acme = await import("acme-client");
   const { defaults } = acme.axios;
   defaults.httpsAgent = agent;
+  defaults.httpAgent = new NoPlainAgent();
+  // §6.4 knows no redirects, and where one leads nobody has agreed to.
+  defaults.maxRedirects = 0;
   defaults.timeout = REQUEST_TIMEOUT_MS;
   defaults.maxContentLength = MAX_ANSWER_BYTES;
   // It would wait as long as a Retry-After says, a day perhaps: when to try again is ours to decide.

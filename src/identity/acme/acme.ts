@@ -5,6 +5,7 @@ import { type Clock, messageOf } from "../../kernel/index.ts";
 import type { Logger } from "../../kernel/logger.ts";
 import { counter, gauge } from "../../kernel/metrics.ts";
 import type { Sealer } from "../../kernel/sealing.ts";
+import { storableText } from "../../kernel/storable.ts";
 import { newPrivateKey } from "../authority-key.ts";
 import type { ServerCredentials } from "../server-credentials.ts";
 import { AcmeFault, type AcmeResult, orderCertificate } from "./acme-order.ts";
@@ -28,6 +29,8 @@ const CHALLENGE_KEPT_MS = 3_600_000;
 /** Minutes until the next attempt; authorities count failures by the hour and lock out by the week. */
 const RETRY_MINUTES = [1, 5, 30, 120, 720];
 const MINUTE_MS = 60_000;
+/** However short a certificate's life or wrong a clock: orders come no closer to one another. */
+const MIN_ORDER_INTERVAL_MS = 10 * MINUTE_MS;
 const DEFAULT_POLL_MS = 1_000;
 
 const attempts = counter("vautn_acme_attempts_total", "ACME orders by outcome", ["outcome"]);
@@ -81,7 +84,9 @@ export class AcmeCertificates {
     if (!subject) return;
     const now = clock.now();
     const times = { now: new Date(now), until: new Date(now + LEASE_MS) };
-    const leased = await db.platform((tx) => store.leaseAcmeOrder(tx, subject, times));
+    const leased = await db
+      .platform((tx) => store.leaseAcmeOrder(tx, subject, times))
+      .catch((error) => logger.warn({ error: messageOf(error) }, "ACME cannot look what is due"));
     if (!leased) return;
     try {
       const deadline = timeout(ORDER_DEADLINE_MS, undefined, { ref: false }).then(() => {
@@ -96,10 +101,11 @@ export class AcmeCertificates {
       await this.#change(subject, {
         failures,
         last_step: step,
-        last_error: messageOf(error),
+        // The authority's words: whatever is in them.
+        last_error: storableText(messageOf(error)).replace(/\p{Cc}+/gu, " "),
         next_attempt_at: new Date(clock.now() + minutes * MINUTE_MS),
         leased_until: null,
-      });
+      }).catch((cause) => logger.error({ error: messageOf(cause) }, "ACME's failure was not kept"));
       attempts.inc({ outcome: "failed" });
       logger.error(
         { step, error: messageOf(error), failures, nextAttemptMinutes: minutes },
@@ -153,8 +159,13 @@ export class AcmeCertificates {
   }
 
   async #keep(subject: store.AcmeSubject, result: AcmeResult): Promise<void> {
-    const { sealer, logger, announce } = this.#deps;
+    const { clock, sealer, logger, announce } = this.#deps;
     const { certificatePem, keyPem, notBefore, notAfter } = result;
+    if (notAfter.getTime() <= clock.now()) {
+      throw new AcmeFault("certificate", new Error("the certificate has ended already"));
+    }
+    const soonest = clock.now() + MIN_ORDER_INTERVAL_MS;
+    const renewAt = Math.max(renewalOf(notBefore, notAfter).getTime(), soonest);
     await this.#change(subject, {
       certificate_pem: certificatePem,
       private_key_sealed: sealer.seal(keyPem, contextOf(subject)),
@@ -163,7 +174,7 @@ export class AcmeCertificates {
       failures: 0,
       last_step: null,
       last_error: null,
-      next_attempt_at: renewalOf(notBefore, notAfter),
+      next_attempt_at: new Date(renewAt),
       leased_until: null,
     });
     attempts.inc({ outcome: "issued" });

@@ -46,7 +46,7 @@ export async function readCertificateMessage(body: DerValue): Promise<Certificat
   }
   const [algorithm, signature, ...more] = readMembers(pop.content);
   if (more.length > 0) throw refused("signature", "the proof of possession is of another form");
-  await assertSignedBy(key, algorithm, certRequest.raw, bitsOf(signature));
+  assertSignedBy(key, algorithm, certRequest.raw, bitsOf(signature));
   const oldSerial = readOldSerial(controls);
   return {
     certReqId: smallInteger(id),
@@ -56,7 +56,7 @@ export async function readCertificateMessage(body: DerValue): Promise<Certificat
       keyAlgorithm: key.algorithm,
       name: fields.subject === undefined ? {} : readRequestedName(fields.subject),
       uris: readRequestedExtensions(fields.extensions),
-      wantsEncryptedKey: false,
+      decryptKey: undefined,
     },
     ...(oldSerial === undefined ? {} : { oldSerial }),
   };

@@ -11,7 +11,6 @@ import type { ClaimPeerDeps } from "../claim-peers.ts";
 import { noteRefusedCertificate, type RefusedRequest } from "../enrolment-refusals.ts";
 import type { Peers } from "../peers.ts";
 import type { RevocationReasonName } from "../revocation-reasons.ts";
-import type { ServerIdentity } from "../server-credentials.ts";
 import {
   certify,
   confirm,
@@ -25,7 +24,7 @@ import { answerGeneral } from "./general.ts";
 import { BODY, type CmpMessage, readMessage } from "./message.ts";
 import { identify, type Protector, type Requester, signatureOf, WrongMac } from "./requester.ts";
 import { readRevocation } from "./requests.ts";
-import { type Responder, Responders } from "./responder.ts";
+import type { Responder, Responders } from "./responder.ts";
 import {
   directoryName,
   writeBody,
@@ -60,7 +59,7 @@ interface Deps extends Omit<ExchangeDeps, "discard">, ClaimPeerDeps {
   logger: Logger;
   peers: Pick<Peers, "acceptCertificate">;
   authorities: Pick<Authorities, "trusted" | "roots" | "generation">;
-  server: Pick<ServerIdentity, "issuer">;
+  responders: Pick<Responders, "get">;
   revoke(
     tenantId: string,
     serial: string,
@@ -85,7 +84,7 @@ const REASONS: Record<number, RevocationReasonName> = {
 };
 
 export function createCmp(deps: Deps): Cmp {
-  const responders = new Responders(deps);
+  const { responders } = deps;
   const exchangeDeps: ExchangeDeps = {
     ...deps,
     discard: ({ tenantId }, deviceId, serial) => {
