@@ -8,7 +8,7 @@ import { DEFAULT_GATEWAY_LIMITS, type GatewayDeps, startGateway } from "../src/g
 import { AppError, systemClock } from "../src/kernel/index.ts";
 import { createLogger } from "../src/kernel/logger.ts";
 import { createTelemetry } from "../src/telemetry/index.ts";
-import { createTimeseries, startEmbeddedClickHouse } from "../src/timeseries/index.ts";
+import { createTimeseries, startEmbeddedClickHouse, withJournal } from "../src/timeseries/index.ts";
 import { peerOf } from "../test/support/device-pki.ts";
 
 export interface ServerOrder {
@@ -92,9 +92,15 @@ async function openStore() {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-bench-mqtt-"));
   const logger = createLogger({ level: "silent" });
   const engine = await startEmbeddedClickHouse({ directory, logger });
-  const timeseries = createTimeseries({ url: engine.url, logger });
-  await timeseries.migrate();
-  const telemetry = createTelemetry({ timeseries, clock: systemClock });
+  const direct = createTimeseries({ url: engine.url, logger });
+  await direct.migrate();
+  // As an installation with its engine embedded does it (platform/journal-place.ts).
+  const journal = { directory: path.join(directory, "journal"), name: "bench", logger };
+  const timeseries = withJournal(direct, journal);
+  const telemetry = createTelemetry({
+    ...{ timeseries, clock: systemClock },
+    ...{ batchDelayMs: 3, maxWrites: 2 },
+  });
   return {
     telemetry,
     async close() {

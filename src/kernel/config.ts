@@ -37,6 +37,8 @@ export interface Config extends AcmeConfig {
   clickhouseUrl: string | undefined;
   /** An S3-compatible store for blobs; never with credentials in it. */
   blobUrl: string | undefined;
+  /** Whether gateways keep what they acknowledge in a journal before the time-series store. */
+  journal: "auto" | "on" | "off";
   natsUrl: string | undefined;
   masterKey: string | undefined;
   /** Certificate of the root that the first start takes instead of making one. */
@@ -121,6 +123,12 @@ export const SETTINGS: { [Name in keyof Config]: Setting } = {
     describe:
       "s3://bucket/prefix?endpoint=…&region=…&pathStyle=true&encryption=AES256&redirect=true; keys by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
     parse: parseBlobUrl,
+  },
+  journal: {
+    variable: "VAUTN_JOURNAL",
+    describe:
+      "ingest journal before ClickHouse: on, off or auto (default: where the engine is embedded)",
+    parse: (text) => oneOf(text ?? "auto", ["auto", "on", "off"]),
   },
   natsUrl: url("NATS_URL", "NATS to use instead of the local bus", ["nats:", "tls:"]),
   masterKey: {

@@ -18,7 +18,8 @@ import { createRollouts } from "../rollouts/index.ts";
 import { createSignIn } from "../sign-in/index.ts";
 import { createTelemetry } from "../telemetry/index.ts";
 import { createAuditCheckpoints, createTenancy } from "../tenancy/index.ts";
-import { createTimeseries } from "../timeseries/index.ts";
+import { createTimeseries, withJournal } from "../timeseries/index.ts";
+import type { JournalPlace } from "./journal-place.ts";
 import type { StoreAddresses } from "./stores.ts";
 
 export interface ModuleOptions {
@@ -28,7 +29,12 @@ export interface ModuleOptions {
   logger: Logger;
   /** Lets webhooks reach loopback addresses: for tests and the demo's own receiver. */
   allowPrivateWebhooks?: boolean;
+  /** The journal that this process writes before the time-series store; see `journalOf`. */
+  journal?: JournalPlace | undefined;
 }
+
+/** A journal takes small batches as readily as large ones, and two while a third gathers. */
+const JOURNALED_BATCHES = { batchDelayMs: 3, maxWrites: 2 };
 
 export type Modules = ReturnType<typeof createModules>;
 
@@ -43,7 +49,8 @@ export function createModules(options: ModuleOptions) {
     maxConnections: 20,
     onError: (error) => logger.warn({ error: error.message }, "a database connection was lost"),
   });
-  const timeseries = createTimeseries({ url: stores.clickhouseUrl, logger });
+  const store = createTimeseries({ url: stores.clickhouseUrl, logger });
+  const timeseries = options.journal ? withJournal(store, { ...options.journal, logger }) : store;
   const blobs = openBlobStore({ directory: stores.blobDirectory, url: config.blobUrl });
   const tenancy = createTenancy({ db, clock });
   const auditCheckpoints = createAuditCheckpoints({ db, clock, sealer, tenancy });
@@ -71,7 +78,8 @@ export function createModules(options: ModuleOptions) {
     ...{ db, clock, tenancy, commands },
     random: systemRandom,
   });
-  const telemetry = createTelemetry({ timeseries, clock });
+  const batches = options.journal ? JOURNALED_BATCHES : {};
+  const telemetry = createTelemetry({ timeseries, clock, ...batches });
   const logs = createLogs({ timeseries, clock });
   const alerts = createAlerts({
     db,

@@ -8,6 +8,7 @@ import { startJobs } from "../jobs/index.ts";
 import { type Config, type Role, servesApiByTls } from "../kernel/config.ts";
 import { createLogger } from "../kernel/logger.ts";
 import { startTracing } from "../kernel/tracing.ts";
+import { journalOf } from "./journal-place.ts";
 import { createModules, type Modules } from "./modules.ts";
 import { createLogDestination } from "./platform-log.ts";
 import type { StoreAddresses } from "./stores.ts";
@@ -36,7 +37,8 @@ export async function startRoles(options: RolesOptions): Promise<RunningRoles> {
   const { config, processName } = options;
   const destination = createLogDestination();
   const logger = createLogger({ level: config.logLevel, role: processName, destination });
-  const modules = createModules({ ...options, logger });
+  const journal = journalOf(config, processName, options.roles);
+  const modules = createModules({ ...options, logger, journal });
   destination.shipTo(modules.logs);
   const stopTracing = startTracing((spans) => modules.logs.recordSpans(spans));
   const stops: (() => Promise<void>)[] = [];

@@ -176,25 +176,16 @@ export async function readByDevice(
   tenantId: string,
   query: ArmQuery & { aggregate: Aggregate },
 ): Promise<Map<string, number>> {
+  const select = `device_id as device, ${AGGREGATES[query.aggregate]} as figure`;
+  const rows = rowsByDevice<{ device: string; figure: number | null }>(
+    timeseries,
+    tenantId,
+    query,
+    select,
+  );
   const figures = new Map<string, number>();
-  for (let start = 0; start < query.deviceIds.length; start += DEVICES_PER_QUERY) {
-    const rows = await timeseries.tenantQuery<{ device: string; figure: number | null }>(tenantId, {
-      table: "telemetry",
-      select: `device_id as device, ${AGGREGATES[query.aggregate]} as figure`,
-      where: ["has({devices:Array(String)}, device_id)", "metric = {metric:String}", ...IN_WINDOW],
-      groupBy: "device_id",
-      limit: DEVICES_PER_QUERY,
-      final: true,
-      params: {
-        devices: query.deviceIds.slice(start, start + DEVICES_PER_QUERY),
-        metric: query.metric,
-        from: query.from,
-        to: query.to,
-      },
-    });
-    for (const { device, figure } of rows) {
-      if (figure !== null && Number.isFinite(figure)) figures.set(device, figure);
-    }
+  for await (const { device, figure } of rows) {
+    if (figure !== null && Number.isFinite(figure)) figures.set(device, figure);
   }
   return figures;
 }
@@ -206,37 +197,45 @@ export async function readArm(
 ): Promise<ArmFigures> {
   const total: ArmFigures = { devices: 0, count: 0, mean: null, min: null, max: null };
   const means: number[] = [];
-  for (let start = 0; start < query.deviceIds.length; start += DEVICES_PER_QUERY) {
-    const rows = await timeseries.tenantQuery<{
-      mean: number | null;
-      count: number;
-      min: number;
-      max: number;
-    }>(tenantId, {
+  const select = "avg(value) as mean, count() as count, min(value) as min, max(value) as max";
+  const rows = rowsByDevice<{ mean: number | null; count: number; min: number; max: number }>(
+    timeseries,
+    tenantId,
+    query,
+    select,
+  );
+  for await (const { mean, count, min, max } of rows) {
+    // Values near the end of what a number can hold add up to more than it can: no mean.
+    if (mean !== null) means.push(mean);
+    total.devices += 1;
+    total.count += count;
+    total.min = Math.min(total.min ?? min, min);
+    total.max = Math.max(total.max ?? max, max);
+  }
+  total.mean = steadyMean(means);
+  return total;
+}
+
+/** One row for each device that said anything within the window. */
+async function* rowsByDevice<Row>(
+  timeseries: Timeseries,
+  tenantId: string,
+  query: ArmQuery,
+  select: string,
+): AsyncGenerator<Row> {
+  const { deviceIds, metric, from, to } = query;
+  for (let start = 0; start < deviceIds.length; start += DEVICES_PER_QUERY) {
+    const devices = deviceIds.slice(start, start + DEVICES_PER_QUERY);
+    yield* await timeseries.tenantQuery<Row>(tenantId, {
       table: "telemetry",
-      select: "avg(value) as mean, count() as count, min(value) as min, max(value) as max",
+      select,
       where: ["has({devices:Array(String)}, device_id)", "metric = {metric:String}", ...IN_WINDOW],
       groupBy: "device_id",
       limit: DEVICES_PER_QUERY,
       final: true,
-      params: {
-        devices: query.deviceIds.slice(start, start + DEVICES_PER_QUERY),
-        metric: query.metric,
-        from: query.from,
-        to: query.to,
-      },
+      params: { devices, metric, from, to },
     });
-    for (const { mean, count, min, max } of rows) {
-      // Values near the end of what a number can hold add up to more than it can: no mean.
-      if (mean !== null) means.push(mean);
-      total.devices += 1;
-      total.count += count;
-      total.min = Math.min(total.min ?? min, min);
-      total.max = Math.max(total.max ?? max, max);
-    }
   }
-  total.mean = steadyMean(means);
-  return total;
 }
 
 /** Newest first; an event that was delivered twice is listed once. */

@@ -21,16 +21,11 @@ export type RejectionReason =
   | "too-many-metrics"
   | "too-many-points";
 
-/** A value that can be stored. */
-export interface AcceptedPoint {
-  metric: string;
-  ts: number;
-  seq: number;
-  value: number;
-}
+/** Takes a value that can be stored. */
+export type PointSink = (metric: string, ts: number, seq: number, value: number) => void;
 
 export interface CheckedTelemetry {
-  points: AcceptedPoint[];
+  accepted: number;
   /** The first of them; `rejectedCount` counts all. */
   rejected: RejectedValue[];
   rejectedCount: number;
@@ -46,15 +41,15 @@ export function isMetricName(name: string): boolean {
 }
 
 /**
- * Separates a telemetry message (one sample or an array of them) into what can be stored and what
- * cannot: one bad value does not cost the good ones. Throws `message-invalid` where nothing is left.
+ * Separates a telemetry message (one sample or an array of them) into what can be stored, which
+ * `take` is given, and what cannot: one bad value does not cost the good ones. Throws `message-invalid` where nothing is left.
  */
-export function checkTelemetry(payload: unknown, now: number): CheckedTelemetry {
-  const result: CheckedTelemetry = { points: [], rejected: [], rejectedCount: 0 };
+export function checkTelemetry(payload: unknown, now: number, take: PointSink): CheckedTelemetry {
+  const result: CheckedTelemetry = { accepted: 0, rejected: [], rejectedCount: 0 };
   for (const sample of Array.isArray(payload) ? payload : [payload]) {
-    checkSample(sample, now, result);
+    checkSample(sample, now, result, take);
   }
-  if (result.points.length === 0) {
+  if (result.accepted === 0) {
     const [first] = result.rejected;
     throw new AppError("message-invalid", `no value can be used: ${first?.reason ?? "empty"}`, {
       rejected: result.rejected,
@@ -63,7 +58,12 @@ export function checkTelemetry(payload: unknown, now: number): CheckedTelemetry 
   return result;
 }
 
-function checkSample(sample: unknown, now: number, result: CheckedTelemetry): void {
+function checkSample(
+  sample: unknown,
+  now: number,
+  result: CheckedTelemetry,
+  take: PointSink,
+): void {
   if (!isRecord(sample) || !isRecord(sample.values)) {
     reject(result, "", null, "sample-malformed");
     return;
@@ -76,13 +76,13 @@ function checkSample(sample: unknown, now: number, result: CheckedTelemetry): vo
     const reason =
       fault ??
       (metrics > LIMITS.telemetryMetricsPerSample ? "too-many-metrics" : undefined) ??
-      (result.points.length >= LIMITS.telemetryPointsPerMessage ? "too-many-points" : undefined) ??
+      (result.accepted >= LIMITS.telemetryPointsPerMessage ? "too-many-points" : undefined) ??
       nameFault(metric) ??
       valueFault(values[metric]);
     if (reason) reject(result, metric, typeof ts === "number" ? ts : null, reason);
     else {
-      const value = Number(values[metric]);
-      result.points.push({ metric, ts: ts as number, seq: seq as number, value });
+      result.accepted += 1;
+      take(metric, ts as number, seq as number, Number(values[metric]));
     }
   }
 }

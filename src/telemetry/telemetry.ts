@@ -1,5 +1,5 @@
 import { AppError, Batcher, type Clock } from "../kernel/index.ts";
-import { counter } from "../kernel/metrics.ts";
+import { counter, Tally } from "../kernel/metrics.ts";
 import { storableJson } from "../kernel/storable.ts";
 import { parseTraceparent } from "../kernel/tracing.ts";
 import {
@@ -9,12 +9,8 @@ import {
   type DeviceIdentity,
   type Heartbeat,
 } from "../protocol/index.ts";
-import type {
-  DeviceEventRow,
-  HeartbeatRow,
-  TelemetryRow,
-  Timeseries,
-} from "../timeseries/index.ts";
+import type { DeviceEventRow, HeartbeatRow, Timeseries } from "../timeseries/index.ts";
+import { PointIntake } from "./point-intake.ts";
 import * as store from "./telemetry-store.ts";
 import {
   checkTelemetry,
@@ -64,55 +60,75 @@ export interface Telemetry {
   close(): Promise<void>;
 }
 
+export interface TelemetryDeps {
+  timeseries: Timeseries;
+  clock: Clock;
+  /** How long the first message of a batch waits for company: short where an insert is cheap. */
+  batchDelayMs?: number;
+  /** Batches of points that are written at the same time, default one. */
+  maxWrites?: number;
+}
+
 const BATCH = { maxBatchSize: 50_000, maxDelayMs: 25, maxQueuedSize: 500_000 };
 const SMALL_BATCH = { maxBatchSize: 10_000, maxDelayMs: 25, maxQueuedSize: 100_000 };
 const MAX_EVENTS_PER_MESSAGE = 100;
 const MAX_HEARTBEAT_METRICS = 100;
 
 const points = counter("vautn_telemetry_points_total", "Telemetry values by outcome", ["outcome"]);
+const acceptedPoints = new Tally(points, { outcome: "accepted" });
+const rejectedPoints = new Tally(points, { outcome: "rejected" });
 const overflows = counter("vautn_telemetry_overflows_total", "Messages refused by a full queue");
 
-export function createTelemetry(deps: { timeseries: Timeseries; clock: Clock }): Telemetry {
+export function createTelemetry(deps: TelemetryDeps): Telemetry {
   const { timeseries, clock } = deps;
+  const delay = deps.batchDelayMs === undefined ? {} : { maxDelayMs: deps.batchDelayMs };
   const onOverflow = () => overflows.inc();
-  const telemetry = new Batcher<TelemetryRow[]>({
+  const telemetry = new PointIntake({
     ...BATCH,
+    ...delay,
+    maxWrites: deps.maxWrites ?? 1,
     onOverflow,
-    write: (messages) => timeseries.insert("telemetry", messages.flat()),
+    write: (points) => timeseries.insertPoints(points),
   });
   const heartbeats = new Batcher<HeartbeatRow>({
     ...SMALL_BATCH,
+    ...delay,
     onOverflow,
     write: (rows) => timeseries.insert("heartbeats", rows),
   });
   const events = new Batcher<DeviceEventRow[]>({
     ...SMALL_BATCH,
+    ...delay,
     onOverflow,
     write: (messages) => timeseries.insert("device_events", messages.flat()),
   });
 
   return {
     async ingestTelemetry(peer, payload, receivedAt) {
-      const checked = checkTelemetry(payload, receivedAt);
       const { tenantId, deviceId } = peer;
-      const rows = checked.points.map(({ metric, ts, seq, value }) => {
-        return { tenantId, deviceId, metric, ts, seq, value };
+      const { columns, done } = telemetry.open();
+      const checked = checkTelemetry(payload, receivedAt, (metric, ts, seq, value) => {
+        columns.add(tenantId, deviceId, metric, ts, seq, value);
       });
-      await telemetry.add(rows, rows.length);
-      points.inc({ outcome: "accepted" }, rows.length);
-      points.inc({ outcome: "rejected" }, checked.rejectedCount);
-      return { accepted: rows.length, rejected: checked.rejected };
+      telemetry.added();
+      await done;
+      acceptedPoints.inc(checked.accepted);
+      if (checked.rejectedCount > 0) rejectedPoints.inc(checked.rejectedCount);
+      return { accepted: checked.accepted, rejected: checked.rejected };
     },
 
     async ingestHeartbeat(peer, heartbeat, receivedAt, counted = {}) {
       const row = heartbeatRow(peer, heartbeat, receivedAt);
       const { tenantId, deviceId } = peer;
-      const metrics = heartbeatMetrics(row, heartbeat);
-      for (const [name, value] of Object.entries(counted)) {
-        const metric = `${PLATFORM_PREFIX}${name}`;
-        metrics.push({ tenantId, deviceId, ts: receivedAt, seq: row.seq, metric, value });
+      const { columns, done } = telemetry.open();
+      for (const { metric, value } of heartbeatMetrics(heartbeat)) {
+        columns.add(tenantId, deviceId, metric, row.ts, row.seq, value);
       }
-      await Promise.all([heartbeats.add(row), telemetry.add(metrics, metrics.length)]);
+      for (const [name, value] of Object.entries(counted)) {
+        columns.add(tenantId, deviceId, `${PLATFORM_PREFIX}${name}`, receivedAt, row.seq, value);
+      }
+      telemetry.added();
+      await Promise.all([heartbeats.add(row), done]);
     },
 
     async ingestEvents(peer, payload, receivedAt) {
@@ -163,14 +179,12 @@ function heartbeatRow(
   };
 }
 
-function heartbeatMetrics(row: HeartbeatRow, heartbeat: Heartbeat): TelemetryRow[] {
-  const { tenantId, deviceId, ts, seq } = row;
+function heartbeatMetrics(heartbeat: Heartbeat): { metric: string; value: number }[] {
   const values = { uptimeSeconds: heartbeat.uptimeSeconds, ...heartbeat.metrics };
   return Object.entries(values)
     .slice(0, MAX_HEARTBEAT_METRICS)
     .map(([name, value]) => ({ metric: `heartbeat.${name}`, value }))
-    .filter(({ metric, value }) => isMetricName(metric) && Number.isFinite(value))
-    .map((point) => ({ tenantId, deviceId, ts, seq, ...point }));
+    .filter(({ metric, value }) => isMetricName(metric) && Number.isFinite(value));
 }
 
 function eventRow(

@@ -1,5 +1,7 @@
 export { decodePosition, encodePosition, type Position } from "./cursor.ts";
 export { type EmbeddedClickHouse, startEmbeddedClickHouse } from "./embedded-clickhouse.ts";
+export { type JournaledTimeseries, withJournal } from "./journaled-timeseries.ts";
+export { PointColumns } from "./point-columns.ts";
 export type {
   DeviceEventRow,
   HeartbeatRow,

@@ -7,7 +7,7 @@ type Row = Record<string, unknown>;
  * typed arrays and repeated strings as a dictionary.
  */
 export function encodeNativeBlock(columns: readonly WireColumn[], rows: readonly object[]): Buffer {
-  const writer = new Writer(256 + rows.length * columns.length * 8);
+  const writer = new NativeWriter(256 + rows.length * columns.length * 8);
   writer.varint(columns.length);
   writer.varint(rows.length);
   for (const { name, key, type } of columns) {
@@ -19,7 +19,7 @@ export function encodeNativeBlock(columns: readonly WireColumn[], rows: readonly
 }
 
 function encodeColumn(
-  writer: Writer,
+  writer: NativeWriter,
   type: WireColumn["type"],
   key: string,
   rows: readonly Row[],
@@ -52,18 +52,22 @@ function encodeColumn(
 function wholeNumbers(key: string, rows: readonly Row[]): Uint32Array {
   const halves = new Uint32Array(rows.length * 2);
   for (let index = 0; index < rows.length; index += 1) {
-    const value = (rows[index] as Row)[key] as number;
-    halves[index * 2] = value;
-    halves[index * 2 + 1] = Math.floor(value / 2 ** 32);
+    wholeNumber(halves, index, (rows[index] as Row)[key] as number);
   }
   return halves;
+}
+
+/** Puts one such number in its place. */
+export function wholeNumber(halves: Uint32Array, index: number, value: number): void {
+  halves[index * 2] = value;
+  halves[index * 2 + 1] = Math.floor(value / 2 ** 32);
 }
 
 const DICTIONARY_VERSION = 1;
 /** Additional keys follow, and the dictionary is to be renewed. */
 const DICTIONARY_FLAGS = 0x600;
 
-function encodeDictionary(writer: Writer, key: string, rows: readonly Row[]): void {
+function encodeDictionary(writer: NativeWriter, key: string, rows: readonly Row[]): void {
   const positions = new Map<string, number>();
   const indexes = new Uint32Array(rows.length);
   let last: unknown;
@@ -81,22 +85,11 @@ function encodeDictionary(writer: Writer, key: string, rows: readonly Row[]): vo
     }
     indexes[index] = lastPosition;
   }
-  writer.uint64(DICTIONARY_VERSION);
-  const [width, narrow] =
-    positions.size <= 2 ** 8
-      ? [0, Uint8Array.from(indexes)]
-      : positions.size <= 2 ** 16
-        ? [1, Uint16Array.from(indexes)]
-        : [2, indexes];
-  writer.uint64(DICTIONARY_FLAGS | width);
-  writer.uint64(positions.size);
-  for (const value of positions.keys()) writer.string(value);
-  writer.uint64(rows.length);
-  writer.raw(narrow);
+  writer.dictionary(positions.keys(), positions.size, indexes);
 }
 
 /** A buffer that grows. */
-class Writer {
+export class NativeWriter {
   #buffer: Buffer;
   #length = 0;
 
@@ -130,6 +123,22 @@ class Writer {
     this.varint(size);
     this.#reserve(size);
     this.#length += this.#buffer.write(value, this.#length, "utf8");
+  }
+
+  /** A column of type LowCardinality(String): its texts, and the place of each row's among them. */
+  dictionary(texts: Iterable<string>, count: number, indexes: Uint32Array): void {
+    this.uint64(DICTIONARY_VERSION);
+    const [width, narrow] =
+      count <= 2 ** 8
+        ? [0, new Uint8Array(indexes)]
+        : count <= 2 ** 16
+          ? [1, new Uint16Array(indexes)]
+          : [2, indexes];
+    this.uint64(DICTIONARY_FLAGS | width);
+    this.uint64(count);
+    for (const text of texts) this.string(text);
+    this.uint64(indexes.length);
+    this.raw(narrow);
   }
 
   raw(values: Uint8Array | Uint16Array | Uint32Array | Float64Array): void {

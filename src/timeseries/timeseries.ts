@@ -5,6 +5,7 @@ import type { Logger } from "../kernel/logger.ts";
 import { READ_SETTINGS, WRITE_SETTINGS } from "./engine-settings.ts";
 import { migrateTimeseries } from "./migrate-timeseries.ts";
 import { encodeNativeBlock } from "./native-block.ts";
+import type { PointColumns } from "./point-columns.ts";
 import { type Rows, TABLES, type TableName } from "./tables.ts";
 import { compileTenantQuery, type TenantQuery } from "./tenant-query.ts";
 
@@ -14,6 +15,10 @@ export interface Timeseries {
   migrate(): Promise<string[]>;
   /** Resolves when the rows are durable. The same rows again change nothing. */
   insert<Table extends TableName>(table: Table, rows: readonly Rows[Table][]): Promise<void>;
+  /** What `insert` does for the table `telemetry`; the columns are free again when it returns. */
+  insertPoints(points: PointColumns): Promise<void>;
+  /** What `insert` does, with blocks in Native format and a target as `targetOf` names it. */
+  insertBlocks(target: string, blocks: readonly Buffer[]): Promise<void>;
   /** Rows of one tenant, in the shape that `query.select` gives them. */
   tenantQuery<Row>(tenantId: string, query: TenantQuery): Promise<Row[]>;
   /** Removes every row of a tenant. */
@@ -30,7 +35,7 @@ export interface TimeseriesOptions {
   database?: string;
 }
 
-const MAX_ROWS_PER_INSERT = 200_000;
+export const MAX_ROWS_PER_INSERT = 200_000;
 const REQUEST_TIMEOUT_MS = 60_000;
 /** How long an insert is tried again while the engine restarts. */
 const RETRY_FOR_MS = 5_000;
@@ -50,9 +55,14 @@ export function createTimeseries(options: TimeseriesOptions): Timeseries {
       for (let start = 0; start < rows.length; start += MAX_ROWS_PER_INSERT) {
         const slice = rows.slice(start, start + MAX_ROWS_PER_INSERT);
         const block = encodeNativeBlock(TABLES[table], slice);
-        await retried(() => insertBlock(client, table, block));
+        await retried(() => insertBlocks(client, targetOf(table), [block]));
       }
     },
+    insertPoints: (points) => {
+      const block = points.encode();
+      return retried(() => insertBlocks(client, targetOf("telemetry"), [block]));
+    },
+    insertBlocks: (target, blocks) => guarded(() => insertBlocks(client, target, blocks)),
     tenantQuery: (tenantId, query) => guarded(() => runQuery(client, tenantId, query)),
     deleteTenant: (tenantId) => guarded(() => deleteTenant(client, tenantId)),
     ping: () =>
@@ -85,15 +95,19 @@ async function createDatabase(url: string, database: string): Promise<void> {
   }
 }
 
-async function insertBlock(
+/** Table and columns as an INSERT names them. */
+export function targetOf(table: TableName): string {
+  return `${table} (${TABLES[table].map((column) => column.name).join(", ")})`;
+}
+
+async function insertBlocks(
   client: ClickHouseClient,
-  table: TableName,
-  block: Buffer,
+  target: string,
+  blocks: readonly Buffer[],
 ): Promise<void> {
-  const columns = TABLES[table].map((column) => column.name).join(", ");
   const { stream } = await client.exec({
-    query: `INSERT INTO ${table} (${columns}) FORMAT Native`,
-    values: Readable.from([block], { objectMode: false }),
+    query: `INSERT INTO ${target} FORMAT Native`,
+    values: Readable.from(blocks, { objectMode: false }),
     clickhouse_settings: WRITE_SETTINGS,
   });
   // The answer is empty; reading it to the end gives the connection back.

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { LIMITS } from "../../src/kernel/index.ts";
-import { checkTelemetry } from "../../src/telemetry/telemetry-validation.ts";
+import { checkTelemetry as checkInto } from "../../src/telemetry/telemetry-validation.ts";
 
 const NOW = 1_790_000_000_000;
 const sample = (values: Record<string, unknown>, extra = {}) => ({
@@ -10,6 +10,15 @@ const sample = (values: Record<string, unknown>, extra = {}) => ({
   values,
   ...extra,
 });
+
+function checkTelemetry(payload: unknown, now: number) {
+  const points: { metric: string; ts: number; seq: number; value: number }[] = [];
+  const checked = checkInto(payload, now, (metric, ts, seq, value) => {
+    points.push({ metric, ts, seq, value });
+  });
+  expect(checked.accepted).toBe(points.length);
+  return { ...checked, points };
+}
 
 describe("a telemetry message", () => {
   it("keeps its good values and gives each bad one its reason", () => {
