@@ -2,6 +2,7 @@ import { isSpanContextValid, type Span, SpanKind } from "@opentelemetry/api";
 import type { FreshCommand } from "../commands/index.ts";
 import type { Twin } from "../devices/index.ts";
 import { isAppError, messageOf } from "../kernel/index.ts";
+import { LazySet } from "../kernel/lazy-collections.ts";
 import { currentTraceparent, formatTraceparent, withSpan } from "../kernel/tracing.ts";
 import { type CommandMessage, type DesiredMessage, deviceTopic } from "../protocol/index.ts";
 import type { Connection } from "./connection.ts";
@@ -26,11 +27,11 @@ export class Deliveries {
   readonly #context: GatewayContext;
   /** What the device has published itself, on its way back to it. */
   readonly own: OwnMessages;
-  readonly #pending = new Set<DeliveryKind>();
+  readonly #pending = new LazySet<DeliveryKind>();
   /** Commands that this connection has sent and that are not yet known to be delivered. */
-  readonly #sent = new Set<string>();
+  readonly #sent = new LazySet<string>();
   /** Those of them that have become known: a query that began earlier may still show them. */
-  readonly #settled = new Set<string>();
+  readonly #settled = new LazySet<string>();
   #running = false;
   /** Whether something may wait in the queue that this connection has not sent. */
   #moreCommands = true;

@@ -1,3 +1,4 @@
+import { LazyMap } from "../kernel/lazy-collections.ts";
 import type { DevicePublish } from "../protocol/index.ts";
 import type { Connection } from "./connection.ts";
 import { limitsTotal, shedTotal } from "./gateway-metrics.ts";
@@ -20,7 +21,7 @@ export class InboundWindow {
   /** The topic that has come last, and what was found of it: most devices say all on one or two. */
   lastTopic: { topic: string; publish: DevicePublish } | undefined;
   /** Identifiers of QoS 2 messages whose PUBREL has not come; `stored` once the PUBREC is sent. */
-  readonly unreleased = new Map<number, "storing" | "stored">();
+  readonly unreleased = new LazyMap<number, "storing" | "stored">();
   readonly #connection: Connection;
   #count = 0;
   #acknowledgeable = 0;

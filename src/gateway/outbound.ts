@@ -1,4 +1,5 @@
 import type { Packet } from "mqtt-packet";
+import { LazyMap } from "../kernel/lazy-collections.ts";
 import { type ProtocolVersion, writePacket } from "./codec.ts";
 import { publishesOut } from "./gateway-metrics.ts";
 import { ConnectionFault, REASON } from "./reason-codes.ts";
@@ -39,9 +40,9 @@ export class Outbound {
   readonly #version: ProtocolVersion;
   readonly #window: number;
   readonly #maxPacketBytes: number;
-  readonly #inflight = new Map<number, Entry>();
+  readonly #inflight = new LazyMap<number, Entry>();
   /** Commands that the session's earlier connection has sent, and under which identifiers. */
-  readonly #resumable = new Map<string, number>();
+  readonly #resumable = new LazyMap<string, number>();
   readonly #aliases: OutboundAliases;
   readonly #save: () => Promise<boolean>;
   #lastId = 0;

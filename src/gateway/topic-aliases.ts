@@ -1,3 +1,4 @@
+import { LazyMap } from "../kernel/lazy-collections.ts";
 import { ConnectionFault, REASON } from "./reason-codes.ts";
 
 /** Topic aliases that a client may use toward us, and the most that we use toward it. */
@@ -5,7 +6,7 @@ export const TOPIC_ALIAS_MAXIMUM = 16;
 
 /** Numbers that a client has given to topics; they end with its connection. */
 export class InboundAliases {
-  readonly #topics = new Map<number, string>();
+  readonly #topics = new LazyMap<number, string>();
 
   /** The topic that is meant. Throws ConnectionFault. */
   resolve(topic: string, alias: number | undefined): string {
@@ -31,7 +32,7 @@ export class InboundAliases {
 
 /** Numbers that we give to topics toward a client that permits it. */
 export class OutboundAliases {
-  readonly #aliases = new Map<string, number>();
+  readonly #aliases = new LazyMap<string, number>();
   readonly #maximum: number;
 
   /** MQTT 5.0 §3.1.2.11.5 [MQTT-3.1.2-26], [MQTT-3.1.2-27]: no more than the client permits. */
