@@ -46,6 +46,7 @@ const tasks = {
   "bench:distribution": { steps: [["bench/distribution.ts"]] },
   "fuzz:mqtt": { steps: [["--expose-gc", "tools/fuzz-mqtt.ts"]] },
   secureboot: { needs: ["agent"], steps: [["tools/secureboot.ts"]] },
+  "sim:fleet": { steps: [["tools/sim-fleet.ts"]] },
   "sim:gate": { steps: [["src/simulator/gate-simulation.ts"]] },
   "sim:powercut": { steps: [["src/simulator/powercut-simulation.ts"]] },
 };

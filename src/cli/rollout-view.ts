@@ -18,7 +18,7 @@ export function describeRollout(rollout: Rollout): string {
       ],
       ["downloaded", `${bytes(bytesDownloaded)} of ${bytes(bytesFull)}${saved}`],
       ["started", ago(rollout.startedAt)],
-      ["next look", rollout.nextEvaluationAt ?? "-"],
+      ["next decision", decisionText(rollout)],
     ]),
     table(
       ["STAGE", "UP TO", "COUNTS", "STARTED", "FINISHED"],
@@ -48,6 +48,55 @@ export function nextStep({ id, state, needsApproval }: Rollout): string | undefi
   if (state === "needs-decision")
     return `vautn rollout approve ${id}, or vautn rollout rollback ${id}`;
   return state === "running" ? `vautn rollout watch ${id}` : undefined;
+}
+
+/** When the gate looks next, and from when on it may promote or has to ask. */
+export function decisionText(rollout: Rollout, nowMs: number = Date.now()): string {
+  const { state, kind, nextLookAt, stageStartedAt, stageIndex, policy } = rollout;
+  if (state === "needs-decision") return "a person's";
+  if (state === "paused") return "a person's: it is paused";
+  if (state !== "running" || kind !== "update" || !nextLookAt) return "-";
+  const parts = [`look ${until(nextLookAt, nowMs)}`];
+  const startedMs = Date.parse(stageStartedAt ?? "");
+  // The hold-back is no stage of the policy: it ends with its updates.
+  const isHoldback = stageIndex >= policy.stages.length;
+  if (Number.isNaN(startedMs) || isHoldback) return parts.join(", ");
+  const soak = policy.stages[stageIndex]?.minSoakSeconds ?? policy.minSoakSeconds ?? 0;
+  const soakedAt = new Date(startedMs + soak * 1_000).toISOString();
+  if (Date.parse(soakedAt) > nowMs) parts.push(`may promote ${until(soakedAt, nowMs)}`);
+  const asksAt = new Date(startedMs + (policy.askAfterSeconds ?? 0) * 1_000).toISOString();
+  parts.push(`asks a person ${until(asksAt, nowMs)} at the latest`);
+  return parts.join(", ");
+}
+
+/** A moment as both what a clock shows and how far off it is. */
+function until(at: string, nowMs: number): string {
+  const minutes = Math.round((Date.parse(at) - nowMs) / 60_000);
+  if (minutes < 1) return "now";
+  const far =
+    minutes < 120
+      ? `${minutes} min`
+      : minutes < 2_880
+        ? `${Math.round(minutes / 60)} h`
+        : `${Math.round(minutes / 1_440)} d`;
+  return `in ${far} (${at.slice(0, 16).replace("T", " ")}Z)`;
+}
+
+/** Evidence in a line a metric, those that have anything to say, the strongest first. */
+export function evidenceLines(evidence: Rollout["evidence"]): string[] {
+  const said = Object.entries(evidence)
+    .filter(([, { treated, control }]) => treated.events + control.events > 0)
+    .sort(([, left], [, right]) => (right.eValue ?? 0) - (left.eValue ?? 0));
+  return said.map(([metric, { treated, control, eValue, pauseAt }]) => {
+    const rate = ({ events, deviceHours }: typeof treated) =>
+      deviceHours > 0 ? `${((events * 24) / deviceHours).toFixed(4)}/day` : "-";
+    const limit = pauseAt === null ? "" : `, pauses at ${pauseAt.toPrecision(3)}`;
+    const isPaired = metric.startsWith("telemetry.") || metric.startsWith("query.");
+    const arms = isPaired
+      ? `worse in ${treated.events} of ${treated.events + control.events} pairs`
+      : `${treated.events} updated (${rate(treated)}) against ${control.events} (${rate(control)})`;
+    return `${metric}: ${arms}, E ${(eValue ?? 1).toPrecision(3)}${limit}`;
+  });
 }
 
 export function countsText(counts: Record<string, number | undefined>): string {

@@ -3,7 +3,13 @@ import type { Rollout } from "../client/index.ts";
 import { ApiRefusal } from "../client/index.ts";
 import type { Cli, CommonOptions } from "./cli.ts";
 import { CliError } from "./cli-error.ts";
-import { countsText, describeRollout, nextStep } from "./rollout-view.ts";
+import {
+  countsText,
+  decisionText,
+  describeRollout,
+  evidenceLines,
+  nextStep,
+} from "./rollout-view.ts";
 
 const FINAL: readonly string[] = ["succeeded", "rolled-back", "cancelled", "failed"];
 const RETRY_MS = 2_000;
@@ -60,10 +66,22 @@ function jsonLines(cli: Cli): View {
   return { update: (rollout) => cli.io.out(`${JSON.stringify(rollout)}\n`), end() {} };
 }
 
+/** A line for each change of the counts, and one for each metric whose evidence has changed. */
 function plainLines(cli: Cli): View {
   let last = "";
+  let decision = "";
+  const shown = new Map<string, string>();
   return {
     update(rollout) {
+      for (const line of evidenceLines(rollout.evidence)) {
+        const metric = line.slice(0, line.indexOf(": "));
+        if (shown.get(metric) === line) continue;
+        shown.set(metric, line);
+        cli.io.out(`  ${line}\n`);
+      }
+      const lookAt = rollout.nextLookAt ?? "";
+      if (lookAt !== decision && lookAt) cli.io.out(`  next: ${decisionText(rollout)}\n`);
+      decision = lookAt;
       const line = lineOf(rollout);
       if (line === last) return;
       last = line;
@@ -83,17 +101,23 @@ function lineOf({ state, stages, stageIndex, totals, stateReason }: Rollout): st
 }
 
 async function bar(): Promise<View> {
-  const { SingleBar } = await import("cli-progress");
+  const { MultiBar } = await import("cli-progress");
   const format = "{bar} {value}/{total}  {state}  {stage}";
-  const drawn = new SingleBar({ format, clearOnComplete: false, hideCursor: true });
-  let isStarted = false;
+  const bars = new MultiBar({ format, clearOnComplete: false, hideCursor: true });
+  let drawn: ReturnType<typeof bars.create> | undefined;
+  let said = "";
   return {
-    update({ totals, state, stages, stageIndex }) {
+    update(rollout) {
+      const { totals, state, stages, stageIndex } = rollout;
       const payload = { state, stage: stages[stageIndex]?.name ?? "" };
-      if (!isStarted) drawn.start(totals.devices, totals.succeeded, payload);
+      if (!drawn) drawn = bars.create(totals.devices, totals.succeeded, payload);
       else drawn.update(totals.succeeded, payload);
-      isStarted = true;
+      // Above the bar: what the gate weighs and when it decides.
+      const lines = [...evidenceLines(rollout.evidence), `next: ${decisionText(rollout)}`];
+      const text = lines.map((line) => `  ${line}\n`).join("");
+      if (text !== said) bars.log(text);
+      said = text;
     },
-    end: () => drawn.stop(),
+    end: () => bars.stop(),
   };
 }

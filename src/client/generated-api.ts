@@ -1153,6 +1153,7 @@ export type Rollout = {
     product: string;
   };
   rollsBack: string | null;
+  rollsBackStage: number | null;
   query: string;
   policy: RolloutPolicy;
   stageIndex: number;
@@ -1162,6 +1163,7 @@ export type Rollout = {
   evidence: Record<string, RolloutEvidence>;
   lastVerdict: RolloutVerdict | null;
   nextEvaluationAt: string | null;
+  nextLookAt: string | null;
   bytesDownloaded: number;
   bytesFull: number;
   createdAt: string;
@@ -1289,6 +1291,17 @@ export type RolloutPlan = {
   warnings: Array<string>;
 };
 
+export type RolloutPlanDevice = {
+  deviceId: string;
+  stageIndex: number | null;
+  reason: string | null;
+};
+
+export type RolloutPlanDevicePage = {
+  items: Array<RolloutPlanDevice>;
+  nextCursor: string | null;
+};
+
 export type RolloutPolicy = {
   stages: Array<{
     name: string;
@@ -1372,7 +1385,7 @@ export type RolloutPolicy = {
     minimumDeviceHours?: number | undefined;
     minimumDevices?: number | undefined;
   }>;
-  onBreach: "pause" | "rollback";
+  onBreach: "pause" | "rollback" | "rollback-stage";
   requireSecureBoot: boolean;
   rollbackAutomatically: boolean;
 };
@@ -1466,7 +1479,7 @@ export type RolloutPolicyInput = {
         minimumDevices?: number | undefined;
       }>
     | undefined;
-  onBreach?: "pause" | "rollback" | undefined;
+  onBreach?: "pause" | "rollback" | "rollback-stage" | undefined;
   requireSecureBoot?: boolean | undefined;
   rollbackAutomatically?: boolean | undefined;
 };
@@ -3453,6 +3466,23 @@ export interface Operations {
     };
     answer: RolloutPlan;
   };
+  /** Every device of a plan: those that take part in their order, or those left out */
+  listRolloutPlanDevices: {
+    params: { tenant: string };
+    query: {
+      cursor?: string | undefined;
+      limit?: number | undefined;
+      list?: "devices" | "excluded" | "not-compared" | undefined;
+    };
+    body: {
+      name?: string | undefined;
+      releaseId: string;
+      /** Fleet query, for example `firmware.version < "2.4.0" and tags.site = "berlin" and online` */
+      query?: string | undefined;
+      policy?: RolloutPolicyInput | undefined;
+    };
+    answer: RolloutPlanDevicePage;
+  };
   createRollout: {
     params: { tenant: string };
     query: Record<never, never>;
@@ -3525,11 +3555,14 @@ export interface Operations {
     };
     answer: Rollout;
   };
+  /** Sends back all devices that have the image, or those from one stage on */
   rollbackRollout: {
     params: { tenant: string; rollout: string };
     query: Record<never, never>;
     body: {
       reason?: string | undefined;
+      /** Only this stage and those after it; the rollout then stands before it */
+      stage?: number | undefined;
     };
     answer: Rollout;
   };
@@ -3899,6 +3932,10 @@ export const ROUTES = {
   getAcmeStatus: { method: "GET", path: "/api/v1/pki/acme" },
   renewAcmeCertificate: { method: "POST", path: "/api/v1/pki/acme/renew" },
   planRollout: { method: "POST", path: "/api/v1/tenants/{tenant}/rollouts/plan" },
+  listRolloutPlanDevices: {
+    method: "POST",
+    path: "/api/v1/tenants/{tenant}/rollouts/plan/devices",
+  },
   createRollout: { method: "POST", path: "/api/v1/tenants/{tenant}/rollouts" },
   listRollouts: { method: "GET", path: "/api/v1/tenants/{tenant}/rollouts" },
   getRollout: { method: "GET", path: "/api/v1/tenants/{tenant}/rollouts/{rollout}" },

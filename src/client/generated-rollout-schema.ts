@@ -403,6 +403,12 @@ export const ROLLOUT_FILE_SCHEMA = {
               "enum": [
                 "rollback"
               ]
+            },
+            {
+              "type": "string",
+              "enum": [
+                "rollback-stage"
+              ]
             }
           ]
         },

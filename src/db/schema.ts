@@ -724,6 +724,16 @@ export interface RolloutArrivalsTable {
   device_id: string;
 }
 
+export interface RolloutCohortsTable {
+  tenant_id: string;
+  rollout_id: string;
+  cohort: number;
+  hardware_revision: string | null;
+  region: string | null;
+  treated: Generated<number>;
+  control: Generated<number>;
+}
+
 export interface RolloutCountersTable {
   tenant_id: string;
   rollout_id: string;
@@ -777,6 +787,8 @@ export interface RolloutDevicesTable {
   zone: string | null;
   hops_left: Generated<number>;
   attempts: Generated<number>;
+  cohort: Generated<number>;
+  is_absent: Generated<boolean>;
 }
 
 export interface RolloutEvidenceTable {
@@ -787,6 +799,7 @@ export interface RolloutEvidenceTable {
   events: Generated<number>;
   raw_events: Generated<number>;
   exposure_ms: Generated<number>;
+  cohort: Generated<number>;
 }
 
 export interface RolloutPardonsTable {
@@ -794,6 +807,11 @@ export interface RolloutPardonsTable {
   device_id: string;
   pardoned_at: Date;
   pardoned_by: string;
+}
+
+export interface RolloutPresenceTable {
+  tenant_id: string;
+  device_id: string;
 }
 
 export interface RolloutStagesTable {
@@ -878,6 +896,9 @@ export interface RolloutsTable {
   needs_approval: Generated<boolean>;
   approved_at: Date | null;
   approved_by: string | null;
+  look_due_at: Date | null;
+  polled_at: Date | null;
+  rolls_back_stage: number | null;
 }
 
 export interface RotationCampaignDevicesTable {
@@ -1126,10 +1147,12 @@ export interface Schema {
   removed_certificates: RemovedCertificatesTable;
   revocation_lists: RevocationListsTable;
   rollout_arrivals: RolloutArrivalsTable;
+  rollout_cohorts: RolloutCohortsTable;
   rollout_counters: RolloutCountersTable;
   rollout_devices: RolloutDevicesTable;
   rollout_evidence: RolloutEvidenceTable;
   rollout_pardons: RolloutPardonsTable;
+  rollout_presence: RolloutPresenceTable;
   rollout_stages: RolloutStagesTable;
   rollout_stops: RolloutStopsTable;
   rollout_verdicts: RolloutVerdictsTable;

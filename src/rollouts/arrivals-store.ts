@@ -1,10 +1,23 @@
 import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
+import { cohortOfJudged, MAX_COHORTS } from "./cohorts-store.ts";
 import { hopRows } from "./plan-store.ts";
 import type { Hop } from "./planning.ts";
-import type { RolloutRow } from "./rollout-store.ts";
+import { type RolloutRow, STOPPABLE_STATES } from "./rollout-store.ts";
 
-const MAX_DYNAMIC = 20;
+/** A further one is refused: what devices can join would be left out in silence. */
+export const MAX_DYNAMIC = 100;
+
+export async function countDynamic(tx: Tx, tenantId: string): Promise<number> {
+  const row = await tx
+    .selectFrom("rollouts")
+    .select((build) => build.fn.countAll<number>().as("rollouts"))
+    .where("tenant_id", "=", tenantId)
+    .where("is_dynamic", "=", true)
+    .where("state", "in", [...STOPPABLE_STATES])
+    .executeTakeFirstOrThrow();
+  return Number(row.rollouts);
+}
 
 /** Open rollouts that devices join, those that come first first. */
 export function dynamicRollouts(tx: Tx, tenantId: string): Promise<RolloutRow[]> {
@@ -13,7 +26,7 @@ export function dynamicRollouts(tx: Tx, tenantId: string): Promise<RolloutRow[]>
     .selectAll()
     .where("tenant_id", "=", tenantId)
     .where("is_dynamic", "=", true)
-    .where("state", "in", ["preparing", "running", "paused", "needs-decision"])
+    .where("state", "in", [...STOPPABLE_STATES])
     .orderBy("priority", "desc")
     .orderBy("created_at")
     .limit(MAX_DYNAMIC)
@@ -71,18 +84,27 @@ export async function insertArrivals(
       insert into rollout_devices
         (tenant_id, rollout_id, device_id, stage_index, ordinal, state, update_id, source_version,
          source_sha256, target_release_id, target_sha256, excluded_reason, bytes_full, site, zone,
-         hops_left)
+         hops_left, cohort, is_absent)
       select ${tenantId}, ${rolloutId}, j.id, ${stageIndex},
              (select coalesce(max(ordinal), -1) from rollout_devices
               where tenant_id = ${tenantId} and rollout_id = ${rolloutId})
                + row_number() over (order by j.hash),
              'pending', uuidv7(), j.firmware_version, j.firmware_sha256, h.release_id, h.sha256,
              j.exclusion, h.bytes_full, j.budget, j.zone,
-             ${hops.length} - j.hop
+             ${hops.length} - j.hop, coalesce(c.cohort, ${MAX_COHORTS - 1}),
+             j.presence = 'offline'
       from judged j join ${hopRows(hops)} on h.hop = j.hop
+      ${cohortOfJudged(tenantId, rolloutId)}
       where j.refusal is null
       on conflict do nothing
-      returning excluded_reason)
+      returning excluded_reason, cohort, is_absent),
+    compared as (
+      select cohort, count(*) as devices from added
+      where excluded_reason is null and not is_absent group by cohort),
+    counted as (
+      update rollout_cohorts c set control = c.control + compared.devices
+      from compared where c.tenant_id = ${tenantId} and c.rollout_id = ${rolloutId}
+        and c.cohort = compared.cohort)
     select count(*) as devices, count(excluded_reason) as excluded from added`.execute(tx);
   return rows[0] as Added;
 }

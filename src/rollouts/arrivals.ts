@@ -11,6 +11,7 @@ import {
   takeArrivals,
   wasSwept,
 } from "./arrivals-store.ts";
+import { addCohorts } from "./cohorts-store.ts";
 import { hopsOf, supersede } from "./creation.ts";
 import { judgeFleet, type Question } from "./judging-store.ts";
 import { countJudged, tryLockPlanning } from "./plan-store.ts";
@@ -94,6 +95,7 @@ async function join(
   const stages = await readStages(tx, tenantId, [id]);
   const last = stages.filter((stage) => !stage.is_holdback).length - 1;
   const stage = Math.max(last, rollout.stage_index);
+  await addCohorts(tx, tenantId, id);
   const added = await insertArrivals(tx, tenantId, id, stage, question.hops);
   await growStages(tx, tenantId, id, stage, added);
   await supersede(tx, tenantId, id, now);

@@ -14,6 +14,8 @@ export interface AddressedDevice {
   target_release_id: string;
   target_sha256: string;
   excluded_reason: string | null;
+  cohort: number;
+  is_absent: boolean;
   sequence: number;
   connected: boolean;
   formats: string[];
@@ -93,6 +95,7 @@ export async function takeToCancel(
   tx: Tx,
   tenantId: string,
   rolloutId: string,
+  fromStage: number,
   limit: number,
 ): Promise<AddressedDevice[]> {
   return address(
@@ -101,6 +104,7 @@ export async function takeToCancel(
     rolloutId,
     sql`select device_id from rollout_devices
         where tenant_id = ${tenantId} and rollout_id = ${rolloutId} and cancelled_at is null
+          and stage_index >= ${fromStage}
           and state in ('offered', 'downloading', 'installing', 'rebooting', 'confirming')
           and not (state = 'offered' and phase_deadline_at is null)
         order by device_id limit ${limit}`,
@@ -125,7 +129,7 @@ async function address(
       returning s.device_id, s.assignment_sequence, s.connected, s.formats, s.firmware_sha256,
                 s.other_slot_sha256, s.secure_boot)
     select d.device_id, d.stage_index, d.state, d.update_id, d.target_release_id, d.target_sha256,
-           d.excluded_reason, d.offered_at is not null as was_offered,
+           d.excluded_reason, d.cohort, d.is_absent, d.offered_at is not null as was_offered,
            a.assignment_sequence as sequence, a.connected, a.formats,
            a.firmware_sha256, a.other_slot_sha256, a.secure_boot,
            d.assignment->'signed'->>'action' as last_action
@@ -220,6 +224,21 @@ export async function openAssignment(
                     or not exists (select from rollout_stops t where t.tenant_id = d.tenant_id))))
     order by (d.assignment->'signed'->>'sequence')::bigint desc limit 1`.execute(tx);
   return rows[0];
+}
+
+/** Locks an offer that its device has not been told of; false where it has been, or is gone. */
+export async function lockUntold(
+  tx: Tx,
+  tenantId: string,
+  rolloutId: string,
+  deviceId: string,
+): Promise<boolean> {
+  const { rows } = await sql`
+    select 1 from rollout_devices
+    where tenant_id = ${tenantId} and rollout_id = ${rolloutId} and device_id = ${deviceId}
+      and state = 'offered' and phase_deadline_at is null
+    for no key update`.execute(tx);
+  return rows.length > 0;
 }
 
 /** An offer has reached its device: from now on its deadline runs. */

@@ -2,8 +2,7 @@ import type { Tx } from "../db/index.ts";
 import { AppError } from "../kernel/index.ts";
 import { storableText } from "../kernel/storable.ts";
 import type { Actor } from "../tenancy/index.ts";
-import { offeredDevices } from "./device-store.ts";
-import { DEFAULT_PENALTY } from "./judging-store.ts";
+import { offeredAnywhere } from "./device-store.ts";
 import { word } from "./offering.ts";
 import { activeRollouts, wakeRollouts } from "./rollout-store.ts";
 import {
@@ -19,6 +18,8 @@ import type { RolloutsDeps } from "./types.ts";
 
 const MAX_REASON = 1_024;
 const MAX_PENALISED = 1_000;
+/** Devices that are reminded at once when the kill switch is lifted. */
+const REMIND_PAGE = 5_000;
 
 /** What holds for a tenant's rollouts together: the kill switch and the penalty box. */
 export interface Brakes {
@@ -60,28 +61,29 @@ export function createBrakes(deps: RolloutsDeps): Brakes {
     },
 
     async allowUpdates(tenantId, actor, reason = "") {
-      const waiting = await db.tenant(tenantId, async (tx) => {
-        if (!(await removeStop(tx, tenantId))) return [];
+      const isLifted = await db.tenant(tenantId, async (tx) => {
+        if (!(await removeStop(tx, tenantId))) return false;
         const said = storableText(reason, MAX_REASON);
         await note(tx, tenantId, actor, "allow-updates", ["tenant", tenantId], { reason: said });
         const ids = await activeRollouts(tx, tenantId);
         if (ids.length > 0) await wakeRollouts(tx, tenantId, ids, new Date(clock.now()));
-        const offered = await Promise.all(ids.map((id) => offeredDevices(tx, tenantId, id)));
-        return offered.flat();
+        return true;
       });
-      // They were told nothing meanwhile.
-      for (const deviceId of waiting) {
-        const { subject, message } = word(tenantId, deviceId);
-        bus.publish(subject, message);
+      // They were told nothing meanwhile, also those whose rollout has ended.
+      let after: string | null = isLifted ? "" : null;
+      while (after !== null) {
+        const page = { after, limit: REMIND_PAGE };
+        const waiting = await db.tenant(tenantId, (tx) => offeredAnywhere(tx, tenantId, page));
+        for (const deviceId of waiting) {
+          const { subject, message } = word(tenantId, deviceId);
+          bus.publish(subject, message);
+        }
+        after = waiting.length === REMIND_PAGE ? (waiting.at(-1) as string) : null;
       }
     },
 
-    penalised(tenantId) {
-      const since = new Date(clock.now() - DEFAULT_PENALTY.days * 86_400_000);
-      return db.tenant(tenantId, (tx) =>
-        penalisedDevices(tx, tenantId, since, DEFAULT_PENALTY.failures, MAX_PENALISED),
-      );
-    },
+    penalised: (tenantId) =>
+      db.tenant(tenantId, (tx) => penalisedDevices(tx, tenantId, clock.now(), MAX_PENALISED)),
 
     async pardon(tenantId, deviceId, actor) {
       await db.tenant(tenantId, async (tx) => {

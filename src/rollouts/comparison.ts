@@ -4,11 +4,12 @@ import { addEvidence, type EvidenceDelta } from "./counter-store.ts";
 import { type Candidate, type Pair, pairCandidates, takePairs } from "./pairs-store.ts";
 import type { RolloutPolicy } from "./policy.ts";
 import type { MetricPolicy } from "./policy-parts.ts";
-import type { RolloutRow } from "./rollout-store.ts";
+import { type RolloutRow, readStages } from "./rollout-store.ts";
+import { turnOf } from "./turns.ts";
 import type { RolloutsDeps } from "./types.ts";
 
-/** Devices of an arm that one look compares at most. */
-const MAX_PAIRED = 500;
+/** Devices of an arm that one look goes through. */
+const MAX_PAIRED = 1_000;
 const DEFAULT_WINDOW_SECONDS = 3_600;
 
 /** Pairs of one metric that a look has drawn and read, not yet taken. */
@@ -30,11 +31,28 @@ export async function drawPairs(
   const { tenant_id: tenantId, id } = rollout;
   const now = deps.clock.now();
   const from = now - (metric.windowSeconds ?? DEFAULT_WINDOW_SECONDS) * 1_000;
-  const query = { key: keyOf(metric.metric), since: new Date(from), limit: MAX_PAIRED };
-  const [treated, control] = await deps.db.tenant(tenantId, async (tx) => [
-    await pairCandidates(tx, tenantId, id, "treated", query),
-    await pairCandidates(tx, tenantId, id, "control", query),
-  ]);
+  const query = { key: keyOf(metric.metric), since: new Date(from) };
+  const [treated, control] = await deps.db.tenant(tenantId, async (tx) => {
+    const stages = await readStages(tx, tenantId, [id]);
+    const total = stages.at(-1)?.cumulative_devices ?? 0;
+    const next = stages[rollout.stage_index + 1];
+    // Devices that come late are the last in the order, and may be updated once it is all open.
+    const widened =
+      !next || next.is_holdback
+        ? total
+        : (stages[rollout.stage_index]?.cumulative_devices ?? total);
+    const everyMs = (rollout.policy as RolloutPolicy).evaluateEverySeconds * 1_000;
+    // At each look the next ones: those that report nothing must not keep the others out.
+    const turn = (first: number, past: number) =>
+      turnOf(now, everyMs, { first, past, span: MAX_PAIRED });
+    return [
+      await pairCandidates(tx, tenantId, id, "treated", { ...query, ranges: turn(0, widened) }),
+      await pairCandidates(tx, tenantId, id, "control", {
+        ...query,
+        ranges: widened < total ? turn(widened, total) : turn(0, total),
+      }),
+    ];
+  });
   if (!treated?.length || !control?.length) return { metric: metric.metric, pairs: [] };
   const figures = await deps.telemetry.figuresByDevice(tenantId, {
     metric: metric.metric.slice("telemetry.".length),
@@ -95,7 +113,7 @@ export async function countPairs(
       ["treated", bad],
       ["control", taken.length - bad],
     ] as const) {
-      deltas.push({ rolloutId: rollout.id, metric, arm, events, rawEvents: events });
+      deltas.push({ rolloutId: rollout.id, metric, arm, cohort: 0, events, rawEvents: events });
     }
   }
   await addEvidence(tx, rollout.tenant_id, deltas);

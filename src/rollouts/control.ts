@@ -20,6 +20,7 @@ import {
   rolloutsOfRelease,
   STOPPABLE_STATES,
 } from "./rollout-store.ts";
+import { refuseWhileGoingBack } from "./stage-rollback.ts";
 import type { RolloutState, RolloutsDeps } from "./types.ts";
 import { cancelYanked } from "./yanked.ts";
 
@@ -33,8 +34,17 @@ export interface Control {
   resume(tenantId: string, id: string, actor: Actor, reason?: string): Promise<void>;
   /** Goes on with the next stage, whatever the evidence says. */
   approve(tenantId: string, id: string, actor: Actor, reason?: string): Promise<void>;
-  /** Sends back the devices that have the image. */
-  rollback(tenantId: string, id: string, actor: Actor, reason?: string): Promise<void>;
+  /**
+   * Sends back the devices that have the image: all of them, or those of the stages from `fromStage`
+   * on. Then the rollout stands still before that stage, and may come to it again.
+   */
+  rollback(
+    tenantId: string,
+    id: string,
+    actor: Actor,
+    reason?: string,
+    fromStage?: number,
+  ): Promise<void>;
   /** Ends it where it is: nobody else begins, those on their way are told to stop. */
   cancel(tenantId: string, id: string, actor: Actor, reason?: string): Promise<void>;
   /** Cancels whatever would still bring a release to devices; returns how many rollouts. */
@@ -124,6 +134,7 @@ export function createControl(deps: RolloutsDeps): Control {
         actor,
         async (tx, rollout, sentence, now) => {
           await refuseYanked(tx, rollout);
+          await refuseWhileGoingBack(tx, rollout);
           const begun = rollout.started_at !== null;
           const facts = begun ? await readFacts(tx, rollout, observed, now.getTime()) : null;
           const changes = {
@@ -132,7 +143,10 @@ export function createControl(deps: RolloutsDeps): Control {
             gate_state: JSON.stringify(facts ? acknowledge(facts.gate) : initialGateState()),
             stage_started_at: begun ? now : null,
             accrued_at: now,
+            look_due_at: now,
             next_evaluation_at: now,
+            // What happened meanwhile has no time of either arm to be weighed by.
+            polled_at: now,
           };
           const decision = { decision: "resume", rule: "person", sentence, numbers: {} };
           const event = "vautn.rollout.resumed" as const;
@@ -155,6 +169,7 @@ export function createControl(deps: RolloutsDeps): Control {
         async (tx, rollout, sentence, now) => {
           refuseRollbacks(rollout, "approved");
           await refuseYanked(tx, rollout);
+          await refuseWhileGoingBack(tx, rollout);
           if (rollout.state === "preparing") return agree(deps, tx, rollout, actor, sentence, now);
           if (rollout.started_at === null) {
             // Its beginning may need a second person, and is decided while it is prepared.
@@ -173,7 +188,9 @@ export function createControl(deps: RolloutsDeps): Control {
             stage_index: next,
             stage_started_at: now,
             accrued_at: now,
+            look_due_at: now,
             next_evaluation_at: now,
+            ...(rollout.state === "running" ? {} : { polled_at: now }),
           };
           const decision = { decision: "promote", rule: "person", sentence, numbers: {} };
           const event = "vautn.rollout.promoted" as const;
@@ -186,24 +203,25 @@ export function createControl(deps: RolloutsDeps): Control {
       await remind(tenantId, id);
     },
 
-    async rollback(tenantId, id, actor, reason) {
-      const allowed: RolloutState[] = [
-        "running",
-        "paused",
-        "needs-decision",
-        "succeeded",
-        "cancelled",
-      ];
+    async rollback(tenantId, id, actor, reason, fromStage) {
+      const running: RolloutState[] = ["running", "paused", "needs-decision"];
       await change(
         tenantId,
         id,
-        allowed,
+        // Of what has ended, one stage alone would stay for good.
+        fromStage === undefined ? [...running, "succeeded", "cancelled"] : running,
         "rolled back",
         reason,
         actor,
         async (tx, rollout, sentence) => {
           refuseRollbacks(rollout, "rolled back");
-          await beginRollback(deps, tx, rollout, `because ${sentence}`, actor);
+          // All of it may follow a stage that is on its way back: nobody is in both.
+          if (fromStage !== undefined) await refuseWhileGoingBack(tx, rollout);
+          if (fromStage !== undefined && fromStage > rollout.stage_index) {
+            const path = "/stage";
+            throw new AppError("invalid-request", "that stage has not begun", { path });
+          }
+          await beginRollback(deps, tx, rollout, `because ${sentence}`, { actor, fromStage });
         },
       );
     },

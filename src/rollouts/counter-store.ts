@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
+import { type ArmDelta, armIn, moveArms } from "./cohorts-store.ts";
 import type { MetricTotals } from "./gate/index.ts";
 import { DEVICE_STATES, type DeviceState } from "./states.ts";
 
@@ -10,9 +11,40 @@ export interface Step {
   from: DeviceState;
   to: DeviceState;
   excluded: boolean;
+  /** Of devices that are compared and can be heard; null of the others. */
+  cohort: number | null;
   /** Counted under the new state. */
   bytesDownloaded: number;
   bytesFull: number;
+}
+
+/** What is known of a device before it moves. */
+export interface Member {
+  stage_index: number;
+  state: DeviceState;
+  excluded_reason: string | null;
+  cohort: number;
+  is_absent: boolean;
+}
+
+/** A device's move as the counters take it. */
+export function stepOf(
+  rolloutId: string,
+  device: Member,
+  to: DeviceState,
+  bytes: Partial<Pick<Step, "bytesDownloaded" | "bytesFull">> = {},
+): Step {
+  const excluded = device.excluded_reason !== null;
+  return {
+    rolloutId,
+    stageIndex: device.stage_index,
+    from: device.state,
+    to,
+    excluded,
+    cohort: excluded || device.is_absent ? null : device.cohort,
+    bytesDownloaded: bytes.bytesDownloaded ?? 0,
+    bytesFull: bytes.bytesFull ?? 0,
+  };
 }
 
 export const EVIDENCE_METRICS = [
@@ -38,10 +70,16 @@ export async function createCounters(
     select ${tenantId}, ${rolloutId}, stage, state
     from generate_series(0, ${stageCount - 1}) stage, unnest(${[...DEVICE_STATES]}::text[]) state
   `.execute(tx);
+  // Events are weighed within each cohort; pairs are of one cohort each by their making.
   await sql`
-    insert into rollout_evidence (tenant_id, rollout_id, metric, arm)
-    select ${tenantId}, ${rolloutId}, metric, arm
-    from unnest(${[...EVIDENCE_METRICS, ...metrics]}::text[]) metric, unnest(array['treated', 'control']) arm
+    insert into rollout_evidence (tenant_id, rollout_id, metric, arm, cohort)
+    select ${tenantId}::text, ${rolloutId}::uuid, metric, arm, cohort
+    from unnest(${[...EVIDENCE_METRICS]}::text[]) metric, unnest(array['treated', 'control']) arm,
+         (select cohort from rollout_cohorts
+          where tenant_id = ${tenantId} and rollout_id = ${rolloutId}) cohorts
+    union all
+    select ${tenantId}, ${rolloutId}::uuid, metric, arm, 0
+    from unnest(${[...metrics]}::text[]) metric, unnest(array['treated', 'control']) arm
   `.execute(tx);
 }
 
@@ -66,6 +104,11 @@ export async function moveCounters(
   tenantId: string,
   steps: readonly Step[],
 ): Promise<void> {
+  await moveStates(tx, tenantId, steps);
+  await moveArms(tx, tenantId, armDeltas(steps));
+}
+
+async function moveStates(tx: Tx, tenantId: string, steps: readonly Step[]): Promise<void> {
   const deltas = new Map<string, Delta>();
   const at = (step: Step, state: DeviceState): Delta => {
     const key = `${step.rolloutId}/${step.stageIndex}/${state}`;
@@ -115,6 +158,21 @@ export async function moveCounters(
       and c.stage_index = l.stage_index and c.state = l.state`.execute(tx);
 }
 
+function armDeltas(steps: readonly Step[]): ArmDelta[] {
+  const deltas = new Map<string, ArmDelta>();
+  for (const { rolloutId, cohort, from, to } of steps) {
+    if (cohort === null) continue;
+    const key = `${rolloutId}/${cohort}`;
+    const delta = deltas.get(key) ?? { rolloutId, cohort, treated: 0, control: 0 };
+    const left = armIn(from);
+    const entered = armIn(to);
+    if (left) delta[left] -= 1;
+    if (entered) delta[entered] += 1;
+    deltas.set(key, delta);
+  }
+  return [...deltas.values()];
+}
+
 interface Delta {
   rolloutId: string;
   stageIndex: number;
@@ -157,25 +215,11 @@ export async function readCounters(
   return rows as CounterRow[];
 }
 
-/** Adds device-time of both arms to every metric that is compared over time. */
-export async function accrueExposure(
-  tx: Tx,
-  tenantId: string,
-  rolloutId: string,
-  treatedMs: number,
-  controlMs: number,
-): Promise<void> {
-  await sql`
-    update rollout_evidence
-    set exposure_ms = exposure_ms
-      + case arm when 'treated' then ${treatedMs}::float8 else ${controlMs}::float8 end
-    where tenant_id = ${tenantId} and rollout_id = ${rolloutId}`.execute(tx);
-}
-
 export interface EvidenceDelta {
   rolloutId: string;
   metric: string;
   arm: "treated" | "control";
+  cohort: number;
   events: number;
   rawEvents: number;
 }
@@ -185,38 +229,49 @@ export async function addEvidence(
   tenantId: string,
   deltas: readonly EvidenceDelta[],
 ): Promise<void> {
-  const key = (delta: EvidenceDelta) => `${delta.rolloutId}/${delta.metric}/${delta.arm}`;
+  const key = (delta: EvidenceDelta) =>
+    `${delta.rolloutId}/${delta.metric}/${delta.arm}/${delta.cohort}`;
   const sorted = [...deltas].sort((left, right) => (key(left) < key(right) ? -1 : 1));
   for (const delta of sorted) {
     await sql`
       update rollout_evidence
       set events = events + ${delta.events}, raw_events = raw_events + ${delta.rawEvents}
       where tenant_id = ${tenantId} and rollout_id = ${delta.rolloutId}
-        and metric = ${delta.metric} and arm = ${delta.arm}`.execute(tx);
+        and metric = ${delta.metric} and arm = ${delta.arm}
+        and cohort = ${delta.cohort}`.execute(tx);
   }
+}
+
+/** Totals of both arms by metric, and by cohort and metric. */
+export interface Evidence {
+  totals: Record<string, MetricTotals>;
+  cohorts: Record<number, Record<string, MetricTotals>>;
 }
 
 export async function readEvidence(
   tx: Tx,
   tenantId: string,
   rolloutIds: readonly string[],
-): Promise<Map<string, Record<string, MetricTotals>>> {
+): Promise<Map<string, Evidence>> {
   const rows = await tx
     .selectFrom("rollout_evidence")
-    .select(["rollout_id", "metric", "arm", "events", "raw_events", "exposure_ms"])
+    .select(["rollout_id", "metric", "arm", "cohort", "events", "raw_events", "exposure_ms"])
     .where("tenant_id", "=", tenantId)
     .where("rollout_id", "in", [...rolloutIds])
     .execute();
-  const all = new Map<string, Record<string, MetricTotals>>();
+  const all = new Map<string, Evidence>();
   for (const row of rows) {
-    const evidence = all.get(row.rollout_id) ?? {};
+    const evidence = all.get(row.rollout_id) ?? { totals: {}, cohorts: {} };
     all.set(row.rollout_id, evidence);
-    evidence[row.metric] ??= { treated: nothing(), control: nothing() };
-    (evidence[row.metric] as MetricTotals)[row.arm as "treated" | "control"] = {
-      events: row.events,
-      rawEvents: row.raw_events,
-      exposureMs: row.exposure_ms,
-    };
+    evidence.cohorts[row.cohort] ??= {};
+    const own = evidence.cohorts[row.cohort] as Record<string, MetricTotals>;
+    for (const part of [evidence.totals, own]) {
+      part[row.metric] ??= { treated: nothing(), control: nothing() };
+      const totals = (part[row.metric] as MetricTotals)[row.arm as "treated" | "control"];
+      totals.events += row.events;
+      totals.rawEvents += row.raw_events;
+      totals.exposureMs += row.exposure_ms;
+    }
   }
   return all;
 }

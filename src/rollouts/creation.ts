@@ -3,7 +3,9 @@ import { compileFleetQuery } from "../devices/index.ts";
 import { AppError, timeOrderedId } from "../kernel/index.ts";
 import { currentTraceparent } from "../kernel/tracing.ts";
 import type { Actor } from "../tenancy/index.ts";
-import { countNewDevices, createCounters, moveCounters } from "./counter-store.ts";
+import { countDynamic, MAX_DYNAMIC } from "./arrivals-store.ts";
+import { countCohorts, createCohorts } from "./cohorts-store.ts";
+import { countNewDevices, createCounters, moveCounters, stepOf } from "./counter-store.ts";
 import { demandOf } from "./delta-demand.ts";
 import { estimateDuration } from "./estimate.ts";
 import { initialGateState, planStages, type StagePlan } from "./gate/index.ts";
@@ -30,8 +32,9 @@ import {
 } from "./plan-store.ts";
 import { CHRONIC_DAYS, type Hop, hopsTo, summarise, whyNoWayBack } from "./planning.ts";
 import { comparedMetrics, completePolicy, startsAt } from "./policy.ts";
-import { lockByDevices } from "./progress-store.ts";
-import { beginPreparing, insertRollout } from "./rollout-store.ts";
+import { lockByDevices, type TrackedDevice } from "./progress-store.ts";
+import { ACTIVE_STATES, beginPreparing, insertRollout } from "./rollout-store.ts";
+import { UNDERWAY_STATES } from "./states.ts";
 import type { RolloutPlan, RolloutSpec, RolloutsDeps, SignedRelease } from "./types.ts";
 import { wolfWarnings } from "./wolf.ts";
 
@@ -132,6 +135,10 @@ export async function create(
   const judged = await deps.db.tenant(tenantId, async (tx) => {
     // Two rollouts that are made at once must not share devices: the second one sees the first.
     await lockPlanning(tx, tenantId);
+    if (policy.dynamic && (await countDynamic(tx, tenantId)) >= MAX_DYNAMIC) {
+      const message = `the tenant may have ${MAX_DYNAMIC} open dynamic rollouts: end one first`;
+      throw new AppError("quota-exceeded", message, { path: "/policy/dynamic" });
+    }
     const found = await judge(tx, tenantId, question);
     const row = {
       tenant_id: tenantId,
@@ -157,9 +164,11 @@ export async function create(
       traceparent,
     };
     await insertRollout(tx, row, found.stages);
+    await createCohorts(tx, tenantId, id);
     await createCounters(tx, tenantId, id, found.stages.length, comparedMetrics(policy));
     await insertJudged(tx, tenantId, id, found.ordering, found.sizes, hops);
     await countNewDevices(tx, tenantId, id);
+    await countCohorts(tx, tenantId, id);
     await supersede(tx, tenantId, id, now);
     await auditRollout(deps, tx, tenantId, id, actor, "create", {
       name,
@@ -177,7 +186,7 @@ export async function create(
   return { id };
 }
 
-async function ask(deps: RolloutsDeps, tenantId: string, spec: RolloutSpec): Promise<Asked> {
+export async function ask(deps: RolloutsDeps, tenantId: string, spec: RolloutSpec): Promise<Asked> {
   const policy = completePolicy(spec.policy);
   const query = compileFleetQuery(spec.query);
   const release = await deps.firmware.releases.get(tenantId, spec.releaseId);
@@ -205,7 +214,7 @@ export async function hopsOf(
 }
 
 /** Judges the fleet and sizes the stages; refuses a release that fits nobody. */
-async function judge(tx: Tx, tenantId: string, question: Question): Promise<Judged> {
+export async function judge(tx: Tx, tenantId: string, question: Question): Promise<Judged> {
   const { policy, release } = question;
   await judgeFleet(tx, tenantId, question);
   const { fitting, refused } = await countJudged(tx);
@@ -221,31 +230,51 @@ async function judge(tx: Tx, tenantId: string, question: Question): Promise<Judg
   return { stages, sizes, ordering, fitting, refused, kinds: await judgedKinds(tx) };
 }
 
-/** What an ended rollout still had on offer, and what one that comes after had not begun. */
+/**
+ * Takes the rollout's devices out of others: what an ended one still had on offer, and what one that
+ * comes after had not begun. A device that has begun elsewhere since it was judged stays there, and
+ * is taken out of this one: it must not have two updates at once.
+ */
 export async function supersede(tx: Tx, tenantId: string, id: string, now: Date): Promise<void> {
   const stale = await superseded(tx, tenantId, id);
+  const busy = new Set<string>();
   for (const [rolloutId, rows] of Map.groupBy(stale, (row) => row.rollout_id)) {
     const deviceIds = rows.map((row) => row.device_id);
     const devices = await lockByDevices(tx, tenantId, [rolloutId], deviceIds);
-    const open = devices.filter(({ state }) => state === "offered" || state === "pending");
-    await withdraw(
-      tx,
-      tenantId,
-      rolloutId,
-      open.map((device) => device.device_id),
-      now,
+    const isActive = (state: string) => (ACTIVE_STATES as readonly string[]).includes(state);
+    const open = devices.filter(
+      ({ state, rollout_state: rollout }) =>
+        state === "pending" || (state === "offered" && !isActive(rollout)),
     );
-    const steps = open.map((device) => ({
-      rolloutId,
-      stageIndex: device.stage_index,
-      from: device.state,
-      to: "withdrawn" as const,
-      excluded: device.excluded_reason !== null,
-      bytesDownloaded: 0,
-      bytesFull: 0,
-    }));
-    await moveCounters(tx, tenantId, steps);
+    for (const device of devices) {
+      const hasBegun = device.state === "offered" || UNDERWAY_STATES.includes(device.state);
+      if (hasBegun && !open.includes(device)) busy.add(device.device_id);
+    }
+    await withdrawAll(tx, tenantId, rolloutId, open, now);
   }
+  if (busy.size === 0) return;
+  const own = await lockByDevices(tx, tenantId, [id], [...busy]);
+  await withdrawAll(
+    tx,
+    tenantId,
+    id,
+    own.filter((device) => device.state === "pending"),
+    now,
+  );
+}
+
+async function withdrawAll(
+  tx: Tx,
+  tenantId: string,
+  rolloutId: string,
+  devices: readonly TrackedDevice[],
+  now: Date,
+): Promise<void> {
+  if (devices.length === 0) return;
+  const deviceIds = devices.map((device) => device.device_id);
+  await withdraw(tx, tenantId, rolloutId, deviceIds, now);
+  const steps = devices.map((device) => stepOf(rolloutId, device, "withdrawn"));
+  await moveCounters(tx, tenantId, steps);
 }
 
 /** Devices that could not return to what they run now: better known before than after. */

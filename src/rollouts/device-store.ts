@@ -21,11 +21,33 @@ export async function offeredDevices(
   return rows.map((row) => row.device_id);
 }
 
-export async function hasDeadlines(tx: Tx, tenantId: string, rolloutId: string): Promise<boolean> {
+/** Devices of any rollout that are here and have an offer which they have not begun, by id. */
+export async function offeredAnywhere(
+  tx: Tx,
+  tenantId: string,
+  { after, limit }: { after: string; limit: number },
+): Promise<string[]> {
+  const { rows } = await sql<{ device_id: string }>`
+    select distinct d.device_id from rollout_devices d
+    join rollouts r on r.tenant_id = d.tenant_id and r.id = d.rollout_id
+    join device_states s on s.tenant_id = d.tenant_id and s.device_id = d.device_id
+    where d.tenant_id = ${tenantId} and d.device_id > ${after} and s.connected
+      and d.state in ('offered', 'downloading', 'installing', 'rebooting', 'confirming')
+      and d.state = 'offered' and r.state in ('running', 'succeeded', 'failed')
+    order by d.device_id limit ${limit}`.execute(tx);
+  return rows.map((row) => row.device_id);
+}
+
+export async function hasDeadlines(
+  tx: Tx,
+  tenantId: string,
+  rolloutId: string,
+  fromStage = 0,
+): Promise<boolean> {
   const { rows } = await sql<{ any: boolean }>`
     select exists (select from rollout_devices
       where tenant_id = ${tenantId} and rollout_id = ${rolloutId}
-        and phase_deadline_at is not null) as any`.execute(tx);
+        and stage_index >= ${fromStage} and phase_deadline_at is not null) as any`.execute(tx);
   return rows[0]?.any ?? false;
 }
 

@@ -1,30 +1,31 @@
 import type { Tx } from "../db/index.ts";
-import { type AbsentRow, readAbsent } from "./absence-store.ts";
+import { countAbsent } from "./absence-store.ts";
+import { readCohorts } from "./cohorts-store.ts";
 import type { DrawnPairs } from "./comparison.ts";
-import { type CounterRow, readCounters, readEvidence } from "./counter-store.ts";
-import { type GateFacts, type Observation, releasedDevices } from "./gate/index.ts";
+import { type CounterRow, type Evidence, readCounters, readEvidence } from "./counter-store.ts";
+import {
+  type GateFacts,
+  type MetricTotals,
+  type Observation,
+  releasedDevices,
+} from "./gate/index.ts";
 import type { RolloutPolicy } from "./policy.ts";
 import type { Polled } from "./polled-events.ts";
 import { type RolloutRow, readStages, type StageRow } from "./rollout-store.ts";
 import { type DeviceState, groupCounts } from "./states.ts";
-
-/** States in which a device runs the new image, as far as exposure goes. */
-export const TREATED_STATES: readonly DeviceState[] = ["confirming", "succeeded"];
 
 export interface Observed {
   observations: Observation[];
   unobserved: string[];
   /** Pairs and events that the look is to take in; none where a person looks. */
   drawn?: DrawnPairs[];
-  polled?: Polled;
+  polled?: Polled | undefined;
 }
 
 export interface RolloutFacts {
   gate: GateFacts;
   stages: StageRow[];
   counters: CounterRow[];
-  /** Devices that are silent now. */
-  absent: AbsentRow[];
   /** Devices that the rollout may have offered the update to by now. */
   released: number;
 }
@@ -39,36 +40,35 @@ export async function readFacts(
   const { tenant_id: tenantId, id } = rollout;
   const stages = await readStages(tx, tenantId, [id]);
   const counters = await readCounters(tx, tenantId, [id]);
-  const absent = await readAbsent(tx, tenantId, id);
-  const evidence = (await readEvidence(tx, tenantId, [id])).get(id) ?? {};
+  const evidence = (await readEvidence(tx, tenantId, [id])).get(id) ?? { totals: {}, cohorts: {} };
+  const cohorts = await cohortsOf(tx, rollout, evidence);
   const stage = stages[rollout.stage_index] as StageRow;
   const startedAtMs = (rollout.stage_started_at ?? new Date(nowMs)).getTime();
   const released = releasedNow(rollout, stages, nowMs);
   const widening = stages.filter((candidate) => !candidate.is_holdback);
   const inStage = counters.filter((row) => row.stage_index === rollout.stage_index);
   const excluded = counters.reduce((sum, row) => sum + row.excluded, 0);
+  const isCanary = rollout.stage_index === 0 && widening.length > 1;
   const gate: GateFacts = {
     stageIndex: rollout.stage_index,
     stageName: stage.name,
     stageStartedAtMs: startedAtMs,
-    isCanary: rollout.stage_index === 0 && widening.length > 1,
+    isCanary,
     isLast: rollout.stage_index === widening.length - 1,
     isFinal: rollout.stage_index === stages.length - 1,
     isHoldback: stage.is_holdback,
     fullyOffered: released >= stage.cumulative_devices,
-    evidence,
+    evidence: evidence.totals,
+    ...(cohorts ? { cohorts } : {}),
     stageUpdates: groupCounts(countsOf(inStage)),
-    stageAbsent: absent
-      .filter(
-        (row) => row.stage_index === rollout.stage_index && TREATED_STATES.includes(row.state),
-      )
-      .reduce((sum, row) => sum + row.devices, 0),
+    // Only the canaries are asked: of later stages nothing hangs on it.
+    stageAbsent: isCanary ? await countAbsent(tx, tenantId, id, 0) : 0,
     updates: groupCounts(countsOf(counters)),
     excluded: excluded > 0 ? { "chronic or not connected": excluded } : {},
     observations: observed.observations,
     unobserved: observed.unobserved,
   };
-  return { gate, stages, counters, absent, released };
+  return { gate, stages, counters, released };
 }
 
 export function releasedNow(
@@ -95,21 +95,23 @@ export function countsOf(rows: readonly CounterRow[]): Partial<Record<DeviceStat
 }
 
 /**
- * How many devices add to the exposure of each arm. A device that is silent adds to none: it can show
- * no crash, and the time of one that the update has killed must not speak for the update.
+ * Evidence by cohort, those in which anything has been seen. Undefined for a rollout that is older
+ * than cohorts: its first one has no name, and it is weighed as a whole to its end.
  */
-export function armSizes(
-  rows: readonly CounterRow[],
-  absent: readonly AbsentRow[],
-): { treated: number; control: number } {
-  const sum = (states: readonly DeviceState[]) => {
-    const members = rows
-      .filter((row) => states.includes(row.state))
-      .reduce((total, row) => total + row.devices - row.excluded, 0);
-    const away = absent
-      .filter((row) => states.includes(row.state))
-      .reduce((total, row) => total + row.devices, 0);
-    return Math.max(0, members - away);
-  };
-  return { treated: sum(TREATED_STATES), control: sum(["pending"]) };
+async function cohortsOf(
+  tx: Tx,
+  rollout: RolloutRow,
+  evidence: Evidence,
+): Promise<Record<string, Record<string, MetricTotals>> | undefined> {
+  const names = await readCohorts(tx, rollout.tenant_id, rollout.id);
+  if ((names.get(0) ?? OTHERS) === OTHERS) return undefined;
+  const seen = Object.entries(evidence.cohorts).flatMap(([cohort, metrics]) => {
+    const isTouched = Object.values(metrics).some(
+      ({ treated, control }) => treated.exposureMs + control.exposureMs + treated.events > 0,
+    );
+    return isTouched ? [[names.get(Number(cohort)) ?? cohort, metrics] as const] : [];
+  });
+  return Object.fromEntries(seen);
 }
+
+const OTHERS = "others";

@@ -1,15 +1,12 @@
 import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
+import type { Member } from "./counter-store.ts";
 import { hopRows } from "./plan-store.ts";
 import type { Hop } from "./planning.ts";
 import type { RetryPolicy } from "./policy-parts.ts";
-import type { DeviceState } from "./states.ts";
 
-export interface GoingOn {
+export interface GoingOn extends Member {
   device_id: string;
-  stage_index: number;
-  state: DeviceState;
-  excluded_reason: string | null;
 }
 
 /** Devices that have reached a stepping stone go on to the next, as an update of another name. */
@@ -34,7 +31,8 @@ export async function advanceHops(
     from arrived a, ${hopRows(hops)}
     where d.tenant_id = ${tenantId} and d.rollout_id = ${rolloutId} and d.device_id = a.device_id
       and h.hop = ${hops.length} - d.hops_left + 1
-    returning d.device_id, d.stage_index, 'succeeded' as state, d.excluded_reason`.execute(tx);
+    returning d.device_id, d.stage_index, 'succeeded' as state, d.excluded_reason, d.cohort,
+              d.is_absent`.execute(tx);
   return rows;
 }
 
@@ -48,10 +46,26 @@ export async function lockRetries(
   limit: number,
 ): Promise<GoingOn[]> {
   const { rows } = await sql<GoingOn>`
-    select device_id, stage_index, state, excluded_reason from rollout_devices
+    select device_id, stage_index, state, excluded_reason, cohort, is_absent
+    from rollout_devices
     where tenant_id = ${tenantId} and rollout_id = ${rolloutId}
       and state in ('failed', 'fell-back', 'rejected', 'silent') and finished_at <= ${before}
       and attempts < ${attempts} and cancelled_at is null
     order by finished_at limit ${limit} for update`.execute(tx);
   return rows;
+}
+
+/** Whether any device that failed is still to be tried again, now or later. */
+export async function hasRetries(
+  tx: Tx,
+  tenantId: string,
+  rolloutId: string,
+  { attempts }: RetryPolicy,
+): Promise<boolean> {
+  const { rows } = await sql<{ any: boolean }>`
+    select exists (select from rollout_devices
+      where tenant_id = ${tenantId} and rollout_id = ${rolloutId}
+        and state in ('failed', 'fell-back', 'rejected', 'silent')
+        and attempts < ${attempts} and cancelled_at is null) as any`.execute(tx);
+  return rows[0]?.any ?? false;
 }

@@ -1,9 +1,9 @@
 import type { Tx } from "../db/index.ts";
 import { isAppError } from "../kernel/index.ts";
-import { moveCounters } from "./counter-store.ts";
+import { moveCounters, stepOf } from "./counter-store.ts";
 import { hopsOf } from "./creation.ts";
 import { type GateState, takenBack, type Verdict } from "./gate/index.ts";
-import { advanceHops, type GoingOn, lockRetries } from "./going-on-store.ts";
+import { advanceHops, lockRetries } from "./going-on-store.ts";
 import { resetToPending } from "./membership-store.ts";
 import { OFFER_BATCH } from "./offering.ts";
 import type { Hop } from "./planning.ts";
@@ -51,15 +51,7 @@ export async function goOn(
     id,
     retried.map((device) => device.device_id),
   );
-  const steps = [...arrived, ...retried].map((device: GoingOn) => ({
-    rolloutId: id,
-    stageIndex: device.stage_index,
-    from: device.state,
-    to: "pending" as const,
-    excluded: device.excluded_reason !== null,
-    bytesDownloaded: 0,
-    bytesFull: 0,
-  }));
+  const steps = [...arrived, ...retried].map((device) => stepOf(id, device, "pending"));
   const state = rollout.gate_state as GateState;
   if (steps.length === 0) return state;
   await moveCounters(tx, tenantId, steps);

@@ -106,9 +106,9 @@ export async function countOncePerDay(
       if (arm === "treated" && ts < settledFrom) continue;
       if (Math.abs(ts - (last[metric] ?? Number.NEGATIVE_INFINITY)) < REFRACTORY_MS) continue;
       last[metric] = ts;
-      const key = `${metric}/${arm}`;
-      const rolloutId = device.rollout_id;
-      const delta = deltas.get(key) ?? { rolloutId, metric, arm, events: 0, rawEvents: 0 };
+      const { rollout_id: rolloutId, cohort } = device;
+      const key = `${metric}/${arm}/${cohort}`;
+      const delta = deltas.get(key) ?? nothingOf({ rolloutId, metric, arm, cohort });
       deltas.set(key, { ...delta, events: delta.events + 1, rawEvents: delta.rawEvents + 1 });
     }
     if (Object.keys(last).some((metric) => last[metric] !== device.counted[metric])) {
@@ -143,9 +143,9 @@ export async function recordIncidentEvidence(
       const arm = armOf(device, incident);
       if (!arm) continue;
       const metric = METRIC_OF[incident.kind];
-      const key = `${device.rollout_id}/${metric}/${arm}`;
-      const rolloutId = device.rollout_id;
-      const delta = deltas.get(key) ?? { rolloutId, metric, arm, events: 0, rawEvents: 0 };
+      const { rollout_id: rolloutId, cohort } = device;
+      const key = `${rolloutId}/${metric}/${arm}/${cohort}`;
+      const delta = deltas.get(key) ?? nothingOf({ rolloutId, metric, arm, cohort });
       delta.rawEvents += 1;
       const before = last[metric] ?? Number.NEGATIVE_INFINITY;
       if (Math.abs(incident.receivedAt - before) >= REFRACTORY_MS) {
@@ -161,4 +161,8 @@ export async function recordIncidentEvidence(
   await writeCounted(tx, tenantId, counted);
   await addEvidence(tx, tenantId, [...deltas.values()]);
   return new Set([...deltas.values()].map((delta) => delta.rolloutId));
+}
+
+function nothingOf(of: Omit<EvidenceDelta, "events" | "rawEvents">): EvidenceDelta {
+  return { ...of, events: 0, rawEvents: 0 };
 }

@@ -5,6 +5,7 @@ import { type FleetQuery, fleetCondition, versionSortKey } from "../devices/inde
 import { CHRONIC_CRASHES, CHRONIC_DAYS, type Hop } from "./planning.ts";
 import type { RolloutPolicy } from "./policy.ts";
 import { ACTIVE_STATES } from "./rollout-store.ts";
+import { DEFAULT_PENALTY, penalisedSince } from "./stop-store.ts";
 import type { Release } from "./types.ts";
 
 /** What devices are judged by: whether they take part, and whether the gate compares them. */
@@ -22,7 +23,6 @@ export interface Question {
 }
 
 const DAY_MS = 86_400_000;
-export const DEFAULT_PENALTY = { failures: 3, days: 30 };
 
 /** Sorting a fleet in memory: in the default few megabytes a million rows go to disk thrice. */
 const SORT_MEMORY = "192MB";
@@ -48,7 +48,7 @@ export async function judgeFleet(tx: Tx, tenantId: string, question: Question): 
         and occurred_at >= ${new Date(nowMs - CHRONIC_DAYS * DAY_MS)}
       group by device_id having count(*) >= ${CHRONIC_CRASHES}),
     taken as (${takenBy(tenantId, policy)}),
-    penalised as (${penalised(tenantId, question)})
+    penalised as (${penalisedSince(tenantId, policy.penalty ?? DEFAULT_PENALTY, nowMs)})
     select d.id, d.hardware_revision, d.region, s.presence, s.last_seen_at, s.formats,
            s.firmware_version, s.firmware_sha256, h.hop as hop,
            hashtextextended(d.id, ${sql.raw(hash)}) as hash, ${orderKey(policy)} as key,
@@ -90,19 +90,6 @@ function takenBy(tenantId: string, policy: RolloutPolicy) {
                       'succeeded')
       and not (r.is_dynamic and d.state = 'succeeded')
     group by d.device_id`;
-}
-
-function penalised(tenantId: string, { policy, nowMs }: Question) {
-  const { failures, days } = policy.penalty ?? DEFAULT_PENALTY;
-  return sql`
-    select d.device_id, count(*) as failures
-    from rollout_devices d
-    left join rollout_pardons g on g.tenant_id = d.tenant_id and g.device_id = d.device_id
-    where d.tenant_id = ${tenantId}
-      and d.state in ('failed', 'fell-back', 'rejected', 'silent')
-      and d.finished_at >= ${new Date(nowMs - days * DAY_MS)}
-      and (g.pardoned_at is null or d.finished_at > g.pardoned_at)
-    group by d.device_id having count(*) >= ${failures}`;
 }
 
 /** Why a device cannot or need not have the release, the first reason that holds. */

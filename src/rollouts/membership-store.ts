@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
-import type { TrackedDevice } from "./progress-store.ts";
+import type { Member } from "./counter-store.ts";
 import type { Failure } from "./states.ts";
 
 export interface NewDeviceRow {
@@ -57,9 +57,10 @@ export async function lockUntouched(
   tenantId: string,
   rolloutId: string,
   limit: number,
-): Promise<Pick<TrackedDevice, "device_id" | "stage_index" | "state" | "excluded_reason">[]> {
-  const { rows } = await sql<TrackedDevice>`
-    select device_id, stage_index, state, excluded_reason from rollout_devices
+): Promise<MemberDevice[]> {
+  const { rows } = await sql<MemberDevice>`
+    select device_id, stage_index, state, excluded_reason, cohort, is_absent
+    from rollout_devices
     where tenant_id = ${tenantId} and rollout_id = ${rolloutId}
       and (state = 'pending' or (state = 'offered' and phase_deadline_at is null))
     order by device_id limit ${limit} for update`.execute(tx);
@@ -81,7 +82,7 @@ export async function withdraw(
       and device_id = any(${[...deviceIds]}::text[])`.execute(tx);
 }
 
-type Member = Pick<TrackedDevice, "device_id" | "stage_index" | "state" | "excluded_reason">;
+type MemberDevice = Member & { device_id: string };
 
 /** Devices that were told to start from their other slot and did not. */
 export async function lockFailedSwitches(
@@ -89,9 +90,10 @@ export async function lockFailedSwitches(
   tenantId: string,
   rolloutId: string,
   limit: number,
-): Promise<Member[]> {
-  const { rows } = await sql<Member>`
-    select device_id, stage_index, state, excluded_reason from rollout_devices
+): Promise<MemberDevice[]> {
+  const { rows } = await sql<MemberDevice>`
+    select device_id, stage_index, state, excluded_reason, cohort, is_absent
+    from rollout_devices
     where tenant_id = ${tenantId} and rollout_id = ${rolloutId}
       and state in ('rejected', 'failed', 'fell-back')
       and assignment->'signed'->>'action' = 'switch-slot'
@@ -111,6 +113,57 @@ export async function resetToPending(
     update rollout_devices
     set state = 'pending', update_id = uuidv7(), failure = null, finished_at = null,
         phase_deadline_at = null, progress = null, boot_id = null, attempts = attempts + 1
+    where tenant_id = ${tenantId} and rollout_id = ${rolloutId}
+      and device_id = any(${[...deviceIds]}::text[])`.execute(tx);
+}
+
+/** Devices of the stages from `fromStage` on that have not begun, though they may have an offer. */
+export async function lockUntold(
+  tx: Tx,
+  tenantId: string,
+  rolloutId: string,
+  fromStage: number,
+  limit: number,
+): Promise<MemberDevice[]> {
+  const { rows } = await sql<MemberDevice>`
+    select device_id, stage_index, state, excluded_reason, cohort, is_absent
+    from rollout_devices
+    where tenant_id = ${tenantId} and rollout_id = ${rolloutId} and stage_index >= ${fromStage}
+      and state = 'offered' and phase_deadline_at is null
+    order by device_id limit ${limit} for update`.execute(tx);
+  return rows;
+}
+
+/** Devices of those stages that were told to stop and did. */
+export async function lockStopped(
+  tx: Tx,
+  tenantId: string,
+  rolloutId: string,
+  fromStage: number,
+  limit: number,
+): Promise<MemberDevice[]> {
+  const { rows } = await sql<MemberDevice>`
+    select device_id, stage_index, state, excluded_reason, cohort, is_absent
+    from rollout_devices
+    where tenant_id = ${tenantId} and rollout_id = ${rolloutId} and stage_index >= ${fromStage}
+      and state = 'withdrawn' and cancelled_at is not null
+    order by device_id limit ${limit} for update`.execute(tx);
+  return rows;
+}
+
+/** As though they had never been told: the stage that they are in may come to them again. */
+export async function untell(
+  tx: Tx,
+  tenantId: string,
+  rolloutId: string,
+  deviceIds: readonly string[],
+): Promise<void> {
+  if (deviceIds.length === 0) return;
+  await sql`
+    update rollout_devices
+    set state = 'pending', update_id = uuidv7(), assignment = null, failure = null,
+        cancelled_at = null, finished_at = null, phase_deadline_at = null, progress = null,
+        boot_id = null
     where tenant_id = ${tenantId} and rollout_id = ${rolloutId}
       and device_id = any(${[...deviceIds]}::text[])`.execute(tx);
 }

@@ -1,6 +1,6 @@
 import type { Tx } from "../db/index.ts";
 import { graceful } from "./assignments.ts";
-import { moveCounters, type Step } from "./counter-store.ts";
+import { moveCounters, type Step, stepOf } from "./counter-store.ts";
 import {
   type DeviceChange,
   type TrackedDevice,
@@ -59,15 +59,9 @@ export async function applyMoves(
       format: told.format ?? null,
       bytesDownloaded,
     });
-    steps.push({
-      rolloutId: device.rollout_id,
-      stageIndex: device.stage_index,
-      from: device.state,
-      to,
-      excluded: device.excluded_reason !== null,
-      bytesDownloaded: bytesDownloaded - device.bytes_downloaded,
-      bytesFull: to === "succeeded" && device.state !== "succeeded" ? device.bytes_full : 0,
-    });
+    const bytesFull = to === "succeeded" && device.state !== "succeeded" ? device.bytes_full : 0;
+    const news = { bytesDownloaded: bytesDownloaded - device.bytes_downloaded, bytesFull };
+    steps.push(stepOf(device.rollout_id, device, to, news));
   }
   await writeSources(tx, tenantId, starting);
   await writeDevices(tx, tenantId, changes, new Date(nowMs));

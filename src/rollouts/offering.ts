@@ -10,17 +10,33 @@ import {
   writeOffers,
 } from "./assignment-store.ts";
 import { createAssignmentWriter, graceful, type Order } from "./assignments.ts";
-import { moveCounters, type Step } from "./counter-store.ts";
+import { moveCounters, stepOf } from "./counter-store.ts";
 import { askForDevices } from "./delta-demand.ts";
-import { isPaced, readPace, stillMatching, untoldDevices } from "./pacing-store.ts";
+import {
+  hasUntold,
+  isPaced,
+  readBusy,
+  readPace,
+  stillMatching,
+  untoldDevices,
+} from "./pacing-store.ts";
 import type { RolloutPolicy } from "./policy.ts";
 import { writeDevices, writeSources } from "./progress-store.ts";
-import type { RolloutRow } from "./rollout-store.ts";
+import { type RolloutRow, readStages, updateRollout } from "./rollout-store.ts";
 import type { Failure } from "./states.ts";
+import { readStop } from "./stop-store.ts";
+import { turnOf } from "./turns.ts";
 import type { RolloutsDeps } from "./types.ts";
+import { isOpen } from "./windows.ts";
 
 /** Devices that one step offers at most: the lock on the rollout is not held for long. */
 export const OFFER_BATCH = 500;
+
+/** Ordinals that one reminding goes through, and how long until it is the turn of the next ones. */
+const REMIND_SPAN = 5_000;
+const REMIND_EVERY_MS = 5_000;
+/** Of a rollout that is over and has devices left that wait for their place. */
+const REMIND_LATE_MS = 60_000;
 
 /** What has to be said on the bus once the transaction is durable. */
 export type Announcements = { subject: string; message: Record<string, unknown> }[];
@@ -71,9 +87,9 @@ export async function offerNext(
   await writeEnds(tx, rollout, done, { state: "succeeded", failure: null }, new Date(now));
   await writeEnds(tx, rollout, unfit, { state: "withdrawn", failure: UNVERIFIED }, new Date(now));
   await moveCounters(tx, tenantId, [
-    ...open.map((device) => step(rollout, device, "offered")),
-    ...done.map((device) => step(rollout, device, "succeeded")),
-    ...[...unfit, ...left].map((device) => step(rollout, device, "withdrawn")),
+    ...open.map((device) => stepOf(id, device, "offered")),
+    ...done.map((device) => stepOf(id, device, "succeeded")),
+    ...[...unfit, ...left].map((device) => stepOf(id, device, "withdrawn")),
   ]);
   for (const { deviceId } of offers) said.push(word(tenantId, deviceId));
   return taken.length;
@@ -82,13 +98,49 @@ export async function offerNext(
 /** Reminds devices whose offer found no place when they were there: now there may be one. */
 export async function remindUntold(
   tx: Tx,
-  { tenant_id: tenantId, id, policy }: RolloutRow,
+  rollout: RolloutRow,
   said: Announcements,
+  nowMs: number,
 ): Promise<void> {
-  if (!isPaced(policy as RolloutPolicy)) return;
-  for (const deviceId of await untoldDevices(tx, tenantId, id, OFFER_BATCH)) {
+  const { tenant_id: tenantId, id } = rollout;
+  const policy = rollout.policy as RolloutPolicy;
+  const { window, disruption } = policy;
+  if (!isPaced(policy) || !(await hasUntold(tx, tenantId, id))) return;
+  const stages = await readStages(tx, tenantId, [id]);
+  const past = stages.at(-1)?.cumulative_devices ?? 0;
+  const turn = turnOf(nowMs, REMIND_EVERY_MS, { first: 0, past, span: REMIND_SPAN });
+  const busy = new Map(await readBusy(tx, tenantId, id));
+  const openZones = new Map<string, boolean>();
+  let reminded = 0;
+  for (const { device_id: deviceId, site, zone } of await untoldDevices(tx, tenantId, id, turn)) {
+    const zoneName = zone ?? "";
+    if (window && !openZones.has(zoneName))
+      openZones.set(zoneName, isOpen(window, zoneName, nowMs));
+    if (window && !openZones.get(zoneName)) continue;
+    const atSite = site === null ? 0 : (busy.get(site) ?? 0);
+    if (disruption && site !== null && atSite >= disruption.atMost) continue;
+    if (site !== null) busy.set(site, atSite + 1);
     said.push(word(tenantId, deviceId));
+    reminded += 1;
+    if (reminded === OFFER_BATCH) return;
   }
+}
+
+/** A rollout that has ended still reminds those whose window or site kept them from their offer. */
+export async function stepFinished(
+  deps: RolloutsDeps,
+  tx: Tx,
+  rollout: RolloutRow,
+): Promise<{ said: Announcements; more: boolean; changed: boolean }> {
+  const { tenant_id: tenantId, id } = rollout;
+  const said: Announcements = [];
+  const now = deps.clock.now();
+  const isWaiting = await hasUntold(tx, tenantId, id);
+  const isStopped = (await readStop(tx, tenantId)) !== null;
+  if (isWaiting && !isStopped) await remindUntold(tx, rollout, said, now);
+  const next = isWaiting ? new Date(now + REMIND_LATE_MS) : null;
+  await updateRollout(tx, tenantId, id, { next_evaluation_at: next });
+  return { said, more: false, changed: false };
 }
 
 /** A dynamic rollout leaves alone who no longer matches what it asks for. */
@@ -105,16 +157,17 @@ async function thoseWhoLeft(
   return devices.filter((device) => !matching.has(device.device_id) && !device.was_offered);
 }
 
-/** Tells devices that are on their way to stop. */
+/** Tells devices that are on their way to stop, those of the stages from `fromStage` on. */
 export async function cancelNext(
   deps: RolloutsDeps,
   tx: Tx,
   rollout: RolloutRow,
   said: Announcements,
+  fromStage = 0,
 ): Promise<number> {
   const { tenant_id: tenantId, id } = rollout;
   const now = deps.clock.now();
-  const devices = await takeToCancel(tx, tenantId, id, OFFER_BATCH);
+  const devices = await takeToCancel(tx, tenantId, id, fromStage, OFFER_BATCH);
   const { deadlines } = rollout.policy as RolloutPolicy;
   const writer = createAssignmentWriter(deps);
   const offers: Offered[] = [];
@@ -145,18 +198,6 @@ export function orderOf(rollout: RolloutRow, device: AddressedDevice): Order {
     allowDowngrade: goesBack,
     deadlines: (rollout.policy as RolloutPolicy).deadlines,
     traceparent: rollout.traceparent,
-  };
-}
-
-function step(rollout: RolloutRow, device: AddressedDevice, to: Step["to"]): Step {
-  return {
-    rolloutId: rollout.id,
-    stageIndex: device.stage_index,
-    from: "pending",
-    to,
-    excluded: device.excluded_reason !== null,
-    bytesDownloaded: 0,
-    bytesFull: 0,
   };
 }
 

@@ -1,13 +1,9 @@
 import type { Tx } from "../db/index.ts";
 import { type Actor, SYSTEM_ACTOR } from "../tenancy/index.ts";
 import type { Verdict, VerdictBasis } from "./gate/index.ts";
-import {
-  insertVerdict,
-  type RolloutChanges,
-  type RolloutRow,
-  updateRollout,
-} from "./rollout-store.ts";
+import { type RolloutChanges, type RolloutRow, updateRollout } from "./rollout-store.ts";
 import type { RolloutEvent, RolloutsDeps } from "./types.ts";
+import { insertVerdict } from "./verdict-store.ts";
 
 /** What is decided about a rollout, by the gate or by a person. */
 export interface Decision {

@@ -2,6 +2,7 @@ import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
 import { type FleetQuery, fleetCondition } from "../devices/index.ts";
 import type { RolloutPolicy } from "./policy.ts";
+import type { Range } from "./turns.ts";
 import { isOpen } from "./windows.ts";
 
 /** Which devices may begin now, besides what the stage allows. */
@@ -33,6 +34,8 @@ export async function readPace(
 ): Promise<Pace | undefined> {
   if (!isPaced(policy)) return undefined;
   const { window, disruption, maxConcurrent } = policy;
+  // Counting and taking are one step here as in `takePlace`.
+  if (disruption || maxConcurrent) await lockPlaces(tx, rolloutId);
   const busy = await busySites(tx, tenantId, rolloutId);
   const underway = [...busy.values()].reduce((sum, devices) => sum + devices, 0);
   const zones = window ? await pendingZones(tx, tenantId, rolloutId) : [];
@@ -42,6 +45,15 @@ export async function readPace(
     atMost: disruption?.atMost ?? null,
     busy,
   };
+}
+
+/**
+ * Counting places and taking one are one step: two devices of a site must not both find the last
+ * one. Who holds this lock waits for no row of a device that is offered or under way: those are
+ * locked before it.
+ */
+async function lockPlaces(tx: Tx, rolloutId: string): Promise<void> {
+  await sql`select pg_advisory_xact_lock(hashtextextended(${`pace/${rolloutId}`}, 0))`.execute(tx);
 }
 
 /** Devices to which something is being done, by site; those without one under "". */
@@ -80,10 +92,7 @@ export async function takePlace(
   const { window, disruption, maxConcurrent } = policy;
   if (window && !isOpen(window, place.zone ?? "", nowMs)) return false;
   if (!disruption && !maxConcurrent) return true;
-  // Counting and taking are one step: two devices of a site must not both find the last place.
-  await sql`select pg_advisory_xact_lock(hashtextextended(${`pace/${place.rolloutId}`}, 0))`.execute(
-    tx,
-  );
+  await lockPlaces(tx, place.rolloutId);
   const busy = await busySites(tx, tenantId, place.rolloutId);
   const underway = [...busy.values()].reduce((sum, devices) => sum + devices, 0);
   if (maxConcurrent && underway >= maxConcurrent) return false;
@@ -91,20 +100,47 @@ export async function takePlace(
   return !disruption || site === null || (busy.get(site) ?? 0) < disruption.atMost;
 }
 
-/** Devices that have an offer which they have not been told of, and that are here to be told. */
+/** A device that has an offer which it has not been told of, and is here to be told. */
+export interface UntoldDevice {
+  device_id: string;
+  site: string | null;
+  zone: string | null;
+}
+
+/** Those of them whose ordinals lie in any of the ranges (first to past), in order. */
 export async function untoldDevices(
   tx: Tx,
   tenantId: string,
   rolloutId: string,
-  limit: number,
-): Promise<string[]> {
-  const { rows } = await sql<{ device_id: string }>`
-    select d.device_id from rollout_devices d
+  ranges: readonly Range[],
+): Promise<UntoldDevice[]> {
+  const { rows } = await sql<UntoldDevice>`
+    select d.device_id, d.site, d.zone
+    from unnest(${ranges.map(([first]) => first)}::int[], ${ranges.map(([, past]) => past)}::int[])
+      with ordinality as r(first, past, position)
+    join rollout_devices d on d.tenant_id = ${tenantId} and d.rollout_id = ${rolloutId}
+      and d.ordinal >= r.first and d.ordinal < r.past
     join device_states s on s.tenant_id = d.tenant_id and s.device_id = d.device_id
-    where d.tenant_id = ${tenantId} and d.rollout_id = ${rolloutId} and d.state = 'offered'
-      and d.phase_deadline_at is null and s.connected
-    order by d.ordinal limit ${limit}`.execute(tx);
-  return rows.map((row) => row.device_id);
+    where d.state = 'offered' and d.phase_deadline_at is null and s.connected
+    order by r.position, d.ordinal`.execute(tx);
+  return rows;
+}
+
+export async function hasUntold(tx: Tx, tenantId: string, rolloutId: string): Promise<boolean> {
+  const { rows } = await sql<{ any: boolean }>`
+    select exists (select from rollout_devices
+      where tenant_id = ${tenantId} and rollout_id = ${rolloutId} and state = 'offered'
+        and phase_deadline_at is null) as any`.execute(tx);
+  return rows[0]?.any ?? false;
+}
+
+/** Devices under way by site; for who only looks and takes no place. */
+export function readBusy(
+  tx: Tx,
+  tenantId: string,
+  rolloutId: string,
+): Promise<ReadonlyMap<string, number>> {
+  return busySites(tx, tenantId, rolloutId);
 }
 
 /** Of the given devices, those that the query still matches. */

@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
+import type { Range } from "./turns.ts";
 
 export interface Candidate {
   device_id: string;
@@ -9,28 +10,32 @@ export interface Candidate {
 
 /**
  * Devices that have run the new image for the metric's window, or that wait for it, and that have
- * been in no pair of the metric yet. Those that the gate leaves out are in none.
+ * been in no pair of the metric yet, of those whose turn it is. Those that the gate leaves out are
+ * in none.
  */
 export async function pairCandidates(
   tx: Tx,
   tenantId: string,
   rolloutId: string,
   arm: "treated" | "control",
-  query: { key: string; since: Date; limit: number },
+  query: { key: string; since: Date; ranges: readonly Range[] },
 ): Promise<Candidate[]> {
-  const isTreated = arm === "treated";
-  const standing = isTreated
-    ? sql`m.state = 'succeeded' and m.finished_at <= ${query.since}`
-    : sql`m.state = 'pending'`;
+  const standing =
+    arm === "treated"
+      ? sql`m.state = 'succeeded' and m.finished_at <= ${query.since}`
+      : sql`m.state = 'pending'`;
+  const { ranges } = query;
   const { rows } = await sql<Candidate>`
     select m.device_id, d.hardware_revision || '/' || d.region as stratum
-    from rollout_devices m
+    from unnest(${ranges.map(([first]) => first)}::int[], ${ranges.map(([, past]) => past)}::int[])
+      as r(first, past)
+    join rollout_devices m on m.tenant_id = ${tenantId} and m.rollout_id = ${rolloutId}
+      and m.ordinal >= r.first and m.ordinal < r.past
     join devices d on d.tenant_id = m.tenant_id and d.id = m.device_id
     join device_states s on s.tenant_id = m.tenant_id and s.device_id = m.device_id
-    where m.tenant_id = ${tenantId} and m.rollout_id = ${rolloutId} and ${standing}
-      and m.excluded_reason is null and not m.counted ? ${query.key}::text
+    where ${standing} and m.excluded_reason is null and not m.counted ? ${query.key}::text
       and s.presence <> 'offline'
-    order by ${isTreated ? sql`m.ordinal` : sql`m.ordinal desc`} limit ${query.limit}`.execute(tx);
+    order by m.ordinal`.execute(tx);
   return rows;
 }
 

@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
+import { cohortOfJudged, MAX_COHORTS } from "./cohorts-store.ts";
 import type { Hop } from "./planning.ts";
 import type { RolloutPolicy } from "./policy.ts";
 import { ACTIVE_STATES } from "./rollout-store.ts";
@@ -63,10 +64,11 @@ export async function judgedReasons(
   tx: Tx,
   what: "refusal" | "exclusion",
   limit: number,
+  after = "",
 ): Promise<DeviceReason[]> {
   const { rows } = await sql<DeviceReason>`
     select id as "deviceId", ${sql.ref(what)} as reason from judged
-    where ${sql.ref(what)} is not null
+    where ${sql.ref(what)} is not null and id > ${after}
       and (${sql.lit(what)} = 'refusal' or refusal is null)
     order by id limit ${limit}`.execute(tx);
   return rows;
@@ -197,6 +199,19 @@ export async function stageDevices(
   });
 }
 
+/** A page of the devices that take part, in their order, from an ordinal on. */
+export async function orderedDevices(
+  tx: Tx,
+  { canaries, order }: Ordering,
+  from: number,
+  limit: number,
+): Promise<{ id: string; ordinal: number; exclusion: string | null }[]> {
+  const { rows } = await sql<{ id: string; ordinal: number; exclusion: string | null }>`
+    select id, ordinal, exclusion from (${ordered(canaries, order)}) o
+    where ordinal >= ${from} order by ordinal limit ${limit}`.execute(tx);
+  return rows;
+}
+
 /** Writes the devices that take part into a rollout; returns how many. */
 export async function insertJudged(
   tx: Tx,
@@ -210,13 +225,15 @@ export async function insertJudged(
     insert into rollout_devices
       (tenant_id, rollout_id, device_id, stage_index, ordinal, state, update_id, source_version,
        source_sha256, target_release_id, target_sha256, excluded_reason, bytes_full, site, zone,
-       hops_left)
-    select ${tenantId}, ${rolloutId}, o.id,
-           width_bucket(o.ordinal, ${[...sizes]}::bigint[]), o.ordinal, 'pending', uuidv7(),
-           o.firmware_version, o.firmware_sha256, h.release_id, h.sha256, o.exclusion, h.bytes_full,
-           o.budget, o.zone, ${hops.length} - o.hop
-    from (${ordered(canaries, order)}) o
-    join ${hopRows(hops)} on h.hop = o.hop`.execute(tx);
+       hops_left, cohort, is_absent)
+    select ${tenantId}, ${rolloutId}, j.id,
+           width_bucket(j.ordinal, ${[...sizes]}::bigint[]), j.ordinal, 'pending', uuidv7(),
+           j.firmware_version, j.firmware_sha256, h.release_id, h.sha256, j.exclusion, h.bytes_full,
+           j.budget, j.zone, ${hops.length} - j.hop, coalesce(c.cohort, ${MAX_COHORTS - 1}),
+           j.presence = 'offline'
+    from (${ordered(canaries, order)}) j
+    join ${hopRows(hops)} on h.hop = j.hop
+    ${cohortOfJudged(tenantId, rolloutId)}`.execute(tx);
 }
 
 export function hopRows(hops: readonly Hop[]) {
@@ -225,20 +242,31 @@ export function hopRows(hops: readonly Hop[]) {
       ${hops.map((hop) => hop.sizeBytes)}::bigint[]) as h(hop, release_id, sha256, bytes_full)`;
 }
 
-/** Offers of ended rollouts, and places in rollouts that come after, of the rollout's devices. */
+/**
+ * Parts of the rollout's devices in others that could stand in its way: offers of ended rollouts,
+ * places in rollouts that come after, and what has begun since the fleet was judged.
+ */
 export async function superseded(
   tx: Tx,
   tenantId: string,
   rolloutId: string,
 ): Promise<{ rollout_id: string; device_id: string }[]> {
+  const active = sql`any(${[...ACTIVE_STATES]}::text[])`;
   const { rows } = await sql<{ rollout_id: string; device_id: string }>`
+    with others as (
+      select r.id, r.state = ${active} as is_active from rollouts r
+      where r.tenant_id = ${tenantId} and r.id <> ${rolloutId} and exists (
+        select from rollout_counters c
+        where c.tenant_id = r.tenant_id and c.rollout_id = r.id and c.devices > 0
+          and c.state in ('pending', 'offered', 'downloading', 'installing', 'rebooting',
+                          'confirming')))
     select d.rollout_id, d.device_id
-    from rollout_devices d
-    join rollouts r on r.tenant_id = d.tenant_id and r.id = d.rollout_id
-    where d.tenant_id = ${tenantId} and d.rollout_id <> ${rolloutId}
-      and ((d.state = 'offered' and not r.state = any(${[...ACTIVE_STATES]}::text[]))
-           or (d.state = 'pending' and r.state = any(${[...ACTIVE_STATES]}::text[])))
-      and exists (select from rollout_devices m where m.tenant_id = d.tenant_id
+    from others o
+    join rollout_devices d on d.tenant_id = ${tenantId} and d.rollout_id = o.id
+    where ((d.state = 'offered' and not o.is_active)
+           or (o.is_active and d.state in ('pending', 'offered', 'downloading', 'installing',
+                                           'rebooting', 'confirming')))
+      and exists (select from rollout_devices m where m.tenant_id = ${tenantId}
         and m.rollout_id = ${rolloutId} and m.device_id = d.device_id)`.execute(tx);
   return rows;
 }

@@ -86,7 +86,12 @@ export const RolloutPolicy = Type.Object(
     ),
     ...planningParts,
     thresholds: Type.Array(ThresholdPolicy, { maxItems: 20 }),
-    onBreach: Type.Union([Type.Literal("pause"), Type.Literal("rollback")]),
+    /** What a pause by the gate does besides: send back everybody, or the present stage alone. */
+    onBreach: Type.Union([
+      Type.Literal("pause"),
+      Type.Literal("rollback"),
+      Type.Literal("rollback-stage"),
+    ]),
     /** Only devices that report that they were started with Secure Boot on. */
     requireSecureBoot: Type.Boolean(),
     /** The same wish in another word: either one makes a pause by the gate roll back. */

@@ -13,23 +13,40 @@ const SETTLED_MS = 600_000;
 const OVERLAP_MS = 120_000;
 const LONGEST_MS = 86_400_000;
 
-/** Errors in logs and lost connections since the last look, read before the rollout is locked. */
+/** Errors in logs and lost connections since they were last read, before the rollout is locked. */
 export interface Polled {
-  errors: Occurrence[];
+  occurrences: Occurrence[];
+  /** Up to when they have been read. */
+  untilMs: number;
 }
 
-/** A time-series store that does not answer says nothing about either arm: it is asked next time. */
-export async function pollErrors(deps: RolloutsDeps, rollout: RolloutRow): Promise<Polled> {
+/**
+ * A time-series store that does not answer says nothing about either arm: the next look asks for
+ * the same time once more, so that an outage loses nothing.
+ */
+export async function pollErrors(
+  deps: RolloutsDeps,
+  rollout: RolloutRow,
+): Promise<Polled | undefined> {
   const { tenant_id: tenantId } = rollout;
   const to = deps.clock.now();
-  const query = { from: sinceMs(rollout, to), to, limit: MAX_DEVICES };
+  const from = sinceMs(rollout, to);
   try {
-    const found = await deps.logs.devicesWithErrors(tenantId, query);
-    return { errors: found.map(({ deviceId, ts }) => ({ deviceId, ts, metric: "error-log" })) };
+    const errors = await deps.logs.devicesWithErrors(tenantId, { from, to, limit: MAX_DEVICES });
+    const lost = await deps.db.tenant(tenantId, (tx) =>
+      lostConnections(tx, tenantId, new Date(from), MAX_DEVICES),
+    );
+    // The rest of a flood comes at the next look.
+    const untilMs = lost.length === MAX_DEVICES ? (lost.at(-1)?.ts ?? to) : to;
+    const occurrences: Occurrence[] = [
+      ...errors.map((event) => ({ ...event, metric: "error-log" as const })),
+      ...lost.map((event) => ({ ...event, metric: "disconnect" as const })),
+    ];
+    return { occurrences, untilMs };
   } catch (error) {
     const context = { tenantId, rolloutId: rollout.id, err: error };
     deps.logger.warn(context, "error logs could not be counted");
-    return { errors: [] };
+    return undefined;
   }
 }
 
@@ -37,16 +54,9 @@ export async function pollErrors(deps: RolloutsDeps, rollout: RolloutRow): Promi
 export async function countPolled(
   tx: Tx,
   rollout: RolloutRow,
-  polled: Polled,
-  nowMs: number,
+  { occurrences }: Polled,
 ): Promise<void> {
   const { tenant_id: tenantId, id } = rollout;
-  const since = new Date(sinceMs(rollout, nowMs));
-  const lost = await lostConnections(tx, tenantId, since, MAX_DEVICES);
-  const occurrences: Occurrence[] = [
-    ...polled.errors,
-    ...lost.map(({ deviceId, ts }) => ({ deviceId, ts, metric: "disconnect" as const })),
-  ];
   if (occurrences.length === 0) return;
   const ids = [...new Set(occurrences.map(({ deviceId }) => deviceId))];
   const devices = await lockByDevices(tx, tenantId, [id], ids);
@@ -54,7 +64,7 @@ export async function countPolled(
 }
 
 function sinceMs(rollout: RolloutRow, nowMs: number): number {
-  const last = rollout.accrued_at?.getTime() ?? nowMs;
   const begun = rollout.started_at?.getTime() ?? nowMs;
+  const last = rollout.polled_at?.getTime() ?? begun;
   return Math.max(begun, last - OVERLAP_MS, nowMs - LONGEST_MS);
 }

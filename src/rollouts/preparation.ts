@@ -1,4 +1,5 @@
 import type { Tx } from "../db/index.ts";
+import { noteAbsent } from "./absence-store.ts";
 import { carryOut } from "./outcome.ts";
 import { type RolloutPolicy, startsAt } from "./policy.ts";
 import type { Stepped } from "./reconciler.ts";
@@ -55,9 +56,12 @@ export async function stepPreparation(
     started_at: at,
     stage_started_at: at,
     accrued_at: at,
+    look_due_at: at,
+    polled_at: at,
     next_evaluation_at: at,
   };
   await carryOut(deps, tx, rollout, decision, { changes, event: "vautn.rollout.started" });
   await beginStage(tx, tenantId, id, 0, at);
+  await noteAbsent(tx, tenantId, id);
   return { said: [], more: true, changed: true };
 }

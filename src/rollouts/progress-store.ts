@@ -13,6 +13,8 @@ export interface TrackedDevice {
   cancelled_at: Date | null;
   boot_id: string | null;
   excluded_reason: string | null;
+  cohort: number;
+  is_absent: boolean;
   counted: Record<string, number>;
   bytes_downloaded: number;
   bytes_full: number;
@@ -25,7 +27,7 @@ export interface TrackedDevice {
 }
 
 const TRACKED = sql`d.rollout_id, d.device_id, d.stage_index, d.state, d.update_id,
-  d.target_sha256, d.cancelled_at, d.boot_id, d.excluded_reason, d.counted, d.bytes_downloaded,
+  d.target_sha256, d.cancelled_at, d.boot_id, d.excluded_reason, d.cohort, d.is_absent, d.counted, d.bytes_downloaded,
   d.bytes_full, d.hops_left, d.finished_at, r.state as rollout_state, r.started_at as rollout_started_at, r.kind as rollout_kind,
   r.policy->'deadlines' as deadlines`;
 

@@ -2,21 +2,29 @@ import { subjects } from "../bus/index.ts";
 import type { Tx } from "../db/index.ts";
 import { withSpan } from "../kernel/tracing.ts";
 import { joinArrivals } from "./arrivals.ts";
+import { accrueExposure } from "./cohorts-store.ts";
 import { countPairs, drawAll } from "./comparison.ts";
-import { accrueExposure } from "./counter-store.ts";
-import { armSizes, type Observed, type RolloutFacts, readFacts } from "./facts.ts";
+import { type Observed, type RolloutFacts, readFacts } from "./facts.ts";
 import { evaluate, type GateState, type Verdict, type VerdictBasis } from "./gate/index.ts";
 import { goOn, readHops } from "./going-on.ts";
+import { hasRetries } from "./going-on-store.ts";
 import { countIncidents } from "./incidents.ts";
 import { applyMoves, progressOf, type TrackedMove } from "./moves.ts";
 import { observe } from "./observations.ts";
-import { type Announcements, OFFER_BATCH, offerNext, remindUntold } from "./offering.ts";
+import {
+  type Announcements,
+  OFFER_BATCH,
+  offerNext,
+  remindUntold,
+  stepFinished,
+} from "./offering.ts";
 import { carryOut, type Decision, raiseAlert } from "./outcome.ts";
 import { isPaced } from "./pacing-store.ts";
 import type { Hop } from "./planning.ts";
 import { type RolloutPolicy, rollsBackOnBreach } from "./policy.ts";
-import { countPolled, pollErrors } from "./polled-events.ts";
+import { countPolled, type Polled, pollErrors } from "./polled-events.ts";
 import { stepPreparation } from "./preparation.ts";
+import { followPresence } from "./presence.ts";
 import { lockOverdue } from "./progress-store.ts";
 import { retryDeadlocks } from "./retry-deadlocks.ts";
 import { beginRollback, stepRollback, stepRolledBack, windDown } from "./rollback.ts";
@@ -25,7 +33,6 @@ import {
   dueRollouts,
   findRollout,
   finishStage,
-  insertVerdict,
   lockRollout,
   type RolloutRow,
   updateRollout,
@@ -33,21 +40,25 @@ import {
 import { moveByDeadline } from "./states.ts";
 import { readStop } from "./stop-store.ts";
 import type { RolloutsDeps } from "./types.ts";
+import { insertVerdict } from "./verdict-store.ts";
 import { cancelIfYanked } from "./yanked.ts";
 
 const MAX_ROLLOUTS = 100;
 const DEADLINE_BATCH = 500;
 /** Steps of one rollout in one tick: a rollout with more to do goes on at the next. */
 const MAX_STEPS = 20;
-/** While there are devices to offer to, without a pause between ticks. */
+/** Of looks that end as the one before, every so many is written down. */
 const WAITING_VERDICT_EVERY = 12;
 const PACED_LOOK_MS = 5_000;
+const WINDOW_LOOK_MS = 60_000;
 
 /** What one step of a rollout said on the bus, and whether there is more to do at once. */
 export interface Stepped {
   said: Announcements;
   more: boolean;
   changed: boolean;
+  /** The gate is to look, and needs what slow stores hold. */
+  wantsLook?: RolloutRow;
 }
 
 /**
@@ -58,6 +69,7 @@ export interface Stepped {
 export async function tick(deps: RolloutsDeps, tenantId: string): Promise<void> {
   // What happened comes before what is decided: a gate that cannot count must not widen either.
   if (!(await countIncidents(deps, tenantId))) return;
+  await followPresence(deps, tenantId);
   await joinArrivals(deps, tenantId).catch((error) => {
     // Who comes late waits for the next time; the gate must not.
     deps.logger.error({ tenantId, err: error }, "devices could not join their rollouts");
@@ -79,24 +91,30 @@ async function reconcile(deps: RolloutsDeps, tenantId: string, id: string): Prom
   if (!before) return;
   const attributes = { "vautn.tenant": tenantId, "vautn.rollout": id };
   const work = async () => {
+    let observed: Observed | undefined;
     for (let count = 0; count < MAX_STEPS; count += 1) {
-      const stepped = await retryDeadlocks(() => step(deps, tenantId, id));
+      const stepped = await retryDeadlocks(() => step(deps, tenantId, id, observed));
       for (const { subject, message } of stepped.said) deps.bus.publish(subject, message);
       if (stepped.changed) deps.bus.publish(subjects.rollout(tenantId, id), { rolloutId: id });
       if (!stepped.more) return;
+      // Read while no lock is held, for the time-series store may be slow, and only for a look.
+      observed = stepped.wantsLook ? await gather(deps, stepped.wantsLook) : undefined;
     }
   };
   await withSpan("rollouts.reconcile", attributes, work, { parent: before.traceparent });
 }
 
-async function step(deps: RolloutsDeps, tenantId: string, id: string): Promise<Stepped> {
+async function step(
+  deps: RolloutsDeps,
+  tenantId: string,
+  id: string,
+  observed: Observed | undefined,
+): Promise<Stepped> {
   const known = await deps.db.tenant(tenantId, (tx) => findRollout(tx, tenantId, id));
   const nothing: Stepped = { said: [], more: false, changed: false };
   if (!known) return nothing;
-  // Read before the lock is taken: the time-series store may be slow.
-  const gated = known.state === "running" && known.kind === "update";
-  const observed = gated ? await gather(deps, known) : { observations: [], unobserved: [] };
-  const hops = gated ? await readHops(deps, known) : [];
+  const isGated = known.state === "running" && known.kind === "update";
+  const hops = isGated ? await readHops(deps, known) : [];
   return deps.db.tenant(tenantId, async (tx) => {
     const rollout = await lockRollout(tx, tenantId, id, "skip");
     if (!rollout) return nothing;
@@ -120,7 +138,7 @@ function stepByState(
   deps: RolloutsDeps,
   tx: Tx,
   rollout: RolloutRow,
-  observed: Observed,
+  observed: Observed | undefined,
   hops: readonly Hop[],
 ): Promise<Stepped> {
   if (rollout.state === "preparing") return stepPreparation(deps, tx, rollout);
@@ -131,6 +149,7 @@ function stepByState(
   }
   if (rollout.state === "rolling-back") return stepRolledBack(deps, tx, rollout);
   if (rollout.state === "cancelled") return windDown(deps, tx, rollout);
+  if (rollout.state === "succeeded") return stepFinished(deps, tx, rollout);
   return Promise.resolve({ said: [], more: false, changed: false });
 }
 
@@ -138,17 +157,19 @@ async function stepRunning(
   deps: RolloutsDeps,
   tx: Tx,
   locked: RolloutRow,
-  observed: Observed,
+  observed: Observed | undefined,
   hops: readonly Hop[],
 ): Promise<Stepped> {
   const now = deps.clock.now();
   const said: Announcements = [];
   const isStopped = (await readStop(tx, locked.tenant_id)) !== null;
   const rollout = { ...locked, gate_state: await goOn(tx, locked, hops, now) };
-  if (!isStopped) await remindUntold(tx, rollout, said);
-  await countPairs(tx, rollout, observed.drawn ?? [], now);
-  if (observed.polled) await countPolled(tx, rollout, observed.polled, now);
-  let facts = await accrueAndRead(tx, rollout, observed, now);
+  if (!isStopped) await remindUntold(tx, rollout, said, now);
+  await countPairs(tx, rollout, observed?.drawn ?? [], now);
+  if (observed?.polled) await countPolled(tx, rollout, observed.polled);
+  await accrue(tx, rollout, now);
+  const seen = observed ?? { observations: [], unobserved: [] };
+  let facts = await readFacts(tx, rollout, seen, now);
   const touched = facts.counters
     .filter((row) => row.state !== "pending")
     .reduce((sum, row) => sum + row.devices, 0);
@@ -157,34 +178,44 @@ async function stepRunning(
     room > 0 && !isStopped
       ? await offerNext(deps, tx, rollout, rollout.stage_index, room, said)
       : 0;
-  // Offers take a moment: the gate looks when they are out.
-  if (offered === OFFER_BATCH && room > OFFER_BATCH) {
-    const at = new Date(now);
-    await updateRollout(tx, rollout.tenant_id, rollout.id, {
-      accrued_at: at,
-      next_evaluation_at: at,
-    });
-    return { said, more: true, changed: true };
-  }
-  if (offered > 0) facts = await readFacts(tx, rollout, observed, now);
-  const decided = await look(deps, tx, rollout, facts, now);
-  return { said, more: decided, changed: true };
+  const hasMore = offered === OFFER_BATCH && room > OFFER_BATCH;
+  if (!observed) return stepWithoutLook(tx, rollout, facts, { said, hasMore, offered, now });
+  if (offered > 0) facts = await readFacts(tx, rollout, seen, now);
+  const decided = await look(deps, tx, rollout, facts, now, observed.polled);
+  return { said, more: decided || hasMore, changed: true };
 }
 
-/** Adds the time since the last look to both arms, by the numbers that stood until now. */
-async function accrueAndRead(
+/** After the offers: has the gate look when that is due, and otherwise waits until it is. */
+async function stepWithoutLook(
   tx: Tx,
   rollout: RolloutRow,
-  observed: Observed,
-  nowMs: number,
-): Promise<RolloutFacts> {
-  const { tenant_id: tenantId, id } = rollout;
-  const facts = await readFacts(tx, rollout, observed, nowMs);
+  facts: RolloutFacts,
+  done: { said: Announcements; hasMore: boolean; offered: number; now: number },
+): Promise<Stepped> {
+  const { said, hasMore, offered, now } = done;
+  const policy = rollout.policy as RolloutPolicy;
+  const lookMs = rollout.look_due_at?.getTime() ?? now;
+  // Offers take a moment and the gate looks when they are out; to a fleet they may take longer.
+  const isOverdue = lookMs + policy.evaluateEverySeconds * 1_000 <= now;
+  const wantsLook = hasMore ? isOverdue : lookMs <= now;
+  const nextMs = hasMore || wantsLook ? now : Math.min(lookMs, now + lookAfterMs(policy, facts));
+  await updateRollout(tx, rollout.tenant_id, rollout.id, {
+    accrued_at: new Date(now),
+    next_evaluation_at: new Date(nextMs),
+  });
+  const changed = offered > 0;
+  return {
+    said,
+    more: hasMore || wantsLook,
+    changed,
+    ...(wantsLook ? { wantsLook: rollout } : {}),
+  };
+}
+
+/** Adds the time since the last step to both arms, by the numbers that stood until now. */
+async function accrue(tx: Tx, rollout: RolloutRow, nowMs: number): Promise<void> {
   const elapsedMs = Math.max(0, nowMs - (rollout.accrued_at?.getTime() ?? nowMs));
-  if (elapsedMs === 0) return facts;
-  const { treated, control } = armSizes(facts.counters, facts.absent);
-  await accrueExposure(tx, tenantId, id, treated * elapsedMs, control * elapsedMs);
-  return readFacts(tx, rollout, observed, nowMs);
+  if (elapsedMs > 0) await accrueExposure(tx, rollout.tenant_id, rollout.id, elapsedMs);
 }
 
 /** One look of the gate. True when it changed the rollout's course. */
@@ -194,6 +225,7 @@ async function look(
   rollout: RolloutRow,
   facts: RolloutFacts,
   nowMs: number,
+  polled: Polled | undefined,
 ): Promise<boolean> {
   const policy = rollout.policy as RolloutPolicy;
   const gateState = rollout.gate_state as GateState;
@@ -202,7 +234,9 @@ async function look(
     gate_state: JSON.stringify(state),
     accrued_at: new Date(nowMs),
     looks: rollout.looks + 1,
+    look_due_at: new Date(nowMs + policy.evaluateEverySeconds * 1_000),
     next_evaluation_at: new Date(nowMs + lookAfterMs(policy, facts)),
+    ...(polled ? { polled_at: new Date(polled.untilMs) } : {}),
   };
   const basis = { policy, state: gateState, facts: facts.gate };
   const { at: judgedAt, rule, sentence, numbers } = verdict;
@@ -214,7 +248,8 @@ async function look(
     case "promote": {
       const next = rollout.stage_index + 1;
       const at = new Date(nowMs);
-      const changes = { ...base, stage_index: next, stage_started_at: at, next_evaluation_at: at };
+      const due = { look_due_at: at, next_evaluation_at: at };
+      const changes = { ...base, ...due, stage_index: next, stage_started_at: at };
       const outcome = { changes, event: "vautn.rollout.promoted" as const };
       await carryOut(deps, tx, rollout, { decision: "promote", ...event }, outcome);
       await beginStage(tx, rollout.tenant_id, rollout.id, next, at);
@@ -223,6 +258,10 @@ async function look(
     case "finish":
       if (rollout.is_dynamic) {
         await noteWaiting(tx, rollout, staysOpen(verdict), base, undefined);
+        return false;
+      }
+      if (policy.retry && (await hasRetries(tx, rollout.tenant_id, rollout.id, policy.retry))) {
+        await noteWaiting(tx, rollout, waitsForRetries(verdict), base, undefined);
         return false;
       }
       await finish(deps, tx, rollout, { decision: "finish", ...event }, base, nowMs);
@@ -237,8 +276,11 @@ async function look(
 /** Where a pace holds offers back, places become free long before the gate's next look. */
 function lookAfterMs(policy: RolloutPolicy, { gate }: RolloutFacts): number {
   const everyMs = policy.evaluateEverySeconds * 1_000;
-  const waits = gate.stageUpdates.pending > 0 || gate.stageUpdates.offered > 0;
-  return isPaced(policy) && waits ? Math.min(everyMs, PACED_LOOK_MS) : everyMs;
+  const { pending, offered } = gate.stageUpdates;
+  if (!isPaced(policy) || pending + offered === 0) return everyMs;
+  // A window opens by the minute; devices that are away are reminded when they are back.
+  const hasPlaces = Boolean(policy.disruption ?? policy.maxConcurrent);
+  return Math.min(everyMs, hasPlaces && pending > 0 ? PACED_LOOK_MS : WINDOW_LOOK_MS);
 }
 
 const OPEN_RULE = "open-for-arrivals";
@@ -247,6 +289,12 @@ const OPEN_RULE = "open-for-arrivals";
 function staysOpen(verdict: Verdict): Verdict {
   const sentence = `${verdict.sentence} It stays open for devices that come to match.`;
   return { ...verdict, decision: "wait", rule: OPEN_RULE, sentence };
+}
+
+/** Who failed and may try again is not done, and neither is the rollout. */
+function waitsForRetries(verdict: Verdict): Verdict {
+  const sentence = `${verdict.sentence} Devices that failed are tried again before it ends.`;
+  return { ...verdict, decision: "wait", rule: "retries-due", sentence };
 }
 
 type LookChanges = Parameters<typeof updateRollout>[3];
@@ -287,7 +335,8 @@ async function finish(
     state: "succeeded" as const,
     state_reason: decision.sentence,
     finished_at: at,
-    next_evaluation_at: null,
+    // Offers that found no place yet are still reminded; the next step sees whether there are any.
+    next_evaluation_at: isPaced(rollout.policy as RolloutPolicy) ? at : null,
   };
   const outcome = { changes, event: "vautn.rollout.succeeded" as const };
   await carryOut(deps, tx, rollout, decision, outcome);
@@ -319,9 +368,12 @@ async function halt(
   await carryOut(deps, tx, rollout, ruling, { changes, event });
   const kind = paused ? "rollout-paused" : "rollout-needs-decision";
   await raiseAlert(deps, tx, rollout, kind, verdict);
-  if (!paused || !rollsBackOnBreach(rollout.policy as RolloutPolicy)) return;
+  const policy = rollout.policy as RolloutPolicy;
+  const isWhole = rollsBackOnBreach(policy);
+  if (!paused || (!isWhole && policy.onBreach !== "rollback-stage")) return;
   const reason = `by the policy: ${sentence}`;
-  await beginRollback(deps, tx, { ...rollout, ...changes }, reason);
+  const fromStage = isWhole ? undefined : rollout.stage_index;
+  await beginRollback(deps, tx, { ...rollout, ...changes }, reason, { fromStage });
 }
 
 /** Devices from which nothing came within the deadline of their phase. */

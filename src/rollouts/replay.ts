@@ -1,6 +1,6 @@
 import { evaluate, type VerdictBasis } from "./gate/index.ts";
-import type { VerdictRow } from "./rollout-store.ts";
 import type { Replay } from "./types.ts";
+import type { VerdictRow } from "./verdict-store.ts";
 import { viewVerdict } from "./views.ts";
 
 /** The gate is a pure function: the same facts have to give the same word, to the last number. */

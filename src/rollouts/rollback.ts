@@ -2,7 +2,13 @@ import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
 import { timeOrderedId } from "../kernel/index.ts";
 import type { Actor } from "../tenancy/index.ts";
-import { countNewDevices, createCounters, moveCounters, readCounters } from "./counter-store.ts";
+import {
+  countNewDevices,
+  createCounters,
+  moveCounters,
+  readCounters,
+  stepOf,
+} from "./counter-store.ts";
 import { askForDevices } from "./delta-demand.ts";
 import { hasDeadlines } from "./device-store.ts";
 import { countsOf } from "./facts.ts";
@@ -18,7 +24,14 @@ import { type Announcements, cancelNext, OFFER_BATCH, offerNext } from "./offeri
 import { alertKey, carryOut } from "./outcome.ts";
 import { whyNoWayBack } from "./planning.ts";
 import type { Stepped } from "./reconciler.ts";
-import { insertRollout, type RolloutRow, rollbackOf, updateRollout } from "./rollout-store.ts";
+import {
+  insertRollout,
+  type RolloutRow,
+  readStages,
+  rollbackOf,
+  updateRollout,
+} from "./rollout-store.ts";
+import { endStageRollback, stopStages, untellReturning } from "./stage-rollback.ts";
 import { groupCounts } from "./states.ts";
 import type { RolloutsDeps } from "./types.ts";
 
@@ -26,28 +39,41 @@ const WITHDRAW_BATCH = 5_000;
 const LOOK_AGAIN_MS = 500;
 const NAMED_DEVICES = 10;
 
+/** What is undone: the rollout, or its stages from one on; and by whom, if not by its policy. */
+export interface Undoing {
+  actor?: Actor | undefined;
+  fromStage?: number | undefined;
+}
+
 /**
  * Begins to undo a rollout, under its lock: devices that run the new image go back to what they
  * came from, those on their way are told to stop, the rest are left alone. The way back is a rollout
- * of its own, all at once, with deadlines like any other.
+ * of its own, all at once, with deadlines like any other. Of stages the rollout stands still at the
+ * one before them, and their devices wait as though they had never been told.
  */
 export async function beginRollback(
   deps: RolloutsDeps,
   tx: Tx,
   original: RolloutRow,
   reason: string,
-  actor?: Actor,
+  { actor, fromStage }: Undoing = {},
 ): Promise<string> {
   const { tenant_id: tenantId } = original;
   const now = new Date(deps.clock.now());
   const id = timeOrderedId(now.getTime());
+  const stageName =
+    fromStage === undefined
+      ? undefined
+      : (await readStages(tx, tenantId, [original.id]))[fromStage]?.name;
+  const of = stageName === undefined ? original.name : `${stageName} of ${original.name}`;
   const row = {
     tenant_id: tenantId,
     id,
-    name: `Rollback of ${original.name}`.slice(0, 128),
+    name: `Rollback of ${of}`.slice(0, 128),
     kind: "rollback" as const,
     release_id: original.release_id,
     rolls_back: original.id,
+    rolls_back_stage: fromStage ?? null,
     query: original.query,
     policy: JSON.stringify(original.policy) as unknown as object,
     gate_state: {},
@@ -64,15 +90,23 @@ export async function beginRollback(
   const decision = {
     decision: "rollback",
     rule: actor ? "person" : "policy",
-    sentence: `The rollout is undone ${reason}`.trim(),
+    sentence:
+      stageName === undefined
+        ? `The rollout is undone ${reason}`.trim()
+        : `The rollout goes back to before its stage ${stageName} ${reason}`.trim(),
     numbers: { rollbackId: id },
   };
+  const changes =
+    fromStage === undefined
+      ? { state: "rolling-back" as const, next_evaluation_at: now }
+      : {
+          state: "paused" as const,
+          state_reason: decision.sentence,
+          stage_index: Math.max(0, fromStage - 1),
+          next_evaluation_at: null,
+        };
   await carryOut(deps, tx, original, decision, {
-    changes: {
-      state: "rolling-back",
-      paused_at: original.paused_at ?? now,
-      next_evaluation_at: now,
-    },
+    changes: { ...changes, paused_at: original.paused_at ?? now },
     event: "vautn.rollout.rolling-back",
     ...(actor ? { actor } : {}),
   });
@@ -125,15 +159,7 @@ export async function windDown(deps: RolloutsDeps, tx: Tx, rollout: RolloutRow):
       untouched.map((device) => device.device_id),
       now,
     );
-    const steps = untouched.map((device) => ({
-      rolloutId: id,
-      stageIndex: device.stage_index,
-      from: device.state,
-      to: "withdrawn" as const,
-      excluded: device.excluded_reason !== null,
-      bytesDownloaded: 0,
-      bytesFull: 0,
-    }));
+    const steps = untouched.map((device) => stepOf(id, device, "withdrawn"));
     await moveCounters(tx, tenantId, steps);
   }
   const said: Announcements = [];
@@ -156,24 +182,27 @@ export async function stepRollback(
   const { tenant_id: tenantId, id } = rollout;
   const now = deps.clock.now();
   const said: Announcements = [];
-  const originalId = rollout.rolls_back as string;
-  const originalCounts = groupCounts(countsOf(await readCounters(tx, tenantId, [originalId])));
+  const fromStage = rollout.rolls_back_stage;
+  const stopped = fromStage === null ? 0 : await stopStages(deps, tx, rollout, fromStage, said);
+  const original = await countsToUndo(tx, rollout);
   const held = (await readCounters(tx, tenantId, [id])).reduce((sum, row) => sum + row.devices, 0);
-  const joined = originalCounts.succeeded > held ? await joinDevices(deps, tx, rollout) : 0;
+  const mayJoin = fromStage === null ? original.succeeded > held : original.succeeded > 0;
+  const joined = mayJoin ? await joinDevices(deps, tx, rollout) : 0;
   const retried = await retryByInstall(tx, rollout);
   const offered = await offerNext(deps, tx, rollout, 0, OFFER_BATCH, said);
   const counts = groupCounts(countsOf(await readCounters(tx, tenantId, [id])));
   const waiting =
     counts.pending > 0 ||
     counts.underway > 0 ||
-    originalCounts.pending > 0 ||
-    originalCounts.underway > 0 ||
+    (fromStage === null && original.pending > 0) ||
+    original.underway > 0 ||
     (await hasDeadlines(tx, tenantId, id)) ||
-    (await hasDeadlines(tx, tenantId, originalId));
+    (await hasDeadlines(tx, tenantId, rollout.rolls_back as string, fromStage ?? 0));
   if (waiting) {
     const next = new Date(now + LOOK_AGAIN_MS);
     await updateRollout(tx, tenantId, id, { next_evaluation_at: next });
-    return { said, more: offered === OFFER_BATCH, changed: joined + retried + offered > 0 };
+    const changed = joined + retried + offered + stopped > 0;
+    return { said, more: offered === OFFER_BATCH || stopped === OFFER_BATCH, changed };
   }
   const sentence = await describeEnd(tx, rollout, counts);
   const decision = { decision: "finish", rule: "rolled-back", sentence, numbers: counts };
@@ -185,7 +214,15 @@ export async function stepRollback(
   };
   const event = counts.failed > 0 ? "vautn.rollout.failed" : "vautn.rollout.succeeded";
   await carryOut(deps, tx, rollout, decision, { changes, event });
+  if (fromStage !== null) await endStageRollback(tx, rollout, sentence);
   return { said, more: false, changed: true };
+}
+
+/** Where the devices stand that the way back is about. */
+async function countsToUndo(tx: Tx, rollout: RolloutRow): Promise<ReturnType<typeof groupCounts>> {
+  const rows = await readCounters(tx, rollout.tenant_id, [rollout.rolls_back as string]);
+  const fromStage = rollout.rolls_back_stage ?? 0;
+  return groupCounts(countsOf(rows.filter((row) => row.stage_index >= fromStage)));
 }
 
 /** A slot that a device would not or could not start from is no way back: it is sent the image. */
@@ -194,15 +231,7 @@ async function retryByInstall(tx: Tx, rollout: RolloutRow): Promise<number> {
   const rows = await lockFailedSwitches(tx, tenantId, id, OFFER_BATCH);
   const deviceIds = rows.map((row) => row.device_id);
   await resetToPending(tx, tenantId, id, deviceIds);
-  const steps = rows.map((row) => ({
-    rolloutId: id,
-    stageIndex: row.stage_index,
-    from: row.state,
-    to: "pending" as const,
-    excluded: row.excluded_reason !== null,
-    bytesDownloaded: 0,
-    bytesFull: 0,
-  }));
+  const steps = rows.map((row) => stepOf(id, row, "pending"));
   await moveCounters(tx, tenantId, steps);
   return rows.length;
 }
@@ -232,15 +261,16 @@ async function joinDevices(deps: RolloutsDeps, tx: Tx, rollout: RolloutRow): Pro
     from rollout_devices d
     left join device_states s on s.tenant_id = d.tenant_id and s.device_id = d.device_id
     join releases bad on bad.tenant_id = d.tenant_id and bad.id = d.target_release_id
+    join devices v on v.tenant_id = d.tenant_id and v.id = d.device_id
     left join lateral (
       select id, image_size_bytes, security_counter from releases
       where tenant_id = d.tenant_id and image_sha256 = d.source_sha256 and product = bad.product
       order by published_at desc limit 1) p on true
     where d.tenant_id = ${tenantId} and d.rollout_id = ${rollout.rolls_back}
-      and d.state = 'succeeded'
+      and d.state = 'succeeded' and d.stage_index >= ${rollout.rolls_back_stage ?? 0}
       and not exists (select from rollout_devices b
         where b.tenant_id = d.tenant_id and b.rollout_id = ${id} and b.device_id = d.device_id)
-    order by d.ordinal`.execute(tx);
+    order by d.ordinal for key share of v`.execute(tx);
   if (rows.length === 0) return 0;
   const first = await nextOrdinal(tx, tenantId, id);
   await insertDevices(
@@ -253,6 +283,10 @@ async function joinDevices(deps: RolloutsDeps, tx: Tx, rollout: RolloutRow): Pro
   // Only new rows are pending or withdrawn without having been moved: the counters take them all in.
   await recount(tx, tenantId, id, rows);
   await setStageSize(tx, tenantId, id, first + rows.length);
+  if (rollout.rolls_back_stage !== null) {
+    const leaving = rows.filter((row) => !whyNot(row)).map((row) => row.device_id);
+    await untellReturning(tx, rollout, leaving);
+  }
   const bad = await deps.firmware.releases.get(tenantId, rollout.release_id);
   const bound = rows.flatMap(({ release_id, source_sha256, formats }) =>
     release_id && source_sha256

@@ -1,8 +1,8 @@
 import { type Selectable, sql, type Updateable } from "kysely";
 import type { Schema, Tx } from "../db/index.ts";
-import type { StagePlan, VerdictBasis } from "./gate/index.ts";
+import type { StagePlan } from "./gate/index.ts";
 import type { RolloutPolicy } from "./policy.ts";
-import type { RolloutState, VerdictView } from "./types.ts";
+import type { RolloutState } from "./types.ts";
 
 export type RolloutRow = Selectable<Schema["rollouts"]>;
 export type StageRow = Selectable<Schema["rollout_stages"]>;
@@ -41,7 +41,10 @@ export async function insertRollout(
     | "created_by"
     | "traceparent"
   > & { policy: object; gate_state: object; started_at?: Date } & Partial<
-      Pick<RolloutRow, "priority" | "is_dynamic" | "created_by_id" | "needs_approval">
+      Pick<
+        RolloutRow,
+        "priority" | "is_dynamic" | "created_by_id" | "needs_approval" | "rolls_back_stage"
+      >
     >,
   stages: readonly StagePlan[],
 ): Promise<void> {
@@ -129,10 +132,13 @@ export async function wakeRollouts(
 ): Promise<void> {
   await tx
     .updateTable("rollouts")
-    .set({ next_evaluation_at: now })
+    .set({ next_evaluation_at: now, look_due_at: now })
     .where("tenant_id", "=", tenantId)
     .where("id", "in", [...ids])
-    .where("next_evaluation_at", ">", now)
+    .where("next_evaluation_at", "is not", null)
+    .where((build) =>
+      build.or([build("next_evaluation_at", ">", now), build("look_due_at", ">", now)]),
+    )
     .execute();
 }
 
@@ -211,68 +217,6 @@ export async function finishStage(
     .execute();
 }
 
-export type VerdictRow = Omit<
-  Selectable<Schema["rollout_verdicts"]>,
-  "tenant_id" | "rollout_id" | "basis"
->;
-
-/** Appends to the rollout's record; the caller holds its lock, which keeps the numbers in order. */
-export async function insertVerdict(
-  tx: Tx,
-  tenantId: string,
-  rolloutId: string,
-  verdict: Omit<VerdictView, "at" | "numbers" | "seq"> & {
-    at: Date;
-    numbers: object;
-    basis?: VerdictBasis | undefined;
-  },
-): Promise<void> {
-  await sql`
-    insert into rollout_verdicts
-      (tenant_id, rollout_id, seq, at, stage_index, decision, rule, sentence, numbers, decided_by,
-       basis)
-    select ${tenantId}, ${rolloutId}, coalesce(max(seq), 0) + 1, ${verdict.at},
-           ${verdict.stageIndex}, ${verdict.decision}, ${verdict.rule}, ${verdict.sentence},
-           ${JSON.stringify(verdict.numbers)}::jsonb, ${verdict.decidedBy},
-           ${verdict.basis ? JSON.stringify(verdict.basis) : null}::jsonb
-    from rollout_verdicts where tenant_id = ${tenantId} and rollout_id = ${rolloutId}`.execute(tx);
-}
-
-export function findVerdict(
-  tx: Tx,
-  tenantId: string,
-  rolloutId: string,
-  seq: number,
-): Promise<(VerdictRow & { basis: unknown }) | undefined> {
-  return tx
-    .selectFrom("rollout_verdicts")
-    .select(["seq", "at", "stage_index", "decision", "rule", "sentence", "numbers", "decided_by"])
-    .select("basis")
-    .where("tenant_id", "=", tenantId)
-    .where("rollout_id", "=", rolloutId)
-    .where("seq", "=", seq)
-    .executeTakeFirst();
-}
-
-/** Newest first. */
-export async function listVerdicts(
-  tx: Tx,
-  tenantId: string,
-  rolloutId: string,
-  beforeSeq: number | undefined,
-  limit: number,
-): Promise<VerdictRow[]> {
-  let query = tx
-    .selectFrom("rollout_verdicts")
-    .select(["seq", "at", "stage_index", "decision", "rule", "sentence", "numbers", "decided_by"])
-    .where("tenant_id", "=", tenantId)
-    .where("rollout_id", "=", rolloutId)
-    .orderBy("seq", "desc")
-    .limit(limit);
-  if (beforeSeq !== undefined) query = query.where("seq", "<", beforeSeq);
-  return query.execute();
-}
-
 export interface RolloutFilter {
   state?: RolloutState | undefined;
   before?: { createdAt: Date; id: string } | undefined;
@@ -329,6 +273,24 @@ export function rollbackOf(
     .orderBy("created_at", "desc")
     .limit(1)
     .executeTakeFirst();
+}
+
+/** The way back of a rollout's stages that is under way, if one is. */
+export async function openStageRollback(
+  tx: Tx,
+  tenantId: string,
+  rolloutId: string,
+): Promise<string | undefined> {
+  const row = await tx
+    .selectFrom("rollouts")
+    .select("id")
+    .where("tenant_id", "=", tenantId)
+    .where("rolls_back", "=", rolloutId)
+    .where("rolls_back_stage", "is not", null)
+    .where("state", "=", "running")
+    .limit(1)
+    .executeTakeFirst();
+  return row?.id;
 }
 
 /** Products and versions of releases, for views. */

@@ -12,13 +12,17 @@ import * as devices from "./device-store.ts";
 import { countRunning, type DeviceUpdate, deviceUpdates } from "./device-updates.ts";
 import type { VerdictBasis } from "./gate/index.ts";
 import { takePlace } from "./pacing-store.ts";
+import { planDevices } from "./plan-pages.ts";
 import { tick } from "./reconciler.ts";
 import { replayVerdict } from "./replay.ts";
 import { createReports, type Reports } from "./reports.ts";
+import { retryDeadlocks } from "./retry-deadlocks.ts";
 import * as store from "./rollout-store.ts";
 import { DEVICE_STATES, type DeviceState } from "./states.ts";
 import {
   type Page,
+  type PlanDevice,
+  type PlanList,
   type Replay,
   ROLLOUT_STATES,
   type RolloutDeviceView,
@@ -29,6 +33,7 @@ import {
   type RolloutView,
   type VerdictView,
 } from "./types.ts";
+import { findVerdict, listVerdicts } from "./verdict-store.ts";
 import { badCursor, parsePosition, viewDevice, viewRollouts, viewVerdict } from "./views.ts";
 
 interface PageOptions {
@@ -40,6 +45,12 @@ interface PageOptions {
 export interface Rollouts extends Control, Reports, Brakes {
   /** Which devices a rollout would take, in which order, and which not and why. */
   plan(tenantId: string, spec: RolloutSpec): Promise<RolloutPlan>;
+  /** Every device of a plan by pages, in its order; or those that are left out, by id. */
+  planDevices(
+    tenantId: string,
+    spec: RolloutSpec,
+    options: PageOptions & { list: PlanList },
+  ): Promise<Page<PlanDevice>>;
   /** Refusals: `release-incompatible` (fits nobody), `release-yanked`, `conflict`, `invalid-query`. */
   create(
     tenantId: string,
@@ -91,6 +102,7 @@ export function createRollouts(deps: RolloutsDeps): Rollouts {
     countRunning: (tenantId) => countRunning(db, tenantId),
     plan: (tenantId, spec) =>
       withSpan("rollouts.plan", { "vautn.tenant": tenantId }, () => plan(deps, tenantId, spec)),
+    planDevices: (tenantId, spec, options) => planDevices(deps, tenantId, spec, options),
     create: (tenantId, spec, actor, traceparent) =>
       withSpan(
         "rollouts.create",
@@ -137,7 +149,7 @@ export function createRollouts(deps: RolloutsDeps): Rollouts {
       db.tenant(tenantId, async (tx) => {
         await mustFind(tx, tenantId, id);
         const size = pageSize(limit);
-        const rows = await store.listVerdicts(tx, tenantId, id, parsePosition(cursor), size + 1);
+        const rows = await listVerdicts(tx, tenantId, id, parsePosition(cursor), size + 1);
         const last = rows[size - 1];
         return {
           items: rows.slice(0, size).map(viewVerdict),
@@ -148,7 +160,7 @@ export function createRollouts(deps: RolloutsDeps): Rollouts {
     replay: (tenantId, id, seq) =>
       db.tenant(tenantId, async (tx) => {
         await mustFind(tx, tenantId, id);
-        const row = await store.findVerdict(tx, tenantId, id, seq);
+        const row = await findVerdict(tx, tenantId, id, seq);
         if (!row?.basis) throw new AppError("not-found", "the gate gave no such verdict");
         return replayVerdict(row, row.basis as VerdictBasis);
       }),
@@ -180,15 +192,17 @@ async function currentAssignment(
   if (open.state === "offered" && open.phase_deadline_at === null) {
     // It has its word now: from here on silence counts.
     const deadlineAt = new Date(now + graceful(open.policy.deadlines.offered));
-    const hasPlace = await deps.db.tenant(tenantId, async (tx) => {
+    const takes = async (tx: Tx) => {
+      // Before the places are counted: who holds their lock waits for no such row.
+      if (!(await assignments.lockUntold(tx, tenantId, rolloutId, deviceId))) return false;
       const place = { rolloutId, site: open.site, zone: open.zone };
       const isFree =
         open.kind === "rollback" || (await takePlace(tx, tenantId, place, open.policy, now));
       if (!isFree) return false;
       await assignments.startOfferDeadline(tx, tenantId, rolloutId, deviceId, deadlineAt);
       return true;
-    });
-    if (!hasPlace) return null;
+    };
+    if (!(await retryDeadlocks(() => deps.db.tenant(tenantId, takes)))) return null;
   }
   const isFresh = Date.parse(envelope.signed.expires) - now > RENEW_BEFORE_MS;
   // A new root may have named another director, whom devices believe instead of the old one. Those

@@ -48,28 +48,41 @@ export async function writePardon(
   return rows.length > 0;
 }
 
+/** Where a rollout's policy says nothing else. */
+export const DEFAULT_PENALTY = { failures: 3, days: 30 };
+
+/** Query for devices whose updates failed so often in so many days and that nobody has pardoned. */
+export function penalisedSince(
+  tenantId: string,
+  { failures, days }: { failures: number; days: number },
+  nowMs: number,
+) {
+  return sql`
+    select d.device_id, count(*) as failures, max(d.finished_at) as last_failed_at
+    from rollout_devices d
+    left join rollout_pardons g on g.tenant_id = d.tenant_id and g.device_id = d.device_id
+    where d.tenant_id = ${tenantId} and d.finished_at >= ${new Date(nowMs - days * 86_400_000)}
+      and d.state in ('failed', 'fell-back', 'rejected', 'silent')
+      and (g.pardoned_at is null or d.finished_at > g.pardoned_at)
+    group by d.device_id having count(*) >= ${failures}`;
+}
+
 export interface PenalisedDevice {
   deviceId: string;
   failures: number;
   lastFailedAt: Date;
 }
 
-/** Devices whose updates failed so often since `since`, the latest first. */
+/** Devices in the penalty box of rollouts without a limit of their own, the latest first. */
 export async function penalisedDevices(
   tx: Tx,
   tenantId: string,
-  since: Date,
-  failures: number,
+  nowMs: number,
   limit: number,
 ): Promise<PenalisedDevice[]> {
   const { rows } = await sql<PenalisedDevice>`
-    select d.device_id as "deviceId", count(*) as failures, max(d.finished_at) as "lastFailedAt"
-    from rollout_devices d
-    left join rollout_pardons g on g.tenant_id = d.tenant_id and g.device_id = d.device_id
-    where d.tenant_id = ${tenantId} and d.finished_at >= ${since}
-      and d.state in ('failed', 'fell-back', 'rejected', 'silent')
-      and (g.pardoned_at is null or d.finished_at > g.pardoned_at)
-    group by d.device_id having count(*) >= ${failures}
+    select device_id as "deviceId", failures, last_failed_at as "lastFailedAt"
+    from (${penalisedSince(tenantId, DEFAULT_PENALTY, nowMs)}) box
     order by 3 desc, 1 limit ${limit}`.execute(tx);
   return rows;
 }

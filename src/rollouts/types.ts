@@ -200,6 +200,16 @@ export interface RolloutPlan {
   bytesExpected: number;
 }
 
+export type PlanList = "devices" | "excluded" | "not-compared";
+
+/** A device of a plan, on the page of a list. */
+export interface PlanDevice {
+  deviceId: string;
+  /** Null for one that is left out. */
+  stageIndex: number | null;
+  reason: string | null;
+}
+
 export interface StageView {
   index: number;
   name: string;
@@ -219,6 +229,8 @@ export interface RolloutView {
   release: { version: string; product: string };
   /** For a rollback: the rollout that it undoes. */
   rollsBack: string | null;
+  /** Of which only the stages from this one on; null for all of it. */
+  rollsBackStage: number | null;
   query: string;
   policy: RolloutPolicy;
   stageIndex: number;
@@ -235,6 +247,8 @@ export interface RolloutView {
   evidence: Record<string, Omit<MetricNumbers, "pauseAt"> & { pauseAt: number | null }>;
   lastVerdict: (Omit<Verdict, "at" | "decision"> & { at: Date; decision: string }) | null;
   nextEvaluationAt: Date | null;
+  /** When the gate looks next; offers may be due before it. */
+  nextLookAt: Date | null;
   bytesDownloaded: number;
   bytesFull: number;
   createdAt: Date;

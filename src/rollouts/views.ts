@@ -5,15 +5,10 @@ import type { DeviceRow } from "./device-store.ts";
 import { countsOf } from "./facts.ts";
 import type { MetricNumbers, MetricTotals, Verdict } from "./gate/index.ts";
 import type { RolloutPolicy } from "./policy.ts";
-import {
-  type RolloutRow,
-  readStages,
-  releaseNames,
-  type StageRow,
-  type VerdictRow,
-} from "./rollout-store.ts";
+import { type RolloutRow, readStages, releaseNames, type StageRow } from "./rollout-store.ts";
 import { type DeviceState, type Failure, groupCounts } from "./states.ts";
 import type { RolloutDeviceView, RolloutView, VerdictView } from "./types.ts";
+import type { VerdictRow } from "./verdict-store.ts";
 
 const HOUR_MS = 3_600_000;
 
@@ -37,7 +32,7 @@ export async function viewRollouts(
     viewOf(row, {
       counters: counters.get(row.id) ?? [],
       stages: stages.get(row.id) ?? [],
-      evidence: evidence.get(row.id) ?? {},
+      evidence: evidence.get(row.id)?.totals ?? {},
       release: releases.get(row.release_id) ?? { version: "", product: "" },
     }),
   );
@@ -64,6 +59,7 @@ function viewOf(row: RolloutRow, parts: Parts): RolloutView {
     releaseId: row.release_id,
     release: parts.release,
     rollsBack: row.rolls_back,
+    rollsBackStage: row.rolls_back_stage,
     query: row.query,
     policy: row.policy as RolloutPolicy,
     stageIndex: row.stage_index,
@@ -87,6 +83,7 @@ function viewOf(row: RolloutRow, parts: Parts): RolloutView {
     evidence: viewEvidence(row, parts.evidence),
     lastVerdict: viewLastVerdict(row.last_verdict as Verdict | null),
     nextEvaluationAt: row.next_evaluation_at,
+    nextLookAt: row.state === "running" && row.kind === "update" ? row.look_due_at : null,
     bytesDownloaded: sum("bytes_downloaded"),
     bytesFull: sum("bytes_full"),
     createdAt: row.created_at,

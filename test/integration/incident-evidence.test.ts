@@ -21,11 +21,22 @@ const evidenceOf = (id: string, metric: string) =>
   f.db.tenant(f.tenant, async (tx) => {
     const rows = await tx
       .selectFrom("rollout_evidence")
-      .select(["arm", "events", "raw_events as rawEvents", "exposure_ms as exposureMs"])
+      .select((build) => [
+        "arm",
+        build.fn.sum<number>("events").as("events"),
+        build.fn.sum<number>("raw_events").as("rawEvents"),
+        build.fn.sum<number>("exposure_ms").as("exposureMs"),
+      ])
       .where("rollout_id", "=", id)
       .where("metric", "=", metric)
+      .groupBy("arm")
       .execute();
-    return Object.fromEntries(rows.map(({ arm, ...totals }) => [arm, totals]));
+    return Object.fromEntries(
+      rows.map(({ arm, events, rawEvents, exposureMs }) => [
+        arm,
+        { events: Number(events), rawEvents: Number(rawEvents), exposureMs: Number(exposureMs) },
+      ]),
+    );
   });
 const crashes = (id: string) => evidenceOf(id, "crash");
 const begin = async (policy: object = {}) => {

@@ -23,6 +23,8 @@ describe("rollouts", () => {
     f.fleet.some((device) => device.lastSequence > 0) ? "well" : "falls-back";
 
   it("brings good firmware to every device, stage by stage, as deltas", async () => {
+    await f.close();
+    f = await createRolloutFleet({ devices: 20, deltas: true });
     const release = await f.publish("1.1.0");
     const id = await f.create(release.id);
     await f.rollouts.tick(f.tenant);
@@ -49,6 +51,8 @@ describe("rollouts", () => {
   });
 
   it("asks for the deltas that its devices apply, and on demand for those that nobody planned", async () => {
+    await f.close();
+    f = await createRolloutFleet({ devices: 20, deltas: true });
     const deltas = async (target: string) =>
       (await f.firmware.deltas(f.tenant, target)).map(
         ({ sourceSha256, format, devices }) => `${sourceSha256} ${format} ${devices}`,

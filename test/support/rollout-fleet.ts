@@ -3,6 +3,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { Readable } from "node:stream";
+import { sql } from "kysely";
 import { expect } from "vitest";
 import { createAlerts } from "../../src/alerts/index.ts";
 import { openBlobStore } from "../../src/blobs/index.ts";
@@ -63,8 +64,15 @@ export const QUICK_POLICY = {
 
 export type RolloutFleet = Awaited<ReturnType<typeof createRolloutFleet>>;
 
+interface FleetOptions {
+  devices: number;
+  tenant?: string;
+  /** Asks for deltas and builds them: seconds of CPU, for tests that are about them. */
+  deltas?: boolean;
+}
+
 /** Real modules on a real database and virtual time, with one tenant's devices. */
-export async function createRolloutFleet(options: { devices: number; tenant?: string }) {
+export async function createRolloutFleet(options: FleetOptions) {
   const tenant = options.tenant ?? "acme";
   const test = await createTestDatabase();
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-rollouts-"));
@@ -75,11 +83,15 @@ export async function createRolloutFleet(options: { devices: number; tenant?: st
   const blobs = openBlobStore({ directory });
   const tenancy = createTenancy({ db: test.db, clock });
   const devices = createDevices({ db: test.db, clock, bus, tenancy });
-  const firmware = createFirmware({ db: test.db, clock, blobs, sealer, tenancy, logger });
+  const everything = createFirmware({ db: test.db, clock, blobs, sealer, tenancy, logger });
+  // Whatever a rollout decides, it decides it with full images too.
+  const firmware = options.deltas ? everything : { ...everything, requestDeltas: async () => [] };
   const alerts = createAlerts({ db: test.db, clock, bus, sealer, logger });
   /** What devices say of a metric, and who wrote errors; nothing unless a test says so. */
   let figures = (_ids: readonly string[]) => new Map<string, number>();
-  let errors: { deviceId: string; ts: number }[] = [];
+  let errors: (query: { from: number; to: number }) => { deviceId: string; ts: number }[] =
+    () => [];
+  let looks = 0;
   const make = (brokenFirmware: object = {}) =>
     createRollouts({
       db: test.db,
@@ -97,7 +109,10 @@ export async function createRolloutFleet(options: { devices: number; tenant?: st
       },
       logs: {
         errorRate: () => Promise.reject(new Error("no time-series store")),
-        devicesWithErrors: async () => errors,
+        devicesWithErrors: async (_tenant, query) => {
+          looks += 1;
+          return errors(query);
+        },
       },
       artifactUrl: (sha256) => `https://vautn.test/artifacts/${sha256}`,
     });
@@ -281,15 +296,31 @@ export async function createRolloutFleet(options: { devices: number; tenant?: st
     return id;
   };
 
+  /** Those who have something to be told; the others need not be asked one by one. */
+  const addressed = async () => {
+    const rows = await test.db.tenant(tenant, (tx) =>
+      tx
+        .selectFrom("rollout_devices")
+        .select("device_id")
+        .where("state", "in", ["offered", "downloading", "installing", "rebooting", "confirming"])
+        .execute(),
+    );
+    const ids = new Set(rows.map((row) => row.device_id));
+    return fleet.filter((device) => ids.has(device.id));
+  };
+
   /** Lets time pass in steps of five seconds, everybody doing as `fate` says. */
   const run = async (
     seconds: number,
-    fate: (device: ScriptedDevice) => Fate = () => "well",
+    fate?: (device: ScriptedDevice) => Fate,
     until: () => Promise<boolean> = async () => false,
   ) => {
     for (let passed = 0; passed < seconds; passed += 5) {
       await rollouts.tick(tenant);
-      for (const device of fleet) await obey(device, fate(device));
+      const told = await addressed();
+      // A fate may depend on what became of the device before.
+      if (fate) for (const device of told) await obey(device, fate(device));
+      else await Promise.all(told.map((device) => obey(device)));
       await rollouts.tick(tenant);
       if (await until()) return;
       await clock.advance(5 * SECOND);
@@ -322,6 +353,22 @@ export async function createRolloutFleet(options: { devices: number; tenant?: st
     const sorted = (list: { stage_index: number; state: string; devices: number }[]) =>
       list.map((row) => `${row.stage_index} ${row.state} ${row.devices}`).sort();
     expect(sorted(counters)).toEqual(sorted(rows));
+    const arms = await test.db.tenant(tenant, async (tx) => {
+      const { rows: unlike } = await sql`
+        select c.cohort, c.treated, c.control, n.treated as treated_rows, n.control as control_rows
+        from rollout_cohorts c
+        cross join lateral (
+          select count(*) filter (where state in ('confirming', 'succeeded')) as treated,
+                 count(*) filter (where state = 'pending') as control
+          from rollout_devices d
+          where d.rollout_id = c.rollout_id and d.cohort = c.cohort
+            and d.excluded_reason is null and not d.is_absent) n
+        where c.rollout_id = ${id} and (c.treated, c.control) <> (n.treated, n.control)`.execute(
+        tx,
+      );
+      return unlike;
+    });
+    expect(arms).toEqual([]);
   };
 
   return {
@@ -330,9 +377,15 @@ export async function createRolloutFleet(options: { devices: number; tenant?: st
     setFigures: (of: typeof figures) => {
       figures = of;
     },
-    setErrors: (list: typeof errors) => {
-      errors = list;
+    setErrors: (list: ReturnType<typeof errors>) => {
+      errors = () => list;
     },
+    /** A log store that knows the time; it throws while it is away. */
+    setErrorLog: (log: typeof errors) => {
+      errors = log;
+    },
+    /** How often the gate has asked the log store. */
+    looks: () => looks,
     db: test.db,
     superuserUrl: test.superuserUrl,
     clock,

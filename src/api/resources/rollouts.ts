@@ -4,10 +4,13 @@ import { actorOf, tenantOf } from "../access.ts";
 import { decodeCursor, type ModulePage, wrapPage } from "../cursor.ts";
 import { answers, PageQuery, strict, TenantId, TenantParams, Uuid } from "../schemas/common.ts";
 import {
+  PLAN_LISTS,
   PlanBody,
+  PlanDevicePage,
   PlanView,
   ReasonBody,
   ReplayView,
+  RollbackBody,
   RolloutBody,
   RolloutDevicePage,
   RolloutPage,
@@ -38,6 +41,11 @@ interface PageOptions {
 export interface RolloutsDeps {
   rollouts: {
     plan(tenantId: string, spec: RolloutSpec): Promise<object>;
+    planDevices(
+      tenantId: string,
+      spec: RolloutSpec,
+      options: PageOptions & { list: (typeof PLAN_LISTS)[number] },
+    ): Promise<ModulePage<object>>;
     create(
       tenantId: string,
       spec: RolloutSpec,
@@ -59,7 +67,13 @@ export interface RolloutsDeps {
     pause: Action;
     resume: Action;
     approve: Action;
-    rollback: Action;
+    rollback(
+      tenantId: string,
+      id: string,
+      actor: Actor,
+      reason: string,
+      stage?: number,
+    ): Promise<void>;
     cancel: Action;
   };
 }
@@ -75,7 +89,7 @@ export function rolloutRoutes(api: Api, deps: RolloutsDeps): void {
   actionRoute(api, deps, "pause", "rollouts.pause");
   actionRoute(api, deps, "resume", "rollouts.control");
   actionRoute(api, deps, "approve", "rollouts.control");
-  actionRoute(api, deps, "rollback", "rollouts.control");
+  rollbackRoute(api, deps);
   actionRoute(api, deps, "cancel", "rollouts.control");
 }
 
@@ -96,6 +110,32 @@ function creationRoutes(api: Api, { rollouts }: RolloutsDeps): void {
     async (request) => {
       const { name = "plan", releaseId, query = "", policy = {} } = request.body;
       return rollouts.plan(tenantOf(request), { name, releaseId, query, policy });
+    },
+  );
+
+  api.post(
+    "/tenants/:tenant/rollouts/plan/devices",
+    {
+      config: { access: "rollouts.read", readsOnly: true },
+      schema: {
+        operationId: "listRolloutPlanDevices",
+        tags,
+        summary: "Every device of a plan: those that take part in their order, or those left out",
+        params: TenantParams,
+        body: PlanBody,
+        querystring: strict({
+          ...PageQuery,
+          list: Type.Optional(Type.Enum(PLAN_LISTS)),
+        }),
+        response: answers(200, PlanDevicePage),
+      },
+    },
+    async (request) => {
+      const { name = "plan", releaseId, query = "", policy = {} } = request.body;
+      const { cursor, limit, list = "devices" } = request.query;
+      const options = { list, limit, cursor: decodeCursor("plan-devices", cursor) };
+      const spec = { name, releaseId, query, policy };
+      return wrapPage("plan-devices", await rollouts.planDevices(tenantOf(request), spec, options));
     },
   );
 
@@ -238,7 +278,7 @@ function readingRoutes(api: Api, { rollouts }: RolloutsDeps): void {
 function actionRoute(
   api: Api,
   { rollouts }: RolloutsDeps,
-  name: "pause" | "resume" | "approve" | "rollback" | "cancel",
+  name: "pause" | "resume" | "approve" | "cancel",
   access: "rollouts.pause" | "rollouts.control",
 ): void {
   api.post(
@@ -257,6 +297,30 @@ function actionRoute(
       const tenantId = tenantOf(request);
       const { rollout } = request.params;
       await rollouts[name](tenantId, rollout, actorOf(request), request.body.reason ?? "");
+      return rollouts.get(tenantId, rollout);
+    },
+  );
+}
+
+function rollbackRoute(api: Api, { rollouts }: RolloutsDeps): void {
+  api.post(
+    "/tenants/:tenant/rollouts/:rollout/rollback",
+    {
+      config: { access: "rollouts.control", action: "rollout.rollback" },
+      schema: {
+        operationId: "rollbackRollout",
+        tags,
+        summary: "Sends back all devices that have the image, or those from one stage on",
+        params: RolloutParams,
+        body: RollbackBody,
+        response: answers(200, RolloutView),
+      },
+    },
+    async (request) => {
+      const tenantId = tenantOf(request);
+      const { rollout } = request.params;
+      const { reason = "", stage } = request.body;
+      await rollouts.rollback(tenantId, rollout, actorOf(request), reason, stage);
       return rollouts.get(tenantId, rollout);
     },
   );

@@ -39,6 +39,20 @@ export const ReasonBody = strict({
   reason: Type.Optional(Type.String({ maxLength: 1024 })),
 });
 
+/** Which devices of a plan: those that take part, those refused, those left out of the comparison. */
+export const PLAN_LISTS = ["devices", "excluded", "not-compared"] as const;
+
+export const RollbackBody = strict({
+  reason: Type.Optional(Type.String({ maxLength: 1024 })),
+  stage: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: 100,
+      description: "Only this stage and those after it; the rollout then stands before it",
+    }),
+  ),
+});
+
 const DeviceReason = Type.Object({ deviceId: DeviceId, reason: Type.String() });
 const Reasons = Type.Array(Type.Object({ reason: Type.String(), devices: Type.Integer() }), {
   description: "How many devices have each reason, the commonest first",
@@ -146,6 +160,9 @@ export const RolloutView = view("Rollout", {
   releaseId: Uuid,
   release: Type.Object({ version: Type.String(), product: Type.String() }),
   rollsBack: nullable(Uuid),
+  rollsBackStage: nullable(
+    Type.Integer({ description: "Of a rollback of stages only: from which one on" }),
+  ),
   query: Type.String(),
   policy: RolloutPolicyView,
   stageIndex: Type.Integer(),
@@ -180,6 +197,9 @@ export const RolloutView = view("Rollout", {
   ),
   lastVerdict: nullable(VerdictView),
   nextEvaluationAt: nullable(Timestamp),
+  nextLookAt: nullable(
+    Type.Unsafe<Date>({ ...Timestamp, description: "When the gate looks next" }),
+  ),
   bytesDownloaded: Type.Integer(),
   bytesFull: Type.Integer(),
   createdAt: Timestamp,
@@ -191,6 +211,14 @@ export const RolloutView = view("Rollout", {
   finishedAt: nullable(Timestamp),
   revision: Type.Integer(),
 });
+export const PlanDevicePage = page(
+  "RolloutPlanDevicePage",
+  view("RolloutPlanDevice", {
+    deviceId: DeviceId,
+    stageIndex: nullable(Type.Integer({ description: "Null for a device that is left out" })),
+    reason: nullable(Type.String({ description: "Why it is left out, or not compared" })),
+  }),
+);
 export const RolloutPage = page("RolloutPage", RolloutView);
 
 export const RolloutDeviceView = view("RolloutDevice", {

@@ -32,6 +32,13 @@ export function specOptions(command: Command): Command {
     .option("-q, --query <query>", "devices (default: all that the release fits)");
 }
 
+interface PlanListOptions {
+  devices?: boolean;
+  excluded?: boolean;
+  notCompared?: boolean;
+  limit: number;
+}
+
 function creationCommands(rollout: Command, cli: Cli): void {
   specOptions(
     leaf(rollout, {
@@ -41,11 +48,33 @@ function creationCommands(rollout: Command, cli: Cli): void {
       data: true,
       tenant: true,
     }),
-  ).action(async (options: SpecOptions) => {
-    const session = cli.session(options);
-    const plan = await session.call("planRollout", { body: await readSpec(session, options) });
-    cli.print(options, plan, () => describePlan(plan));
-  });
+  )
+    .option("--devices", "every device that takes part, in its order, instead of the plan")
+    .option("--excluded", "every device that is left out, and why")
+    .option("--not-compared", "every device that the gate leaves out of its comparison, and why")
+    .option("--limit <count>", "at most so many", wholeNumber("--limit", 1, 10_000_000), 100_000)
+    .action(async (options: SpecOptions & PlanListOptions) => {
+      const session = cli.session(options);
+      const body = await readSpec(session, options);
+      const list = options.notCompared
+        ? "not-compared"
+        : options.excluded
+          ? "excluded"
+          : options.devices && "devices";
+      if (!list) {
+        const plan = await session.call("planRollout", { body });
+        cli.print(options, plan, () => describePlan(plan));
+        return;
+      }
+      const input = { body, query: { list } as const };
+      const page = await session.collect("listRolloutPlanDevices", input, options.limit);
+      const render = (items: typeof page.items) =>
+        table(
+          ["DEVICE", "STAGE", "WHY"],
+          items.map((item) => [item.deviceId, item.stageIndex ?? "-", item.reason]),
+        );
+      cli.printList(options, page, render, "No such devices in this plan.");
+    });
 
   specOptions(
     leaf(rollout, {
@@ -177,16 +206,43 @@ function actionCommand(
     tenant: true,
   }).option("--reason <text>", "why, for the record");
   if (cannotBeUndone) command.option("--yes", "do not ask");
+  if (name === "rollback") {
+    command.option("--stage <stage>", "only this stage and those after it, by name or number");
+  }
   command.action(
-    async (id: string, options: CommonOptions & { reason?: string; yes?: boolean }) => {
-      if (cannotBeUndone) await confirm(cli.io, options.yes, `${name} of rollout ${id}`);
-      const body = options.reason ? { reason: options.reason } : {};
+    async (
+      id: string,
+      options: CommonOptions & { reason?: string; yes?: boolean; stage?: string },
+    ) => {
+      const of = options.stage === undefined ? "" : ` from its stage ${options.stage} on`;
+      if (cannotBeUndone) await confirm(cli.io, options.yes, `${name} of rollout ${id}${of}`);
       const session = cli.session(options);
       const params = { rollout: await rolloutId(session, id) };
+      const stage =
+        options.stage === undefined ? undefined : await stageIndex(session, params, options.stage);
+      const body = {
+        ...(options.reason ? { reason: options.reason } : {}),
+        ...(stage === undefined ? {} : { stage }),
+      };
       const changed = await session.call(OPERATIONS[name], { params, body });
       cli.print(options, changed, () => describeRollout(changed));
     },
   );
+}
+
+/** The number of a stage that is named by its name, or by its number. */
+async function stageIndex(
+  session: Session,
+  params: { rollout: string },
+  stage: string,
+): Promise<number> {
+  const { stages } = await session.call("getRollout", { params });
+  const found = stages.find(({ name, index }) => name === stage || String(index) === stage);
+  if (found) return found.index;
+  const names = stages.map(({ name }) => name).join(", ");
+  throw new CliError(`there is no stage ${stage}: the rollout has ${names}`, {
+    next: `vautn rollout status ${params.rollout}`,
+  });
 }
 
 /** The id of a rollout that is named by its id, or the newest of that name. */

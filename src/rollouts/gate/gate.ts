@@ -3,6 +3,7 @@ import { describeEvidence, duration, figure, plural } from "./sentences.ts";
 import { absorb, logEvidenceOf, type Weighed } from "./state.ts";
 import { breachedThreshold } from "./thresholds.ts";
 import type {
+  ArmTotals,
   GateDecision,
   GateFacts,
   GateState,
@@ -13,6 +14,7 @@ import type {
 
 /** Share of α that crashes may spend; the other metrics divide the rest evenly among them. */
 const CRASH_SHARE = 0.8;
+const HOUR_MS = 3_600_000;
 const OTHER_METRICS = ["silence", "update-failure", "error-log", "disconnect"] as const;
 
 /** Metrics that are tested, and the share of α that each may spend: together all of it. */
@@ -316,7 +318,7 @@ function numbersOf(
             ? facts.updates.failed
             : 0
           : (facts.evidence[metric]?.[which].events ?? 0),
-      deviceHours: (facts.evidence.crash?.[which].exposureMs ?? 0) / 3_600_000,
+      deviceHours: (facts.evidence.crash?.[which].exposureMs ?? 0) / HOUR_MS,
     });
     metrics[metric] = {
       treated: arm("treated"),
@@ -331,8 +333,24 @@ function numbersOf(
     updates: facts.updates,
     excluded: { ...facts.excluded },
     observations: [...facts.observations],
+    ...(facts.cohorts ? { cohorts: crashesByCohort(facts.cohorts) } : {}),
     stageAgeSeconds: ageSeconds,
   };
+}
+
+function crashesByCohort(
+  cohorts: NonNullable<GateFacts["cohorts"]>,
+): NonNullable<VerdictNumbers["cohorts"]> {
+  const numbers: NonNullable<VerdictNumbers["cohorts"]> = {};
+  for (const [cohort, { crash }] of Object.entries(cohorts)) {
+    if (!crash) continue;
+    const arm = ({ events, exposureMs }: ArmTotals) => ({
+      events,
+      deviceHours: exposureMs / HOUR_MS,
+    });
+    numbers[cohort] = { treated: arm(crash.treated), control: arm(crash.control) };
+  }
+  return numbers;
 }
 
 /** JSON has no infinity, and overwhelming evidence must not read as none. */

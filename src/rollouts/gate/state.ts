@@ -40,6 +40,7 @@ export function acknowledge(facts: GateFacts): GateState {
     seen: Object.fromEntries(
       Object.entries(facts.evidence).map(([metric, totals]) => [metric, { ...totals }]),
     ),
+    ...(facts.cohorts ? { seenCohorts: structuredClone(facts.cohorts) as SeenCohorts } : {}),
     seenTrials: { failures: facts.updates.failed, successes: facts.updates.succeeded },
     processes: {},
     stageLogRatio: 0,
@@ -62,29 +63,56 @@ export function absorb(policy: RolloutPolicy, state: GateState, facts: GateFacts
     processes: { ...state.processes },
     stageLogRatio: state.stageIndex === facts.stageIndex ? state.stageLogRatio : 0,
   };
-  for (const metric of TOSSED_METRICS) absorbTosses(policy, next, metric, facts.evidence[metric]);
+  for (const metric of TOSSED_METRICS) {
+    if (facts.cohorts) absorbCohorts(policy, next, metric, facts.cohorts);
+    else absorbTosses(policy, next, metric, facts.evidence[metric], next.seen);
+  }
   absorbTrials(policy, next, facts);
   for (const { metric } of policy.metrics ?? []) absorbPairs(next, metric, facts.evidence[metric]);
   return { state: next };
 }
 
+type Seen = GateState["seen"];
+type SeenCohorts = NonNullable<GateState["seenCohorts"]>;
+
+/**
+ * Each device is compared with its like: an event's chance of coming from an updated device is its
+ * own cohort's. A hardware revision that crashes more and is updated first then speaks for nobody.
+ */
+function absorbCohorts(
+  policy: RolloutPolicy,
+  state: GateState,
+  metric: string,
+  cohorts: NonNullable<GateFacts["cohorts"]>,
+): void {
+  const known: SeenCohorts = { ...state.seenCohorts };
+  for (const [cohort, metrics] of Object.entries(cohorts)) {
+    const seen: Seen = { ...known[cohort] };
+    absorbTosses(policy, state, metric, metrics[metric], seen);
+    known[cohort] = seen;
+  }
+  state.seenCohorts = known;
+}
+
+/** `known` is what has been taken in before, and takes in these totals. */
 function absorbTosses(
   policy: RolloutPolicy,
   state: GateState,
   metric: string,
   totals: MetricTotals | undefined,
+  known: Seen,
 ): void {
   if (!totals) return;
-  const seen = state.seen[metric] ?? { treated: NOTHING, control: NOTHING };
+  const seen = known[metric] ?? { treated: NOTHING, control: NOTHING };
   const treated = gained(totals.treated, seen.treated);
   const control = gained(totals.control, seen.control);
   if (treated.exposureMs <= 0) {
     // A treated event before any treated time has been counted waits for the next look; the
     // control's time goes by, or it would stand against exposure of a later hour.
-    state.seen[metric] = { treated: seen.treated, control: totals.control };
+    known[metric] = { treated: seen.treated, control: totals.control };
     return;
   }
-  state.seen[metric] = totals;
+  known[metric] = totals;
   if (control.exposureMs <= 0) return; // Nothing to compare with.
   const process = state.processes[metric] ?? freshProcess();
   const nullShare = treated.exposureMs / (treated.exposureMs + control.exposureMs);

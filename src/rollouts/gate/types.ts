@@ -52,6 +52,8 @@ export interface GateFacts {
   /** Whether every device of the stage has been offered its update (a ramp is over). */
   fullyOffered: boolean;
   evidence: Readonly<Record<string, MetricTotals>>;
+  /** The same by hardware revision and region; without it the fleet is weighed as one. */
+  cohorts?: Readonly<Record<string, Readonly<Record<string, MetricTotals>>>>;
   /** Of the present stage. */
   stageUpdates: UpdateCounts;
   /** Devices of the present stage that run the new image and have fallen silent. */
@@ -70,6 +72,8 @@ export interface GateState {
   stageIndex: number;
   /** Totals that the processes have taken in. */
   seen: Record<string, { treated: ArmTotals; control: ArmTotals }>;
+  /** The same by cohort. */
+  seenCohorts?: Record<string, Record<string, { treated: ArmTotals; control: ArmTotals }>>;
   seenTrials: { failures: number; successes: number };
   processes: Record<string, Process>;
   /** Stakes of the sign tests, by metric. */
@@ -98,6 +102,8 @@ export interface VerdictNumbers {
   updates: UpdateCounts;
   excluded: Record<string, number>;
   observations: Observation[];
+  /** Crashes of both arms by hardware revision and region: each is compared with its like. */
+  cohorts?: Record<string, Pick<MetricNumbers, "treated" | "control">>;
   stageAgeSeconds: number;
 }
 
