@@ -36,6 +36,7 @@ const THINGSBOARD_PER_MINUTE = 100;
 const CHANGES = 1_000;
 const TOLD = 5_000;
 const GOAL_MS = 30_000;
+const GOAL_DEVICES = 1_000_000;
 const YEAR_MS = 365 * 86_400_000;
 
 interface Line {
@@ -137,7 +138,10 @@ async function measure(
   const created = await timed(() => rollouts.create(TENANT, spec, SYSTEM_ACTOR));
   print(`rollout.create.${label}`, created.ms, "ms");
   const both = plan.ms + created.ms;
-  print(`rollout.plan-and-create.${label}`, both, "ms", GOAL_MS / both, "goal of 30 s for 1M");
+  // The goal is one of a million devices: of fewer it says nothing.
+  const isGoals = size === GOAL_DEVICES;
+  const goal: [number?, string?] = isGoals ? [GOAL_MS / both, "goal of 30 s for 1M"] : [];
+  print(`rollout.plan-and-create.${label}`, both, "ms", ...goal);
   while (await firmware.buildNextDelta(TENANT));
 
   const { id } = created.result;
@@ -148,18 +152,14 @@ async function measure(
   });
   const offered = (await rollouts.get(TENANT, id)).totals.inProgress;
   const perMinute = (offered / offering.ms) * 60_000;
+  // Not measured to its end: so long it takes where the pace of these offers holds for all.
   const hours = size / perMinute / 60;
+  const notified = `rollout.notify-all.${label}.extrapolated-from-${offered}-offers`;
   const awsHours = size / AWS_PER_MINUTE / 60;
-  print(
-    `rollout.notify-all.${label}`,
-    hours,
-    "h",
-    awsHours / hours,
-    `AWS Jobs, ${round(awsHours)} h`,
-  );
+  print(notified, hours, "h", awsHours / hours, `AWS Jobs, ${round(awsHours)} h`);
   const days = size / THINGSBOARD_PER_MINUTE / 1_440;
   const against = `ThingsBoard, ${round(days)} days`;
-  print(`rollout.notify-all.${label}.days`, hours / 24, "days", (days * 24) / hours, against);
+  print(`${notified}.days`, hours / 24, "days", (days * 24) / hours, against);
   print(
     `rollout.offers.${label}`,
     perMinute,

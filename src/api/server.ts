@@ -26,6 +26,7 @@ import { describeApi } from "./openapi.ts";
 import { boundReading, DEFAULT_READING_LIMITS, type ReadingLimits } from "./read-deadline.ts";
 import { traceRequests } from "./request-tracing.ts";
 import { type ResourceDeps, registerResources } from "./resources/index.ts";
+import { overrideMethod } from "./tus.ts";
 import type { Api } from "./types.ts";
 import { assertReadable, validatorCompiler } from "./validation.ts";
 
@@ -89,6 +90,11 @@ export async function buildApi(
     trustProxy: deps.trustProxy ?? false,
     routerOptions: { maxParamLength: 256, ignoreTrailingSlash: false },
     return503OnClosing: true,
+    // Called before a route is looked for: the one place where the method can still be another.
+    rewriteUrl(request) {
+      overrideMethod(request as IncomingMessage);
+      return request.url ?? "/";
+    },
   });
   api.server.maxConnections = MAX_CONNECTIONS;
   api.setValidatorCompiler(validatorCompiler);

@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders } from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { AppError, LIMITS } from "../kernel/index.ts";
 
 /** https://tus.io/protocols/resumable-upload (1.0.0), with the extensions that are named here. */
@@ -18,6 +18,19 @@ export interface UploadMetadata {
   text: string;
   name: string;
   sha256: string | null;
+}
+
+const UPLOAD_PATH = /^\/api\/v1\/tenants\/[^/?]+\/uploads\/[^/?]+$/;
+const OVERRIDES = new Set(["PATCH", "DELETE", "HEAD"]);
+
+/**
+ * tus 1.0 §x-http-method-override: for clients behind what lets POST through and nothing else. Of
+ * uploads only, and before anything looks at the method, so that what it asks for is what is permitted.
+ */
+export function overrideMethod(request: IncomingMessage): void {
+  const wanted = request.headers["x-http-method-override"];
+  if (request.method !== "POST" || typeof wanted !== "string") return;
+  if (OVERRIDES.has(wanted) && UPLOAD_PATH.test(request.url ?? "")) request.method = wanted;
 }
 
 /** tus 1.0 §tus-resumable: a version that is not ours is 412, and nothing else is looked at. */

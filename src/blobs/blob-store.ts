@@ -46,7 +46,7 @@ export interface BlobStore {
   /** Where content lies that is still arriving. */
   staging: Staging;
   /** Makes a blob of staged content of which the caller knows that it has this hash. Idempotent. */
-  adopt(stagingId: string, stat: BlobStat): Promise<void>;
+  adopt(stagingId: string, stat: BlobStat, state: string | null): Promise<void>;
 }
 
 const READ_BYTES = 256 * 1024;
@@ -72,12 +72,13 @@ export function openBlobStore({
   for (const name of readdirSync(incoming)) {
     if (!isAlive(Number.parseInt(name, 10))) rmSync(path.join(incoming, name), { force: true });
   }
-  const staging = new FileStaging(uploads);
-  if (url === undefined) return new FileBlobStore(directory, incoming, staging);
+  if (url === undefined) {
+    return new FileBlobStore(directory, incoming, new FileStaging(uploads));
+  }
   const copies = path.join(directory, "copies");
   mkdirSync(copies, { recursive: true, mode: 0o700 });
   const temporaryPath = () => path.join(incoming, `${process.pid}-${randomUUID()}`);
-  return new S3BlobStore(parseS3Address(url), { staging, temporaryPath, copies });
+  return new S3BlobStore(parseS3Address(url), { temporaryPath, copies, directory: incoming });
 }
 
 class FileBlobStore implements BlobStore {

@@ -2,18 +2,19 @@ import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
 import fs from "node:fs/promises";
 import path from "node:path";
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { S3Client } from "@aws-sdk/client-s3";
 import { AppError } from "../kernel/index.ts";
 import type { BlobStat, BlobStore, ListedBlob, PutOptions } from "./blob-store.ts";
 import { writeHashed } from "./hashed-file.ts";
 import type { S3Address } from "./s3-address.ts";
-import type { FileStaging } from "./staging.ts";
+import { S3Staging } from "./s3-staging.ts";
 
 const SHA256 = /^[0-9a-f]{64}$/;
 const PART_BYTES = 8 * 1024 ** 2;
 const PARTS_AT_ONCE = 3;
+const READ_BYTES = 256 * 1024;
 /** A presigned URL is used at once; a download that has begun goes on after its end. */
 const PRESIGNED_SECONDS = 300;
 /** Copies for builders of deltas. */
@@ -22,8 +23,9 @@ const MAX_LOCAL_COPIES = 16;
 const COPY_KEPT_MS = 3_600_000;
 
 export interface S3Files {
-  staging: FileStaging;
   temporaryPath(): string;
+  /** Where those are. */
+  directory: string;
   /** Folder of copies on this machine. */
   copies: string;
 }
@@ -38,13 +40,21 @@ export class S3BlobStore implements BlobStore {
   readonly #files: S3Files;
   #client: Promise<S3Client> | undefined;
 
+  /** In the store too: whichever API machine a request comes to goes on with an upload. */
+  readonly staging: S3Staging;
+
   constructor(address: S3Address, files: S3Files) {
     this.#address = address;
     this.#files = files;
-  }
-
-  get staging(): FileStaging {
-    return this.#files.staging;
+    const { prefix } = address;
+    this.staging = new S3Staging({
+      ...files,
+      putFile: (key, file) =>
+        this.#upload(prefix + key, createReadStream(file, { highWaterMark: READ_BYTES })),
+      open: (key) => this.#get({ Key: prefix + key }),
+      delete: (key) => this.#delete(prefix + key),
+      list: (folder) => this.#staged(folder),
+    });
   }
 
   temporaryPath(): string {
@@ -55,32 +65,37 @@ export class S3BlobStore implements BlobStore {
     const temporary = this.temporaryPath();
     try {
       const stat = await writeHashed(temporary, content, options);
-      await this.#upload(temporary, stat.sha256);
+      const file = createReadStream(temporary, { highWaterMark: READ_BYTES });
+      await this.#upload(this.#object(stat.sha256).Key, file);
       return stat;
     } finally {
       await fs.rm(temporary, { force: true });
     }
   }
 
-  async adopt(stagingId: string, { sha256, sizeBytes }: BlobStat): Promise<void> {
-    const staged = this.staging.path(stagingId);
-    try {
-      await fs.truncate(staged, sizeBytes);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-      if ((await this.stat(sha256))?.sizeBytes === sizeBytes) return;
-      throw new AppError("upload-gone", "the bytes of this upload are not here any more");
+  async adopt(
+    stagingId: string,
+    { sha256, sizeBytes }: BlobStat,
+    state: string | null,
+  ): Promise<void> {
+    // There already, from somebody else or from an attempt that could not say so any more.
+    if ((await this.stat(sha256))?.sizeBytes !== sizeBytes) {
+      const content = Readable.from(this.staging.read(stagingId, sizeBytes, state));
+      await this.#upload(this.#object(sha256).Key, content);
     }
-    await this.#upload(staged, sha256);
-    await fs.rm(staged, { force: true });
+    await this.staging.remove(stagingId);
   }
 
   async open(sha256: string, range?: { start: number; end: number }): Promise<Readable> {
-    const { GetObjectCommand } = await import("@aws-sdk/client-s3");
-    const command = new GetObjectCommand({
-      ...this.#object(sha256),
+    return this.#get({
+      Key: this.#object(sha256).Key,
       ...(range ? { Range: `bytes=${range.start}-${range.end}` } : {}),
     });
+  }
+
+  async #get(what: { Key: string; Range?: string }): Promise<Readable> {
+    const { GetObjectCommand } = await import("@aws-sdk/client-s3");
+    const command = new GetObjectCommand({ Bucket: this.#address.bucket, ...what });
     const { Body } = await this.#send((client) => client.send(command));
     return Body as Readable;
   }
@@ -153,23 +168,39 @@ export class S3BlobStore implements BlobStore {
   }
 
   async delete(sha256: string): Promise<void> {
+    await this.#delete(this.#object(sha256).Key);
+  }
+
+  async #delete(Key: string): Promise<void> {
     const { DeleteObjectCommand } = await import("@aws-sdk/client-s3");
-    const command = new DeleteObjectCommand(this.#object(sha256));
+    const command = new DeleteObjectCommand({ Bucket: this.#address.bucket, Key });
     await this.#send((client) => client.send(command));
   }
 
   async *list(): AsyncGenerator<ListedBlob> {
+    for await (const { key, sizeBytes, changedAt } of this.#listed("blobs/")) {
+      const sha256 = key.split("/").at(-1) ?? "";
+      if (SHA256.test(sha256)) yield { sha256, sizeBytes, createdAt: changedAt };
+    }
+  }
+
+  async *#staged(folder: string) {
+    const { length } = this.#address.prefix;
+    for await (const { key, changedAt } of this.#listed(folder)) {
+      yield { key: key.slice(length), changedAt };
+    }
+  }
+
+  async *#listed(folder: string) {
     const { ListObjectsV2Command } = await import("@aws-sdk/client-s3");
-    const Prefix = `${this.#address.prefix}blobs/`;
+    const Prefix = this.#address.prefix + folder;
     for (let ContinuationToken: string | undefined; ; ) {
       const command = new ListObjectsV2Command({
         ...{ Bucket: this.#address.bucket, Prefix, ContinuationToken },
       });
       const page = await this.#send((client) => client.send(command));
       for (const { Key = "", LastModified, Size = 0 } of page.Contents ?? []) {
-        const sha256 = Key.split("/").at(-1) ?? "";
-        if (!SHA256.test(sha256)) continue;
-        yield { sha256, sizeBytes: Size, createdAt: LastModified?.getTime() ?? Date.now() };
+        yield { key: Key, sizeBytes: Size, changedAt: LastModified?.getTime() ?? Date.now() };
       }
       ContinuationToken = page.NextContinuationToken;
       if (!page.IsTruncated || ContinuationToken === undefined) return;
@@ -194,7 +225,7 @@ export class S3BlobStore implements BlobStore {
     return { Bucket: bucket, Key: `${prefix}blobs/${folders}/${sha256}` };
   }
 
-  async #upload(file: string, sha256: string): Promise<void> {
+  async #upload(Key: string, Body: Readable): Promise<void> {
     const { encryption, kmsKeyId } = this.#address;
     const { Upload } = await import("@aws-sdk/lib-storage");
     await this.#send((client) =>
@@ -203,8 +234,8 @@ export class S3BlobStore implements BlobStore {
         partSize: PART_BYTES,
         queueSize: PARTS_AT_ONCE,
         params: {
-          ...this.#object(sha256),
-          Body: createReadStream(file, { highWaterMark: 256 * 1024 }),
+          Bucket: this.#address.bucket,
+          ...{ Key, Body },
           ContentType: "application/octet-stream",
           ...(encryption ? { ServerSideEncryption: encryption } : {}),
           ...(kmsKeyId ? { SSEKMSKeyId: kmsKeyId } : {}),

@@ -8,18 +8,26 @@ import { asStorageFull, assertRoom, syncDirectory } from "./disk.ts";
 /** Writes one piece of a staged file, from where an earlier one had ended. */
 export interface StagingWriter {
   write(chunk: Uint8Array): Promise<void>;
-  /** Resolves when all that was written would survive a power cut. */
-  sync(): Promise<void>;
+  /**
+   * Resolves when all that was written would survive a power cut, to what the caller keeps beside the
+   * offset that it has reached.
+   */
+  sync(): Promise<string | null>;
   close(): Promise<void>;
 }
 
-/** Content that arrives piece by piece, over days and restarts, before it becomes a blob. */
+/**
+ * Content that arrives piece by piece, over days and restarts, before it becomes a blob. `state` is what
+ * the last `sync` gave; null where there was none.
+ */
 export interface Staging {
+  /** How old what was written may get before it is synced. */
+  readonly checkpointMs: number;
   /** Refuses with `storage-full` where so much more would not fit. */
   assertRoom(sizeBytes: number): Promise<void>;
   /** Whatever lies at `offset` and beyond is written over. `not-found` where it is shorter. */
-  writer(id: string, offset: number): Promise<StagingWriter>;
-  read(id: string, sizeBytes: number): AsyncIterable<Uint8Array>;
+  writer(id: string, offset: number, state: string | null): Promise<StagingWriter>;
+  read(id: string, sizeBytes: number, state: string | null): AsyncIterable<Uint8Array>;
   remove(id: string): Promise<void>;
   /** Ids of all that is staged: for finding what nobody knows any more. */
   list(): Promise<{ id: string; changedAt: number }[]>;
@@ -27,6 +35,7 @@ export interface Staging {
 
 /** Staging in a folder of files, one for each id (a UUID, so that no id is a path). */
 export class FileStaging implements Staging {
+  readonly checkpointMs = 2_000;
   readonly #directory: string;
 
   constructor(directory: string) {
@@ -60,7 +69,10 @@ export class FileStaging implements Staging {
         await writeAll(handle, chunk, position).catch(full);
         position += chunk.length;
       },
-      sync: () => handle.datasync().catch(full),
+      async sync() {
+        await handle.datasync().catch(full);
+        return null;
+      },
       close: () => handle.close(),
     };
   }

@@ -1050,6 +1050,7 @@ export interface UploadsTable {
   expires_at: Date;
   lock_token: string | null;
   locked_until: Date | null;
+  staging_state: string | null;
 }
 
 export interface UserIdentitiesTable {

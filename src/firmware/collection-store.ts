@@ -23,22 +23,29 @@ export async function knownUploads(tx: Tx, ids: readonly string[]): Promise<Set<
   return new Set(rows.map((row) => row.id));
 }
 
-/** Takes artifacts from the tenant that no release and no delta refers to; their hashes. */
+/** Artifacts that at most are taken away in one transaction: each holds a lock of its own. */
+const MAX_TAKEN = 200;
+
+/**
+ * Takes artifacts from the tenant that no release and no delta refers to; their hashes. Whoever begins
+ * to refer to one holds its lock, as for its blob: what is unused is asked again once it is ours.
+ */
 export async function deleteUnusedArtifacts(
   tx: Tx,
   tenantId: string,
   createdBefore: Date,
 ): Promise<string[]> {
+  const { rows: found } = await sql<{ sha256: string }>`
+    select a.sha256 from artifacts a
+    where a.tenant_id = ${tenantId} and a.created_at <= ${createdBefore}
+      and vautn.artifact_is_unused(a)
+    order by a.sha256 limit ${MAX_TAKEN}`.execute(tx);
+  const hashes = found.map((row) => row.sha256);
+  for (const sha256 of hashes) await holdBlob(tx, sha256);
   const { rows } = await sql<{ sha256: string }>`
     delete from artifacts a
-    where a.tenant_id = ${tenantId} and a.created_at <= ${createdBefore}
-      and not exists (select from releases r
-        where r.tenant_id = a.tenant_id and r.image_sha256 = a.sha256)
-      and not exists (select from release_files f
-        where f.tenant_id = a.tenant_id and f.sha256 = a.sha256)
-      and not exists (select from deltas d
-        where d.tenant_id = a.tenant_id
-          and a.sha256 in (d.artifact_sha256, d.target_sha256, d.source_sha256))
+    where a.tenant_id = ${tenantId} and a.sha256 = any(${hashes}::text[])
+      and a.created_at <= ${createdBefore} and vautn.artifact_is_unused(a)
     returning a.sha256`.execute(tx);
   return rows.map((row) => row.sha256);
 }

@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { AppError, randomId } from "../kernel/index.ts";
 import { counter } from "../kernel/metrics.ts";
+import { holdBlob } from "./collection-store.ts";
 import type { FirmwareDeps } from "./deps.ts";
 import * as store from "./uploads-store.ts";
 
@@ -9,7 +10,6 @@ const LEASE_MS = 6_000;
 const RENEW_MS = 2_000;
 /** How much of what has come may be lost to a crash: by size and by age. */
 const CHECKPOINT_BYTES = 8 * 1024 ** 2;
-const CHECKPOINT_MS = 2_000;
 /** An upload that rests lives for so long, and none longer than the second, whatever comes. */
 export const UPLOAD_REST_MS = 24 * 3_600_000;
 export const UPLOAD_LIFE_MS = 7 * UPLOAD_REST_MS;
@@ -31,7 +31,8 @@ export interface AppendOptions {
 /** An upload that this process writes to, and nobody else. */
 export interface Held {
   row: store.UploadRow;
-  change(change: store.UploadChange): Promise<void>;
+  /** `blob`: one that the change refers to. */
+  change(change: store.UploadChange, blob?: string): Promise<void>;
 }
 
 /** Runs `work` as the one writer of the upload. */
@@ -52,10 +53,11 @@ export async function whileHeld<T>(
     const there = await db.tenant(tenantId, (tx) => store.findUpload(tx, tenantId, id));
     throw there ? locked() : new AppError("not-found", "there is no such upload", { upload: id });
   }
-  const change = async (wanted: store.UploadChange) => {
-    const ours = await db.tenant(tenantId, (tx) =>
-      store.changeUpload(tx, tenantId, id, token, wanted),
-    );
+  const change = async (wanted: store.UploadChange, blob?: string) => {
+    const ours = await db.tenant(tenantId, async (tx) => {
+      if (blob !== undefined) await holdBlob(tx, blob);
+      return store.changeUpload(tx, tenantId, id, token, wanted);
+    });
     if (!ours) throw locked();
   };
   const renewal = setInterval(() => {
@@ -79,8 +81,9 @@ export async function writeContent(
   deps: FirmwareDeps,
   held: Held,
   options: AppendOptions,
-): Promise<number> {
+): Promise<Pick<store.UploadRow, "offset_bytes" | "staging_state">> {
   const { row } = held;
+  const { staging } = deps.blobs;
   const { offset, checksum } = options;
   if (offset !== row.offset_bytes) {
     throw new AppError("upload-offset", `the upload stands at ${row.offset_bytes}`, {
@@ -89,26 +92,31 @@ export async function writeContent(
   }
   const room = row.size_bytes - offset;
   if ((options.sizeBytes ?? 0) > room) throw tooMuch(row);
-  const writer = await deps.blobs.staging.writer(row.id, offset);
+  const writer = await staging.writer(row.id, offset, row.staging_state);
   const hash = checksum ? createHash(checksum.algorithm) : undefined;
   let position = offset;
-  let saved = { position: offset, at: deps.clock.now() };
+  let saved = { position: offset, at: deps.clock.now(), state: row.staging_state };
   const save = async () => {
     if (position === saved.position) return;
-    await writer.sync();
-    await held.change({ offset_bytes: position, expires_at: expiry(deps, row) });
+    const state = await writer.sync();
+    const where = { offset_bytes: position, staging_state: state };
+    await held.change({ ...where, expires_at: expiry(deps, row) });
     received.inc({ tenant: row.tenant_id }, position - saved.position);
-    saved = { position, at: deps.clock.now() };
+    saved = { position, at: deps.clock.now(), state };
   };
   try {
-    for await (const chunk of options.content) {
+    for await (const chunk of withPauses(deps.clock, options.content, staging.checkpointMs)) {
+      if (chunk === PAUSE) {
+        if (!hash) await save();
+        continue;
+      }
       if (position + chunk.length > row.size_bytes) throw tooMuch(row);
       await writer.write(chunk);
       hash?.update(chunk);
       position += chunk.length;
       const due =
         position - saved.position >= CHECKPOINT_BYTES ||
-        deps.clock.now() - saved.at >= CHECKPOINT_MS;
+        deps.clock.now() - saved.at >= staging.checkpointMs;
       if (due && !hash) await save();
     }
     if (hash && checksum) assertChecksum(hash.digest(), checksum.digest);
@@ -119,7 +127,47 @@ export async function writeContent(
   } finally {
     await writer.close();
   }
-  return position;
+  return { offset_bytes: position, staging_state: saved.state };
+}
+
+const PAUSE = Symbol("pause");
+
+/**
+ * The chunks, and `PAUSE` when none has come for so long: what a line has brought before it stands still
+ * is to be saved while it does, and not with the chunk that comes next or never.
+ */
+async function* withPauses(
+  clock: FirmwareDeps["clock"],
+  content: AsyncIterable<Uint8Array>,
+  pauseMs: number,
+): AsyncGenerator<Uint8Array | typeof PAUSE> {
+  if (!Number.isFinite(pauseMs)) {
+    yield* content;
+    return;
+  }
+  const iterator = content[Symbol.asyncIterator]();
+  const read = () => {
+    const next = iterator.next();
+    // Where it fails while something is being saved, the next look at it says so.
+    next.catch(() => {});
+    return next;
+  };
+  try {
+    for (let next = read(); ; ) {
+      const pause = Promise.withResolvers<typeof PAUSE>();
+      const timer = clock.after(pauseMs, () => pause.resolve(PAUSE));
+      const step = await Promise.race([next, pause.promise]).finally(() => timer.cancel());
+      if (step === PAUSE) yield PAUSE;
+      else if (step.done) return;
+      else {
+        yield step.value;
+        next = read();
+      }
+    }
+  } finally {
+    // Not waited for: it may stand behind a chunk that never comes.
+    void iterator.return?.().catch(() => {});
+  }
 }
 
 function expiry({ clock }: FirmwareDeps, row: store.UploadRow): Date {

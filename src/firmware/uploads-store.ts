@@ -80,6 +80,7 @@ export interface UploadChange {
   status?: "finishing" | "complete";
   offset_bytes?: number;
   sha256?: string;
+  staging_state?: string | null;
   expires_at?: Date;
   lock_token?: null;
   locked_until?: Date | null;

@@ -93,7 +93,8 @@ export function createUploads(deps: FirmwareDeps): Uploads {
   /** All bytes are here: hashes them and makes a blob of them. Goes on where a crash cut it off. */
   async function finish(held: Held, tenantId: string, actor: Actor): Promise<void> {
     const { row } = held;
-    const sha256 = row.sha256 ?? (await hashOf(blobs.staging.read(row.id, row.size_bytes)));
+    const sha256 =
+      row.sha256 ?? (await hashOf(blobs.staging.read(row.id, row.size_bytes, row.staging_state)));
     if (row.expected_sha256 !== null && row.expected_sha256 !== sha256) {
       await remove(tenantId, row);
       outcomes.inc({ outcome: "refused" });
@@ -102,8 +103,9 @@ export function createUploads(deps: FirmwareDeps): Uploads {
         actualSha256: sha256,
       });
     }
-    if (row.status === "open") await held.change({ status: "finishing", sha256 });
-    await blobs.adopt(row.id, { sha256, sizeBytes: row.size_bytes });
+    // From here on the blob is referred to; who collects it at this moment is done before that.
+    if (row.status === "open") await held.change({ status: "finishing", sha256 }, sha256);
+    await blobs.adopt(row.id, { sha256, sizeBytes: row.size_bytes }, row.staging_state);
     await held.change({ status: "complete" });
     await db.tenant(tenantId, (tx) =>
       record(tx, tenantId, row, { action: "upload.complete", actor, details: { sha256 } }),
@@ -165,6 +167,7 @@ export function createUploads(deps: FirmwareDeps): Uploads {
         expires_at: new Date(now.getTime() + UPLOAD_REST_MS),
         lock_token: null,
         locked_until: null,
+        staging_state: null,
       };
       await db.tenant(tenantId, async (tx) => {
         const open = await store.countUploads(tx, tenantId);
@@ -183,7 +186,7 @@ export function createUploads(deps: FirmwareDeps): Uploads {
         await record(tx, tenantId, row, { action: "upload.create", actor });
       });
       // An empty upload is whole at once.
-      const writer = await blobs.staging.writer(row.id, 0);
+      const writer = await blobs.staging.writer(row.id, 0, null);
       await writer.close();
       return viewOf(await finishWhenWhole(row, actor));
     },
@@ -220,10 +223,9 @@ export function createUploads(deps: FirmwareDeps): Uploads {
         counted(tenantId, async () => {
           await found(tenantId, id);
           await whileHeld(deps, tenantId, id, async (held) => {
-            const offset = await writeContent(deps, held, options);
-            const { row } = held;
-            if (offset < row.size_bytes || row.status === "complete") return;
-            await finish({ ...held, row: { ...row, offset_bytes: offset } }, tenantId, actor);
+            const row = { ...held.row, ...(await writeContent(deps, held, options)) };
+            if (row.offset_bytes < row.size_bytes || row.status === "complete") return;
+            await finish({ ...held, row }, tenantId, actor);
           });
           return viewOf(await found(tenantId, id));
         }),

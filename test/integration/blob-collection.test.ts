@@ -144,10 +144,44 @@ describe("the collection of blobs", () => {
       { offset: 0, content: Readable.from([content]) },
       SYSTEM_ACTOR,
     );
-    const orphan = await blobs.staging.writer("01990000-0000-7000-8000-00000000000b", 0);
+    const orphan = await blobs.staging.writer("01990000-0000-7000-8000-00000000000b", 0, null);
     await orphan.close();
     expect(await later.collection.collectBlobs()).toMatchObject({ uploads: 1 });
     expect(await blobs.has(hashOf(content))).toBe(true);
+  });
+
+  it("never takes an artifact that is published again at the same moment", async () => {
+    for (let round = 0; round < 6; round += 1) {
+      const image = randomBytes(1_000);
+      await publish("acme", image, `6.0.${round}`);
+      await test.db.tenant("acme", (tx) =>
+        tx.deleteFrom("releases").where("version", "=", `6.0.${round}`).execute(),
+      );
+      const [again] = await Promise.allSettled([
+        publish("acme", image, `6.1.${round}`),
+        later.collection.collectArtifacts("acme"),
+      ]);
+      // A release without its artifact would be one that no device can fetch.
+      if (again.status === "rejected") continue;
+      expect((await firmware.openArtifact("acme", hashOf(image))).sizeBytes).toBe(1_000);
+    }
+  });
+
+  it("never takes the blob of an upload that ends at the same moment", async () => {
+    for (let round = 0; round < 6; round += 1) {
+      const image = randomBytes(1_000);
+      // It lies there from before, and nobody refers to it.
+      await store(image);
+      const made = { sizeBytes: image.length, metadata: "", name: "", expectedSha256: null };
+      const { id } = await firmware.uploads.create("acme", made, SYSTEM_ACTOR);
+      const content = Readable.from([image]);
+      await Promise.all([
+        firmware.uploads.append("acme", id, { offset: 0, content }, SYSTEM_ACTOR),
+        later.collection.collectBlobs(),
+      ]);
+      expect((await firmware.uploads.get("acme", id)).status).toBe("complete");
+      expect(await blobs.has(hashOf(image))).toBe(true);
+    }
   });
 
   it("never takes a blob that is being published at the same moment", async () => {

@@ -4,6 +4,7 @@ import { createCertificateRequest } from "../../src/protocol/index.ts";
 import { SYSTEM_ACTOR } from "../../src/tenancy/index.ts";
 import { startTestApi, type TestApi } from "../support/api.ts";
 import { createTestCli } from "../support/cli.ts";
+import { until } from "../support/gateway.ts";
 
 describe("certificates over the API and the command line", () => {
   let test: TestApi;
@@ -140,6 +141,20 @@ describe("certificates over the API and the command line", () => {
     const cancelled = await cli.run("certificate", "rotation", wave.id, "--cancel");
     expect(cancelled.out).toContain("cancelled");
     expect((await cli.run("certificate", "rotation")).out).toContain(wave.id);
+    // To its end, which this one has had: nobody renewed, and that is no success.
+    const watched = await cli.run("certificate", "rotation", wave.id, "--watch");
+    expect([watched.status, watched.err]).toEqual([1, expect.stringContaining("was cancelled")]);
+    expect(watched.out).toMatch(/^cancelled {2}0\/\d+ done/);
+    const follow = cli.run("certificate", "rotate", "--group", "first", "--watch", "--json");
+    const running = async () =>
+      (await cli.json("certificate", "rotation")).items.find(
+        (one: { status: string }) => one.status === "running",
+      );
+    await until(async () => (await running()) !== undefined);
+    await cli.run("certificate", "rotation", (await running()).id, "--cancel");
+    const states = (await follow).out.trim().split("\n");
+    expect(states.map((line) => JSON.parse(line).status).at(-1)).toBe("cancelled");
+    expect((await follow).status).toBe(1);
     expect((await cli.run("certificate", "rotate")).status).toBe(2);
     expect((await cli.run("certificate", "rotate", "--group", "no-such")).status).toBe(2);
     const viewer = { key: await test.keyOf("acme", "viewer"), body: { query: "" } };

@@ -8,7 +8,7 @@ import path from "node:path";
 import { Readable } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import S3rver from "s3rver";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { createHttpsArtifacts } from "../../src/agent/index.ts";
 import { type BlobStore, openBlobStore, parseS3Address } from "../../src/blobs/index.ts";
 import { createUpstream } from "../../src/cache/upstream.ts";
@@ -18,6 +18,20 @@ import { judgePresigned } from "../support/signature-v4.ts";
 
 const content = randomBytes(20 * 1024 ** 2);
 const sha256 = createHash("sha256").update(content).digest("hex");
+
+/** Writes one piece of an upload, as one machine does. */
+async function stage(
+  { staging }: BlobStore,
+  id: string,
+  { offset, state }: { offset: number; state: string | null },
+  content: Buffer,
+): Promise<string | null> {
+  const writer = await staging.writer(id, offset, state);
+  await writer.write(content);
+  const kept = await writer.sync();
+  await writer.close();
+  return kept;
+}
 
 describe("blobs in an S3-compatible store", () => {
   let directory: string;
@@ -129,15 +143,63 @@ describe("blobs in an S3-compatible store", () => {
     const id = "01990000-0000-7000-8000-00000000000a";
     const body = randomBytes(100_000);
     const hash = createHash("sha256").update(body).digest("hex");
-    const writer = await blobs.staging.writer(id, 0);
-    await writer.write(body);
-    await writer.sync();
-    await writer.close();
-    await blobs.adopt(id, { sha256: hash, sizeBytes: body.length });
-    await blobs.adopt(id, { sha256: hash, sizeBytes: body.length });
+    const state = await stage(blobs, id, { offset: 0, state: null }, body);
+    await blobs.adopt(id, { sha256: hash, sizeBytes: body.length }, state);
+    await blobs.adopt(id, { sha256: hash, sizeBytes: body.length }, state);
+    expect(await blobs.staging.list()).toEqual([]);
     expect((await read(await blobs.open(hash))).equals(body)).toBe(true);
     await blobs.delete(hash);
     expect(await blobs.has(hash)).toBe(false);
+  });
+
+  describe("that are still on their way", () => {
+    const id = "01990000-0000-7000-8000-0000000000aa";
+    const elsewhere = () =>
+      openBlobStore({ directory: fs.mkdtempSync(path.join(directory, "machine-")), url });
+    const staged = async (store: BlobStore, sizeBytes: number, state: string | null) =>
+      Buffer.concat(await Readable.from(store.staging.read(id, sizeBytes, state)).toArray());
+    afterEach(() => blobs.staging.remove(id));
+
+    it("go on from any machine, and become one blob on a third", async () => {
+      const parts = [randomBytes(70_000), randomBytes(10), randomBytes(300_000)];
+      const body = Buffer.concat(parts);
+      let at = { offset: 0, state: null as string | null };
+      for (const part of parts) {
+        const state = await stage(elsewhere(), id, at, part);
+        at = { offset: at.offset + part.length, state };
+      }
+      const third = elsewhere();
+      expect((await staged(third, body.length, at.state)).equals(body)).toBe(true);
+      expect(await third.staging.list()).toMatchObject([{ id }]);
+      const hash = createHash("sha256").update(body).digest("hex");
+      await third.adopt(id, { sha256: hash, sizeBytes: body.length }, at.state);
+      expect((await read(await blobs.open(hash))).equals(body)).toBe(true);
+      expect(await blobs.staging.list()).toEqual([]);
+    });
+
+    it("hold nothing of a writer that was overtaken", async () => {
+      const first = await stage(blobs, id, { offset: 0, state: null }, Buffer.from("first "));
+      const slow = await elsewhere().staging.writer(id, 6, first);
+      await slow.write(Buffer.from("lost"));
+      const at = { offset: 6, state: first };
+      const whole = await stage(elsewhere(), id, at, Buffer.from("second"));
+      // It comes to its senses, and what it sends is in nobody's list.
+      await slow.sync();
+      await slow.close();
+      expect(String(await staged(blobs, 12, whole))).toBe("first second");
+    });
+
+    it("are written over from where they stand, and gone where the store has lost them", async () => {
+      const first = await stage(blobs, id, { offset: 0, state: null }, Buffer.from("first "));
+      const longer = await stage(blobs, id, { offset: 6, state: first }, Buffer.from("forgotten"));
+      const again = await stage(blobs, id, { offset: 6, state: longer }, Buffer.from("kept"));
+      expect(String(await staged(blobs, 10, again))).toBe("first kept");
+      const gone = { code: "upload-gone" };
+      await expect(blobs.staging.writer(id, 3, again)).rejects.toMatchObject(gone);
+      await expect(staged(blobs, 11, again)).rejects.toMatchObject(gone);
+      await blobs.staging.remove(id);
+      await expect(staged(blobs, 10, again)).rejects.toMatchObject(gone);
+    });
   });
 
   it("are fetched from the store itself by a presigned URL, by range too", async () => {

@@ -1,3 +1,4 @@
+import { fork } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import fs from "node:fs";
@@ -26,6 +27,7 @@ import { signDocument } from "../../src/protocol/index.ts";
 import { createTenancy, SYSTEM_ACTOR } from "../../src/tenancy/index.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 import { newKey, requestFor } from "../support/enrolment.ts";
+import { until } from "../support/gateway.ts";
 import { makeKey, makeManifest, makeRoot } from "../support/signing.ts";
 import { silentLogger } from "../support/timeseries.ts";
 
@@ -49,6 +51,7 @@ describe("a site's download cache", () => {
   let device: Credentials;
   let foreign: Credentials;
   let asked: { sha256: string; range: string | undefined }[] = [];
+  let stallAfterBytes = Number.POSITIVE_INFINITY;
 
   beforeAll(async () => {
     test = await createTestDatabase();
@@ -89,9 +92,9 @@ describe("a site's download cache", () => {
           const artifact = await firmware.openArtifact(tenantId, sha256);
           return {
             ...artifact,
-            read(range?: { start: number; end: number }) {
+            async read(range?: { start: number; end: number }) {
               asked.push({ sha256, range: range && `${range.start}-${range.end}` });
-              return artifact.read(range);
+              return stalling(await artifact.read(range));
             },
           };
         },
@@ -122,6 +125,22 @@ describe("a site's download cache", () => {
     await test?.close();
     fs.rmSync(directory, { recursive: true, force: true });
   });
+
+  /** Sends no more after so many bytes, as a line does that is about to break. */
+  function stalling(content: Readable): Readable {
+    if (stallAfterBytes === Number.POSITIVE_INFINITY) return content;
+    return Readable.from(
+      (async function* () {
+        let sent = 0;
+        for await (const chunk of content) {
+          sent += chunk.length;
+          yield chunk;
+          while (sent >= stallAfterBytes) await new Promise((resolve) => setTimeout(resolve, 20));
+        }
+      })(),
+      { objectMode: false },
+    );
+  }
 
   async function enrol(tenantId: string, deviceId: string): Promise<Credentials> {
     const key = newKey();
@@ -154,7 +173,7 @@ describe("a site's download cache", () => {
   }
 
   async function get(
-    cache: Cache,
+    cache: Pick<Cache, "port" | "certificateFile">,
     url: string,
     credentials: Partial<Credentials> = device,
     options: https.RequestOptions = {},
@@ -241,6 +260,35 @@ describe("a site's download cache", () => {
       await cache.stop();
     }
     expect(asked).toHaveLength(2);
+  });
+
+  it("is killed in the middle of a fetch, and its next start hands out what it should", async () => {
+    asked = [];
+    stallAfterBytes = 1_500_000;
+    const folder = path.join(directory, "killed");
+    const script = path.resolve(import.meta.dirname, "../support/cache-process.ts");
+    const site = [path.join(directory, "identity"), `https://localhost:${platform.port}`];
+    const child = fork(script, [folder, ...site], { execArgv: [] });
+    const [killed] = (await once(child, "message")) as [Pick<Cache, "port" | "certificateFile">];
+    const cut = get(killed, urlOf(image)).then(
+      () => "whole",
+      () => "cut off",
+    );
+    const partial = path.join(folder, "artifacts", "partial", hashOf(image));
+    const sizeOf = () => fs.statSync(partial, { throwIfNoEntry: false })?.size ?? 0;
+    await until(() => sizeOf() >= 500_000);
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    expect(await cut).toBe("cut off");
+    stallAfterBytes = Number.POSITIVE_INFINITY;
+    const left = sizeOf();
+    const cache = await start("killed");
+    const { body } = await get(cache, urlOf(image));
+    expect(body.equals(image)).toBe(true);
+    // It goes on where it was, and no byte twice.
+    expect(asked.at(-1)).toEqual({ sha256: hashOf(image), range: `${left}-2999999` });
+    expect(fs.existsSync(partial)).toBe(false);
+    await cache.stop();
   });
 
   it("throws away what was used longest ago, and refuses what is larger than its disk", async () => {

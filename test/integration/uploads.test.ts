@@ -3,6 +3,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import fs from "node:fs";
 import net from "node:net";
+import os from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as tus from "tus-js-client";
@@ -272,6 +273,88 @@ describe("resumable uploads", () => {
     await send("DELETE", upload.url);
   });
 
+  it("keep what came before the line stands still, though nothing more comes", async () => {
+    const upload = await create(1_000_000);
+    const { port, pathname } = new URL(upload.url);
+    const socket = net.connect(Number(port), "127.0.0.1");
+    socket.write(
+      `PATCH ${pathname} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${test.acme}\r\n` +
+        `Tus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\nContent-Type: ${OFFSET_STREAM}\r\n` +
+        "Content-Length: 1000000\r\n\r\n",
+    );
+    socket.write(Buffer.alloc(300_000));
+    // The connection lives, the request is under way, and its sender says no more.
+    await until(async () => (await send("HEAD", upload.url)).offset === 300_000);
+    expect(socket.destroyed).toBe(false);
+    socket.destroy();
+    await until(async () => (await send("DELETE", upload.url)).status === 204);
+  });
+
+  it("are gone on with by the next vautn firmware publish, where the first one was killed", async () => {
+    const signed = await trustedRelease(test, "globex");
+    const image = randomBytes(1_000_000);
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-publish-"));
+    const [file, manifest] = ["hub.bin", "hub.json"].map((name) => path.join(folder, name));
+    fs.writeFileSync(file as string, image);
+    fs.writeFileSync(manifest as string, JSON.stringify(await signed(image, "7.0.0")));
+    const line = await startLine(Number(new URL(base).port));
+    const publish = () => {
+      const argv = ["firmware", "publish", manifest as string, "--image", file as string];
+      const entry = path.resolve(import.meta.dirname, "../../bin/vautn.mjs");
+      return spawn(process.execPath, [entry, ...argv], {
+        stdio: ["ignore", "ignore", "inherit"],
+        env: {
+          PATH: process.env.PATH,
+          HOME: folder,
+          VAUTN_URL: `http://127.0.0.1:${line.port}`,
+          VAUTN_API_KEY: test.globex,
+          VAUTN_TENANT: "globex",
+        },
+      });
+    };
+    line.stallAfter(600_000);
+    const killed = publish();
+    const arrived = async () =>
+      (await test.modules.firmware.uploads.list("globex")).items[0]?.offsetBytes ?? 0;
+    await until(async () => (await arrived()) >= 300_000);
+    killed.kill("SIGKILL");
+    await once(killed, "exit");
+    line.stallAfter(Number.POSITIVE_INFINITY);
+    const [status] = await once(publish(), "exit");
+    expect(status).toBe(0);
+    // What the platform had was not sent again.
+    expect(line.passed()).toBeLessThan(image.length - 300_000 + 50_000);
+    const releases = await test.call("GET", "/tenants/globex/releases", { key: test.globex });
+    expect(releases.body.items.map((one: { version: string }) => one.version)).toContain("7.0.0");
+    await line.close();
+    fs.rmSync(folder, { recursive: true, force: true });
+  });
+
+  it("take POST for another method where a client can send no other", async () => {
+    const upload = await create(6);
+    const as = (method: string, headers = {}, body?: Buffer, key = test.acme) =>
+      send("POST", upload.url, {
+        headers: { "x-http-method-override": method, ...headers },
+        ...(body ? { body } : {}),
+        key,
+      });
+    const half = await as("PATCH", { "upload-offset": "0" }, Buffer.from("abc"));
+    expect([half.status, half.offset]).toEqual([204, 3]);
+    expect((await as("HEAD")).offset).toBe(3);
+    // It is what it says it is: nobody else's still, and no way to a method that there is not.
+    const foreign = await as("PATCH", { "upload-offset": "3" }, Buffer.from("x"), test.globex);
+    expect(foreign.status).toBe(404);
+    for (const method of ["PUT", "patch", "GET", "PATCH, DELETE"]) {
+      expect((await as(method, {}, Buffer.from("x"))).status, method).toBe(404);
+    }
+    const elsewhere = await send("POST", `${base}/api/v1/tenants/acme`, {
+      headers: { "x-http-method-override": "DELETE" },
+    });
+    expect(elsewhere.status).toBe(404);
+    expect((await as("DELETE")).status).toBe(204);
+    expect((await as("HEAD")).status).toBe(404);
+  });
+
   it("are nobody else's: other tenants, lower roles, strangers", async () => {
     const upload = await create(10);
     const foreign = `${collection("globex")}/${upload.id}`;
@@ -365,6 +448,41 @@ describe("resumable uploads", () => {
     expect(lost.code).toBe("upload-gone");
   });
 });
+
+/** A line to the server that stands still after so many bytes, with its connections alive. */
+async function startLine(target: number) {
+  const sockets = new Set<net.Socket>();
+  let [limit, passed] = [Number.POSITIVE_INFINITY, 0];
+  const server = net.createServer((client) => {
+    const upstream = net.connect(target, "127.0.0.1");
+    for (const socket of [client, upstream]) {
+      sockets.add(socket);
+      socket.on("error", () => {});
+      socket.on("close", () => [client, upstream].forEach((end) => void end.destroy()));
+    }
+    upstream.pipe(client);
+    client.on("data", (chunk) => {
+      passed += chunk.length;
+      upstream.write(chunk);
+      if (passed >= limit) client.pause();
+    });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    port: (server.address() as net.AddressInfo).port,
+    /** Counts from here on. */
+    stallAfter(bytes: number) {
+      [limit, passed] = [bytes, 0];
+    },
+    passed: () => passed,
+    async close() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await once(server, "close");
+    },
+  };
+}
 
 async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = Date.now() + 120_000;

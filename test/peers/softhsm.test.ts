@@ -4,7 +4,14 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import {
+  createRoot,
+  generateSigningKey,
+  readSigningKey,
+  tokenSigner,
+} from "../../src/firmware/index.ts";
 import { Tokens } from "../../src/kernel/pkcs11.ts";
+import { signDocument, signingKeyOf } from "../../src/protocol/index.ts";
 import { SYSTEM_ACTOR } from "../../src/tenancy/index.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 import { createInstallation, type Installation } from "../support/installation.ts";
@@ -102,6 +109,45 @@ describe.skipIf(!(await isUsable()))(
       const chain = ["-CAfile", file("root/root.pem"), "-untrusted", file("chain.pem")];
       const options = ["verify", "-x509_strict", "-purpose", "sslclient", ...chain];
       expect(execFileSync("openssl", [...options, file("device.pem")]).toString()).toContain("OK");
+    });
+
+    it("holds a release key: one of two that a release needs, and it counts as the other does", async () => {
+      const cli = async (...argv: string[]) => {
+        const variables = { ...environment, VAUTN_TENANT: "acme", SOURCE_DATE_EPOCH: "1790000000" };
+        const { status, out, err } = await runInPipe(["firmware", ...argv], variables);
+        expect(out + err).not.toContain(PIN);
+        return { status, text: out + err };
+      };
+      const carol = uri("carol");
+      const made = await cli("keygen", carol, "--json");
+      expect(made.status, made.text).toBe(0);
+      expect((await cli("keygen", carol)).text).toContain("there is a key of that name");
+      expect((await cli("keygen", file("dave.key"), "--scheme", "p256")).status).toBe(0);
+      const dave = readSigningKey(fs.readFileSync(file("dave.key"), "utf8"));
+      const released = [tokenSigner(await tokens().key(carol)).key, signingKeyOf(dave)];
+      const online = signingKeyOf(readSigningKey(generateSigningKey({}).privateKeyPem));
+      const root = createRoot({
+        ...{ tenant: "acme", version: 1, expires: "2036-01-01T00:00:00.000Z" },
+        root: { keys: [signingKeyOf(dave)], threshold: 1 },
+        release: { keys: released, threshold: 2 },
+        online: { director: online, repository: online },
+      });
+      fs.writeFileSync(file("trust.json"), JSON.stringify(signDocument(root.signed, [dave])));
+      fs.writeFileSync(file("hub.bin"), "an image");
+      const hub = ["--product", "hub", "--hardware", "a", "--version", "1.0.0"];
+      expect((await cli("build", file("hub.bin"), ...hub)).status).toBe(0);
+      const manifest = file("hub.bin.manifest.json");
+      const judge = () =>
+        cli("verify", manifest, "--image", file("hub.bin"), "--root", file("trust.json"));
+      expect((await cli("sign", manifest, "--key", carol)).status).toBe(0);
+      expect((await judge()).status).toBe(1);
+      expect((await cli("sign", manifest, "--key", file("dave.key"))).status).toBe(0);
+      const good = await judge();
+      expect([good.status, good.text]).toEqual([0, expect.any(String)]);
+      fs.writeFileSync(file("hub.bin"), "another image");
+      expect((await judge()).status).toBe(1);
+      const absent = await cli("sign", manifest, "--key", uri("nobody"));
+      expect([absent.status, absent.text]).toEqual([1, expect.stringContaining("no private key")]);
     });
 
     it("takes many signatures at once, one after the other", async () => {

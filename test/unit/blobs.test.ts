@@ -109,7 +109,7 @@ describe("blob store", () => {
       const code = (error) => error.code;
       const content = () => Readable.from([Buffer.alloc(50_000), Buffer.alloc(50_000)]);
       const put = await blobs.put(content(), { maxBytes: 1e6 }).catch(code);
-      const writer = await blobs.staging.writer("01990000-0000-7000-8000-00000000000c", 0);
+      const writer = await blobs.staging.writer("01990000-0000-7000-8000-00000000000c", 0, null);
       await writer.write(Buffer.alloc(60_000));
       const append = await writer.write(Buffer.alloc(60_000)).catch(code);
       await writer.close();

@@ -3,6 +3,7 @@ import type { CertificateRadar, RotationCampaign } from "../../client/index.ts";
 import { type Cli, type CommonOptions, leaf, several, wholeNumber } from "../cli.ts";
 import { misuse } from "../cli-error.ts";
 import { ago, facts, table } from "../output.ts";
+import { watchCampaign } from "../rotation-watch.ts";
 import type { Session } from "../session.ts";
 
 interface RotateOptions extends CommonOptions {
@@ -13,6 +14,7 @@ interface RotateOptions extends CommonOptions {
   concurrency: number;
   deadline: number;
   jitter: number;
+  watch?: boolean;
 }
 
 /** `vautn certificate radar`, `rotate` and `rotation`: what is coming, and renewing now. */
@@ -94,6 +96,7 @@ function rotateCommand(certificate: Command, cli: Cli): void {
     .option("--concurrency <n>", "devices at a time", wholeNumber("--concurrency", 1, 1_000), 50)
     .option("--deadline <s>", "for each device", wholeNumber("--deadline", 10, 2_592_000), 3_600)
     .option("--jitter <s>", "scatter the commands", wholeNumber("--jitter", 0, 86_400), 10)
+    .option("--watch", "follow it to its end")
     .action(async (options: RotateOptions) => {
       const session = cli.session(options);
       const campaign = await session.call("createRotationCampaign", {
@@ -104,8 +107,12 @@ function rotateCommand(certificate: Command, cli: Cli): void {
           jitterSeconds: options.jitter,
         },
       });
+      if (options.watch) {
+        await watchCampaign(cli, campaign.id, options, describeCampaign);
+        return;
+      }
       cli.print(options, campaign, () => describeCampaign(campaign));
-      cli.note(`watch it with: vautn certificate rotation ${campaign.id}`);
+      cli.note(`watch it with: vautn certificate rotation ${campaign.id} --watch`);
     });
 }
 
@@ -137,6 +144,7 @@ function campaignCommands(certificate: Command, cli: Cli): void {
     .option("--pause", "tell no more devices")
     .option("--resume", "go on")
     .option("--cancel", "end it, and call back what waits")
+    .option("--watch", "follow it to its end")
     .action(async (id: string | undefined, options: SteerOptions) => {
       const session = cli.session(options);
       if (id === undefined) {
@@ -146,6 +154,11 @@ function campaignCommands(certificate: Command, cli: Cli): void {
       }
       const params = { campaign: id };
       const operation = operationOf(options);
+      if (options.watch) {
+        if (operation !== "getRotationCampaign") await session.call(operation, { params });
+        await watchCampaign(cli, id, options, describeCampaign);
+        return;
+      }
       const campaign = await session.call(operation, { params });
       const { items } = await session.call("listRotationCampaignDevices", {
         ...{ params, query: { state: "failed", limit: 100 } },
@@ -158,7 +171,12 @@ function campaignCommands(certificate: Command, cli: Cli): void {
     });
 }
 
-type SteerOptions = CommonOptions & { pause?: boolean; resume?: boolean; cancel?: boolean };
+type SteerOptions = CommonOptions & {
+  pause?: boolean;
+  resume?: boolean;
+  cancel?: boolean;
+  watch?: boolean;
+};
 
 function operationOf({ pause, resume, cancel }: SteerOptions) {
   if ([pause, resume, cancel].filter(Boolean).length > 1) {
