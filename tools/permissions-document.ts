@@ -19,7 +19,10 @@ is none (404), a member whose role or key lacks the permission is told which (40
 to some permissions of its role (\`vautn key create NAME --role ROLE --scope PERMISSION …\`), and nobody
 gives what they do not have: neither by a key, nor a membership, nor an application's certificate.
 
-An administrator of the platform acts as administrator in every tenant.
+An administrator of the platform acts as administrator in every tenant. An operator of the platform sees the
+list of tenants and their quotas, and what a tenant holds only by breaking the glass: for a reason, for eight
+hours at most, as anything but administrator; both audit logs and an alert say so before anything is seen
+(\`vautn tenant break-glass\`).
 `;
 
 /** docs/security/permissions.md: roles by permission, and operations by what they ask for. */
@@ -37,7 +40,7 @@ export function permissionsDocument(document: Document): string {
     const marks = TENANT_ROLES.map((role) => (permitted.includes(role) ? "yes" : ""));
     return row([`\`${name}\``, PERMISSION_MEANINGS[name], ...marks]);
   });
-  const general = ["public", "signed-in", "platform-administrator"];
+  const general = ["public", "signed-in", "platform-operator", "platform-administrator"];
   const wanted = [...names, ...general].map((name) => row([`\`${name}\``, askingFor(name)]));
   return [
     HEAD,

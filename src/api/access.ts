@@ -9,12 +9,15 @@ import {
 } from "../tenancy/index.ts";
 
 /**
- * Who may call a route: anyone; anyone signed in; the platform's administrators; or the members of
- * the tenant in the path whose role holds the permission.
+ * Who may call a route: anyone; anyone signed in; the platform's operators and administrators, or
+ * these alone; or the members of the tenant in the path whose role holds the permission.
  */
-export type Access = "public" | "signed-in" | "platform-administrator" | Permission;
+export type Access = GeneralAccess | Permission;
+type GeneralAccess = "public" | "signed-in" | "platform-operator" | "platform-administrator";
 
-const GENERAL: readonly string[] = ["public", "signed-in", "platform-administrator"];
+/** Of the platform: operators may what needs no more, administrators everything. */
+const PLATFORM: readonly string[] = ["platform-operator", "platform-administrator"];
+const GENERAL: readonly string[] = ["public", "signed-in", ...PLATFORM];
 
 /** Refuses, at the start, a route that does not say who may call it, or how it is recorded. */
 export function assertAccessDeclared(route: RouteOptions): void {
@@ -32,7 +35,7 @@ export function assertAccessDeclared(route: RouteOptions): void {
   }
   const hasTenant = route.url.includes("/:tenant");
   if (isPermission && !hasTenant) throw new Error(`${name} has a permission and no tenant`);
-  if (hasTenant && !isPermission && access !== "platform-administrator") {
+  if (hasTenant && !isPermission && !PLATFORM.includes(access)) {
     throw new Error(`${name} has a tenant and no permission`);
   }
 }
@@ -81,6 +84,14 @@ function assertMay(
       throw new AppError("forbidden", "only an administrator of the platform may do this");
     }
     return;
+  }
+  if (access === "platform-operator") {
+    if (principal.platformRole !== null) return;
+    // Strangers do not learn which tenants there are.
+    if (tenantId && !roleIn(principal, tenantId)) {
+      throw new AppError("not-found", "there is no such tenant", { tenant: tenantId });
+    }
+    throw new AppError("forbidden", "only operators of the platform may do this");
   }
   if (!access || !tenantId) throw new AppError("forbidden", "the route declares no access");
   // A member who lacks the right is refused in the tenant's own name, and in its audit log.

@@ -240,6 +240,25 @@ export type BootChain = {
   }>;
 };
 
+export type BreakGlass = {
+  id: string;
+  tenantId: string;
+  by: string;
+  role: "viewer" | "operator" | "fleet-engineer" | "auditor";
+  reason: string;
+  openedAt: string;
+  expiresAt: string;
+  endedAt: string | null;
+};
+
+export type BreakGlassEnded = {
+  ended: Array<string>;
+};
+
+export type BreakGlassList = {
+  items: Array<BreakGlass>;
+};
+
 export type Certificate = {
   serial: string;
   deviceId: string;
@@ -1656,7 +1675,7 @@ export type Session = {
     email: string;
     name: string;
   };
-  platformRole: "platform-administrator" | null;
+  platformRole: "platform-administrator" | "platform-operator" | null;
   tenants: Array<TenantAccess>;
   expiresAt: string;
 };
@@ -1897,7 +1916,7 @@ export type User = {
   id: string;
   email: string;
   name: string;
-  platformRole: "platform-administrator" | null;
+  platformRole: "platform-administrator" | "platform-operator" | null;
   memberships: Array<{
     tenantId: string;
     role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
@@ -1941,7 +1960,7 @@ export type Whoami = {
     id: string;
     name: string;
   };
-  platformRole: "platform-administrator" | null;
+  platformRole: "platform-administrator" | "platform-operator" | null;
   tenants: Array<TenantAccess>;
 };
 
@@ -2294,7 +2313,7 @@ export interface Operations {
       email: string;
       name: string;
       password?: string | undefined;
-      platformRole?: "platform-administrator" | undefined;
+      platformRole?: "platform-administrator" | "platform-operator" | undefined;
       memberships?:
         | Array<{
             tenantId: string;
@@ -2396,6 +2415,32 @@ export interface Operations {
     query: { cursor?: string | undefined; limit?: number | undefined };
     body: undefined;
     answer: AuditCheckpointPage;
+  };
+  /** Enter a tenant for a reason and a while; the tenant is told */
+  breakGlass: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      role?: "viewer" | "operator" | "fleet-engineer" | "auditor" | undefined;
+      /** Read by the tenant's administrators and auditors */
+      reason: string;
+      minutes?: number | undefined;
+    };
+    answer: BreakGlass;
+  };
+  /** Leave the tenant before the time is over */
+  endBreakGlass: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: BreakGlassEnded;
+  };
+  /** Which operators of the platform came in, why, and for how long; newest first */
+  listBreakGlass: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: BreakGlassList;
   };
   listDevices: {
     params: { tenant: string };
@@ -3753,6 +3798,9 @@ export const ROUTES = {
   verifyAudit: { method: "GET", path: "/api/v1/tenants/{tenant}/audit/verify" },
   listPlatformAuditCheckpoints: { method: "GET", path: "/api/v1/audit/checkpoints" },
   listAuditCheckpoints: { method: "GET", path: "/api/v1/tenants/{tenant}/audit/checkpoints" },
+  breakGlass: { method: "POST", path: "/api/v1/tenants/{tenant}/break-glass" },
+  endBreakGlass: { method: "DELETE", path: "/api/v1/tenants/{tenant}/break-glass" },
+  listBreakGlass: { method: "GET", path: "/api/v1/tenants/{tenant}/break-glass" },
   listDevices: { method: "GET", path: "/api/v1/tenants/{tenant}/devices" },
   enrollDevice: { method: "POST", path: "/api/v1/tenants/{tenant}/devices" },
   getDevice: { method: "GET", path: "/api/v1/tenants/{tenant}/devices/{device}" },

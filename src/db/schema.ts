@@ -182,6 +182,17 @@ export interface AuthorityRequestsTable {
   created_at: Date;
 }
 
+export interface BreakGlassTable {
+  id: string;
+  tenant_id: string;
+  user_id: string;
+  role: "viewer" | "operator" | "fleet-engineer" | "auditor";
+  reason: string;
+  opened_at: Date;
+  expires_at: Date;
+  ended_at: Date | null;
+}
+
 export interface CertificateAuthoritiesTable {
   tenant_id: string;
   id: string;
@@ -1067,7 +1078,7 @@ export interface UsersTable {
   email: string;
   name: string;
   password_hash: string | null;
-  platform_role: string | null;
+  platform_role: "platform-administrator" | "platform-operator" | null;
   created_at: Date;
   disabled_at: Date | null;
 }
@@ -1112,6 +1123,7 @@ export interface Schema {
   audit_entries: AuditEntriesTable;
   audit_heads: AuditHeadsTable;
   authority_requests: AuthorityRequestsTable;
+  break_glass: BreakGlassTable;
   certificate_authorities: CertificateAuthoritiesTable;
   certificate_knocks: CertificateKnocksTable;
   certificate_rotations: CertificateRotationsTable;

@@ -4,6 +4,7 @@ import { hashSecret } from "../kernel/sealing.ts";
 import { TtlCache } from "../kernel/ttl-cache.ts";
 import { PLATFORM_CHAIN } from "./actor.ts";
 import type { Audit } from "./audit.ts";
+import { openOnes } from "./break-glass-store.ts";
 import * as credentials from "./credentials-store.ts";
 import { isPermission, type Principal, type TenantRole } from "./permissions.ts";
 import { membershipsOf } from "./users-store.ts";
@@ -95,11 +96,16 @@ async function look(
       await credentials.touch(tx, credential, hash, now);
     }
     const memberships = credential.user_id ? await membershipsOf(tx, [credential.user_id]) : [];
-    return { credential, memberships, stale };
+    const broken =
+      credential.platform_role === "platform-operator" && credential.user_id
+        ? await openOnes(tx, credential.user_id, now)
+        : [];
+    return { credential, memberships, broken, stale };
   });
   if (!found) throw unauthenticated();
   const { credential } = found;
   const roles: Record<string, TenantRole> = Object.create(null);
+  for (const entry of found.broken) roles[entry.tenant_id] = entry.role;
   for (const membership of found.memberships) roles[membership.tenant_id] = membership.role;
   if (credential.tenant_id !== null && credential.role !== null) {
     const tenantId = credential.tenant_id;
@@ -108,7 +114,8 @@ async function look(
       await db.tenant(tenantId, (tx) => credentials.touch(tx, credential, hash, now));
     }
   }
-  const expiresAt = credential.expires_at?.getTime() ?? Number.POSITIVE_INFINITY;
+  const ends = [credential.expires_at, ...found.broken.map((entry) => entry.expires_at)];
+  const expiresAt = Math.min(...ends.map((end) => end?.getTime() ?? Number.POSITIVE_INFINITY));
   return { principal: principalOf(credential, roles), expiresAt };
 }
 

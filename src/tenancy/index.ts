@@ -8,18 +8,27 @@ export {
 export { auditChange, auditText } from "./audit-details.ts";
 export type { AuditFilters } from "./audit-store.ts";
 export { SESSION_ROTATION_MS } from "./authentication.ts";
+export {
+  BREAK_GLASS,
+  type BreakGlass,
+  type BreakGlassRequest,
+  type BreakGlassView,
+} from "./break-glass.ts";
 export type { KeyOwner, Keys, KeyView, NewKey } from "./keys.ts";
 export { PASSWORD_LENGTH, type Passwords } from "./passwords.ts";
 export {
   assertMayGrant,
   authorize,
   authorizePlatform,
+  BREAK_GLASS_ROLES,
+  type BreakGlassRole,
   holds,
   isPermission,
   isTenantRole,
   PERMISSION_MEANINGS,
   PERMISSIONS,
   type Permission,
+  PLATFORM_ROLES,
   type PlatformRole,
   type Principal,
   roleIn,

@@ -76,7 +76,13 @@ export const PERMISSION_MEANINGS: Readonly<Record<Permission, string>> = {
   "audit.read": "read and verify the audit log",
 };
 
-export type PlatformRole = "platform-administrator";
+/** An operator runs the platform and sees its figures; into a tenant only by breaking the glass. */
+export const PLATFORM_ROLES = ["platform-administrator", "platform-operator"] as const;
+export type PlatformRole = (typeof PLATFORM_ROLES)[number];
+
+/** What an operator of the platform may be in a tenant for a while: all but its administrator. */
+export const BREAK_GLASS_ROLES = ["viewer", "operator", "fleet-engineer", "auditor"] as const;
+export type BreakGlassRole = (typeof BREAK_GLASS_ROLES)[number];
 
 /** Someone who has proved who they are, with what they may do. */
 export interface Principal {

@@ -2,6 +2,7 @@ import type { Database } from "../db/index.ts";
 import type { Clock } from "../kernel/index.ts";
 import { type Audit, createAudit } from "./audit.ts";
 import { createAuthentication } from "./authentication.ts";
+import { type BreakGlass, createBreakGlass } from "./break-glass.ts";
 import { createKeys, type Keys } from "./keys.ts";
 import { createPasswords, type Passwords } from "./passwords.ts";
 import { authorize, type Permission, type Principal } from "./permissions.ts";
@@ -15,6 +16,7 @@ export interface Tenancy {
   users: Users;
   keys: Keys;
   audit: Audit;
+  breakGlass: BreakGlass;
   /** Cached for up to five seconds; `not-found` for a tenant that does not exist. */
   settings(tenantId: string): Promise<TenantSettings>;
   passwords: Passwords;
@@ -45,6 +47,7 @@ export function createTenancy(deps: { db: Database; clock: Clock }): Tenancy {
     users: createUsers(inner),
     keys: createKeys(inner),
     audit,
+    breakGlass: createBreakGlass(inner),
     settings: (tenantId) => directory.settings(tenantId),
     passwords,
     authenticate,

@@ -6,6 +6,7 @@ import { type AlertsDeps, alertRoutes } from "./alerts.ts";
 import { type ApplicationDeps, applicationRoutes } from "./applications.ts";
 import { type ArtifactsDeps, artifactLinkRoutes } from "./artifacts.ts";
 import { type AuditRouteDeps, auditRoutes } from "./audit.ts";
+import { type BreakGlassDeps, breakGlassRoutes } from "./break-glass.ts";
 import { type CertificatesDeps, certificateRoutes } from "./certificates.ts";
 import { type ClaimDeps, claimRoutes } from "./claims.ts";
 import { type CommandsDeps, commandRoutes } from "./commands.ts";
@@ -44,6 +45,7 @@ export type ResourceDeps = AcmeDeps &
   ArtifactsDeps &
   ApplicationDeps &
   AuditRouteDeps &
+  BreakGlassDeps &
   CampaignsDeps &
   CertificatesDeps &
   ClaimDeps &
@@ -87,6 +89,7 @@ export async function registerResources(
       applicationRoutes(routes, deps);
       userRoutes(routes, deps);
       auditRoutes(routes, deps);
+      breakGlassRoutes(routes, deps);
       deviceRoutes(routes, deps);
       twinRoutes(routes, deps);
       enrolmentRoutes(routes, deps);

@@ -2,6 +2,7 @@ import { type TInteger, Type } from "typebox";
 import {
   PERMISSIONS,
   type Permission,
+  PLATFORM_ROLES,
   TENANT_SETTINGS,
   type TenantSettings,
 } from "../../tenancy/index.ts";
@@ -20,7 +21,7 @@ import {
 
 const Email = Type.String({ format: "email", maxLength: 254 });
 const Password = Type.String({ minLength: 12, maxLength: 256 });
-const PlatformRole = Type.Enum(["platform-administrator"] as const);
+const PlatformRole = Type.Enum([...PLATFORM_ROLES]);
 
 export const SignInBody = strict({
   email: Type.String({ minLength: 1, maxLength: 254 }),

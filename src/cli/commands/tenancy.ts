@@ -4,6 +4,7 @@ import { CliError, misuse } from "../cli-error.ts";
 import { readContext, writeContext } from "../context.ts";
 import { ago, facts, table } from "../output.ts";
 import { ask, confirm, readAll } from "../prompt.ts";
+import { breakGlassCommand } from "./break-glass.ts";
 
 export function tenancyCommands(program: Command, cli: Cli): void {
   tenantCommands(program, cli);
@@ -64,6 +65,8 @@ function tenantCommands(program: Command, cli: Cli): void {
       facts(Object.entries(updated.settings).map(([name, value]) => [name, String(value)])),
     );
   });
+
+  breakGlassCommand(tenant, cli);
 
   leaf(tenant, {
     usage: "use <id>",
@@ -135,6 +138,7 @@ function userCommands(program: Command, cli: Cli): void {
     .requiredOption("--name <name>", "name for people")
     .option("--role <role>", "viewer, operator, fleet-engineer, administrator or auditor")
     .option("--platform-administrator", "may do everything on this platform")
+    .option("--platform-operator", "runs it, and sees a tenant's data by breaking the glass only")
     .option("--password-stdin", "read the password from standard input")
     .action((options: CreateUserOptions) => createUser(cli, options));
 
@@ -213,6 +217,7 @@ interface CreateUserOptions extends CommonOptions {
   name: string;
   role?: Role;
   platformAdministrator?: boolean;
+  platformOperator?: boolean;
   passwordStdin?: boolean;
 }
 
@@ -222,14 +227,23 @@ async function createUser(cli: Cli, options: CreateUserOptions): Promise<void> {
     ? (await readAll(cli.io)).replace(/\r?\n$/, "")
     : await ask(cli.io, "password (12 characters or more): ", { hidden: true });
   const { email, name, role } = options;
+  const platformRole = platformRoleOf(options);
   const user = await session.call("createUser", {
     body: {
       email,
       name,
       password,
-      ...(options.platformAdministrator ? { platformRole: "platform-administrator" } : {}),
+      ...(platformRole ? { platformRole } : {}),
       ...(role ? { memberships: [{ tenantId: session.tenant, role }] } : {}),
     },
   });
   cli.print(options, user, () => `user ${user.email} was created\n`);
+}
+
+function platformRoleOf({ platformAdministrator, platformOperator }: CreateUserOptions) {
+  if (platformAdministrator && platformOperator) {
+    throw misuse("choose one of --platform-administrator and --platform-operator");
+  }
+  if (platformAdministrator) return "platform-administrator" as const;
+  return platformOperator ? ("platform-operator" as const) : undefined;
 }

@@ -11,7 +11,7 @@ import type {
 } from "./types.ts";
 
 type Query<Id extends keyof Operations> = Operations[Id]["query"];
-type Body<Id extends keyof Operations> = Operations[Id]["body"];
+export type Body<Id extends keyof Operations> = Operations[Id]["body"];
 
 export type RolloutAction = "pause" | "resume" | "approve" | "rollback" | "cancel";
 
@@ -169,6 +169,9 @@ export const api = {
 
   audit: (tenant: string, query: Query<"listAudit">) =>
     call("listAudit", { params: { tenant }, query }),
+  breakGlass: (tenant: string, body: Body<"breakGlass">) =>
+    call("breakGlass", { params: { tenant }, body }),
+  endBreakGlass: (tenant: string) => call("endBreakGlass", { params: { tenant } }),
   verifyAudit: (tenant: string) => call("verifyAudit", { params: { tenant } }),
 
   keys: (tenant: string) => call("listKeys", { params: { tenant } }),

@@ -1,5 +1,5 @@
 export * from "./certificate-queries.ts";
-export { api, type RolloutAction } from "./client.ts";
+export { api, type Body, type RolloutAction } from "./client.ts";
 export * from "./command-queries.ts";
 export { ApiError } from "./http.ts";
 export { type Liveness, rolloutKey, useLiveRollout } from "./live-rollout.ts";

@@ -13,7 +13,7 @@ export function NoTenant() {
     <Center mih="100vh" p="md">
       <Paper maw={520}>
         <EmptyState icon={IconBuilding} title={`Welcome, ${actor.name}`}>
-          {platformRole ? (
+          {platformRole === "platform-administrator" ? (
             <>
               There is no tenant yet. Devices, releases and people belong to a tenant; create the
               first one to begin.

@@ -15,10 +15,11 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useLocation } from "@tanstack/react-router";
 import { useEffect } from "react";
 import { fleetSummaryQuery } from "../api/index.ts";
+import { BreakGlass, BrokenGlass } from "./break-glass.tsx";
 import { Logo } from "./logo.tsx";
 import { PersonMenu } from "./person-menu.tsx";
 import { TenantSwitcher } from "./tenant-switcher.tsx";
-import { useTenantId } from "./use-tenant.ts";
+import { useSession, useTenantId } from "./use-tenant.ts";
 
 const PLACES = [
   { path: "fleet", also: "devices", label: "Fleet", icon: IconCpu },
@@ -66,9 +67,22 @@ export function Shell() {
         </Stack>
       </AppShell.Navbar>
       <AppShell.Main id="content" tabIndex={-1} style={{ outline: "none" }}>
-        <Outlet />
+        <Inside tenant={tenant} />
       </AppShell.Main>
     </AppShell>
+  );
+}
+
+/** A tenant's pages, where the person may see them. */
+function Inside({ tenant }: { tenant: string }) {
+  const { platformRole, tenants } = useSession();
+  if (platformRole !== "platform-operator") return <Outlet />;
+  if (!tenants.find(({ id }) => id === tenant)?.role) return <BreakGlass />;
+  return (
+    <>
+      <BrokenGlass />
+      <Outlet />
+    </>
   );
 }
 

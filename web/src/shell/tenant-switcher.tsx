@@ -3,7 +3,7 @@ import { IconBuilding, IconCheck, IconPlus, IconSearch, IconSelector } from "@ta
 import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import { NewTenantDialog } from "./new-tenant.tsx";
-import { useSession, useTenantId } from "./use-tenant.ts";
+import { useIsPlatformAdministrator, useSession, useTenantId } from "./use-tenant.ts";
 
 const SEARCH_FROM = 8;
 const SHOWN_AT_MOST = 50;
@@ -11,7 +11,8 @@ const SHOWN_AT_MOST = 50;
 /** Which tenant one looks at, and the way to another. */
 export function TenantSwitcher() {
   const current = useTenantId();
-  const { tenants, platformRole } = useSession();
+  const { tenants } = useSession();
+  const isAdministrator = useIsPlatformAdministrator();
   const navigate = useNavigate();
   const [words, setWords] = useState("");
   const [creating, setCreating] = useState(false);
@@ -67,7 +68,7 @@ export function TenantSwitcher() {
               </Text>
             </Menu.Item>
           ))}
-          {platformRole && (
+          {isAdministrator && (
             <>
               <Menu.Divider />
               <Menu.Item

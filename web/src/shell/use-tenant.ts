@@ -11,6 +11,10 @@ export function useSession() {
   return useSuspenseQuery(sessionQuery).data;
 }
 
+export function useIsPlatformAdministrator(): boolean {
+  return useSession().platformRole === "platform-administrator";
+}
+
 /** What the person may do here. The server decides; this only leaves out what it would refuse. */
 export function useMay(): (need: Need) => boolean {
   const tenant = useTenantId();

@@ -15,7 +15,7 @@ import { Confirm } from "../../components/confirm.tsx";
 import { DataTable } from "../../components/data-table.tsx";
 import { EmptyState, Loaded } from "../../components/states.tsx";
 import { useAction } from "../../components/use-action.ts";
-import { useMay, useSession, useTenantId } from "../../shell/use-tenant.ts";
+import { useIsPlatformAdministrator, useMay, useTenantId } from "../../shell/use-tenant.ts";
 import { NewPerson } from "./new-person.tsx";
 import { SettingsList } from "./secret-list.tsx";
 
@@ -23,7 +23,7 @@ import { SettingsList } from "./secret-list.tsx";
 export function Members() {
   const tenant = useTenantId();
   const may = useMay()("administer");
-  const { platformRole } = useSession();
+  const isAdministrator = useIsPlatformAdministrator();
   const members = useQuery(membersQuery(tenant));
   const [adding, setAdding] = useState(false);
   const [inviting, setInviting] = useState(false);
@@ -49,7 +49,7 @@ export function Members() {
       explanation="Whoever is a member sees this tenant's devices; the role says what else. Administrators of the platform may do everything without being members."
       addLabel="Add a member"
       onAdd={may ? () => setAdding(true) : undefined}
-      {...(platformRole
+      {...(isAdministrator
         ? { second: { label: "New person", onClick: () => setInviting(true) } }
         : {})}
     >

@@ -7,7 +7,7 @@ import { Fact, Panel } from "../../components/page.tsx";
 import { Loaded } from "../../components/states.tsx";
 import { TimeAgo } from "../../components/time-ago.tsx";
 import { useAction } from "../../components/use-action.ts";
-import { useMay, useSession, useTenantId } from "../../shell/use-tenant.ts";
+import { useIsPlatformAdministrator, useMay, useTenantId } from "../../shell/use-tenant.ts";
 
 type Name = keyof TenantSettings;
 
@@ -79,7 +79,7 @@ export function TenantSettingsForm() {
 
 function Form({ tenant }: { tenant: TenantView }) {
   const mayChange = useMay()("administer");
-  const { platformRole } = useSession();
+  const isAdministrator = useIsPlatformAdministrator();
   const form = useForm<TenantSettings>({ initialValues: tenant.settings });
   const save = useAction({
     run: (settings: TenantSettings) => {
@@ -126,7 +126,7 @@ function Form({ tenant }: { tenant: TenantView }) {
         <Panel title="Devices">{fields(DEVICES, mayChange)}</Panel>
         <Panel title="Retention">{fields(RETENTION, mayChange)}</Panel>
         <Panel title="Quotas, set by the platform's administrators">
-          {fields(QUOTAS, Boolean(platformRole))}
+          {fields(QUOTAS, isAdministrator)}
         </Panel>
         {mayChange && (
           <Group justify="flex-end">
