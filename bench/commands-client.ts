@@ -17,6 +17,7 @@ export interface ClientOrder {
 export type ClientNews = { kind: "ready" } | { kind: "arrived"; latenciesMs: number[] };
 
 const CONCURRENT_CONNECTS = 16;
+const CONNECT_TRIES = 30;
 const REPORT_EVERY_MS = 250;
 const TYPE_PUBLISH = 3;
 const TYPE_SUBACK = 9;
@@ -27,7 +28,7 @@ process.once("message", async ({ port, first, count, ...credentials }: ClientOrd
   const context = tls.createSecureContext(credentials);
   const devices = await connectMany(
     { port, context, topic: topicOf },
-    { first, count, concurrency: CONCURRENT_CONNECTS },
+    { first, count, concurrency: CONCURRENT_CONNECTS, tries: CONNECT_TRIES },
   );
   await Promise.all(devices.map(({ socket }, index) => listen(socket, first + index)));
   tell({ kind: "ready" });

@@ -86,7 +86,9 @@ async function connectAll({ mqttPort: port }: Ready): Promise<ChildProcess[]> {
     const first = 1 + index * share;
     const count = Math.min(share, CONNECTIONS - first + 1);
     client.send({ port, first, count, ...credentials } satisfies ClientOrder);
-    await once(client, "message");
+    const failed = once(client, "exit").then(() => Promise.reject(new Error("a client ended")));
+    await Promise.race([once(client, "message"), failed]);
+    failed.catch(() => {});
     client.on("message", (news: ClientNews) => {
       if (news.kind === "arrived") latencies.push(...news.latenciesMs);
     });

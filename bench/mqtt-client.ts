@@ -69,7 +69,14 @@ export async function connectOne(target: Target, number: number, ticket?: Buffer
 /** Connects devices first to first + count - 1, at most `concurrency` at a time. */
 export async function connectMany(
   target: Target,
-  options: { first: number; count: number; concurrency: number; tickets?: (Buffer | undefined)[] },
+  options: {
+    first: number;
+    count: number;
+    concurrency: number;
+    tickets?: (Buffer | undefined)[];
+    /** A server that is busy may turn a device away; it comes again. */
+    tries?: number;
+  },
 ): Promise<Device[]> {
   const devices: Device[] = [];
   let next = 0;
@@ -77,11 +84,23 @@ export async function connectMany(
     while (next < options.count) {
       const index = next++;
       const number = options.first + index;
-      devices[index] = await connectOne(target, number, options.tickets?.[index]);
+      const connect = () => connectOne(target, number, options.tickets?.[index]);
+      devices[index] = await tried(connect, options.tries ?? 1);
     }
   };
   await Promise.all(Array.from({ length: options.concurrency }, worker));
   return devices;
+}
+
+async function tried<T>(work: () => Promise<T>, tries: number): Promise<T> {
+  for (let left = tries - 1; ; left -= 1) {
+    try {
+      return await work();
+    } catch (error) {
+      if (left <= 0) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 500 + Math.random() * 1_000));
+    }
+  }
 }
 
 /** Publishes with `window` QoS 1 messages unacknowledged; how many were acknowledged. */
