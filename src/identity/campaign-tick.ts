@@ -69,18 +69,20 @@ async function schedule(
   now: number,
 ): Promise<void> {
   const { reachable, unreachable } = await store.underWay(tx, campaign.id);
+  const { concurrency } = campaign;
+  const near = await store.nextWaiting(tx, campaign.id, {
+    connected: true,
+    limit: freeSlots(concurrency, reachable),
+  });
   // Who cannot be reached holds no slot of those who can: a wave would stand still until its
-  // deadline. They have as many of their own, so that not all of them wait with a command in hand.
-  const next = [
-    ...(await store.nextWaiting(tx, campaign.id, {
-      connected: true,
-      limit: freeSlots(campaign.concurrency, reachable),
-    })),
-    ...(await store.nextWaiting(tx, campaign.id, {
-      connected: false,
-      limit: freeSlots(campaign.concurrency, unreachable),
-    })),
-  ];
+  // deadline. They have as many of their own, and none while there are enough who can: all of them
+  // may come at once, and then there are less than twice as many as are wanted.
+  const isBusy = reachable + near.length >= concurrency;
+  const far = await store.nextWaiting(tx, campaign.id, {
+    connected: false,
+    limit: isBusy ? 0 : freeSlots(concurrency, unreachable),
+  });
+  const next = [...near, ...far];
   const due = dueTimes(next.length, campaign.jitter_seconds, now, random);
   const changes = next.map((deviceId, index) => ({
     deviceId,

@@ -167,7 +167,15 @@ describe("a campaign of rotations", () => {
         .execute(),
     );
     expect(await rotating()).toEqual(["o-1", "o-3"]);
-    // One of each kind, and no more.
+    // One of each kind, and no more; nor does one who has come make room for another who may.
+    expect(await rotating()).toEqual(["o-1", "o-3"]);
+    await platform.test.db.tenant("acme", (tx) =>
+      tx
+        .updateTable("device_states")
+        .set({ connected: true })
+        .where("device_id", "=", "o-1")
+        .execute(),
+    );
     expect(await rotating()).toEqual(["o-1", "o-3"]);
     await campaigns.cancel("acme", id, SYSTEM_ACTOR);
   });
