@@ -130,6 +130,33 @@ describe("a device that begins an update while a rollout after it is made", () =
   });
 });
 
+describe("a device that is removed", () => {
+  it("takes its part in rollouts along, and waits for who plans", async () => {
+    const id = await f.create((await f.publish("1.1.0")).id, ALL);
+    await f.rollouts.tick(f.tenant);
+    await f.obey(device(0));
+    let removing: Promise<void> = Promise.resolve();
+    let isRemoved = false;
+    await f.db.tenant(f.tenant, async (tx) => {
+      const key = `rollouts/${f.tenant}`;
+      await sql`select pg_advisory_xact_lock(hashtextextended(${key}, 0))`.execute(tx);
+      removing = f.devices.remove(f.tenant, device(0).id, actor).then(() => {
+        isRemoved = true;
+      });
+      for (let waits = 0; waits === 0; ) {
+        const { rows } = await sql<{ waits: number }>`
+          select count(*) as waits from pg_locks
+          where locktype = 'advisory' and not granted`.execute(tx);
+        waits = Number(rows[0]?.waits);
+      }
+      expect(isRemoved).toBe(false);
+    });
+    await removing;
+    expect((await f.states(id)).has(device(0).id)).toBe(false);
+    await f.expectCountersToMatch(id);
+  });
+});
+
 describe("a rollout", () => {
   it("does not end while a device that failed is to be tried again", async () => {
     const retry = { attempts: 1, afterSeconds: 60 };

@@ -66,6 +66,17 @@ const HOT: Record<string, () => ReturnType<typeof sql>> = {
   "devices by their updates": () => sql`
     select device_id from rollout_devices where tenant_id = ${f.tenant}
       and update_id = any(array['00000000-0000-4000-8000-000000000000'::uuid])`,
+  "offers that nobody was told of": () => sql`
+    select device_id from rollout_devices where tenant_id = ${f.tenant} and rollout_id = ${id}
+      and state = 'offered' and phase_deadline_at is null and ordinal >= 0 and ordinal < 5000
+    order by ordinal`,
+  "canaries that are silent": () => sql`
+    select count(*) from rollout_devices where tenant_id = ${f.tenant} and rollout_id = ${id}
+      and stage_index = 0 and is_absent and state in ('confirming', 'succeeded')
+      and excluded_reason is null`,
+  "devices for a pair": () => sql`
+    select device_id from rollout_devices where tenant_id = ${f.tenant} and rollout_id = ${id}
+      and ordinal >= 500 and ordinal < 1500 and state = 'pending' order by ordinal`,
   "lost connections": () => sql`
     select device_id from device_states where tenant_id = ${f.tenant}
       and disconnected_at > now() order by disconnected_at limit 5000`,
