@@ -59,8 +59,7 @@ async function apply(): Promise<void> {
       format,
       source: {
         sizeBytes: fs.fstatSync(file).size,
-        async read(offset, length) {
-          const bytes = Buffer.alloc(length);
+        async read(offset, length, bytes = Buffer.alloc(length)) {
           return bytes.subarray(0, fs.readSync(file, bytes, 0, length, offset));
         },
       },

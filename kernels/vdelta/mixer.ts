@@ -1,17 +1,15 @@
 import { codeBit } from "./range-coder";
-import { reciprocal, squash, stretch } from "./tables";
+import { reciprocalFour, squash, stretchFour } from "./tables";
+import { adjust, ROW_BYTES, setUpWeights, weigh } from "./weights";
 
 const MAP_POINTS: i32 = 33;
 /** A confidence of more observations than this counts no more. */
 const CONFIDENCE_LIMIT: i32 = 30;
 const BIAS_INPUT: i32 = 40;
-const INITIAL_WEIGHT: i32 = 62259;
 const MIN_PROBABILITY: i32 = 16;
 /** Contexts are worked on four at a time, in 16 lanes whatever their number; the last is the bias. */
 const LANES: i32 = 16;
 const LANE_BYTES: usize = 64;
-/** A row of weights: for what each context says, the bias, and how sure each context is. */
-const ROW_BYTES: usize = 128;
 const BIAS_LANE: i32 = 15;
 
 /**
@@ -58,6 +56,8 @@ const contexts = memory.data(64, 16);
 const salts = memory.data(64, 16);
 /** Hashes of the contexts. */
 const bases = memory.data(64, 16);
+/** 0 to 3. */
+const lanes = memory.data<i32>([0, 1, 2, 3], 16);
 /** Addresses of the slots. */
 const chosen = memory.data(64, 16);
 
@@ -130,18 +130,6 @@ export function setUpMixer(
   }
 }
 
-function setUpWeights(at: usize, count: i32, rows: i32): void {
-  // floor(64 * sqrt(count)), in integers.
-  let root = 0;
-  while ((root + 1) * (root + 1) <= count * 4096) root += 1;
-  const weight = (INITIAL_WEIGHT * 64) / root;
-  for (let row = 0; row < rows; row++) {
-    for (let input = 0; input < count; input++) {
-      store<i32>(at + <usize>row * ROW_BYTES + ((<usize>input) << 2), weight);
-    }
-  }
-}
-
 /**
  * Takes the contexts for up to four decisions, `prefix` telling such groups apart. The slots of a group
  * lie within 16 neighbours, one line of a processor's cache.
@@ -165,15 +153,8 @@ export function mix(mixer: Mixer, bit: i32, node: i32): i32 {
   const weightsB = mixer.weightsB + <usize>(mixer.second & mixer.setMaskB) * ROW_BYTES;
   const inputs = mixer.scratch;
   look(mixer, node);
-  let sumA = i32x4.splat(0);
-  let sumB = i32x4.splat(0);
-  for (let at: usize = 0; at < ROW_BYTES; at += 16) {
-    const input = v128.load(inputs + at);
-    sumA = i32x4.add(sumA, i32x4.shr_s(i32x4.mul(v128.load(weightsA + at), input), 10));
-    sumB = i32x4.add(sumB, i32x4.shr_s(i32x4.mul(v128.load(weightsB + at), input), 10));
-  }
-  const logitA = clampLogit(sumOf(sumA) >> 6);
-  const logitB = clampLogit(sumOf(sumB) >> 6);
+  const logitA = clampLogit(weigh(weightsA, inputs) >> 6);
+  const logitB = clampLogit(weigh(weightsB, inputs) >> 6);
   const logit = (logitA + logitB) >> 1;
 
   const position = logit + 2048;
@@ -193,16 +174,8 @@ export function mix(mixer: Mixer, bit: i32, node: i32): i32 {
   approach(rowA + nearer, target);
   approach(rowB + nearer, target);
   const rate = nextRate(mixer);
-  const errorA = i32x4.splat(((target - squash(logitA)) * rate) >> 6);
-  const errorB = i32x4.splat(((target - squash(logitB)) * rate) >> 6);
-  const half = i32x4.splat(8192);
-  for (let at: usize = 0; at < ROW_BYTES; at += 16) {
-    const input = v128.load(inputs + at);
-    const changeA = i32x4.shr_s(i32x4.add(i32x4.mul(input, errorA), half), 14);
-    const changeB = i32x4.shr_s(i32x4.add(i32x4.mul(input, errorB), half), 14);
-    v128.store(weightsA + at, i32x4.add(v128.load(weightsA + at), changeA));
-    v128.store(weightsB + at, i32x4.add(v128.load(weightsB + at), changeB));
-  }
+  adjust(weightsA, inputs, ((target - squash(logitA)) * rate) >> 6);
+  adjust(weightsB, inputs, ((target - squash(logitB)) * rate) >> 6);
   learn(mixer, target);
   return coded;
 }
@@ -214,55 +187,65 @@ function nextRate(mixer: Mixer): i32 {
   return mixer.learningRate + early;
 }
 
-function sumOf(lanes: v128): i32 {
-  return (
-    i32x4.extract_lane(lanes, 0) +
-    i32x4.extract_lane(lanes, 1) +
-    i32x4.extract_lane(lanes, 2) +
-    i32x4.extract_lane(lanes, 3)
-  );
-}
-
-/** Finds each context's slot and what it says. */
+/**
+ * Finds each context's slot and what it says, four at a time and without jumps: no processor foresees
+ * which of two slots it will be, and what was stored word by word cannot be loaded as four at once.
+ */
 function look(mixer: Mixer, node: i32): void {
-  const end = (<usize>mixer.count) << 2;
-  const slots = mixer.slots;
-  const mask = mixer.slotMask << 2;
+  const groups = (<usize>mixer.count) << 2;
   const inputs = mixer.scratch;
   const found = inputs + ROW_BYTES;
-  const mark = node * 0x1d;
-  const nodeBytes = node << 2;
-  for (let index: usize = 0; index < end; index += 4) {
-    const base = load<i32>(bases + index);
-    const check = ((base >>> 24) ^ mark) & 0xff;
-    let at = slots + (((base << 2) ^ nodeBytes) & mask);
-    let slot: u32 = load<u32>(at);
-    if (((slot >>> 8) & 0xff) !== check) {
-      const other = load<u32>(at ^ 4);
-      if (((other >>> 8) & 0xff) === check) {
-        at ^= 4;
-        slot = other;
-      } else {
-        // The one of the two that has seen less makes room.
-        if ((other & 0xff) < (slot & 0xff)) at ^= 4;
-        slot = 0x80000000 | (check << 8);
-      }
-    }
-    store<u32>(chosen + index, <u32>at);
-    store<u32>(found + index, slot);
+  const slots = i32x4.splat(<i32>mixer.slots);
+  const slotMask = i32x4.splat(mixer.slotMask << 2);
+  const nodeBytes = i32x4.splat(node << 2);
+  const mark = i32x4.splat((node * 0x1d) & 0xff);
+  const low = i32x4.splat(0xff);
+  const neighbour = i32x4.splat(4);
+  for (let at: usize = 0; at < groups; at += 16) {
+    const base = v128.load(bases + at);
+    const check = v128.xor(i32x4.shr_u(base, 24), mark);
+    const place = i32x4.add(v128.and(v128.xor(i32x4.shl(base, 2), nodeBytes), slotMask), slots);
+    const slot = gather(place);
+    const other = gather(v128.xor(place, neighbour));
+    const isHere = i32x4.eq(v128.and(i32x4.shr_u(slot, 8), low), check);
+    const isThere = i32x4.eq(v128.and(i32x4.shr_u(other, 8), low), check);
+    // Where neither knows the context, the one that has seen less makes room.
+    const isRoomThere = i32x4.lt_s(v128.and(other, low), v128.and(slot, low));
+    const goesThere = v128.andnot(v128.or(isThere, isRoomThere), isHere);
+    const fresh = v128.or(i32x4.splat(<i32>0x80000000), i32x4.shl(check, 8));
+    const known = v128.bitselect(slot, other, isHere);
+    let value = v128.bitselect(known, fresh, v128.or(isHere, isThere));
+    // Lanes without a context keep what they had.
+    const used = i32x4.lt_s(
+      i32x4.add(i32x4.splat(<i32>at >> 2), v128.load(lanes)),
+      i32x4.splat(mixer.count),
+    );
+    value = v128.bitselect(value, v128.load(found + at), used);
+    v128.store(chosen + at, v128.xor(place, v128.and(goesThere, neighbour)));
+    v128.store(found + at, value);
     // A slot that has seen nothing holds one half, whose logit is 0.
-    store<i32>(inputs + index, stretch(slot >>> 16));
-    store<i32>(found + LANE_BYTES + index, reciprocal(slot & 0xff));
+    const probability = i32x4.shr_u(value, 16);
+    const logit = stretchFour(probability);
+    v128.store(inputs + at, v128.bitselect(logit, v128.load(inputs + at), used));
+    const seen = v128.and(value, low);
+    v128.store(found + LANE_BYTES + at, v128.and(reciprocalFour(seen), used));
   }
   const half = i32x4.splat(32768);
-  const seenMask = i32x4.splat(0xff);
   const limit = i32x4.splat(CONFIDENCE_LIMIT);
   for (let at: usize = 0; at < LANE_BYTES; at += 16) {
     const slot = v128.load(found + at);
     const probability = i32x4.sub(i32x4.shr_u(slot, 16), half);
-    const confidence = i32x4.min_s(v128.and(slot, seenMask), limit);
+    const confidence = i32x4.min_s(v128.and(slot, low), limit);
     v128.store(inputs + LANE_BYTES + at, i32x4.shr_s(i32x4.mul(probability, confidence), 11));
   }
+}
+
+/** The words at four addresses. */
+function gather(places: v128): v128 {
+  let words = v128.load32_zero(<usize>i32x4.extract_lane(places, 0));
+  words = v128.load32_lane(<usize>i32x4.extract_lane(places, 1), words, 1);
+  words = v128.load32_lane(<usize>i32x4.extract_lane(places, 2), words, 2);
+  return v128.load32_lane(<usize>i32x4.extract_lane(places, 3), words, 3);
 }
 
 /** Moves the slots that were looked at towards what came. */
@@ -274,6 +257,7 @@ function learn(mixer: Mixer, target: i32): void {
   const checkMask = i32x4.splat(0xff00);
   const seenMask = i32x4.splat(0xff);
   const limit = i32x4.splat(mixer.countLimit);
+  const end = (<usize>mixer.count) << 2;
   for (let at: usize = 0; at < LANE_BYTES; at += 16) {
     const slot = v128.load(found + at);
     let probability = i32x4.shr_u(slot, 16);
@@ -282,11 +266,17 @@ function learn(mixer: Mixer, target: i32): void {
     probability = i32x4.min_s(i32x4.max_s(probability, least), most);
     const seen = i32x4.min_s(i32x4.add(v128.and(slot, seenMask), least), limit);
     const rest = v128.or(v128.and(slot, checkMask), seen);
-    v128.store(found + at, v128.or(i32x4.shl(probability, 16), rest));
-  }
-  const end = (<usize>mixer.count) << 2;
-  for (let index: usize = 0; index < end; index += 4) {
-    store<u32>(load<u32>(chosen + index), load<u32>(found + index));
+    const moved = v128.or(i32x4.shl(probability, 16), rest);
+    v128.store(found + at, moved);
+    // One after the other: of two contexts in one slot the later one stands.
+    if (at < end) {
+      store<i32>(<usize>load<u32>(chosen + at), i32x4.extract_lane(moved, 0));
+      store<i32>(<usize>load<u32>(chosen + at, 4), i32x4.extract_lane(moved, 1));
+    }
+    if (at + 8 < end) {
+      store<i32>(<usize>load<u32>(chosen + at, 8), i32x4.extract_lane(moved, 2));
+      store<i32>(<usize>load<u32>(chosen + at, 12), i32x4.extract_lane(moved, 3));
+    }
   }
 }
 

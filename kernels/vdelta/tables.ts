@@ -74,3 +74,30 @@ export function stretch(probability: i32): i32 {
 export function reciprocal(n: i32): i32 {
   return load<u16>(RECIPROCAL + ((<usize>n) << 1));
 }
+
+/** Four times `stretch`. */
+export function stretchFour(probabilities: v128): v128 {
+  const middle = i32x4.add(i32x4.shr_u(probabilities, 4), i32x4.splat(COARSE_AT));
+  const upper = i32x4.add(probabilities, i32x4.splat(UPPER_AT));
+  const isUpper = i32x4.gt_s(probabilities, i32x4.splat(65536 - FINE));
+  const isLower = i32x4.lt_s(probabilities, i32x4.splat(FINE));
+  let index = v128.bitselect(upper, middle, isUpper);
+  index = v128.bitselect(probabilities, index, isLower);
+  const logits = gatherHalves(STRETCH, index);
+  return i32x4.shr_s(i32x4.shl(logits, 16), 16);
+}
+
+/** Four times `reciprocal`. */
+export function reciprocalFour(counts: v128): v128 {
+  return gatherHalves(RECIPROCAL, counts);
+}
+
+/** 16 bits each, of a table at four places. */
+function gatherHalves(table: usize, index: v128): v128 {
+  const at = i32x4.add(i32x4.shl(index, 1), i32x4.splat(<i32>table));
+  let halves = i32x4.splat(0);
+  halves = v128.load16_lane(<usize>i32x4.extract_lane(at, 0), halves, 0);
+  halves = v128.load16_lane(<usize>i32x4.extract_lane(at, 1), halves, 2);
+  halves = v128.load16_lane(<usize>i32x4.extract_lane(at, 2), halves, 4);
+  return v128.load16_lane(<usize>i32x4.extract_lane(at, 3), halves, 6);
+}

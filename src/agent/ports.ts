@@ -8,8 +8,8 @@ import type { IssuedCertificate, JsonObject, RunningFirmware } from "../protocol
 /** An open file. Written bytes survive a power cut only after `sync` has resolved. */
 export interface StorageFile {
   sizeBytes(): Promise<number>;
-  /** Exactly `length` bytes, or fewer where the file ends. */
-  read(offset: number, length: number): Promise<Uint8Array>;
+  /** Exactly `length` bytes, or fewer where the file ends; they may be the beginning of `into`. */
+  read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
   write(offset: number, bytes: Uint8Array): Promise<void>;
   truncate(sizeBytes: number): Promise<void>;
   sync(): Promise<void>;

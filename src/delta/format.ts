@@ -3,8 +3,11 @@ import { AppError } from "../kernel/errors.ts";
 /** The old image, read at random while a patch is applied. */
 export interface PatchSource {
   sizeBytes: number;
-  /** Up to `length` bytes from `offset`; fewer only at the end of the image. */
-  read(offset: number, length: number): Promise<Uint8Array>;
+  /**
+   * Up to `length` bytes from `offset`; fewer only at the end of the image. They may be the beginning of
+   * `into`, which has room for them, so that nothing is left to be collected.
+   */
+  read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
 }
 
 export interface CreateInput {

@@ -53,7 +53,7 @@ export function createPatch({ format, ...input }: CreatePatchOptions): AsyncIter
 
 export interface ApplyPatchOptions extends ApplyInput {
   format: ArtifactFormat;
-  /** Called in order, each call after the one before has resolved. */
+  /** Called in order, each call after the one before has resolved; until then the chunk is good. */
   write(chunk: Uint8Array): Promise<void>;
   /** Where an earlier run was cut off: what it had written is made again, compared, not written. */
   resumeFrom?: PatchCheckpoint | undefined;

@@ -14,7 +14,7 @@ export function partitionSlots(
       const isFile = (await handle.stat()).isFile();
       return {
         sizeBytes: async () => (isFile ? (await handle.stat()).size : capacityBytes),
-        read: (offset, length) => readFully(handle, offset, length),
+        read: (offset, length, into) => readFully(handle, offset, length, into),
         write: (offset, bytes) => writeFully(handle, offset, bytes),
         // A partition keeps its size: what lies behind the image does not count.
         truncate: async (sizeBytes) => {

@@ -51,7 +51,7 @@ async function openFile(name: string): Promise<StorageFile> {
   const handle = await open(name, constants.O_RDWR | constants.O_CREAT, 0o600);
   return {
     sizeBytes: async () => (await handle.stat()).size,
-    read: (offset, length) => readFully(handle, offset, length),
+    read: (offset, length, into) => readFully(handle, offset, length, into),
     write: (offset, bytes) => writeFully(handle, offset, bytes),
     truncate: (sizeBytes) => handle.truncate(sizeBytes),
     sync: () => handle.sync(),
@@ -63,8 +63,8 @@ export async function readFully(
   handle: FileHandle,
   offset: number,
   length: number,
+  buffer: Uint8Array = Buffer.allocUnsafe(length),
 ): Promise<Uint8Array> {
-  const buffer = Buffer.allocUnsafe(length);
   let filled = 0;
   while (filled < length) {
     const { bytesRead } = await handle.read(buffer, filled, length - filled, offset + filled);

@@ -142,7 +142,7 @@ async function applyStaged(
       format: offer.format,
       source: {
         sizeBytes: options.sourceRecord?.sizeBytes ?? 0,
-        read: (offset, length) => guarded(() => files.source.read(offset, length)),
+        read: (offset, length, into) => guarded(() => files.source.read(offset, length, into)),
       },
       patch: stagedBytes(),
       async write(chunk) {

@@ -48,8 +48,7 @@ export async function applyToFile(
       format,
       source: {
         sizeBytes: fs.fstatSync(source).size,
-        async read(offset, length) {
-          const chunk = Buffer.alloc(length);
+        async read(offset, length, chunk = Buffer.alloc(length)) {
           return chunk.subarray(0, fs.readSync(source, chunk, 0, length, offset));
         },
       },

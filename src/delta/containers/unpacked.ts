@@ -103,7 +103,7 @@ async function* apply(inner: PatchFormat, input: ApplyInput): AsyncGenerator<Uin
       expectedSizeBytes: head.targetFormSize,
       maxMemoryBytes: input.maxMemoryBytes - head.memoryBytes,
     });
-    feed = new Feed(delta, forms.target);
+    feed = new Feed(copiesOf(delta), forms.target);
     let checksum = 0;
     for await (const chunk of repack(feed, head.targetSize, recipe.target.streams)) {
       checksum = crc32(chunk, checksum);
@@ -115,6 +115,11 @@ async function* apply(inner: PatchFormat, input: ApplyInput): AsyncGenerator<Uin
     await feed?.close();
     await patch.close();
   }
+}
+
+/** Packing keeps what it is given for longer than the delta leaves it alone. */
+async function* copiesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks) yield chunk.slice();
 }
 
 /** Before memory is taken for the recipe. */

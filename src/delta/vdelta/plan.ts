@@ -1,14 +1,17 @@
 import { crc32 } from "node:zlib";
 import { guessAddressSpace } from "./address-guess.ts";
 import { AddressMap, type Region } from "./address-map.ts";
-import type { AddressSpace } from "./address-spaces.ts";
+import { type AddressSpace, withRest } from "./address-spaces.ts";
 import { type AlignmentOptions, alignImages, type Matcher } from "./alignment.ts";
 import { ARCHITECTURES, type Architecture } from "./architectures.ts";
 import { reserveCodec } from "./codec.ts";
 import { controlOf } from "./control.ts";
-import { elfSpaces, findElfImages } from "./elf.ts";
+import { findElfImages } from "./elf.ts";
+import { findEspImages } from "./esp-image.ts";
+import { type Executable, spacesOf } from "./executables.ts";
 import { grainOf } from "./grain.ts";
 import { HashMatcher } from "./hash-matcher.ts";
+import { MAX_MODULE_SPACES } from "./header.ts";
 import { Kernel } from "./kernel.ts";
 import type { SmallPlan } from "./small.ts";
 import { SuffixMatcher } from "./suffix-matcher.ts";
@@ -67,8 +70,7 @@ export function planDelta(
       tries.push(COMPRESSED_ALIGNMENT);
     }
     const map = new AddressMap(regions);
-    const elf = elfSpaces(source, target, map);
-    const spaces = elf.length > 0 ? elf : guessAddressSpace(source, target, regions, map);
+    const spaces = addressSpaces(source, target, regions, map);
     architecture ??= chooseArchitecture(source, target, regions, spaces);
     const sizes = { sourceSize: source.length, targetSize: target.length };
     plans.push({
@@ -84,6 +86,22 @@ export function planDelta(
     });
   }
   return plans;
+}
+
+/** What executables say, else what pointers say; between the segments of a firmware, both. */
+function addressSpaces(
+  source: Uint8Array,
+  target: Uint8Array,
+  regions: readonly Region[],
+  map: AddressMap,
+): AddressSpace[] {
+  const elf = spacesOf(findElfImages, source, target, map);
+  if (elf.length > 0) return elf;
+  const guessed = guessAddressSpace(source, target, regions, map);
+  const esp = spacesOf(findEspImages, source, target, map);
+  if (esp.length === 0) return guessed;
+  const sizes = { sourceSize: source.length, targetSize: target.length };
+  return withRest(esp, guessed[0], { ...sizes, maxModuleSpaces: MAX_MODULE_SPACES });
 }
 
 type Alignment = Pick<AlignmentOptions, "matchWeight" | "advantageBytes">;
@@ -111,10 +129,10 @@ function chooseArchitecture(
   regions: readonly Region[],
   spaces: readonly AddressSpace[],
 ): Architecture {
-  const elf = findElfImages(source).find((image) => image.architecture !== "none");
+  const told = commonest(findElfImages(source));
   // ELF has one number for both of ARM's instruction sets (EM_ARM, 40).
-  const candidates = elf?.architecture === "arm" ? ARM_SETS : ARCHITECTURES;
-  if (elf && candidates !== ARM_SETS) return elf.architecture;
+  const candidates = told === "arm" ? ARM_SETS : ARCHITECTURES;
+  if (told && candidates !== ARM_SETS) return told;
   let best: Architecture = candidates[0];
   let fewest = Number.POSITIVE_INFINITY;
   for (const architecture of candidates) {
@@ -125,6 +143,17 @@ function chooseArchitecture(
     }
   }
   return best;
+}
+
+/** The processor of most of the code: a boot loader among a system's files may be of another one. */
+function commonest(executables: readonly Executable[]): Architecture | undefined {
+  const sizes = new Map<Architecture, number>();
+  for (const { architecture, segments } of executables) {
+    if (architecture === "none") continue;
+    const bytes = segments.reduce((sum, segment) => sum + segment.length, 0);
+    sizes.set(architecture, (sizes.get(architecture) ?? 0) + bytes);
+  }
+  return [...sizes].sort((a, b) => b[1] - a[1])[0]?.[0];
 }
 
 function countMisses(

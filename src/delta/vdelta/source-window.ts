@@ -46,13 +46,15 @@ export class SourceWindow {
   }
 
   async #read(offset: number, length: number): Promise<void> {
+    const room = this.#kernel.bytes.subarray(this.#at, this.#at + length);
     let filled = 0;
     while (filled < length) {
-      const chunk = await this.#source.read(offset + filled, length - filled);
+      const rest = room.subarray(filled);
+      const chunk = await this.#source.read(offset + filled, rest.length, rest);
       if (chunk.length === 0 || filled + chunk.length > length) {
         throw refusePatch("the source is cut short");
       }
-      this.#kernel.bytes.set(chunk, this.#at + filled);
+      if (chunk.buffer !== rest.buffer || chunk.byteOffset !== rest.byteOffset) rest.set(chunk);
       filled += chunk.length;
     }
   }

@@ -45,10 +45,10 @@ export class TargetWindow {
     return position - this.#handedOn >= HANDED_ON_BYTES;
   }
 
-  /** A copy of what was made up to `position` since the last call. */
+  /** What was made up to `position` since the last call; good until more is made. */
   take(position: number): Uint8Array {
     const from = this.#at + this.#handedOn - this.#base;
-    const made = this.#kernel.bytes.slice(from, from + position - this.#handedOn);
+    const made = this.#kernel.bytes.subarray(from, from + position - this.#handedOn);
     this.#handedOn = position;
     return made;
   }
