@@ -23,6 +23,7 @@ const WIDE_STRIDE_BYTES = 48 * 1024 * 1024;
 const THOROUGH_BYTES = 2 * 1024 * 1024;
 /** Processors are told apart by this much of the image. */
 const SAMPLE_BYTES = 1024 * 1024;
+const SLICE_BYTES = 32 * 1024;
 const SAMPLE_PROFILE = 2;
 
 const ALIGNMENTS = [
@@ -34,6 +35,13 @@ const ALIGNMENTS = [
 /** Where most of an image is new, it may be compressed inside, and very short matches are worth it. */
 const COMPRESSED_ALIGNMENT = { matchWeight: 3, advantageBytes: 3 };
 const MOSTLY_NEW = 0.5;
+
+/** Processors whose code names data by its distance. */
+const PAGED: ReadonlySet<Architecture> = new Set(["aarch64", "x86", "riscv"]);
+/** The beginning of a page that no word of an image is likely to point at. */
+const ANYWHERE = 0x7a5c_0000;
+/** Executables say what an image is if they are more of it: a kernel carries two small ones for its programs. */
+const TELLING_SHARE = 0.02;
 
 const ARM_SETS = ["thumb", "arm"] as const satisfies readonly Architecture[];
 
@@ -70,8 +78,9 @@ export function planDelta(
       tries.push(COMPRESSED_ALIGNMENT);
     }
     const map = new AddressMap(regions);
-    const spaces = addressSpaces(source, target, regions, map);
+    let spaces = addressSpaces(source, target, regions, map);
     architecture ??= chooseArchitecture(source, target, regions, spaces);
+    if (spaces.length === 0) spaces = relativeSpace(source, target, regions, architecture);
     const sizes = { sourceSize: source.length, targetSize: target.length };
     plans.push({
       header: {
@@ -96,12 +105,31 @@ function addressSpaces(
   map: AddressMap,
 ): AddressSpace[] {
   const elf = spacesOf(findElfImages, source, target, map);
-  if (elf.length > 0) return elf;
+  const elfBytes = elf.reduce((sum, space) => sum + space.length, 0);
+  if (elfBytes > source.length * TELLING_SHARE) return elf;
   const guessed = guessAddressSpace(source, target, regions, map);
   const esp = spacesOf(findEspImages, source, target, map);
   if (esp.length === 0) return guessed;
   const sizes = { sourceSize: source.length, targetSize: target.length };
   return withRest(esp, guessed[0], { ...sizes, maxModuleSpaces: MAX_MODULE_SPACES });
+}
+
+/**
+ * Where nobody knows the address of an image, its distances between instruction and datum are the same at any
+ * page: one space somewhere lets them be followed, if that guesses better than none.
+ */
+function relativeSpace(
+  source: Uint8Array,
+  target: Uint8Array,
+  regions: readonly Region[],
+  architecture: Architecture,
+): AddressSpace[] {
+  if (source.length === 0 || !PAGED.has(architecture)) return [];
+  const whole = { module: 1, source: 0, length: source.length, target: 0 };
+  const spaces = [{ ...whole, sourceAddress: ANYWHERE, targetAddress: ANYWHERE }];
+  const misses = (tried: readonly AddressSpace[]) =>
+    countMisses(source, target, regions, tried, architecture);
+  return misses(spaces) < misses([]) ? spaces : [];
 }
 
 type Alignment = Pick<AlignmentOptions, "matchWeight" | "advantageBytes">;
@@ -129,7 +157,7 @@ function chooseArchitecture(
   regions: readonly Region[],
   spaces: readonly AddressSpace[],
 ): Architecture {
-  const told = commonest(findElfImages(source));
+  const told = commonest(findElfImages(source), source.length * TELLING_SHARE);
   // ELF has one number for both of ARM's instruction sets (EM_ARM, 40).
   const candidates = told === "arm" ? ARM_SETS : ARCHITECTURES;
   if (told && candidates !== ARM_SETS) return told;
@@ -146,14 +174,18 @@ function chooseArchitecture(
 }
 
 /** The processor of most of the code: a boot loader among a system's files may be of another one. */
-function commonest(executables: readonly Executable[]): Architecture | undefined {
+function commonest(
+  executables: readonly Executable[],
+  leastBytes: number,
+): Architecture | undefined {
   const sizes = new Map<Architecture, number>();
   for (const { architecture, segments } of executables) {
     if (architecture === "none") continue;
     const bytes = segments.reduce((sum, segment) => sum + segment.length, 0);
     sizes.set(architecture, (sizes.get(architecture) ?? 0) + bytes);
   }
-  return [...sizes].sort((a, b) => b[1] - a[1])[0]?.[0];
+  const [most] = [...sizes].sort((a, b) => b[1] - a[1]);
+  return most && most[1] > leastBytes ? most[0] : undefined;
 }
 
 function countMisses(
@@ -179,14 +211,28 @@ function countMisses(
   run.setSource(sourceAt, source.length);
   run.setTarget(targetAt);
   let misses = 0;
-  let seen = 0;
-  for (const region of regions) {
-    const length = Math.min(region.length, SAMPLE_BYTES - seen);
+  for (const { source: from, target: to, length } of samplesOf(regions)) {
     run.beginBlock(streams, streams + 2 * SAMPLE_BYTES);
-    run.enterRegion(region.source);
-    misses += run.encodeRegion(region.source, region.target, length);
-    seen += length;
-    if (seen >= SAMPLE_BYTES) break;
+    run.enterRegion(from);
+    misses += run.encodeRegion(from, to, length);
   }
   return misses;
+}
+
+/** Of all regions together SAMPLE_BYTES, in slices from end to end: an image may begin with anything. */
+function* samplesOf(regions: readonly Region[]): Generator<Region> {
+  const total = regions.reduce((sum, region) => sum + region.length, 0);
+  const every = Math.max(SLICE_BYTES, Math.floor((total * SLICE_BYTES) / SAMPLE_BYTES));
+  let passed = 0;
+  for (const { source, target, length } of regions) {
+    for (let at = 0; at < length; ) {
+      const within = (passed + at) % every;
+      if (within < SLICE_BYTES) {
+        const taken = Math.min(length - at, SLICE_BYTES - within);
+        yield { source: source + at, target: target + at, length: taken };
+        at += taken;
+      } else at += Math.min(length - at, every - within);
+    }
+    passed += length;
+  }
 }
