@@ -51,6 +51,8 @@ const BURSTS = flags.quick ? 2 : 5;
 const STORM = flags.quick ? 1_000 : 10_000;
 const CONCURRENCY = 32;
 const WARM_UP = 200;
+/** On a machine with other work a connection may wait for longer than its server's patience. */
+const TRIES = 20;
 /** A process has more files open than its connections. */
 const SPARE_FILES = 500;
 const GROWTH = flags.quick ? [250, 500, 1_000] : [1_000, 5_000, 20_000];
@@ -119,7 +121,8 @@ function targetOf({ port }: Server): Target {
 
 /** The first connections warm up compilers and caches, and are not counted. */
 async function warmUp(target: Target): Promise<void> {
-  await close(await connectMany(target, { first: 1, count: WARM_UP, concurrency: CONCURRENCY }));
+  const load = { first: 1, count: WARM_UP, concurrency: CONCURRENCY, tries: TRIES };
+  await close(await connectMany(target, load));
 }
 
 async function connects(server: Server): Promise<Record<string, Figure>> {
@@ -203,7 +206,8 @@ async function growth(server: Server): Promise<Record<string, Figure>> {
   for (const wanted of GROWTH) {
     const size = Math.min(wanted, most);
     if (size < wanted) console.error(`${size} instead of ${wanted} connections: open files`);
-    const load = { first: WARM_UP + 1 + devices.length, concurrency: CONCURRENCY };
+    const first = WARM_UP + 1 + devices.length;
+    const load = { first, concurrency: CONCURRENCY, tries: TRIES };
     const spent = await timed(server, async () => {
       devices.push(...(await connectMany(target, { ...load, count: size - devices.length })));
     });
