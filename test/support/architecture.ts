@@ -102,6 +102,7 @@ export const MAY_IMPORT: Record<string, readonly string[]> = {
   // The device side
   agent: ["kernel", "protocol", "delta"],
   simulator: ["kernel", "protocol", "delta", "agent", "rollouts"],
+  conformance: ["kernel", "protocol", "delta", "agent", "simulator"],
   // What starts the rest
   platform: [
     "kernel",
@@ -139,6 +140,7 @@ export const MAY_IMPORT: Record<string, readonly string[]> = {
     "health",
     "agent",
     "simulator",
+    "conformance",
     "platform",
   ],
   demo: ["kernel", "protocol", "client", "firmware", "agent", "simulator", "platform"],

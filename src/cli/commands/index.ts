@@ -7,6 +7,7 @@ import { auditCommands } from "./audit.ts";
 import { certificateCommands } from "./certificates.ts";
 import { claimCommands } from "./claims.ts";
 import { commandCommands } from "./commands.ts";
+import { conformanceCommand } from "./conformance.ts";
 import { deltaCommands } from "./deltas.ts";
 import { detectCommand } from "./detect.ts";
 import { deviceCommands } from "./devices.ts";
@@ -58,6 +59,7 @@ export function registerCommands(
   detectCommand(program, cli);
   auditCommands(program, cli);
   deviceSideCommands(program, cli, outcome);
+  conformanceCommand(program, cli);
   scriptCommands(program, cli);
   operationsCommands(program, cli);
 }

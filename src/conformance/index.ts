@@ -1,0 +1,6 @@
+export {
+  CONFORMANCE_CASES,
+  type ConformanceOptions,
+  type ConformanceResult,
+  runConformance,
+} from "./run.ts";
