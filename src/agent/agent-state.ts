@@ -24,6 +24,8 @@ export interface ActiveUpdate {
   components: ComponentState[];
   /** How often they were taken into use while the image stayed as it was. */
   attempts: number;
+  /** A condition holds it up: the phase's time begins anew when it goes on. */
+  waiting: boolean;
   /** Bytes fetched for this update in all. */
   bytesDownloaded: number;
   /** Found wrong before the fall-back; reported after it. */
@@ -93,7 +95,9 @@ export function initialState(): AgentState {
   };
 }
 
-const FIRST_FIELDS: Partial<ActiveUpdate> = { applied: null, components: [], attempts: 0 };
+const FIRST_FIELDS: Partial<ActiveUpdate> = {
+  ...{ applied: null, components: [], attempts: 0, waiting: false },
+};
 
 /** The state document: changed in memory and on disk together, one change at a time. */
 export class StateStore {

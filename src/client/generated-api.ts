@@ -588,6 +588,10 @@ export type DeviceUpdate = {
   rolloutName: string;
   state: string;
   progress: number | null;
+  waitingFor: {
+    element: string;
+    message: string;
+  } | null;
   sourceVersion: string | null;
   targetVersion: string;
   format: string | null;

@@ -798,6 +798,7 @@ export interface RolloutDevicesTable {
   zone: string | null;
   hops_left: Generated<number>;
   attempts: Generated<number>;
+  waiting_for: OptionalJson;
   cohort: Generated<number>;
   is_absent: Generated<boolean>;
 }

@@ -13,6 +13,8 @@ export interface DeviceUpdate {
   bytesDownloaded: number;
   bytesFull: number;
   progress: number | null;
+  /** What the device waits for before it goes on, in its own words. */
+  waitingFor: { element: string; message: string } | null;
   offeredAt: Date | null;
   finishedAt: Date | null;
   failure: unknown;
@@ -57,6 +59,7 @@ export async function deviceUpdates(
     bytesDownloaded: row.bytes_downloaded,
     bytesFull: row.bytes_full,
     progress: row.progress,
+    waitingFor: row.waiting_for as DeviceUpdate["waitingFor"],
     offeredAt: row.offered_at,
     finishedAt: row.finished_at,
     failure: row.failure,

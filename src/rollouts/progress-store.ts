@@ -118,7 +118,7 @@ export async function writeDevices(
   await sql`
     update rollout_devices d
     set state = c.state, phase_deadline_at = c.deadline_at, progress = c.progress,
-        failure = c.failure::jsonb, finished_at = c.finished_at, boot_id = c.boot_id,
+        waiting_for = null, failure = c.failure::jsonb, finished_at = c.finished_at, boot_id = c.boot_id,
         format = coalesce(c.format, d.format), bytes_downloaded = c.bytes_downloaded,
         updated_at = ${now}
     from unnest(
@@ -167,11 +167,38 @@ export async function writeProgress(
 ): Promise<void> {
   if (rows.length === 0) return;
   await sql`
-    update rollout_devices d set progress = c.progress, updated_at = ${now}
+    update rollout_devices d set progress = c.progress, waiting_for = null, updated_at = ${now}
     from unnest(
       ${rows.map((row) => row.rolloutId)}::uuid[], ${rows.map((row) => row.deviceId)}::text[],
       ${rows.map((row) => row.progress)}::real[]
     ) as c(rollout_id, device_id, progress)
+    where d.tenant_id = ${tenantId} and d.rollout_id = c.rollout_id
+      and d.device_id = c.device_id`.execute(tx);
+}
+
+/** What a device waits for, and when it is taken for silent if it says so no more. */
+export interface WaitingDevice {
+  rolloutId: string;
+  deviceId: string;
+  waitingFor: { element: string; message: string };
+  deadlineAt: Date;
+}
+
+export async function writeWaiting(
+  tx: Tx,
+  tenantId: string,
+  rows: readonly WaitingDevice[],
+  now: Date,
+): Promise<void> {
+  if (rows.length === 0) return;
+  await sql`
+    update rollout_devices d
+    set waiting_for = c.waiting_for::jsonb, phase_deadline_at = c.deadline_at, updated_at = ${now}
+    from unnest(
+      ${rows.map((row) => row.rolloutId)}::uuid[], ${rows.map((row) => row.deviceId)}::text[],
+      ${rows.map((row) => JSON.stringify(row.waitingFor))}::text[],
+      ${rows.map((row) => row.deadlineAt)}::timestamptz[]
+    ) as c(rollout_id, device_id, waiting_for, deadline_at)
     where d.tenant_id = ${tenantId} and d.rollout_id = c.rollout_id
       and d.device_id = c.device_id`.execute(tx);
 }

@@ -6,12 +6,15 @@ import { counter } from "../kernel/metrics.ts";
 import { storableText } from "../kernel/storable.ts";
 import { TtlCache } from "../kernel/ttl-cache.ts";
 import type { DeviceIdentity, Heartbeat, UpdateState } from "../protocol/index.ts";
+import { graceful } from "./assignments.ts";
 import { applyMoves, progressOf, type TrackedMove } from "./moves.ts";
 import {
   lockByDevices,
   lockByUpdateIds,
   type TrackedDevice,
+  type WaitingDevice,
   writeProgress,
+  writeWaiting,
 } from "./progress-store.ts";
 import { activeRollouts, reopenRollbacks, wakeRollouts } from "./rollout-store.ts";
 import { FAILED_STATES, moveByReport, moveBySighting } from "./states.ts";
@@ -150,6 +153,7 @@ async function takeStates(
   const byUpdate = new Map(rows.map((row) => [row.update_id, row]));
   const pending = new Map<string, TrackedMove & { origin: TrackedDevice }>();
   const figures = new Map<string, { rolloutId: string; deviceId: string; progress: number }>();
+  const waiting = new Map<string, WaitingDevice>();
   const results = items.map(({ deviceId, state }) => {
     const origin = byUpdate.get(state.updateId.toLowerCase());
     // The certificate says who speaks: another device's update is none of its business.
@@ -170,6 +174,18 @@ async function takeStates(
         ...told,
         bytesDownloaded: bytes,
       });
+    } else if (state.waitingFor && state.phase === device.state) {
+      reportsTaken.inc({ effect: "waiting" });
+      const deadlineAt = new Date(nowMs + patienceWith(device));
+      const told = { rolloutId: origin.rollout_id, deviceId, deadlineAt };
+      const { element, message } = state.waitingFor;
+      waiting.set(origin.update_id, {
+        ...told,
+        waitingFor: {
+          element: storableText(element, TEXT_LENGTH),
+          message: storableText(message, TEXT_LENGTH),
+        },
+      });
     } else if (state.progress !== undefined && state.phase === device.state) {
       reportsTaken.inc({ effect: "progress" });
       const row = { rolloutId: origin.rollout_id, deviceId, progress: state.progress };
@@ -188,6 +204,8 @@ async function takeStates(
     still.map(([, row]) => row),
     new Date(nowMs),
   );
+  // Where a move of the same batch came first, the phase that it led to is the one that waits.
+  await writeWaiting(tx, tenantId, [...waiting.values()], new Date(nowMs));
   return {
     results,
     ...effects(
@@ -195,6 +213,13 @@ async function takeStates(
       still.map(([, row]) => row.rolloutId),
     ),
   };
+}
+
+/** Twice as long as a waiting device is silent by rights, and never less than its phase has. */
+const WAITING_PATIENCE_MS = 20 * 60_000;
+
+function patienceWith(device: TrackedDevice): number {
+  return Math.max(WAITING_PATIENCE_MS, graceful(device.deadlines[device.state] ?? 0));
 }
 
 /** A device as it will be once an earlier report of the same batch has been carried out. */

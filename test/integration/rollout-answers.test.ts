@@ -43,3 +43,43 @@ describe("what the rollouts tell", () => {
     expect([...new Set(broken)]).toEqual([]);
   });
 });
+
+describe("a device that waits for a condition of its own", () => {
+  let f: RolloutFleet;
+  beforeAll(async () => {
+    f = await createRolloutFleet({ devices: 1 });
+  });
+  afterAll(() => f.close());
+
+  it("is shown with what it waits for, and is silent only when it says so no more", async () => {
+    const [unit] = f.fleet as [RolloutFleet["fleet"][0]];
+    const release = await f.publish("1.1.0");
+    const stages = [{ name: "all", percent: 100 }];
+    const id = await f.create(release.id, { stages, holdbackPercent: 0 });
+    await f.run(20, () => "ignores");
+    const assignment = await f.assignmentOf(unit);
+    if (!assignment) throw new Error("nothing was offered");
+    const waitingFor = { element: "maintenance-window", message: "until 02:00\0" };
+    const shown = async () => (await f.rollouts.deviceUpdates(f.tenant, unit.id, 1))[0];
+    const say = (state: object) => f.say(unit, assignment, { phase: "downloading", ...state });
+    const later = async (seconds: number) => {
+      await f.clock.advance(seconds * 1_000);
+      await f.rollouts.tick(f.tenant);
+    };
+    await say({ progress: 1 });
+    for (let times = 0; times < 3; times += 1) {
+      await say({ waitingFor });
+      await later(600);
+      const view = await shown();
+      expect(view?.state).toBe("downloading");
+      expect(view?.waitingFor).toEqual({ ...waitingFor, message: "until 02:00\uFFFD" });
+      expect(contractErrors("DeviceUpdateList", { items: [view] })).toEqual([]);
+    }
+    await say({ phase: "installing" });
+    expect(await shown()).toMatchObject({ state: "installing", waitingFor: null });
+    await say({ phase: "installing", waitingFor });
+    unit.online = false;
+    await later(1_800);
+    expect(await shown()).toMatchObject({ state: "silent", waitingFor: null });
+  });
+});

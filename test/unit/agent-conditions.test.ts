@@ -112,13 +112,36 @@ describe("an update under conditions", () => {
     await bench.until(() => last()?.phase === "succeeded");
   });
 
-  it("fails at its deadline by the name of what it waited for", async () => {
-    const known = facts({ battery: async () => charge(3) });
+  it("waits longer than its phase has, says so again, and has the phase's time anew afterwards", async () => {
+    let percent = 3;
+    const known = facts({ battery: async () => charge(percent) });
     const rules = { minBatteryPercent: 30 };
     const bench = await startBench({ machine: { conditions: conditions(rules, known) } });
     bench.platform.assign(bench.device, bench.newRelease, [bench.patchOffer]);
+    const states = () => bench.platform.updateStates(bench.device);
+    const isWaiting = () => states().at(-1)?.waitingFor?.element === "battery";
+    await bench.until(isWaiting);
+    const before = bench.clock.now();
+    await bench.until(() => bench.clock.now() - before > 5 * HOUR_MS, 6 * HOUR_MS);
+    expect(isWaiting()).toBe(true);
+    const told = states().filter(({ waitingFor }) => waitingFor).length;
+    expect(told).toBeGreaterThan(20);
+    expect(told).toBeLessThan(40);
+    // The phase began hours before: a start of the machine does not make that a delay either.
+    bench.machine.powerOff();
+    percent = 80;
+    bench.machine.powerOn();
+    await bench.until(() => states().at(-1)?.phase === "succeeded");
+  });
+
+  it("fails by the name of what it waited for, where that lasts until the assignment has expired", async () => {
+    const known = facts({ battery: async () => charge(3) });
+    const rules = { minBatteryPercent: 30 };
+    const bench = await startBench({ machine: { conditions: conditions(rules, known) } });
+    const expires = new Date(bench.clock.now() + 3 * HOUR_MS).toISOString();
+    bench.platform.assign(bench.device, bench.newRelease, [bench.patchOffer], { expires });
     const last = () => bench.platform.updateStates(bench.device).at(-1);
-    await bench.until(() => last()?.phase === "failed", 3 * HOUR_MS);
+    await bench.until(() => last()?.phase === "failed", 4 * HOUR_MS);
     expect(last()?.error).toMatchObject({ element: "battery" });
     expect(last()?.error?.message).toContain("3 % are left, 30 % are needed");
   });

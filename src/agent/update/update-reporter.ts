@@ -7,6 +7,8 @@ import { readSlotRecord } from "./slot-record.ts";
 import type { UpdateContext } from "./update-context.ts";
 import type { UpdateFault } from "./update-steps.ts";
 
+/** Well within the time after which the platform takes a waiting device for silent. */
+const WAITING_MS = 10 * 60_000;
 const PROGRESS_STEP = 0.2;
 const MAX_ID_LENGTH = 64;
 
@@ -19,6 +21,7 @@ export class UpdateReporter {
   #sending: Promise<void> = Promise.resolve();
   #toldProgress = 0;
   #waitingFor: string | undefined;
+  #waitingToldAt = 0;
 
   constructor(context: UpdateContext) {
     this.#context = context;
@@ -31,12 +34,20 @@ export class UpdateReporter {
     return this.#enqueue(() => this.#tellPhase());
   }
 
-  /** Said once for each thing that is waited for, again after a new connection. */
+  /**
+   * Said of each thing that is waited for, and now and then again, so that the platform does not take
+   * the device for silent; after a new connection too.
+   */
   waiting(unmet: Unmet, traceparent: string | null): void {
-    if (this.#waitingFor === unmet.element) return;
-    this.#waitingFor = unmet.element;
     const { element, message } = unmet;
-    this.#context.log("info", `the update waits: ${element}, ${message}`, traceparent);
+    const now = this.#context.clock.now();
+    const isKnown = this.#waitingFor === element;
+    if (isKnown && Math.abs(now - this.#waitingToldAt) < WAITING_MS) return;
+    this.#waitingFor = element;
+    this.#waitingToldAt = now;
+    if (!isKnown) {
+      this.#context.log("info", `the update waits: ${element}, ${message}`, traceparent);
+    }
     this.#enqueue(() => this.#tellPhase(undefined, { element, message }));
   }
 

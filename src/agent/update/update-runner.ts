@@ -129,8 +129,7 @@ const LOOK_AGAIN_MS = 30_000;
 async function waitFor(run: Run, unmet: Unmet): Promise<void> {
   const { context, reporter, update, signal } = run;
   reporter.waiting(unmet, update.assignment.signed.traceparent);
-  await untilDeadline(run, (until) => sleep(context.clock, LOOK_AGAIN_MS, until));
-  signal.throwIfAborted();
+  await sleep(context.clock, LOOK_AGAIN_MS, signal);
 }
 
 /** An artifact that cannot be used is set aside; `nextStep` then chooses another or gives up. */

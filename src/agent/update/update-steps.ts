@@ -72,16 +72,16 @@ function stepBeforeRestart(update: ActiveUpdate, facts: UpdateFacts): UpdateStep
   if (facts.boot.running === update.targetSlot) {
     return failed("slot", "the device was started from the slot that was to be written");
   }
-  if (!(Date.parse(assignment.expires) > facts.now)) {
-    return failed("expiry", `the assignment expired at ${assignment.expires}`);
-  }
   const { unmet } = facts;
-  if (facts.now >= deadlineOf(update)) {
-    const late = `not finished within ${phaseLimitMs(update)} ms`;
-    return unmet ? failed(unmet.element, `${late}: ${unmet.message}`) : failed("deadline", late);
+  if (!(Date.parse(assignment.expires) > facts.now)) {
+    const late = `the assignment expired at ${assignment.expires}`;
+    return unmet ? failed(unmet.element, `${late}: ${unmet.message}`) : failed("expiry", late);
   }
   if (unmet?.hopeless) return failed(unmet.element, unmet.message);
   if (unmet) return { do: "wait", unmet };
+  if (facts.now >= deadlineOf(update)) {
+    return failed("deadline", `not finished within ${phaseLimitMs(update)} ms`);
+  }
   const missing = update.components.find(({ state }) => state === "wanted");
   if (missing) {
     const failure = update.failedOffers.find(({ sha256 }) => sha256 === missing.sha256);

@@ -160,6 +160,7 @@ export class Updater {
       applied: null,
       components: wantedComponents(assignment, this.#context.components),
       attempts: 0,
+      waiting: false,
       bytesDownloaded: 0,
       fault: null,
     };
@@ -202,12 +203,25 @@ export class Updater {
       signal.throwIfAborted();
       const update = await this.#withSaneClock();
       if (!update) return;
-      const step = nextStep(update, await this.#facts(update));
+      const facts = await this.#facts(update);
+      await this.#noteWaiting(update, facts);
+      const step = nextStep(this.#context.state.current.update ?? update, facts);
       const outcome = await runStep(
-        { context: this.#context, reporter: this.#reporter, update, signal },
+        {
+          ...{ context: this.#context, reporter: this.#reporter, signal },
+          update: this.#context.state.current.update ?? update,
+        },
         step,
       );
       if (outcome === "restarting") return;
+    }
+  }
+
+  /** A condition is nobody's delay: what it held up has all of its time again when it goes on. */
+  async #noteWaiting(update: ActiveUpdate, { unmet, now }: UpdateFacts): Promise<void> {
+    if (unmet && !update.waiting) await changeUpdate(this.#context, { waiting: true });
+    if (!unmet && update.waiting) {
+      await changeUpdate(this.#context, { waiting: false, phaseStartedAt: now });
     }
   }
 

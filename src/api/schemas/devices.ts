@@ -117,6 +117,12 @@ export const DeviceUpdateView = view("DeviceUpdate", {
   rolloutName: Type.String(),
   state: Type.String(),
   progress: nullable(Type.Number()),
+  waitingFor: nullable(
+    Type.Object(
+      { element: Type.String(), message: Type.String() },
+      { description: "What the device waits for before it goes on" },
+    ),
+  ),
   sourceVersion: nullable(Type.String()),
   targetVersion: Type.String(),
   format: nullable(Type.String()),

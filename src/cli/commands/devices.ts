@@ -65,7 +65,9 @@ function readingCommands(device: Command, cli: Cli): void {
       if (updates.items.length > 0) {
         const rows = updates.items.slice(0, 10).map((update) => {
           const path = `${update.sourceVersion ?? "?"} -> ${update.targetVersion}`;
-          return [update.rolloutName, path, update.state, update.format, ago(update.offeredAt)];
+          const { state, waitingFor } = update;
+          const standing = waitingFor ? `${state}, waits for ${waitingFor.element}` : state;
+          return [update.rolloutName, path, standing, update.format, ago(update.offeredAt)];
         });
         parts.push(table(["UPDATE", "FROM -> TO", "STATE", "BY", "OFFERED"], rows));
       }

@@ -61,6 +61,14 @@ function UpdateEntry({ update, tenant }: { update: UpdateRecord; tenant: string 
           aria-label={`Phase ${update.state}`}
         />
       )}
+      {underWay && update.waitingFor && (
+        <Text size="sm" c="dimmed">
+          Waits: {update.waitingFor.message}{" "}
+          <Text span inherit c="dimmed">
+            ({update.waitingFor.element})
+          </Text>
+        </Text>
+      )}
       {update.failure && (
         <Text size="sm" c="var(--vautn-bad)">
           {update.failure.phase && `While ${update.failure.phase}: `}
