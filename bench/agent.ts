@@ -24,6 +24,24 @@ const GOALS = { memoryMb: 60, monthMb: 2, bundleKb: 1024 };
 const THIN = { ...THIN_INTERVALS, reconnectsADay: 1 };
 const BUNDLE = path.resolve(import.meta.dirname, "../dist/vautn-agent.mjs");
 
+/** As deploy/agent/launch starts it, and as it does where memory is dearer than time. */
+const LAUNCHED = ["--max-semi-space-size=1"];
+const SLIM = [...LAUNCHED, "--no-opt", "--no-maglev", "--no-sparkplug"];
+const ALLOCATOR = {
+  ...{ MALLOC_ARENA_MAX: "1", MALLOC_TRIM_THRESHOLD_: "65536", MALLOC_MMAP_THRESHOLD_: "65536" },
+};
+const BARE_MS = 1_000;
+
+interface Memory {
+  residentMb: number;
+  ownMb: number;
+}
+
+interface Life {
+  bytes: number;
+  memory: Memory;
+}
+
 interface Line {
   port: number;
   bytes: number;
@@ -60,7 +78,8 @@ try {
     (MONTH_SECONDS / THIN.telemetrySeconds) * perSample +
     30 * THIN.reconnectsADay * quiet.bytes;
   print("agent-bundle", fs.statSync(BUNDLE).size / 1024, "KiB", GOALS.bundleKb, "goal 1 MiB");
-  print("agent-memory-resident", beating.memoryMb, "MiB", GOALS.memoryMb, "goal 60 MiB");
+  const slim = await measure({ heartbeatIntervalSeconds: 1 }, SLIM);
+  await printMemory(beating.memory, slim.memory);
   print("agent-connect-bytes", quiet.bytes, "bytes");
   print("agent-heartbeat-bytes", perHeartbeat, "bytes");
   print("agent-telemetry-bytes", perSample, "bytes");
@@ -73,23 +92,51 @@ try {
 }
 
 /** One life of the agent from its start until so many seconds after it is connected. */
-async function measure(config: object): Promise<{ bytes: number; memoryMb: number }> {
+async function measure(config: object, flags = LAUNCHED): Promise<Life> {
   const file = path.join(folder, "agent.json");
   const all = { provisioning: "identity", data: "data", thin: true, ...config };
   fs.writeFileSync(file, JSON.stringify(all));
   line.bytes = 0;
   line.segments = 0;
-  const child = spawn(process.execPath, [BUNDLE, "run", "--config", file], { stdio: "ignore" });
+  const child = spawn(process.execPath, [...flags, BUNDLE, "run", "--config", file], {
+    ...{ stdio: "ignore", env: { ...process.env, ...ALLOCATOR } },
+  });
   agent = child;
   while (line.bytes < 4_000) await pause(100);
   await pause(heartbeats * 1_000);
-  const status = fs.readFileSync(`/proc/${child.pid}/status`, "utf8");
-  const memoryMb = Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
+  const memory = memoryOf(child);
   const bytes = line.bytes + line.segments * 2 * HEADER_BYTES;
   const ended = new Promise((resolve) => child.once("exit", resolve));
   child.kill("SIGTERM");
   await ended;
-  return { bytes, memoryMb };
+  return { bytes, memory };
+}
+
+/** What is the process's own, and what it shares with every other Node of the machine. */
+function memoryOf(child: ChildProcess): Memory {
+  const status = fs.readFileSync(`/proc/${child.pid}/status`, "utf8");
+  const mb = (name: string) =>
+    Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]) / 1024;
+  return { residentMb: mb("VmRSS"), ownMb: mb("RssAnon") };
+}
+
+/** Beside what Node itself takes that has nothing to do but wait. */
+async function printMemory(launched: Memory, slim: Memory): Promise<void> {
+  const idle = "console.log('up'); setTimeout(() => {}, 1e9)";
+  const bare = spawn(process.execPath, [...LAUNCHED, "-e", idle], {
+    ...{ stdio: ["ignore", "pipe", "ignore"], env: { ...process.env, ...ALLOCATOR } },
+  });
+  agent = bare;
+  await once(bare.stdout as NodeJS.ReadableStream, "data");
+  await pause(BARE_MS);
+  const floor = memoryOf(bare);
+  bare.kill();
+  const of = `bare Node, ${Math.round(floor.residentMb)} MiB`;
+  print("agent-memory-resident", launched.residentMb, "MiB", GOALS.memoryMb, "goal 60 MiB");
+  print("agent-memory-resident-slim", slim.residentMb, "MiB", GOALS.memoryMb, "goal 60 MiB");
+  print("agent-memory-resident-over-node", launched.residentMb, "MiB", floor.residentMb, of);
+  print("agent-memory-own", launched.ownMb, "MiB", floor.ownMb, "bare Node's own");
+  print("agent-memory-own-slim", slim.ownMb, "MiB", floor.ownMb, "bare Node's own");
 }
 
 async function countingLine(upstreamPort: number): Promise<Line> {

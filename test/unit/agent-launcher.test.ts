@@ -1,4 +1,4 @@
-import { execFile } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
@@ -87,4 +87,21 @@ it("installs nothing that does not run here", async () => {
   fs.writeFileSync(broken, "syntax error(\n");
   await expect(install(broken)).rejects.toThrow("does not run here");
   await expect(install(path.join(folder, "none"))).rejects.toThrow("there is no file");
+});
+
+const hasSystemd = spawnSync("systemd-analyze", ["--version"]).status === 0;
+
+it.skipIf(!hasSystemd)("has a unit that systemd accepts (systemd-analyze)", async () => {
+  await install(agent("first"));
+  const unit = path.join(folder, "vautn-agent.service");
+  const installed = path.join(folder, "etc/systemd/system/vautn-agent.service");
+  const text = fs.readFileSync(installed, "utf8");
+  // Where this test has put the launcher; all the rest is as it is installed.
+  fs.writeFileSync(unit, text.replace("/usr/lib/vautn-agent/launch", path.join(home(), "launch")));
+  const { stdout, stderr } = await run("systemd-analyze", ["verify", unit]);
+  expect(stdout + stderr).toBe("");
+  // The control: it does look at what is written there.
+  fs.writeFileSync(unit, text.replace("WatchdogSec=120", "WatchdogSec=often"));
+  const bad = await run("systemd-analyze", ["verify", unit]).catch((error) => error);
+  expect(bad.stderr).toMatch(/Failed to parse sec value, ignoring: often/);
 });
