@@ -74,6 +74,39 @@ async function badTrial(bench: Bench, change: (kernel: Buffer) => Buffer): Promi
   return "refused by the firmware, struck out, back in slot A";
 }
 
+/**
+ * The three short cases on one machine, for every run of the tests: its trial slot has a kernel with one
+ * bit turned, its newest configuration was altered, and all the rest is good.
+ */
+export async function startThreefold(bench: Bench): Promise<Threefold> {
+  const { lab, good } = bench;
+  const altered = lab.configuration(2);
+  altered.signed.settings = { interval: 666 };
+  const disk = await lab.disk(good, {
+    documents: {
+      "configuration.json": altered,
+      "configuration.previous.json": lab.configuration(1),
+    },
+  });
+  const { kernel } = lab.system("2.0.0", bench.root);
+  fillSlot(disk, TRIAL, { kernel: withOneBitTurned(kernel, middleOf(kernel, ".linux")) });
+  const machine = bench.start(disk.file, lab.variables(disk.image));
+  return {
+    until: (pattern) => machine.until(pattern, BOOT_MS),
+    async end() {
+      await machine.cutPower();
+      refuse(machine, /slot=b|SCRIPT 2/);
+      expectEntry(disk.file, "vautn-0002-b+0-1.efi");
+    },
+  };
+}
+
+export interface Threefold {
+  until(pattern: RegExp): Promise<string>;
+  /** Rejects where anything ran that must not. */
+  end(): Promise<void>;
+}
+
 /** The place of a section, in bytes from the start of the file. */
 function middleOf(kernel: Buffer, name: string): number {
   const section = readPe(kernel).sections.find((one) => one.name === name);
