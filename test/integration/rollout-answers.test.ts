@@ -55,7 +55,7 @@ describe("a device that waits for a condition of its own", () => {
     const [unit] = f.fleet as [RolloutFleet["fleet"][0]];
     const release = await f.publish("1.1.0");
     const stages = [{ name: "all", percent: 100 }];
-    const id = await f.create(release.id, { stages, holdbackPercent: 0 });
+    await f.create(release.id, { stages, holdbackPercent: 0 });
     await f.run(20, () => "ignores");
     const assignment = await f.assignmentOf(unit);
     if (!assignment) throw new Error("nothing was offered");
