@@ -52,6 +52,9 @@ export async function admit(
   }
   const principal = await tenancy.authenticate(request.credential.token);
   request.principal = principal;
+  if (principal.session?.mustEnrol && !request.routeOptions.config.whileEnrolling) {
+    throw new AppError("second-factor-required", "set up a second factor first, then go on");
+  }
   assertMay(request, principal, access, tenancy);
 }
 

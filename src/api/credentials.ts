@@ -69,6 +69,17 @@ export function clearFlowCookie(request: FastifyRequest, reply: FastifyReply): v
   reply.clearCookie(FLOW_COOKIE, flowScope(request));
 }
 
+export const BROWSER_COOKIE = "vautn_browser";
+
+/** By which a browser is known when its person signs in again; it opens nothing. */
+export function setBrowserCookie(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { note, expiresAt: expires }: { note: string; expiresAt: Date },
+): void {
+  reply.setCookie(BROWSER_COOKIE, note, { ...cookieScope(request), path: "/api/v1/auth", expires });
+}
+
 /** The session that a browser brings along to signing in. */
 export function sessionToReplace(request: FastifyRequest): string | undefined {
   const token = request.cookies[SESSION_COOKIE];

@@ -29,6 +29,8 @@ declare module "fastify" {
     answersSecret?: boolean;
     /** The answer lives in its headers, so that there is nothing to replay. */
     keepsNoAnswer?: boolean;
+    /** Open to who has to set up a second factor first. */
+    whileEnrolling?: boolean;
     /** `<kind>.<verb>`, as the audit log names a write; every route that writes has one. */
     action?: string;
     /** What was done is recorded here; otherwise the module does it in its own transaction. */

@@ -484,6 +484,10 @@ export type CreatedClaimToken = {
   webhookSecret?: string | undefined;
 };
 
+export type CreatedPasskey = {
+  id: string;
+};
+
 export type CreatedWebhook = {
   id: string;
   /** whsec_…, shown this once */
@@ -640,9 +644,28 @@ export type EnrolledRow = {
   } | null;
 };
 
+export type ExchangedToken = {
+  /** A key (`vk_…`) */
+  access_token: string;
+  issued_token_type: "urn:ietf:params:oauth:token-type:access_token";
+  token_type: "Bearer";
+  expires_in: number;
+  scope?: string | undefined;
+};
+
 export type ExpiryWeek = {
   startsAt: string;
   count: number;
+};
+
+export type Factors = {
+  totp: {
+    confirmedAt: string;
+  } | null;
+  recoveryCodesLeft: number;
+  passkeys: Array<Passkey>;
+  /** Signing in with a password alone is not enough */
+  isRequired: boolean;
 };
 
 export type FleetHealth = {
@@ -799,6 +822,21 @@ export type OwnSessionList = {
   items: Array<OwnSession>;
 };
 
+export type Passkey = {
+  id: string;
+  name: string;
+  isBackedUp: boolean;
+  createdAt: string;
+  lastUsedAt: string | null;
+};
+
+export type PasskeyChallenge = {
+  /** For navigator.credentials, as JSON */
+  options: Record<string, unknown>;
+  /** To be sent along with the answer; five minutes */
+  challenge: string;
+};
+
 export type PatchedTwins = {
   /** Devices that were meant */
   devices: number;
@@ -893,6 +931,9 @@ export type Problem = {
     | "quota-exceeded"
     | "internal"
     | "unavailable"
+    | "second-factor-needed"
+    | "second-factor-required"
+    | "sign-in-again"
     | "sign-in-refused"
     | "provider-unavailable"
     | "csr-invalid"
@@ -966,6 +1007,11 @@ export type QuarantineList = {
 export type Readiness = {
   ready: boolean;
   checks: Record<string, "up" | "down">;
+};
+
+export type RecoveryCodes = {
+  /** Shown this once; each opens once */
+  recoveryCodes: Array<string>;
 };
 
 export type RegisteredAuthority = {
@@ -1673,6 +1719,23 @@ export type SentCommands = {
   batch: CommandBatch | null;
 };
 
+export type ServiceAccount = {
+  id: string;
+  name: string;
+  issuer: string;
+  audience: string;
+  conditions: Array<TokenCondition>;
+  role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
+  scopes: Array<string> | null;
+  lifetimeSeconds: number;
+  createdAt: string;
+  lastUsedAt: string | null;
+};
+
+export type ServiceAccountList = {
+  items: Array<ServiceAccount>;
+};
+
 export type Session = {
   user: {
     id: string;
@@ -1682,6 +1745,12 @@ export type Session = {
   platformRole: "platform-administrator" | "platform-operator" | null;
   tenants: Array<TenantAccess>;
   expiresAt: string;
+  /** It may set up a second factor and nothing else */
+  mustEnrol: boolean;
+};
+
+export type SignInPolicy = {
+  secondFactor: "optional" | "administrators" | "everybody";
 };
 
 export type SignInProvider = {
@@ -1720,6 +1789,15 @@ export type Signature = {
   keyid: string;
   /** Hex */
   sig: string;
+};
+
+export type SignedIn = {
+  user: {
+    id: string;
+    email: string;
+    name: string;
+  };
+  expiresAt: string;
 };
 
 export type SigningKey = {
@@ -1836,6 +1914,19 @@ export type TenantSettings = {
   telemetryRetentionDays: number;
   logRetentionDays: number;
   auditRetentionDays: number;
+};
+
+export type TokenCondition = {
+  claim: string;
+  /** What the claim must be; `*` stands for any text */
+  value: string;
+};
+
+export type TotpSecret = {
+  /** Base32, for typing; shown this once */
+  secret: string;
+  /** `otpauth://…`, for a QR code */
+  uri: string;
 };
 
 export type Trace = {
@@ -1966,6 +2057,8 @@ export type Whoami = {
   };
   platformRole: "platform-administrator" | "platform-operator" | null;
   tenants: Array<TenantAccess>;
+  /** It may set up a second factor and nothing else */
+  mustEnrol: boolean;
 };
 
 /** What each operation takes and gives. */
@@ -1994,6 +2087,8 @@ export interface Operations {
     body: {
       email: string;
       password: string;
+      /** Of an authenticator app, or a recovery code; asked for by second-factor-needed */
+      code?: string | undefined;
     };
     answer: Session;
   };
@@ -2177,6 +2272,193 @@ export interface Operations {
     query: Record<never, never>;
     body: undefined;
     answer: undefined;
+  };
+  getOwnFactors: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: undefined;
+    answer: Factors;
+  };
+  /** A secret for an authenticator app; it counts once a code of it was shown */
+  beginTotp: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: undefined;
+    answer: TotpSecret;
+  };
+  confirmTotp: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: {
+      /** Six digits of the app, or a recovery code */
+      code: string;
+    };
+    answer: RecoveryCodes;
+  };
+  removeTotp: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: {
+      /** Six digits of the app, or a recovery code */
+      code: string;
+    };
+    answer: undefined;
+  };
+  renewRecoveryCodes: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: {
+      /** Six digits of the app, or a recovery code */
+      code: string;
+    };
+    answer: RecoveryCodes;
+  };
+  /** What the browser makes a passkey from */
+  beginPasskey: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: undefined;
+    answer: PasskeyChallenge;
+  };
+  addPasskey: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: {
+      /** As it was given */
+      challenge: string;
+      name: string;
+      response: Record<string, unknown>;
+    };
+    answer: CreatedPasskey;
+  };
+  removePasskey: {
+    params: { passkey: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
+  beginPasskeySignIn: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: undefined;
+    answer: PasskeyChallenge;
+  };
+  signInWithPasskey: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: {
+      /** As it was given */
+      challenge: string;
+      response: Record<string, unknown>;
+    };
+    answer: SignedIn;
+  };
+  getSignInPolicy: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: undefined;
+    answer: SignInPolicy;
+  };
+  /** Who needs a second factor when they sign in with a password */
+  setSignInPolicy: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: {
+      secondFactor: "optional" | "administrators" | "everybody";
+    };
+    answer: SignInPolicy;
+  };
+  requireSecondFactor: {
+    params: { user: string };
+    query: Record<never, never>;
+    body: {
+      isRequired: boolean;
+    };
+    answer: undefined;
+  };
+  /** For who has lost everything: the password alone counts, every session ends */
+  resetUserFactors: {
+    params: { user: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
+  listServiceAccounts: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: ServiceAccountList;
+  };
+  /** Lets tokens of an issuer that fit the conditions have keys of this role */
+  createServiceAccount: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      name: string;
+      /** As it stands in tokens */
+      issuer: string;
+      /** `aud` of its tokens */
+      audience: string;
+      conditions: Array<{
+        claim: string;
+        /** What the claim must be; `*` stands for any text */
+        value: string;
+      }>;
+      role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
+      scopes?:
+        | Array<
+            | "tenant.read"
+            | "devices.read"
+            | "devices.write"
+            | "devices.enroll"
+            | "devices.revoke"
+            | "telemetry.read"
+            | "logs.read"
+            | "commands.read"
+            | "commands.send"
+            | "exchange.read"
+            | "exchange.publish"
+            | "firmware.read"
+            | "firmware.publish"
+            | "trust.manage"
+            | "authorities.manage"
+            | "rollouts.read"
+            | "rollouts.pause"
+            | "rollouts.control"
+            | "alerts.read"
+            | "alerts.acknowledge"
+            | "webhooks.manage"
+            | "tenancy.read"
+            | "tenancy.manage"
+            | "audit.read"
+          >
+        | undefined;
+      lifetimeSeconds?: number | undefined;
+    };
+    answer: ServiceAccount;
+  };
+  /** With the keys that it has been given */
+  deleteServiceAccount: {
+    params: { tenant: string; serviceAccount: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
+  /** A key that is soon over, for a token of an issuer that the tenant has named */
+  exchangeToken: {
+    params: Record<never, never>;
+    query: Record<never, never>;
+    body: {
+      grant_type: "urn:ietf:params:oauth:grant-type:token-exchange";
+      subject_token: string;
+      subject_token_type:
+        | "urn:ietf:params:oauth:token-type:jwt"
+        | "urn:ietf:params:oauth:token-type:id_token";
+      /** TENANT/SERVICE-ACCOUNT */
+      audience: string;
+      requested_token_type?: "urn:ietf:params:oauth:token-type:access_token" | undefined;
+    };
+    answer: ExchangedToken;
   };
   listTenants: {
     params: Record<never, never>;
@@ -3769,6 +4051,27 @@ export const ROUTES = {
   listUserIdentities: { method: "GET", path: "/api/v1/users/{user}/identities" },
   setUserIdentity: { method: "PUT", path: "/api/v1/users/{user}/identities/{provider}" },
   removeUserIdentity: { method: "DELETE", path: "/api/v1/users/{user}/identities/{provider}" },
+  getOwnFactors: { method: "GET", path: "/api/v1/auth/factors" },
+  beginTotp: { method: "POST", path: "/api/v1/auth/totp" },
+  confirmTotp: { method: "POST", path: "/api/v1/auth/totp/confirm" },
+  removeTotp: { method: "POST", path: "/api/v1/auth/totp/remove" },
+  renewRecoveryCodes: { method: "POST", path: "/api/v1/auth/recovery-codes" },
+  beginPasskey: { method: "POST", path: "/api/v1/auth/passkeys/challenge" },
+  addPasskey: { method: "POST", path: "/api/v1/auth/passkeys" },
+  removePasskey: { method: "DELETE", path: "/api/v1/auth/passkeys/{passkey}" },
+  beginPasskeySignIn: { method: "POST", path: "/api/v1/auth/passkey-sign-in/challenge" },
+  signInWithPasskey: { method: "POST", path: "/api/v1/auth/passkey-sign-in" },
+  getSignInPolicy: { method: "GET", path: "/api/v1/sign-in-policy" },
+  setSignInPolicy: { method: "PUT", path: "/api/v1/sign-in-policy" },
+  requireSecondFactor: { method: "PUT", path: "/api/v1/users/{user}/second-factor" },
+  resetUserFactors: { method: "DELETE", path: "/api/v1/users/{user}/factors" },
+  listServiceAccounts: { method: "GET", path: "/api/v1/tenants/{tenant}/service-accounts" },
+  createServiceAccount: { method: "POST", path: "/api/v1/tenants/{tenant}/service-accounts" },
+  deleteServiceAccount: {
+    method: "DELETE",
+    path: "/api/v1/tenants/{tenant}/service-accounts/{serviceAccount}",
+  },
+  exchangeToken: { method: "POST", path: "/api/v1/token" },
   listTenants: { method: "GET", path: "/api/v1/tenants" },
   createTenant: { method: "POST", path: "/api/v1/tenants" },
   getTenant: { method: "GET", path: "/api/v1/tenants/{tenant}" },

@@ -70,6 +70,7 @@ export interface ApiKeysTable {
   expires_at: Date | null;
   last_used_at: Date | null;
   revoked_at: Date | null;
+  service_account_id: string | null;
   scopes: string[] | null;
 }
 
@@ -551,6 +552,19 @@ export interface OnlineKeysTable {
   ordinal: Generated<number>;
 }
 
+export interface PasskeysTable {
+  credential_id: Buffer;
+  id: string;
+  user_id: string;
+  name: string;
+  public_key: Buffer;
+  counter: number;
+  transports: string[];
+  is_backed_up: boolean;
+  created_at: Date;
+  last_used_at: Date | null;
+}
+
 export interface PendingEnrolmentsTable {
   tenant_id: string;
   id: string;
@@ -618,6 +632,13 @@ export interface QuarantinesTable {
   lift_reason: string | null;
   lifted_at: Date | null;
   lifted_by: string | null;
+}
+
+export interface RecoveryCodesTable {
+  user_id: string;
+  code_hash: Buffer;
+  created_at: Date;
+  used_at: Date | null;
 }
 
 export interface RegisteredAuthoritiesTable {
@@ -956,6 +977,21 @@ export interface RotationFailuresTable {
   message: string;
 }
 
+export interface ServiceAccountsTable {
+  tenant_id: string;
+  id: string;
+  name: string;
+  issuer: string;
+  audience: string;
+  conditions: Json;
+  role: string;
+  scopes: string[] | null;
+  lifetime_seconds: number;
+  created_by: string;
+  created_at: Date;
+  last_used_at: Date | null;
+}
+
 export interface SessionsTable {
   token_hash: Buffer;
   user_id: string;
@@ -975,6 +1011,7 @@ export interface SessionsTable {
   next_at: Date | null;
   previous_hash: Buffer | null;
   previous_until: Date | null;
+  must_enrol: Generated<boolean>;
 }
 
 export interface SignInProvidersTable {
@@ -1065,6 +1102,11 @@ export interface UploadsTable {
   staging_state: string | null;
 }
 
+export interface UsedChallengesTable {
+  challenge_hash: Buffer;
+  expires_at: Date;
+}
+
 export interface UserIdentitiesTable {
   provider_id: string;
   subject: string;
@@ -1072,6 +1114,14 @@ export interface UserIdentitiesTable {
   email: string | null;
   created_at: Date;
   last_used_at: Date | null;
+}
+
+export interface UserTotpTable {
+  user_id: string;
+  secret_sealed: Buffer;
+  created_at: Date;
+  confirmed_at: Date | null;
+  last_step: Generated<number>;
 }
 
 export interface UsersTable {
@@ -1082,6 +1132,7 @@ export interface UsersTable {
   platform_role: "platform-administrator" | "platform-operator" | null;
   created_at: Date;
   disabled_at: Date | null;
+  needs_second_factor: Generated<boolean>;
 }
 
 export interface WebhookDeliveriesTable {
@@ -1148,11 +1199,13 @@ export interface Schema {
   mqtt_retained: MqttRetainedTable;
   mqtt_sessions: MqttSessionsTable;
   online_keys: OnlineKeysTable;
+  passkeys: PasskeysTable;
   pending_enrolments: PendingEnrolmentsTable;
   personal_keys: PersonalKeysTable;
   preauthorised_devices: PreauthorisedDevicesTable;
   product_metadata: ProductMetadataTable;
   quarantines: QuarantinesTable;
+  recovery_codes: RecoveryCodesTable;
   registered_authorities: RegisteredAuthoritiesTable;
   registered_certificates: RegisteredCertificatesTable;
   release_components: ReleaseComponentsTable;
@@ -1174,6 +1227,7 @@ export interface Schema {
   rotation_campaign_devices: RotationCampaignDevicesTable;
   rotation_campaigns: RotationCampaignsTable;
   rotation_failures: RotationFailuresTable;
+  service_accounts: ServiceAccountsTable;
   sessions: SessionsTable;
   sign_in_providers: SignInProvidersTable;
   standing_changes: StandingChangesTable;
@@ -1183,7 +1237,9 @@ export interface Schema {
   trust_targets: TrustTargetsTable;
   twins: TwinsTable;
   uploads: UploadsTable;
+  used_challenges: UsedChallengesTable;
   user_identities: UserIdentitiesTable;
+  user_totp: UserTotpTable;
   users: UsersTable;
   webhook_deliveries: WebhookDeliveriesTable;
   webhooks: WebhooksTable;

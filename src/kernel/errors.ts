@@ -27,6 +27,12 @@ export const ERROR_CATALOGUE = {
   internal: { status: 500, title: "An error of ours" },
   unavailable: { status: 503, title: "A store is not available at the moment" },
   // Signing in
+  "second-factor-needed": {
+    status: 401,
+    title: "The password is right; a second factor is needed",
+  },
+  "second-factor-required": { status: 403, title: "Set up a second factor first" },
+  "sign-in-again": { status: 403, title: "This needs a fresh sign-in in a browser" },
   "sign-in-refused": { status: 403, title: "The provider's answer lets nobody in" },
   "provider-unavailable": { status: 502, title: "The sign-in provider gives no usable answer" },
   // Identity

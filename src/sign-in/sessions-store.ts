@@ -5,6 +5,7 @@ export interface NewSessionRow {
   token_hash: Buffer;
   user_id: string;
   method: string;
+  must_enrol: boolean;
   provider_id: string | null;
   id_token_sealed: Buffer | null;
   created_at: Date;

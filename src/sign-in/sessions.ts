@@ -23,6 +23,8 @@ export interface SignedIn {
   /** Secret of the session: the cookie's value. */
   token: string;
   expiresAt: Date;
+  /** The session may set up a second factor and nothing else. */
+  mustEnrol: boolean;
   user: { id: string; email: string; name: string; platformRole: PlatformRole | null };
 }
 
@@ -39,6 +41,8 @@ export interface HowSignedIn {
   method: "password" | "oidc" | "passkey";
   /** Further proof, e.g. `totp`. */
   factors?: readonly string[];
+  /** The session may set up a second factor and nothing else. */
+  mustEnrol?: boolean;
   providerId?: string;
   /** Of the provider; kept sealed, for signing out there. */
   idToken?: string;
@@ -80,6 +84,7 @@ export function createSessions({ db, clock, sealer, tenancy }: SignInDeps) {
       token_hash: hashSecret(token),
       user_id: account.id,
       method: [how.method, ...(how.factors ?? [])].join("+"),
+      must_enrol: how.mustEnrol ?? false,
       provider_id: how.providerId ?? null,
       id_token_sealed: how.idToken ? sealer.seal(how.idToken, idTokenContext(id)) : null,
       created_at: now,
@@ -98,7 +103,12 @@ export function createSessions({ db, clock, sealer, tenancy }: SignInDeps) {
       ...{ actor, action: "session.sign-in", targetKind: "user", targetId: userId },
       ...{ outcome: "done", details },
     });
-    return { token, expiresAt, user: { id: userId, email, name, platformRole } };
+    return {
+      token,
+      expiresAt,
+      mustEnrol: how.mustEnrol ?? false,
+      user: { id: userId, email, name, platformRole },
+    };
   }
 
   /** Ends the session; one that is over already stays so. */

@@ -6,19 +6,36 @@ const WINDOW_MS = 15 * 60_000;
 const MAX_PER_ACCOUNT_AND_ADDRESS = 5;
 /** Wrong passwords from one address for any account. */
 const MAX_PER_ADDRESS = 30;
+/** Wrong codes for one account, after its right password, from browsers that it does not know. */
+const MAX_CODES_PER_ACCOUNT = 10;
 const MAX_ENTRIES = 20_000;
 
+/** Who tries: a browser that the person has signed in with before is counted by itself. */
+export interface Attempt {
+  email: string;
+  address: string;
+  /** Id of the known browser. */
+  browser?: string | undefined;
+}
+
 /**
- * Slows guessing down. Every limit belongs to an address, never to an account alone: whoever
- * guesses at someone's password locks out themselves and not the person.
+ * Slows guessing down. Every limit on passwords belongs to an address or a browser, never to an
+ * account alone: whoever guesses at someone's password locks out themselves and not the person. Codes
+ * are counted for the account too, for browsers that it does not know: only who has the password
+ * comes that far, and many addresses would be many guesses at six digits.
  */
 export interface SignInLimits {
   /**
    * Counts an attempt as failed until it has succeeded, so that many at once gain nothing; throws
    * `rate-limited` with `retryAfterSeconds`.
    */
-  attempt(email: string, address: string): void;
-  succeeded(email: string, address: string): void;
+  attempt(attempt: Attempt): void;
+  succeeded(attempt: Attempt): void;
+  /** Takes back what `attempt` has counted: it was no failure, and no success yet. */
+  forgive(attempt: Attempt): void;
+  /** Counts a code as wrong until it was right; throws `rate-limited`. */
+  attemptCode(attempt: Attempt): void;
+  codeSucceeded(attempt: Attempt): void;
 }
 
 export function createSignInLimits(clock: Clock, maxEntries = MAX_ENTRIES): SignInLimits {
@@ -46,25 +63,59 @@ export function createSignInLimits(clock: Clock, maxEntries = MAX_ENTRIES): Sign
     const entry = current(key);
     if (!entry || entry.count < maximum) return;
     const retryAfterSeconds = Math.ceil((entry.startedAt + WINDOW_MS - clock.now()) / 1000);
-    throw new AppError("rate-limited", "too many wrong passwords from this address", {
+    throw new AppError("rate-limited", "too many wrong passwords or codes", {
       retryAfterSeconds,
     });
   }
 
+  function lower(key: string): void {
+    const entry = current(key);
+    if (entry) entry.count -= 1;
+  }
+
   return {
-    attempt(email, address) {
+    attempt({ email, address, browser }) {
+      if (browser !== undefined) {
+        refuseAbove(browserKey(browser), MAX_PER_ACCOUNT_AND_ADDRESS);
+        count(browserKey(browser));
+        return;
+      }
       refuseAbove(pairKey(email, address), MAX_PER_ACCOUNT_AND_ADDRESS);
       refuseAbove(addressKey(address), MAX_PER_ADDRESS);
       count(pairKey(email, address));
       count(addressKey(address));
     },
-    succeeded(email, address) {
+    succeeded({ email, address, browser }) {
+      if (browser !== undefined) {
+        failures.delete(browserKey(browser));
+        return;
+      }
       failures.delete(pairKey(email, address));
       // One good account does not wash an address clean for guessing at others.
-      const entry = current(addressKey(address));
-      if (entry) entry.count -= 1;
+      lower(addressKey(address));
+    },
+    forgive({ email, address, browser }) {
+      if (browser !== undefined) return lower(browserKey(browser));
+      lower(pairKey(email, address));
+      lower(addressKey(address));
+    },
+    attemptCode({ email, browser }) {
+      if (browser !== undefined) return;
+      refuseAbove(codesKey(email), MAX_CODES_PER_ACCOUNT);
+      count(codesKey(email));
+    },
+    codeSucceeded({ email, browser }) {
+      if (browser === undefined) lower(codesKey(email));
     },
   };
+}
+
+function browserKey(browser: string): string {
+  return `browser\n${browser}`;
+}
+
+function codesKey(email: string): string {
+  return `codes\n${email}`;
 }
 
 function pairKey(email: string, address: string): string {

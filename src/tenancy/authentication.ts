@@ -140,6 +140,7 @@ function principalOf(
             id: session.id,
             authenticatedAt: session.authenticatedAt,
             rotateAfter: session.rotateAfter,
+            mustEnrol: session.mustEnrol,
             expiresAt: credential.expires_at as Date,
           },
         }

@@ -56,6 +56,7 @@ export interface SessionFacts {
   id: string;
   authenticatedAt: Date;
   rotateAfter: Date;
+  mustEnrol: boolean;
   standing: TokenStanding;
   previousUntil: Date | null;
 }
@@ -70,7 +71,7 @@ export async function findSession(
     .innerJoin("users", "users.id", "sessions.user_id")
     .select(["users.id", "email", "platform_role", "expires_at", "revoked_at", "disabled_at"])
     .select(["sessions.last_used_at", "sessions.id as session_id", "authenticated_at"])
-    .select(["rotate_after", "previous_until", "next_hash", "previous_hash"])
+    .select(["rotate_after", "previous_until", "next_hash", "previous_hash", "must_enrol"])
     .$narrowType<{ platform_role: PlatformRole | null }>();
   const found =
     "id" in by
@@ -103,6 +104,7 @@ export async function findSession(
       id: row.session_id,
       authenticatedAt: row.authenticated_at,
       rotateAfter: row.rotate_after,
+      mustEnrol: row.must_enrol,
       standing: is(row.next_hash) ? "next" : is(row.previous_hash) ? "previous" : "current",
       previousUntil: row.previous_until,
     },

@@ -93,7 +93,14 @@ export interface Principal {
   /** What a key is confined to, of what its role may; everything where absent. */
   scopes?: readonly Permission[];
   /** Where a person is signed in, rather than a key used. */
-  session?: { id: string; authenticatedAt: Date; rotateAfter: Date; expiresAt: Date };
+  session?: {
+    id: string;
+    authenticatedAt: Date;
+    rotateAfter: Date;
+    expiresAt: Date;
+    /** It may set up a second factor and nothing else. */
+    mustEnrol: boolean;
+  };
 }
 
 export function isPermission(value: unknown): value is Permission {

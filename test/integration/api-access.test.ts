@@ -44,6 +44,9 @@ describe("who may call the API", () => {
       "listOfferedProviders",
       "startProviderSignIn",
       "finishProviderSignIn",
+      "beginPasskeySignIn",
+      "signInWithPasskey",
+      "exchangeToken",
     ]);
   });
 

@@ -50,6 +50,7 @@ export async function startOidcServer(options: { redirectUris: string[]; signOut
         client_secret: CLIENT_SECRET,
         redirect_uris: [],
         grant_types: ["client_credentials"],
+        id_token_signed_response_alg: "ES256",
         response_types: [],
       },
     ],

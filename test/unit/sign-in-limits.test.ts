@@ -7,7 +7,7 @@ const EMAIL = "ursula@example.com";
 function attempts(limits: ReturnType<typeof createSignInLimits>, email: string, address: string) {
   for (let count = 0; count < 1_000; count += 1) {
     try {
-      limits.attempt(email, address);
+      limits.attempt({ email, address });
     } catch {
       return count;
     }
@@ -29,7 +29,7 @@ describe("the limits on guessing passwords", () => {
   it("leave the person who is guessed at alone, wherever else they come from", () => {
     const limits = createSignInLimits(new VirtualClock());
     for (let host = 1; host < 200; host += 1) attempts(limits, EMAIL, `192.0.2.${host}`);
-    expect(() => limits.attempt(EMAIL, "198.51.100.1")).not.toThrow();
+    expect(() => limits.attempt({ email: EMAIL, address: "198.51.100.1" })).not.toThrow();
   });
 
   it("let one address guess thirty times, whatever the accounts", () => {
@@ -54,20 +54,20 @@ describe("the limits on guessing passwords", () => {
   it("do not count what succeeded, and wash no other account clean", () => {
     const limits = createSignInLimits(new VirtualClock());
     for (let count = 0; count < 100; count += 1) {
-      limits.attempt(EMAIL, "192.0.2.1");
-      limits.succeeded(EMAIL, "192.0.2.1");
+      limits.attempt({ email: EMAIL, address: "192.0.2.1" });
+      limits.succeeded({ email: EMAIL, address: "192.0.2.1" });
     }
     expect(attempts(limits, "victim@example.com", "192.0.2.1")).toBe(5);
-    limits.attempt(EMAIL, "192.0.2.1");
-    limits.succeeded(EMAIL, "192.0.2.1");
+    limits.attempt({ email: EMAIL, address: "192.0.2.1" });
+    limits.succeeded({ email: EMAIL, address: "192.0.2.1" });
     expect(attempts(limits, "victim@example.com", "192.0.2.1")).toBe(0);
   });
 
   it("remember no more than their bound", () => {
     const limits = createSignInLimits(new VirtualClock(), 100);
     for (let host = 0; host < 10_000; host += 1) {
-      limits.attempt(EMAIL, `10.0.${host >> 8}.${host & 255}`);
+      limits.attempt({ email: EMAIL, address: `10.0.${host >> 8}.${host & 255}` });
     }
-    expect(() => limits.attempt(EMAIL, "10.0.0.0")).not.toThrow();
+    expect(() => limits.attempt({ email: EMAIL, address: "10.0.0.0" })).not.toThrow();
   });
 });

@@ -45,7 +45,9 @@ const signedIn = createRoute({
   id: "signed-in",
   beforeLoad: async ({ context, location }) => {
     try {
-      return { session: await context.queryClient.ensureQueryData(sessionQuery) };
+      const session = await context.queryClient.ensureQueryData(sessionQuery);
+      if (session.mustEnrol && location.pathname !== "/enrol") throw redirect({ to: "/enrol" });
+      return { session };
     } catch (error) {
       if (!(error instanceof ApiError) || error.status !== 401) throw error;
       const next = location.href === "/" ? undefined : location.href;
@@ -53,6 +55,12 @@ const signedIn = createRoute({
     }
   },
   errorComponent: BrokenPage,
+});
+
+const enrol = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/enrol",
+  component: lazyRouteComponent(() => import("./pages/account/enrol-page.tsx"), "EnrolPage"),
 });
 
 const home = createRoute({
@@ -223,6 +231,7 @@ const tree = root.addChildren([
   signIn,
   signedIn.addChildren([
     home,
+    enrol,
     shortPlace,
     shortRollout,
     shortDevice,

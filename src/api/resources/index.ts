@@ -13,6 +13,7 @@ import { type CommandsDeps, commandRoutes } from "./commands.ts";
 import { type ComponentsDeps, componentRoutes } from "./components.ts";
 import { type DeviceRouteDeps, deviceRoutes } from "./devices.ts";
 import { type EnrolmentDeps, enrolmentRoutes } from "./enrolment.ts";
+import { type FactorDeps, factorRoutes } from "./factors.ts";
 import { type FirmwareDeps, firmwareRoutes } from "./firmware.ts";
 import { type FleetDeps, fleetRoutes } from "./fleet.ts";
 import { type KeyDeps, keyRoutes } from "./keys.ts";
@@ -27,6 +28,7 @@ import {
 } from "./registered-authorities.ts";
 import { type RolloutsDeps, rolloutRoutes } from "./rollouts.ts";
 import { type CampaignsDeps, campaignRoutes } from "./rotation-campaigns.ts";
+import { type ServiceAccountDeps, serviceAccountRoutes, tokenRoutes } from "./service-accounts.ts";
 import { type SessionDeps, sessionRoutes } from "./sessions.ts";
 import { type TelemetryDeps, telemetryRoutes } from "./telemetry.ts";
 import { type TenantDeps, tenantRoutes } from "./tenants.ts";
@@ -53,6 +55,7 @@ export type ResourceDeps = AcmeDeps &
   ComponentsDeps &
   DeviceRouteDeps &
   EnrolmentDeps &
+  FactorDeps &
   FirmwareDeps &
   FleetDeps &
   KeyDeps &
@@ -63,6 +66,7 @@ export type ResourceDeps = AcmeDeps &
   RegisteredAuthorityDeps &
   RadarDeps &
   RolloutsDeps &
+  ServiceAccountDeps &
   SessionDeps &
   TelemetryDeps &
   TenantDeps &
@@ -84,6 +88,9 @@ export async function registerResources(
       const routes = scope as unknown as Api;
       sessionRoutes(routes, deps);
       providerRoutes(routes, deps);
+      factorRoutes(routes, deps);
+      serviceAccountRoutes(routes, deps);
+      await scope.register((inner) => tokenRoutes(inner as unknown as Api, deps));
       tenantRoutes(routes, deps);
       keyRoutes(routes, deps);
       applicationRoutes(routes, deps);

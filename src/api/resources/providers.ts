@@ -121,7 +121,7 @@ function flowRoutes(api: Api, { signIn, publicOrigins = [] }: ProviderDeps): voi
   api.get(
     "/auth/provider-sign-out",
     {
-      config: { access: "signed-in" },
+      config: { access: "signed-in", whileEnrolling: true },
       schema: {
         operationId: "getProviderSignOut",
         tags,

@@ -3,7 +3,13 @@ import { AppError } from "../../kernel/index.ts";
 import type { SignIn } from "../../sign-in/index.ts";
 import type { Principal, Tenancy } from "../../tenancy/index.ts";
 import { actorOf, principalOf } from "../access.ts";
-import { clearSessionCookie, sessionToReplace, setSessionCookie } from "../credentials.ts";
+import {
+  BROWSER_COOKIE,
+  clearSessionCookie,
+  sessionToReplace,
+  setBrowserCookie,
+  setSessionCookie,
+} from "../credentials.ts";
 import { answers, NoContent, strict, Uuid } from "../schemas/common.ts";
 import { EndedSessionsView, OwnSessionList } from "../schemas/sign-in.ts";
 import {
@@ -44,15 +50,21 @@ export function sessionRoutes(api: Api, deps: SessionDeps): void {
       },
     },
     async (request, reply) => {
-      const session = await signIn.withPassword({ ...request.body, ...callerOf(request) });
+      const session = await signIn.withPassword({
+        ...request.body,
+        ...callerOf(request),
+        knownBrowser: request.cookies[BROWSER_COOKIE],
+      });
       const principal = await tenancy.authenticate(session.token);
       setSessionCookie(request, reply, session);
+      setBrowserCookie(request, reply, session.browser);
       const { id, email, name } = session.user;
       return {
         user: { id, email, name },
         platformRole: principal.platformRole,
         tenants: await tenantsOf(principal, tenancy),
         expiresAt: session.expiresAt,
+        mustEnrol: session.mustEnrol,
       };
     },
   );
@@ -60,7 +72,7 @@ export function sessionRoutes(api: Api, deps: SessionDeps): void {
   api.post(
     "/auth/sign-out",
     {
-      config: { access: "signed-in", action: "session.sign-out" },
+      config: { access: "signed-in", action: "session.sign-out", whileEnrolling: true },
       schema: { operationId: "signOut", tags, response: answers(204, NoContent) },
     },
     async (request, reply) => {
@@ -74,7 +86,7 @@ export function sessionRoutes(api: Api, deps: SessionDeps): void {
   api.get(
     "/auth/whoami",
     {
-      config: { access: "signed-in" },
+      config: { access: "signed-in", whileEnrolling: true },
       schema: { operationId: "whoami", tags, response: answers(200, WhoamiView) },
     },
     async (request) => {
@@ -84,6 +96,7 @@ export function sessionRoutes(api: Api, deps: SessionDeps): void {
         actor: { kind, id, name },
         platformRole: principal.platformRole,
         tenants: await tenantsOf(principal, tenancy),
+        mustEnrol: principal.session?.mustEnrol ?? false,
       };
     },
   );

@@ -1,4 +1,4 @@
-import { Type } from "typebox";
+import { type TProperties, Type } from "typebox";
 import { listOf, Name, nullable, Role, strict, TenantId, Timestamp, Uuid, view } from "./common.ts";
 
 export const ProviderId = Type.String({ pattern: "^[a-z0-9][a-z0-9-]{0,39}$" });
@@ -110,3 +110,86 @@ export const OwnSessionView = view("OwnSession", {
 });
 export const OwnSessionList = listOf("OwnSessionList", OwnSessionView);
 export const EndedSessionsView = view("EndedSessions", { ended: Type.Integer() });
+
+export const CodeBody = strict({
+  code: Type.String({
+    minLength: 6,
+    maxLength: 32,
+    description: "Six digits of the app, or a recovery code",
+  }),
+});
+export const TotpSecretView = view("TotpSecret", {
+  secret: Type.String({ description: "Base32, for typing; shown this once" }),
+  uri: Type.String({ description: "`otpauth://…`, for a QR code" }),
+});
+export const RecoveryCodesView = view("RecoveryCodes", {
+  recoveryCodes: Type.Array(Type.String(), { description: "Shown this once; each opens once" }),
+});
+export const FactorsView = view("Factors", {
+  totp: nullable(Type.Object({ confirmedAt: Timestamp })),
+  recoveryCodesLeft: Type.Integer(),
+  passkeys: Type.Array(
+    view("Passkey", {
+      id: Uuid,
+      name: Type.String(),
+      isBackedUp: Type.Boolean(),
+      createdAt: Timestamp,
+      lastUsedAt: nullable(Timestamp),
+    }),
+  ),
+  isRequired: Type.Boolean({ description: "Signing in with a password alone is not enough" }),
+});
+
+const Base64Url = (maxLength: number) => Type.String({ pattern: "^[A-Za-z0-9_-]*$", maxLength });
+// WebAuthn Level 3 §5.1: what browsers give as JSON, with members that are yet to come.
+const credential = <Answer extends TProperties>(response: Answer) =>
+  Type.Object(
+    {
+      id: Base64Url(1_400),
+      rawId: Base64Url(1_400),
+      type: Type.Literal("public-key"),
+      response: Type.Object(response, { additionalProperties: Type.Unknown(), maxProperties: 20 }),
+      clientExtensionResults: Type.Object(
+        {},
+        { additionalProperties: Type.Unknown(), maxProperties: 50 },
+      ),
+      authenticatorAttachment: Type.Optional(Type.String({ maxLength: 32 })),
+    },
+    { additionalProperties: Type.Unknown(), maxProperties: 20 },
+  );
+const Challenge = Type.String({ minLength: 1, maxLength: 1024, description: "As it was given" });
+
+export const PasskeyChallengeView = view("PasskeyChallenge", {
+  options: Type.Record(Type.String(), Type.Unknown(), {
+    description: "For navigator.credentials, as JSON",
+  }),
+  challenge: Type.String({ description: "To be sent along with the answer; five minutes" }),
+});
+export const RegisterPasskeyBody = strict({
+  challenge: Challenge,
+  name: Name,
+  response: credential({
+    clientDataJSON: Base64Url(4_096),
+    attestationObject: Base64Url(65_536),
+    transports: Type.Optional(Type.Array(Type.String({ maxLength: 32 }), { maxItems: 10 })),
+  }),
+});
+export const PasskeySignInBody = strict({
+  challenge: Challenge,
+  response: credential({
+    clientDataJSON: Base64Url(4_096),
+    authenticatorData: Base64Url(4_096),
+    signature: Base64Url(4_096),
+    userHandle: Type.Optional(nullable(Base64Url(128))),
+  }),
+});
+export const PasskeyCreatedView = view("CreatedPasskey", { id: Uuid });
+export const SignedInView = view("SignedIn", {
+  user: Type.Object({ id: Uuid, email: Type.String(), name: Type.String() }),
+  expiresAt: Timestamp,
+});
+
+const Policy = Type.Enum(["optional", "administrators", "everybody"] as const);
+export const PolicyBody = strict({ secondFactor: Policy });
+export const PolicyView = view("SignInPolicy", { secondFactor: Policy });
+export const RequireFactorBody = strict({ isRequired: Type.Boolean() });

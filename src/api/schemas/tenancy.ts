@@ -26,6 +26,13 @@ const PlatformRole = Type.Enum([...PLATFORM_ROLES]);
 export const SignInBody = strict({
   email: Type.String({ minLength: 1, maxLength: 254 }),
   password: Type.String({ minLength: 1, maxLength: 256 }),
+  code: Type.Optional(
+    Type.String({
+      minLength: 6,
+      maxLength: 32,
+      description: "Of an authenticator app, or a recovery code; asked for by second-factor-needed",
+    }),
+  ),
 });
 
 const TenantAccess = view("TenantAccess", {
@@ -39,12 +46,14 @@ export const SessionView = view("Session", {
   platformRole: nullable(PlatformRole),
   tenants: Type.Array(TenantAccess),
   expiresAt: Timestamp,
+  mustEnrol: Type.Boolean({ description: "It may set up a second factor and nothing else" }),
 });
 
 export const WhoamiView = view("Whoami", {
   actor: Type.Object({ kind: Type.String(), id: Type.String(), name: Type.String() }),
   platformRole: nullable(PlatformRole),
   tenants: Type.Array(TenantAccess),
+  mustEnrol: Type.Boolean({ description: "It may set up a second factor and nothing else" }),
 });
 
 export const TenantSettingsPatch = Type.Object(

@@ -23,6 +23,7 @@ import { registeredAuthorityCommands } from "./registered-authorities.ts";
 import { rolloutCommands } from "./rollouts.ts";
 import { scriptCommands } from "./script.ts";
 import { securebootCommands } from "./secureboot.ts";
+import { serviceAccountCommands } from "./service-accounts.ts";
 import { sessionCommands } from "./sessions.ts";
 import { signInCommands } from "./sign-in.ts";
 import { deviceSideCommands } from "./simulate.ts";
@@ -41,6 +42,7 @@ export function registerCommands(
   tenancyCommands(program, cli);
   providerCommands(program, cli);
   keyCommands(program, cli);
+  serviceAccountCommands(program, cli);
   applicationCommands(program, cli);
   deviceCommands(program, cli);
   certificateCommands(program, cli);

@@ -13,6 +13,7 @@ interface LoginOptions {
   keyStdin?: boolean;
   email?: string;
   passwordStdin?: boolean;
+  code?: string;
   tenant?: string;
 }
 
@@ -26,6 +27,7 @@ export function signInCommands(program: Command, cli: Cli): void {
     .option("--key-stdin", "read the API key from standard input")
     .option("--email <address>", "sign in as a person; makes a key for this computer")
     .option("--password-stdin", "read the password from standard input, not VAUTN_PASSWORD")
+    .option("--code <code>", "of an authenticator app, or a recovery code")
     .option("-t, --tenant <id>", "tenant to work in")
     .action((url: string, options: LoginOptions) => login(cli, url, options));
 
@@ -104,20 +106,32 @@ async function keyFor(cli: Cli, url: string, options: LoginOptions): Promise<str
   const password = options.passwordStdin
     ? (await readAll(io)).replace(/\r?\n$/, "")
     : io.environment.VAUTN_PASSWORD || (await ask(io, "password: ", { hidden: true }));
-  return createKey(url, email, password);
+  return createKey(cli, url, { email, password, code: options.code });
 }
 
 /** Signs in as a person, makes a key for this computer and ends the session again. */
-async function createKey(url: string, email: string, password: string): Promise<string> {
+async function createKey(
+  cli: Cli,
+  url: string,
+  person: { email: string; password: string; code?: string | undefined },
+): Promise<string> {
   const response = await new ApiClient(url, {}).raw(
     "signIn",
     {},
     {
       headers: { "content-type": "application/json" },
-      body: JSON.stringify({ email, password }),
+      body: JSON.stringify(person),
     },
   );
-  if (!response.ok) throw new ApiRefusal(response.status, (await response.json()) as never);
+  if (!response.ok) {
+    const problem = (await response.json()) as { code?: string };
+    const wantsCode = problem.code === "second-factor-needed" && !person.code;
+    if (!wantsCode || !cli.io.isInteractive) {
+      throw new ApiRefusal(response.status, problem as never);
+    }
+    const code = await ask(cli.io, "code of your authenticator app, or a recovery code: ");
+    return createKey(cli, url, { ...person, code });
+  }
   const cookie = response.headers.getSetCookie()[0]?.split(";")[0];
   if (!cookie) throw new CliError("the platform gave no session");
   const session = new ApiClient(url, { cookie });

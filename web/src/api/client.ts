@@ -17,7 +17,17 @@ export type RolloutAction = "pause" | "resume" | "approve" | "rollback" | "cance
 
 /** What the console asks of the operators' API, in the words of its pages. */
 export const api = {
-  signIn: (email: string, password: string) => call("signIn", { body: { email, password } }),
+  signIn: (body: Body<"signIn">) => call("signIn", { body }),
+  beginPasskeySignIn: () => call("beginPasskeySignIn", {}),
+  signInWithPasskey: (body: Body<"signInWithPasskey">) => call("signInWithPasskey", { body }),
+  ownFactors: () => call("getOwnFactors", {}),
+  beginTotp: () => call("beginTotp", {}),
+  confirmTotp: (code: string) => call("confirmTotp", { body: { code } }),
+  removeTotp: (code: string) => call("removeTotp", { body: { code } }),
+  renewRecoveryCodes: (code: string) => call("renewRecoveryCodes", { body: { code } }),
+  beginPasskey: () => call("beginPasskey", {}),
+  addPasskey: (body: Body<"addPasskey">) => call("addPasskey", { body }),
+  removePasskey: (passkey: string) => call("removePasskey", { params: { passkey } }),
   signOut: () => call("signOut", {}),
   offeredProviders: () => call("listOfferedProviders", {}),
   providerSignOut: () => call("getProviderSignOut", {}),

@@ -27,6 +27,11 @@ export const ownSessionsQuery = queryOptions({
   refetchInterval: FRESH_MS.slow,
 });
 
+export const ownFactorsQuery = queryOptions({
+  queryKey: ["account", "factors"],
+  queryFn: () => api.ownFactors(),
+});
+
 export const fleetSummaryQuery = (t: string) =>
   queryOptions({
     queryKey: key(t, "fleet-summary"),

@@ -1,16 +1,22 @@
 import { Button, Divider, Stack } from "@mantine/core";
 import { IconLogin2 } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
+import type { ReactNode } from "react";
 import { offeredProvidersQuery } from "../api/index.ts";
 
-/** A button for each provider that the platform's administrators have named; nothing where none. */
-export function ProviderButtons({ next }: { next: string | undefined }) {
+/** A button for each provider that the platform's administrators have named, and other ways in. */
+export function ProviderButtons({
+  next,
+  children,
+}: {
+  next: string | undefined;
+  children: ReactNode;
+}) {
   const { data } = useQuery(offeredProvidersQuery);
-  if (!data || data.items.length === 0) return null;
   const query = next ? `?${new URLSearchParams({ next })}` : "";
   return (
     <Stack>
-      {data.items.map(({ id, name }) => (
+      {data?.items.map(({ id, name }) => (
         <Button
           key={id}
           // A page of the server's, not of the console: it sends the browser on.
@@ -20,9 +26,10 @@ export function ProviderButtons({ next }: { next: string | undefined }) {
           fullWidth
           leftSection={<IconLogin2 size={16} aria-hidden />}
         >
-          Sign in with {name}
+          Continue with {name}
         </Button>
       ))}
+      {children}
       <Divider label="or with a password" />
     </Stack>
   );

@@ -19,6 +19,7 @@ import { useRouter, useSearch } from "@tanstack/react-router";
 import { type KeyboardEvent, useState } from "react";
 import { ApiError, api } from "../api/index.ts";
 import { Logo } from "../shell/logo.tsx";
+import { PasskeyButton } from "./passkey-button.tsx";
 import { PROVIDER_PROBLEMS, ProviderButtons } from "./sign-in-providers.tsx";
 
 export function SignInPage() {
@@ -28,18 +29,25 @@ export function SignInPage() {
   const client = useQueryClient();
   const [capsLock, setCapsLock] = useState(false);
   const form = useForm({
-    initialValues: { email: "", password: "" },
+    initialValues: { email: "", password: "", code: "" },
     validate: {
       email: (email) => (email.includes("@") ? null : "Your e-mail address, please"),
       password: (password) => (password ? null : "Your password, please"),
     },
   });
+  const enter = () => {
+    client.clear();
+    // Only a path of our own: an address of elsewhere could pretend to be this page.
+    router.history.push(next && /^\/(?![/\\])/.test(next) ? next : "/");
+  };
+  const [asksForCode, setAsksForCode] = useState(false);
+  const [passkeyError, setPasskeyError] = useState<Error>();
   const signIn = useMutation({
-    mutationFn: ({ email, password }: typeof form.values) => api.signIn(email.trim(), password),
-    onSuccess: () => {
-      client.clear();
-      // Only a path of our own: an address of elsewhere could pretend to be this page.
-      router.history.push(next?.startsWith("/") && !next.startsWith("//") ? next : "/");
+    mutationFn: ({ email, password, code }: typeof form.values) =>
+      api.signIn({ email: email.trim(), password, ...(code.trim() ? { code: code.trim() } : {}) }),
+    onSuccess: enter,
+    onError: (error) => {
+      if (wantsCode(error)) setAsksForCode(true);
     },
   });
   const watchCapsLock = (event: KeyboardEvent) => setCapsLock(event.getModifierState("CapsLock"));
@@ -59,11 +67,14 @@ export function SignInPage() {
               <Title order={2} fz="lg">
                 Sign in
               </Title>
-              {signIn.error && <SignInError error={signIn.error} />}
-              {problem && !signIn.error && (
+              {signIn.error && !wantsCode(signIn.error) && <SignInError error={signIn.error} />}
+              {passkeyError && <Problem text="The passkey did not sign you in." />}
+              {problem && !signIn.error && !passkeyError && (
                 <Problem text={PROVIDER_PROBLEMS[problem] ?? "Signing in did not work."} />
               )}
-              <ProviderButtons next={next} />
+              <ProviderButtons next={next}>
+                <PasskeyButton onDone={enter} onError={setPasskeyError} />
+              </ProviderButtons>
               <TextInput
                 label="E-mail"
                 type="email"
@@ -80,6 +91,16 @@ export function SignInPage() {
                 visibilityToggleButtonProps={{ "aria-label": "Show or hide the password" }}
                 {...form.getInputProps("password")}
               />
+              {asksForCode && (
+                <TextInput
+                  label="Code"
+                  description="Of your authenticator app, or a recovery code"
+                  autoComplete="one-time-code"
+                  autoFocus
+                  maxLength={32}
+                  {...form.getInputProps("code")}
+                />
+              )}
               <Button type="submit" loading={signIn.isPending} fullWidth mt="xs">
                 Sign in
               </Button>
@@ -93,6 +114,13 @@ export function SignInPage() {
       </Stack>
     </Center>
   );
+}
+
+/** Whether the password was right, and only the code is missing. */
+function wantsCode(error: Error): boolean {
+  if (!(error instanceof ApiError) || error.code !== "second-factor-needed") return false;
+  const { methods } = error.details;
+  return Array.isArray(methods) && methods.includes("totp");
 }
 
 function SignInError({ error }: { error: Error }) {
@@ -111,5 +139,6 @@ function Problem({ text }: { text: string }) {
 const MESSAGES: Record<string, string> = {
   "invalid-credentials":
     "The e-mail or the password is wrong. Check caps lock; an administrator can set a new password.",
+  "second-factor-needed": "The password is right. Now sign in with your passkey.",
   "rate-limited": "Too many attempts. Wait a minute and try again.",
 };
