@@ -150,6 +150,15 @@ async function furnish(test: TestApi): Promise<Record<string, string>> {
         pace: { batchSize: 1, intervalSeconds: 60 },
       })
     ).batch.id,
+    serviceAccount: (
+      await call("POST", "service-accounts", {
+        name: "theirs",
+        issuer: "https://gitlab.example",
+        audience: "https://vautn.example",
+        conditions: [{ claim: "project_path", value: "globex/firmware" }],
+        role: "viewer",
+      })
+    ).id,
     webhook: (await call("POST", "webhooks", { url: "https://example.com/" })).id,
     key: (await call("POST", "keys", { name: "theirs", role: "viewer" })).id,
     claimToken: (

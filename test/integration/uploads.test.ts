@@ -319,6 +319,7 @@ describe("resumable uploads", () => {
     await until(async () => (await arrived()) >= 300_000);
     killed.kill("SIGKILL");
     await once(killed, "exit");
+    line.cut();
     line.stallAfter(Number.POSITIVE_INFINITY);
     const [status] = await once(publish(), "exit");
     expect(status).toBe(0);
@@ -476,6 +477,11 @@ async function startLine(target: number) {
       [limit, passed] = [bytes, 0];
     },
     passed: () => passed,
+    /** Ends what stands still: a paused socket does not see that its other end is gone. */
+    cut() {
+      for (const socket of sockets) socket.destroy();
+      sockets.clear();
+    },
     async close() {
       for (const socket of sockets) socket.destroy();
       server.close();

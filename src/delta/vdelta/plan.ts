@@ -4,15 +4,13 @@ import { AddressMap, type Region } from "./address-map.ts";
 import { type AddressSpace, withRest } from "./address-spaces.ts";
 import { type AlignmentOptions, alignImages, type Matcher } from "./alignment.ts";
 import { ARCHITECTURES, type Architecture } from "./architectures.ts";
-import { reserveCodec } from "./codec.ts";
-import { controlOf } from "./control.ts";
 import { findElfImages } from "./elf.ts";
 import { findEspImages } from "./esp-image.ts";
 import { type Executable, spacesOf } from "./executables.ts";
 import { grainOf } from "./grain.ts";
 import { HashMatcher } from "./hash-matcher.ts";
 import { MAX_MODULE_SPACES } from "./header.ts";
-import { Kernel } from "./kernel.ts";
+import { MissCounter } from "./miss-counter.ts";
 import type { SmallPlan } from "./small.ts";
 import { SuffixMatcher } from "./suffix-matcher.ts";
 
@@ -21,11 +19,6 @@ const SORTED_BYTES = 16 * 1024 * 1024;
 const WIDE_STRIDE_BYTES = 48 * 1024 * 1024;
 /** Several alignments are tried for images of up to this size. */
 const THOROUGH_BYTES = 2 * 1024 * 1024;
-/** Processors are told apart by this much of the image. */
-const SAMPLE_BYTES = 1024 * 1024;
-const SLICE_BYTES = 32 * 1024;
-const SAMPLE_PROFILE = 2;
-
 const ALIGNMENTS = [
   { matchWeight: 3, advantageBytes: 8 },
   { matchWeight: 3, advantageBytes: 5 },
@@ -78,9 +71,10 @@ export function planDelta(
       tries.push(COMPRESSED_ALIGNMENT);
     }
     const map = new AddressMap(regions);
+    const counter = new MissCounter(source, target, regions);
     let spaces = addressSpaces(source, target, regions, map);
-    architecture ??= chooseArchitecture(source, target, regions, spaces);
-    if (spaces.length === 0) spaces = relativeSpace(source, target, regions, architecture);
+    architecture ??= chooseArchitecture(source, counter, spaces);
+    if (spaces.length === 0) spaces = relativeSpace(source, counter, architecture);
     const sizes = { sourceSize: source.length, targetSize: target.length };
     plans.push({
       header: {
@@ -120,15 +114,13 @@ function addressSpaces(
  */
 function relativeSpace(
   source: Uint8Array,
-  target: Uint8Array,
-  regions: readonly Region[],
+  counter: MissCounter,
   architecture: Architecture,
 ): AddressSpace[] {
   if (source.length === 0 || !PAGED.has(architecture)) return [];
   const whole = { module: 1, source: 0, length: source.length, target: 0 };
   const spaces = [{ ...whole, sourceAddress: ANYWHERE, targetAddress: ANYWHERE }];
-  const misses = (tried: readonly AddressSpace[]) =>
-    countMisses(source, target, regions, tried, architecture);
+  const misses = (tried: readonly AddressSpace[]) => counter.count(tried, architecture);
   return misses(spaces) < misses([]) ? spaces : [];
 }
 
@@ -153,8 +145,7 @@ function matcherFor(source: Uint8Array, target: Uint8Array): Matcher {
 /** What the ELF files say; for raw images, the processor by which the fewest guesses go wrong. */
 function chooseArchitecture(
   source: Uint8Array,
-  target: Uint8Array,
-  regions: readonly Region[],
+  counter: MissCounter,
   spaces: readonly AddressSpace[],
 ): Architecture {
   const told = commonest(findElfImages(source), source.length * TELLING_SHARE);
@@ -164,7 +155,7 @@ function chooseArchitecture(
   let best: Architecture = candidates[0];
   let fewest = Number.POSITIVE_INFINITY;
   for (const architecture of candidates) {
-    const misses = countMisses(source, target, regions, spaces, architecture);
+    const misses = counter.count(spaces, architecture);
     if (misses < fewest) {
       fewest = misses;
       best = architecture;
@@ -186,53 +177,4 @@ function commonest(
   }
   const [most] = [...sizes].sort((a, b) => b[1] - a[1]);
   return most && most[1] > leastBytes ? most[0] : undefined;
-}
-
-function countMisses(
-  source: Uint8Array,
-  target: Uint8Array,
-  regions: readonly Region[],
-  spaces: readonly AddressSpace[],
-  architecture: Architecture,
-): number {
-  const sizes = { sourceSize: source.length, targetSize: target.length };
-  const control = controlOf(regions, sizes);
-  const kernel = new Kernel(Number.POSITIVE_INFINITY);
-  const { run } = kernel;
-  const header = { profile: SAMPLE_PROFILE, architecture, spaces: [...spaces] };
-  const setUp = reserveCodec(kernel, header, control);
-  const [sourceAt, targetAt] = [kernel.reserve(source.length), kernel.reserve(target.length)];
-  const streams = kernel.reserve(4 * SAMPLE_BYTES);
-  kernel.commit();
-  run.reset(ARCHITECTURES.indexOf(architecture));
-  setUp();
-  kernel.bytes.set(source, sourceAt);
-  kernel.bytes.set(target, targetAt);
-  run.setSource(sourceAt, source.length);
-  run.setTarget(targetAt);
-  let misses = 0;
-  for (const { source: from, target: to, length } of samplesOf(regions)) {
-    run.beginBlock(streams, streams + 2 * SAMPLE_BYTES);
-    run.enterRegion(from);
-    misses += run.encodeRegion(from, to, length);
-  }
-  return misses;
-}
-
-/** Of all regions together SAMPLE_BYTES, in slices from end to end: an image may begin with anything. */
-function* samplesOf(regions: readonly Region[]): Generator<Region> {
-  const total = regions.reduce((sum, region) => sum + region.length, 0);
-  const every = Math.max(SLICE_BYTES, Math.floor((total * SLICE_BYTES) / SAMPLE_BYTES));
-  let passed = 0;
-  for (const { source, target, length } of regions) {
-    for (let at = 0; at < length; ) {
-      const within = (passed + at) % every;
-      if (within < SLICE_BYTES) {
-        const taken = Math.min(length - at, SLICE_BYTES - within);
-        yield { source: source + at, target: target + at, length: taken };
-        at += taken;
-      } else at += Math.min(length - at, every - within);
-    }
-    passed += length;
-  }
 }
