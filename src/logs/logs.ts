@@ -120,10 +120,31 @@ export function createLogs(deps: { timeseries: Timeseries; clock: Clock }): Logs
       if (own.length === 0 && logs.length === 0) {
         throw new AppError("not-found", "no such trace here", { traceId });
       }
-      const spans = [...own, ...platform].sort((left, right) => left.startMs - right.startMs);
-      return { traceId, spans, logs };
+      return { traceId, spans: outerFirst([...own, ...platform]), logs };
     },
 
     close: () => batcher.flush(),
   };
+}
+
+const MAX_DEPTH = 100;
+
+/**
+ * By their start, and none before one that it is part of: several begin within a microsecond, and
+ * clocks of two processes differ by more.
+ */
+function outerFirst(spans: readonly SpanView[]): SpanView[] {
+  const byId = new Map(spans.map((span) => [span.spanId, span]));
+  const placed = spans.map((span) => {
+    let startMs = span.startMs;
+    let depth = 0;
+    let outer = byId.get(span.parentSpanId ?? "");
+    for (; outer && depth < MAX_DEPTH; depth += 1) {
+      startMs = Math.max(startMs, outer.startMs);
+      outer = byId.get(outer.parentSpanId ?? "");
+    }
+    return { span, startMs, depth };
+  });
+  placed.sort((left, right) => left.startMs - right.startMs || left.depth - right.depth);
+  return placed.map(({ span }) => span);
 }

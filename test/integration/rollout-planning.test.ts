@@ -224,9 +224,11 @@ describe("a dynamic rollout", () => {
     const low = await f.create((await f.publish("1.1.0")).id);
     await f.rollouts.tick(f.tenant);
     const before = (await f.rollouts.get(f.tenant, low)).totals.pending;
-    const waits = [...(await f.states(low))].find(([, state]) => state === "pending")?.[0];
-    const index = f.fleet.findIndex((device) => device.id === waits);
-    const first = f.fleet.findIndex((device) => device.id !== waits);
+    // Whoever has begun, or is offered the update at this moment, is not taken away.
+    const pending = [...(await f.states(low))].filter(([, state]) => state === "pending");
+    const [index = -1, first = -1] = pending.map(([id]) =>
+      f.fleet.findIndex((device) => device.id === id),
+    );
     await tag(first, { ring: "early" });
     const release = await f.publish("1.2.0");
     const policy = { ...QUICK_POLICY, dynamic: true, holdbackPercent: 0, priority: 10 };

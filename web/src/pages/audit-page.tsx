@@ -70,6 +70,7 @@ export function AuditPage() {
                     {
                       id: "who",
                       header: "Who",
+                      width: 190,
                       cell: (entry) => (
                         <>
                           <span style={{ overflowWrap: "anywhere" }}>{entry.actor.name}</span>
@@ -136,11 +137,19 @@ function What({ entry }: { entry: AuditEntry }) {
 function Details({ entry, tenant }: { entry: AuditEntry; tenant: string }) {
   return (
     <>
-      {Object.entries(entry.details).map(([name, value]) => (
+      {linesOf(entry.details).map(({ name, before, value }) => (
         <Text key={name} size="xs" style={{ overflowWrap: "anywhere" }}>
           <Text span inherit c="dimmed">
             {name}{" "}
           </Text>
+          {before !== undefined && (
+            <>
+              <Text span inherit c="dimmed" td="line-through">
+                {shorten(before)}
+              </Text>
+              {" → "}
+            </>
+          )}
           {shorten(value)}
         </Text>
       ))}
@@ -155,7 +164,34 @@ function Details({ entry, tenant }: { entry: AuditEntry; tenant: string }) {
   );
 }
 
+interface DetailLine {
+  name: string;
+  /** What stood there before a change; absent where nothing did. */
+  before?: unknown;
+  value: unknown;
+}
+
+/** A line for each detail, and of a change one for each thing that is no longer the same. */
+function linesOf(details: AuditEntry["details"]): DetailLine[] {
+  const { before, after, ...others } = details;
+  const lines: DetailLine[] = Object.entries(others).map(([name, value]) => ({ name, value }));
+  if (!isObject(before) || !isObject(after)) {
+    const plain = Object.entries({ before, after }).filter(([, value]) => value !== undefined);
+    return [...lines, ...plain.map(([name, value]) => ({ name, value }))];
+  }
+  const changes = Object.entries(after).map(([name, value]) => ({
+    ...{ name, value },
+    ...(before[name] === null || before[name] === undefined ? {} : { before: before[name] }),
+  }));
+  return [...lines, ...changes];
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
 function shorten(value: unknown): string {
+  if (value === null || value === undefined) return "nothing";
   const text = typeof value === "string" ? value : JSON.stringify(value);
   return text.length > MAX_DETAIL ? `${text.slice(0, MAX_DETAIL)}…` : text;
 }
