@@ -36,7 +36,7 @@ export interface AuditCheckpoints {
   list(
     tenantId: string,
     options?: { after?: number; limit?: number },
-  ): Promise<Envelope<SignedAuditCheckpoint>[]>;
+  ): Promise<{ items: Envelope<SignedAuditCheckpoint>[]; nextCursor: string | null }>;
   /** The chain, through everything that was signed and what was `kept` outside. */
   verify(tenantId: string, kept?: AuditCheckpoint): Promise<SignedAuditVerification>;
   /**
@@ -90,9 +90,11 @@ export function createAuditCheckpoints(deps: {
     async list(tenantId, { after = 0, limit = LIMITS.pageSize } = {}) {
       const size = Math.min(Math.max(1, limit), LIMITS.pageSize);
       const rows = await db.tenant(tenantId, (tx) =>
-        store.checkpointsAfter(tx, tenantId, after, size),
+        store.checkpointsAfter(tx, tenantId, after, size + 1),
       );
-      return rows.map((row) => envelopeOf(tenantId, row));
+      const page = rows.slice(0, size);
+      const nextCursor = rows.length > size ? String(page.at(-1)?.number) : null;
+      return { items: page.map((row) => envelopeOf(tenantId, row)), nextCursor };
     },
 
     async verify(tenantId, kept) {

@@ -90,13 +90,27 @@ describe("what the platform signs of the audit log", () => {
     expect(await checkpoints.sign(tenant)).toBe(false);
     await record(1);
     expect(await checkpoints.sign(tenant)).toBe(true);
-    const list = await checkpoints.list(tenant);
-    expect(list.map(({ signed }) => [signed.number, signed.seq])).toEqual([
+    const { items, nextCursor } = await checkpoints.list(tenant);
+    expect(nextCursor).toBeNull();
+    expect(items.map(({ signed }) => [signed.number, signed.seq])).toEqual([
       [1, 4],
       [2, 5],
     ]);
     const verification = await checkpoints.verify(tenant);
     expect(verification).toMatchObject({ intact: true, entries: 5, signed: { seq: 5, number: 2 } });
+  });
+
+  it("is listed in pages, of whatever size, to the last", async () => {
+    const now = [tenant, Buffer.alloc(32), "k", Buffer.alloc(64)];
+    await superuser.query(
+      `insert into audit_checkpoints (tenant_id, number, seq, hash, at, key_id, signature)
+       select $1, n, n, $2, now(), $3, $4 from generate_series(1, 501) n`,
+      now,
+    );
+    const first = await checkpoints.list(tenant, { limit: 500 });
+    expect([first.items.length, first.nextCursor]).toEqual([500, "500"]);
+    const second = await checkpoints.list(tenant, { limit: 500, after: 500 });
+    expect([second.items.length, second.nextCursor]).toEqual([1, null]);
   });
 
   it("shows a chain that a superuser has made anew from an altered entry on", async () => {

@@ -59,13 +59,10 @@ export function auditRoutes(api: Api, { tenancy, auditCheckpoints }: AuditRouteD
   };
 
   const checkpoints = async (chain: string, { cursor, limit }: Static<typeof CheckpointQuery>) => {
-    const size = limit ?? 50;
     const after = Number(decodeCursor("audit-checkpoints", cursor) ?? 0);
     if (!Number.isSafeInteger(after)) throw new AppError("invalid-cursor", "no page of this list");
-    const found = await auditCheckpoints.list(chain, { after, limit: size + 1 });
-    const items = found.slice(0, size);
-    const nextCursor = found.length > size ? String(items.at(-1)?.signed.number) : null;
-    return { key: auditCheckpoints.key, ...wrapPage("audit-checkpoints", { items, nextCursor }) };
+    const page = await auditCheckpoints.list(chain, { after, limit: limit ?? 50 });
+    return { key: auditCheckpoints.key, ...wrapPage("audit-checkpoints", page) };
   };
 
   api.get(

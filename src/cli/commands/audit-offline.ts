@@ -47,7 +47,7 @@ export async function checkOffline(options: OfflineCheck): Promise<OfflineProof>
   const last = entries.at(-1) as Entry;
   const known = options.kept ? [...signed, options.kept] : signed;
   const within = known.filter(({ seq }) => seq >= first.seq && seq <= last.seq);
-  const covered = Math.max(0, ...signed.map(({ seq }) => seq).filter((seq) => seq <= last.seq));
+  const covered = signed.findLast(({ seq }) => seq <= last.seq)?.seq ?? 0;
   const proof = {
     entries: entries.length,
     from: first.seq,
