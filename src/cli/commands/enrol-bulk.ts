@@ -58,14 +58,17 @@ export async function enrolInBulk(cli: Cli, options: BulkOptions): Promise<void>
   if (resumed > 0) cli.note(`${resumed} devices were enrolled before: going on with the others`);
   let rootPem = "";
   const bar = cli.io.isInteractive ? await progressBar() : undefined;
-  bar?.start(devices.length, resumed);
+  bar?.start(devices.length, resumed, { left: "asking the platform" });
+  const startedMs = performance.now();
   try {
     for (let start = 0; start < open.length; start += BATCH) {
       const batch = open.slice(start, start + BATCH);
       const answer = await enrolBatch(session, journal, batch);
       rootPem = answer.rootPem;
       problems.push(...answer.problems);
-      bar?.increment(batch.length);
+      const done = start + batch.length;
+      const leftMs = ((performance.now() - startedMs) / done) * (open.length - done);
+      bar?.increment(batch.length, { left: `${remaining(leftMs)} to go` });
     }
   } finally {
     bar?.stop();
@@ -85,8 +88,14 @@ function rowsOf(options: BulkOptions): { devices: BulkDevice[]; problems: RowPro
 
 async function progressBar() {
   const { SingleBar } = await import("cli-progress");
-  const format = "  {bar} {value} of {total} devices, {eta_formatted} to go";
+  const format = "  {bar} {value} of {total} devices, {left}";
   return new SingleBar({ format, clearOnComplete: true });
+}
+
+/** The library's own estimate reads "0s" until the first answer, and "NULL" where nothing moved. */
+function remaining(ms: number): string {
+  const seconds = Math.ceil(ms / 1000);
+  return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
 async function enrolBatch(
