@@ -17,6 +17,7 @@ import type { Enrolment } from "./enrolment.ts";
 import type { EnrolmentAuthority, EnrolmentRequest } from "./enrolment-rights.ts";
 import type { DevicePeer, Peers } from "./peers.ts";
 import { commonNameOf } from "./profiles.ts";
+import { lockDevices } from "./renewal-store.ts";
 import * as store from "./rotation-store.ts";
 
 /** Gateways ask for every connection. */
@@ -92,7 +93,11 @@ export function createRotations(deps: Deps): Rotations {
     async record({ tenantId, deviceId }, report) {
       if (report.error) failedSteps.inc({ step: report.step });
       const now = new Date(clock.now());
-      await db.tenant(tenantId, (tx) => store.recordStep(tx, tenantId, deviceId, report, now));
+      await db.tenant(tenantId, async (tx) => {
+        // First, as renewals do, which write the same rows: who is second waits.
+        await lockDevices(tx, tenantId, [deviceId]);
+        await store.recordStep(tx, tenantId, deviceId, report, now);
+      });
     },
     async state(tenantId, deviceId) {
       const row = await db.tenant(tenantId, (tx) => store.rotationOf(tx, tenantId, deviceId));
@@ -162,6 +167,7 @@ async function confirm(
     });
   }
   const predecessors = await db.tenant(tenantId, async (tx) => {
+    await lockDevices(tx, tenantId, [deviceId]);
     const now = new Date(clock.now());
     const found = await store.markConfirmed(tx, tenantId, deviceId, serial, now);
     if (!found) throw new AppError("conflict", "the certificate is not in force", { serial });

@@ -1,5 +1,7 @@
 import { X509Certificate } from "node:crypto";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { sql } from "kysely";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import type { Tx } from "../../src/db/index.ts";
 import type { EnrolmentAuthority } from "../../src/identity/index.ts";
 import { createCertificateRequest } from "../../src/protocol/index.ts";
 import { SYSTEM_ACTOR } from "../../src/tenancy/index.ts";
@@ -118,6 +120,29 @@ describe("renewals that arrive together", () => {
     expect(active.map(({ serial }) => serial)).toContain(device.serial);
   });
 
+  it("hold a device's row first, as do its reports and confirmations: nobody deadlocks", async () => {
+    const { rotation } = installation.identity;
+    const device = await installation.enroll("reporting");
+    const peer = { ...device, tenantId: "acme", notAfter: new Date(Date.now() + 3_600_000) };
+    const ofDevice = { tenant: "acme", id: "reporting" };
+    const waiting: Promise<void>[] = [];
+    await test.db.tenant("acme", async (tx) => {
+      await sql`select from devices where tenant_id = ${ofDevice.tenant} and id = ${ofDevice.id}
+        for update`.execute(tx);
+      waiting.push(rotation.confirm(peer, device.serial));
+      waiting.push(rotation.record(peer, { step: "request" }));
+      await vi.waitUntil(async () => (await lockWaits(tx)) >= waiting.length, { timeout: 60_000 });
+      // Whoever waits must not hold these already.
+      await sql`update certificates set confirmed_at = now() where serial = ${device.serial}`.execute(
+        tx,
+      );
+      await sql`insert into certificate_rotations
+          (tenant_id, device_id, step, failures, started_at, updated_at)
+        values (${ofDevice.tenant}, ${ofDevice.id}, 'request', 0, now(), now())`.execute(tx);
+    });
+    await Promise.all(waiting);
+  });
+
   it("of a suspended tenant are refused, all of them", async () => {
     await installation.tenancy.tenants.setStatus("acme", "suspended", SYSTEM_ACTOR);
     const outcomes = await Promise.allSettled(devices.slice(10, 14).map((device) => renew(device)));
@@ -127,3 +152,12 @@ describe("renewals that arrive together", () => {
     await installation.tenancy.tenants.setStatus("acme", "active", SYSTEM_ACTOR);
   });
 });
+
+/** Transactions of this database that wait for a lock of another. */
+async function lockWaits(tx: Tx): Promise<number> {
+  const { rows } = await sql<{ waiting: number }>`select count(*)::int as waiting
+    from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`.execute(
+    tx,
+  );
+  return rows[0]?.waiting ?? 0;
+}
