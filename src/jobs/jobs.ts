@@ -6,6 +6,7 @@ import type { Clock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { type CertificateWatchDeps, createCertificateWatch } from "./certificate-watch.ts";
 import { createPresenceWatch, type PresenceWatchDeps } from "./presence-watch.ts";
+import { type RollupJobsDeps, rollupJobs } from "./rollup-jobs.ts";
 import { createRootListWatch, type RootListWatchDeps } from "./root-list-watch.ts";
 import { type Job, startTicker } from "./ticker.ts";
 
@@ -42,6 +43,7 @@ export interface JobsDeps {
   };
   rotationCampaigns: { tick(tenantId: string): Promise<void> };
   detectors: { runOnce(): Promise<unknown>; stop(): Promise<void> };
+  timeseries: RollupJobsDeps;
   auditCheckpoints: {
     sign(tenantId: string): Promise<unknown>;
     forgetOld(tenantId: string): Promise<unknown>;
@@ -159,6 +161,7 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
     },
     { name: "root-list", everyMs: 3_600_000, run: createRootListWatch(deps.identity, deps.logger) },
     { name: "acme", everyMs: 5_000, run: () => deps.identity.acme.renewIfDue() },
+    ...rollupJobs(deps.timeseries),
     { name: "detectors", everyMs: 5_000, run: async () => void (await deps.detectors.runOnce()) },
   ];
   const rolloutTicker = startTicker(rollouts, deps);

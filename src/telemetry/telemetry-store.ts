@@ -104,7 +104,7 @@ export async function readSeries(
   if (!(to > from)) throw new AppError("invalid-request", "`to` must come after `from`");
   const maxPoints = Math.min(Math.max(1, Math.floor(query.maxPoints)), MAX_SERIES_POINTS);
   const rows = await timeseries.tenantQuery<Omit<Bucket, "ts"> & { at: number }>(tenantId, {
-    table: "telemetry",
+    table: "points",
     select: `toUnixTimestamp64Milli(min(ts)) as at, min(value) as min, max(value) as max,
       avg(value) as mean, count() as count`,
     where: ["device_id = {device:String}", "metric = {metric:String}", ...IN_WINDOW],
@@ -131,7 +131,7 @@ export async function readLatest(
 ): Promise<LatestValue[]> {
   const read = (since: number) =>
     timeseries.tenantQuery<{ metric: string; at: number; newest: number }>(tenantId, {
-      table: "telemetry",
+      table: "points",
       select: `metric, toUnixTimestamp64Milli(max(ts)) as at, argMax(value, (ts, seq)) as newest`,
       where: ["device_id = {device:String}", "ts >= fromUnixTimestamp64Milli({since:Int64})"],
       groupBy: "metric",
@@ -150,7 +150,7 @@ export async function listMetrics(
   deviceId: string,
 ): Promise<string[]> {
   const rows = await timeseries.tenantQuery<{ metric: string }>(tenantId, {
-    table: "telemetry",
+    table: "points",
     select: "metric",
     where: ["device_id = {device:String}"],
     groupBy: "metric",
@@ -227,7 +227,7 @@ async function* rowsByDevice<Row>(
   for (let start = 0; start < deviceIds.length; start += DEVICES_PER_QUERY) {
     const devices = deviceIds.slice(start, start + DEVICES_PER_QUERY);
     yield* await timeseries.tenantQuery<Row>(tenantId, {
-      table: "telemetry",
+      table: "points",
       select,
       where: ["has({devices:Array(String)}, device_id)", "metric = {metric:String}", ...IN_WINDOW],
       groupBy: "device_id",
@@ -270,7 +270,7 @@ export async function readPointsSince(
   limit: number,
 ): Promise<NewPoints> {
   const rows = await timeseries.tenantQuery<NewPointRow>(tenantId, {
-    table: "telemetry",
+    table: "points",
     select: `device_id as device, metric, toUnixTimestamp64Milli(ts) as at, value,
       toUnixTimestamp64Milli(received_at) as received`,
     where: [

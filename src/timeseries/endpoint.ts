@@ -7,7 +7,7 @@ import { pipeline } from "node:stream/promises";
 import { equalSecrets } from "../kernel/sealing.ts";
 import { parseBoundValues } from "./bound-parameters.ts";
 import { type Engine, EngineBusy, type EngineResult } from "./engine.ts";
-import { READ_SETTINGS, WRITE_SETTINGS } from "./engine-settings.ts";
+import { DERIVE_SETTINGS, READ_SETTINGS, WRITE_SETTINGS } from "./engine-settings.ts";
 import { parseStatement, type Statement, StatementRefused } from "./statement.ts";
 
 export interface EndpointOptions {
@@ -139,6 +139,12 @@ class RequestHandler {
     if (statement.kind === "definition") {
       return {
         result: await this.#options.engine.define({ database, sql: statement.sql, values }),
+      };
+    }
+    if (statement.kind === "derivation") {
+      refuseSettings(parameters, DERIVE_SETTINGS);
+      return {
+        result: await this.#options.engine.derive({ database, sql: statement.sql, values }),
       };
     }
     refuseSettings(parameters, READ_SETTINGS);

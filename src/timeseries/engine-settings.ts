@@ -20,3 +20,11 @@ export const WRITE_SETTINGS: Record<string, string | number> = {
   // readers see none of them either way, and an insert costs a fifth less.
   optimize_on_insert: 0,
 };
+
+/** What every statement runs with that computes rows from others. It hurries nobody. */
+export const DERIVE_SETTINGS: Record<string, string | number> = {
+  ...WRITE_SETTINGS,
+  max_memory_usage: 4 * 1024 ** 3,
+  max_threads: 1,
+  do_not_merge_across_partitions_select_final: 1,
+};

@@ -2,7 +2,7 @@ import fs from "node:fs";
 import path from "node:path";
 import type { Session } from "chdb";
 import type { BoundValue } from "./bound-parameters.ts";
-import { READ_SETTINGS, WRITE_SETTINGS } from "./engine-settings.ts";
+import { DERIVE_SETTINGS, READ_SETTINGS, WRITE_SETTINGS } from "./engine-settings.ts";
 import { forbidFunctions } from "./statement.ts";
 
 export interface EngineResult {
@@ -35,16 +35,19 @@ const MAX_WAITING = 512;
 export class EngineBusy extends Error {}
 
 /**
- * chDB behind two doors: one session that writes and several that the engine itself keeps read-only.
- * A session runs one query at a time, hence the queues.
+ * chDB behind three doors: one session that writes, one that computes tables from others, and several
+ * that the engine itself keeps read-only. A session runs one query at a time, hence the queues.
  */
 export class Engine {
   readonly #writer: Lane;
+  /** Apart from the writer: what came from devices does not wait for what is computed from it. */
+  readonly #deriver: Lane;
   readonly #readers: Lane[];
   readonly #structures = new Map<string, Column[]>();
 
-  private constructor(writer: Lane, readers: Lane[]) {
+  private constructor(writer: Lane, deriver: Lane, readers: Lane[]) {
     this.#writer = writer;
+    this.#deriver = deriver;
     this.#readers = readers;
   }
 
@@ -72,12 +75,16 @@ export class Engine {
     for (let index = 0; index < READERS; index += 1) {
       readers.push(await lane({ ...READ_SETTINGS, readonly: 1 }));
     }
-    return new Engine(writer, readers);
+    return new Engine(writer, await lane(DERIVE_SETTINGS), readers);
   }
 
   read(request: EngineRequest, format: string): Promise<EngineResult> {
     const lane = this.#readers.reduce((best, next) => (next.waiting < best.waiting ? next : best));
     return lane.run(request, format);
+  }
+
+  derive(request: EngineRequest): Promise<EngineResult> {
+    return this.#deriver.run(request, "TabSeparated");
   }
 
   async define(request: EngineRequest): Promise<EngineResult> {
@@ -106,7 +113,7 @@ export class Engine {
 
   /** Waits for what runs and closes every session. */
   async close(): Promise<void> {
-    await Promise.all([this.#writer, ...this.#readers].map((lane) => lane.close()));
+    await Promise.all([this.#writer, this.#deriver, ...this.#readers].map((lane) => lane.close()));
   }
 
   async #structure(database: string, table: string): Promise<Column[]> {

@@ -2,6 +2,8 @@ export { decodePosition, encodePosition, type Position } from "./cursor.ts";
 export { type EmbeddedClickHouse, startEmbeddedClickHouse } from "./embedded-clickhouse.ts";
 export { type JournaledTimeseries, withJournal } from "./journaled-timeseries.ts";
 export { PointColumns } from "./point-columns.ts";
+export { type Readable, ROLLUP_LEVELS, ROLLUP_TABLES, type RollupLevel } from "./readable.ts";
+export type { RollupResult } from "./rollups.ts";
 export type {
   DeviceEventRow,
   HeartbeatRow,
@@ -9,6 +11,7 @@ export type {
   SpanRow,
   TableName,
   TelemetryRow,
+  TextRow,
 } from "./tables.ts";
 export { PLATFORM_TENANT, SETTLED, type TenantQuery } from "./tenant-query.ts";
 export { createTimeseries, type Timeseries, type TimeseriesOptions } from "./timeseries.ts";

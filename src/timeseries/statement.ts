@@ -4,6 +4,7 @@ import { isWord, type SqlToken, tokenizeSql } from "./sql-tokens.ts";
 export type Statement =
   | { kind: "read"; sql: string; format: string }
   | { kind: "definition"; sql: string }
+  | { kind: "derivation"; sql: string }
   | { kind: "insert"; table: string; columns: string[] | undefined; format: string };
 
 /** A statement that the embedded engine does not run. */
@@ -59,7 +60,7 @@ export function parseStatement(sql: string, defaultFormat = "TabSeparated"): Sta
   if (!tokens || tokens.length === 0) throw new StatementRefused("not a statement");
   for (const [index, token] of tokens.entries()) refuseDanger(token, tokens[index + 1]);
   const verb = tokens[0]?.kind === "word" ? tokens[0].text.toUpperCase() : "";
-  if (verb === "INSERT") return parseInsert(tokens);
+  if (verb === "INSERT") return parseInsert(sql, tokens);
   if (READ_VERBS.includes(verb)) return parseRead(sql, tokens, defaultFormat);
   if (isDefinition(tokens)) return { kind: "definition", sql };
   throw new StatementRefused(`statements of this form are not allowed: ${sql.slice(0, 40)}`);
@@ -96,8 +97,16 @@ function parseRead(sql: string, tokens: SqlToken[], defaultFormat: string): Stat
   };
 }
 
-/** `INSERT INTO [TABLE] [database.]table [(columns)] FORMAT name`, and nothing else. */
-function parseInsert(tokens: SqlToken[]): Statement {
+/** What is computed from our own tables, within the engine. */
+const DERIVED_TABLES = new Set(["telemetry_1m", "telemetry_1h", "telemetry_1d"]);
+/** Words that change how a statement runs or where its answer goes. */
+const STEERING_WORDS = new Set(["SETTINGS", "FORMAT", "INTO"]);
+
+/**
+ * `INSERT INTO [TABLE] [database.]table [(columns)] FORMAT name`, or `INSERT INTO rollup (columns)
+ * SELECT …`, and nothing else.
+ */
+function parseInsert(sql: string, tokens: SqlToken[]): Statement {
   let position = 1;
   const fail = () => new StatementRefused("only INSERT INTO table (columns) FORMAT … is allowed");
   const identifier = () => {
@@ -120,6 +129,13 @@ function parseInsert(tokens: SqlToken[]): Statement {
     columns = [identifier()];
     while (symbol(",")) columns.push(identifier());
     if (!symbol(")")) throw fail();
+  }
+  if (isWord(tokens[position], "SELECT") && columns && DERIVED_TABLES.has(table)) {
+    const steers = tokens
+      .slice(position)
+      .some(({ kind, text }) => kind === "word" && STEERING_WORDS.has(text.toUpperCase()));
+    if (steers) throw fail();
+    return { kind: "derivation", sql };
   }
   if (!isWord(tokens[position++], "FORMAT")) throw fail();
   const format = identifier();

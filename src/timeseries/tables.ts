@@ -25,6 +25,9 @@ export type TelemetryRow = {
   value: number;
 };
 
+/** A word that a device has reported as the value of a metric. */
+export type TextRow = Omit<TelemetryRow, "value"> & { text: string };
+
 export type HeartbeatRow = {
   tenantId: string;
   deviceId: string;
@@ -81,6 +84,7 @@ export type SpanRow = {
 
 export interface Rows {
   telemetry: TelemetryRow;
+  telemetry_texts: TextRow;
   heartbeats: HeartbeatRow;
   device_events: DeviceEventRow;
   logs: LogRow;
@@ -101,6 +105,14 @@ export const TABLES: { [Name in TableName]: readonly WireColumn[] } = {
     ts: MILLISECONDS,
     seq: "UInt64",
     value: "Float64",
+  }),
+  telemetry_texts: columns({
+    tenantId: KEYWORD,
+    deviceId: KEYWORD,
+    metric: KEYWORD,
+    ts: MILLISECONDS,
+    seq: "UInt64",
+    text: KEYWORD,
   }),
   heartbeats: columns({
     tenantId: KEYWORD,

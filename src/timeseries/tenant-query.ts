@@ -1,14 +1,14 @@
 import { assert } from "../kernel/index.ts";
 import { isTenantId } from "../protocol/index.ts";
+import { isReadable, type Readable, sourceOf } from "./readable.ts";
 import { tokenizeSql } from "./sql-tokens.ts";
-import { TABLES, type TableName } from "./tables.ts";
 
 /**
  * A read of one tenant's rows in one table. The fragments of SQL are constants of our code; what comes
  * from outside goes into `params` and stands in the fragments as `{name:Type}`.
  */
 export interface TenantQuery {
-  table: TableName;
+  table: Readable;
   /** Expressions with aliases, `count() as total`. */
   select: string;
   /** Conditions, all of which must hold. */
@@ -33,6 +33,7 @@ export const PLATFORM_TENANT = "_platform";
  */
 export const SETTLED = "received_at <= now64(3) - interval 1 second";
 
+const TENANT = "tenant_id = {tenant:String}";
 const MAX_LIMIT = 1_000_000;
 
 /** The statement and its parameters; the tenant is always the first condition. */
@@ -41,14 +42,14 @@ export function compileTenantQuery(
   query: TenantQuery,
 ): { sql: string; params: Record<string, unknown> } {
   assert(isTenantId(tenantId) || tenantId === PLATFORM_TENANT, "a query names its tenant");
-  assert(query.table in TABLES, "a query reads one of our tables");
+  assert(isReadable(query.table), "a query reads one of our tables");
   assert(Number.isInteger(query.limit) && query.limit > 0, "a query has a limit");
   assert(query.limit <= MAX_LIMIT, "the limit is bounded");
   assert(!("tenant" in (query.params ?? {})), "the parameter `tenant` belongs to the builder");
-  const conditions = ["tenant_id = {tenant:String}", ...(query.where ?? [])];
+  const conditions = [TENANT, ...(query.where ?? [])];
   const parts = [
     `select ${checked(query.select)}`,
-    `from ${query.table}${query.final ? " final" : ""}`,
+    `from ${sourceOf(query.table, query.final ?? false, TENANT)}`,
     `where ${conditions.map((condition) => `(${checked(condition)})`).join(" and ")}`,
     query.groupBy && `group by ${checked(query.groupBy)}`,
     query.having && `having ${checked(query.having)}`,

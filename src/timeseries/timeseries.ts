@@ -6,6 +6,8 @@ import { READ_SETTINGS, WRITE_SETTINGS } from "./engine-settings.ts";
 import { migrateTimeseries } from "./migrate-timeseries.ts";
 import { encodeNativeBlock } from "./native-block.ts";
 import type { PointColumns } from "./point-columns.ts";
+import { ROLLUP_LEVELS, type RollupLevel, TENANT_TABLES } from "./readable.ts";
+import { type RollupResult, readProgress, rollUp } from "./rollups.ts";
 import { type Rows, TABLES, type TableName } from "./tables.ts";
 import { compileTenantQuery, type TenantQuery } from "./tenant-query.ts";
 
@@ -21,6 +23,10 @@ export interface Timeseries {
   insertBlocks(target: string, blocks: readonly Buffer[]): Promise<void>;
   /** Rows of one tenant, in the shape that `query.select` gives them. */
   tenantQuery<Row>(tenantId: string, query: TenantQuery): Promise<Row[]>;
+  /** Computes anew every bucket of rollups that points have come into; see `rollUp`. */
+  rollUp(levels?: readonly RollupLevel[]): Promise<RollupResult>;
+  /** What was received up to then, milliseconds since the epoch, is in the rollups by the minute. */
+  rolledUpTo(): Promise<number>;
   /** Removes every row of a tenant. */
   deleteTenant(tenantId: string): Promise<void>;
   ping(): Promise<void>;
@@ -64,6 +70,9 @@ export function createTimeseries(options: TimeseriesOptions): Timeseries {
     },
     insertBlocks: (target, blocks) => guarded(() => insertBlocks(client, target, blocks)),
     tenantQuery: (tenantId, query) => guarded(() => runQuery(client, tenantId, query)),
+    rollUp: (levels = ROLLUP_LEVELS) => guarded(() => rollUp(client, levels)),
+    rolledUpTo: () =>
+      guarded(async () => (await readProgress(client)).get("1m")?.receivedUntil ?? 0),
     deleteTenant: (tenantId) => guarded(() => deleteTenant(client, tenantId)),
     ping: () =>
       guarded(async () => {
@@ -130,7 +139,7 @@ async function runQuery<Row>(
 }
 
 async function deleteTenant(client: ClickHouseClient, tenantId: string): Promise<void> {
-  for (const table of Object.keys(TABLES)) {
+  for (const table of TENANT_TABLES) {
     await client.command({
       query: `DELETE FROM ${table} WHERE tenant_id = {tenant:String}`,
       query_params: { tenant: tenantId },

@@ -22,6 +22,23 @@ describe("what the embedded engine may be asked", () => {
     });
   });
 
+  it("computes rows within the engine for the rollups only, and nothing steers how", () => {
+    const derived = "INSERT INTO telemetry_1m (ts) SELECT ts FROM telemetry";
+    expect(parseStatement(derived)).toEqual({ kind: "derivation", sql: derived });
+    for (const sql of [
+      "INSERT INTO telemetry (ts) SELECT ts FROM logs",
+      "INSERT INTO system.telemetry_1m (ts) SELECT 1",
+      "INSERT INTO telemetry_1m SELECT 1",
+      `${derived} SETTINGS readonly = 0`,
+      `${derived} FORMAT Native`,
+      `${derived} INTO OUTFILE 'x'`,
+      "INSERT INTO telemetry_1m (ts) SELECT * FROM file('x')",
+      "INSERT INTO telemetry_1m (ts) SELECT 1; DROP TABLE logs",
+    ]) {
+      expect(() => parseStatement(sql), sql).toThrow(StatementRefused);
+    }
+  });
+
   it("takes rows only by INSERT INTO table (columns) FORMAT", () => {
     expect(parseStatement("INSERT INTO vautn.logs (a, `b`) FORMAT Native")).toEqual({
       kind: "insert",

@@ -1,0 +1,58 @@
+import { TABLES, type TableName } from "./tables.ts";
+
+/** Beginnings of buckets, in the order in which each is made of the one before it. */
+export const ROLLUP_LEVELS = ["1m", "1h", "1d"] as const;
+export type RollupLevel = (typeof ROLLUP_LEVELS)[number];
+
+/** Rollups of one level; `final` is due to every read of them. */
+export type RollupTable = `telemetry_${RollupLevel}`;
+
+/**
+ * What a query of a tenant can read: our tables, the rollups, and `points`, which is every number however
+ * it is stored, with the columns `tenant_id, device_id, metric, ts, seq, value, received_at`.
+ */
+export type Readable = TableName | RollupTable | "telemetry_wide" | "points";
+
+export const ROLLUP_TABLES: readonly RollupTable[] = ROLLUP_LEVELS.map(
+  (level) => `telemetry_${level}` as const,
+);
+
+/** Every table that holds rows of tenants. */
+export const TENANT_TABLES: readonly string[] = [
+  ...Object.keys(TABLES),
+  "telemetry_wide",
+  ...ROLLUP_TABLES,
+];
+
+export const WIDE_SLOTS = 32;
+
+export function isReadable(name: string): name is Readable {
+  return name === "points" || TENANT_TABLES.includes(name);
+}
+
+/** What stands behind FROM; rows beyond `where` are not looked at. */
+export function sourceOf(name: Readable, final: boolean, where: string): string {
+  const suffix = final ? " final" : "";
+  return name === "points" ? `(${pointsSource(suffix, where)})` : `${name}${suffix}`;
+}
+
+const SLOTS = Array.from({ length: WIDE_SLOTS }, (_, index) => `i${index + 1}`).join(", ");
+const POWERS = Array.from({ length: 16 }, (_, index) => 10 ** index).join(", ");
+
+/** Slots with a value, by name: `temperature=2` is the name and how many decimals its number has. */
+const NAMED_SLOTS = `arrayFilter(named -> isNotNull(named.2),
+      arrayMap((name, slot) -> (
+          substring(name, 1, position(name, '=') - 1),
+          slot / [${POWERS}][toUInt8OrZero(substring(name, position(name, '=') + 1)) + 1]),
+        splitByChar(',', toString(layout)),
+        arraySlice([${SLOTS}], 1, length(splitByChar(',', toString(layout))))))`;
+
+/** Every number however it is stored. */
+function pointsSource(suffix: string, where: string): string {
+  return `select storage_class, tenant_id, device_id, toString(metric) as metric, ts, seq, value, received_at
+    from telemetry${suffix} where ${where}
+    union all
+    select storage_class, tenant_id, device_id, named.1 as metric, ts, seq, assumeNotNull(named.2) as value,
+      received_at
+    from telemetry_wide${suffix} array join ${NAMED_SLOTS} as named where ${where}`;
+}

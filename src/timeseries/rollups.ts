@@ -1,0 +1,262 @@
+import type { ClickHouseClient } from "@clickhouse/client";
+import { DERIVE_SETTINGS, READ_SETTINGS, WRITE_SETTINGS } from "./engine-settings.ts";
+import { ROLLUP_LEVELS, type RollupLevel, sourceOf } from "./readable.ts";
+
+/** What one pass has done. */
+export interface RollupResult {
+  /** Points that had come in since the last pass. */
+  points: number;
+  /** Statements that computed buckets; each is one span of time of one level. */
+  spans: number;
+  /** False where more waits than one pass takes. */
+  complete: boolean;
+}
+
+export interface RollupProgress {
+  pass: number;
+  /** Level 1m: what was received up to then, milliseconds since the epoch, is in the buckets. */
+  receivedUntil: number;
+  /** Other levels: the pass of the level below that they have seen. */
+  sourcePass: number;
+}
+
+/** Points of one pass: what an engine that was away for days takes in one go. */
+const MAX_POINTS = 2_000_000;
+const MAX_HALVINGS = 40;
+/** Days of one pass that are computed one by one; more are taken by the month. */
+const MAX_DAYS = 120;
+/** An insert becomes visible a little after the moment that it carries. */
+const SETTLED_MS = 1_000;
+
+const BUCKETS: Record<RollupLevel, string> = {
+  "1m": "toStartOfMinute",
+  "1h": "toStartOfHour",
+  "1d": "toStartOfDay",
+};
+
+const COLUMNS = `storage_class, tenant_id, device_id, metric, ts, count, min, max, sum, first, last,
+  first_ts, last_ts, sketch, pass`;
+
+const FROM_POINTS = `count(), min(value), max(value), sum(value), argMin(value, (ts, seq)),
+  argMax(value, (ts, seq)), min(ts), max(ts), quantilesDDState(0.005, 0.5)(value)`;
+
+const FROM_BUCKETS = `sum(count), min(min), max(max), sum(sum), argMin(first, first_ts),
+  argMax(last, last_ts), min(first_ts), max(last_ts), quantilesDDMergeState(0.005, 0.5)(sketch)`;
+
+interface Span {
+  from: number;
+  to: number;
+}
+
+/**
+ * Computes anew every bucket that a point has come into since the last time, from what the tables hold
+ * now, for all tenants. What has been done is noted last: a pass that was killed is made again, and
+ * changes nothing by that. Two that run at once do the same work twice and no harm, for the greater pass
+ * counts and its watermark is not the later one's.
+ */
+export async function rollUp(
+  client: ClickHouseClient,
+  levels: readonly RollupLevel[],
+): Promise<RollupResult> {
+  const total: RollupResult = { points: 0, spans: 0, complete: true };
+  const progress = await readProgress(client);
+  for (const level of ROLLUP_LEVELS) {
+    if (!levels.includes(level)) continue;
+    const known = progress.get(level) ?? { pass: 0, receivedUntil: 0, sourcePass: 0 };
+    const pass = Math.max(Date.now(), known.pass + 1);
+    const done = await (level === "1m"
+      ? rollUpPoints(client, known, pass)
+      : rollUpLevel(client, level, known, pass, progress));
+    if (!done) continue;
+    progress.set(level, { pass, ...done.next });
+    await writeProgress(client, level, { pass, ...done.next });
+    total.points += done.points;
+    total.spans += done.spans;
+    total.complete &&= done.complete;
+  }
+  return total;
+}
+
+type Done = RollupResult & { next: Omit<RollupProgress, "pass"> };
+
+async function rollUpPoints(
+  client: ClickHouseClient,
+  { receivedUntil }: RollupProgress,
+  pass: number,
+): Promise<Done | undefined> {
+  const settled = await settledUntil(client);
+  if (settled <= receivedUntil) return undefined;
+  const { until, points } = await boundedWindow(client, receivedUntil, settled);
+  if (points === 0) return undefined;
+  const window = { after: receivedUntil, until };
+  const received = `received_at > fromUnixTimestamp64Milli({after:Int64})
+    and received_at <= fromUnixTimestamp64Milli({until:Int64})`;
+  const spans = await spansOf(client, sourceOf("points", false, received), window);
+  for (const span of spans) {
+    const within = `ts >= fromUnixTimestamp64Milli({from:Int64})
+      and ts < fromUnixTimestamp64Milli({to:Int64})`;
+    const dirty = (table: string) =>
+      `select tenant_id, device_id, toStartOfMinute(ts) from ${table} where ${received} and ${within}`;
+    const isDirty = `(tenant_id, device_id, toStartOfMinute(ts)) in
+      (${dirty("telemetry")} union distinct ${dirty("telemetry_wide")})`;
+    await client.command({
+      query: `INSERT INTO telemetry_1m (${COLUMNS})
+        SELECT storage_class, tenant_id, device_id, metric, toStartOfMinute(ts), ${FROM_POINTS}, {pass:UInt64}
+        FROM ${sourceOf("points", true, `${within} and ${isDirty}`)}
+        GROUP BY storage_class, tenant_id, device_id, metric, toStartOfMinute(ts)`,
+      query_params: { ...window, ...span, pass },
+      clickhouse_settings: DERIVE_SETTINGS,
+    });
+  }
+  const complete = until >= settled;
+  return {
+    ...{ points, spans: spans.length, complete },
+    next: { receivedUntil: until, sourcePass: 0 },
+  };
+}
+
+async function rollUpLevel(
+  client: ClickHouseClient,
+  level: RollupLevel,
+  { sourcePass }: RollupProgress,
+  pass: number,
+  progress: ReadonlyMap<RollupLevel, RollupProgress>,
+): Promise<Done | undefined> {
+  const below = ROLLUP_LEVELS[ROLLUP_LEVELS.indexOf(level) - 1] as RollupLevel;
+  const until = progress.get(below)?.pass ?? 0;
+  if (until <= sourcePass) return undefined;
+  const table = `telemetry_${below}`;
+  const window = { after: sourcePass, until };
+  const changed = "pass > {after:UInt64} and pass <= {until:UInt64}";
+  const spans = await spansOf(client, `(select ts from ${table} where ${changed})`, window);
+  const bucket = `${BUCKETS[level]}(ts)`;
+  for (const span of spans) {
+    // ts is in whole seconds here; a span begins and ends with a day.
+    const within = "ts >= toDateTime({from:Int64} / 1000) and ts < toDateTime({to:Int64} / 1000)";
+    await client.command({
+      query: `INSERT INTO telemetry_${level} (${COLUMNS})
+        SELECT storage_class, tenant_id, device_id, metric, ${bucket}, ${FROM_BUCKETS}, {pass:UInt64}
+        FROM ${table} FINAL
+        WHERE ${within} and (tenant_id, device_id, metric, ${bucket}) in
+          (select tenant_id, device_id, metric, ${bucket} from ${table} where ${changed} and ${within})
+        GROUP BY storage_class, tenant_id, device_id, metric, ${bucket}`,
+      query_params: { ...window, ...span, pass },
+      clickhouse_settings: DERIVE_SETTINGS,
+    });
+  }
+  return {
+    ...{ points: 0, spans: spans.length, complete: true },
+    next: { receivedUntil: 0, sourcePass: until },
+  };
+}
+
+/** Whole days in which something has changed, newest first: what is live does not wait for what is late. */
+async function spansOf(
+  client: ClickHouseClient,
+  source: string,
+  window: { after: number; until: number },
+): Promise<Span[]> {
+  const days = await query<{ day: number }>(
+    client,
+    `select distinct toUnixTimestamp(toStartOfDay(ts)) as day from ${source} order by day desc`,
+    window,
+  );
+  const dayMs = 86_400_000;
+  const starts = days.map(({ day }) => day * 1_000);
+  if (starts.length <= MAX_DAYS) return starts.map((from) => ({ from, to: from + dayMs }));
+  const months = new Map<number, Span>();
+  for (const start of starts) {
+    const date = new Date(start);
+    const [year, month] = [date.getUTCFullYear(), date.getUTCMonth()];
+    const from = Date.UTC(year, month);
+    months.set(from, { from, to: Date.UTC(year, month + 1) });
+  }
+  return [...months.values()];
+}
+
+/** The moment up to which every row is visible that carries it: no insert that runs began before it. */
+async function settledUntil(client: ClickHouseClient): Promise<number> {
+  const [row] = await query<{ now: number; oldest: number | null }>(
+    client,
+    `select toUnixTimestamp64Milli(now64(3)) as now,
+       (select maxOrNull(elapsed) from system.processes where query_kind = 'Insert') as oldest`,
+    {},
+  );
+  if (!row) return 0;
+  return Math.floor(row.now - Math.max(SETTLED_MS, (row.oldest ?? 0) * 1_000 + 1));
+}
+
+/** The longest piece of the window that one pass takes. */
+async function boundedWindow(
+  client: ClickHouseClient,
+  after: number,
+  settled: number,
+): Promise<{ until: number; points: number }> {
+  const [span] = await query<{ first: number | null; points: number }>(
+    client,
+    `select toUnixTimestamp64Milli(minOrNull(received_at)) as first, count() as points
+     from ${RECEIVED}`,
+    { after, until: settled },
+  );
+  if (!span?.first) return { until: settled, points: 0 };
+  let until = settled;
+  let { points } = span;
+  for (let halving = 0; points > MAX_POINTS && halving < MAX_HALVINGS; halving += 1) {
+    const half = Math.floor((span.first + until) / 2);
+    if (half <= span.first) break;
+    const [count] = await query<{ points: number }>(
+      client,
+      `select count() as points from ${RECEIVED}`,
+      { after, until: half },
+    );
+    until = half;
+    points = count?.points ?? 0;
+  }
+  return { until, points };
+}
+
+const IN_WINDOW = `received_at > fromUnixTimestamp64Milli({after:Int64})
+  and received_at <= fromUnixTimestamp64Milli({until:Int64})`;
+const RECEIVED = `(select received_at from telemetry where ${IN_WINDOW}
+  union all select received_at from telemetry_wide where ${IN_WINDOW})`;
+
+export async function readProgress(
+  client: ClickHouseClient,
+): Promise<Map<RollupLevel, RollupProgress>> {
+  const rows = await query<RollupProgress & { level: RollupLevel }>(
+    client,
+    `select level, pass, toUnixTimestamp64Milli(received_until) as receivedUntil,
+       source_pass as sourcePass
+     from rollup_progress final`,
+    {},
+  );
+  return new Map(rows.map(({ level, ...progress }) => [level, progress]));
+}
+
+async function writeProgress(
+  client: ClickHouseClient,
+  level: RollupLevel,
+  progress: RollupProgress,
+): Promise<void> {
+  await client.insert({
+    table: "rollup_progress",
+    columns: ["level", "pass", "received_until", "source_pass"],
+    values: [[level, progress.pass, progress.receivedUntil, progress.sourcePass]],
+    format: "JSONCompactEachRow",
+    clickhouse_settings: WRITE_SETTINGS,
+  });
+}
+
+async function query<Row>(
+  client: ClickHouseClient,
+  sql: string,
+  params: Record<string, unknown>,
+): Promise<Row[]> {
+  const result = await client.query({
+    query: sql,
+    query_params: params,
+    format: "JSONEachRow",
+    clickhouse_settings: READ_SETTINGS,
+  });
+  return result.json<Row>();
+}
