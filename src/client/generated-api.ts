@@ -914,6 +914,7 @@ export type Problem = {
     | "invalid-request"
     | "invalid-query"
     | "invalid-cursor"
+    | "query-too-expensive"
     | "unauthenticated"
     | "invalid-credentials"
     | "forbidden"

@@ -6,6 +6,7 @@ export const ERROR_CATALOGUE = {
   "invalid-request": { status: 400, title: "The request is malformed" },
   "invalid-query": { status: 400, title: "The fleet query cannot be understood" },
   "invalid-cursor": { status: 400, title: "The page cursor is not one of ours" },
+  "query-too-expensive": { status: 400, title: "The query would cost more than one may" },
   unauthenticated: { status: 401, title: "Sign in first" },
   "invalid-credentials": { status: 401, title: "The credentials are wrong" },
   forbidden: { status: 403, title: "The role does not permit this" },

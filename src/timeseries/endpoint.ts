@@ -30,6 +30,8 @@ export const ENDPOINT_USER = "vautn";
 const MAX_BODY_BYTES = 64 * 1024 ** 2;
 const MAX_STATEMENT_BYTES = 256 * 1024;
 const MAX_URL_BYTES = 1024 ** 2;
+/** A statement with the ids of many devices. */
+const MAX_FORM_BYTES = 16 * 1024 ** 2;
 const MAX_INSERTS_AT_ONCE = 8;
 const MAX_CONNECTIONS = 256;
 /** What goes back in a header. */
@@ -122,7 +124,8 @@ class RequestHandler {
       throw new EndpointError(415, 1, "UNSUPPORTED_METHOD", "Compressed bodies are not read");
     }
     const inUrl = parameters.get("query");
-    const sql = inUrl ?? (await readText(request));
+    const form = await readForm(request);
+    const sql = inUrl ?? form?.get("query") ?? (await readText(request));
     const statement = parseStatement(sql, parameters.get("default_format") ?? undefined);
     const database = parameters.get("database") ?? "default";
     if (!/^\w{1,64}$/.test(database)) throw new StatementRefused("the database has a plain name");
@@ -132,7 +135,7 @@ class RequestHandler {
       return { result: await this.#insert(request, statement, database) };
     }
     const texts = new Map<string, string>();
-    for (const [name, value] of parameters) {
+    for (const [name, value] of [...parameters, ...(form ?? [])]) {
       if (name.startsWith("param_")) texts.set(name.slice("param_".length), value);
     }
     const values = parseBoundValues(statement.sql, texts);
@@ -147,9 +150,9 @@ class RequestHandler {
         result: await this.#options.engine.derive({ database, sql: statement.sql, values }),
       };
     }
-    refuseSettings(parameters, READ_SETTINGS);
+    refuseSettings(parameters, READ_SETTINGS, LOWERABLE_SETTINGS);
     const { format } = statement;
-    const read = { database, sql: statement.sql, values };
+    const read = { database, sql: statement.sql, values, limits: readLimits(parameters) };
     return { result: await this.#options.engine.read(read, format), format };
   }
 
@@ -189,19 +192,64 @@ async function spool(request: http.IncomingMessage, file: string, limit: number)
 }
 
 async function readText(request: http.IncomingMessage): Promise<string> {
+  return (await readBytes(request, MAX_STATEMENT_BYTES)).toString();
+}
+
+async function readBytes(request: http.IncomingMessage, limit: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     size += chunk.length;
-    if (size > MAX_STATEMENT_BYTES) throw new StatementRefused("the statement is too long");
+    if (size > limit) throw new StatementRefused("the statement is too long");
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks).toString();
+  return Buffer.concat(chunks);
+}
+
+/** The parts of a form, which carries the parameters of a query that are long; else undefined. */
+async function readForm(request: http.IncomingMessage): Promise<Map<string, string> | undefined> {
+  const type = request.headers["content-type"] ?? "";
+  if (!/^multipart\/form-data;/i.test(type)) return undefined;
+  const body = new Uint8Array(await readBytes(request, MAX_FORM_BYTES));
+  const form = await new Response(body, { headers: { "content-type": type } })
+    .formData()
+    .catch(() => undefined);
+  if (!form) throw new EndpointError(400, 36, "BAD_ARGUMENTS", "The form cannot be read");
+  const texts = new Map<string, string>();
+  for (const [name, value] of form) {
+    if (typeof value === "string") texts.set(name, value);
+  }
+  return texts;
+}
+
+/** What a read may ask to be held to, if it is less than what holds for every read. */
+const LOWERABLE_SETTINGS: Record<string, number> = {
+  max_execution_time: Number(READ_SETTINGS.max_execution_time),
+  max_rows_to_read: Number.MAX_SAFE_INTEGER,
+};
+
+function readLimits(parameters: URLSearchParams): Record<string, number> {
+  const limits: Record<string, number> = {};
+  for (const [name, most] of Object.entries(LOWERABLE_SETTINGS)) {
+    const text = parameters.get(name);
+    if (text === null) continue;
+    const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
+    if (!(value > 0 && value <= most)) {
+      throw new EndpointError(400, 452, "SETTING_CONSTRAINT_VIOLATION", `${name} is fixed here`);
+    }
+    if (value < most) limits[name] = value;
+  }
+  return limits;
 }
 
 /** Settings are fixed when a session opens: one that asks for another value is refused. */
-function refuseSettings(parameters: URLSearchParams, fixed: Record<string, string | number>): void {
+function refuseSettings(
+  parameters: URLSearchParams,
+  fixed: Record<string, string | number>,
+  lowerable: Record<string, number> = {},
+): void {
   for (const [name, value] of parameters) {
+    if (Object.hasOwn(lowerable, name)) continue;
     const fixedValue = fixed[name];
     if (fixedValue !== undefined && String(fixedValue) !== value) {
       throw new EndpointError(400, 452, "SETTING_CONSTRAINT_VIOLATION", `${name} is fixed here`);

@@ -17,6 +17,8 @@ export interface EngineRequest {
   database: string;
   sql: string;
   values?: Record<string, BoundValue>;
+  /** Of this read alone: names and numbers that the endpoint has checked. */
+  limits?: Record<string, number>;
 }
 
 /** One INSERT whose rows lie in a file in a format that names no statement. */
@@ -71,9 +73,10 @@ export class Engine {
     const listed = JSON.parse(Buffer.from(bytes).toString()) as { data: [string][] };
     forbidFunctions(listed.data.map(([name]) => name));
     const readers: Lane[] = [];
-    // `readonly` comes last: from then on the session can change nothing, itself included.
+    // `readonly` comes last: from then on the session writes nothing. 2, because a read may be held
+    // to less than the session's limits; a statement that names settings itself is refused before.
     for (let index = 0; index < READERS; index += 1) {
-      readers.push(await lane({ ...READ_SETTINGS, readonly: 1 }));
+      readers.push(await lane({ ...READ_SETTINGS, readonly: 2 }));
     }
     return new Engine(writer, await lane(DERIVE_SETTINGS), readers);
   }
@@ -143,6 +146,7 @@ class Lane {
   readonly #session: Session;
   #database = "default";
   #tail: Promise<unknown> = Promise.resolve();
+  #mayHoldRemains = false;
   waiting = 0;
 
   constructor(session: Session) {
@@ -166,18 +170,49 @@ class Lane {
     this.#session.close();
   }
 
-  async #query({ database, sql, values }: EngineRequest, format: string): Promise<EngineResult> {
+  async #query(request: EngineRequest, format: string): Promise<EngineResult> {
+    const { database, values, limits } = request;
+    const sql = limits ? withLimits(request.sql, limits) : request.sql;
+    if (this.#mayHoldRemains) await this.#clear();
     if (database !== this.#database) {
       await this.#session.queryAsync(`USE \`${database}\``);
       this.#database = database;
     }
-    const result =
+    const run = async () =>
       values && Object.keys(values).length > 0
         ? await this.#session.queryBindAsync(sql, values, { format })
         : await this.#session.queryAsync(sql, { format });
+    const result = await run().catch((error: unknown) => {
+      this.#mayHoldRemains = true;
+      throw error;
+    });
     const { rowsRead, bytesRead, elapsed: elapsedSeconds } = result;
     return { bytes: result.bytes(), rowsRead, bytesRead, elapsedSeconds };
   }
+
+  /** Takes out what a failed query has left; until nothing is left the session answers nobody. */
+  async #clear(): Promise<void> {
+    for (let turn = 0; turn < MAX_CLEARINGS; turn += 1) {
+      const result = await this.#session.queryAsync("SELECT 1", { format: "TabSeparated" });
+      const bytes = Buffer.from(result.bytes());
+      if (bytes.length !== 2 || bytes.toString() !== "1\n") continue;
+      this.#mayHoldRemains = false;
+      return;
+    }
+    throw new EngineBusy("a session holds the remains of a failed query");
+  }
+}
+
+/**
+ * What chDB 3.4.0 leaves of a query that failed after its first rows comes out in front of the next
+ * answer of that session, whosever it is.
+ */
+const MAX_CLEARINGS = 3;
+
+function withLimits(sql: string, limits: Record<string, number>): string {
+  const settings = Object.entries(limits).map(([name, value]) => `${name} = ${value}`);
+  // On a line of its own: the statement may end in a comment.
+  return settings.length > 0 ? `${sql}\nSETTINGS ${settings.join(", ")}` : sql;
 }
 
 function quote(text: string): string {

@@ -13,5 +13,11 @@ export type {
   TelemetryRow,
   TextRow,
 } from "./tables.ts";
-export { PLATFORM_TENANT, SETTLED, type TenantQuery } from "./tenant-query.ts";
+export {
+  PLATFORM_TENANT,
+  type QueryCost,
+  type QueryStage,
+  SETTLED,
+  type TenantQuery,
+} from "./tenant-query.ts";
 export { createTimeseries, type Timeseries, type TimeseriesOptions } from "./timeseries.ts";

@@ -90,6 +90,10 @@ function parseRead(sql: string, tokens: SqlToken[], defaultFormat: string): Stat
   const explicit = isWord(beforeLast, "FORMAT") && last.kind === "word";
   const format = explicit ? last.text : defaultFormat;
   if (!OUTPUT_FORMATS.has(format)) throw new StatementRefused(`format ${format} is not offered`);
+  // What a read may cost is not for the read to say.
+  if (tokens.some((token) => isWord(token, "SETTINGS"))) {
+    throw new StatementRefused("settings are not allowed in a statement");
+  }
   return {
     kind: "read",
     sql: explicit ? sql.slice(0, (beforeLast as SqlToken).start) : sql,

@@ -7,8 +7,24 @@ import { tokenizeSql } from "./sql-tokens.ts";
  * A read of one tenant's rows in one table. The fragments of SQL are constants of our code; what comes
  * from outside goes into `params` and stands in the fragments as `{name:Type}`.
  */
-export interface TenantQuery {
+export interface TenantQuery extends QueryStage {
   table: Readable;
+  limit: number;
+  /** Whether rows that were delivered more than once count once. */
+  final?: boolean;
+  params?: Record<string, unknown>;
+  /** What is done with the rows that came out, one stage after the other. */
+  stages?: readonly QueryStage[];
+  /** What the query may cost; beyond it `query-too-expensive`. */
+  cost?: QueryCost;
+}
+
+export interface QueryCost {
+  maxSeconds: number;
+  maxRowsRead: number;
+}
+
+export interface QueryStage {
   /** Expressions with aliases, `count() as total`. */
   select: string;
   /** Conditions, all of which must hold. */
@@ -18,10 +34,6 @@ export interface TenantQuery {
   orderBy?: string;
   /** `1 by ts, device_id`: the first rows of each group, before `limit`. */
   limitBy?: string;
-  limit: number;
-  /** Whether rows that were delivered more than once count once. */
-  final?: boolean;
-  params?: Record<string, unknown>;
 }
 
 /** Platform telemetry of no tenant: its own logs and spans. No tenant can have this name. */
@@ -35,6 +47,7 @@ export const SETTLED = "received_at <= now64(3) - interval 1 second";
 
 const TENANT = "tenant_id = {tenant:String}";
 const MAX_LIMIT = 1_000_000;
+const MAX_STAGES = 4;
 
 /** The statement and its parameters; the tenant is always the first condition. */
 export function compileTenantQuery(
@@ -46,21 +59,32 @@ export function compileTenantQuery(
   assert(Number.isInteger(query.limit) && query.limit > 0, "a query has a limit");
   assert(query.limit <= MAX_LIMIT, "the limit is bounded");
   assert(!("tenant" in (query.params ?? {})), "the parameter `tenant` belongs to the builder");
-  const conditions = [TENANT, ...(query.where ?? [])];
-  const parts = [
-    `select ${checked(query.select)}`,
-    `from ${sourceOf(query.table, query.final ?? false, TENANT)}`,
-    `where ${conditions.map((condition) => `(${checked(condition)})`).join(" and ")}`,
-    query.groupBy && `group by ${checked(query.groupBy)}`,
-    query.having && `having ${checked(query.having)}`,
-    query.orderBy && `order by ${checked(query.orderBy)}`,
-    query.limitBy && `limit ${checked(query.limitBy)}`,
-    `limit ${query.limit}`,
-  ];
+  let sql = stageSql(
+    { ...query, where: [TENANT, ...(query.where ?? [])] },
+    sourceOf(query.table, query.final ?? false, TENANT),
+  );
+  const stages = query.stages ?? [];
+  assert(stages.length <= MAX_STAGES, "the stages are bounded");
+  for (const stage of stages) sql = stageSql(stage, `(\n${sql}\n)`);
   return {
-    sql: parts.filter(Boolean).join("\n"),
+    sql: `${sql}\nlimit ${query.limit}`,
     params: { ...query.params, tenant: tenantId },
   };
+}
+
+function stageSql(stage: QueryStage, source: string): string {
+  const conditions = stage.where ?? [];
+  const parts = [
+    `select ${checked(stage.select)}`,
+    `from ${source}`,
+    conditions.length > 0 &&
+      `where ${conditions.map((condition) => `(${checked(condition)})`).join(" and ")}`,
+    stage.groupBy && `group by ${checked(stage.groupBy)}`,
+    stage.having && `having ${checked(stage.having)}`,
+    stage.orderBy && `order by ${checked(stage.orderBy)}`,
+    stage.limitBy && `limit ${checked(stage.limitBy)}`,
+  ];
+  return parts.filter(Boolean).join("\n");
 }
 
 /** Words by which a fragment could leave its place in the statement, or reach another table. */

@@ -9,7 +9,7 @@ import type { PointColumns } from "./point-columns.ts";
 import { ROLLUP_LEVELS, type RollupLevel, TENANT_TABLES } from "./readable.ts";
 import { type RollupResult, readProgress, rollUp } from "./rollups.ts";
 import { type Rows, TABLES, type TableName } from "./tables.ts";
-import { compileTenantQuery, type TenantQuery } from "./tenant-query.ts";
+import { compileTenantQuery, type QueryCost, type TenantQuery } from "./tenant-query.ts";
 
 /** The store of telemetry, logs and traces. Every failure to reach it is `AppError("unavailable")`. */
 export interface Timeseries {
@@ -129,13 +129,33 @@ async function runQuery<Row>(
   query: TenantQuery,
 ): Promise<Row[]> {
   const { sql, params } = compileTenantQuery(tenantId, query);
-  const result = await client.query({
-    query: sql,
-    query_params: params,
-    format: "JSONEachRow",
-    clickhouse_settings: READ_SETTINGS,
-  });
+  const result = await client
+    .query({
+      query: sql,
+      query_params: params,
+      // Thousands of device ids do not fit into an address.
+      use_multipart_params_auto: true,
+      format: "JSONEachRow",
+      clickhouse_settings: { ...READ_SETTINGS, ...(query.cost ? costSettings(query.cost) : {}) },
+    })
+    .catch((error: unknown) => {
+      throw query.cost ? asTooExpensive(error, query.cost) : error;
+    });
   return result.json<Row>();
+}
+
+function costSettings({ maxSeconds, maxRowsRead }: QueryCost): Record<string, string | number> {
+  return { max_execution_time: maxSeconds, max_rows_to_read: String(maxRowsRead) };
+}
+
+/** ClickHouse's codes for a query that would read, last or hold more than it may. */
+const COST_CODES = new Set(["158", "159", "160", "241", "307", "396"]);
+
+function asTooExpensive(error: unknown, { maxSeconds, maxRowsRead }: QueryCost): unknown {
+  if (!(error instanceof ClickHouseError) || !COST_CODES.has(error.code)) return error;
+  const details = { maxSeconds, maxRowsRead };
+  const hint = "ask for less time, fewer devices or a coarser step";
+  return new AppError("query-too-expensive", hint, details, { cause: error });
 }
 
 async function deleteTenant(client: ClickHouseClient, tenantId: string): Promise<void> {

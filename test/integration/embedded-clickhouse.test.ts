@@ -109,7 +109,48 @@ describe("the embedded ClickHouse engine", () => {
     ).rejects.toMatchObject({ code: "452" });
     await expect(
       client.query({ query: "SELECT 1 SETTINGS max_execution_time = 600" }),
-    ).rejects.toMatchObject({ type: "READONLY" });
+    ).rejects.toMatchObject({ type: "ACCESS_DENIED" });
+    await expect(
+      client.query({ query: "SELECT 1", clickhouse_settings: { max_rows_to_read: "0" } }),
+    ).rejects.toMatchObject({ code: "452" });
+    await expect(
+      client.query({
+        query: "SELECT count() FROM numbers(1000000) WHERE number % 2",
+        clickhouse_settings: { max_rows_to_read: "1000" },
+      }),
+    ).rejects.toMatchObject({ type: "TOO_MANY_ROWS" });
+    await expect(
+      client.query({
+        query: "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)",
+        clickhouse_settings: { max_execution_time: 1 },
+      }),
+    ).rejects.toMatchObject({ type: "TIMEOUT_EXCEEDED" });
+  });
+
+  it("takes parameters that are too long for an address", async () => {
+    const ids = Array.from(
+      { length: 20_000 },
+      (_, index) => `device-${index}-'\\\r\n--${"x".repeat(20)}`,
+    );
+    const result = await client.query({
+      query: "SELECT length({ids:Array(String)}) AS n, {ids:Array(String)}[2] AS second",
+      query_params: { ids },
+      use_multipart_params_auto: true,
+      format: "JSONEachRow",
+    });
+    expect(await result.json()).toEqual([{ n: 20_000, second: ids[1] }]);
+  });
+
+  it("keeps what a failed query had answered already from the next one, whosever it is", async () => {
+    const query = "SELECT number, throwIf(number = 200000) FROM numbers(300000)";
+    for (let turn = 0; turn < 2; turn += 1) {
+      await expect(client.query({ query, format: "JSONEachRow" })).rejects.toThrow("throwIf");
+      const next = await client.query({ query: "SELECT 1 AS a", format: "JSONEachRow" });
+      expect(await next.json()).toEqual([{ a: 1 }]);
+      const bound = { query: "SELECT {x:String} AS a", query_params: { x: "b" } };
+      const third = await client.query({ ...bound, format: "JSONEachRow" });
+      expect(await third.json()).toEqual([{ a: "b" }]);
+    }
   });
 
   it("knows its users and bounds its bodies", async () => {
