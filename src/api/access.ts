@@ -1,6 +1,9 @@
 import type { FastifyRequest, RouteOptions } from "fastify";
+import type { Devices } from "../devices/index.ts";
+import { unconfined } from "../kernel/confinement.ts";
 import { AppError } from "../kernel/index.ts";
 import {
+  groupsOf,
   PERMISSIONS,
   type Permission,
   type Principal,
@@ -40,10 +43,22 @@ export function assertAccessDeclared(route: RouteOptions): void {
   }
 }
 
-/** The one place where a request is let in or refused. Runs before the body is read. */
+export interface AccessDeps {
+  tenancy: Pick<Tenancy, "authenticate" | "authorize">;
+  devices: Pick<Devices, "confinementTo">;
+}
+
+export interface LastingAccessDeps extends Pick<AccessDeps, "devices"> {
+  tenancy: Pick<Tenancy, "reauthenticate" | "authorize">;
+}
+
+/**
+ * The one place where a request is let in or refused, and where it is found out which devices
+ * somebody is confined to. Runs before the body is read.
+ */
 export async function admit(
   request: FastifyRequest,
-  tenancy: Pick<Tenancy, "authenticate" | "authorize">,
+  { tenancy, devices }: AccessDeps,
 ): Promise<void> {
   const { access } = request.routeOptions.config;
   if (access === "public") return;
@@ -56,18 +71,32 @@ export async function admit(
     throw new AppError("second-factor-required", "set up a second factor first, then go on");
   }
   assertMay(request, principal, access, tenancy);
+  await confine(request, principal, devices);
+}
+
+/** What is read and written in the name of the request stays within these devices. */
+async function confine(
+  request: FastifyRequest,
+  principal: Principal,
+  devices: AccessDeps["devices"],
+): Promise<void> {
+  const { tenantId } = request;
+  const groups = tenantId === null ? null : groupsOf(principal, tenantId);
+  request.confinement =
+    tenantId !== null && groups !== null ? await devices.confinementTo(tenantId, groups) : null;
 }
 
 /** Whether a caller who was let in still would be; for answers that last. */
 export async function stillMay(
   request: FastifyRequest,
-  tenancy: Pick<Tenancy, "reauthenticate" | "authorize">,
+  { tenancy, devices }: LastingAccessDeps,
 ): Promise<boolean> {
   const { principal, credential } = request;
   if (!principal || !credential) return false;
   try {
     const now = await tenancy.reauthenticate(principal, credential.token);
     assertMay(request, now, request.routeOptions.config.access, tenancy);
+    await unconfined(() => confine(request, now, devices));
     return true;
   } catch {
     return false; // Whatever the reason: without a yes the answer ends.

@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { confined } from "../kernel/confinement.ts";
 import { AppError } from "../kernel/index.ts";
 import { gauge } from "../kernel/metrics.ts";
 
@@ -31,8 +32,11 @@ export class EventStreams {
   async open(
     request: FastifyRequest,
     reply: FastifyReply,
-    options: EventStreamOptions,
+    given: EventStreamOptions,
   ): Promise<void> {
+    // A change is told by others, outside of what the caller is confined to.
+    const read = () => confined(request.confinement ?? undefined, given.read);
+    const options = { ...given, read };
     const caller = request.principal?.actor.id ?? request.ip;
     this.#take(caller);
     let first: unknown;

@@ -11,6 +11,7 @@ import fastify, {
   type FastifySerializerCompiler,
 } from "fastify";
 import type { Database } from "../db/index.ts";
+import { confined } from "../kernel/confinement.ts";
 import { AppError, type Clock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { asAppError, problemOf } from "../kernel/problem.ts";
@@ -99,9 +100,8 @@ export async function buildApi(
   api.server.maxConnections = MAX_CONNECTIONS;
   api.setValidatorCompiler(validatorCompiler);
   api.setSerializerCompiler(deps.serializerCompiler ?? asJson);
-  for (const name of ["principal", "credential", "tenantId", "auditTargetId", "refusal"]) {
-    api.decorateRequest(name, null);
-  }
+  const unset = ["principal", "credential", "tenantId", "confinement", "auditTargetId", "refusal"];
+  for (const name of unset) api.decorateRequest(name, null);
   for (const name of ["traceId", "traceparent"]) api.decorateRequest(name, "");
 
   api.addHook("onRoute", assertAccessDeclared);
@@ -178,8 +178,12 @@ function letIn(api: Api, deps: ApiDeps): void {
     if (request.url.startsWith("/api/")) reply.header("cache-control", "no-store");
     request.credential = readCredential(request);
     assertSameSite(request, deps.publicOrigins ?? []);
-    await admit(request, deps.tenancy);
+    await admit(request, deps);
     await renewToken(request, reply, deps);
+  });
+  // From here to the answer, whatever is asked of the stores is asked within the confinement.
+  api.addHook("preValidation", (request, _reply, done) => {
+    confined(request.confinement ?? undefined, done);
   });
   api.addHook("preValidation", async (request) => {
     assertReadable(request.params);

@@ -6,6 +6,7 @@ import type {
   RawRequestDefaultExpression,
   RawServerDefault,
 } from "fastify";
+import type { Confinement } from "../kernel/confinement.ts";
 import type { AppError } from "../kernel/index.ts";
 import type { Principal } from "../tenancy/index.ts";
 import type { Access } from "./access.ts";
@@ -44,6 +45,8 @@ declare module "fastify" {
     credential: { token: string; from: "bearer" | "cookie" } | null;
     /** Set once the caller is known to be a member. */
     tenantId: string | null;
+    /** What the caller is confined to in this tenant, where it is. */
+    confinement: Confinement | null;
     traceId: string;
     traceparent: string;
     /** Id of the thing that a write made, for the audit log. */

@@ -1,3 +1,4 @@
+import { unconfined } from "../kernel/confinement.ts";
 import { type Bus, type BusMessage, subjectMatches } from "./bus.ts";
 
 interface Subscription {
@@ -25,14 +26,19 @@ export class LocalBus implements Bus {
     return () => this.#subscriptions.delete(subscription);
   }
 
-  /** Hands a message to this process's subscribers, after the current turn of the event loop. */
+  /**
+   * Hands a message to this process's subscribers, after the current turn of the event loop, and
+   * outside of whatever the call that sent it is confined to.
+   */
   deliver(subject: string, message: BusMessage): void {
-    for (const subscription of this.#subscriptions) {
-      if (!subjectMatches(subscription.pattern, subject)) continue;
-      setImmediate(() => {
-        if (this.#subscriptions.has(subscription)) subscription.handler(message, subject);
-      });
-    }
+    unconfined(() => {
+      for (const subscription of this.#subscriptions) {
+        if (!subjectMatches(subscription.pattern, subject)) continue;
+        setImmediate(() => {
+          if (this.#subscriptions.has(subscription)) subscription.handler(message, subject);
+        });
+      }
+    });
   }
 
   async close(): Promise<void> {

@@ -48,7 +48,8 @@ export type AlertPage = {
 export type ApiKey = {
   id: string;
   name: string;
-  role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor" | null;
+  role: string | null;
+  groups: Array<string> | null;
   scopes: Array<string> | null;
   createdAt: string;
   expiresAt: string | null;
@@ -887,6 +888,13 @@ export type PendingEnrolmentList = {
   items: Array<PendingEnrolment>;
 };
 
+export type Permission = {
+  name: string;
+  meaning: string;
+  /** Whether it can be confined to groups */
+  confinable: boolean;
+};
+
 export type PreauthorisedDevice = {
   deviceId: string;
   serialNumber: string | null;
@@ -1193,6 +1201,24 @@ export type RevocationOutcome = {
   /** What the tenant does not have, first 100 */
   unknown: Array<string>;
   unknownCount: number;
+};
+
+export type Role = {
+  /** viewer, operator, fleet-engineer, administrator, auditor, or one of the tenant's own roles */
+  name: string;
+  description: string;
+  permissions: Array<string>;
+  isBuiltIn: boolean;
+  /** Members who have it */
+  members: number;
+  /** Keys in use that have it */
+  keys: number;
+  updatedAt: string | null;
+};
+
+export type RoleList = {
+  items: Array<Role>;
+  permissions: Array<Permission>;
 };
 
 export type RoleMapping = {
@@ -1871,7 +1897,10 @@ export type Tenant = {
 export type TenantAccess = {
   id: string;
   name: string;
-  role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor" | null;
+  role: string | null;
+  /** What the caller may there */
+  permissions: Array<string>;
+  groups: Array<string> | null;
 };
 
 export type TenantAuthorities = {
@@ -2015,7 +2044,9 @@ export type User = {
   platformRole: "platform-administrator" | "platform-operator" | null;
   memberships: Array<{
     tenantId: string;
-    role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
+    /** viewer, operator, fleet-engineer, administrator, auditor, or one of the tenant's own roles */
+    role: string;
+    groups: Array<string> | null;
   }>;
   createdAt: string;
   disabledAt: string | null;
@@ -2510,7 +2541,10 @@ export interface Operations {
     query: Record<never, never>;
     body: {
       name: string;
-      role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
+      /** viewer, operator, fleet-engineer, administrator, auditor, or one of the tenant's own roles */
+      role: string;
+      /** Names of groups whose devices are meant; all devices where left out */
+      groups?: Array<string> | undefined;
       /** What the key is confined to, of what its role may */
       scopes?:
         | Array<
@@ -2636,12 +2670,98 @@ export interface Operations {
     query: Record<never, never>;
     body: {
       email: string;
-      role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
+      /** viewer, operator, fleet-engineer, administrator, auditor, or one of the tenant's own roles */
+      role: string;
+      /** Names of groups whose devices are meant; all devices where left out */
+      groups?: Array<string> | undefined;
     };
     answer: UserList;
   };
   removeMember: {
     params: { tenant: string; user: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
+  listRoles: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: RoleList;
+  };
+  createRole: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      /** viewer, operator, fleet-engineer, administrator, auditor, or one of the tenant's own roles */
+      name: string;
+      description?: string | undefined;
+      permissions: Array<
+        | "tenant.read"
+        | "devices.read"
+        | "devices.write"
+        | "devices.enroll"
+        | "devices.revoke"
+        | "telemetry.read"
+        | "logs.read"
+        | "commands.read"
+        | "commands.send"
+        | "exchange.read"
+        | "exchange.publish"
+        | "firmware.read"
+        | "firmware.publish"
+        | "trust.manage"
+        | "authorities.manage"
+        | "rollouts.read"
+        | "rollouts.pause"
+        | "rollouts.control"
+        | "alerts.read"
+        | "alerts.acknowledge"
+        | "webhooks.manage"
+        | "tenancy.read"
+        | "tenancy.manage"
+        | "audit.read"
+      >;
+    };
+    answer: Role;
+  };
+  /** Replaces what a role permits, for everybody who has it */
+  replaceRole: {
+    params: { tenant: string; ownRole: string };
+    query: Record<never, never>;
+    body: {
+      description?: string | undefined;
+      permissions: Array<
+        | "tenant.read"
+        | "devices.read"
+        | "devices.write"
+        | "devices.enroll"
+        | "devices.revoke"
+        | "telemetry.read"
+        | "logs.read"
+        | "commands.read"
+        | "commands.send"
+        | "exchange.read"
+        | "exchange.publish"
+        | "firmware.read"
+        | "firmware.publish"
+        | "trust.manage"
+        | "authorities.manage"
+        | "rollouts.read"
+        | "rollouts.pause"
+        | "rollouts.control"
+        | "alerts.read"
+        | "alerts.acknowledge"
+        | "webhooks.manage"
+        | "tenancy.read"
+        | "tenancy.manage"
+        | "audit.read"
+      >;
+    };
+    answer: Role;
+  };
+  deleteRole: {
+    params: { tenant: string; ownRole: string };
     query: Record<never, never>;
     body: undefined;
     answer: undefined;
@@ -4100,6 +4220,10 @@ export const ROUTES = {
   listMembers: { method: "GET", path: "/api/v1/tenants/{tenant}/users" },
   setMember: { method: "PUT", path: "/api/v1/tenants/{tenant}/users" },
   removeMember: { method: "DELETE", path: "/api/v1/tenants/{tenant}/users/{user}" },
+  listRoles: { method: "GET", path: "/api/v1/tenants/{tenant}/roles" },
+  createRole: { method: "POST", path: "/api/v1/tenants/{tenant}/roles" },
+  replaceRole: { method: "PUT", path: "/api/v1/tenants/{tenant}/roles/{ownRole}" },
+  deleteRole: { method: "DELETE", path: "/api/v1/tenants/{tenant}/roles/{ownRole}" },
   listPlatformAudit: { method: "GET", path: "/api/v1/audit" },
   verifyPlatformAudit: { method: "GET", path: "/api/v1/audit/verify" },
   listAudit: { method: "GET", path: "/api/v1/tenants/{tenant}/audit" },

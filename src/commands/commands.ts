@@ -1,5 +1,6 @@
 import { type Bus, subjects } from "../bus/index.ts";
 import type { Database } from "../db/index.ts";
+import { confinementIn } from "../kernel/confinement.ts";
 import { AppError, type Clock, isUuid } from "../kernel/index.ts";
 import { KeyedBatcher } from "../kernel/keyed-batcher.ts";
 import type { CommandResult, DeviceIdentity } from "../protocol/index.ts";
@@ -128,7 +129,9 @@ export function createCommands(deps: CommandsDeps): Commands {
   return {
     async send(tenantId, command, actor, traceparent) {
       const request = checkRequest(command, actor, traceparent);
-      const sent = isPlain(request)
+      // What is written for several callers together is written with the rights of the platform.
+      const mayShare = isPlain(request) && !confinementIn(tenantId);
+      const sent = mayShare
         ? await plain.add(tenantId, request)
         : await sendAlone(tenantId, request);
       if (sent instanceof AppError) throw sent;

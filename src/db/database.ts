@@ -1,5 +1,6 @@
 import { Kysely, type RawBuilder, sql, type Transaction } from "kysely";
 import pg from "pg";
+import { type Confinement, confinementIn } from "../kernel/confinement.ts";
 import { AppError, messageOf } from "../kernel/index.ts";
 import { ScopedDialect } from "./dialect.ts";
 import type { Schema } from "./schema.ts";
@@ -50,14 +51,18 @@ export class Database {
 
   /**
    * Runs `work` in a transaction that sees and writes this tenant's rows only. `lock` names what no
-   * other transaction of the tenant holds meanwhile; it costs no round trip of its own.
+   * other transaction of the tenant holds meanwhile; it costs no round trip of its own. For somebody
+   * who is confined to groups of devices it sees and writes what is theirs.
    */
   tenant<T>(
     tenantId: string,
     work: (tx: Tx) => Promise<T>,
     { lock }: { lock?: TenantLock } = {},
   ): Promise<T> {
-    return this.#transaction(tenantScope(tenantId, lock), work);
+    const confinement = confinementIn(tenantId);
+    const scope = tenantScope(tenantId, lock);
+    if (!confinement) return this.#transaction(scope, work);
+    return this.#transaction([...scope, ...confinedScope(confinement)], work).catch(refuseBeyond);
   }
 
   /** Runs `work` in a transaction over the platform's own tables: tenants, users, settings, root. */
@@ -161,6 +166,24 @@ function tenantScope(tenantId: string, lock: TenantLock | undefined): RawBuilder
   if (!lock) return [sql.raw(scope)];
   const key = `hashtextextended('${lock}:${tenantId}', 0)`;
   return [sql.raw(`${scope}; select pg_advisory_xact_lock(${key})`)];
+}
+
+/** The role that sees only what has been opened to it, and of that the devices named here. */
+function confinedScope({ deviceIds, groups }: Confinement): RawBuilder<unknown>[] {
+  const devices = sql`${[...deviceIds]}::text[]::text`;
+  const names = sql`${[...groups]}::text[]::text`;
+  return [
+    sql`select set_config('vautn.confined_devices', ${devices}, true),
+               set_config('vautn.confined_groups', ${names}, true)`,
+    sql.raw("set local role vautn_confined"),
+  ];
+}
+
+/** 42501 is `insufficient_privilege`: of a table as a whole, or of a row that policies keep out. */
+function refuseBeyond(error: unknown): never {
+  if ((error as { code?: string } | null)?.code !== "42501") throw error;
+  const message = "this concerns more than the groups of devices that you are confined to";
+  throw new AppError("forbidden", message, { confined: true }, { cause: error });
 }
 
 /** Connection faults become the refusal `unavailable`; everything else passes unchanged. */

@@ -5,6 +5,19 @@ import type { PostgresServer } from "./postgres-server.ts";
 
 const OWNER = "vautn_owner";
 const APP = "vautn_app";
+/** What `vautn_app` becomes for somebody who is confined to groups of devices. */
+const CONFINED = "vautn_confined";
+
+/** Made by whoever may make roles; nobody has its rights but by becoming it. */
+async function createConfinedRole(client: pg.Client, members: readonly string[]): Promise<void> {
+  await client.query(`do $$ begin
+    if not exists (select from pg_roles where rolname = '${CONFINED}') then
+      create role ${CONFINED} nologin nosuperuser nocreatedb nocreaterole nobypassrls;
+    end if; end $$`);
+  for (const member of members) {
+    await client.query(`grant ${CONFINED} to ${member} with inherit false, set true`);
+  }
+}
 
 export interface DatabaseUrls {
   /** Owns the schema; used for migrations and the job queue's own tables. */
@@ -33,6 +46,7 @@ export async function prepareEmbeddedDatabase(
         end if; end $$`);
       await client.query(`alter role ${role} password ${client.escapeLiteral(password)}`);
     }
+    await createConfinedRole(client, [APP]);
     const { rowCount } = await client.query("select from pg_database where datname = $1", [
       database,
     ]);
@@ -57,6 +71,7 @@ export async function prepareExternalDatabase(ownerUrl: string): Promise<Databas
         create role ${APP} nologin nosuperuser nocreatedb nocreaterole nobypassrls;
       end if; end $$`);
     await client.query(`grant ${APP} to current_user`);
+    await createConfinedRole(client, [APP, "current_user"]);
   } finally {
     await client.end();
   }

@@ -63,7 +63,7 @@ export interface ApiKeysTable {
   tenant_id: string;
   id: string;
   name: string;
-  role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
+  role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor" | null;
   key_hash: Buffer;
   created_by: string;
   created_at: Date;
@@ -72,6 +72,8 @@ export interface ApiKeysTable {
   revoked_at: Date | null;
   service_account_id: string | null;
   scopes: string[] | null;
+  custom_role: string | null;
+  groups: string[] | null;
 }
 
 export interface ApplicationCertificatesTable {
@@ -328,6 +330,7 @@ export interface CommandBatchesTable {
   created_at: Date;
   created_by: string;
   traceparent: string | null;
+  confined_to: Generated<string[] | null>;
 }
 
 export interface CommandsTable {
@@ -507,9 +510,11 @@ export interface InstanceSettingsTable {
 export interface MembershipsTable {
   tenant_id: string;
   user_id: string;
-  role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
+  role: "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor" | null;
   created_at: Date;
   granted_by: string | null;
+  custom_role: string | null;
+  groups: string[] | null;
 }
 
 export interface MqttGatewaysTable {
@@ -751,6 +756,16 @@ export interface RevocationListsTable {
   der: Buffer;
 }
 
+export interface RolesTable {
+  tenant_id: string;
+  name: string;
+  description: string;
+  permissions: string[];
+  created_at: Date;
+  created_by: string;
+  updated_at: Date;
+}
+
 export interface RolloutArrivalsTable {
   tenant_id: string;
   device_id: string;
@@ -932,6 +947,7 @@ export interface RolloutsTable {
   look_due_at: Date | null;
   polled_at: Date | null;
   rolls_back_stage: number | null;
+  confined_to: Generated<string[] | null>;
 }
 
 export interface RotationCampaignDevicesTable {
@@ -1213,6 +1229,7 @@ export interface Schema {
   releases: ReleasesTable;
   removed_certificates: RemovedCertificatesTable;
   revocation_lists: RevocationListsTable;
+  roles: RolesTable;
   rollout_arrivals: RolloutArrivalsTable;
   rollout_cohorts: RolloutCohortsTable;
   rollout_counters: RolloutCountersTable;

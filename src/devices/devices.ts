@@ -1,11 +1,13 @@
 import { subjects } from "../bus/index.ts";
 import type { Tx } from "../db/index.ts";
+import type { Confinement } from "../kernel/confinement.ts";
 import { AppError } from "../kernel/index.ts";
 import { type Actor, auditChange } from "../tenancy/index.ts";
 import { checkGroupName, checkNewDevice, checkPatch } from "./checks.ts";
+import { confinementTo } from "./confinement.ts";
 import type { DevicesDeps } from "./deps.ts";
 import { compileFleetQuery, type FleetQuery } from "./fleet-query.ts";
-import { deleteGroup, insertGroup, listGroups } from "./groups-store.ts";
+import { deleteGroup, insertGroup, isConfining, listGroups } from "./groups-store.ts";
 import { countHealth, readCohorts } from "./health-store.ts";
 import {
   countDevices,
@@ -58,6 +60,8 @@ export interface Devices extends DeviceReports {
   fleetHealth(tenantId: string, by: HealthDimension, query?: string): Promise<HealthRow[]>;
   /** With whom each device is compared: those of its kind, above all those that run the same. */
   cohorts(tenantId: string): Promise<Map<string, { kind: string; firmware: string }>>;
+  /** What a call may reach of somebody who is confined to groups. */
+  confinementTo(tenantId: string, groups: readonly string[]): Promise<Confinement>;
   twins: Twins;
   groups: {
     create(tenantId: string, group: { name: string; query: string }, actor: Actor): Promise<void>;
@@ -149,6 +153,8 @@ export function createDevices(deps: DevicesDeps): Devices {
       return db.tenant(tenantId, (tx) => countHealth(tx, by, compiled, clock.now()));
     },
 
+    confinementTo: (tenantId, groups) => confinementTo(deps, tenantId, groups),
+
     cohorts: (tenantId) => db.tenant(tenantId, readCohorts),
 
     twins: createTwins(deps),
@@ -165,6 +171,11 @@ export function createDevices(deps: DevicesDeps): Devices {
       list: (tenantId) => db.tenant(tenantId, listGroups),
       async delete(tenantId, name, actor) {
         await db.tenant(tenantId, async (tx) => {
+          if (await isConfining(tx, name)) {
+            throw new AppError("conflict", `members or keys are confined to group ${name}`, {
+              group: name,
+            });
+          }
           if (!(await deleteGroup(tx, name))) {
             throw new AppError("not-found", `there is no group ${name}`);
           }

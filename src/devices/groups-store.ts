@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import { isUniqueViolation, type Tx } from "../db/index.ts";
 import { AppError } from "../kernel/index.ts";
 import type { DeviceGroup } from "./types.ts";
@@ -44,6 +45,26 @@ export async function listGroups(tx: Tx): Promise<DeviceGroup[]> {
     query: row.query,
     createdAt: row.created_at.toISOString(),
   }));
+}
+
+/** The queries of those of the groups that there are. */
+export async function queriesOf(tx: Tx, names: readonly string[]): Promise<string[]> {
+  const rows = await tx
+    .selectFrom("device_groups")
+    .select("query")
+    .where("name", "in", names)
+    .orderBy("name")
+    .execute();
+  return rows.map(({ query }) => query);
+}
+
+/** Whether a member, or a key in use, is confined to the group. */
+export async function isConfining(tx: Tx, name: string): Promise<boolean> {
+  const { rows } = await sql<{ used: boolean }>`
+    select exists (select from memberships where ${name} = any(groups))
+        or exists (select from api_keys where revoked_at is null and ${name} = any(groups))
+        as used`.execute(tx);
+  return rows[0]?.used ?? false;
 }
 
 /** False when there is no such group. */

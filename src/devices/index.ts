@@ -1,3 +1,4 @@
+export { MAX_CONFINED_DEVICES, narrowed } from "./confinement.ts";
 export type { DevicesDeps } from "./deps.ts";
 export { createDevices, type Devices } from "./devices.ts";
 export { compileFleetQuery, type FleetQuery, fleetCondition } from "./fleet-query.ts";

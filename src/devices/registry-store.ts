@@ -168,6 +168,18 @@ export async function listDevices(
   };
 }
 
+/** Ids of devices that match, in no order. */
+export async function memberIds(
+  tx: Tx,
+  query: FleetQuery,
+  nowMs: number,
+  limit: number,
+): Promise<string[]> {
+  const { rows } = await sql<{ id: string }>`
+    select d.id ${FROM_DEVICES} where ${fleetCondition(query, nowMs)} limit ${limit}`.execute(tx);
+  return rows.map(({ id }) => id);
+}
+
 /** Every device that matches, by id: what a rollout is planned from. */
 export async function findMembers(
   tx: Tx,

@@ -1,3 +1,4 @@
+import { unconfined } from "../kernel/confinement.ts";
 import { type Clock, messageOf } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { counter, histogram } from "../kernel/metrics.ts";
@@ -49,7 +50,8 @@ export function startTicker(job: Job, deps: { clock: Clock; logger: Logger }): T
   function start() {
     if (stopped || running) return;
     wanted = false;
-    running = runOnce().finally(() => {
+    // Whoever wakes it may be confined to some devices; the job is not.
+    running = unconfined(runOnce).finally(() => {
       running = undefined;
       if (stopped) return;
       const backoff = Math.min(job.everyMs * 2 ** failuresInARow, MAX_BACKOFF_MS);

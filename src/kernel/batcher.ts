@@ -1,3 +1,4 @@
+import { unconfined } from "./confinement.ts";
 import { AppError } from "./errors.ts";
 
 interface Waiting<Item, Result> {
@@ -66,7 +67,8 @@ export class Batcher<Item, Result = void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (this.#writing || this.#queue.length === 0) return;
-    this.#writing = this.#writeAll().finally(() => {
+    // A batch holds what several calls have asked for: it is within the confinement of none of them.
+    this.#writing = unconfined(() => this.#writeAll()).finally(() => {
       this.#writing = undefined;
       const isFull = this.#queuedSize >= this.#options.maxBatchSize;
       // Those whose time has not run out wait for more of their kind.

@@ -161,6 +161,7 @@ export async function create(
       // Everybody has just been looked at.
       swept_at: policy.dynamic ? now : null,
       needs_approval: needsApproval,
+      confined_to: spec.confinedTo ? [...spec.confinedTo] : null,
       traceparent,
     };
     await insertRollout(tx, row, found.stages);

@@ -75,6 +75,7 @@ export async function beginRollback(
     rolls_back: original.id,
     rolls_back_stage: fromStage ?? null,
     query: original.query,
+    confined_to: original.confined_to,
     policy: JSON.stringify(original.policy) as unknown as object,
     gate_state: {},
     state: "running" as const,

@@ -35,6 +35,7 @@ import {
 } from "./types.ts";
 import { findVerdict, listVerdicts } from "./verdict-store.ts";
 import { badCursor, parsePosition, viewDevice, viewRollouts, viewVerdict } from "./views.ts";
+import { withinGroups } from "./within-groups.ts";
 
 interface PageOptions {
   cursor?: string | undefined;
@@ -93,6 +94,10 @@ const DEFAULT_PAGE = 50;
 const RENEW_BEFORE_MS = 3_600_000;
 
 export function createRollouts(deps: RolloutsDeps): Rollouts {
+  return withinGroups(deps.db, createAll(deps));
+}
+
+function createAll(deps: RolloutsDeps): Rollouts {
   const { db } = deps;
   return {
     ...createControl(deps),

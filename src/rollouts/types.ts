@@ -170,6 +170,8 @@ export interface RolloutSpec {
   releaseId: string;
   query: string;
   policy?: unknown;
+  /** Groups of whoever is confined to them, which `query` is narrowed to already. */
+  confinedTo?: readonly string[];
 }
 
 export interface ReasonCount {

@@ -134,7 +134,9 @@ export async function putGrant(
     .insertInto("memberships")
     .values({ ...row, created_at: now })
     .onConflict((conflict) =>
-      conflict.columns(["tenant_id", "user_id"]).doUpdateSet({ role: row.role }),
+      conflict
+        .columns(["tenant_id", "user_id"])
+        .doUpdateSet({ role: row.role, custom_role: null, groups: null }),
     )
     .execute();
 }

@@ -6,7 +6,8 @@ import { PLATFORM_CHAIN } from "./actor.ts";
 import type { Audit } from "./audit.ts";
 import { openOnes } from "./break-glass-store.ts";
 import * as credentials from "./credentials-store.ts";
-import { isPermission, type Principal, type TenantRole } from "./permissions.ts";
+import { type Grant, isPermission, type Principal, type TenantRole } from "./permissions.ts";
+import { grantOf } from "./roles.ts";
 import { membershipsOf } from "./users-store.ts";
 
 const CACHE_TTL_MS = 5_000;
@@ -105,23 +106,29 @@ async function look(
   if (!found) throw unauthenticated();
   const { credential } = found;
   const roles: Record<string, TenantRole> = Object.create(null);
+  const grants: Record<string, Grant> = Object.create(null);
+  const note = (tenantId: string, row: Parameters<typeof grantOf>[0]) => {
+    if (row.role && !row.groups) roles[tenantId] = row.role;
+    else grants[tenantId] = grantOf(row);
+  };
   for (const entry of found.broken) roles[entry.tenant_id] = entry.role;
-  for (const membership of found.memberships) roles[membership.tenant_id] = membership.role;
-  if (credential.tenant_id !== null && credential.role !== null) {
+  for (const membership of found.memberships) note(membership.tenant_id, membership);
+  if (credential.tenant_id !== null && credential.grant !== null) {
     const tenantId = credential.tenant_id;
-    roles[tenantId] = credential.role;
+    note(tenantId, credential.grant);
     if (found.stale) {
       await db.tenant(tenantId, (tx) => credentials.touch(tx, credential, hash, now));
     }
   }
   const ends = [credential.expires_at, ...found.broken.map((entry) => entry.expires_at)];
   const expiresAt = Math.min(...ends.map((end) => end?.getTime() ?? Number.POSITIVE_INFINITY));
-  return { principal: principalOf(credential, roles), expiresAt };
+  return { principal: principalOf(credential, roles, grants), expiresAt };
 }
 
 function principalOf(
   credential: credentials.CredentialRow,
   roles: Record<string, TenantRole>,
+  grants: Record<string, Grant>,
 ): Principal {
   const { session } = credential;
   return {
@@ -132,6 +139,7 @@ function principalOf(
     },
     platformRole: credential.platform_role,
     rolesByTenant: roles,
+    grantsByTenant: grants,
     // A scope that no release knows any more permits nothing, and the others still do.
     ...(credential.scopes ? { scopes: credential.scopes.filter(isPermission) } : {}),
     ...(session

@@ -1,5 +1,6 @@
 import type { Tx } from "../db/index.ts";
-import type { PlatformRole, TenantRole } from "./permissions.ts";
+import type { PlatformRole } from "./permissions.ts";
+import type { RoleColumns } from "./users-store.ts";
 
 /** A key as lists show it. */
 export interface KeyRow {
@@ -17,7 +18,8 @@ export interface CredentialRow {
   id: string;
   name: string;
   tenant_id: string | null;
-  role: TenantRole | null;
+  /** Of a tenant's key, with the permissions of a custom role. */
+  grant: (RoleColumns & { permissions: string[] | null }) | null;
   /** Of a tenant's key: null where its role alone says what it may. */
   scopes: string[] | null;
   user_id: string | null;
@@ -93,7 +95,7 @@ export async function findSession(
     user_id: id,
     name: email,
     tenant_id: null,
-    role: null,
+    grant: null,
     scopes: null,
     platform_role: row.platform_role,
     expires_at: row.expires_at,
@@ -148,13 +150,21 @@ export async function revokeSessionById(tx: Tx, id: string, now: Date): Promise<
 export async function findKey(tx: Tx, keyHash: Buffer): Promise<CredentialRow | undefined> {
   const tenantKey = await tx
     .selectFrom("api_keys")
-    .select(["tenant_id", "id", "name", "role", "scopes"])
+    .leftJoin("roles", (join) =>
+      join
+        .onRef("roles.tenant_id", "=", "api_keys.tenant_id")
+        .onRef("roles.name", "=", "api_keys.custom_role"),
+    )
+    .select(["api_keys.tenant_id", "id", "api_keys.name", "scopes"])
+    .select(["role", "custom_role", "groups", "permissions"])
     .select(["expires_at", "revoked_at", "last_used_at"])
     .where("key_hash", "=", keyHash)
     .executeTakeFirst();
   if (tenantKey) {
     const none = { user_id: null, platform_role: null, disabled_at: null };
-    return { kind: "tenant-key", ...none, ...tenantKey };
+    const { role, custom_role, groups, permissions, ...key } = tenantKey;
+    const grant = { role, custom_role, groups, permissions };
+    return { kind: "tenant-key", ...none, ...key, grant };
   }
   const row = await tx
     .selectFrom("personal_keys")
@@ -166,7 +176,7 @@ export async function findKey(tx: Tx, keyHash: Buffer): Promise<CredentialRow | 
     .executeTakeFirst();
   if (!row) return undefined;
   const { email, ...rest } = row;
-  return { kind: "personal-key", name: email, tenant_id: null, role: null, scopes: null, ...rest };
+  return { kind: "personal-key", name: email, tenant_id: null, grant: null, scopes: null, ...rest };
 }
 
 /** Notes that a credential was used; in a transaction that may see it. */
@@ -196,11 +206,10 @@ export async function touch(
 
 export async function insertTenantKey(
   tx: Tx,
-  row: {
+  row: RoleColumns & {
     tenant_id: string;
     id: string;
     name: string;
-    role: TenantRole;
     scopes: string[] | null;
     key_hash: Buffer;
     created_by: string;
@@ -238,10 +247,10 @@ export function listTenantKeys(
   tx: Tx,
   tenantId: string,
   limit: number,
-): Promise<(KeyRow & { role: TenantRole; scopes: string[] | null; created_by: string })[]> {
+): Promise<(KeyRow & RoleColumns & { scopes: string[] | null; created_by: string })[]> {
   return tx
     .selectFrom("api_keys")
-    .select([...KEY_COLUMNS, "role", "scopes", "created_by"])
+    .select([...KEY_COLUMNS, "role", "custom_role", "groups", "scopes", "created_by"])
     .where("tenant_id", "=", tenantId)
     .orderBy("created_at", "desc")
     .limit(limit)

@@ -22,6 +22,10 @@ export {
   authorizePlatform,
   BREAK_GLASS_ROLES,
   type BreakGlassRole,
+  CONFINABLE,
+  type Grant,
+  grantIn,
+  groupsOf,
   holds,
   isPermission,
   isTenantRole,
@@ -34,7 +38,9 @@ export {
   roleIn,
   TENANT_ROLES,
   type TenantRole,
+  tenantsOf,
 } from "./permissions.ts";
+export { type GivenRole, MAX_ROLE_GROUPS, type Roles, type RoleView } from "./roles.ts";
 export {
   effectiveSettings,
   TENANT_QUOTAS,
@@ -43,4 +49,10 @@ export {
 } from "./settings.ts";
 export { createTenancy, type Tenancy } from "./tenancy.ts";
 export type { Tenant, TenantListener, Tenants } from "./tenants.ts";
-export { type NewUser, normalisedEmail, type Users, type UserView } from "./users.ts";
+export {
+  type MembershipView,
+  type NewUser,
+  normalisedEmail,
+  type Users,
+  type UserView,
+} from "./users.ts";

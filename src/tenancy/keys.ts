@@ -11,20 +11,18 @@ import { hashSecret } from "../kernel/sealing.ts";
 import { type Actor, PLATFORM_CHAIN, SYSTEM_ACTOR } from "./actor.ts";
 import type { Audit } from "./audit.ts";
 import * as store from "./credentials-store.ts";
-import {
-  isPermission,
-  isTenantRole,
-  PERMISSIONS,
-  type Permission,
-  type TenantRole,
-} from "./permissions.ts";
+import { isPermission, type Permission } from "./permissions.ts";
+import type { Roles } from "./roles.ts";
 import { checkName } from "./tenants.ts";
+import { roleView } from "./users.ts";
 
 export interface KeyView {
   id: string;
   name: string;
   /** A tenant's keys have a role of their own; a personal key has its person's. */
-  role: TenantRole | null;
+  role: string | null;
+  /** Names of the groups that it is confined to; null for all devices. */
+  groups: string[] | null;
   /** What it is confined to, of what the role may. */
   scopes: string[] | null;
   createdAt: Date;
@@ -45,7 +43,10 @@ export interface Keys {
     tenantId: string,
     key: {
       name: string;
-      role: TenantRole;
+      /** A built-in role or one of the tenant's own. */
+      role: string;
+      /** Names of groups whose devices are meant; all devices where left out. */
+      groups?: readonly string[] | null | undefined;
       /** All that the role may, where left out. */
       scopes?: readonly Permission[] | undefined;
       expiresAt?: Date | undefined;
@@ -69,6 +70,7 @@ export function createKeys(deps: {
   db: Database;
   clock: Clock;
   audit: Audit;
+  roles: Pick<Roles, "resolve">;
   forget: () => void;
 }): Keys {
   const { db, clock, audit } = deps;
@@ -89,17 +91,18 @@ export function createKeys(deps: {
 
   return {
     async createTenantKey(tenantId, key, actor) {
-      if (!isTenantRole(key.role)) {
-        throw new AppError("invalid-content", "there is no such role", {
-          errors: [{ field: "role", message: "is none of the tenant's roles" }],
-        });
-      }
-      const scopes = scopesOf(key);
+      const { columns, permissions } = await deps.roles.resolve(tenantId, key);
+      const scopes = scopesOf(key, permissions);
       const { secret, row } = fresh(key);
       const create = db.tenant(tenantId, async (tx) => {
-        const owner = { tenant_id: tenantId, role: key.role, scopes, created_by: actor.name };
+        const owner = { tenant_id: tenantId, ...columns, scopes, created_by: actor.name };
         await store.insertTenantKey(tx, { ...row, ...owner });
-        const details = { name: row.name, role: key.role, ...(scopes ? { scopes } : {}) };
+        const { groups } = columns;
+        const details = {
+          ...{ name: row.name, role: key.role },
+          ...(scopes ? { scopes } : {}),
+          ...(groups ? { groups } : {}),
+        };
         await audit.record(tx, tenantId, { ...entry(actor, "key.create", row.id), details });
       });
       await create.catch(refuseUnknownOwner);
@@ -123,12 +126,12 @@ export function createKeys(deps: {
         const rows = await db.tenant(tenantId, (tx) =>
           store.listTenantKeys(tx, tenantId, LIMITS.pageSize),
         );
-        return rows.map((row) => viewOf(row, row.role, row.scopes));
+        return rows.map((row) => viewOf(row, roleView(row), row.scopes));
       }
       const rows = await db.platform((tx) =>
         store.listPersonalKeys(tx, owner.userId, LIMITS.pageSize),
       );
-      return rows.map((row) => viewOf(row, null));
+      return rows.map((row) => viewOf(row, { role: null, groups: null }));
     },
 
     async revoke(owner, id, actor) {
@@ -165,7 +168,10 @@ function entry(actor: Actor, action: string, id: string) {
 }
 
 /** In order and each once; refused where the role would not permit one of them anyway. */
-function scopesOf(key: { role: TenantRole; scopes?: readonly Permission[] | undefined }) {
+function scopesOf(
+  key: { role: string; scopes?: readonly Permission[] | undefined },
+  permitted: readonly Permission[],
+) {
   if (key.scopes === undefined) return null;
   const refuse = (message: string) =>
     new AppError("invalid-content", "the scopes are not ones that the key can have", {
@@ -174,21 +180,20 @@ function scopesOf(key: { role: TenantRole; scopes?: readonly Permission[] | unde
   if (key.scopes.length === 0) throw refuse("a key without any permission is of no use");
   for (const scope of key.scopes) {
     if (!isPermission(scope)) throw refuse(`${scope} is no permission`);
-    const permitted: readonly TenantRole[] = PERMISSIONS[scope];
-    if (!permitted.includes(key.role)) throw refuse(`${key.role} does not include ${scope}`);
+    if (!permitted.includes(scope)) throw refuse(`${key.role} does not include ${scope}`);
   }
   return [...new Set(key.scopes)].sort();
 }
 
 function viewOf(
   row: store.KeyRow,
-  role: TenantRole | null,
+  role: Pick<KeyView, "role" | "groups">,
   scopes: string[] | null = null,
 ): KeyView {
   return {
     id: row.id,
     name: row.name,
-    role,
+    ...role,
     scopes,
     createdAt: row.created_at,
     expiresAt: row.expires_at,

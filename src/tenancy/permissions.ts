@@ -48,6 +48,27 @@ export const PERMISSIONS = {
 
 export type Permission = keyof typeof PERMISSIONS;
 
+/**
+ * What can be done to some devices and not to others. Whoever is confined to groups may have these
+ * alone; the others concern the tenant as a whole.
+ */
+export const CONFINABLE: readonly Permission[] = [
+  "tenant.read",
+  "devices.read",
+  "devices.write",
+  "devices.revoke",
+  "telemetry.read",
+  "logs.read",
+  "commands.read",
+  "commands.send",
+  "firmware.read",
+  "rollouts.read",
+  "rollouts.pause",
+  "rollouts.control",
+  "alerts.read",
+  "alerts.acknowledge",
+];
+
 /** In people's words: docs/security/permissions.md is made from both tables. */
 export const PERMISSION_MEANINGS: Readonly<Record<Permission, string>> = {
   "tenant.read": "see the tenant and its settings",
@@ -84,12 +105,25 @@ export type PlatformRole = (typeof PLATFORM_ROLES)[number];
 export const BREAK_GLASS_ROLES = ["viewer", "operator", "fleet-engineer", "auditor"] as const;
 export type BreakGlassRole = (typeof BREAK_GLASS_ROLES)[number];
 
+/** What somebody may do in one tenant. */
+export interface Grant {
+  /** Name of a built-in role or of one of the tenant's own. */
+  role: string;
+  permissions: readonly Permission[];
+  /** Names of the groups whose devices are meant; null for all devices of the tenant. */
+  groups: readonly string[] | null;
+}
+
 /** Someone who has proved who they are, with what they may do. */
 export interface Principal {
   actor: Actor;
   platformRole: PlatformRole | null;
-  /** No prototype: a tenant id can never name an inherited member. */
+  /**
+   * Built-in roles, over all devices. No prototype: a tenant id can never name an inherited member.
+   */
   rolesByTenant: Readonly<Record<string, TenantRole>>;
+  /** Where the role is one of the tenant's own, or confined to groups. No prototype either. */
+  grantsByTenant?: Readonly<Record<string, Grant>>;
   /** What a key is confined to, of what its role may; everything where absent. */
   scopes?: readonly Permission[];
   /** Where a person is signed in, rather than a key used. */
@@ -111,27 +145,61 @@ export function isTenantRole(value: unknown): value is TenantRole {
   return TENANT_ROLES.includes(value as TenantRole);
 }
 
-/** The role a principal acts with in a tenant; a platform administrator acts as administrator. */
-export function roleIn(principal: Principal, tenantId: string): TenantRole | undefined {
-  if (principal.platformRole === "platform-administrator") return "administrator";
-  return Object.hasOwn(principal.rolesByTenant, tenantId)
-    ? principal.rolesByTenant[tenantId]
-    : undefined;
+/** What a principal may do in a tenant; a platform administrator acts as administrator. */
+export function grantIn(principal: Principal, tenantId: string): Grant | undefined {
+  if (principal.platformRole === "platform-administrator") return builtIn("administrator");
+  const { grantsByTenant, rolesByTenant } = principal;
+  if (grantsByTenant && Object.hasOwn(grantsByTenant, tenantId)) return grantsByTenant[tenantId];
+  const role = Object.hasOwn(rolesByTenant, tenantId) ? rolesByTenant[tenantId] : undefined;
+  return role && builtIn(role);
 }
 
-/** Whether somebody may do this in a tenant: the one question that everything else asks. */
+/** The name of the role that a principal acts with in a tenant. */
+export function roleIn(principal: Principal, tenantId: string): string | undefined {
+  return grantIn(principal, tenantId)?.role;
+}
+
+/** The tenants that a principal is a member of, by whatever kind of role. */
+export function tenantsOf({ rolesByTenant, grantsByTenant = {} }: Principal): string[] {
+  return [...new Set([...Object.keys(rolesByTenant), ...Object.keys(grantsByTenant)])];
+}
+
+/** The groups that a principal is confined to in a tenant; null for none. */
+export function groupsOf(principal: Principal, tenantId: string): readonly string[] | null {
+  return grantIn(principal, tenantId)?.groups ?? null;
+}
+
+/** What a built-in role may. */
+export function permissionsOf(role: TenantRole): Permission[] {
+  const all = Object.keys(PERMISSIONS) as Permission[];
+  return all.filter((name) => (PERMISSIONS[name] as readonly TenantRole[]).includes(role));
+}
+
+const builtIns = new Map<TenantRole, Grant>(
+  TENANT_ROLES.map((role) => [role, { role, permissions: permissionsOf(role), groups: null }]),
+);
+
+function builtIn(role: TenantRole): Grant | undefined {
+  return builtIns.get(role);
+}
+
+/**
+ * Whether somebody may do this in the whole tenant. Who is confined to groups holds nothing by this
+ * question: it is for those who do not confine what follows.
+ */
 export function holds(principal: Principal, tenantId: string, permission: Permission): boolean {
-  const role = roleIn(principal, tenantId);
-  return role !== undefined && permits(role, permission, principal.scopes);
+  const grant = grantIn(principal, tenantId);
+  return grant?.groups === null && permits(grant, permission, principal.scopes);
 }
 
 function permits(
-  role: TenantRole,
+  grant: Pick<Grant, "permissions" | "groups">,
   permission: Permission,
   scopes: readonly Permission[] | undefined,
 ): boolean {
-  const permitted: readonly TenantRole[] = PERMISSIONS[permission];
-  return permitted.includes(role) && (scopes === undefined || scopes.includes(permission));
+  if (grant.groups !== null && !CONFINABLE.includes(permission)) return false;
+  const isInScope = scopes === undefined || scopes.includes(permission);
+  return grant.permissions.includes(permission) && isInScope;
 }
 
 /**
@@ -141,12 +209,13 @@ function permits(
 export function assertMayGrant(
   giver: Principal,
   tenantId: string,
-  role: TenantRole,
+  role: TenantRole | readonly Permission[],
   scopes?: readonly Permission[],
 ): void {
-  const all = Object.keys(PERMISSIONS) as Permission[];
-  const lacking = all.find(
-    (permission) => permits(role, permission, scopes) && !holds(giver, tenantId, permission),
+  const given = typeof role === "string" ? permissionsOf(role) : role;
+  const lacking = given.find(
+    (permission) =>
+      (scopes === undefined || scopes.includes(permission)) && !holds(giver, tenantId, permission),
   );
   if (lacking === undefined) return;
   throw new AppError("forbidden", `you cannot give ${lacking}, which you do not have`, {
@@ -156,17 +225,20 @@ export function assertMayGrant(
 
 /**
  * Passes or throws: `not-found` to those who are no members, so that nobody learns which tenants
- * exist; `forbidden` to members whose role lacks the permission.
+ * exist; `forbidden` to members whose role lacks the permission. Whoever is let in may be confined
+ * to groups: the caller has what follows run within {@link groupsOf}.
  */
 export function authorize(principal: Principal, tenantId: string, permission: Permission): void {
-  const role = roleIn(principal, tenantId);
-  if (!role) throw new AppError("not-found", "there is no such tenant", { tenant: tenantId });
-  if (holds(principal, tenantId, permission)) return;
-  const isScoped = permits(role, permission, undefined);
-  const message = isScoped
+  const grant = grantIn(principal, tenantId);
+  if (!grant) throw new AppError("not-found", "there is no such tenant", { tenant: tenantId });
+  if (permits(grant, permission, principal.scopes)) return;
+  const { role, groups } = grant;
+  const reason = permits(grant, permission, undefined)
     ? `the key's scopes do not include ${permission}`
-    : `the role ${role} does not include ${permission}`;
-  throw new AppError("forbidden", message, { role, permission });
+    : groups !== null && grant.permissions.includes(permission)
+      ? `${permission} concerns the whole tenant, and you are confined to ${groups.join(", ")}`
+      : `the role ${role} does not include ${permission}`;
+  throw new AppError("forbidden", reason, { role, permission });
 }
 
 /** Passes for administrators of the installation: those who create tenants and users. */

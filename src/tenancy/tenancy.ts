@@ -6,6 +6,7 @@ import { type BreakGlass, createBreakGlass } from "./break-glass.ts";
 import { createKeys, type Keys } from "./keys.ts";
 import { createPasswords, type Passwords } from "./passwords.ts";
 import { authorize, type Permission, type Principal } from "./permissions.ts";
+import { createRoles, type Roles } from "./roles.ts";
 import type { TenantSettings } from "./settings.ts";
 import { TenantDirectory, type TenantListener, type Tenants } from "./tenants.ts";
 import { createUsers, ensureAdministrator, type Users } from "./users.ts";
@@ -15,6 +16,7 @@ export interface Tenancy {
   tenants: Tenants;
   users: Users;
   keys: Keys;
+  roles: Roles;
   audit: Audit;
   breakGlass: BreakGlass;
   /** Cached for up to five seconds; `not-found` for a tenant that does not exist. */
@@ -40,12 +42,14 @@ export function createTenancy(deps: { db: Database; clock: Clock }): Tenancy {
   const audit = createAudit(deps);
   const { authenticate, reauthenticate, forget } = createAuthentication({ ...deps, audit });
   const passwords = createPasswords();
-  const inner = { ...deps, audit, passwords, forget };
+  const roles = createRoles({ ...deps, audit, forget });
+  const inner = { ...deps, audit, passwords, roles, forget };
   const directory = new TenantDirectory(inner);
   return {
     tenants: directory,
     users: createUsers(inner),
     keys: createKeys(inner),
+    roles,
     audit,
     breakGlass: createBreakGlass(inner),
     settings: (tenantId) => directory.settings(tenantId),

@@ -14,10 +14,18 @@ export interface UserRow {
 /** What the check constraint says and the generated types do not. */
 type Narrow = { platform_role: PlatformRole | null };
 
-export interface MembershipRow {
+/** A built-in role, or one of the tenant's own; over all devices, or over those of some groups. */
+export interface RoleColumns {
+  role: TenantRole | null;
+  custom_role: string | null;
+  groups: string[] | null;
+}
+
+export interface MembershipRow extends RoleColumns {
   tenant_id: string;
   user_id: string;
-  role: TenantRole;
+  /** Of the custom role. */
+  permissions: string[] | null;
 }
 
 export async function insertUser(tx: Tx, row: UserRow): Promise<void> {
@@ -78,7 +86,12 @@ export function membershipsOf(tx: Tx, userIds: string[]): Promise<MembershipRow[
   if (userIds.length === 0) return Promise.resolve([]);
   return tx
     .selectFrom("memberships")
-    .select(["tenant_id", "user_id", "role"])
+    .leftJoin("roles", (join) =>
+      join
+        .onRef("roles.tenant_id", "=", "memberships.tenant_id")
+        .onRef("roles.name", "=", "memberships.custom_role"),
+    )
+    .select(["memberships.tenant_id", "user_id", "role", "custom_role", "groups", "permissions"])
     .where("user_id", "in", userIds)
     .execute();
 }
@@ -88,23 +101,27 @@ export async function lockMembership(
   tx: Tx,
   tenantId: string,
   userId: string,
-): Promise<MembershipRow["role"] | undefined> {
-  const row = await tx
+): Promise<RoleColumns | undefined> {
+  return tx
     .selectFrom("memberships")
-    .select("role")
+    .select(["role", "custom_role", "groups"])
     .where("tenant_id", "=", tenantId)
     .where("user_id", "=", userId)
     .forUpdate()
     .executeTakeFirst();
-  return row?.role;
 }
 
-export async function putMembership(tx: Tx, row: MembershipRow, now: Date): Promise<void> {
+export async function putMembership(
+  tx: Tx,
+  member: { tenant_id: string; user_id: string },
+  role: RoleColumns,
+  now: Date,
+): Promise<void> {
   await tx
     .insertInto("memberships")
-    .values({ ...row, created_at: now })
+    .values({ ...member, ...role, created_at: now })
     .onConflict((conflict) =>
-      conflict.columns(["tenant_id", "user_id"]).doUpdateSet({ role: row.role, granted_by: null }),
+      conflict.columns(["tenant_id", "user_id"]).doUpdateSet({ ...role, granted_by: null }),
     )
     .execute();
 }

@@ -13,6 +13,7 @@ import { auditChange } from "./audit-details.ts";
 import { revokeSessionsOf, rotateSessionsOf } from "./credentials-store.ts";
 import { checkPassword, type Passwords } from "./passwords.ts";
 import { isTenantRole, type PlatformRole, type TenantRole } from "./permissions.ts";
+import type { GivenRole, Roles } from "./roles.ts";
 import { checkName } from "./tenants.ts";
 import * as store from "./users-store.ts";
 
@@ -21,9 +22,16 @@ export interface UserView {
   email: string;
   name: string;
   platformRole: PlatformRole | null;
-  memberships: { tenantId: string; role: TenantRole }[];
+  memberships: MembershipView[];
   createdAt: Date;
   disabledAt: Date | null;
+}
+
+export interface MembershipView {
+  tenantId: string;
+  role: string;
+  /** Names of the groups that the person is confined to; null for all devices. */
+  groups: string[] | null;
 }
 
 export interface NewUser {
@@ -48,7 +56,13 @@ export interface Users {
   setPassword(userId: string, password: string, actor: Actor): Promise<void>;
   /** Ends every session; the user's keys stop working. */
   disable(userId: string, actor: Actor): Promise<void>;
-  setMembership(tenantId: string, email: string, role: TenantRole, actor: Actor): Promise<void>;
+  /** A built-in role or one of the tenant's own, over all devices or those of some groups. */
+  setMembership(
+    tenantId: string,
+    email: string,
+    role: string | GivenRole,
+    actor: Actor,
+  ): Promise<void>;
   removeMembership(tenantId: string, userId: string, actor: Actor): Promise<void>;
 }
 
@@ -56,6 +70,7 @@ interface Deps {
   db: Database;
   clock: Clock;
   audit: Audit;
+  roles: Pick<Roles, "resolve">;
   passwords: Passwords;
   forget: () => void;
 }
@@ -71,8 +86,9 @@ export function createUsers(deps: Deps): Users {
         await db.platform(async (tx) => {
           await store.insertUser(tx, row);
           for (const { tenantId, role } of memberships) {
-            const membership = { tenant_id: tenantId, user_id: row.id, role };
-            await store.putMembership(tx, membership, row.created_at);
+            const member = { tenant_id: tenantId, user_id: row.id };
+            const columns = { role, custom_role: null, groups: null };
+            await store.putMembership(tx, member, columns, row.created_at);
           }
           const details = { email: row.email, platformRole: row.platform_role, memberships };
           const record = { ...entry(actor, "user.create", row.id), details };
@@ -85,7 +101,10 @@ export function createUsers(deps: Deps): Users {
         }
         refuseUnknownTenant(error);
       }
-      return viewOf(row, memberships);
+      return viewOf(
+        row,
+        memberships.map((membership) => ({ ...membership, groups: null })),
+      );
     },
 
     async list(tenantId) {
@@ -99,7 +118,7 @@ export function createUsers(deps: Deps): Users {
           .filter((membership) => membership.user_id === row.id)
           // A tenant's administrator does not learn where else its people work.
           .filter((membership) => tenantId === undefined || membership.tenant_id === tenantId)
-          .map((membership) => ({ tenantId: membership.tenant_id, role: membership.role }));
+          .map((membership) => ({ tenantId: membership.tenant_id, ...roleView(membership) }));
         return viewOf(row, own);
       });
     },
@@ -122,16 +141,17 @@ export function createUsers(deps: Deps): Users {
       });
     },
 
-    async setMembership(tenantId, email, role, actor) {
-      checkRole(role);
+    async setMembership(tenantId, email, given, actor) {
+      const role = typeof given === "string" ? { role: given } : given;
+      const { columns } = await deps.roles.resolve(tenantId, role);
       const now = new Date(clock.now());
       const set = db.platform(async (tx) => {
         const user = await store.findUserByEmail(tx, normalisedEmail(email));
         if (!user) throw new AppError("not-found", "there is no user with this e-mail address");
         const before = await store.lockMembership(tx, tenantId, user.id);
-        await store.putMembership(tx, { tenant_id: tenantId, user_id: user.id, role }, now);
+        await store.putMembership(tx, { tenant_id: tenantId, user_id: user.id }, columns, now);
         await rotateSessionsOf(tx, user.id, now);
-        const details = { email: user.email, ...auditChange({ role: before }, { role }) };
+        const details = { email: user.email, ...roleChange(before, columns) };
         await audit.record(tx, tenantId, { ...entry(actor, "member.set", user.id), details });
       });
       await set.catch(refuseUnknownTenant);
@@ -140,11 +160,11 @@ export function createUsers(deps: Deps): Users {
 
     async removeMembership(tenantId, userId, actor) {
       await db.platform(async (tx) => {
-        const role = isUuid(userId) ? await store.lockMembership(tx, tenantId, userId) : undefined;
-        if (role === undefined) throw new AppError("not-found", "there is no such member");
+        const known = isUuid(userId) ? await store.lockMembership(tx, tenantId, userId) : undefined;
+        if (known === undefined) throw new AppError("not-found", "there is no such member");
         await store.deleteMembership(tx, tenantId, userId);
         await rotateSessionsOf(tx, userId, new Date(clock.now()));
-        const details = auditChange({ role }, { role: null });
+        const details = roleChange(known, undefined);
         await audit.record(tx, tenantId, { ...entry(actor, "member.remove", userId), details });
       });
       deps.forget();
@@ -235,6 +255,16 @@ function checkRole(role: TenantRole): void {
   throw new AppError("invalid-content", "there is no such role", {
     errors: [{ field: "role", message: "is none of the tenant's roles" }],
   });
+}
+
+/** A role as the API and the audit log show it. */
+export function roleView({ role, custom_role: own, groups }: store.RoleColumns) {
+  return { role: role ?? own ?? "", groups };
+}
+
+function roleChange(before: store.RoleColumns | undefined, after: store.RoleColumns | undefined) {
+  const none = { role: null, groups: null };
+  return auditChange(before ? roleView(before) : none, after ? roleView(after) : none);
 }
 
 function entry(actor: Actor, action: string, userId: string) {

@@ -1,3 +1,4 @@
+import { confinementIn } from "../kernel/confinement.ts";
 import { assert } from "../kernel/index.ts";
 import { isTenantId } from "../protocol/index.ts";
 import { isReadable, type Readable, sourceOf } from "./readable.ts";
@@ -49,7 +50,10 @@ const TENANT = "tenant_id = {tenant:String}";
 const MAX_LIMIT = 1_000_000;
 const MAX_STAGES = 4;
 
-/** The statement and its parameters; the tenant is always the first condition. */
+/**
+ * The statement and its parameters; the tenant is always the first condition, and the devices that
+ * the call is confined to are the second, where it is.
+ */
 export function compileTenantQuery(
   tenantId: string,
   query: TenantQuery,
@@ -58,18 +62,31 @@ export function compileTenantQuery(
   assert(isReadable(query.table), "a query reads one of our tables");
   assert(Number.isInteger(query.limit) && query.limit > 0, "a query has a limit");
   assert(query.limit <= MAX_LIMIT, "the limit is bounded");
-  assert(!("tenant" in (query.params ?? {})), "the parameter `tenant` belongs to the builder");
+  for (const own of ["tenant", "confined"]) {
+    assert(!(own in (query.params ?? {})), `the parameter ${own} belongs to the builder`);
+  }
+  const confinement = confinementIn(tenantId);
+  const own = confinement ? `${TENANT} and ${confinedTo(query.table)}` : TENANT;
   let sql = stageSql(
-    { ...query, where: [TENANT, ...(query.where ?? [])] },
-    sourceOf(query.table, query.final ?? false, TENANT),
+    { ...query, where: [own, ...(query.where ?? [])] },
+    sourceOf(query.table, query.final ?? false, own),
   );
   const stages = query.stages ?? [];
   assert(stages.length <= MAX_STAGES, "the stages are bounded");
   for (const stage of stages) sql = stageSql(stage, `(\n${sql}\n)`);
   return {
     sql: `${sql}\nlimit ${query.limit}`,
-    params: { ...query.params, tenant: tenantId },
+    params: {
+      ...query.params,
+      tenant: tenantId,
+      ...(confinement ? { confined: [...confinement.deviceIds] } : {}),
+    },
   };
+}
+
+/** Spans name no device: they are nobody's who is confined to some. */
+function confinedTo(table: Readable): string {
+  return table === "spans" ? "1 = 0" : "device_id in {confined:Array(String)}";
 }
 
 function stageSql(stage: QueryStage, source: string): string {

@@ -26,6 +26,7 @@ import {
   type RegisteredAuthorityDeps,
   registeredAuthorityRoutes,
 } from "./registered-authorities.ts";
+import { type RoleDeps, roleRoutes } from "./roles.ts";
 import { type RolloutsDeps, rolloutRoutes } from "./rollouts.ts";
 import { type CampaignsDeps, campaignRoutes } from "./rotation-campaigns.ts";
 import { type ServiceAccountDeps, serviceAccountRoutes, tokenRoutes } from "./service-accounts.ts";
@@ -65,6 +66,7 @@ export type ResourceDeps = AcmeDeps &
   ProviderDeps &
   RegisteredAuthorityDeps &
   RadarDeps &
+  RoleDeps &
   RolloutsDeps &
   ServiceAccountDeps &
   SessionDeps &
@@ -95,6 +97,7 @@ export async function registerResources(
       keyRoutes(routes, deps);
       applicationRoutes(routes, deps);
       userRoutes(routes, deps);
+      roleRoutes(routes, deps);
       auditRoutes(routes, deps);
       breakGlassRoutes(routes, deps);
       deviceRoutes(routes, deps);

@@ -6,7 +6,7 @@ import type { Api } from "../types.ts";
 import { dateOf } from "../validation.ts";
 
 export interface KeyDeps {
-  tenancy: Pick<Tenancy, "keys">;
+  tenancy: Pick<Tenancy, "keys" | "roles">;
 }
 
 const tags = ["keys"];
@@ -44,11 +44,12 @@ export function keyRoutes(api: Api, { tenancy }: KeyDeps): void {
       },
     },
     async (request, reply) => {
-      const { name, role, scopes, expiresAt } = request.body;
-      assertMayGrant(principalOf(request), tenantOf(request), role, scopes);
+      const { name, role, groups, scopes, expiresAt } = request.body;
+      const given = await tenancy.roles.resolve(tenantOf(request), { role, groups });
+      assertMayGrant(principalOf(request), tenantOf(request), given.permissions, scopes);
       const created = await tenancy.keys.createTenantKey(
         tenantOf(request),
-        { name, role, scopes, ...(expiresAt ? { expiresAt: dateOf(expiresAt) } : {}) },
+        { name, role, groups, scopes, ...(expiresAt ? { expiresAt: dateOf(expiresAt) } : {}) },
         actorOf(request),
       );
       return reply.code(201).send({ id: created.id, key: created.key });

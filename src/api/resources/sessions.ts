@@ -1,7 +1,7 @@
 import type { FastifyRequest } from "fastify";
 import { AppError } from "../../kernel/index.ts";
 import type { SignIn } from "../../sign-in/index.ts";
-import type { Principal, Tenancy } from "../../tenancy/index.ts";
+import { grantIn, type Principal, type Tenancy, tenantsOf } from "../../tenancy/index.ts";
 import { actorOf, principalOf } from "../access.ts";
 import {
   BROWSER_COOKIE,
@@ -62,7 +62,7 @@ export function sessionRoutes(api: Api, deps: SessionDeps): void {
       return {
         user: { id, email, name },
         platformRole: principal.platformRole,
-        tenants: await tenantsOf(principal, tenancy),
+        tenants: await tenantsSeen(principal, tenancy),
         expiresAt: session.expiresAt,
         mustEnrol: session.mustEnrol,
       };
@@ -95,7 +95,7 @@ export function sessionRoutes(api: Api, deps: SessionDeps): void {
       return {
         actor: { kind, id, name },
         platformRole: principal.platformRole,
-        tenants: await tenantsOf(principal, tenancy),
+        tenants: await tenantsSeen(principal, tenancy),
         mustEnrol: principal.session?.mustEnrol ?? false,
       };
     },
@@ -219,10 +219,27 @@ function userIdOf(request: FastifyRequest): string {
   throw new AppError("forbidden", "a tenant's key is no person: sign in as one");
 }
 
-async function tenantsOf(principal: Principal, tenancy: SessionDeps["tenancy"]) {
-  const isAdministrator = principal.platformRole !== null;
+async function tenantsSeen(principal: Principal, tenancy: SessionDeps["tenancy"]) {
+  const seesAll = principal.platformRole !== null;
+  const mine = tenantsOf(principal);
   const all = await tenancy.tenants.list();
   return all
-    .filter(({ id }) => isAdministrator || Object.hasOwn(principal.rolesByTenant, id))
-    .map(({ id, name }) => ({ id, name, role: principal.rolesByTenant[id] ?? null }));
+    .filter(({ id }) => seesAll || mine.includes(id))
+    .map(({ id, name }) => {
+      const grant = mine.includes(id) ? grantOfMember(principal, id) : undefined;
+      return { id, name, role: grant?.role ?? null, ...whatIn(principal, id) };
+    });
+}
+
+/** What the caller may in a tenant, and of which groups' devices: what the console shows goes by it. */
+function whatIn(principal: Principal, tenantId: string) {
+  const grant = grantIn(principal, tenantId);
+  const { scopes } = principal;
+  const permissions = (grant?.permissions ?? []).filter((one) => scopes?.includes(one) ?? true);
+  return { permissions: [...permissions], groups: grant?.groups ? [...grant.groups] : null };
+}
+
+/** The membership itself: an administrator of the platform who is no member has no role. */
+function grantOfMember(principal: Principal, tenantId: string) {
+  return grantIn({ ...principal, platformRole: null }, tenantId);
 }

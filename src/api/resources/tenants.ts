@@ -1,4 +1,4 @@
-import { authorizePlatform, TENANT_QUOTAS, type Tenancy } from "../../tenancy/index.ts";
+import { authorizePlatform, TENANT_QUOTAS, type Tenancy, tenantsOf } from "../../tenancy/index.ts";
 import { actorOf, principalOf, tenantOf } from "../access.ts";
 import { answerWithEtag, assertIfMatch, etagOf } from "../etag.ts";
 import { answers, NoContent, TenantParams } from "../schemas/common.ts";
@@ -19,10 +19,10 @@ export function tenantRoutes(api: Api, { tenancy }: TenantDeps): void {
       schema: { operationId: "listTenants", tags, response: answers(200, TenantList) },
     },
     async (request) => {
-      const { platformRole, rolesByTenant } = principalOf(request);
+      const principal = principalOf(request);
+      const mine = tenantsOf(principal);
       const all = await tenancy.tenants.list();
-      const mine = all.filter(({ id }) => platformRole || Object.hasOwn(rolesByTenant, id));
-      return { items: mine };
+      return { items: all.filter(({ id }) => principal.platformRole || mine.includes(id)) };
     },
   );
 

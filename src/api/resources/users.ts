@@ -11,7 +11,7 @@ import {
 import type { Api } from "../types.ts";
 
 export interface UserDeps {
-  tenancy: Pick<Tenancy, "users">;
+  tenancy: Pick<Tenancy, "users" | "roles">;
 }
 
 const tags = ["users"];
@@ -121,9 +121,10 @@ function memberRoutes(api: Api, { tenancy }: UserDeps): void {
     },
     async (request) => {
       const tenantId = tenantOf(request);
-      const { email, role } = request.body;
-      assertMayGrant(principalOf(request), tenantId, role);
-      await tenancy.users.setMembership(tenantId, email, role, actorOf(request));
+      const { email, role, groups } = request.body;
+      const given = await tenancy.roles.resolve(tenantId, { role, groups });
+      assertMayGrant(principalOf(request), tenantId, given.permissions);
+      await tenancy.users.setMembership(tenantId, email, { role, groups }, actorOf(request));
       return membersOf(tenantId);
     },
   );

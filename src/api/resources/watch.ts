@@ -1,15 +1,13 @@
 import { Type } from "typebox";
 import { type Bus, subjects } from "../../bus/index.ts";
-import type { Tenancy } from "../../tenancy/index.ts";
-import { stillMay, tenantOf } from "../access.ts";
+import { type LastingAccessDeps, stillMay, tenantOf } from "../access.ts";
 import type { EventStreams } from "../event-stream.ts";
 import type { Api } from "../types.ts";
 import { RolloutParams } from "./rollouts.ts";
 
-export interface WatchDeps {
+export interface WatchDeps extends LastingAccessDeps {
   bus: Pick<Bus, "subscribe">;
   rollouts: { get(tenantId: string, id: string): Promise<unknown> };
-  tenancy: Pick<Tenancy, "reauthenticate" | "authorize">;
   streams: EventStreams;
   /** How often a live view shows that it lives and asks whether the caller may still see it. */
   streamHeartbeatMs?: number;
@@ -37,7 +35,7 @@ export function watchRoutes(api: Api, deps: WatchDeps): void {
         event: "rollout",
         read: () => deps.rollouts.get(tenantId, rollout),
         subscribe: (changed) => deps.bus.subscribe(subjects.rollout(tenantId, rollout), changed),
-        stillMay: () => stillMay(request, deps.tenancy),
+        stillMay: () => stillMay(request, deps),
         ...(deps.streamHeartbeatMs ? { heartbeatMs: deps.streamHeartbeatMs } : {}),
       });
       return reply;

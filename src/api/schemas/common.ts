@@ -57,6 +57,18 @@ export const Role = Type.Enum([
   "auditor",
 ] as const);
 
+/** A built-in role or one of the tenant's own. */
+export const RoleName = Type.String({
+  pattern: "^[a-z0-9][a-z0-9-]{0,62}$",
+  description:
+    "viewer, operator, fleet-engineer, administrator, auditor, or one of the tenant's own roles",
+});
+export const RoleGroups = Type.Array(Name, {
+  minItems: 1,
+  maxItems: 20,
+  description: "Names of groups whose devices are meant; all devices where left out",
+});
+
 /** ISO 8601, or milliseconds since the epoch. */
 export const Moment = Type.String({
   pattern:

@@ -12,6 +12,8 @@ import {
   nullable,
   page,
   Role,
+  RoleGroups,
+  RoleName,
   strict,
   TenantId,
   Timestamp,
@@ -38,7 +40,9 @@ export const SignInBody = strict({
 const TenantAccess = view("TenantAccess", {
   id: TenantId,
   name: Type.String(),
-  role: nullable(Role),
+  role: nullable(RoleName),
+  permissions: Type.Array(Type.String(), { description: "What the caller may there" }),
+  groups: nullable(Type.Array(Type.String(), { description: "What the caller is confined to" })),
 });
 
 export const SessionView = view("Session", {
@@ -94,7 +98,8 @@ export const UpdateTenantBody = strict({ settings: TenantSettingsPatch });
 export const KeyView = view("ApiKey", {
   id: Uuid,
   name: Type.String(),
-  role: nullable(Role),
+  role: nullable(RoleName),
+  groups: nullable(Type.Array(Type.String())),
   scopes: nullable(Type.Array(Type.String())),
   createdAt: Timestamp,
   expiresAt: nullable(Timestamp),
@@ -104,7 +109,8 @@ export const KeyView = view("ApiKey", {
 export const KeyList = listOf("ApiKeyList", KeyView);
 export const CreateKeyBody = strict({
   name: Name,
-  role: Role,
+  role: RoleName,
+  groups: Type.Optional(RoleGroups),
   scopes: Type.Optional(
     Type.Array(Type.Enum(Object.keys(PERMISSIONS) as Permission[]), {
       minItems: 1,
@@ -125,7 +131,13 @@ export const UserView = view("User", {
   email: Type.String(),
   name: Type.String(),
   platformRole: nullable(PlatformRole),
-  memberships: Type.Array(Type.Object({ tenantId: TenantId, role: Role })),
+  memberships: Type.Array(
+    Type.Object({
+      tenantId: TenantId,
+      role: RoleName,
+      groups: nullable(Type.Array(Type.String())),
+    }),
+  ),
   createdAt: Timestamp,
   disabledAt: nullable(Timestamp),
 });
@@ -139,7 +151,40 @@ export const CreateUserBody = strict({
     Type.Array(strict({ tenantId: TenantId, role: Role }), { maxItems: 100 }),
   ),
 });
-export const MembershipBody = strict({ email: Email, role: Role });
+export const MembershipBody = strict({
+  email: Email,
+  role: RoleName,
+  groups: Type.Optional(RoleGroups),
+});
+
+export const RoleView = view("Role", {
+  name: RoleName,
+  description: Type.String(),
+  permissions: Type.Array(Type.String()),
+  isBuiltIn: Type.Boolean(),
+  members: Type.Integer({ description: "Members who have it" }),
+  keys: Type.Integer({ description: "Keys in use that have it" }),
+  updatedAt: nullable(Timestamp),
+});
+export const RoleList = view("RoleList", {
+  items: Type.Array(RoleView),
+  permissions: Type.Array(
+    view("Permission", {
+      name: Type.String(),
+      meaning: Type.String(),
+      confinable: Type.Boolean({ description: "Whether it can be confined to groups" }),
+    }),
+  ),
+});
+const roleParts = {
+  description: Type.Optional(Type.String({ maxLength: 256 })),
+  permissions: Type.Array(Type.Enum(Object.keys(PERMISSIONS) as Permission[]), {
+    minItems: 1,
+    maxItems: 64,
+  }),
+};
+export const RoleBody = strict(roleParts);
+export const CreateRoleBody = strict({ name: RoleName, ...roleParts });
 export const SetPasswordBody = strict({ password: Password });
 
 export const AuditEntryView = view("AuditEntry", {

@@ -20,6 +20,7 @@ import { pkiCommands } from "./pki.ts";
 import { type PlatformActions, platformCommands } from "./platform.ts";
 import { providerCommands } from "./providers.ts";
 import { registeredAuthorityCommands } from "./registered-authorities.ts";
+import { roleCommands } from "./roles.ts";
 import { rolloutCommands } from "./rollouts.ts";
 import { scriptCommands } from "./script.ts";
 import { securebootCommands } from "./secureboot.ts";
@@ -41,6 +42,7 @@ export function registerCommands(
   sessionCommands(program, cli);
   tenancyCommands(program, cli);
   providerCommands(program, cli);
+  roleCommands(program, cli);
   keyCommands(program, cli);
   serviceAccountCommands(program, cli);
   applicationCommands(program, cli);

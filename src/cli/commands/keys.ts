@@ -6,10 +6,10 @@ import { ago, table } from "../output.ts";
 
 type CreateKey = Operations["createKey"]["body"];
 
-type Role = "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
 type KeyOptions = CommonOptions & {
   personal?: boolean;
-  role: Role;
+  role: string;
+  group?: string[];
   scope?: string[];
   expires?: string;
 };
@@ -33,11 +33,12 @@ export function keyCommands(program: Command, cli: Cli): void {
         page,
         (items) =>
           table(
-            ["KEY", "NAME", "ROLE", "SCOPES", "LAST USED", "EXPIRES", "STATE"],
+            ["KEY", "NAME", "ROLE", "GROUPS", "SCOPES", "LAST USED", "EXPIRES", "STATE"],
             items.map((item) => [
               item.id,
               item.name,
               item.role,
+              item.groups?.join(" ") ?? "",
               item.scopes?.join(" ") ?? (item.role ? "all of its role" : ""),
               ago(item.lastUsedAt),
               item.expiresAt,
@@ -56,18 +57,21 @@ export function keyCommands(program: Command, cli: Cli): void {
     tenant: true,
   })
     .option("--personal", "a key that acts as you")
-    .option("--role <role>", "viewer, operator, fleet-engineer, administrator, auditor", "viewer")
+    .option("--role <role>", "a built-in role or one of your own: vautn roles list", "viewer")
+    .option("--group <name...>", "the devices of these groups alone")
     .option("--scope <permission...>", "only these permissions of the role, e.g. firmware.publish")
     .option("--expires <time>", "when it ends, ISO 8601")
     .action(async (name: string, options: KeyOptions) => {
       const session = cli.session(options);
       const expiry = options.expires ? { expiresAt: options.expires } : {};
       if (options.personal && options.scope) throw misuse("a personal key has no scopes");
+      if (options.personal && options.group) throw misuse("a personal key has its person's groups");
+      const groups = options.group ? { groups: options.group } : {};
       const scopes = options.scope ? { scopes: options.scope as CreateKey["scopes"] } : {};
       const created = options.personal
         ? await session.call("createPersonalKey", { body: { name, ...expiry } })
         : await session.call("createKey", {
-            body: { name, role: options.role, ...scopes, ...expiry },
+            body: { name, role: options.role, ...groups, ...scopes, ...expiry },
           });
       cli.print(options, created, () => `${created.key}\n`);
       cli.note("keep it: it is not shown again. Use it as VAUTN_API_KEY");

@@ -118,7 +118,13 @@ function userCommands(program: Command, cli: Cli): void {
               id,
               email,
               name,
-              [platformRole, ...memberships.map(({ tenantId, role }) => `${tenantId}:${role}`)]
+              [
+                platformRole,
+                ...memberships.map(
+                  ({ tenantId, role, groups }) =>
+                    `${tenantId}:${role}${groups ? `@${groups.join(",")}` : ""}`,
+                ),
+              ]
                 .filter(Boolean)
                 .join(" "),
             ]),
@@ -144,13 +150,17 @@ function userCommands(program: Command, cli: Cli): void {
 
   leaf(user, {
     usage: "set-role <email> <role>",
-    summary: "make a user a member of the tenant, or change the role",
-    example: "vautn user set-role eve@example.com fleet-engineer",
+    summary: "make a user a member of the tenant, or change the role; built-in or of your own",
+    example: "vautn user set-role eve@example.com operator --group berlin",
     tenant: true,
-  }).action(async (email: string, role: Role, options: CommonOptions) => {
-    await cli.session(options).call("setMember", { body: { email, role } });
-    cli.note(`${email} is ${role} now`);
-  });
+  })
+    .option("--group <name...>", "the devices of these groups alone")
+    .action(async (email: string, role: string, options: CommonOptions & { group?: string[] }) => {
+      const groups = options.group ? { groups: options.group } : {};
+      await cli.session(options).call("setMember", { body: { email, role, ...groups } });
+      const where = options.group ? `, for the devices of ${options.group.join(", ")}` : "";
+      cli.note(`${email} is ${role} now${where}`);
+    });
 
   leaf(user, {
     usage: "remove <user>",

@@ -185,8 +185,15 @@ export const api = {
   verifyAudit: (tenant: string) => call("verifyAudit", { params: { tenant } }),
 
   keys: (tenant: string) => call("listKeys", { params: { tenant } }),
-  createKey: (tenant: string, body: { name: string; role: TenantRole; expiresAt?: string }) =>
+  createKey: (tenant: string, body: Body<"createKey">) =>
     call("createKey", { params: { tenant }, body }),
+  roles: (tenant: string) => call("listRoles", { params: { tenant } }),
+  createRole: (tenant: string, body: Body<"createRole">) =>
+    call("createRole", { params: { tenant }, body }),
+  replaceRole: (tenant: string, ownRole: string, body: Body<"replaceRole">) =>
+    call("replaceRole", { params: { tenant, ownRole }, body }),
+  deleteRole: (tenant: string, ownRole: string) =>
+    call("deleteRole", { params: { tenant, ownRole } }),
   applications: (tenant: string, query: Query<"listApplicationCertificates">) =>
     call("listApplicationCertificates", { params: { tenant }, query }),
   issueApplication: (

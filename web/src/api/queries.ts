@@ -268,6 +268,9 @@ export const tenantQuery = (t: string) =>
 export const membersQuery = (t: string) =>
   queryOptions({ queryKey: key(t, "members"), queryFn: () => api.members(t) });
 
+export const rolesQuery = (t: string) =>
+  queryOptions({ queryKey: key(t, "roles"), queryFn: () => api.roles(t) });
+
 export const keysQuery = (t: string) =>
   queryOptions({ queryKey: key(t, "keys"), queryFn: () => api.keys(t) });
 

@@ -3,7 +3,8 @@ import type * as G from "../../../src/client/generated-api.ts";
 /** The API's shapes in the words of the pages, narrower where openapi.json says less. */
 export type Session = G.Whoami;
 export type Membership = Session["tenants"][number];
-export type TenantRole = NonNullable<Membership["role"]>;
+export type TenantRole = "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
+export type RoleView = G.Role;
 export const TENANT_ROLES: readonly TenantRole[] = [
   "viewer",
   "operator",

@@ -19,7 +19,7 @@ import { BreakGlass, BrokenGlass } from "./break-glass.tsx";
 import { Logo } from "./logo.tsx";
 import { PersonMenu } from "./person-menu.tsx";
 import { TenantSwitcher } from "./tenant-switcher.tsx";
-import { useSession, useTenantId } from "./use-tenant.ts";
+import { useGroups, useSession, useTenantId } from "./use-tenant.ts";
 
 const PLACES = [
   { path: "fleet", also: "devices", label: "Fleet", icon: IconCpu },
@@ -60,6 +60,7 @@ export function Shell() {
             <Brand />
           </Group>
           <TenantSwitcher />
+          <Confined />
           <ScrollArea style={{ flex: 1 }} type="never">
             <Places tenant={tenant} onLeave={close} />
           </ScrollArea>
@@ -83,6 +84,17 @@ function Inside({ tenant }: { tenant: string }) {
       <BrokenGlass />
       <Outlet />
     </>
+  );
+}
+
+/** Whoever sees a part must not take it for the whole. */
+function Confined() {
+  const groups = useGroups();
+  if (!groups) return null;
+  return (
+    <Text size="xs" c="dimmed" px={8} title={groups.join(", ")} lineClamp={2}>
+      Devices of {groups.join(", ")} only
+    </Text>
   );
 }
 

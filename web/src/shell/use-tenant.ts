@@ -1,6 +1,6 @@
 import { useSuspenseQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
-import { type Membership, sessionQuery, type TenantRole } from "../api/index.ts";
+import { type Membership, sessionQuery } from "../api/index.ts";
 
 /** The id of the tenant whose pages are open. */
 export function useTenantId(): string {
@@ -17,23 +17,25 @@ export function useIsPlatformAdministrator(): boolean {
 
 /** What the person may do here. The server decides; this only leaves out what it would refuse. */
 export function useMay(): (need: Need) => boolean {
+  const permissions = useMembership()?.permissions ?? [];
+  return (need) => permissions.includes(NEEDS[need]);
+}
+
+/** Names of the groups whose devices the person sees; null for all. */
+export function useGroups(): readonly string[] | null {
+  return useMembership()?.groups ?? null;
+}
+
+function useMembership(): Membership | undefined {
   const tenant = useTenantId();
-  const session = useSession();
-  const membership = session.tenants.find(({ id }) => id === tenant);
-  const role = roleOf(membership, session.platformRole);
-  return (need) => NEEDS[need].includes(role);
+  return useSession().tenants.find(({ id }) => id === tenant);
 }
 
 type Need = "operate" | "engineer" | "administer" | "oversee";
 
-const NEEDS: Record<Need, readonly TenantRole[]> = {
-  operate: ["operator", "fleet-engineer", "administrator"],
-  engineer: ["fleet-engineer", "administrator"],
-  administer: ["administrator"],
-  oversee: ["auditor", "administrator"],
+const NEEDS: Record<Need, string> = {
+  operate: "commands.send",
+  engineer: "rollouts.control",
+  administer: "tenancy.manage",
+  oversee: "tenancy.read",
 };
-
-function roleOf(membership: Membership | undefined, platformRole: string | null): TenantRole {
-  if (platformRole === "platform-administrator") return "administrator";
-  return membership?.role ?? "viewer";
-}

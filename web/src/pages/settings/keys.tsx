@@ -3,7 +3,7 @@ import { useForm } from "@mantine/form";
 import { IconKey } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { api, type KeyView, keysQuery, TENANT_ROLES, type TenantRole } from "../../api/index.ts";
+import { api, type KeyView, keysQuery } from "../../api/index.ts";
 import { ToneBadge } from "../../components/badges.tsx";
 import { Confirm } from "../../components/confirm.tsx";
 import { DataTable } from "../../components/data-table.tsx";
@@ -11,6 +11,7 @@ import { EmptyState, Loaded } from "../../components/states.tsx";
 import { TimeAgo } from "../../components/time-ago.tsx";
 import { useAction } from "../../components/use-action.ts";
 import { useMay, useTenantId } from "../../shell/use-tenant.ts";
+import { givenRole, RoleFields } from "./role-fields.tsx";
 import { CreateDialog, SettingsList } from "./secret-list.tsx";
 
 const DAY = 86_400_000;
@@ -62,6 +63,12 @@ export function Keys() {
                   ),
                 },
                 { id: "role", header: "Role", cell: (key) => key.role ?? "as its owner" },
+                {
+                  id: "groups",
+                  header: "Devices",
+                  visibleFrom: "md",
+                  cell: (key) => key.groups?.join(", ") ?? "all",
+                },
                 { id: "state", header: "State", cell: (key) => <KeyState item={key} /> },
                 {
                   id: "used",
@@ -128,14 +135,14 @@ export function KeyState({
 function NewKey({ onClose }: { onClose: () => void }) {
   const tenant = useTenantId();
   const form = useForm({
-    initialValues: { name: "", role: "operator", days: "90" },
+    initialValues: { name: "", role: "operator", groups: [] as string[], days: "90" },
     validate: { name: (name) => (name.trim() ? null : "What is it for?") },
   });
   const create = useAction({
-    run: ({ name, role, days }: typeof form.values) =>
+    run: ({ name, days, ...role }: typeof form.values) =>
       api.createKey(tenant, {
         name: name.trim(),
-        role: role as TenantRole,
+        ...givenRole(role),
         ...(days ? { expiresAt: new Date(Date.now() + Number(days) * DAY).toISOString() } : {}),
       }),
     refresh: ["tenant", tenant, "keys"],
@@ -145,12 +152,7 @@ function NewKey({ onClose }: { onClose: () => void }) {
       <form onSubmit={form.onSubmit((values) => create.mutate(values))}>
         <Stack>
           <TextInput label="Name" data-autofocus {...form.getInputProps("name")} />
-          <Select
-            label="Role"
-            data={[...TENANT_ROLES]}
-            allowDeselect={false}
-            {...form.getInputProps("role")}
-          />
+          <RoleFields form={form} />
           <Select
             label="Lifetime"
             data={LIFETIMES}

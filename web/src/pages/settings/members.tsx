@@ -3,13 +3,7 @@ import { useForm } from "@mantine/form";
 import { IconUsers } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import {
-  api,
-  membersQuery,
-  TENANT_ROLES,
-  type TenantRole,
-  type UserView,
-} from "../../api/index.ts";
+import { api, membersQuery, type UserView } from "../../api/index.ts";
 import { ToneBadge } from "../../components/badges.tsx";
 import { Confirm } from "../../components/confirm.tsx";
 import { DataTable } from "../../components/data-table.tsx";
@@ -17,6 +11,7 @@ import { EmptyState, Loaded } from "../../components/states.tsx";
 import { useAction } from "../../components/use-action.ts";
 import { useIsPlatformAdministrator, useMay, useTenantId } from "../../shell/use-tenant.ts";
 import { NewPerson } from "./new-person.tsx";
+import { givenRole, RoleFields, type RoleValues, useRoleNames } from "./role-fields.tsx";
 import { SettingsList } from "./secret-list.tsx";
 
 /** The people of this tenant and what each may do. */
@@ -30,8 +25,8 @@ export function Members() {
   const [leaving, setLeaving] = useState<UserView>();
   const refresh = ["tenant", tenant, "members"];
   const setRole = useAction({
-    run: ({ email, role }: { email: string; role: TenantRole }) =>
-      api.setMember(tenant, { email, role }),
+    run: ({ email, ...role }: RoleValues & { email: string }) =>
+      api.setMember(tenant, { email, ...givenRole(role) }),
     done: (_, { email, role }) => `${email} is now ${role}`,
     refresh,
   });
@@ -41,8 +36,8 @@ export function Members() {
     refresh,
     onDone: () => setLeaving(undefined),
   });
-  const roleOf = (user: UserView) =>
-    user.memberships.find(({ tenantId }) => tenantId === tenant)?.role;
+  const roleNames = useRoleNames();
+  const memberOf = (user: UserView) => user.memberships.find(({ tenantId }) => tenantId === tenant);
 
   return (
     <SettingsList
@@ -88,17 +83,27 @@ export function Members() {
                         size="xs"
                         w={160}
                         aria-label={`Role of ${user.name}`}
-                        data={[...TENANT_ROLES]}
-                        value={roleOf(user) ?? null}
+                        data={roleNames}
+                        value={memberOf(user)?.role ?? null}
                         allowDeselect={false}
                         disabled={setRole.isPending}
                         onChange={(role) =>
-                          role && setRole.mutate({ email: user.email, role: role as TenantRole })
+                          role &&
+                          setRole.mutate({
+                            ...{ email: user.email, role },
+                            groups: memberOf(user)?.groups ?? [],
+                          })
                         }
                       />
                     ) : (
-                      roleOf(user)
+                      memberOf(user)?.role
                     ),
+                },
+                {
+                  id: "groups",
+                  header: "Devices",
+                  visibleFrom: "sm",
+                  cell: (user) => memberOf(user)?.groups?.join(", ") ?? "all",
                 },
                 {
                   id: "state",
@@ -155,12 +160,12 @@ export function Members() {
 function AddMember({ onClose }: { onClose: () => void }) {
   const tenant = useTenantId();
   const form = useForm({
-    initialValues: { email: "", role: "operator" },
+    initialValues: { email: "", role: "operator", groups: [] as string[] },
     validate: { email: (email) => (email.includes("@") ? null : "An e-mail address") },
   });
   const add = useAction({
-    run: ({ email, role }: typeof form.values) =>
-      api.setMember(tenant, { email: email.trim(), role: role as TenantRole }),
+    run: ({ email, ...role }: typeof form.values) =>
+      api.setMember(tenant, { email: email.trim(), ...givenRole(role) }),
     done: (_, { email }) => `${email} is a member`,
     refresh: ["tenant", tenant, "members"],
     onDone: onClose,
@@ -175,12 +180,7 @@ function AddMember({ onClose }: { onClose: () => void }) {
             data-autofocus
             {...form.getInputProps("email")}
           />
-          <Select
-            label="Role"
-            data={[...TENANT_ROLES]}
-            allowDeselect={false}
-            {...form.getInputProps("role")}
-          />
+          <RoleFields form={form} />
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>
               Close

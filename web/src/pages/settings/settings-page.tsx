@@ -6,6 +6,7 @@ import { Applications } from "./applications.tsx";
 import { ClaimTokens } from "./claim-tokens.tsx";
 import { Keys } from "./keys.tsx";
 import { Members } from "./members.tsx";
+import { Roles } from "./roles.tsx";
 import { TenantSettingsForm } from "./tenant-settings.tsx";
 import { Webhooks } from "./webhooks.tsx";
 
@@ -23,6 +24,7 @@ export function SettingsPage() {
         <Tabs.List mb="md">
           <Tabs.Tab value="general">General</Tabs.Tab>
           {may("oversee") && <Tabs.Tab value="members">Members</Tabs.Tab>}
+          {may("oversee") && <Tabs.Tab value="roles">Roles</Tabs.Tab>}
           {may("oversee") && <Tabs.Tab value="keys">API keys</Tabs.Tab>}
           {may("oversee") && <Tabs.Tab value="applications">Applications</Tabs.Tab>}
           <Tabs.Tab value="claim-tokens">Claim tokens</Tabs.Tab>
@@ -33,6 +35,9 @@ export function SettingsPage() {
         </Tabs.Panel>
         <Tabs.Panel value="members">
           <Members />
+        </Tabs.Panel>
+        <Tabs.Panel value="roles">
+          <Roles />
         </Tabs.Panel>
         <Tabs.Panel value="keys">
           <Keys />
