@@ -683,6 +683,42 @@ export type FleetHealthRow = {
   crashes24h: number;
 };
 
+export type FleetLatest = {
+  deviceId: string;
+  metric: string;
+  ts: number;
+  value: number;
+};
+
+export type FleetLatestPage = {
+  items: Array<FleetLatest>;
+  nextCursor: string | null;
+};
+
+export type FleetMetric = {
+  metric: string;
+  /** About how many devices have spoken of it */
+  devices: number;
+  lastTs: number;
+};
+
+export type FleetMetricList = {
+  items: Array<FleetMetric>;
+};
+
+export type FleetSeries = {
+  metric: string;
+  resolution: SeriesResolution;
+  devices: number | null;
+  series: Array<FleetSeriesLine>;
+};
+
+export type FleetSeriesLine = {
+  key: string | null;
+  /** Pairs of a bucket's beginning, in milliseconds since the epoch, and value */
+  points: Array<Array<number | null>>;
+};
+
 export type FleetSummary = {
   total: number;
   online: number;
@@ -1744,6 +1780,16 @@ export type SentCommands = {
   /** The first 500 */
   items: Array<Command>;
   batch: CommandBatch | null;
+};
+
+export type SeriesResolution = {
+  source: "raw" | "1m" | "1h" | "1d";
+  stepMs: number;
+  /** Beginning of the first bucket */
+  from: number;
+  to: number;
+  /** Percentiles and counters from rollups are not exact */
+  approximate: boolean;
 };
 
 export type ServiceAccount = {
@@ -3427,6 +3473,55 @@ export interface Operations {
     body: undefined;
     answer: LatestMetrics;
   };
+  getFleetSeries: {
+    params: { tenant: string };
+    query: {
+      q?: string | undefined;
+      group?: string | undefined;
+      devices?: string | undefined;
+      metric: string;
+      from?: string | undefined;
+      to?: string | undefined;
+      step?: string | undefined;
+      points?: number | undefined;
+      aggregate?: string | undefined;
+      transform?: "none" | "increase" | "rate" | "delta" | undefined;
+      across?: string | undefined;
+      groupBy?: string | undefined;
+      fill?: "none" | "null" | "previous" | "linear" | undefined;
+      top?: number | undefined;
+    };
+    body: undefined;
+    answer: FleetSeries;
+  };
+  listFleetLatest: {
+    params: { tenant: string };
+    query: {
+      cursor?: string | undefined;
+      limit?: number | undefined;
+      q?: string | undefined;
+      group?: string | undefined;
+      devices?: string | undefined;
+      metrics?: string | undefined;
+      since?: string | undefined;
+      above?: number | undefined;
+      below?: number | undefined;
+      sort?: string | undefined;
+    };
+    body: undefined;
+    answer: FleetLatestPage;
+  };
+  listFleetMetrics: {
+    params: { tenant: string };
+    query: {
+      q?: string | undefined;
+      group?: string | undefined;
+      devices?: string | undefined;
+      since?: string | undefined;
+    };
+    body: undefined;
+    answer: FleetMetricList;
+  };
   getFleetHealth: {
     params: { tenant: string };
     query: { by: string; q?: string | undefined };
@@ -4339,6 +4434,9 @@ export const ROUTES = {
   },
   getSeries: { method: "GET", path: "/api/v1/tenants/{tenant}/devices/{device}/telemetry" },
   getLatestMetrics: { method: "GET", path: "/api/v1/tenants/{tenant}/devices/{device}/metrics" },
+  getFleetSeries: { method: "GET", path: "/api/v1/tenants/{tenant}/telemetry/series" },
+  listFleetLatest: { method: "GET", path: "/api/v1/tenants/{tenant}/telemetry/latest" },
+  listFleetMetrics: { method: "GET", path: "/api/v1/tenants/{tenant}/telemetry/metrics" },
   getFleetHealth: { method: "GET", path: "/api/v1/tenants/{tenant}/fleet/health" },
   getFleetSummary: { method: "GET", path: "/api/v1/tenants/{tenant}/fleet/summary" },
   listGroups: { method: "GET", path: "/api/v1/tenants/{tenant}/groups" },

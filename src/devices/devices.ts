@@ -18,6 +18,7 @@ import {
   insertDevice,
   listDevices,
   lockDevice,
+  type MemberBounds,
   updateDevice,
 } from "./registry-store.ts";
 import { createReports, type DeviceReports } from "./reports.ts";
@@ -55,7 +56,12 @@ export interface Devices extends DeviceReports {
   ): Promise<DeviceView>;
   remove(tenantId: string, deviceId: string, actor: Actor): Promise<void>;
   /** Every device that matches, in the order of ids, read within the caller's transaction. */
-  matching(tx: Tx, tenantId: string, query: FleetQuery): Promise<FleetMember[]>;
+  matching(
+    tx: Tx,
+    tenantId: string,
+    query: FleetQuery,
+    bounds?: MemberBounds,
+  ): Promise<FleetMember[]>;
   /** Devices by presence and crashes of the last 24 hours, for each value of `by`. */
   fleetHealth(tenantId: string, by: HealthDimension, query?: string): Promise<HealthRow[]>;
   /** With whom each device is compared: those of its kind, above all those that run the same. */
@@ -146,7 +152,7 @@ export function createDevices(deps: DevicesDeps): Devices {
       announce(tenantId, deviceId);
     },
 
-    matching: (tx, _tenantId, query) => findMembers(tx, query, clock.now()),
+    matching: (tx, _tenantId, query, bounds) => findMembers(tx, query, clock.now(), bounds),
 
     fleetHealth(tenantId, by, query = "") {
       const compiled = compileFleetQuery(query);

@@ -180,17 +180,27 @@ export async function memberIds(
   return rows.map(({ id }) => id);
 }
 
+export interface MemberBounds {
+  /** Only these, as far as they match. */
+  ids?: readonly string[] | undefined;
+  limit?: number;
+}
+
 /** Every device that matches, by id: what a rollout is planned from. */
 export async function findMembers(
   tx: Tx,
   query: FleetQuery,
   nowMs: number,
+  { ids, limit }: MemberBounds = {},
 ): Promise<FleetMember[]> {
+  const listed = ids ? sql`and d.id = any(${[...ids]}::text[])` : sql``;
+  const bound = limit === undefined ? sql`` : sql`limit ${limit}`;
   const { rows } = await sql<FleetMember>`
     select d.id, d.product, d.hardware_revision, d.region, d.tags, d.status, s.presence,
            s.connected, s.firmware_version, s.firmware_sha256, s.other_slot_version,
            s.other_slot_sha256, s.formats, s.secure_boot, s.last_seen_at
-    ${FROM_DEVICES} where ${fleetCondition(query, nowMs)} order by d.id`.execute(tx);
+    ${FROM_DEVICES} where ${fleetCondition(query, nowMs)} ${listed}
+    order by d.id ${bound}`.execute(tx);
   return rows;
 }
 

@@ -17,6 +17,7 @@ import { createLogs } from "../logs/index.ts";
 import { createRollouts } from "../rollouts/index.ts";
 import { createSignIn } from "../sign-in/index.ts";
 import { createTelemetry } from "../telemetry/index.ts";
+import { createTelemetryQueries } from "../telemetry-queries/index.ts";
 import { createAuditCheckpoints, createTenancy } from "../tenancy/index.ts";
 import { createTimeseries, withJournal } from "../timeseries/index.ts";
 import type { JournalPlace } from "./journal-place.ts";
@@ -80,6 +81,7 @@ export function createModules(options: ModuleOptions) {
   });
   const batches = options.journal ? JOURNALED_BATCHES : {};
   const telemetry = createTelemetry({ timeseries, clock, ...batches });
+  const telemetryQueries = createTelemetryQueries({ db, clock, timeseries, devices });
   const logs = createLogs({ timeseries, clock });
   const alerts = createAlerts({
     db,
@@ -125,6 +127,7 @@ export function createModules(options: ModuleOptions) {
     commands,
     rotationCampaigns,
     telemetry,
+    telemetryQueries,
     logs,
     alerts,
     firmware,

@@ -17,6 +17,7 @@ import { createLogs } from "../../src/logs/index.ts";
 import { createRollouts } from "../../src/rollouts/index.ts";
 import { createSignIn } from "../../src/sign-in/index.ts";
 import { createTelemetry } from "../../src/telemetry/index.ts";
+import { createTelemetryQueries } from "../../src/telemetry-queries/index.ts";
 import {
   createAuditCheckpoints,
   createTenancy,
@@ -93,6 +94,7 @@ export async function startTestApi(
     api,
     modules,
     adminKey,
+    timeseries: series.timeseries,
     superuserUrl: database.superuserUrl,
     appUrl: database.appUrl,
     blobDirectory: directory,
@@ -146,6 +148,7 @@ function createModules(
   });
   const devices = createDevices(inner);
   const telemetry = createTelemetry({ timeseries, clock });
+  const telemetryQueries = createTelemetryQueries({ db, clock, timeseries, devices });
   const logs = createLogs({ timeseries, clock });
   const alerts = createAlerts({ ...inner, allowPrivateAddresses: true });
   const blobs = openBlobStore({ directory });
@@ -170,6 +173,7 @@ function createModules(
     identity,
     devices,
     telemetry,
+    telemetryQueries,
     logs,
     alerts,
     firmware,

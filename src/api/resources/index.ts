@@ -32,6 +32,7 @@ import { type CampaignsDeps, campaignRoutes } from "./rotation-campaigns.ts";
 import { type ServiceAccountDeps, serviceAccountRoutes, tokenRoutes } from "./service-accounts.ts";
 import { type SessionDeps, sessionRoutes } from "./sessions.ts";
 import { type TelemetryDeps, telemetryRoutes } from "./telemetry.ts";
+import { type TelemetryQueryDeps, telemetryQueryRoutes } from "./telemetry-queries.ts";
 import { type TenantDeps, tenantRoutes } from "./tenants.ts";
 import { type TrustDeps, trustRoutes } from "./trust.ts";
 import { type TwinRouteDeps, twinRoutes } from "./twins.ts";
@@ -71,6 +72,7 @@ export type ResourceDeps = AcmeDeps &
   ServiceAccountDeps &
   SessionDeps &
   TelemetryDeps &
+  TelemetryQueryDeps &
   TenantDeps &
   TrustDeps &
   TwinRouteDeps &
@@ -110,6 +112,7 @@ export async function registerResources(
       radarRoutes(routes, deps);
       campaignRoutes(routes, deps);
       telemetryRoutes(routes, deps);
+      telemetryQueryRoutes(routes, deps);
       fleetRoutes(routes, deps);
       commandRoutes(routes, deps);
       firmwareRoutes(routes, deps);

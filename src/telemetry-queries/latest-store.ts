@@ -1,0 +1,141 @@
+import { AppError } from "../kernel/index.ts";
+import { COST, type Reader } from "./series-store.ts";
+
+export interface LatestQuery {
+  /** Null for every device. */
+  ids: readonly string[] | null;
+  /** Absent for every metric. */
+  metrics?: readonly string[] | undefined;
+  /** Device times from here on. */
+  since: number;
+  /** Only values within, both included. */
+  above?: number | undefined;
+  below?: number | undefined;
+  sort: LatestSort;
+  cursor?: string | undefined;
+  limit: number;
+}
+
+export type LatestSort = `${"" | "-"}${"device" | "metric" | "value" | "ts"}`;
+
+export interface LatestPage {
+  items: LatestItem[];
+  nextCursor: string | null;
+}
+
+export interface LatestItem {
+  deviceId: string;
+  metric: string;
+  ts: number;
+  value: number;
+}
+
+/** What is compared, made total by device and metric. */
+const ORDERS = {
+  device: { key: "device", type: "String" },
+  metric: { key: "metric", type: "String" },
+  value: { key: "newest", type: "Float64" },
+  ts: { key: "at", type: "Int64" },
+} as const;
+
+/** The value of the greatest device time, for each device and metric. */
+export async function readLatestPage(
+  timeseries: Reader,
+  tenantId: string,
+  query: LatestQuery,
+): Promise<LatestPage> {
+  const descending = query.sort.startsWith("-");
+  const { key, type } = ORDERS[query.sort.replace("-", "") as keyof typeof ORDERS];
+  const after = query.cursor === undefined ? undefined : readPosition(query.cursor, type);
+  const direction = descending ? "desc" : "asc";
+  const rows = await timeseries.tenantQuery<LatestRow>(tenantId, {
+    table: "points",
+    select: `device_id as device, metric, toUnixTimestamp64Milli(max(ts)) as at,
+      argMax(value, (ts, seq)) as newest`,
+    where: [
+      "ts >= fromUnixTimestamp64Milli({since:Int64})",
+      ...(query.ids ? ["device_id in {devices:Array(String)}"] : []),
+      ...(query.metrics ? ["metric in {metrics:Array(String)}"] : []),
+    ],
+    groupBy: "device, metric",
+    stages: [
+      {
+        select: "device, metric, at, newest",
+        where: [
+          ...(query.above === undefined ? [] : ["newest >= {above:Float64}"]),
+          ...(query.below === undefined ? [] : ["newest <= {below:Float64}"]),
+          ...(after
+            ? [`(${key}, device, metric) ${descending ? "<" : ">"} ${POSITION(type)}`]
+            : []),
+        ],
+        orderBy: `${key} ${direction}, device ${direction}, metric ${direction}`,
+      },
+    ],
+    limit: query.limit + 1,
+    cost: COST,
+    params: {
+      since: query.since,
+      ...(query.ids ? { devices: query.ids } : {}),
+      ...(query.metrics ? { metrics: query.metrics } : {}),
+      ...(query.above === undefined ? {} : { above: query.above }),
+      ...(query.below === undefined ? {} : { below: query.below }),
+      ...after,
+    },
+  });
+  const page = rows.slice(0, query.limit);
+  const last = rows.length > query.limit ? page.at(-1) : undefined;
+  return {
+    items: page.map(({ device, metric, at, newest }) => {
+      return { deviceId: device, metric, ts: at, value: newest };
+    }),
+    nextCursor: last ? JSON.stringify([last[key], last.device, last.metric]) : null,
+  };
+}
+
+interface LatestRow {
+  device: string;
+  metric: string;
+  at: number;
+  newest: number;
+}
+
+const POSITION = (type: string) =>
+  `({afterKey:${type}}, {afterDevice:String}, {afterMetric:String})`;
+
+function readPosition(cursor: string, type: string) {
+  const refused = new AppError("invalid-cursor", "the cursor belongs to no page of this list");
+  let parts: unknown;
+  try {
+    parts = JSON.parse(cursor);
+  } catch {
+    throw refused;
+  }
+  const [afterKey, afterDevice, afterMetric] = Array.isArray(parts) ? parts : [];
+  const fits =
+    type === "String"
+      ? typeof afterKey === "string"
+      : typeof afterKey === "number" && (type !== "Int64" || Number.isSafeInteger(afterKey));
+  if (!fits || typeof afterDevice !== "string" || typeof afterMetric !== "string") throw refused;
+  return { afterKey, afterDevice, afterMetric };
+}
+
+/** Metrics that the devices have spoken of, with how many of them and when last. */
+export async function readMetricNames(
+  timeseries: Reader,
+  tenantId: string,
+  query: { ids: readonly string[] | null; since: number; limit: number },
+): Promise<{ metric: string; devices: number; lastTs: number }[]> {
+  return timeseries.tenantQuery(tenantId, {
+    table: "points",
+    select: `metric, uniq(device_id) as devices, toUnixTimestamp64Milli(max(ts)) as lastTs`,
+    where: [
+      "ts >= fromUnixTimestamp64Milli({since:Int64})",
+      ...(query.ids ? ["device_id in {devices:Array(String)}"] : []),
+    ],
+    groupBy: "metric",
+    orderBy: "metric",
+    limit: query.limit,
+    cost: COST,
+    params: { since: query.since, ...(query.ids ? { devices: query.ids } : {}) },
+  });
+}
