@@ -42,7 +42,8 @@ export interface ApiDeps extends ResourceDeps {
   identity: ResourceDeps["identity"] & {
     onAuthorityChanged?: (listener: () => void) => () => void;
   };
-  tenancy: ResourceDeps["tenancy"] & Pick<Tenancy, "authenticate" | "authorize" | "audit">;
+  tenancy: ResourceDeps["tenancy"] &
+    Pick<Tenancy, "authenticate" | "authorize" | "audit" | "usage">;
   db: Pick<Database, "tenant">;
   clock: Clock;
   logger: Logger;
@@ -179,6 +180,7 @@ function letIn(api: Api, deps: ApiDeps): void {
     request.credential = readCredential(request);
     assertSameSite(request, deps.publicOrigins ?? []);
     await admit(request, deps);
+    if (request.tenantId) deps.tenancy.usage.takeRequest(request.tenantId);
     await renewToken(request, reply, deps);
   });
   // From here to the answer, whatever is asked of the stores is asked within the confinement.

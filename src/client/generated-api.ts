@@ -1049,6 +1049,22 @@ export type QuarantineList = {
   items: Array<Quarantine>;
 };
 
+export type QuotaUse = {
+  quota: string;
+  title: string;
+  /** The sum of today (UTC), or the most at one moment of it */
+  used: number;
+  /** 0: none */
+  limit: number;
+  period: "day" | "peak";
+  unit: string;
+  state: "ok" | "warning" | "reached";
+  /** What happens at the limit */
+  refusal: string;
+  /** The tenant's setting that holds the limit */
+  setting: string;
+};
+
 export type Readiness = {
   ready: boolean;
   checks: Record<string, "up" | "down">;
@@ -1986,6 +2002,12 @@ export type TenantSettings = {
   maxWebhooks: number;
   maxDownloads: number;
   downloadBytesPerSecond: number;
+  maxMessagesPerDay: number;
+  maxMessageBytesPerDay: number;
+  maxPointsPerDay: number;
+  maxStorageBytes: number;
+  maxApiRequestsPerMinute: number;
+  maxDeltaSecondsPerDay: number;
   rolloutApprovals: number;
   telemetryRetentionDays: number;
   logRetentionDays: number;
@@ -2081,6 +2103,12 @@ export type Upload = {
 export type UploadPage = {
   items: Array<Upload>;
   nextCursor: string | null;
+};
+
+export type Usage = {
+  /** From this part of a limit on an alert warns */
+  warnAt: number;
+  items: Array<QuotaUse>;
 };
 
 export type User = {
@@ -2575,6 +2603,13 @@ export interface Operations {
     query: Record<never, never>;
     body: undefined;
     answer: undefined;
+  };
+  /** What is used of each quota today (UTC), and what happens at its limit */
+  getUsage: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: Usage;
   };
   listKeys: {
     params: { tenant: string };
@@ -4293,6 +4328,7 @@ export const ROUTES = {
   getTenant: { method: "GET", path: "/api/v1/tenants/{tenant}" },
   updateTenant: { method: "PATCH", path: "/api/v1/tenants/{tenant}" },
   deleteTenant: { method: "DELETE", path: "/api/v1/tenants/{tenant}" },
+  getUsage: { method: "GET", path: "/api/v1/tenants/{tenant}/usage" },
   listKeys: { method: "GET", path: "/api/v1/tenants/{tenant}/keys" },
   createKey: { method: "POST", path: "/api/v1/tenants/{tenant}/keys" },
   revokeKey: { method: "DELETE", path: "/api/v1/tenants/{tenant}/keys/{key}" },

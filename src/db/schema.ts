@@ -1056,6 +1056,14 @@ export interface StandingChangesTable {
   serial: string | null;
 }
 
+export interface TenantUsageTable {
+  tenant_id: string;
+  day: string;
+  quota: string;
+  amount: number;
+  warned: Generated<number>;
+}
+
 export interface TenantsTable {
   id: string;
   name: string;
@@ -1248,6 +1256,7 @@ export interface Schema {
   sessions: SessionsTable;
   sign_in_providers: SignInProvidersTable;
   standing_changes: StandingChangesTable;
+  tenant_usage: TenantUsageTable;
   tenants: TenantsTable;
   tls_ticket_keys: TlsTicketKeysTable;
   trust_roots: TrustRootsTable;

@@ -29,6 +29,7 @@ export function artifactRoutes(
   limits: DeviceHttpLimits,
 ): void {
   const underWay = new Map<string, number>();
+  const byTenant = new Map<string, number>();
   const pace = new DownloadPace(
     { clock: deps.clock, random: deps.random ?? systemRandom },
     limits.downloads,
@@ -58,8 +59,14 @@ export function artifactRoutes(
       ...(rollout ? { rollout: { id: rollout.rolloutId, limits: rollout } } : {}),
     });
     underWay.set(device, count + 1);
+    const ofTenant = (byTenant.get(tenantId) ?? 0) + 1;
+    byTenant.set(tenantId, ofTenant);
+    deps.tenancy.usage?.count(tenantId, "downloads", ofTenant);
     const end = () => {
       ticket.leave();
+      const others = (byTenant.get(tenantId) ?? 1) - 1;
+      if (others === 0) byTenant.delete(tenantId);
+      else byTenant.set(tenantId, others);
       const left = (underWay.get(device) ?? 1) - 1;
       if (left === 0) underWay.delete(device);
       else underWay.set(device, left);

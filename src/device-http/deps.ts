@@ -3,6 +3,7 @@ import type { Artifact } from "../firmware/index.ts";
 import type { Clock, Random } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import type { ArtifactLink, DeviceIdentity, Envelope, RootMetadata } from "../protocol/index.ts";
+import type { Usage } from "../tenancy/index.ts";
 import type { PaceLimits } from "./pace-scope.ts";
 
 /** Who is at the other end, as the certificate says. */
@@ -97,6 +98,7 @@ export interface DeviceHttpDeps {
   };
   tenancy: {
     settings(tenantId: string): Promise<{ maxDownloads: number; downloadBytesPerSecond: number }>;
+    usage?: Pick<Usage, "count">;
   };
   /** The pace of the rollout for which a device downloads; absent where there are no rollouts. */
   rollouts?: {

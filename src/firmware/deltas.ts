@@ -73,6 +73,16 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
   const now = () => new Date(clock.now());
   const leaseEnd = () => new Date(clock.now() + LEASE_MS);
 
+  /** Who has used up the day's building gets whole images, which work as well and cost more. */
+  function isSpent(tenantId: string): boolean {
+    try {
+      deps.tenancy.usage?.assertWithin(tenantId, "deltaSeconds");
+      return false;
+    } catch {
+      return true;
+    }
+  }
+
   /** Keeps the row ours while `work` runs, however long that is. */
   async function whileLeased<T>(
     tenantId: string,
@@ -178,6 +188,7 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
 
   return {
     async requestDeltas(tenantId, targetSha256, asking) {
+      if (isSpent(tenantId)) return { queued: 0, unknownSources: [], leftOut: asking.length };
       const distinct = new Map(asking.map((source) => [source.sha256, source]));
       const wanted = [...distinct.values()].filter(({ sha256 }) => sha256 !== targetSha256);
       const sources = wanted.slice(0, MAX_SOURCES);
@@ -208,6 +219,7 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
       });
       if (!row) return false;
       const { format, source_sha256: source, target_sha256: target } = row;
+      const began = performance.now();
       try {
         await withSpan(
           "firmware.build-delta",
@@ -217,6 +229,9 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
         builds.inc({ format, outcome: "ready" });
       } catch (error) {
         await recordFailure(tenantId, row, error);
+      } finally {
+        const seconds = Math.ceil((performance.now() - began) / 1_000);
+        deps.tenancy.usage?.count(tenantId, "deltaSeconds", seconds);
       }
       return true;
     },

@@ -10,7 +10,10 @@ export interface FirmwareDeps {
   clock: Clock;
   blobs: BlobStore;
   sealer: Sealer;
-  tenancy: Pick<Tenancy, "settings"> & { audit: Pick<Tenancy["audit"], "record" | "recordAll"> };
+  tenancy: Pick<Tenancy, "settings"> & {
+    /** Without it nothing is counted. */
+    usage?: Pick<Tenancy["usage"], "count" | "assertWithin" | "assertRoom">;
+  } & { audit: Pick<Tenancy["audit"], "record" | "recordAll"> };
   logger: Logger;
   /** Deltas that are built at once in this process; 1 unless said otherwise. */
   deltaWorkers?: number;

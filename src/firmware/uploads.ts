@@ -151,6 +151,7 @@ export function createUploads(deps: FirmwareDeps): Uploads {
         });
       }
       await blobs.staging.assertRoom(sizeBytes);
+      await deps.tenancy.usage?.assertRoom(tenantId, sizeBytes);
       const now = new Date(clock.now());
       const row: store.UploadRow = {
         tenant_id: tenantId,

@@ -101,6 +101,7 @@ export interface GatewayDeps {
     send?: Commands["send"];
   };
   telemetry: {
+    /** Answers with how many points were taken, where it counts them. */
     ingestTelemetry(peer: DeviceIdentity, payload: unknown, receivedAt: number): Promise<unknown>;
     ingestHeartbeat(
       peer: DeviceIdentity,
@@ -133,7 +134,7 @@ export interface GatewayDeps {
   logger: Logger;
   /** Where refusals are put on record; without both of them they are counted and logged only. */
   db?: Database;
-  tenancy?: Pick<Tenancy, "audit"> & Partial<Pick<Tenancy, "authenticate">>;
+  tenancy?: Pick<Tenancy, "audit"> & Partial<Pick<Tenancy, "authenticate" | "usage">>;
 }
 
 export interface GatewayOptions {

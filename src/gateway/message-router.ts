@@ -22,7 +22,7 @@ import { incidentsOf } from "./incidents.ts";
 
 type RouterDeps = Pick<
   GatewayDeps,
-  "identity" | "devices" | "commands" | "telemetry" | "logs" | "rollouts"
+  "identity" | "devices" | "commands" | "telemetry" | "logs" | "rollouts" | "tenancy"
 >;
 
 /** A message of a device whose topic has been found to be its own. */
@@ -80,12 +80,21 @@ export class MessageRouter {
   /** Throws `message-invalid`, `not-found`, `topic-refused` or `unavailable`. */
   async route(message: InboundMessage): Promise<void> {
     const { peer, publish, receivedAt } = message;
-    const { telemetry, logs } = this.#deps;
+    const { telemetry, logs, tenancy } = this.#deps;
+    const usage = tenancy?.usage;
+    const { tenantId } = peer;
+    // What keeps a device and its update safe is counted and never refused.
+    if (isBounded(publish.kind)) usage?.assertWithin(tenantId, "messages", "bytes");
+    usage?.count(tenantId, "messages");
+    usage?.count(tenantId, "bytes", message.payload.length);
     const body = decodePayload(message.payload, message.contentType);
     switch (publish.kind) {
-      case "telemetry":
-        await telemetry.ingestTelemetry(peer, body, receivedAt);
+      case "telemetry": {
+        usage?.assertWithin(tenantId, "points");
+        const taken = await telemetry.ingestTelemetry(peer, body, receivedAt);
+        usage?.count(tenantId, "points", acceptedOf(taken));
         return;
+      }
       case "logs":
         await logs.ingestDeviceLogs(peer, body, receivedAt);
         return;
@@ -163,6 +172,14 @@ export class MessageRouter {
       { parent: message.traceparent },
     );
   }
+}
+
+function acceptedOf(taken: unknown): number {
+  return (taken as { accepted?: number } | undefined)?.accepted ?? 0;
+}
+
+function isBounded(kind: InboundMessage["publish"]["kind"]): boolean {
+  return kind === "telemetry" || kind === "logs" || kind === "events";
 }
 
 /** What every span about a device carries; by the tenant it is found again. */

@@ -44,6 +44,10 @@ export interface JobsDeps {
   rotationCampaigns: { tick(tenantId: string): Promise<void> };
   detectors: { runOnce(): Promise<unknown>; stop(): Promise<void> };
   timeseries: RollupJobsDeps;
+  tenancy: {
+    tenants: { list(): Promise<{ id: string }[]> };
+    usage: { measure(tenantId: string): Promise<void> };
+  };
   auditCheckpoints: {
     sign(tenantId: string): Promise<unknown>;
     forgetOld(tenantId: string): Promise<unknown>;
@@ -133,6 +137,15 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
         forTenants("due_deliveries", (tenantId) => deps.alerts.deliverDue(tenantId, clock.now())),
     },
     ...auditJobs(),
+    {
+      name: "use",
+      everyMs: 300_000,
+      async run() {
+        for (const { id } of await deps.tenancy.tenants.list()) {
+          await deps.tenancy.usage.measure(id);
+        }
+      },
+    },
     {
       name: "old-incidents",
       everyMs: 3_600_000,

@@ -18,7 +18,7 @@ import { createRollouts } from "../rollouts/index.ts";
 import { createSignIn } from "../sign-in/index.ts";
 import { createTelemetry } from "../telemetry/index.ts";
 import { createTelemetryQueries } from "../telemetry-queries/index.ts";
-import { createAuditCheckpoints, createTenancy } from "../tenancy/index.ts";
+import { createAuditCheckpoints, createTenancy, quotaAlert } from "../tenancy/index.ts";
 import { createTimeseries, withJournal } from "../timeseries/index.ts";
 import type { JournalPlace } from "./journal-place.ts";
 import type { StoreAddresses } from "./stores.ts";
@@ -106,6 +106,8 @@ export function createModules(options: ModuleOptions) {
     artifactUrl: (sha256) =>
       `https://${config.publicHost}:${config.deviceHttpPort}/artifacts/${sha256}`,
   });
+  tenancy.usage.onNews((tenantId, news) => alerts.raise(tenantId, quotaAlert(news)));
+  tenancy.usage.start((err) => logger.warn({ err }, "what tenants use could not be written"));
   tenancy.onTenantCreated(async (tenantId) => {
     await identity.ensureTenantAuthority(tenantId);
     await firmware.ensureOnlineKeys(tenantId);
@@ -134,6 +136,7 @@ export function createModules(options: ModuleOptions) {
     rollouts,
     async close() {
       await Promise.all([telemetry.close(), logs.close()]);
+      await tenancy.usage.stop().catch((err) => logger.warn({ err }, "use was not written"));
       await db.close();
       await timeseries.close();
     },

@@ -40,6 +40,7 @@ export {
   type TenantRole,
   tenantsOf,
 } from "./permissions.ts";
+export { QUOTAS, type QuotaName, quotaAlert, WARN_AT } from "./quotas.ts";
 export { type GivenRole, MAX_ROLE_GROUPS, type Roles, type RoleView } from "./roles.ts";
 export {
   effectiveSettings,
@@ -49,6 +50,7 @@ export {
 } from "./settings.ts";
 export { createTenancy, type Tenancy } from "./tenancy.ts";
 export type { Tenant, TenantListener, Tenants } from "./tenants.ts";
+export type { QuotaNews, QuotaUse, Usage } from "./usage.ts";
 export {
   type MembershipView,
   type NewUser,

@@ -21,6 +21,15 @@ export const TENANT_SETTINGS = {
   /** Downloads of the tenant's devices at once, and their bytes together; 0 is no limit. */
   maxDownloads: { default: 1_000, minimum: 1, maximum: 100_000 },
   downloadBytesPerSecond: { default: 0, minimum: 0, maximum: 1_000_000_000_000 },
+  /** What the tenant's devices may send in a day (UTC) of measurements, lines and events; 0: no limit. */
+  maxMessagesPerDay: { default: 0, minimum: 0, maximum: 1_000_000_000_000 },
+  maxMessageBytesPerDay: { default: 0, minimum: 0, maximum: 1_000_000_000_000_000 },
+  maxPointsPerDay: { default: 0, minimum: 0, maximum: 1_000_000_000_000 },
+  /** Of artifacts, and of uploads that are under way. */
+  maxStorageBytes: { default: 0, minimum: 0, maximum: 1_000_000_000_000_000 },
+  /** Of each process that serves the API. */
+  maxApiRequestsPerMinute: { default: 0, minimum: 0, maximum: 10_000_000 },
+  maxDeltaSecondsPerDay: { default: 0, minimum: 0, maximum: 864_000 },
   /** 1: a rollout begins when a second person has agreed to it. */
   rolloutApprovals: { default: 0, minimum: 0, maximum: 1 },
   telemetryRetentionDays: { default: 90, minimum: 1, maximum: 3_650 },
@@ -36,6 +45,12 @@ export const TENANT_QUOTAS: readonly string[] = [
   "maxWebhooks",
   "maxDownloads",
   "downloadBytesPerSecond",
+  "maxMessagesPerDay",
+  "maxMessageBytesPerDay",
+  "maxPointsPerDay",
+  "maxStorageBytes",
+  "maxApiRequestsPerMinute",
+  "maxDeltaSecondsPerDay",
 ] satisfies (keyof typeof TENANT_SETTINGS)[];
 
 export type TenantSettings = { [Name in keyof typeof TENANT_SETTINGS]: number };

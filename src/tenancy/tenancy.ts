@@ -9,6 +9,7 @@ import { authorize, type Permission, type Principal } from "./permissions.ts";
 import { createRoles, type Roles } from "./roles.ts";
 import type { TenantSettings } from "./settings.ts";
 import { TenantDirectory, type TenantListener, type Tenants } from "./tenants.ts";
+import { Usage } from "./usage.ts";
 import { createUsers, ensureAdministrator, type Users } from "./users.ts";
 
 /** Tenants, the people and keys that act in them, what they may do, and the record of what they did. */
@@ -21,6 +22,8 @@ export interface Tenancy {
   breakGlass: BreakGlass;
   /** Cached for up to five seconds; `not-found` for a tenant that does not exist. */
   settings(tenantId: string): Promise<TenantSettings>;
+  /** What tenants use of their quotas. */
+  usage: Usage;
   passwords: Passwords;
   authenticate(token: string): Promise<Principal>;
   /** For answers that last: a session goes on while its token is replaced. */
@@ -45,6 +48,7 @@ export function createTenancy(deps: { db: Database; clock: Clock }): Tenancy {
   const roles = createRoles({ ...deps, audit, forget });
   const inner = { ...deps, audit, passwords, roles, forget };
   const directory = new TenantDirectory(inner);
+  const settings = (tenantId: string) => directory.settings(tenantId);
   return {
     tenants: directory,
     users: createUsers(inner),
@@ -52,7 +56,8 @@ export function createTenancy(deps: { db: Database; clock: Clock }): Tenancy {
     roles,
     audit,
     breakGlass: createBreakGlass(inner),
-    settings: (tenantId) => directory.settings(tenantId),
+    settings,
+    usage: new Usage({ ...deps, audit, settings }),
     passwords,
     authenticate,
     reauthenticate,

@@ -1,12 +1,25 @@
-import { authorizePlatform, TENANT_QUOTAS, type Tenancy, tenantsOf } from "../../tenancy/index.ts";
+import {
+  authorizePlatform,
+  QUOTAS,
+  TENANT_QUOTAS,
+  type Tenancy,
+  tenantsOf,
+  WARN_AT,
+} from "../../tenancy/index.ts";
 import { actorOf, principalOf, tenantOf } from "../access.ts";
 import { answerWithEtag, assertIfMatch, etagOf } from "../etag.ts";
 import { answers, NoContent, TenantParams } from "../schemas/common.ts";
-import { CreateTenantBody, TenantList, TenantView, UpdateTenantBody } from "../schemas/tenancy.ts";
+import {
+  CreateTenantBody,
+  TenantList,
+  TenantView,
+  UpdateTenantBody,
+  UsageView,
+} from "../schemas/tenancy.ts";
 import type { Api } from "../types.ts";
 
 export interface TenantDeps {
-  tenancy: Pick<Tenancy, "tenants">;
+  tenancy: Pick<Tenancy, "tenants" | "usage">;
 }
 
 const tags = ["tenants"];
@@ -61,6 +74,27 @@ export function tenantRoutes(api: Api, { tenancy }: TenantDeps): void {
     async (request, reply) => {
       const tenant = await tenancy.tenants.get(tenantOf(request));
       return answerWithEtag(request, reply, tenant.settings, tenant);
+    },
+  );
+
+  api.get(
+    "/tenants/:tenant/usage",
+    {
+      config: { access: "tenant.read" },
+      schema: {
+        operationId: "getUsage",
+        tags,
+        summary: "What is used of each quota today (UTC), and what happens at its limit",
+        params: TenantParams,
+        response: answers(200, UsageView),
+      },
+    },
+    async (request) => {
+      const uses = await tenancy.usage.today(tenantOf(request));
+      return {
+        warnAt: WARN_AT,
+        items: uses.map((use) => ({ ...use, ...QUOTAS[use.quota] })),
+      };
     },
   );
 

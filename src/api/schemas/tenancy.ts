@@ -95,6 +95,25 @@ export const CreateTenantBody = strict({
 });
 export const UpdateTenantBody = strict({ settings: TenantSettingsPatch });
 
+export const UsageView = view("Usage", {
+  warnAt: Type.Number({ description: "From this part of a limit on an alert warns" }),
+  items: Type.Array(
+    view("QuotaUse", {
+      quota: Type.String(),
+      title: Type.String(),
+      used: Type.Integer({
+        description: "The sum of today (UTC), or the most at one moment of it",
+      }),
+      limit: Type.Integer({ description: "0: none" }),
+      period: Type.Enum(["day", "peak"] as const),
+      unit: Type.String(),
+      state: Type.Enum(["ok", "warning", "reached"] as const),
+      refusal: Type.String({ description: "What happens at the limit" }),
+      setting: Type.String({ description: "The tenant's setting that holds the limit" }),
+    }),
+  ),
+});
+
 export const KeyView = view("ApiKey", {
   id: Uuid,
   name: Type.String(),

@@ -5,6 +5,7 @@ import { readContext, writeContext } from "../context.ts";
 import { ago, facts, table } from "../output.ts";
 import { ask, confirm, readAll } from "../prompt.ts";
 import { breakGlassCommand } from "./break-glass.ts";
+import { usageCommand } from "./usage.ts";
 
 export function tenancyCommands(program: Command, cli: Cli): void {
   tenantCommands(program, cli);
@@ -67,6 +68,7 @@ function tenantCommands(program: Command, cli: Cli): void {
   });
 
   breakGlassCommand(tenant, cli);
+  usageCommand(tenant, cli);
 
   leaf(tenant, {
     usage: "use <id>",

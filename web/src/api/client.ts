@@ -187,6 +187,7 @@ export const api = {
   keys: (tenant: string) => call("listKeys", { params: { tenant } }),
   createKey: (tenant: string, body: Body<"createKey">) =>
     call("createKey", { params: { tenant }, body }),
+  usage: (tenant: string) => call("getUsage", { params: { tenant } }),
   roles: (tenant: string) => call("listRoles", { params: { tenant } }),
   createRole: (tenant: string, body: Body<"createRole">) =>
     call("createRole", { params: { tenant }, body }),

@@ -268,6 +268,13 @@ export const tenantQuery = (t: string) =>
 export const membersQuery = (t: string) =>
   queryOptions({ queryKey: key(t, "members"), queryFn: () => api.members(t) });
 
+export const usageQuery = (t: string) =>
+  queryOptions({
+    queryKey: key(t, "usage"),
+    queryFn: () => api.usage(t),
+    refetchInterval: 10_000,
+  });
+
 export const rolesQuery = (t: string) =>
   queryOptions({ queryKey: key(t, "roles"), queryFn: () => api.roles(t) });
 

@@ -5,6 +5,7 @@ export type Session = G.Whoami;
 export type Membership = Session["tenants"][number];
 export type TenantRole = "viewer" | "operator" | "fleet-engineer" | "administrator" | "auditor";
 export type RoleView = G.Role;
+export type QuotaUse = G.QuotaUse;
 export const TENANT_ROLES: readonly TenantRole[] = [
   "viewer",
   "operator",

@@ -8,6 +8,7 @@ import { Keys } from "./keys.tsx";
 import { Members } from "./members.tsx";
 import { Roles } from "./roles.tsx";
 import { TenantSettingsForm } from "./tenant-settings.tsx";
+import { Usage } from "./usage.tsx";
 import { Webhooks } from "./webhooks.tsx";
 
 export function SettingsPage() {
@@ -23,6 +24,7 @@ export function SettingsPage() {
       >
         <Tabs.List mb="md">
           <Tabs.Tab value="general">General</Tabs.Tab>
+          <Tabs.Tab value="use">Use</Tabs.Tab>
           {may("oversee") && <Tabs.Tab value="members">Members</Tabs.Tab>}
           {may("oversee") && <Tabs.Tab value="roles">Roles</Tabs.Tab>}
           {may("oversee") && <Tabs.Tab value="keys">API keys</Tabs.Tab>}
@@ -32,6 +34,9 @@ export function SettingsPage() {
         </Tabs.List>
         <Tabs.Panel value="general">
           <TenantSettingsForm />
+        </Tabs.Panel>
+        <Tabs.Panel value="use">
+          <Usage />
         </Tabs.Panel>
         <Tabs.Panel value="members">
           <Members />
