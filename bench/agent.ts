@@ -25,8 +25,13 @@ const THIN = { ...THIN_INTERVALS, reconnectsADay: 1 };
 const BUNDLE = path.resolve(import.meta.dirname, "../dist/vautn-agent.mjs");
 
 /** As deploy/agent/launch starts it, and as it does where memory is dearer than time. */
-const LAUNCHED = ["--max-semi-space-size=1"];
-const SLIM = [...LAUNCHED, "--no-opt", "--no-maglev", "--no-sparkplug"];
+const SMALL = "--max-semi-space-size=1";
+const LAUNCHED = [
+  SMALL,
+  "--invocation-count-for-maglev=40000",
+  "--invocation-count-for-turbofan=100000",
+];
+const SLIM = [SMALL, "--no-opt", "--no-maglev"];
 const ALLOCATOR = {
   ...{ MALLOC_ARENA_MAX: "1", MALLOC_TRIM_THRESHOLD_: "65536", MALLOC_MMAP_THRESHOLD_: "65536" },
 };

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
-import { type Static, Type } from "typebox";
+import type { Static } from "typebox";
+import * as Type from "typebox";
 import { isAppError, messageOf } from "../kernel/index.ts";
 import { checkMessage } from "../protocol/index.ts";
 import { BackEndConfig } from "./boot/back-end-config.ts";

@@ -1,4 +1,5 @@
-import { type Static, Type } from "typebox";
+import type { Static } from "typebox";
+import * as Type from "typebox";
 import { LIMITS } from "../kernel/index.ts";
 
 /** Messages by which a device renews its certificate over MQTT, and what it reports of it. */

@@ -1,7 +1,8 @@
 import { isAscii } from "node:buffer";
 import { decode as decodeCbor } from "cborg";
-import { type Static, type TSchema, Type } from "typebox";
-import { Compile, type Validator } from "typebox/compile";
+import type { Static, TSchema } from "typebox";
+import * as Type from "typebox";
+import { Compile, type Validator } from "typebox/schema";
 import { AppError, LIMITS, messageOf } from "../kernel/index.ts";
 import { BootChain } from "./boot-chain.ts";
 import { UPDATE_PHASES } from "./update.ts";
@@ -189,7 +190,7 @@ export function checkMessage(schema: TSchema, value: unknown): void {
     validators.set(schema, validator);
   }
   if (validator.Check(value)) return;
-  const [first] = validator.Errors(value);
+  const [, [first]] = validator.Errors(value);
   throw new AppError("message-invalid", `${first?.instancePath || "/"} ${first?.message ?? ""}`, {
     path: first?.instancePath || "/",
   });

@@ -16,6 +16,7 @@ export interface TrackedMove {
   progress?: number | null;
   format?: string | null;
   bytesDownloaded?: number | null;
+  deadlineAt?: Date | null;
 }
 
 export function progressOf(device: TrackedDevice): DeviceProgress {
@@ -51,7 +52,7 @@ export async function applyMoves(
       rolloutId: device.rollout_id,
       deviceId: device.device_id,
       state: to,
-      deadlineAt: deadlineOf(device, to, nowMs),
+      deadlineAt: told.deadlineAt ?? deadlineOf(device, to, nowMs),
       progress: told.progress ?? null,
       failure: move.failure,
       finishedAt: ENDED_STATES.includes(to) ? new Date(nowMs) : null,
@@ -66,6 +67,11 @@ export async function applyMoves(
   await writeSources(tx, tenantId, starting);
   await writeDevices(tx, tenantId, changes, new Date(nowMs));
   await moveCounters(tx, tenantId, steps);
+}
+
+/** By when a connected device has to begin that is told now. */
+export function offerDeadline(device: TrackedDevice, nowMs: number): Date {
+  return new Date(nowMs + graceful(device.deadlines.offered as number));
 }
 
 function deadlineOf(device: TrackedDevice, to: Step["to"], nowMs: number): Date | null {

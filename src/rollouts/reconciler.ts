@@ -4,12 +4,12 @@ import { withSpan } from "../kernel/tracing.ts";
 import { joinArrivals } from "./arrivals.ts";
 import { accrueExposure } from "./cohorts-store.ts";
 import { countPairs, drawAll } from "./comparison.ts";
+import { expireDeadlines } from "./deadlines.ts";
 import { type Observed, type RolloutFacts, readFacts } from "./facts.ts";
 import { evaluate, type GateState, type Verdict, type VerdictBasis } from "./gate/index.ts";
 import { goOn, readHops } from "./going-on.ts";
 import { hasRetries } from "./going-on-store.ts";
 import { countIncidents } from "./incidents.ts";
-import { applyMoves, progressOf, type TrackedMove } from "./moves.ts";
 import { observe } from "./observations.ts";
 import {
   type Announcements,
@@ -25,7 +25,6 @@ import { type RolloutPolicy, rollsBackOnBreach } from "./policy.ts";
 import { countPolled, type Polled, pollErrors } from "./polled-events.ts";
 import { stepPreparation } from "./preparation.ts";
 import { followPresence } from "./presence.ts";
-import { lockOverdue } from "./progress-store.ts";
 import { retryDeadlocks } from "./retry-deadlocks.ts";
 import { beginRollback, stepRollback, stepRolledBack, windDown } from "./rollback.ts";
 import {
@@ -37,14 +36,12 @@ import {
   type RolloutRow,
   updateRollout,
 } from "./rollout-store.ts";
-import { moveByDeadline } from "./states.ts";
 import { readStop } from "./stop-store.ts";
 import type { RolloutsDeps } from "./types.ts";
 import { insertVerdict } from "./verdict-store.ts";
 import { cancelIfYanked } from "./yanked.ts";
 
 const MAX_ROLLOUTS = 100;
-const DEADLINE_BATCH = 500;
 /** Steps of one rollout in one tick: a rollout with more to do goes on at the next. */
 const MAX_STEPS = 20;
 /** Of looks that end as the one before, every so many is written down. */
@@ -374,19 +371,4 @@ async function halt(
   const reason = `by the policy: ${sentence}`;
   const fromStage = isWhole ? undefined : rollout.stage_index;
   await beginRollback(deps, tx, { ...rollout, ...changes }, reason, { fromStage });
-}
-
-/** Devices from which nothing came within the deadline of their phase. */
-async function expireDeadlines(deps: RolloutsDeps, tx: Tx, rollout: RolloutRow): Promise<number> {
-  const now = deps.clock.now();
-  const { tenant_id: tenantId, id } = rollout;
-  const overdue = await lockOverdue(tx, tenantId, id, new Date(now), DEADLINE_BATCH);
-  const moves = overdue.map((device): TrackedMove => {
-    const known = { offline: device.offline, runningSha256: device.running_sha256 };
-    const move = moveByDeadline(progressOf(device), known);
-    // It stays where it is and loses its deadline, until it comes back.
-    return { device, move: move === "wait" ? { state: device.state, failure: null } : move };
-  });
-  if (moves.length > 0) await applyMoves(tx, tenantId, moves, now);
-  return moves.length;
 }

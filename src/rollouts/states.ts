@@ -136,15 +136,16 @@ function otherImage(phase: string, seen: Sighting): Failure {
 }
 
 /**
- * What a deadline does that has passed. A device that is offline and never began keeps its offer:
- * it joins when it comes back. Everything else that stays silent has failed.
+ * What a deadline does that has passed. A device that never began keeps its offer while it is
+ * offline or while offers are held (a pause, the kill switch): it is told when that has ended.
+ * Everything else that stays silent has failed.
  */
 export function moveByDeadline(
   device: DeviceProgress,
-  known: { offline: boolean; runningSha256: string | null },
+  known: { offline: boolean; held: boolean; runningSha256: string | null },
 ): Move | "wait" {
   if (device.cancelled) return { state: "withdrawn", failure: null };
-  if (device.state === "offered" && known.offline) return "wait";
+  if (device.state === "offered" && (known.offline || known.held)) return "wait";
   if (known.runningSha256 === device.targetSha256) return { state: "succeeded", failure: null };
   const message = `nothing was heard within the deadline of the phase ${device.state}`;
   return { state: "silent", failure: { phase: device.state, element: "deadline", message } };

@@ -326,11 +326,16 @@ export async function createRolloutFleet(options: FleetOptions) {
       await clock.advance(5 * SECOND);
     }
   };
-  const runUntil = (
+  const runUntil = async (
     id: string,
     state: RolloutView["state"],
     fate?: (device: ScriptedDevice) => Fate,
-  ) => run(900, fate, async () => (await rollouts.get(tenant, id)).state === state);
+  ): Promise<void> => {
+    await run(900, fate, async () => (await rollouts.get(tenant, id)).state === state);
+    const view = await rollouts.get(tenant, id);
+    if (view.state === state) return;
+    throw new Error(`the rollout is ${view.state} in stage ${view.stageIndex}, not ${state}`);
+  };
 
   /** Counters and rows must tell the same story. */
   const expectCountersToMatch = async (id: string) => {

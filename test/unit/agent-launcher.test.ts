@@ -32,9 +32,10 @@ async function install(file: string, config?: string): Promise<string> {
   return (await run("sh", args, { env })).stdout;
 }
 
-async function launch(): Promise<string> {
+async function launch(variables: NodeJS.ProcessEnv = {}): Promise<string> {
   const env = {
     ...process.env,
+    ...variables,
     VAUTN_AGENT_HOME: home(),
     VAUTN_AGENT_STATE: state(),
     VAUTN_NODE: process.execPath,
@@ -49,6 +50,11 @@ it("installs an agent with its unit and configuration, and starts it", async () 
   expect(fs.existsSync(path.join(folder, "etc/systemd/system/vautn-agent.service"))).toBe(true);
   expect(fs.readFileSync(path.join(folder, "etc/vautn/agent.json"), "utf8")).toBe("{}");
   expect(await launch()).toBe("first");
+});
+
+it("starts the agent on a Node that does not know the flags", async () => {
+  await install(agent("first"));
+  expect(await launch({ VAUTN_NODE_FLAGS: "--no-such-flag-of-node" })).toBe("first");
 });
 
 it("tries a new agent, and keeps it once it has proved itself", async () => {

@@ -134,10 +134,11 @@ describe("what a heartbeat does", () => {
 });
 
 describe("what a deadline does", () => {
-  const known = { offline: false, runningSha256: OTHER };
+  const known = { offline: false, held: false, runningSha256: OTHER };
 
   it("leaves a device that is away with its offer, and calls every other silence a failure", () => {
     expect(moveByDeadline(device(), { ...known, offline: true })).toBe("wait");
+    expect(moveByDeadline(device(), { ...known, held: true })).toBe("wait");
     expect(moveByDeadline(device(), known)).toMatchObject({ state: "silent" });
     expect(
       moveByDeadline(device({ state: "rebooting" }), { ...known, offline: true }),

@@ -1,4 +1,5 @@
-import { type Static, Type } from "typebox";
+import type { Static } from "typebox";
+import * as Type from "typebox";
 
 const FileName = Type.String({ minLength: 1 });
 const EachSlot = Type.Object({ a: FileName, b: FileName }, { additionalProperties: false });

@@ -1,4 +1,5 @@
 import { connect, type IClientOptions, type MqttClient } from "mqtt";
+import mqttPacket from "mqtt-packet";
 import { topicPrefix } from "../../protocol/index.ts";
 import { IdentityRefused } from "../identity/identity-refused.ts";
 import type { Session, SessionHandlers, TlsCredentials, Transport } from "../ports.ts";
@@ -25,6 +26,9 @@ const CERTIFICATE_ALERT = /^ERR_SSL_.*ALERT_(?:\w*CERTIFICATE\w*|UNKNOWN_CA|ACCE
 const FINAL_REASONS = [0x87, 0x90, 0x95, 0x99];
 const RECEIVE_MAXIMUM = 16;
 const MAXIMUM_PACKET_BYTES = 512 * 1024;
+
+// The codec would keep a Buffer for each number below 65,536: 7 MB, for a client that sends little.
+mqttPacket.writeToStream.cacheNumbers = false;
 
 /** MQTT 5 over mutual TLS by the `mqtt` package; connecting again is the caller's affair. */
 export function createMqttTransport(options: MqttTransportOptions): Transport {
