@@ -1,6 +1,6 @@
 import { isAppError, messageOf } from "../kernel/index.ts";
-import type { DeviceIdentity } from "../protocol/index.ts";
-import type { GatewayDeps } from "./deps.ts";
+import { type DeviceIdentity, topicPrefix } from "../protocol/index.ts";
+import type { GatewayDeps, GatewayPeer } from "./deps.ts";
 
 /** One entry for a device and an action in this time: a flood of refusals is not a flood of rows. */
 const AUDIT_INTERVAL_MS = 60_000;
@@ -53,4 +53,11 @@ export class Refusals {
     }
     return true;
   }
+}
+
+/** Why not, for the audit log: an own topic is shut to a certificate that has ended. */
+export function foreign(what: "filter" | "topic", peer: GatewayPeer, topic: string): string {
+  return peer.access === "renewal" && topic.startsWith(topicPrefix(peer))
+    ? "the certificate has ended and is good for its renewal alone"
+    : `the ${what} is not this device's`;
 }

@@ -273,6 +273,11 @@ describe("after a certificate has expired", () => {
     const answer = await request(client, "e-2", { requestId: "r-1", csr: csrText("e-2") });
     expect(answer.certificate).toMatch(/BEGIN CERTIFICATE/);
     client.destroy();
+    const { items } = await platform.tenancy.audit.list("acme", { filters: { actorId: "e-2" } });
+    const reasons = items.filter(({ outcome }) => outcome === "refused").map((one) => one.details);
+    expect(reasons).toContainEqual({
+      reason: "the certificate has ended and is good for its renewal alone",
+    });
   });
 
   it("refuses it for downloads, after the window, and once it is revoked", async () => {

@@ -12,6 +12,7 @@ import { type InboundMessage, isTakenInQuarantine, isUnordered } from "../messag
 import { passedMessage } from "../passed-properties.ts";
 import { plainPuback } from "../publish-codec.ts";
 import { ConnectionFault, REASON, type ReasonCode } from "../reason-codes.ts";
+import { foreign } from "../refusals.ts";
 
 const FIRST_RETRY_MS = 250;
 /** Tries with an error that nobody expected: one may be bad luck. */
@@ -153,8 +154,9 @@ function ownPublish(connection: Connection, packet: IPublishPacket): DevicePubli
     if (publish) connection.inbound.lastTopic = { topic: packet.topic, publish };
     return publish;
   }
-  const target = { kind: "topic", id: foreignResponse ? String(response) : packet.topic };
-  context.refusals.record(peer, "mqtt.publish", target, "the topic is not this device's");
+  const topic = foreignResponse ? String(response) : packet.topic;
+  const target = { kind: "topic", id: topic };
+  context.refusals.record(peer, "mqtt.publish", target, foreign("topic", peer, topic));
   return undefined;
 }
 

@@ -3,6 +3,7 @@ import { deviceTopic, isTopicFilter, maySubscribe } from "../../protocol/index.t
 import type { Connection } from "../connection.ts";
 import { limitsTotal } from "../gateway-metrics.ts";
 import { ConnectionFault, REASON } from "../reason-codes.ts";
+import { foreign } from "../refusals.ts";
 import { mayHearOwn } from "../subscriptions.ts";
 
 /** MQTT 3.1.1 §3.9.3: its only word for a filter that is refused. */
@@ -66,7 +67,7 @@ function grant(
   const refuse = (reason: number) => (version === 5 ? reason : FAILURE_3_1_1);
   if (!maySubscribe(peer, topic)) {
     const target = { kind: "topic", id: topic };
-    context.refusals.record(peer, "mqtt.subscribe", target, "the filter is not this device's");
+    context.refusals.record(peer, "mqtt.subscribe", target, foreign("filter", peer, topic));
     // MQTT 5.0 §3.8.3: the nearest of the reasons.
     if (topic.startsWith("$share/")) return refuse(REASON.sharedSubscriptionsNotSupported);
     return refuse(isTopicFilter(topic) ? REASON.notAuthorized : REASON.topicFilterInvalid);
