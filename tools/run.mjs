@@ -35,6 +35,7 @@ const tasks = {
   "build:kernels": { steps: [["tools/build-kernels.ts"]] },
   "build:openapi": { steps: [["tools/build-openapi.ts"]] },
   "bench:ingest": { steps: [["bench/ingest.ts"]] },
+  "bench:logs": { steps: [["bench/logs.ts"]] },
   "bench:commands": { steps: [["bench/commands.ts"]] },
   "bench:mqtt": { steps: [["bench/mqtt.ts"]] },
   "bench:delta": { steps: [["bench/delta.ts"]] },

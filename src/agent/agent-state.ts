@@ -3,6 +3,7 @@ import type { Clock } from "../kernel/index.ts";
 import type { Assignment, CommandResult, Envelope, UpdateState } from "../protocol/index.ts";
 import { readDocument, writeDocument } from "./offline/atomic-file.ts";
 import type { SlotName, Storage } from "./ports.ts";
+import type { LogLevelState } from "./work/log-level.ts";
 import { rememberedCommands } from "./work/remembered-commands.ts";
 
 /** Where an update stands; kept on disk before the step that it names is begun. */
@@ -73,7 +74,8 @@ export interface AgentState {
   commands: RememberedCommand[];
   /** Why the agent asked for the restart that comes next. */
   restart: { reason: "update" | "fallback" | "command"; commandId: string | null } | null;
-  logLevel: "trace" | "debug" | "info" | "warn" | "error" | "fatal";
+  logLevel: LogLevelState["logLevel"];
+  logLevelReverts: LogLevelState["logLevelReverts"];
 }
 
 const MAX_UNREPORTED = 16;
@@ -92,6 +94,7 @@ export function initialState(): AgentState {
     commands: [],
     restart: null,
     logLevel: "info",
+    logLevelReverts: null,
   };
 }
 

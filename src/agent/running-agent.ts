@@ -30,6 +30,7 @@ import { builtInCommands } from "./work/built-in-commands.ts";
 import { Commands } from "./work/commands.ts";
 import { DeviceLog } from "./work/device-log.ts";
 import { Heartbeats } from "./work/heartbeats.ts";
+import { logLevelAt, withLogLevel } from "./work/log-level.ts";
 import { restartForCommand } from "./work/restart-for-command.ts";
 import { runScriptCommand } from "./work/run-script.ts";
 import type { Twin } from "./work/twin.ts";
@@ -168,7 +169,7 @@ export class RunningAgent {
     return new DeviceLog({
       now: () => this.#deps.clock.now(),
       nextSequence: () => this.#numbers.next(),
-      level: () => this.#state.current.logLevel,
+      level: () => logLevelAt(this.#state.current, this.#state.trustedNow()),
       send: (line) => this.#unlessDead(this.#outbox.add("logs", line)),
       local: this.#deps.localLog,
     });
@@ -244,7 +245,10 @@ export class RunningAgent {
     const { clock, commandHandlers } = this.#deps;
     const builtIn = builtInCommands({
       now: () => clock.now(),
-      setLogLevel: (logLevel) => this.#state.update((state) => ({ ...state, logLevel })),
+      setLogLevel: (level, forSeconds) =>
+        this.#state.update((state) =>
+          withLogLevel(state, level, { forSeconds, nowMs: this.#state.trustedNow() }),
+        ),
       diagnostics: () => this.#reports.diagnostics(),
       reboot: (commandId) => this.#rebootFor(commandId),
       rotate: () => this.#rotate(),

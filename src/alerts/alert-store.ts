@@ -17,6 +17,10 @@ export interface AlertRow {
   acknowledged_at: Date | null;
   acknowledged_by: string | null;
   resolved_at: Date | null;
+  resolved_by: string | null;
+  labels: Record<string, string>;
+  annotations: Record<string, string>;
+  rule_id: string | null;
 }
 
 export interface AlertReport {
@@ -28,9 +32,15 @@ export interface AlertReport {
   subjectKind: string;
   subjectId: string;
   details?: Record<string, unknown>;
+  /** What routes, silences and inhibitions may ask for, besides kind, severity and subject. */
+  labels?: Record<string, string>;
+  /** For people: `summary`, `runbook`. */
+  annotations?: Record<string, string>;
+  /** The rule that raises it. */
+  ruleId?: string;
 }
 
-const COLUMNS = [
+export const COLUMNS = [
   "id",
   "kind",
   "severity",
@@ -45,6 +55,10 @@ const COLUMNS = [
   "acknowledged_at",
   "acknowledged_by",
   "resolved_at",
+  "resolved_by",
+  "labels",
+  "annotations",
+  "rule_id",
 ] as const;
 
 /** Opens an alert, or adds an occurrence to the one that is open; `occurrences` is 1 for a new one. */
@@ -69,6 +83,10 @@ export async function raiseAlert(
       subject_id: report.subjectId,
       state: "open",
       details,
+      labels: storableJson(report.labels ?? {}),
+      annotations: storableJson(report.annotations ?? {}),
+      rule_id: report.ruleId ?? null,
+      undispatched: true,
       opened_at: now,
       last_seen_at: now,
     })
@@ -82,24 +100,44 @@ export async function raiseAlert(
           severity: report.severity,
           title: storableText(report.title, 512),
           details,
+          // A severity that has changed may lead elsewhere.
+          undispatched: sql`alerts.undispatched or alerts.severity <> ${report.severity}`,
         }),
     )
     .returning(COLUMNS)
     .executeTakeFirstOrThrow();
 }
 
-/** The alert that was resolved, or undefined where none was open under the key. */
-export async function resolveAlert(
+/** Says how an open alert stands by now; that is no further occurrence. */
+export async function refreshAlert(
   tx: Tx,
   tenantId: string,
   key: string,
+  { title, details }: { title: string; details: Record<string, unknown> },
   now: Date,
+): Promise<void> {
+  await tx
+    .updateTable("alerts")
+    .set({ title: storableText(title, 512), details: storableJson(details), last_seen_at: now })
+    .where("tenant_id", "=", tenantId)
+    .where("dedup_key", "=", key)
+    .where("state", "<>", "resolved")
+    .execute();
+}
+
+/** The alert that was resolved, or undefined where none was open by that key or id. */
+export async function resolveAlert(
+  tx: Tx,
+  tenantId: string,
+  which: { key: string } | { id: string },
+  { by, now }: { by: string | null; now: Date },
 ): Promise<AlertRow | undefined> {
   return tx
     .updateTable("alerts")
-    .set({ state: "resolved", resolved_at: now })
+    .set({ state: "resolved", resolved_at: now, resolved_by: by, undispatched: true })
     .where("tenant_id", "=", tenantId)
-    .where("dedup_key", "=", key)
+    .$if("key" in which, (query) => query.where("dedup_key", "=", (which as { key: string }).key))
+    .$if("id" in which, (query) => query.where("id", "=", (which as { id: string }).id))
     .where("state", "<>", "resolved")
     .returning(COLUMNS)
     .executeTakeFirst();
@@ -114,7 +152,10 @@ export async function acknowledgeAlert(
 ): Promise<AlertRow | undefined> {
   return tx
     .updateTable("alerts")
-    .set({ state: "acknowledged", acknowledged_at: now, acknowledged_by: by })
+    .set({
+      ...{ state: "acknowledged", acknowledged_at: now, acknowledged_by: by },
+      undispatched: true,
+    })
     .where("tenant_id", "=", tenantId)
     .where("id", "=", id)
     .where("state", "=", "open")
@@ -136,7 +177,12 @@ export async function findAlert(
 }
 
 export interface AlertFilter {
-  state?: "open" | "acknowledged" | "resolved" | undefined;
+  /** `active` is what is not resolved. */
+  state?: "open" | "acknowledged" | "resolved" | "active" | undefined;
+  severity?: "info" | "warning" | "critical" | undefined;
+  kind?: string | undefined;
+  subjectId?: string | undefined;
+  ruleId?: string | undefined;
   /** Of the last alert of the page before. */
   before?: { openedAt: Date; id: string } | undefined;
 }
@@ -155,7 +201,12 @@ export async function listAlerts(
     .orderBy("opened_at", "desc")
     .orderBy("id", "desc")
     .limit(limit);
-  if (filter.state) query = query.where("state", "=", filter.state);
+  if (filter.state === "active") query = query.where("state", "<>", "resolved");
+  else if (filter.state) query = query.where("state", "=", filter.state);
+  if (filter.severity) query = query.where("severity", "=", filter.severity);
+  if (filter.kind !== undefined) query = query.where("kind", "=", filter.kind);
+  if (filter.subjectId !== undefined) query = query.where("subject_id", "=", filter.subjectId);
+  if (filter.ruleId !== undefined) query = query.where("rule_id", "=", filter.ruleId);
   const { before } = filter;
   if (before) {
     query = query.where(sql<boolean>`(opened_at, id) < (${before.openedAt}, ${before.id}::uuid)`);
@@ -198,4 +249,29 @@ export async function countOpenAlerts(tx: Tx, tenantId: string): Promise<number>
     .where("state", "<>", "resolved")
     .executeTakeFirstOrThrow();
   return count;
+}
+
+/** The rule whose alert a person has resolved stays silent until its condition has ended once. */
+export async function dismissRuleState(tx: Tx, tenantId: string, alertId: string): Promise<void> {
+  await sql`
+    update alert_rule_states s set dismissed = true from alerts a
+    where a.tenant_id = ${tenantId} and a.id = ${alertId}::uuid and a.rule_id is not null
+      and s.tenant_id = a.tenant_id and s.rule_id = a.rule_id
+      and (a.dedup_key = 'rule:' || s.rule_id or a.dedup_key = 'rule:' || s.rule_id || ':' || s.key)`.execute(
+    tx,
+  );
+}
+
+/** Deletes alerts that were resolved before `before`, with their history. */
+export async function deleteOldAlerts(
+  tx: Tx,
+  tenantId: string,
+  before: Date,
+  limit: number,
+): Promise<number> {
+  const { numAffectedRows } = await sql`
+    delete from alerts where tenant_id = ${tenantId} and id in (
+      select id from alerts where tenant_id = ${tenantId} and state = 'resolved'
+        and resolved_at < ${before} limit ${limit})`.execute(tx);
+  return Number(numAffectedRows ?? 0n);
 }

@@ -191,7 +191,8 @@ function letIn(api: Api, deps: ApiDeps): void {
     assertReadable(request.params);
     assertReadable(request.query);
     // An upload is a stream and has no members to look at.
-    if (!(request.body instanceof Readable)) assertReadable(request.body);
+    const isText = !(request.body instanceof Readable || Buffer.isBuffer(request.body));
+    if (isText) assertReadable(request.body);
   });
 }
 

@@ -2,8 +2,8 @@ import type { Rollout, RolloutPolicyInput } from "../client/index.ts";
 import type { CommonOptions } from "./cli.ts";
 import { misuse } from "./cli-error.ts";
 import { releaseId } from "./commands/releases.ts";
-import { readText } from "./document-files.ts";
 import type { Session } from "./session.ts";
+import { readYaml } from "./yaml-file.ts";
 
 export interface SpecOptions extends CommonOptions {
   file?: string;
@@ -40,21 +40,11 @@ export async function readSpec(session: Session, options: SpecOptions): Promise<
 }
 
 async function parseFile(file: string): Promise<Record<string, unknown>> {
-  const { parse } = await import("yaml");
-  let value: unknown;
-  try {
-    value = parse(readText(file), { maxAliasCount: 10 });
-  } catch (error) {
-    if ((error as Error).name === "CliError") throw error;
-    throw misuse(`${file} is not YAML: ${(error as Error).message}`);
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw misuse(`${file} describes no rollout`, `it needs ${KEYS.join(", ")}`);
-  }
+  const value = await readYaml(file, `it needs ${KEYS.join(", ")}`);
   const unknown = Object.keys(value).find((key) => !KEYS.includes(key));
   if (unknown) throw misuse(`${file}: "${unknown}" is not known`, `it takes ${KEYS.join(", ")}`);
   await checkFile(file, value);
-  return value as Record<string, unknown>;
+  return value;
 }
 
 /** Everything that the published schema has against the file, each with its place. */

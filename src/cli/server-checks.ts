@@ -94,3 +94,44 @@ export function drawAcme(status: AcmeStatus): string {
 function minute(moment: string | null): string {
   return moment ? `${moment.slice(0, 16).replace("T", " ")} UTC` : "-";
 }
+
+/** What `/readyz` answers. */
+export interface Readiness {
+  checks: Record<string, "up" | "degraded" | "down">;
+  reasons?: Record<string, string>;
+}
+
+const STATES_OF_PARTS = { up: "ok", degraded: "note", down: "problem" } as const;
+
+/** What to look at first where a part of the platform is not up. */
+const NEXT: Record<string, string> = {
+  postgresql: "is it running, and does DATABASE_URL reach it?",
+  clickhouse: "is it running, and does CLICKHOUSE_URL reach it? Devices keep what they measure",
+  disk: "make room in the data folder, or shorten what is kept",
+  journal: "the time-series store does not keep up: look at it first",
+};
+
+/** Each part of the platform with its reason and what to do next. */
+export function findingsOf({ checks, reasons = {} }: Readiness): Finding[] {
+  return Object.entries(checks).map(([check, state]) => {
+    const words = [state, reasons[check], state === "up" ? undefined : NEXT[check]];
+    return { check, state: STATES_OF_PARTS[state], detail: words.filter(Boolean).join("; ") };
+  });
+}
+
+const CLOCK_NOTE_MS = 5_000;
+const CLOCK_PROBLEM_MS = 60_000;
+
+/** How far this machine's clock is from the platform's, by the `Date` of its answer (whole seconds). */
+export function checkClock(date: string | null, nowMs: number): Finding {
+  const check = "clock";
+  const theirs = date === null ? Number.NaN : Date.parse(date);
+  if (Number.isNaN(theirs)) return { check, state: "note", detail: "the platform says no time" };
+  const offMs = Math.abs(nowMs - theirs);
+  const detail = `${(offMs / 1_000).toFixed(0)} s from the platform's`;
+  if (offMs > CLOCK_PROBLEM_MS) {
+    const why = "certificates and signatures may be refused; start time synchronisation (NTP)";
+    return { check, state: "problem", detail: `${detail}: ${why}` };
+  }
+  return { check, state: offMs > CLOCK_NOTE_MS ? "note" : "ok", detail };
+}

@@ -38,11 +38,244 @@ export type Alert = {
   acknowledgedAt: string | null;
   acknowledgedBy: string | null;
   resolvedAt: string | null;
+  resolvedBy: string | null;
+  labels: Record<string, string>;
+  annotations: Record<string, string>;
+  ruleId: string | null;
+  mutedBy?:
+    | {
+        by: "silence" | "inhibition" | "maintenance";
+        of: string;
+      }
+    | null
+    | undefined;
+};
+
+export type AlertChannel = {
+  id: string;
+  name: string;
+  kind: "webhook" | "email" | "slack" | "pagerduty";
+  settings: AlertChannelSettings;
+  enabled: boolean;
+  createdAt: string;
+  createdBy: string;
+  updatedAt: string;
+};
+
+export type AlertChannelList = {
+  items: Array<AlertChannel>;
+};
+
+export type AlertChannelSettings = {
+  /** webhook: where to. pagerduty: another address of the Events API v2 */
+  url?: string | undefined;
+  /** email */
+  to?: Array<string> | undefined;
+  /** An e-mail address without a name */
+  from?: string | undefined;
+  /** email: a server of the tenant's own; else the platform's */
+  smtp?:
+    | {
+        host: string;
+        port: number;
+        security: "tls" | "starttls" | "none";
+        username?: string | undefined;
+      }
+    | undefined;
+  /** Whether the end of an alert is told, which is the default */
+  sendResolved?: boolean | undefined;
+};
+
+export type AlertChannelUpdate = {
+  name: string;
+  settings: AlertChannelSettings;
+  enabled?: boolean | undefined;
+  /** slack: the webhook's URL; pagerduty: the integration key; email: the password */
+  secret?: string | undefined;
+};
+
+export type AlertDefaultRoute = {
+  /** Alerts that agree in these labels are told together; `[]` makes one group */
+  groupBy?: Array<string> | undefined;
+  /** Before a new group is told first */
+  groupWaitSeconds?: number | undefined;
+  /** Before a changed group is told */
+  groupIntervalSeconds?: number | undefined;
+  /** Before the same is said again */
+  repeatIntervalSeconds?: number | undefined;
+  /** Names of channels; `*` stands for every one */
+  channels?: Array<string | "*"> | undefined;
+  escalation?: Array<EscalationStep> | undefined;
+};
+
+export type AlertHistory = {
+  items: Array<AlertStep>;
+};
+
+export type AlertNotification = {
+  id: string;
+  summary: string;
+  status: "pending" | "delivered" | "failed";
+  attempts: number;
+  nextAttemptAt: string | null;
+  lastStatus: number | null;
+  lastError: string | null;
+  createdAt: string;
+  deliveredAt: string | null;
+};
+
+export type AlertNotificationList = {
+  items: Array<AlertNotification>;
 };
 
 export type AlertPage = {
   items: Array<Alert>;
   nextCursor: string | null;
+};
+
+export type AlertPolicy = {
+  default?: AlertDefaultRoute | undefined;
+  routes?: Array<AlertRoute> | undefined;
+  inhibitions?: Array<Inhibition> | undefined;
+  maintenance?: Array<MaintenanceWindow> | undefined;
+};
+
+export type AlertPolicyView = {
+  document: AlertPolicy;
+  updatedAt: string | null;
+  updatedBy: string | null;
+};
+
+export type AlertRoute = {
+  name: string;
+  /** As Alertmanager writes them: `severity="critical"`, `device=~"hub-.*"` */
+  matchers: Array<string>;
+  continue?: boolean | undefined;
+  /** Alerts that agree in these labels are told together; `[]` makes one group */
+  groupBy?: Array<string> | undefined;
+  /** Before a new group is told first */
+  groupWaitSeconds?: number | undefined;
+  /** Before a changed group is told */
+  groupIntervalSeconds?: number | undefined;
+  /** Before the same is said again */
+  repeatIntervalSeconds?: number | undefined;
+  /** Names of channels; `*` stands for every one */
+  channels?: Array<string | "*"> | undefined;
+  escalation?: Array<EscalationStep> | undefined;
+};
+
+export type AlertRule = {
+  id: string;
+  spec: AlertRuleSpec;
+  state: "firing" | "pending" | "inactive" | "disabled" | "failing";
+  firing: number;
+  pending: number;
+  evaluatedAt: string | null;
+  lastError: string | null;
+  createdAt: string;
+  createdBy: string;
+  updatedAt: string;
+  updatedBy: string;
+};
+
+export type AlertRuleList = {
+  items: Array<AlertRule>;
+};
+
+export type AlertRulePreview = {
+  /** Figures that the rule looks at */
+  samples: number;
+  /** Of these, how many fulfil its condition now */
+  holding: number;
+  /** Whether one alert would speak for all of them */
+  isCollapsed: boolean;
+  items: Array<AlertRuleSample>;
+};
+
+export type AlertRuleSample = {
+  key: string;
+  value: number;
+  holds: boolean;
+  labels: Record<string, string>;
+};
+
+export type AlertRuleSource = {
+  kind:
+    | "devices"
+    | "metric"
+    | "anomalies"
+    | "logs"
+    | "rollouts"
+    | "certificates"
+    | "quota"
+    | "platform";
+  /** Fleet query: of these devices. For `devices` it is the condition itself */
+  query?: string | undefined;
+  /** devices, measure share: the fleet query of what counts as the whole */
+  within?: string | undefined;
+  /** One figure for each device, which is the default, or one for all */
+  per?: "device" | "fleet" | undefined;
+  /** devices per fleet: how many, or which share of the whole (0 to 1) */
+  measure?: "count" | "share" | undefined;
+  metric?: string | undefined;
+  aggregate?: "mean" | "min" | "max" | "p50" | "p95" | undefined;
+  windowSeconds?: number | undefined;
+  words?: string | undefined;
+  /** This and what is more severe */
+  level?: "trace" | "debug" | "info" | "warn" | "error" | "fatal" | undefined;
+  states?: Array<string> | undefined;
+  resource?: "devices" | undefined;
+  check?: "postgresql" | "clickhouse" | "disk" | "journal" | "any" | undefined;
+};
+
+export type AlertRuleSpec = {
+  name: string;
+  description?: string | undefined;
+  enabled?: boolean | undefined;
+  severity: "info" | "warning" | "critical";
+  source: AlertRuleSource;
+  condition?:
+    | {
+        operator: ">" | ">=" | "<" | "<=" | "==" | "!=";
+        threshold: number;
+        /** Hysteresis: once it fires, the condition holds until this is passed */
+        clearThreshold?: number | undefined;
+      }
+    | undefined;
+  /** Prometheus's `for` */
+  forSeconds?: number | undefined;
+  /** Prometheus's `keep_firing_for` */
+  keepFiringForSeconds?: number | undefined;
+  everySeconds?: number | undefined;
+  /** What becomes of an alert whose figure is missing */
+  noData?: "resolve" | "keep" | undefined;
+  /** From more devices on, one alert speaks for all of them */
+  collapseAbove?: number | undefined;
+  labels?: Record<string, string> | undefined;
+  annotations?: Record<string, string> | undefined;
+};
+
+export type AlertSilence = {
+  id: string;
+  matchers: Array<string>;
+  startsAt: string;
+  endsAt: string;
+  comment: string;
+  state: "pending" | "active" | "expired";
+  createdAt: string;
+  createdBy: string;
+  endedBy: string | null;
+};
+
+export type AlertSilenceList = {
+  items: Array<AlertSilence>;
+};
+
+export type AlertStep = {
+  at: string;
+  what: string;
+  who: string | null;
+  details: Record<string, unknown>;
 };
 
 export type ApiKey = {
@@ -452,6 +685,18 @@ export type CompromisedKeyList = {
   items: Array<CompromisedKey>;
 };
 
+export type CreatedAlertChannel = {
+  id: string;
+  name: string;
+  kind: "webhook" | "email" | "slack" | "pagerduty";
+  settings: AlertChannelSettings;
+  enabled: boolean;
+  createdAt: string;
+  createdBy: string;
+  updatedAt: string;
+  secret: string | null;
+};
+
 export type CreatedApiKey = {
   id: string;
   /** Shown this once */
@@ -645,6 +890,12 @@ export type EnrolledRow = {
   } | null;
 };
 
+export type EscalationStep = {
+  afterSeconds: number;
+  /** Names of channels; `*` stands for every one */
+  channels: Array<string | "*">;
+};
+
 export type ExchangedToken = {
   /** A key (`vk_…`) */
   access_token: string;
@@ -751,6 +1002,14 @@ export type Hierarchy = {
   rootList: RootList | null;
 };
 
+export type Inhibition = {
+  /** As Alertmanager writes them: `severity="critical"`, `device=~"hub-.*"` */
+  source: Array<string>;
+  /** As Alertmanager writes them: `severity="critical"`, `device=~"hub-.*"` */
+  target: Array<string>;
+  equal?: Array<string> | undefined;
+};
+
 export type IssuedApplicationCertificate = {
   serial: string;
   /** It stands in the certificate: spiffe://<tenant>.<domain>/application/<name> */
@@ -799,6 +1058,10 @@ export type LatestMetrics = {
   items: Array<LatestMetric>;
 };
 
+export type LogContext = {
+  items: Array<LogLine>;
+};
+
 export type LogLine = {
   /** Milliseconds since the epoch */
   ts: number;
@@ -823,9 +1086,43 @@ export type LogTail = {
   position: string;
 };
 
+export type MaintenanceWindow = {
+  name: string;
+  /** As Alertmanager writes them: `severity="critical"`, `device=~"hub-.*"` */
+  matchers: Array<string>;
+  startsAt?: string | undefined;
+  endsAt?: string | undefined;
+  weekly?:
+    | {
+        from: string;
+        to: string;
+        days?: Array<"mon" | "tue" | "wed" | "thu" | "fri" | "sat" | "sun"> | undefined;
+        timeZone?: string | undefined;
+      }
+    | undefined;
+  comment?: string | undefined;
+};
+
 export type NamedCount = {
   name: string;
   count: number;
+};
+
+export type NewAlertChannel = {
+  name: string;
+  settings: AlertChannelSettings;
+  enabled?: boolean | undefined;
+  /** slack: the webhook's URL; pagerduty: the integration key; email: the password */
+  secret?: string | undefined;
+  kind: "webhook" | "email" | "slack" | "pagerduty";
+};
+
+export type NewAlertSilence = {
+  /** As Alertmanager writes them: `severity="warning"`, `device=~"hub-.*"` */
+  matchers: Array<string>;
+  startsAt?: string | undefined;
+  endsAt: string;
+  comment: string;
 };
 
 export type OfferedProvider = {
@@ -1067,7 +1364,11 @@ export type QuotaUse = {
 
 export type Readiness = {
   ready: boolean;
-  checks: Record<string, "up" | "down">;
+  /** The worst of all checks; degraded is ready all the same */
+  state: "ok" | "degraded" | "failed";
+  checks: Record<string, "up" | "degraded" | "down">;
+  /** Why a check is not up */
+  reasons: Record<string, string>;
 };
 
 export type RecoveryCodes = {
@@ -2520,6 +2821,7 @@ export interface Operations {
             | "devices.revoke"
             | "telemetry.read"
             | "logs.read"
+            | "observations.write"
             | "commands.read"
             | "commands.send"
             | "exchange.read"
@@ -2533,6 +2835,7 @@ export interface Operations {
             | "rollouts.control"
             | "alerts.read"
             | "alerts.acknowledge"
+            | "alerts.manage"
             | "webhooks.manage"
             | "tenancy.read"
             | "tenancy.manage"
@@ -2636,6 +2939,7 @@ export interface Operations {
             | "devices.revoke"
             | "telemetry.read"
             | "logs.read"
+            | "observations.write"
             | "commands.read"
             | "commands.send"
             | "exchange.read"
@@ -2649,6 +2953,7 @@ export interface Operations {
             | "rollouts.control"
             | "alerts.read"
             | "alerts.acknowledge"
+            | "alerts.manage"
             | "webhooks.manage"
             | "tenancy.read"
             | "tenancy.manage"
@@ -2785,6 +3090,7 @@ export interface Operations {
         | "devices.revoke"
         | "telemetry.read"
         | "logs.read"
+        | "observations.write"
         | "commands.read"
         | "commands.send"
         | "exchange.read"
@@ -2798,6 +3104,7 @@ export interface Operations {
         | "rollouts.control"
         | "alerts.read"
         | "alerts.acknowledge"
+        | "alerts.manage"
         | "webhooks.manage"
         | "tenancy.read"
         | "tenancy.manage"
@@ -2820,6 +3127,7 @@ export interface Operations {
         | "devices.revoke"
         | "telemetry.read"
         | "logs.read"
+        | "observations.write"
         | "commands.read"
         | "commands.send"
         | "exchange.read"
@@ -2833,6 +3141,7 @@ export interface Operations {
         | "rollouts.control"
         | "alerts.read"
         | "alerts.acknowledge"
+        | "alerts.manage"
         | "webhooks.manage"
         | "tenancy.read"
         | "tenancy.manage"
@@ -4208,6 +4517,10 @@ export interface Operations {
       cursor?: string | undefined;
       limit?: number | undefined;
       words?: string | undefined;
+      q?: string | undefined;
+      group?: string | undefined;
+      logger?: string | undefined;
+      field?: string | undefined;
       level?: "trace" | "debug" | "info" | "warn" | "error" | "fatal" | undefined;
       device?: string | undefined;
       trace?: string | undefined;
@@ -4222,6 +4535,10 @@ export interface Operations {
     params: { tenant: string };
     query: {
       words?: string | undefined;
+      q?: string | undefined;
+      group?: string | undefined;
+      logger?: string | undefined;
+      field?: string | undefined;
       level?: "trace" | "debug" | "info" | "warn" | "error" | "fatal" | undefined;
       device?: string | undefined;
       trace?: string | undefined;
@@ -4231,6 +4548,30 @@ export interface Operations {
     body: undefined;
     answer: LogTail;
   };
+  getLogContext: {
+    params: { tenant: string };
+    query: { device?: string | undefined; ts: number; seq: number; lines?: number | undefined };
+    body: undefined;
+    answer: LogContext;
+  };
+  exportLogLines: {
+    params: { tenant: string };
+    query: {
+      words?: string | undefined;
+      q?: string | undefined;
+      group?: string | undefined;
+      logger?: string | undefined;
+      field?: string | undefined;
+      level?: "trace" | "debug" | "info" | "warn" | "error" | "fatal" | undefined;
+      device?: string | undefined;
+      trace?: string | undefined;
+      from?: string | undefined;
+      to?: string | undefined;
+      format?: "csv" | "jsonl" | undefined;
+    };
+    body: undefined;
+    answer: string;
+  };
   /** A trace from the request through the platform to the devices' log lines */
   getTrace: {
     params: { tenant: string; trace: string };
@@ -4238,21 +4579,169 @@ export interface Operations {
     body: undefined;
     answer: Trace;
   };
+  sendLogs: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
+  sendTraces: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
   listAlerts: {
     params: { tenant: string };
     query: {
       cursor?: string | undefined;
       limit?: number | undefined;
-      state?: "open" | "acknowledged" | "resolved" | undefined;
+      state?: "open" | "acknowledged" | "resolved" | "active" | undefined;
+      severity?: "info" | "warning" | "critical" | undefined;
+      kind?: string | undefined;
+      subject?: string | undefined;
+      rule?: string | undefined;
     };
     body: undefined;
     answer: AlertPage;
+  };
+  getAlert: {
+    params: { tenant: string; alert: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: Alert;
+  };
+  getAlertHistory: {
+    params: { tenant: string; alert: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: AlertHistory;
   };
   acknowledgeAlert: {
     params: { tenant: string; alert: string };
     query: Record<never, never>;
     body: undefined;
     answer: Alert;
+  };
+  resolveAlert: {
+    params: { tenant: string; alert: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: Alert;
+  };
+  listAlertSilences: {
+    params: { tenant: string };
+    query: { expired?: boolean | undefined };
+    body: undefined;
+    answer: AlertSilenceList;
+  };
+  createAlertSilence: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: NewAlertSilence;
+    answer: AlertSilence;
+  };
+  getAlertSilence: {
+    params: { tenant: string; silence: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: AlertSilence;
+  };
+  expireAlertSilence: {
+    params: { tenant: string; silence: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: AlertSilence;
+  };
+  listAlertRules: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: AlertRuleList;
+  };
+  createAlertRule: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: AlertRuleSpec;
+    answer: AlertRule;
+  };
+  getAlertRule: {
+    params: { tenant: string; rule: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: AlertRule;
+  };
+  replaceAlertRule: {
+    params: { tenant: string; rule: string };
+    query: Record<never, never>;
+    body: AlertRuleSpec;
+    answer: AlertRule;
+  };
+  deleteAlertRule: {
+    params: { tenant: string; rule: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
+  previewAlertRule: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: AlertRuleSpec;
+    answer: AlertRulePreview;
+  };
+  getAlertPolicy: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: AlertPolicyView;
+  };
+  replaceAlertPolicy: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: AlertPolicy;
+    answer: AlertPolicyView;
+  };
+  listAlertChannels: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: AlertChannelList;
+  };
+  createAlertChannel: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: NewAlertChannel;
+    answer: CreatedAlertChannel;
+  };
+  getAlertChannel: {
+    params: { tenant: string; channel: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: AlertChannel;
+  };
+  replaceAlertChannel: {
+    params: { tenant: string; channel: string };
+    query: Record<never, never>;
+    body: AlertChannelUpdate;
+    answer: AlertChannel;
+  };
+  deleteAlertChannel: {
+    params: { tenant: string; channel: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
+  listAlertDeliveries: {
+    params: { tenant: string; channel: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: AlertNotificationList;
+  };
+  testAlertChannel: {
+    params: { tenant: string; channel: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: AlertNotification;
   };
   listWebhooks: {
     params: { tenant: string };
@@ -4578,9 +5067,47 @@ export const ROUTES = {
   watchRollout: { method: "GET", path: "/api/v1/tenants/{tenant}/rollouts/{rollout}/events" },
   searchLogs: { method: "GET", path: "/api/v1/tenants/{tenant}/logs" },
   tailLogs: { method: "GET", path: "/api/v1/tenants/{tenant}/logs/tail" },
+  getLogContext: { method: "GET", path: "/api/v1/tenants/{tenant}/logs/context" },
+  exportLogLines: { method: "GET", path: "/api/v1/tenants/{tenant}/logs/export" },
   getTrace: { method: "GET", path: "/api/v1/tenants/{tenant}/traces/{trace}" },
+  sendLogs: { method: "POST", path: "/api/v1/tenants/{tenant}/otlp/v1/logs" },
+  sendTraces: { method: "POST", path: "/api/v1/tenants/{tenant}/otlp/v1/traces" },
   listAlerts: { method: "GET", path: "/api/v1/tenants/{tenant}/alerts" },
+  getAlert: { method: "GET", path: "/api/v1/tenants/{tenant}/alerts/{alert}" },
+  getAlertHistory: { method: "GET", path: "/api/v1/tenants/{tenant}/alerts/{alert}/history" },
   acknowledgeAlert: { method: "POST", path: "/api/v1/tenants/{tenant}/alerts/{alert}/acknowledge" },
+  resolveAlert: { method: "POST", path: "/api/v1/tenants/{tenant}/alerts/{alert}/resolve" },
+  listAlertSilences: { method: "GET", path: "/api/v1/tenants/{tenant}/alert-silences" },
+  createAlertSilence: { method: "POST", path: "/api/v1/tenants/{tenant}/alert-silences" },
+  getAlertSilence: { method: "GET", path: "/api/v1/tenants/{tenant}/alert-silences/{silence}" },
+  expireAlertSilence: {
+    method: "POST",
+    path: "/api/v1/tenants/{tenant}/alert-silences/{silence}/expire",
+  },
+  listAlertRules: { method: "GET", path: "/api/v1/tenants/{tenant}/alert-rules" },
+  createAlertRule: { method: "POST", path: "/api/v1/tenants/{tenant}/alert-rules" },
+  getAlertRule: { method: "GET", path: "/api/v1/tenants/{tenant}/alert-rules/{rule}" },
+  replaceAlertRule: { method: "PUT", path: "/api/v1/tenants/{tenant}/alert-rules/{rule}" },
+  deleteAlertRule: { method: "DELETE", path: "/api/v1/tenants/{tenant}/alert-rules/{rule}" },
+  previewAlertRule: { method: "POST", path: "/api/v1/tenants/{tenant}/alert-rules/preview" },
+  getAlertPolicy: { method: "GET", path: "/api/v1/tenants/{tenant}/alert-policy" },
+  replaceAlertPolicy: { method: "PUT", path: "/api/v1/tenants/{tenant}/alert-policy" },
+  listAlertChannels: { method: "GET", path: "/api/v1/tenants/{tenant}/alert-channels" },
+  createAlertChannel: { method: "POST", path: "/api/v1/tenants/{tenant}/alert-channels" },
+  getAlertChannel: { method: "GET", path: "/api/v1/tenants/{tenant}/alert-channels/{channel}" },
+  replaceAlertChannel: { method: "PUT", path: "/api/v1/tenants/{tenant}/alert-channels/{channel}" },
+  deleteAlertChannel: {
+    method: "DELETE",
+    path: "/api/v1/tenants/{tenant}/alert-channels/{channel}",
+  },
+  listAlertDeliveries: {
+    method: "GET",
+    path: "/api/v1/tenants/{tenant}/alert-channels/{channel}/deliveries",
+  },
+  testAlertChannel: {
+    method: "POST",
+    path: "/api/v1/tenants/{tenant}/alert-channels/{channel}/test",
+  },
   listWebhooks: { method: "GET", path: "/api/v1/tenants/{tenant}/webhooks" },
   createWebhook: { method: "POST", path: "/api/v1/tenants/{tenant}/webhooks" },
   deleteWebhook: { method: "DELETE", path: "/api/v1/tenants/{tenant}/webhooks/{webhook}" },

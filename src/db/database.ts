@@ -89,7 +89,12 @@ export class Database {
       | "unused_artifacts"
       | "due_applications"
       | "unsigned_audit"
-      | "old_audit",
+      | "old_audit"
+      | "undispatched_alerts"
+      | "due_alert_groups"
+      | "due_alert_rules"
+      | "due_notifications"
+      | "old_alerts",
     moment: Date,
   ): Promise<string[]> {
     const call =

@@ -40,6 +40,111 @@ export interface AcmeChallengesTable {
   expires_at: Date;
 }
 
+export interface AlertChannelsTable {
+  tenant_id: string;
+  id: string;
+  name: string;
+  kind: "webhook" | "email" | "slack" | "pagerduty";
+  settings: Json;
+  secret_sealed: Buffer | null;
+  enabled: boolean;
+  created_at: Date;
+  created_by: string;
+  updated_at: Date;
+}
+
+export interface AlertDeliveriesTable {
+  tenant_id: string;
+  id: string;
+  channel_id: string;
+  notification: Json;
+  status: "pending" | "delivered" | "failed";
+  attempts: Generated<number>;
+  next_attempt_at: Date | null;
+  last_status: number | null;
+  last_error: string | null;
+  created_at: Date;
+  delivered_at: Date | null;
+}
+
+export interface AlertGroupMembersTable {
+  tenant_id: string;
+  group_id: string;
+  alert_id: string;
+}
+
+export interface AlertGroupsTable {
+  tenant_id: string;
+  id: string;
+  route: string;
+  group_key: string;
+  labels: Json;
+  created_at: Date;
+  flush_at: Date;
+  flushed_at: Date | null;
+  notified_at: Date | null;
+  notified: OptionalJson;
+  escalated: Generated<number>;
+}
+
+export interface AlertHistoryTable {
+  tenant_id: string;
+  id: Generated<number>;
+  alert_id: string;
+  at: Date;
+  what: string;
+  who: string | null;
+  details: OptionalJson;
+}
+
+export interface AlertPoliciesTable {
+  tenant_id: string;
+  document: Json;
+  updated_at: Date;
+  updated_by: string;
+}
+
+export interface AlertRuleStatesTable {
+  tenant_id: string;
+  rule_id: string;
+  key: string;
+  state: "pending" | "firing";
+  since: Date;
+  last_true_at: Date;
+  value: number | null;
+  labels: OptionalJson;
+  dismissed: Generated<boolean>;
+}
+
+export interface AlertRulesTable {
+  tenant_id: string;
+  id: string;
+  name: string;
+  enabled: boolean;
+  spec: Json;
+  created_at: Date;
+  created_by: string;
+  updated_at: Date;
+  updated_by: string;
+  next_evaluation_at: Date;
+  evaluated_at: Date | null;
+  last_error: string | null;
+  firing: Generated<number>;
+  pending: Generated<number>;
+}
+
+export interface AlertSilencesTable {
+  tenant_id: string;
+  id: string;
+  matchers: string[];
+  starts_at: Date;
+  ends_at: Date;
+  comment: string;
+  created_at: Date;
+  created_by: string;
+  ended_by: string | null;
+}
+
 export interface AlertsTable {
   tenant_id: string;
   id: string;
@@ -57,6 +162,11 @@ export interface AlertsTable {
   acknowledged_at: Date | null;
   acknowledged_by: string | null;
   resolved_at: Date | null;
+  labels: OptionalJson;
+  annotations: OptionalJson;
+  rule_id: string | null;
+  resolved_by: string | null;
+  undispatched: Generated<boolean>;
 }
 
 export interface ApiKeysTable {
@@ -1188,6 +1298,15 @@ export interface Schema {
   acme_accounts: AcmeAccountsTable;
   acme_certificates: AcmeCertificatesTable;
   acme_challenges: AcmeChallengesTable;
+  alert_channels: AlertChannelsTable;
+  alert_deliveries: AlertDeliveriesTable;
+  alert_group_members: AlertGroupMembersTable;
+  alert_groups: AlertGroupsTable;
+  alert_history: AlertHistoryTable;
+  alert_policies: AlertPoliciesTable;
+  alert_rule_states: AlertRuleStatesTable;
+  alert_rules: AlertRulesTable;
+  alert_silences: AlertSilencesTable;
   alerts: AlertsTable;
   api_keys: ApiKeysTable;
   application_certificates: ApplicationCertificatesTable;

@@ -94,6 +94,19 @@ export async function overdueRotations(
   return rows;
 }
 
+/** Devices whose certificate ends before `before` and that have no newer one; the first to end first. */
+export async function expiringCertificates(
+  tx: Tx,
+  before: Date,
+  limit: number,
+): Promise<{ deviceId: string; notAfter: Date }[]> {
+  const { rows } = await sql<{ deviceId: string; notAfter: Date }>`
+    select device_id as "deviceId", not_after as "notAfter" from (${CURRENT}) current
+    where not_after < ${before}
+    order by not_after, device_id limit ${limit}`.execute(tx);
+  return rows;
+}
+
 export interface TroubledRow {
   device_id: string;
   step: string;

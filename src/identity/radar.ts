@@ -98,6 +98,12 @@ export interface Radar {
   /** Newest first; the last twenty. */
   failures(tenantId: string, deviceId: string): Promise<RotationFailure[]>;
   concerns(tenantId: string): Promise<CertificateConcerns>;
+  /** Devices whose newest certificate ends before `before`, the first to end first. */
+  expiring(
+    tenantId: string,
+    before: Date,
+    limit: number,
+  ): Promise<{ deviceId: string; notAfter: Date }[]>;
 }
 
 export function createRadar({ db, clock }: { db: Database; clock: Clock }): Radar {
@@ -147,6 +153,9 @@ export function createRadar({ db, clock }: { db: Database; clock: Clock }): Rada
 
     failures: (tenantId, deviceId) =>
       db.tenant(tenantId, (tx) => store.failuresOf(tx, tenantId, deviceId)),
+
+    expiring: (tenantId, before, limit) =>
+      db.tenant(tenantId, (tx) => store.expiringCertificates(tx, before, limit)),
 
     concerns: (tenantId) =>
       db.tenant(tenantId, async (tx) => {

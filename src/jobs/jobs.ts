@@ -4,6 +4,7 @@ import { INCIDENTS_KEPT_MS } from "../devices/index.ts";
 import { COLLECTION_GRACE_MS } from "../firmware/index.ts";
 import type { Clock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
+import { type AlertingDeps, alertingJobs } from "./alerting-jobs.ts";
 import { type CertificateWatchDeps, createCertificateWatch } from "./certificate-watch.ts";
 import { createPresenceWatch, type PresenceWatchDeps } from "./presence-watch.ts";
 import { type RollupJobsDeps, rollupJobs } from "./rollup-jobs.ts";
@@ -35,7 +36,8 @@ export interface JobsDeps {
   alerts: PresenceWatchDeps["alerts"] &
     CertificateWatchDeps["alerts"] & {
       deliverDue(tenantId: string, now: number): Promise<unknown>;
-    };
+    } & AlertingDeps["alerts"];
+  alertRules: AlertingDeps["alertRules"];
   identity: CertificateWatchDeps["identity"] & {
     forgetOldStandings(): Promise<void>;
     acme: { renewIfDue(): Promise<void> };
@@ -136,6 +138,7 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
       run: () =>
         forTenants("due_deliveries", (tenantId) => deps.alerts.deliverDue(tenantId, clock.now())),
     },
+    ...alertingJobs(deps, forTenants),
     ...auditJobs(),
     {
       name: "use",

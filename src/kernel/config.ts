@@ -1,5 +1,6 @@
 import path from "node:path";
 import { ACME_SETTINGS, type AcmeConfig, acmeProblems } from "./acme-settings.ts";
+import { parseMailServer } from "./mail-server.ts";
 import { parseTokenUri } from "./pkcs11-uri.ts";
 import {
   file,
@@ -40,6 +41,9 @@ export interface Config extends AcmeConfig {
   /** Whether gateways keep what they acknowledge in a journal before the time-series store. */
   journal: "auto" | "on" | "off";
   natsUrl: string | undefined;
+  /** The mail server for alerts; with its password where it wants one. */
+  smtpUrl: string | undefined;
+  smtpFrom: string | undefined;
   masterKey: string | undefined;
   /** Certificate of the root that the first start takes instead of making one. */
   rootFile: string | undefined;
@@ -131,6 +135,24 @@ export const SETTINGS: { [Name in keyof Config]: Setting } = {
     parse: (text) => oneOf(text ?? "auto", ["auto", "on", "off"]),
   },
   natsUrl: url("NATS_URL", "NATS to use instead of the local bus", ["nats:", "tls:"]),
+  smtpUrl: {
+    variable: "VAUTN_SMTP_URL",
+    describe: "mail server for alerts: smtps://user:password@host:port (smtp:// takes STARTTLS)",
+    parse(text) {
+      if (text !== undefined) parseMailServer(text, undefined);
+      return text;
+    },
+  },
+  smtpFrom: {
+    variable: "VAUTN_SMTP_FROM",
+    describe: "sender's address of alerts by e-mail (default vautn@<the mail server>)",
+    parse(text) {
+      if (text !== undefined && !/^[^\s@<>]+@[A-Za-z0-9.-]+$/.test(text)) {
+        throw new Error("is no e-mail address");
+      }
+      return text;
+    },
+  },
   masterKey: {
     variable: "VAUTN_MASTER_KEY",
     describe: "64 hex digits that seal keys at rest (default: <data>/master.key)",

@@ -82,7 +82,7 @@ export async function guardedExchange(
   { method, headers, body, maxBytes }: GuardedRequest,
   options: SendOptions,
 ): Promise<GuardedAnswer> {
-  const address = await resolvePublic(url, options);
+  const address = await resolveGuarded(hostOf(url), options);
   const { request: start } = url.protocol === "https:" ? https : http;
   const abort = new AbortController();
   const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
@@ -129,11 +129,14 @@ export async function guardedExchange(
   }
 }
 
-async function resolvePublic(
-  url: URL,
-  options: SendOptions,
+/**
+ * The address to connect to, of a host that somebody else has named: every one that it resolves to
+ * must be public. Connect to the answer, not to the name, which may mean another one by then.
+ */
+export async function resolveGuarded(
+  host: string,
+  options: Pick<SendOptions, "allowPrivateAddresses" | "resolve">,
 ): Promise<{ address: string; family: number }> {
-  const host = hostOf(url);
   const resolve = options.resolve ?? ((name) => lookup(name, { all: true, verbatim: true }));
   let addresses: { address: string; family: number }[];
   try {

@@ -10,6 +10,11 @@ export interface LogSearch {
   words?: string;
   levels?: readonly LogLevel[];
   deviceId?: string;
+  /** Lines of any of these, at most `MAX_DEVICES`. */
+  deviceIds?: readonly string[];
+  logger?: string;
+  /** Attributes of the line, each equal to this text, number or truth value as JSON writes it. */
+  fields?: Readonly<Record<string, string>>;
   from?: number;
   to?: number;
   traceId?: string;
@@ -55,6 +60,9 @@ export interface ErrorFigures {
 
 export const TRACE_ID = /^[0-9a-f]{32}$/;
 
+/** Device ids travel in the address of the request. */
+export const MAX_DEVICES = 1_000;
+const MAX_FIELDS = 10;
 const MAX_WORDS_LENGTH = 500;
 const MAX_WORDS = 30;
 const MAX_TRACE_LINES = 2_000;
@@ -211,6 +219,26 @@ export async function devicesWithErrors(
   return rows.map(({ device, last }) => ({ deviceId: device, ts: Number(last) }));
 }
 
+/** How many lines match, of each device that wrote one; the platform's own under "". */
+export async function countByDevice(
+  timeseries: Timeseries,
+  tenantId: string,
+  search: LogSearch,
+  limit: number,
+): Promise<Map<string, number>> {
+  const { where, params } = conditionsOf(search);
+  const rows = await timeseries.tenantQuery<{ device: string; lines: number }>(tenantId, {
+    table: "logs",
+    select: "device_id as device, uniqExact(ts, seq) as lines",
+    where,
+    groupBy: "device_id",
+    orderBy: "lines desc, device",
+    limit,
+    params,
+  });
+  return new Map(rows.map(({ device, lines }) => [device, Number(lines)]));
+}
+
 /** A trace's lines, oldest first. */
 export async function readTraceLogs(
   timeseries: Timeseries,
@@ -243,6 +271,16 @@ function conditionsOf(search: LogSearch): { where: string[]; params: Record<stri
     add("has({severities:Array(UInt8)}, severity)", "severities", severities);
   }
   if (search.deviceId !== undefined) add("device_id = {device:String}", "device", search.deviceId);
+  if (search.deviceIds !== undefined) {
+    if (search.deviceIds.length > MAX_DEVICES) {
+      throw new AppError("invalid-request", `more than ${MAX_DEVICES} devices: narrow the query`, {
+        limit: MAX_DEVICES,
+      });
+    }
+    add("has({devices:Array(String)}, device_id)", "devices", [...search.deviceIds]);
+  }
+  if (search.logger !== undefined) add("logger = {logger:String}", "logger", search.logger);
+  addFields(search.fields ?? {}, where, params);
   if (search.from !== undefined) {
     add("ts >= fromUnixTimestamp64Milli({from:Int64})", "from", Math.floor(search.from));
   }
@@ -256,6 +294,54 @@ function conditionsOf(search: LogSearch): { where: string[]; params: Record<stri
     add("trace_id = {trace:String}", "trace", search.traceId);
   }
   return { where, params };
+}
+
+function addFields(
+  fields: Readonly<Record<string, string>>,
+  where: string[],
+  params: Record<string, unknown>,
+): void {
+  const entries = Object.entries(fields);
+  if (entries.length > MAX_FIELDS) {
+    throw new AppError("invalid-request", "too many fields to search by", { limit: MAX_FIELDS });
+  }
+  for (const [index, [key, value]] of entries.entries()) {
+    // Names with a full stop are one key, as OpenTelemetry writes them, not a path.
+    where.push(`JSONExtractString(attributes, {key${index}:String}) = {value${index}:String}
+      or JSONExtractRaw(attributes, {key${index}:String}) = {value${index}:String}`);
+    params[`key${index}`] = key;
+    params[`value${index}`] = value;
+  }
+}
+
+/** Lines of the same source just before and after a place, in the order of time. */
+export async function linesAround(
+  timeseries: Timeseries,
+  tenantId: string,
+  place: { deviceId: string; ts: number; seq: number },
+  count: number,
+): Promise<LogEntry[]> {
+  const read = (isBefore: boolean) =>
+    timeseries.tenantQuery<LineRow>(tenantId, {
+      table: "logs",
+      select: LINE,
+      where: [
+        "device_id = {device:String}",
+        isBefore
+          ? "ts <= fromUnixTimestamp64Milli({ts:Int64})"
+          : "ts >= fromUnixTimestamp64Milli({ts:Int64})",
+        isBefore
+          ? "(at, seq) < ({ts:Int64}, {seq:UInt64})"
+          : "(at, seq) >= ({ts:Int64}, {seq:UInt64})",
+      ],
+      orderBy: isBefore ? "ts desc, seq desc" : "ts, seq",
+      limitBy: "1 by ts, device_id, seq",
+      // The line itself stands with those after it.
+      limit: isBefore ? count : count + 1,
+      params: { device: place.deviceId, ts: place.ts, seq: place.seq },
+    });
+  const [before, after] = await Promise.all([read(true), read(false)]);
+  return [...before.reverse(), ...after].map(entryOf);
 }
 
 /** The text without what separates words; empty where it holds none. */

@@ -5,18 +5,23 @@ import type { DeviceIdentity } from "../protocol/index.ts";
 import type { LogRow, Timeseries } from "../timeseries/index.ts";
 import { deviceLogRows, platformLogRow, type RejectedLine } from "./log-rows.ts";
 import {
+  countByDevice,
   countErrors,
   devicesWithErrors,
   type ErrorFigures,
   type LogEntry,
   type LogPage,
   type LogSearch,
+  linesAround,
   readTraceLogs,
   searchLogs,
   type TailPosition,
   TRACE_ID,
   tailLogs,
 } from "./log-store.ts";
+import { decodeProto, LOGS_REQUEST, TRACES_REQUEST } from "./otlp-proto.ts";
+import { otlpLogRows, otlpSpanRows } from "./otlp-rows.ts";
+import { Shares } from "./shares.ts";
 import { spanRow } from "./span-rows.ts";
 import { readPlatformSpans, readTraceSpans, type SpanView } from "./span-store.ts";
 
@@ -47,6 +52,23 @@ export interface Logs {
     tenantId: string,
     query: { from: number; to: number; limit: number },
   ): Promise<{ deviceId: string; ts: number }[]>;
+  /** A line's neighbours from the same source, at most so many on each side, in the order of time. */
+  around(
+    tenantId: string,
+    place: { deviceId: string; ts: number; seq: number },
+    count: number,
+  ): Promise<LogEntry[]>;
+  /** Lines that match, of each device that wrote one; the most first, the platform's under "". */
+  countByDevice(tenantId: string, search: LogSearch, limit: number): Promise<Map<string, number>>;
+  /**
+   * An OTLP request, from JSON as an object or from protobuf as bytes; resolves when what can be read
+   * of it is durable. `rate-limited` where the tenant sends more than its share.
+   */
+  ingestOtlp(
+    tenantId: string,
+    signal: "logs" | "traces",
+    body: unknown,
+  ): Promise<{ accepted: number; rejected: number; reason: string }>;
   /** The attribute `vautn.tenant` decides whose a span is. */
   recordSpans(spans: ReadableSpan[]): Promise<void>;
   /** Lines of the platform's own log, as pino writes them. */
@@ -67,10 +89,24 @@ const BATCH = { maxBatchSize: 20_000, maxDelayMs: 50, maxQueuedSize: 200_000 };
 const DEFAULT_TAIL_LIMIT = 200;
 
 const lines = counter("vautn_log_lines_total", "Log lines of devices by outcome", ["outcome"]);
+const otlp = counter("vautn_otlp_records_total", "Records that came by OTLP", [
+  "signal",
+  "outcome",
+]);
 const overflows = counter("vautn_log_overflows_total", "Log messages refused by a full queue");
 
-export function createLogs(deps: { timeseries: Timeseries; clock: Clock }): Logs {
+export interface LogsDeps {
+  timeseries: Timeseries;
+  clock: Clock;
+  /** Records that a tenant may send by OTLP each second, in each process; ten times as many at once. */
+  otlpRecordsPerSecond?: number;
+}
+
+const OTLP_RECORDS_PER_SECOND = 20_000;
+
+export function createLogs(deps: LogsDeps): Logs {
   const { timeseries, clock } = deps;
+  const shares = new Shares(clock, deps.otlpRecordsPerSecond ?? OTLP_RECORDS_PER_SECOND);
   const batcher = new Batcher<LogRow[]>({
     ...BATCH,
     onOverflow: () => overflows.inc(),
@@ -97,6 +133,30 @@ export function createLogs(deps: { timeseries: Timeseries; clock: Clock }): Logs
 
     errorRate: (tenantId, query) => countErrors(timeseries, tenantId, query),
     devicesWithErrors: (tenantId, query) => devicesWithErrors(timeseries, tenantId, query),
+
+    around: (tenantId, place, count) => linesAround(timeseries, tenantId, place, count),
+
+    countByDevice: (tenantId, search, limit) => countByDevice(timeseries, tenantId, search, limit),
+
+    async ingestOtlp(tenantId, signal, body) {
+      const isProto = Buffer.isBuffer(body);
+      if (signal === "logs") {
+        const request = isProto ? decodeProto(body, LOGS_REQUEST) : body;
+        const { rows, ...rest } = otlpLogRows(tenantId, request, clock.now());
+        shares.take(tenantId, rows.length);
+        if (rows.length > 0) await batcher.add(rows, rows.length);
+        otlp.inc({ signal, outcome: "accepted" }, rows.length);
+        otlp.inc({ signal, outcome: "rejected" }, rest.rejected);
+        return { accepted: rows.length, ...rest };
+      }
+      const request = isProto ? decodeProto(body, TRACES_REQUEST) : body;
+      const { rows, ...rest } = otlpSpanRows(tenantId, request);
+      shares.take(tenantId, rows.length);
+      if (rows.length > 0) await timeseries.insert("spans", rows);
+      otlp.inc({ signal, outcome: "accepted" }, rows.length);
+      otlp.inc({ signal, outcome: "rejected" }, rest.rejected);
+      return { accepted: rows.length, ...rest };
+    },
 
     recordSpans: (spans) => timeseries.insert("spans", spans.map(spanRow)),
 

@@ -1,4 +1,5 @@
 import fs from "node:fs";
+import { createAlertRules } from "../alert-rules/index.ts";
 import { createAlerts } from "../alerts/index.ts";
 import { openBlobStore } from "../blobs/index.ts";
 import type { Bus } from "../bus/index.ts";
@@ -10,6 +11,7 @@ import { type AcmeOptions, createIdentity, createRotationCampaigns } from "../id
 import type { Config } from "../kernel/config.ts";
 import { systemClock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
+import { parseMailServer } from "../kernel/mail-server.ts";
 import { Tokens } from "../kernel/pkcs11.ts";
 import { systemRandom } from "../kernel/random.ts";
 import { createSealer, loadMasterKey } from "../kernel/sealing.ts";
@@ -20,6 +22,7 @@ import { createTelemetry } from "../telemetry/index.ts";
 import { createTelemetryQueries } from "../telemetry-queries/index.ts";
 import { createAuditCheckpoints, createTenancy, quotaAlert } from "../tenancy/index.ts";
 import { createTimeseries, withJournal } from "../timeseries/index.ts";
+import { createPlatformHealth } from "./health.ts";
 import type { JournalPlace } from "./journal-place.ts";
 import type { StoreAddresses } from "./stores.ts";
 
@@ -90,6 +93,8 @@ export function createModules(options: ModuleOptions) {
     sealer,
     logger,
     allowPrivateAddresses: options.allowPrivateWebhooks ?? false,
+    ...(config.smtpUrl ? { mailServer: parseMailServer(config.smtpUrl, config.smtpFrom) } : {}),
+    consoleUrl: config.publicOrigin,
   });
   const firmware = createFirmware({ db, clock, blobs, sealer, tenancy, logger });
   const rollouts = createRollouts({
@@ -108,6 +113,14 @@ export function createModules(options: ModuleOptions) {
   });
   tenancy.usage.onNews((tenantId, news) => alerts.raise(tenantId, quotaAlert(news)));
   tenancy.usage.start((err) => logger.warn({ err }, "what tenants use could not be written"));
+  const health = createPlatformHealth({ config, clock, db, timeseries: store });
+  const alertRules = createAlertRules({
+    ...{ db, clock, logger, alerts },
+    facts: {
+      ...{ devices, telemetry, logs, alerts, rollouts, identity, platformChecks: health },
+      settings: (tenantId) => tenancy.settings(tenantId),
+    },
+  });
   tenancy.onTenantCreated(async (tenantId) => {
     await identity.ensureTenantAuthority(tenantId);
     await firmware.ensureOnlineKeys(tenantId);
@@ -132,6 +145,8 @@ export function createModules(options: ModuleOptions) {
     telemetryQueries,
     logs,
     alerts,
+    alertRules,
+    health,
     firmware,
     rollouts,
     async close() {

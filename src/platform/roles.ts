@@ -125,10 +125,6 @@ async function startRole(
           httpsUrl: `https://${config.publicHost}:${config.deviceHttpPort}`,
         },
         metrics: () => gatherMetrics(modules.bus, processes),
-        readiness: {
-          postgresql: () => modules.db.ping(),
-          clickhouse: () => modules.timeseries.ping(),
-        },
       });
       const challenges = config.acmeDirectory
         ? await startChallengeListener({

@@ -1,10 +1,9 @@
 import { type Static, Type } from "typebox";
+import { WEEKDAYS } from "../kernel/weekly-window.ts";
 
 const Tag = Type.String({ pattern: "^[A-Za-z0-9_.-]{1,64}$" });
 const TimeOfDay = Type.String({ pattern: "^([01][0-9]|2[0-3]):[0-5][0-9]$" });
 const strict = { additionalProperties: false };
-
-export const WEEKDAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"] as const;
 
 /** Times of day, in the device's own zone, at which it may begin. */
 export const WindowPolicy = Type.Object(

@@ -1,51 +1,9 @@
-import { WEEKDAYS, type WindowPolicy } from "./policy-parts.ts";
+import { isTimeZone, isWithin } from "../kernel/weekly-window.ts";
+import type { WindowPolicy } from "./policy-parts.ts";
 
-const MAX_FORMATS = 1_000;
-
-const formats = new Map<string, Intl.DateTimeFormat | null>();
-
-/** The zone's calendar, or null where there is no such zone. Zones come from devices' tags. */
-function formatOf(zone: string): Intl.DateTimeFormat | null {
-  const known = formats.get(zone);
-  if (known !== undefined) return known;
-  if (formats.size >= MAX_FORMATS) formats.clear();
-  let format: Intl.DateTimeFormat | null = null;
-  try {
-    format = new Intl.DateTimeFormat("en-GB", {
-      timeZone: zone,
-      weekday: "short",
-      hour: "2-digit",
-      minute: "2-digit",
-      hourCycle: "h23",
-    });
-  } catch {
-    // Null says it: a tag may hold anything.
-  }
-  formats.set(zone, format);
-  return format;
-}
-
-export function isTimeZone(zone: string): boolean {
-  return formatOf(zone) !== null;
-}
+export { isTimeZone } from "../kernel/weekly-window.ts";
 
 /** Whether a device of that zone may begin now. A zone that nobody knows counts as the policy's. */
 export function isOpen(window: WindowPolicy, zone: string, nowMs: number): boolean {
-  const format = formatOf(zone) ?? formatOf(window.timeZone ?? "UTC") ?? formatOf("UTC");
-  const parts = (format as Intl.DateTimeFormat).formatToParts(nowMs);
-  const part = (type: string) => parts.find((candidate) => candidate.type === type)?.value ?? "";
-  const today = WEEKDAYS.indexOf(part("weekday").toLowerCase() as (typeof WEEKDAYS)[number]);
-  const minutes = Number(part("hour")) * 60 + Number(part("minute"));
-  const from = minutesOf(window.from);
-  const to = minutesOf(window.to);
-  const opensOn = (day: number) =>
-    !window.days || window.days.includes(WEEKDAYS[(day + 7) % 7] as (typeof WEEKDAYS)[number]);
-  if (from < to) return minutes >= from && minutes < to && opensOn(today);
-  // Past midnight it is still the window of the day before.
-  return (minutes >= from && opensOn(today)) || (minutes < to && opensOn(today - 1));
-}
-
-function minutesOf(time: string): number {
-  const [hours, minutes] = time.split(":");
-  return Number(hours) * 60 + Number(minutes);
+  return isWithin(window, isTimeZone(zone) ? zone : (window.timeZone ?? "UTC"), nowMs);
 }

@@ -1,5 +1,6 @@
 export { createTelemetry, type Telemetry } from "./telemetry.ts";
 export type {
+  Aggregate,
   ArmFigures,
   Bucket,
   EventView,

@@ -17,7 +17,7 @@ const gives = (role: TenantRole, access: Permission) =>
 const adminOnly = ["deleteTenant"];
 
 /** These take a plan's body and change nothing. */
-const READ_BY_POST = ["planRollout", "listRolloutPlanDevices"];
+const READ_BY_POST = ["planRollout", "listRolloutPlanDevices", "previewAlertRule"];
 
 describe("who may call the API", () => {
   let test: TestApi;

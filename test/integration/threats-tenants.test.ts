@@ -19,6 +19,10 @@ const BODIES: Record<string, object> = {
   replaceTwin: { desired: { mine: true } },
   replaceRole: { permissions: ["devices.read"] },
   promoteRelease: { channel: "beta" },
+  replaceAlertRule: {
+    ...{ name: "mine", severity: "info", source: { kind: "devices", query: "" } },
+  },
+  replaceAlertChannel: { name: "mine", settings: { url: "http://127.0.0.1:9/" } },
 };
 const bodyOf = ({ operationId, required }: (typeof routes)[number]) =>
   BODIES[operationId] ?? Object.fromEntries(required.map((name) => [name, "mine"]));
@@ -92,6 +96,17 @@ async function furnish(test: TestApi): Promise<Record<string, string>> {
     subjectKind: "device",
     subjectId: device.id,
   });
+  const rule = await call("POST", "alert-rules", {
+    ...{ name: "theirs", severity: "info", source: { kind: "devices", query: "" } },
+  });
+  const silence = await alerts.silences.create(
+    "globex",
+    { matchers: ["device=their-hub"], endsAt: new Date(Date.now() + 3_600_000), comment: "theirs" },
+    SYSTEM_ACTOR,
+  );
+  const channel = await call("POST", "alert-channels", {
+    ...{ name: "theirs", kind: "webhook", settings: { url: "http://127.0.0.1:9/" } },
+  });
   const person = await tenancy.users.create(
     {
       email: "bob@globex.example",
@@ -127,6 +142,9 @@ async function furnish(test: TestApi): Promise<Record<string, string>> {
     SYSTEM_ACTOR,
   );
   return {
+    rule: rule.id,
+    silence: silence.id,
+    channel: channel.id,
     upload: upload.id,
     artifact: (await test.call("GET", `/tenants/globex/releases/${release}`)).body.imageSha256,
     enrolment: (await pendingEnrolments.list("globex", "pending"))[0]?.id as string,

@@ -1,6 +1,7 @@
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import { createAlertRules } from "../../src/alert-rules/index.ts";
 import { createAlerts } from "../../src/alerts/index.ts";
 import { type ApiDeps, buildApi } from "../../src/api/index.ts";
 import { openBlobStore } from "../../src/blobs/index.ts";
@@ -10,6 +11,7 @@ import { createDevices } from "../../src/devices/index.ts";
 import { createFirmware } from "../../src/firmware/index.ts";
 import type { IdentityDeps } from "../../src/identity/identity.ts";
 import { createIdentity, createRotationCampaigns } from "../../src/identity/index.ts";
+import { createHealthChecks } from "../../src/kernel/health-checks.ts";
 import { systemClock } from "../../src/kernel/index.ts";
 import { systemRandom } from "../../src/kernel/random.ts";
 import { createSealer } from "../../src/kernel/sealing.ts";
@@ -69,7 +71,10 @@ export async function startTestApi(
   const api = await buildApi({
     serializerCompiler: answers.serializerCompiler,
     ...modules,
-    readiness: { postgresql: () => database.db.ping(), clickhouse: () => series.timeseries.ping() },
+    health: createHealthChecks(modules.clock, {
+      postgresql: () => database.db.ping().then(() => undefined),
+      clickhouse: () => series.timeseries.ping().then(() => undefined),
+    }),
     requestsPerMinute: 100_000,
     deviceConnection: { mqttUrl: "mqtts://localhost:8883", httpsUrl: "https://localhost:8443" },
     ...overrides,
@@ -110,7 +115,7 @@ export async function startTestApi(
         ...(options.body === undefined ? {} : { payload: options.body as object }),
       });
       const { statusCode, headers, payload } = response;
-      const isJson = /json/.test(String(headers["content-type"]));
+      const isJson = /[/+]json/.test(String(headers["content-type"]));
       return { status: statusCode, headers, body: isJson ? JSON.parse(payload) : payload };
     },
     /** Listens on a free port; the result is the base URL. */
@@ -162,6 +167,14 @@ function createModules(
     logs,
     artifactUrl: (sha256) => `https://localhost/artifacts/${sha256}`,
   });
+  const alertRules = createAlertRules({
+    ...{ db, clock, logger, alerts },
+    facts: {
+      ...{ devices, telemetry, logs, alerts, rollouts, identity },
+      platformChecks: async () => [],
+      settings: (tenantId) => tenancy.settings(tenantId),
+    },
+  });
   const commands = createCommands(inner);
   const campaignDeps = { ...inner, commands, random: systemRandom };
   const rotationCampaigns = createRotationCampaigns(campaignDeps);
@@ -176,6 +189,7 @@ function createModules(
     telemetryQueries,
     logs,
     alerts,
+    alertRules,
     firmware,
     rollouts,
     commands,

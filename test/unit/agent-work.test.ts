@@ -11,6 +11,7 @@ import { CoreDumps } from "../../src/agent/work/core-dumps.ts";
 import { DeviceLog } from "../../src/agent/work/device-log.ts";
 import { HostApplication } from "../../src/agent/work/host-application.ts";
 import { HostMetrics } from "../../src/agent/work/host-metrics.ts";
+import { logLevelAt, withLogLevel } from "../../src/agent/work/log-level.ts";
 import { LogShipping } from "../../src/agent/work/log-shipping.ts";
 import { runScriptCommand } from "../../src/agent/work/run-script.ts";
 import { systemClock, systemRandom } from "../../src/kernel/index.ts";
@@ -339,3 +340,22 @@ async function readText(name: string): Promise<string> {
   const { readFile } = await import("node:fs/promises");
   return readFile(at(name), "utf8");
 }
+
+describe("the level of a device's log", () => {
+  const calm = { logLevel: "info" as const, logLevelReverts: null };
+
+  it("goes back by itself to the one that was meant for good", () => {
+    const debug = withLogLevel(calm, "debug", { forSeconds: 60, nowMs: 1_000 });
+    const trace = withLogLevel(debug, "trace", { forSeconds: 60, nowMs: 31_000 });
+    expect(logLevelAt(debug, 60_999)).toBe("debug");
+    expect(logLevelAt(debug, 61_000)).toBe("info");
+    expect(logLevelAt(trace, 90_999)).toBe("trace");
+    expect(logLevelAt(trace, 91_000)).toBe("info");
+  });
+
+  it("stays where it was set for good", () => {
+    const debug = withLogLevel(calm, "debug", { forSeconds: 60, nowMs: 0 });
+    const warn = withLogLevel(debug, "warn", { forSeconds: undefined, nowMs: 1_000 });
+    expect(logLevelAt(warn, 1e12)).toBe("warn");
+  });
+});

@@ -54,7 +54,9 @@ function refusalOf(words: readonly string[]): string | undefined {
 }
 
 function findCommand(parent: Command, [word]: readonly string[]): Command | undefined {
-  return parent.commands.find((command) => command.name() === word);
+  return parent.commands.find(
+    (command) => command.name() === word || command.aliases().includes(word ?? ""),
+  );
 }
 
 describe("every command that people are shown", () => {

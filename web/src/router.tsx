@@ -191,14 +191,14 @@ const certificates = createRoute({
 const alerts = createRoute({
   getParentRoute: () => tenant,
   path: "/alerts",
-  validateSearch: optional("state"),
-  component: lazyRouteComponent(() => import("./pages/alerts-page.tsx"), "AlertsPage"),
+  validateSearch: optional("tab", "state", "severity", "alert"),
+  component: lazyRouteComponent(() => import("./pages/alerts/alerts-page.tsx"), "AlertsPage"),
 });
 
 const logs = createRoute({
   getParentRoute: () => tenant,
   path: "/logs",
-  validateSearch: optional("words", "level", "device", "trace", "range"),
+  validateSearch: optional("words", "level", "device", "trace", "range", "q"),
   component: lazyRouteComponent(() => import("./pages/logs/logs-page.tsx"), "LogsPage"),
 });
 

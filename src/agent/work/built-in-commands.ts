@@ -3,7 +3,8 @@ import { type CommandHandler, RESTARTING } from "./commands.ts";
 
 export interface BuiltInDeps {
   now(): number;
-  setLogLevel(level: LogLevel): Promise<void>;
+  /** For so many seconds, or for good. */
+  setLogLevel(level: LogLevel, forSeconds: number | undefined): Promise<void>;
   diagnostics(): Promise<Record<string, unknown>>;
   /** Restarts the machine on behalf of a command. */
   reboot(commandId: string): Promise<void>;
@@ -15,17 +16,29 @@ export interface BuiltInDeps {
 
 const LEVELS: readonly string[] = ["trace", "debug", "info", "warn", "error", "fatal"];
 
+/** A level that is meant for longer is meant for good. */
+const MAX_LEVEL_SECONDS = 7 * 86_400;
+
+function isDuration(value: unknown): value is number {
+  return (
+    Number.isInteger(value) && (value as number) >= 1 && (value as number) <= MAX_LEVEL_SECONDS
+  );
+}
+
 /** Commands that every agent knows. */
 export function builtInCommands(deps: BuiltInDeps): Record<string, CommandHandler> {
   return {
     ping: async () => ({ pong: true, ts: deps.now() }),
     "set-log-level": async (args) => {
-      const level = (args as { level?: unknown } | null)?.level;
+      const { level, forSeconds } = (args ?? {}) as { level?: unknown; forSeconds?: unknown };
       if (typeof level !== "string" || !LEVELS.includes(level)) {
         throw new Error(`level must be one of ${LEVELS.join(", ")}`);
       }
-      await deps.setLogLevel(level as LogLevel);
-      return { level };
+      if (forSeconds !== undefined && !isDuration(forSeconds)) {
+        throw new Error(`forSeconds must be a whole number from 1 to ${MAX_LEVEL_SECONDS}`);
+      }
+      await deps.setLogLevel(level as LogLevel, forSeconds);
+      return { level, ...(forSeconds === undefined ? {} : { forSeconds }) };
     },
     "collect-diagnostics": () => deps.diagnostics(),
     "rotate-certificate": () => deps.rotate(),

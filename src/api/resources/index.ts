@@ -2,6 +2,8 @@ import type { EventStreams } from "../event-stream.ts";
 import type { Api } from "../types.ts";
 import { type AcmeDeps, acmeRoutes } from "./acme.ts";
 import { type AdmissionDeps, admissionRoutes } from "./admission.ts";
+import { type AlertChannelDeps, alertChannelRoutes } from "./alert-channels.ts";
+import { type AlertRuleDeps, alertRuleRoutes } from "./alert-rules.ts";
 import { type AlertsDeps, alertRoutes } from "./alerts.ts";
 import { type ApplicationDeps, applicationRoutes } from "./applications.ts";
 import { type ArtifactsDeps, artifactLinkRoutes } from "./artifacts.ts";
@@ -19,6 +21,7 @@ import { type FleetDeps, fleetRoutes } from "./fleet.ts";
 import { type KeyDeps, keyRoutes } from "./keys.ts";
 import { type LogsDeps, logRoutes } from "./logs.ts";
 import { type OperationsDeps, operationsRoutes } from "./operations.ts";
+import { type OtlpDeps, otlpRootRoutes, otlpRoutes } from "./otlp.ts";
 import { type PkiDeps, pkiRoutes } from "./pki.ts";
 import { type ProviderDeps, providerRoutes } from "./providers.ts";
 import { type RadarDeps, radarRoutes } from "./radar.ts";
@@ -45,6 +48,8 @@ import { type WebhooksDeps, webhookRoutes } from "./webhooks.ts";
 /** What the routes need of the modules: each resource names its own part. */
 export type ResourceDeps = AcmeDeps &
   AdmissionDeps &
+  AlertChannelDeps &
+  AlertRuleDeps &
   AlertsDeps &
   ArtifactsDeps &
   ApplicationDeps &
@@ -63,6 +68,7 @@ export type ResourceDeps = AcmeDeps &
   KeyDeps &
   LogsDeps &
   OperationsDeps &
+  OtlpDeps &
   PkiDeps &
   ProviderDeps &
   RegisteredAuthorityDeps &
@@ -87,6 +93,7 @@ export async function registerResources(
   deps: ResourceDeps & { streams: EventStreams },
 ): Promise<void> {
   operationsRoutes(api, deps);
+  await api.register(async (scope) => otlpRootRoutes(scope as unknown as Api, deps));
   await api.register(
     async (scope) => {
       const routes = scope as unknown as Api;
@@ -126,7 +133,10 @@ export async function registerResources(
       updateRoutes(routes, deps);
       watchRoutes(routes, deps);
       logRoutes(routes, deps);
+      await scope.register(async (inner) => otlpRoutes(inner as unknown as Api, deps));
       alertRoutes(routes, deps);
+      alertRuleRoutes(routes, deps);
+      alertChannelRoutes(routes, deps);
       webhookRoutes(routes, deps);
     },
     { prefix: "/api/v1" },

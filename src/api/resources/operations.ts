@@ -1,34 +1,39 @@
 import { Type } from "typebox";
-import type { Clock } from "../../kernel/index.ts";
-import { metricsRegistry } from "../../kernel/metrics.ts";
+import type { CheckResult } from "../../kernel/health-checks.ts";
+import { gauge, metricsRegistry } from "../../kernel/metrics.ts";
 import { view } from "../schemas/common.ts";
 import type { Api } from "../types.ts";
 
 export interface OperationsDeps {
-  clock: Clock;
-  /** Store name -> a check that resolves when it answers. */
-  readiness: Readonly<Record<string, () => Promise<void>>>;
+  /** How each part stands that the platform depends on. */
+  health(): Promise<CheckResult[]>;
   /** The figures of every process in Prometheus' text format; this one's where absent. */
   metrics?(): Promise<string>;
 }
 
-const CHECK_TIMEOUT_MS = 3_000;
-/** Answers are kept this long, so that asking often does not load the stores. */
-const KEPT_MS = 1_000;
-
 const ReadinessView = view("Readiness", {
   ready: Type.Boolean(),
-  checks: Type.Record(Type.String(), Type.Enum(["up", "down"] as const)),
+  state: Type.Enum(["ok", "degraded", "failed"] as const, {
+    description: "The worst of all checks; degraded is ready all the same",
+  }),
+  checks: Type.Record(Type.String(), Type.Enum(["up", "degraded", "down"] as const)),
+  reasons: Type.Record(Type.String(), Type.String(), {
+    description: "Why a check is not up",
+  }),
 });
 
-interface Readiness {
-  ready: boolean;
-  checks: Record<string, "up" | "down">;
-}
+const WORDS = { ok: "up", degraded: "degraded", failed: "down" } as const;
+const HEALTH_GAUGE = gauge(
+  "vautn_health",
+  "Whether a part works: 1 up, 0.5 degraded, 0 down",
+  ["check"],
+  "max",
+);
+const HEALTH_VALUES = { ok: 1, degraded: 0.5, failed: 0 } as const;
 
 /** Liveness, readiness and figures, for load balancers and Prometheus. */
 export function operationsRoutes(api: Api, deps: OperationsDeps): void {
-  const { clock, readiness, metrics = () => metricsRegistry.metrics() } = deps;
+  const { metrics = () => metricsRegistry.metrics() } = deps;
   api.get(
     "/healthz",
     {
@@ -43,7 +48,6 @@ export function operationsRoutes(api: Api, deps: OperationsDeps): void {
     async () => ({ status: "ok" as const }),
   );
 
-  let latest: { at: number; answer: Promise<Readiness> } | undefined;
   api.get(
     "/readyz",
     {
@@ -56,11 +60,17 @@ export function operationsRoutes(api: Api, deps: OperationsDeps): void {
       },
     },
     async (_request, reply) => {
-      if (!latest || clock.now() - latest.at > KEPT_MS) {
-        latest = { at: clock.now(), answer: checkAll(readiness) };
-      }
-      const answer = await latest.answer;
-      return reply.code(answer.ready ? 200 : 503).send(answer);
+      const results = await deps.health();
+      const worst = (state: CheckResult["state"]) => results.some((one) => one.state === state);
+      const state = worst("failed") ? "failed" : worst("degraded") ? "degraded" : "ok";
+      const ready = state !== "failed";
+      return reply.code(ready ? 200 : 503).send({
+        ...{ ready, state },
+        checks: Object.fromEntries(results.map((one) => [one.name, WORDS[one.state]])),
+        reasons: Object.fromEntries(
+          results.flatMap(({ name, reason }) => (reason ? [[name, reason]] : [])),
+        ),
+      });
     },
   );
 
@@ -76,34 +86,12 @@ export function operationsRoutes(api: Api, deps: OperationsDeps): void {
       },
     },
     async (_request, reply) => {
+      for (const { name, state } of await deps.health()) {
+        HEALTH_GAUGE.set({ check: name }, HEALTH_VALUES[state]);
+      }
       // Text as it is: the serializer would make a JSON string of it.
       reply.serializer((text) => text as string);
       return reply.type(metricsRegistry.contentType).send(await metrics());
     },
   );
-}
-
-async function checkAll(readiness: OperationsDeps["readiness"]): Promise<Readiness> {
-  const entries = await Promise.all(
-    Object.entries(readiness).map(async ([name, check]) => {
-      const isUp = await withinTime(check).then(
-        () => true,
-        () => false, // The check's own error is logged by the store that failed.
-      );
-      return [name, isUp ? "up" : "down"] as const;
-    }),
-  );
-  return {
-    ready: entries.every(([, state]) => state === "up"),
-    checks: Object.fromEntries(entries),
-  };
-}
-
-function withinTime(check: () => Promise<void>): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error("no answer")), CHECK_TIMEOUT_MS);
-    check()
-      .then(resolve, reject)
-      .finally(() => clearTimeout(timer));
-  });
 }

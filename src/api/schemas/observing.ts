@@ -56,6 +56,18 @@ export const AlertView = view("Alert", {
   acknowledgedAt: nullable(Timestamp),
   acknowledgedBy: nullable(Type.String()),
   resolvedAt: nullable(Timestamp),
+  resolvedBy: nullable(Type.String({ description: "Null where its cause has ended" })),
+  labels: Type.Record(Type.String(), Type.String()),
+  annotations: Type.Record(Type.String(), Type.String()),
+  ruleId: nullable(Uuid),
+  mutedBy: Type.Optional(
+    nullable(
+      Type.Object(
+        { by: Type.Enum(["silence", "inhibition", "maintenance"] as const), of: Type.String() },
+        { description: "Why nobody is told of it now" },
+      ),
+    ),
+  ),
 });
 export const AlertPage = page("AlertPage", AlertView);
 

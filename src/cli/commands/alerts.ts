@@ -1,23 +1,53 @@
 import type { Command } from "commander";
 import { type Cli, type CommonOptions, group, leaf, several, wholeNumber } from "../cli.ts";
 import { ago, table } from "../output.ts";
+import { alertChannelCommands } from "./alert-channels.ts";
+import { alertRuleCommands } from "./alert-rules.ts";
+import { silenceCommands } from "./alert-silences.ts";
 
-type State = "open" | "acknowledged" | "resolved";
+type State = "open" | "acknowledged" | "resolved" | "active";
+
+interface ListOptions extends CommonOptions {
+  state?: State;
+  severity?: "info" | "warning" | "critical";
+  kind?: string;
+  subject?: string;
+  rule?: string;
+  limit: number;
+}
 
 export function alertCommands(program: Command, cli: Cli): void {
-  const alert = group(program, "alert", "what is wrong in the fleet", "vautn alert list");
+  const alerts = group(
+    program,
+    "alerts",
+    "what is wrong in the fleet, and who is told of it",
+    "vautn alerts list",
+  ).alias("alert");
+  readingCommands(alerts, cli);
+  actingCommands(alerts, cli);
+  alertRuleCommands(alerts, cli);
+  silenceCommands(alerts, cli);
+  alertChannelCommands(alerts, cli);
+  webhookCommands(program, cli);
+}
 
-  leaf(alert, {
+function readingCommands(alerts: Command, cli: Cli): void {
+  leaf(alerts, {
     usage: "list",
     summary: "alerts, newest first",
-    example: "vautn alert list --state open",
+    example: "vautn alerts list --state active --severity critical",
     data: true,
     tenant: true,
   })
-    .option("--state <state>", "open, acknowledged or resolved")
+    .option("--state <state>", "open, acknowledged, resolved, or active: what is not resolved")
+    .option("--severity <severity>", "info, warning or critical")
+    .option("--kind <kind>", "such as device-offline, anomaly or rule")
+    .option("--subject <id>", "about this device, rollout, ...")
+    .option("--rule <id>", "raised by this rule")
     .option("--limit <count>", "at most so many", wholeNumber("--limit", 1, 10_000), 50)
-    .action(async (options: CommonOptions & { state?: State; limit: number }) => {
-      const query = { state: options.state };
+    .action(async (options: ListOptions) => {
+      const { state, severity, kind, subject, rule } = options;
+      const query = { state, severity, kind, subject, rule };
       const page = await cli.session(options).collect("listAlerts", { query }, options.limit);
       const render = (items: typeof page.items) =>
         table(
@@ -25,7 +55,7 @@ export function alertCommands(program: Command, cli: Cli): void {
           items.map((item) => [
             item.id,
             item.severity,
-            item.state,
+            item.mutedBy ? `${item.state} (${item.mutedBy.by})` : item.state,
             item.title,
             item.occurrences,
             ago(item.openedAt),
@@ -34,17 +64,64 @@ export function alertCommands(program: Command, cli: Cli): void {
       cli.printList(options, page, render, "No alerts.");
     });
 
-  leaf(alert, {
-    usage: "acknowledge <alert>",
-    summary: "say that you have seen it",
-    example: "vautn alert acknowledge 0199…",
+  leaf(alerts, {
+    usage: "show <alert>",
+    summary: "an alert with what happened to it",
+    example: "vautn alerts show 0199…",
+    data: true,
     tenant: true,
   }).action(async (id: string, options: CommonOptions) => {
-    await cli.session(options).call("acknowledgeAlert", { params: { alert: id } });
-    cli.note("acknowledged");
+    const session = cli.session(options);
+    const params = { alert: id };
+    const [alert, history] = await Promise.all([
+      session.call("getAlert", { params }),
+      session.call("getAlertHistory", { params }),
+    ]);
+    const labels = Object.entries(alert.labels).map(([key, value]) => `${key}=${value}`);
+    const muted = alert.mutedBy ? `\nnobody is told: ${alert.mutedBy.by} ${alert.mutedBy.of}` : "";
+    cli.print(options, { ...alert, history: history.items }, () =>
+      [
+        `${alert.title}\n${alert.severity}, ${alert.state}${muted}\n${labels.join(" ")}\n`,
+        table(
+          ["AT", "WHAT", "WHO", ""],
+          history.items.map(({ at, what, who, details }) => [
+            at,
+            what,
+            who ?? "-",
+            Object.keys(details).length > 0 ? JSON.stringify(details) : "",
+          ]),
+        ),
+      ].join("\n"),
+    );
   });
+}
 
-  webhookCommands(program, cli);
+function actingCommands(alerts: Command, cli: Cli): void {
+  leaf(alerts, {
+    usage: "acknowledge <alert...>",
+    summary: "say that you have seen it: it is told to nobody again, and goes up no further",
+    example: "vautn alerts ack 0199…",
+    tenant: true,
+  })
+    .alias("ack")
+    .action(async (ids: string[], options: CommonOptions) => {
+      for (const alert of ids) {
+        await cli.session(options).call("acknowledgeAlert", { params: { alert } });
+      }
+      cli.note(ids.length === 1 ? "acknowledged" : `${ids.length} acknowledged`);
+    });
+
+  leaf(alerts, {
+    usage: "resolve <alert...>",
+    summary: "end it by hand; its rule stays silent until the condition has ended once",
+    example: "vautn alerts resolve 0199…",
+    tenant: true,
+  }).action(async (ids: string[], options: CommonOptions) => {
+    for (const alert of ids) {
+      await cli.session(options).call("resolveAlert", { params: { alert } });
+    }
+    cli.note(ids.length === 1 ? "resolved" : `${ids.length} resolved`);
+  });
 }
 
 function webhookCommands(program: Command, cli: Cli): void {

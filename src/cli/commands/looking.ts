@@ -11,6 +11,10 @@ type Level = "trace" | "debug" | "info" | "warn" | "error" | "fatal";
 interface LogOptions extends CommonOptions {
   level?: Level;
   device?: string;
+  query?: string;
+  group?: string;
+  logger?: string;
+  field?: string;
   trace?: string;
   since?: string;
   limit: number;
@@ -29,6 +33,10 @@ export function lookingCommands(program: Command, cli: Cli): void {
   })
     .option("--level <level>", "this level and what is more severe")
     .option("-d, --device <id>", "of one device")
+    .option("-q, --query <query>", "of devices that a fleet query finds")
+    .option("--group <name>", "of a group's devices")
+    .option("--logger <name>", "by one logger, such as a program's part")
+    .option("--field <name=value>", "with this attribute")
     .option("--trace <id>", "of one trace")
     .option("--since <time>", "ISO 8601, or such as 15m, 2h, 7d")
     .option("--limit <count>", "at most so many", wholeNumber("--limit", 1, 10_000), 100)
@@ -116,6 +124,10 @@ async function logs(cli: Cli, words: string[], options: LogOptions): Promise<voi
     words: words.length > 0 ? words.join(" ") : undefined,
     level: options.level,
     device: options.device,
+    q: options.query,
+    group: options.group,
+    logger: options.logger,
+    field: options.field,
     trace: options.trace,
   };
   const from = options.since ? momentOf(options.since) : undefined;

@@ -6,7 +6,14 @@ import { type Cli, type CommonOptions, leaf } from "../cli.ts";
 import { CliError, misuse } from "../cli-error.ts";
 import { effectiveContext } from "../context.ts";
 import { table } from "../output.ts";
-import { checkAcme, checkRootList, type Finding } from "../server-checks.ts";
+import {
+  checkAcme,
+  checkClock,
+  checkRootList,
+  type Finding,
+  findingsOf,
+  type Readiness,
+} from "../server-checks.ts";
 import { trustPrivateAuthority } from "../session.ts";
 import { type Negotiated, negotiate } from "../tls-probe.ts";
 
@@ -111,6 +118,9 @@ async function checkListeners(cli: Cli): Promise<Finding[]> {
   );
 }
 
+/** A day: the server's certificates are renewed long before it. */
+const ENDING_SOON_MS = 86_400_000;
+
 /** Tells a certificate that nobody can accept from one that is in order. */
 export function judge(found: Negotiated, nowMs: number): Pick<Finding, "state" | "detail"> {
   const { protocol, cipher, group, subject, issuer, notAfter } = found;
@@ -120,6 +130,9 @@ export function judge(found: Negotiated, nowMs: number): Pick<Finding, "state" |
     return { state: "problem", detail: `${detail}; it waits for the offline root: vautn pki show` };
   }
   if (notAfter.getTime() <= nowMs) return { state: "problem", detail: `${detail}: it has expired` };
+  if (notAfter.getTime() - nowMs < ENDING_SOON_MS) {
+    return { state: "note", detail: `${detail}: soon; it should have been renewed by now` };
+  }
   if (!group.includes("MLKEM")) return { state: "note", detail: `${detail} (not post-quantum)` };
   return { state: "ok", detail };
 }
@@ -157,11 +170,12 @@ async function checkPlatform(cli: Cli): Promise<Finding[]> {
     const response = await fetch(`${url}/readyz`, {
       signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
     });
-    const { checks } = (await response.json()) as { checks: Record<string, "up" | "down"> };
-    const stores = Object.entries(checks).map(([store, state]): Finding => {
-      return { check: store, state: state === "up" ? "ok" : "problem", detail: state };
-    });
-    return [{ check: "platform", state: "ok", detail: `${url} answers` }, ...stores];
+    const readiness = (await response.json()) as Readiness;
+    return [
+      { check: "platform", state: "ok", detail: `${url} answers` },
+      ...findingsOf(readiness),
+      checkClock(response.headers.get("date"), Date.now()),
+    ];
   } catch (error) {
     const cause = (error as { cause?: { code?: string } }).cause?.code;
     return [

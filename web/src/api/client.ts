@@ -1,4 +1,5 @@
 import type { Operations } from "../../../src/client/generated-api.ts";
+import { alertingApi } from "./alerting.ts";
 import { type CallOptions, call } from "./call.ts";
 import type {
   Channel,
@@ -133,6 +134,8 @@ export const api = {
     const page = await call("searchLogs", { params: { tenant }, query }, options);
     return { ...page, items: page.items as LogRecord[] };
   },
+  logContext: (tenant: string, query: Query<"getLogContext">) =>
+    call("getLogContext", { params: { tenant }, query }),
   trace: (tenant: string, trace: string) => call("getTrace", { params: { tenant, trace } }),
 
   releases: (tenant: string, query: Query<"listReleases">) =>
@@ -176,6 +179,7 @@ export const api = {
     call("listAlerts", { params: { tenant }, query }),
   acknowledgeAlert: (tenant: string, alert: string) =>
     call("acknowledgeAlert", { params: { tenant, alert } }),
+  ...alertingApi,
 
   audit: (tenant: string, query: Query<"listAudit">) =>
     call("listAudit", { params: { tenant }, query }),

@@ -6,6 +6,8 @@ export class ApiError extends Error {
   readonly traceId: string | undefined;
   /** Where and what, such as the `position` in a query. */
   readonly details: Readonly<Record<string, unknown>>;
+  /** What is wrong with which part of what was sent. */
+  readonly errors: readonly { path: string; message: string }[];
 
   constructor(status: number, problem: Record<string, unknown>, options: { cause?: unknown } = {}) {
     super(text(problem.detail) ?? text(problem.title) ?? `The server answered ${status}`, options);
@@ -15,6 +17,7 @@ export class ApiError extends Error {
     this.title = text(problem.title) ?? "The request failed";
     this.traceId = text(problem.traceId);
     this.details = (problem.details ?? {}) as Record<string, unknown>;
+    this.errors = (problem.errors ?? []) as { path: string; message: string }[];
   }
 }
 

@@ -1,3 +1,4 @@
+export * from "./alerting.ts";
 export * from "./certificate-queries.ts";
 export { api, type Body, type RolloutAction } from "./client.ts";
 export * from "./command-queries.ts";

@@ -145,6 +145,7 @@ export interface LogInput {
   words?: string | undefined;
   level?: LogRecord["level"] | undefined;
   device?: string | undefined;
+  q?: string | undefined;
   trace?: string | undefined;
   limit: number;
   /** How far back; without it any time. */
@@ -162,6 +163,12 @@ export const logsQuery = (t: string, input: LogInput, tail: boolean) =>
     },
     refetchInterval: tail ? FRESH_MS.quick : false,
     placeholderData: keepPreviousData,
+  });
+
+export const logContextQuery = (t: string, { deviceId, ts, seq }: LogRecord) =>
+  queryOptions({
+    queryKey: key(t, "log-context", { deviceId, ts, seq }),
+    queryFn: () => api.logContext(t, { ...(deviceId ? { device: deviceId } : {}), ts, seq }),
   });
 
 export const traceQuery = (t: string, id: string) =>
@@ -247,10 +254,14 @@ export const verdictsQuery = (t: string, id: string, latest: string) =>
     placeholderData: keepPreviousData,
   });
 
-export const alertsQuery = (t: string, state: AlertView["state"]) =>
+export const alertsQuery = (
+  t: string,
+  state: AlertView["state"],
+  severity?: AlertView["severity"],
+) =>
   queryOptions({
-    queryKey: key(t, "alerts", state),
-    queryFn: () => api.alerts(t, { state, limit: 100 }),
+    queryKey: key(t, "alerts", state, severity ?? ""),
+    queryFn: () => api.alerts(t, { state, severity, limit: 100 }),
     refetchInterval: FRESH_MS.usual,
     placeholderData: keepPreviousData,
   });

@@ -1,6 +1,7 @@
 import { Code, Group, Text, UnstyledButton } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import type { LogRecord } from "../../api/index.ts";
+import { type LogRecord, logContextQuery } from "../../api/index.ts";
 import { LevelBadge } from "../../components/badges.tsx";
 import { formatExact } from "../../components/format.ts";
 import { Link } from "../../components/link.tsx";
@@ -37,6 +38,7 @@ export function LogLines({ lines, showDevice }: LogLinesProps) {
 function LogLine({ line, showDevice }: { line: LogRecord; showDevice: boolean }) {
   const tenant = useTenantId();
   const [open, setOpen] = useState(false);
+  const [around, setAround] = useState(false);
   return (
     <div className={classes.line} data-level={line.level}>
       <UnstyledButton
@@ -69,6 +71,11 @@ function LogLine({ line, showDevice }: { line: LogRecord; showDevice: boolean })
               logger {line.logger}
             </Text>
           )}
+          <UnstyledButton onClick={() => setAround(!around)}>
+            <Text size="xs" td="underline">
+              {around ? "hide its neighbours" : "show its neighbours"}
+            </Text>
+          </UnstyledButton>
           {line.traceId && (
             <Text size="xs">
               <Link to="/t/$tenant/traces/$trace" params={{ tenant, trace: line.traceId }}>
@@ -81,8 +88,26 @@ function LogLine({ line, showDevice }: { line: LogRecord; showDevice: boolean })
               {JSON.stringify(line.attributes, null, 2)}
             </Code>
           )}
+          {around && <Neighbours line={line} />}
         </Group>
       )}
     </div>
+  );
+}
+
+/** What the same device said just before and after. */
+function Neighbours({ line }: { line: LogRecord }) {
+  const context = useQuery(logContextQuery(useTenantId(), line));
+  return (
+    <Code block fz="xs" style={{ flexBasis: "100%" }}>
+      {context.data
+        ? context.data.items
+            .map(({ ts, seq, level, message }) => {
+              const mark = ts === line.ts && seq === line.seq ? ">" : " ";
+              return `${mark} ${CLOCK.format(ts)} ${level.padEnd(5)} ${message}`;
+            })
+            .join("\n")
+        : "..."}
+    </Code>
   );
 }

@@ -1,4 +1,4 @@
-import { Group, Paper, Select, Switch, Text, TextInput } from "@mantine/core";
+import { Button, Group, Paper, Select, Switch, Text, TextInput } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { IconFileSearch, IconSearch } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
@@ -31,6 +31,8 @@ export interface LogFilter {
   device?: string;
   trace?: string;
   range?: string;
+  /** A fleet query: lines of the devices that it finds. */
+  q?: string;
 }
 
 interface LogViewProps {
@@ -56,6 +58,7 @@ export function LogView({ deviceId, filter: given, onFilter }: LogViewProps) {
         words: settled.words,
         level: LEVELS.find(({ value }) => value && value === settled.level)?.value || undefined,
         device: deviceId ?? settled.device,
+        q: settled.q?.trim() || undefined,
         trace: /^[0-9a-f]{32}$/.test(settled.trace ?? "") ? settled.trace : undefined,
         limit: LINES,
         ...(rangeMs > 0 ? { rangeMs } : {}),
@@ -93,6 +96,14 @@ export function LogView({ deviceId, filter: given, onFilter }: LogViewProps) {
               onChange={(event) => change({ device: event.currentTarget.value })}
             />
             <TextInput
+              flex="1 1 190px"
+              aria-label="Fleet query"
+              placeholder='tags.site = "berlin"'
+              classNames={{ input: "mono" }}
+              value={filter.q ?? ""}
+              onChange={(event) => change({ q: event.currentTarget.value })}
+            />
+            <TextInput
               flex="1 1 170px"
               aria-label="Trace"
               placeholder="Trace id, 32 digits"
@@ -124,16 +135,47 @@ export function LogView({ deviceId, filter: given, onFilter }: LogViewProps) {
           ) : (
             <>
               <LogLines lines={items} showDevice={!deviceId} />
-              <Text size="xs" c="dimmed" p="sm">
-                {items.length} lines, the newest first
-                {nextCursor && "; there are more: narrow the search to see them"}
-              </Text>
+              <Group p="sm" gap="md" justify="space-between">
+                <Text size="xs" c="dimmed">
+                  {items.length} lines, the newest first
+                  {nextCursor && "; there are more: narrow the search, or export them"}
+                </Text>
+                <Group gap="xs">
+                  {(["csv", "jsonl"] as const).map((format) => (
+                    <Button
+                      key={format}
+                      component="a"
+                      size="compact-xs"
+                      variant="default"
+                      href={exportUrl(
+                        tenant,
+                        { ...settled, device: deviceId ?? settled.device },
+                        format,
+                      )}
+                    >
+                      {format === "csv" ? "Export CSV" : "Export JSON Lines"}
+                    </Button>
+                  ))}
+                </Group>
+              </Group>
             </>
           )
         }
       </Loaded>
     </Paper>
   );
+}
+
+/** All lines that match, as a file that the browser keeps. */
+function exportUrl(tenant: string, filter: Partial<LogFilter>, format: "csv" | "jsonl"): string {
+  const rangeMs = Number(filter.range ?? 24 * HOUR);
+  const query = new URLSearchParams({ format });
+  for (const name of ["words", "level", "device", "q", "trace"] as const) {
+    const value = filter[name]?.trim();
+    if (value) query.set(name, value);
+  }
+  if (rangeMs > 0) query.set("from", String(Date.now() - rangeMs));
+  return `/api/v1/tenants/${encodeURIComponent(tenant)}/logs/export?${query}`;
 }
 
 function NoLines({ isFiltered }: { isFiltered: boolean }) {

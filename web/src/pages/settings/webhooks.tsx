@@ -15,7 +15,7 @@ import { CreateDialog, SettingsList } from "./secret-list.tsx";
 
 const EVENT_TYPES = [
   "*",
-  "vautn.alert.opened",
+  "vautn.alert.raised",
   "vautn.alert.resolved",
   "vautn.rollout.paused",
   "vautn.rollout.needs-decision",

@@ -1,0 +1,180 @@
+import { sql } from "kysely";
+import type { Tx } from "../db/index.ts";
+import { storableJson, storableText } from "../kernel/storable.ts";
+import type { ChannelKind, ChannelSettingsDocument } from "./channel-settings.ts";
+import type { Notification } from "./notification.ts";
+import type { DeliveryOutcome } from "./webhook-store.ts";
+
+/**
+ * Queues a notification for the channels of these names (`*`: all) that are enabled and have room in
+ * their queues. Returns how many it is queued for.
+ */
+export async function enqueueNotification(
+  tx: Tx,
+  tenantId: string,
+  { channels, notification }: { channels: readonly string[]; notification: Notification },
+  now: Date,
+  maxPending: number,
+): Promise<number> {
+  const isEnd = notification.status === "resolved";
+  const { numAffectedRows } = await sql`
+    insert into alert_deliveries
+      (tenant_id, id, channel_id, notification, status, next_attempt_at, created_at)
+    select tenant_id, gen_random_uuid(), id, ${storableJson(notification)}::jsonb, 'pending',
+           ${now}, ${now}
+    from alert_channels c
+    where tenant_id = ${tenantId} and enabled
+      and (${channels.includes("*")} or name = any(${[...channels]}::text[]))
+      and not (${isEnd} and coalesce((settings ->> 'sendResolved')::boolean, true) = false)
+      and ${maxPending} > (select count(*) from (
+        select 1 from alert_deliveries d
+        where d.tenant_id = ${tenantId} and d.channel_id = c.id and d.status = 'pending'
+        limit ${maxPending}) waiting)`.execute(tx);
+  return Number(numAffectedRows ?? 0n);
+}
+
+/** A message that is sent at once, and claimed by the sender: it comes up again after the lease. */
+export async function insertClaimed(
+  tx: Tx,
+  tenantId: string,
+  delivery: { id: string; channelId: string; notification: Notification },
+  { now, lease }: { now: Date; lease: Date },
+): Promise<void> {
+  await tx
+    .insertInto("alert_deliveries")
+    .values({
+      tenant_id: tenantId,
+      id: delivery.id,
+      channel_id: delivery.channelId,
+      notification: storableJson(delivery.notification),
+      status: "pending",
+      attempts: 1,
+      next_attempt_at: lease,
+      created_at: now,
+    })
+    .execute();
+}
+
+export interface DueNotification {
+  id: string;
+  channel_id: string;
+  notification: Notification;
+  /** This attempt's number, from 1. */
+  attempts: number;
+  kind: ChannelKind;
+  settings: ChannelSettingsDocument;
+  secret_sealed: Buffer | null;
+}
+
+/**
+ * Takes messages that are due and puts them off by the lease: should the process die while it sends,
+ * they come up again. Of a channel, what was said first goes first.
+ */
+export async function claimDueNotifications(
+  tx: Tx,
+  tenantId: string,
+  { now, lease, limit }: { now: Date; lease: Date; limit: number },
+): Promise<DueNotification[]> {
+  const { rows } = await sql<DueNotification>`
+    with claimed as (
+      update alert_deliveries d set attempts = d.attempts + 1, next_attempt_at = ${lease}
+      where d.tenant_id = ${tenantId} and d.id in (
+        select id from alert_deliveries
+        where tenant_id = ${tenantId} and status = 'pending' and next_attempt_at <= ${now}
+        order by created_at, id limit ${limit} for update skip locked)
+      returning d.id, d.channel_id, d.notification, d.attempts, d.created_at)
+    select d.id, d.channel_id, d.notification, d.attempts, c.kind, c.settings, c.secret_sealed
+    from claimed d join alert_channels c on c.tenant_id = ${tenantId} and c.id = d.channel_id
+    order by d.created_at, d.id`.execute(tx);
+  return rows;
+}
+
+export async function channelForSending(
+  tx: Tx,
+  tenantId: string,
+  id: string,
+): Promise<Pick<DueNotification, "kind" | "settings" | "secret_sealed"> | undefined> {
+  const row = await tx
+    .selectFrom("alert_channels")
+    .select(["kind", "settings", "secret_sealed"])
+    .where("tenant_id", "=", tenantId)
+    .where("id", "=", id)
+    .executeTakeFirst();
+  return row as Pick<DueNotification, "kind" | "settings" | "secret_sealed"> | undefined;
+}
+
+export async function recordNotification(
+  tx: Tx,
+  tenantId: string,
+  id: string,
+  outcome: DeliveryOutcome,
+  now: Date,
+): Promise<void> {
+  await tx
+    .updateTable("alert_deliveries")
+    .set({
+      status: outcome.status,
+      next_attempt_at: outcome.nextAttemptAt,
+      last_status: outcome.lastStatus,
+      last_error: outcome.lastError === null ? null : storableText(outcome.lastError, 512),
+      delivered_at: outcome.status === "delivered" ? now : null,
+    })
+    .where("tenant_id", "=", tenantId)
+    .where("id", "=", id)
+    .execute();
+}
+
+export interface NotificationRow {
+  id: string;
+  notification: Notification;
+  status: "pending" | "delivered" | "failed";
+  attempts: number;
+  next_attempt_at: Date | null;
+  last_status: number | null;
+  last_error: string | null;
+  created_at: Date;
+  delivered_at: Date | null;
+}
+
+/** The log of a channel's messages, newest first. */
+export async function listNotifications(
+  tx: Tx,
+  tenantId: string,
+  channelId: string,
+  limit: number,
+): Promise<NotificationRow[]> {
+  const rows = await tx
+    .selectFrom("alert_deliveries")
+    .select([
+      "id",
+      "notification",
+      "status",
+      "attempts",
+      "next_attempt_at",
+      "last_status",
+      "last_error",
+      "created_at",
+      "delivered_at",
+    ])
+    .where("tenant_id", "=", tenantId)
+    .where("channel_id", "=", channelId)
+    .orderBy("created_at", "desc")
+    .orderBy("id", "desc")
+    .limit(limit)
+    .execute();
+  return rows as NotificationRow[];
+}
+
+/** Forgets messages that ended before `before`, at most `limit` at once. */
+export async function pruneNotifications(
+  tx: Tx,
+  tenantId: string,
+  before: Date,
+  limit: number,
+): Promise<void> {
+  await sql`
+    delete from alert_deliveries where tenant_id = ${tenantId} and id in (
+      select id from alert_deliveries
+      where tenant_id = ${tenantId} and status <> 'pending' and created_at < ${before}
+      limit ${limit})`.execute(tx);
+}

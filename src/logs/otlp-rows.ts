@@ -1,0 +1,192 @@
+import { createHash } from "node:crypto";
+import { LIMITS } from "../kernel/index.ts";
+import { storableText } from "../kernel/storable.ts";
+import { DEVICE_ID, type LogLevel } from "../protocol/index.ts";
+import type { LogRow, SpanRow } from "../timeseries/index.ts";
+import { SEVERITIES, serializeAttributes } from "./log-rows.ts";
+
+/** Records of one request; the rest is rejected. */
+const MAX_RECORDS = 10_000;
+const MAX_DEPTH = 8;
+const MAX_NAME_LENGTH = 256;
+/** Resource or record attribute that names one of the tenant's devices. */
+const DEVICE_ATTRIBUTES = ["vautn.device", "device.id"];
+const TRACE_ID = /^[0-9a-f]{32}$/;
+const SPAN_ID = /^[0-9a-f]{16}$/;
+
+export interface OtlpRows<Row> {
+  rows: Row[];
+  rejected: number;
+  /** Why the first of them was. */
+  reason: string;
+}
+
+type Json = Record<string, unknown>;
+
+/** Log records of an `ExportLogsServiceRequest` in its JSON mapping. */
+export function otlpLogRows(tenantId: string, body: unknown, nowMs: number): OtlpRows<LogRow> {
+  return collect(body, ["resourceLogs", "scopeLogs", "logRecords"], (record, context) => {
+    const attributes = { ...context.resource, ...attributesOf(record.attributes) };
+    const ts = millisecondsOf(record.timeUnixNano) ?? millisecondsOf(record.observedTimeUnixNano);
+    const isBelievable =
+      ts !== undefined && ts >= LIMITS.oldestTimestampMs && ts <= nowMs + LIMITS.futureToleranceMs;
+    const body = plainOf(record.body, 0);
+    const message = typeof body === "string" ? body : body === null ? "" : JSON.stringify(body);
+    const eventName = typeof record.eventName === "string" ? record.eventName : "";
+    return {
+      tenantId,
+      ts: isBelievable ? ts : nowMs,
+      deviceId: deviceOf(attributes),
+      seq: sequenceOf(record, context),
+      severity: severityOf(record),
+      logger: storableText(context.scope || String(context.resource["service.name"] ?? ""), 256),
+      message: storableText(message || eventName, LIMITS.logMessageLength),
+      traceId: idOf(record.traceId, TRACE_ID),
+      spanId: idOf(record.spanId, SPAN_ID),
+      attributes: serializeAttributes({
+        ...attributes,
+        ...(eventName ? { "event.name": eventName } : {}),
+      }),
+    };
+  });
+}
+
+/** Spans of an `ExportTraceServiceRequest` in its JSON mapping. */
+export function otlpSpanRows(tenantId: string, body: unknown): OtlpRows<SpanRow> {
+  return collect(body, ["resourceSpans", "scopeSpans", "spans"], (record, context) => {
+    const traceId = idOf(record.traceId, TRACE_ID);
+    const spanId = idOf(record.spanId, SPAN_ID);
+    const startedAt = microsecondsOf(record.startTimeUnixNano);
+    const endedAt = microsecondsOf(record.endTimeUnixNano);
+    if (!traceId || !spanId) return "a span needs a traceId and a spanId";
+    if (startedAt === undefined || endedAt === undefined) return "a span needs its two times";
+    const status = objectOf(record.status);
+    return {
+      tenantId,
+      traceId,
+      spanId,
+      parentSpanId: idOf(record.parentSpanId, SPAN_ID),
+      name: storableText(String(record.name ?? ""), MAX_NAME_LENGTH),
+      service: storableText(String(context.resource["service.name"] ?? "unknown"), 256),
+      startedAt,
+      durationUs: Math.max(0, endedAt - startedAt),
+      status: [1, 2].includes(Number(status.code)) ? Number(status.code) : 0,
+      statusMessage: storableText(String(status.message ?? ""), 1_024),
+      attributes: serializeAttributes({ ...context.resource, ...attributesOf(record.attributes) }),
+    };
+  });
+}
+
+interface Context {
+  resource: Json;
+  scope: string;
+}
+
+/** Walks resources, scopes and records; what cannot be read is counted, and the rest is kept. */
+function collect<Row>(
+  body: unknown,
+  [resources, scopes, records]: readonly [string, string, string],
+  rowOf: (record: Json, context: Context) => Row | string,
+): OtlpRows<Row> {
+  const result: OtlpRows<Row> = { rows: [], rejected: 0, reason: "" };
+  for (const resource of listOf(objectOf(body)[resources])) {
+    const attributes = attributesOf(objectOf(resource.resource).attributes);
+    for (const scope of listOf(resource[scopes])) {
+      const name = String(objectOf(scope.scope).name ?? "");
+      for (const record of listOf(scope[records])) {
+        const isFull = result.rows.length >= MAX_RECORDS;
+        const row = isFull
+          ? `a request holds at most ${MAX_RECORDS} records`
+          : rowOf(record, { resource: attributes, scope: name });
+        if (typeof row === "string") {
+          result.rejected += 1;
+          result.reason ||= row;
+        } else result.rows.push(row);
+      }
+    }
+  }
+  return result;
+}
+
+function objectOf(value: unknown): Json {
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? (value as Json)
+    : {};
+}
+
+function listOf(value: unknown): Json[] {
+  return Array.isArray(value) ? value.map(objectOf) : [];
+}
+
+function attributesOf(list: unknown): Json {
+  return Object.fromEntries(
+    listOf(list)
+      .slice(0, LIMITS.logAttributes)
+      .map(({ key, value }) => [storableText(String(key ?? ""), 128), plainOf(value, 0)]),
+  );
+}
+
+/** An `AnyValue` as plain JSON. */
+function plainOf(value: unknown, depth: number): unknown {
+  const any = objectOf(value);
+  if (depth > MAX_DEPTH) return null;
+  if (typeof any.stringValue === "string") return any.stringValue;
+  if (typeof any.boolValue === "boolean") return any.boolValue;
+  if (any.intValue !== undefined) {
+    const number = Number(any.intValue);
+    return Number.isSafeInteger(number) ? number : String(any.intValue);
+  }
+  if (typeof any.doubleValue === "number") return any.doubleValue;
+  if (typeof any.bytesValue === "string") return any.bytesValue;
+  if (any.arrayValue) {
+    return listOf(objectOf(any.arrayValue).values).map((one) => plainOf(one, depth + 1));
+  }
+  if (any.kvlistValue) {
+    return Object.fromEntries(
+      listOf(objectOf(any.kvlistValue).values).map(({ key, value: one }) => [
+        String(key ?? ""),
+        plainOf(one, depth + 1),
+      ]),
+    );
+  }
+  return null;
+}
+
+function deviceOf(attributes: Json): string {
+  const named = DEVICE_ATTRIBUTES.map((name) => attributes[name]);
+  const found = named.find((id) => typeof id === "string" && DEVICE_ID.test(id));
+  return (found as string | undefined) ?? "";
+}
+
+/** OTLP's JSON writes ids in hex (OTLP §JSON protobuf encoding); all zeros is none. */
+function idOf(value: unknown, form: RegExp): string {
+  const id = typeof value === "string" ? value.toLowerCase() : "";
+  return form.test(id) && !/^0+$/.test(id) ? id : "";
+}
+
+function microsecondsOf(nano: unknown): number | undefined {
+  const digits = typeof nano === "string" || typeof nano === "number" ? String(nano) : "";
+  if (!/^\d{1,20}$/.test(digits)) return undefined;
+  const micro = Number(BigInt(digits) / 1_000n);
+  return micro > 0 && micro < 8.64e18 / 1_000 ? micro : undefined;
+}
+
+function millisecondsOf(nano: unknown): number | undefined {
+  const micro = microsecondsOf(nano);
+  return micro === undefined ? undefined : Math.floor(micro / 1_000);
+}
+
+/** Logs data model §SeverityNumber: 1 to 24; where it is missing, the text says it. */
+function severityOf({ severityNumber, severityText }: Json): number {
+  const number = Number(severityNumber);
+  if (Number.isInteger(number) && number >= 1 && number <= 24) return number;
+  const word = String(severityText ?? "").toLowerCase();
+  const level = word === "warning" ? "warn" : word === "critical" ? "fatal" : word;
+  return SEVERITIES[level as LogLevel] ?? SEVERITIES.info;
+}
+
+/** The same for the same record, so that a request that is sent again counts once. */
+function sequenceOf(record: Json, { resource, scope }: Context): number {
+  const text = JSON.stringify([record, resource, scope]);
+  return createHash("sha256").update(text).digest().readUIntBE(0, 6);
+}

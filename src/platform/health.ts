@@ -1,0 +1,78 @@
+import fs from "node:fs";
+import path from "node:path";
+import type { Config } from "../kernel/config.ts";
+import { createHealthChecks, type HealthCheck, Unwell } from "../kernel/health-checks.ts";
+import type { Clock } from "../kernel/index.ts";
+
+const GIB = 1024 ** 3;
+/** Below these the disk is nearly, or as good as, full. */
+const LOW_DISK_BYTES = GIB;
+const FULL_DISK_BYTES = 128 * 1024 ** 2;
+/** Of the gibibyte that a process's journal may hold before it refuses. */
+const LAGGING_JOURNAL_BYTES = 256 * 1024 ** 2;
+const FULL_JOURNAL_BYTES = 0.9 * GIB;
+/** A store that takes longer to say that it is there keeps everybody waiting. */
+const SLOW_MS = 1_000;
+const MAX_JOURNALS = 100;
+
+export interface HealthDeps {
+  config: Pick<Config, "dataDirectory">;
+  clock: Clock;
+  db: { ping(): Promise<void> };
+  timeseries: { ping(): Promise<void> };
+}
+
+/** What the platform depends on, asked anew at most once a second. */
+export function createPlatformHealth({ config, clock, db, timeseries }: HealthDeps) {
+  const answers =
+    (ping: () => Promise<void>): HealthCheck =>
+    async () => {
+      const since = performance.now();
+      await ping();
+      const ms = Math.round(performance.now() - since);
+      return ms > SLOW_MS ? { reason: `took ${ms} ms to answer` } : undefined;
+    };
+  return createHealthChecks(clock, {
+    postgresql: answers(() => db.ping()),
+    clickhouse: answers(() => timeseries.ping()),
+    disk: async () => diskReason(config.dataDirectory),
+    journal: async () => journalReason(path.join(config.dataDirectory, "journal")),
+  });
+}
+
+/** A full disk is found before the stores stumble over it. */
+function diskReason(directory: string): { reason: string } | undefined {
+  // With all stores elsewhere a process may have no folder of its own.
+  if (!fs.existsSync(directory)) return undefined;
+  const { bavail, bsize } = fs.statfsSync(directory);
+  const free = bavail * bsize;
+  const reason = `${Math.round(free / 1024 ** 2)} MiB are free`;
+  if (free < FULL_DISK_BYTES) throw new Unwell(reason);
+  return free < LOW_DISK_BYTES ? { reason } : undefined;
+}
+
+/** What was taken in and has not reached the time-series store, of the fullest journal. */
+function journalReason(directory: string): { reason: string } | undefined {
+  const sizes = readNames(directory).map((name) => sizeOf(path.join(directory, name)));
+  const most = Math.max(0, ...sizes);
+  const reason = `${Math.round(most / 1024 ** 2)} MiB wait for the time-series store`;
+  if (most > FULL_JOURNAL_BYTES) throw new Unwell(reason);
+  return most > LAGGING_JOURNAL_BYTES ? { reason } : undefined;
+}
+
+function sizeOf(directory: string): number {
+  return readNames(directory)
+    .map((name) => fs.statSync(path.join(directory, name), { throwIfNoEntry: false })?.size ?? 0)
+    .reduce((sum, size) => sum + size, 0);
+}
+
+function readNames(directory: string): string[] {
+  try {
+    return fs.readdirSync(directory).slice(0, MAX_JOURNALS * 2);
+  } catch (error) {
+    // A process without a journal, or a segment that was taken meanwhile.
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return [];
+    throw error;
+  }
+}

@@ -1,0 +1,152 @@
+import { gzipSync } from "node:zlib";
+import { SpanStatusCode } from "@opentelemetry/api";
+import { OTLPLogExporter as JsonLogs } from "@opentelemetry/exporter-logs-otlp-http";
+import { OTLPLogExporter as ProtoLogs } from "@opentelemetry/exporter-logs-otlp-proto";
+import { OTLPTraceExporter as JsonSpans } from "@opentelemetry/exporter-trace-otlp-http";
+import { OTLPTraceExporter as ProtoSpans } from "@opentelemetry/exporter-trace-otlp-proto";
+import { BatchLogRecordProcessor, LoggerProvider } from "@opentelemetry/sdk-logs";
+import { BatchSpanProcessor, NodeTracerProvider } from "@opentelemetry/sdk-trace-node";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createLogs } from "../../src/logs/index.ts";
+import { startTestApi, type TestApi } from "../support/api.ts";
+
+const GZIP = { compression: "gzip" as never };
+
+describe("OpenTelemetry's exporters", () => {
+  let test: TestApi;
+  let base: string;
+  let headers: Record<string, string>;
+  beforeAll(async () => {
+    test = await startTestApi();
+    base = await test.listen();
+    headers = { authorization: `Bearer ${test.acme}` };
+  });
+  afterAll(() => test.close());
+
+  const post = (path: string, body: Buffer | string, extra: Record<string, string> = {}) =>
+    fetch(`${base}${path}`, {
+      method: "POST",
+      headers: { ...headers, "content-type": "application/json", ...extra },
+      body: body as string,
+    });
+  const search = async (words: string, tenantId = "acme") =>
+    (await test.modules.logs.search(tenantId, { words, limit: 10 })).items;
+
+  it.each([
+    ["JSON", JsonLogs, {}],
+    ["JSON and gzip", JsonLogs, GZIP],
+    ["protobuf", ProtoLogs, {}],
+    ["protobuf and gzip", ProtoLogs, GZIP],
+  ])("send log records by %s", async (name, Exporter, options) => {
+    const url = `${base}/api/v1/tenants/acme/otlp/v1/logs`;
+    const exporter = new Exporter({ url, headers, ...options });
+    const provider = new LoggerProvider({
+      processors: [new BatchLogRecordProcessor({ exporter })],
+    });
+    const word = `way${name.replaceAll(/\W/g, "")}`;
+    provider.getLogger("pump").emit({
+      severityNumber: 17,
+      body: `valve ${word} is stuck`,
+      attributes: {
+        "vautn.device": "hub-1",
+        pressure: 2.5,
+        tries: 3,
+        path: ["a", "b"],
+        open: false,
+      },
+    });
+    await provider.shutdown();
+    expect(await search(word)).toMatchObject([
+      {
+        level: "error",
+        deviceId: "hub-1",
+        logger: "pump",
+        message: `valve ${word} is stuck`,
+        attributes: { pressure: 2.5, tries: 3, path: ["a", "b"], open: false },
+      },
+    ]);
+    expect(await search(word, "globex")).toEqual([]);
+  });
+
+  it.each([
+    ["JSON", JsonSpans],
+    ["protobuf", ProtoSpans],
+  ])(
+    "send spans by %s at OTLP's own path, of which the key says whose they are",
+    async (name, Exporter) => {
+      const exporter = new Exporter({ url: `${base}/v1/traces`, headers });
+      const provider = new NodeTracerProvider({
+        spanProcessors: [new BatchSpanProcessor(exporter)],
+      });
+      const span = provider.getTracer("shop").startSpan(`order by ${name}`, { root: true });
+      span.setStatus({ code: SpanStatusCode.ERROR, message: "sold out" });
+      span.setAttribute("items", 2);
+      const { traceId, spanId } = span.spanContext();
+      span.end();
+      await provider.shutdown();
+      expect(await test.modules.logs.trace("acme", traceId)).toMatchObject({
+        spans: [
+          {
+            ...{ spanId, name: `order by ${name}`, status: "error", statusMessage: "sold out" },
+            attributes: { items: 2 },
+          },
+        ],
+      });
+      await expect(test.modules.logs.trace("globex", traceId)).rejects.toMatchObject({
+        code: "not-found",
+      });
+    },
+  );
+
+  it("count what they send twice once, and hear what was not taken", async () => {
+    const record = {
+      timeUnixNano: `${Date.now()}000000`,
+      severityText: "WARN",
+      body: { stringValue: "only once please" },
+    };
+    const body = JSON.stringify({ resourceLogs: [{ scopeLogs: [{ logRecords: [record] }] }] });
+    for (let times = 0; times < 2; times += 1) {
+      const answer = await post("/v1/logs", body);
+      expect([answer.status, await answer.json()]).toEqual([200, { partialSuccess: {} }]);
+    }
+    expect(await search("once please")).toMatchObject([{ level: "warn" }]);
+    const spans = [{ name: "no ids" }];
+    const bad = { resourceSpans: [{ scopeSpans: [{ spans }] }] };
+    const answer = await post("/v1/traces", JSON.stringify(bad));
+    expect([answer.status, await answer.json()]).toEqual([
+      200,
+      {
+        partialSuccess: { rejectedSpans: "1", errorMessage: "a span needs a traceId and a spanId" },
+      },
+    ]);
+  });
+
+  it("are refused what is no OTLP, too large or not theirs to send", async () => {
+    const proto = { "content-type": "application/x-protobuf" };
+    expect((await post("/v1/logs", Buffer.from([0x0a, 0xff, 0xff]), proto)).status).toBe(400);
+    const gzip = { "content-encoding": "gzip" };
+    expect((await post("/v1/logs", "no gzip", gzip)).status).toBe(400);
+    const bomb = gzipSync(Buffer.alloc(64 * 1024 * 1024, 32));
+    expect((await post("/v1/logs", bomb, gzip)).status).toBe(413);
+    expect((await post("/v1/logs", "{}", { "content-encoding": "br" })).status).toBe(415);
+    const other = { "x-vautn-tenant": "globex" };
+    expect((await post("/v1/logs", "{}", other)).status).toBe(403);
+    const viewer = { authorization: `Bearer ${await test.keyOf("acme", "viewer")}` };
+    expect((await post("/v1/logs", "{}", viewer)).status).toBe(403);
+    const away = { authorization: "Bearer vk_no" };
+    expect((await post("/v1/logs", "{}", away)).status).toBe(401);
+  });
+
+  it("are told to wait where a tenant sends more than its share, which is its own", async () => {
+    const { timeseries, modules } = test;
+    const logs = createLogs({ timeseries, clock: modules.clock, otlpRecordsPerSecond: 1 });
+    const logRecords = Array.from({ length: 11 }, () => ({ body: { stringValue: "much" } }));
+    const body = { resourceLogs: [{ scopeLogs: [{ logRecords }] }] };
+    await expect(logs.ingestOtlp("acme", "logs", body)).rejects.toMatchObject({
+      code: "rate-limited",
+    });
+    logRecords.length = 1;
+    expect(await logs.ingestOtlp("globex", "logs", body)).toMatchObject({ accepted: 1 });
+    await logs.close();
+  });
+});
