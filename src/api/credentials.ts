@@ -8,11 +8,18 @@ const MAX_TOKEN_LENGTH = 512;
 export function readCredential(request: FastifyRequest): FastifyRequest["credential"] {
   const { authorization } = request.headers;
   if (authorization !== undefined) {
-    const token = /^Bearer ([\x21-\x7e]+)$/i.exec(authorization)?.[1];
+    const token = /^Bearer ([\x21-\x7e]+)$/i.exec(authorization)?.[1] ?? basicKey(authorization);
     return token && token.length <= MAX_TOKEN_LENGTH ? { token, from: "bearer" } : null;
   }
   const token = request.cookies[SESSION_COOKIE];
   return token && token.length <= MAX_TOKEN_LENGTH ? { token, from: "cookie" } : null;
+}
+
+/** An API key as the password of RFC 7617, whatever the name: all that some programs can send. */
+function basicKey(authorization: string): string | undefined {
+  const encoded = /^Basic ([A-Za-z0-9+/=]+)$/i.exec(authorization)?.[1];
+  if (encoded === undefined || encoded.length > MAX_TOKEN_LENGTH * 2) return undefined;
+  return /^[^:]*:(vk_[\x21-\x7e]+)$/.exec(Buffer.from(encoded, "base64").toString())?.[1];
 }
 
 const SAFE_METHODS: readonly string[] = ["GET", "HEAD", "OPTIONS"];

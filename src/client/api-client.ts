@@ -62,6 +62,11 @@ export class ApiClient {
     return Buffer.from(await response.arrayBuffer());
   }
 
+  /** The answer as it comes in, for what is too long to stand in memory; refusals are thrown. */
+  stream<Name extends OperationName>(name: Name, input: CallInput<Name>): Promise<Response> {
+    return this.#send(name, input as RawInput, {});
+  }
+
   /** Sends a file as it is read; it need not stand in memory as a whole. */
   async upload<Name extends OperationName>(
     name: Name,

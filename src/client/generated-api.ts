@@ -3866,6 +3866,33 @@ export interface Operations {
     body: undefined;
     answer: FleetMetricList;
   };
+  /** Points by device, metric and time; the header vautn-points says how many */
+  exportTelemetry: {
+    params: { tenant: string };
+    query: {
+      q?: string | undefined;
+      group?: string | undefined;
+      devices?: string | undefined;
+      format?: "csv" | "parquet" | undefined;
+      metrics?: string | undefined;
+      from?: string | undefined;
+      to?: string | undefined;
+    };
+    body: undefined;
+    answer: string;
+  };
+  /** Server-sent events named `points`: first the latest values, then what comes in */
+  watchTelemetry: {
+    params: { tenant: string };
+    query: {
+      q?: string | undefined;
+      group?: string | undefined;
+      devices?: string | undefined;
+      metrics: string;
+    };
+    body: undefined;
+    answer: string;
+  };
   getFleetHealth: {
     params: { tenant: string };
     query: { by: string; q?: string | undefined };
@@ -4962,6 +4989,8 @@ export const ROUTES = {
   getFleetSeries: { method: "GET", path: "/api/v1/tenants/{tenant}/telemetry/series" },
   listFleetLatest: { method: "GET", path: "/api/v1/tenants/{tenant}/telemetry/latest" },
   listFleetMetrics: { method: "GET", path: "/api/v1/tenants/{tenant}/telemetry/metrics" },
+  exportTelemetry: { method: "GET", path: "/api/v1/tenants/{tenant}/telemetry/export" },
+  watchTelemetry: { method: "GET", path: "/api/v1/tenants/{tenant}/telemetry/live" },
   getFleetHealth: { method: "GET", path: "/api/v1/tenants/{tenant}/fleet/health" },
   getFleetSummary: { method: "GET", path: "/api/v1/tenants/{tenant}/fleet/summary" },
   listGroups: { method: "GET", path: "/api/v1/tenants/{tenant}/groups" },

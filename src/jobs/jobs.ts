@@ -7,6 +7,7 @@ import type { Logger } from "../kernel/logger.ts";
 import { type AlertingDeps, alertingJobs } from "./alerting-jobs.ts";
 import { type CertificateWatchDeps, createCertificateWatch } from "./certificate-watch.ts";
 import { createPresenceWatch, type PresenceWatchDeps } from "./presence-watch.ts";
+import { type RetentionJobsDeps, retentionJob } from "./retention-jobs.ts";
 import { type RollupJobsDeps, rollupJobs } from "./rollup-jobs.ts";
 import { createRootListWatch, type RootListWatchDeps } from "./root-list-watch.ts";
 import { type Job, startTicker } from "./ticker.ts";
@@ -45,9 +46,8 @@ export interface JobsDeps {
   };
   rotationCampaigns: { tick(tenantId: string): Promise<void> };
   detectors: { runOnce(): Promise<unknown>; stop(): Promise<void> };
-  timeseries: RollupJobsDeps;
-  tenancy: {
-    tenants: { list(): Promise<{ id: string }[]> };
+  timeseries: RollupJobsDeps & RetentionJobsDeps["timeseries"];
+  tenancy: RetentionJobsDeps["tenancy"] & {
     usage: { measure(tenantId: string): Promise<void> };
   };
   auditCheckpoints: {
@@ -178,6 +178,7 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
     { name: "root-list", everyMs: 3_600_000, run: createRootListWatch(deps.identity, deps.logger) },
     { name: "acme", everyMs: 5_000, run: () => deps.identity.acme.renewIfDue() },
     ...rollupJobs(deps.timeseries),
+    retentionJob(deps),
     { name: "detectors", everyMs: 5_000, run: async () => void (await deps.detectors.runOnce()) },
   ];
   const rolloutTicker = startTicker(rollouts, deps);

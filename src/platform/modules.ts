@@ -84,7 +84,9 @@ export function createModules(options: ModuleOptions) {
   });
   const batches = options.journal ? JOURNALED_BATCHES : {};
   const telemetry = createTelemetry({ timeseries, clock, ...batches });
-  const telemetryQueries = createTelemetryQueries({ db, clock, timeseries, devices });
+  const telemetryQueries = createTelemetryQueries({
+    ...{ db, clock, timeseries, devices, telemetry, tenancy },
+  });
   const logs = createLogs({ timeseries, clock });
   const alerts = createAlerts({
     db,

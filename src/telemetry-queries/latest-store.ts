@@ -119,6 +119,34 @@ function readPosition(cursor: string, type: string) {
   return { afterKey, afterDevice, afterMetric };
 }
 
+const KNOWN_WINDOW_MS = 30 * 86_400_000;
+/** How far the rollups of hours may be behind. */
+const UNROLLED_MS = 3_600_000;
+const MAX_KNOWN = 5_000;
+
+/** Names of the metrics that the tenant has spoken of in a month: a look at rollups, not at points. */
+export async function readKnownMetrics(
+  timeseries: Reader,
+  tenantId: string,
+  now: number,
+): Promise<string[]> {
+  const names = (table: "points" | "telemetry_1h", since: number) =>
+    timeseries.tenantQuery<{ metric: string }>(tenantId, {
+      table,
+      select: "metric",
+      where: ["ts >= toDateTime(intDiv({since:Int64}, 1000), 'UTC')"],
+      groupBy: "metric",
+      limit: MAX_KNOWN,
+      cost: COST,
+      params: { since },
+    });
+  const [older, newer] = await Promise.all([
+    names("telemetry_1h", now - KNOWN_WINDOW_MS),
+    names("points", now - UNROLLED_MS),
+  ]);
+  return [...new Set([...older, ...newer].map(({ metric }) => metric))].sort();
+}
+
 /** Metrics that the devices have spoken of, with how many of them and when last. */
 export async function readMetricNames(
   timeseries: Reader,

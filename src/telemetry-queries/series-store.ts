@@ -24,6 +24,7 @@ export function readBuckets(
   query: SeriesQuery,
   selection: Selection,
   { source, stepMs, from, to, lookbackMs }: Resolution,
+  horizon: number,
 ): Promise<BucketRow[]> {
   const isCounter = query.transform !== "none";
   const start = isCounter ? from - lookbackMs : from;
@@ -45,7 +46,7 @@ export function readBuckets(
     cost: COST,
     params: {
       metric: query.metric,
-      start,
+      start: Math.max(start, horizon),
       from,
       to,
       width: stepMs,

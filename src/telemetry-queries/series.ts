@@ -7,6 +7,8 @@ import { QUERY_LIMITS, type Series, type SeriesAnswer, type SeriesQuery } from "
 
 export interface SeriesDeps extends SelectionDeps {
   timeseries: Reader;
+  /** Before it the tenant keeps nothing, and reads show nothing. */
+  horizon(tenantId: string): Promise<number>;
 }
 
 /** Series of one metric over many devices. */
@@ -21,6 +23,7 @@ export async function querySeries(
   const resolution = chooseResolution(query);
   const { source, stepMs, from, to } = resolution;
   const buckets = Math.ceil((to - from) / stepMs);
+  const horizon = await deps.horizon(tenantId);
   const chosen = await selectDevices(deps, tenantId, query, query.groupBy);
   const answer = {
     resolution: { source, stepMs, from, to, approximate: isApproximate(query, resolution) },
@@ -30,7 +33,7 @@ export async function querySeries(
     ? await onlyTop(deps, tenantId, query, chosen, resolution)
     : chosen;
   if (selection.ids?.length === 0) return { ...answer, series: [] };
-  const rows = await readBuckets(deps.timeseries, tenantId, query, selection, resolution);
+  const rows = await readBuckets(deps.timeseries, tenantId, query, selection, resolution, horizon);
   if (rows.length > QUERY_LIMITS.points) {
     const maximum = QUERY_LIMITS.points;
     throw new AppError("query-too-expensive", `the answer has more than ${maximum} points`, {
@@ -57,9 +60,10 @@ async function onlyTop(
   resolution: Resolution,
 ): Promise<Ranked> {
   if (selection.ids?.length === 0) return selection;
+  const horizon = await deps.horizon(tenantId);
   const { from, to } = resolution;
   const whole = { ...resolution, stepMs: Math.max(1, to - from) };
-  const rows = await readBuckets(deps.timeseries, tenantId, query, selection, whole);
+  const rows = await readBuckets(deps.timeseries, tenantId, query, selection, whole, horizon);
   const count = Math.abs(query.top ?? 0);
   const sign = (query.top ?? 0) < 0 ? -1 : 1;
   const best = rows

@@ -1,17 +1,26 @@
+import { confinementIn, unconfined } from "../kernel/confinement.ts";
 import { AppError, type Clock } from "../kernel/index.ts";
+import { csvOf, type ExportFormat, parquetOf } from "./export-formats.ts";
+import { countPoints, exportPages } from "./export-store.ts";
 import {
+  type LatestItem,
   type LatestPage,
   type LatestSort,
   readLatestPage,
   readMetricNames,
 } from "./latest-store.ts";
+import { LivePoints, PendingPoints } from "./live.ts";
+import { createPrometheus, type Prometheus } from "./promql/prometheus.ts";
 import { findMembers, selectDevices } from "./selection.ts";
 import { querySeries, type SeriesDeps } from "./series.ts";
 import { FairSlots } from "./slots.ts";
 import { type DeviceFilter, QUERY_LIMITS, type SeriesAnswer, type SeriesQuery } from "./types.ts";
 
-export interface TelemetryQueriesDeps extends SeriesDeps {
+export interface TelemetryQueriesDeps extends Omit<SeriesDeps, "horizon"> {
   clock: Clock;
+  tenancy: { settings(tenantId: string): Promise<{ telemetryRetentionDays: number }> };
+  /** Where points are followed as they come in. */
+  telemetry: PointsFollower;
   limits?: Partial<typeof QUERY_LIMITS>;
 }
 
@@ -23,6 +32,18 @@ export interface LatestRequest extends DeviceFilter {
   sort?: LatestSort | undefined;
   cursor?: string | undefined;
   limit?: number | undefined;
+}
+
+export interface LiveView {
+  /** First the latest values, then what has come in since it was last called. */
+  read(): Promise<{ points: LatestItem[]; missed: number }>;
+  subscribe(changed: () => void): () => void;
+}
+
+export interface ExportRequest extends DeviceFilter {
+  metrics?: readonly string[] | undefined;
+  from: number;
+  to: number;
 }
 
 export interface MetricSummary {
@@ -39,47 +60,147 @@ export interface TelemetryQueries {
     tenantId: string,
     query: DeviceFilter & { since?: number | undefined },
   ): Promise<MetricSummary[]>;
+  /** What is there and what comes in, for a view that follows it. */
+  watch(
+    tenantId: string,
+    filter: DeviceFilter & { metrics?: readonly string[] | undefined },
+  ): Promise<LiveView>;
+  /** How many points a file will hold, and the file as it is written. */
+  export(
+    tenantId: string,
+    format: ExportFormat,
+    query: ExportRequest,
+  ): Promise<{ count: number; chunks: AsyncIterable<Buffer> }>;
+  /** The same data to who speaks PromQL. */
+  prometheus: Prometheus;
 }
 
-const LATEST_WINDOW_MS = 24 * 3_600_000;
+const DAY_MS = 86_400_000;
+const LATEST_WINDOW_MS = DAY_MS;
 const METRICS_WINDOW_MS = 7 * 24 * 3_600_000;
 const DEFAULT_PAGE = 100;
 const MAX_METRICS = 1_000;
 
-export function createTelemetryQueries(deps: TelemetryQueriesDeps): TelemetryQueries {
-  const { timeseries, clock } = deps;
+export function createTelemetryQueries(given: TelemetryQueriesDeps): TelemetryQueries {
+  const { timeseries, clock, tenancy } = given;
+  const horizon = async (tenantId: string) =>
+    clock.now() - (await tenancy.settings(tenantId)).telemetryRetentionDays * DAY_MS;
+  const deps = { ...given, horizon };
   const slots = new FairSlots({ ...QUERY_LIMITS, ...deps.limits });
   const idsOf = async (tenantId: string, filter: DeviceFilter) => {
     const { ids } = await selectDevices(deps, tenantId, filter, "none");
     return ids;
   };
+  const live = livePoints(deps);
+  const latest = (tenantId: string, query: LatestRequest) =>
+    slots.run(tenantId, async () => {
+      await assertKnown(deps, tenantId, query);
+      const { metrics, above, below, sort = "device", cursor, limit = DEFAULT_PAGE } = query;
+      const asked = query.since ?? clock.now() - LATEST_WINDOW_MS;
+      const since = Math.max(asked, await horizon(tenantId));
+      const ids = await idsOf(tenantId, query);
+      if (ids?.length === 0) return { items: [], nextCursor: null };
+      const wanted = { ids, metrics, since, above, below, sort, cursor, limit };
+      return readLatestPage(timeseries, tenantId, wanted);
+    });
   return {
+    prometheus: createPrometheus(deps, slots),
+
     series: (tenantId, query) =>
       slots.run(tenantId, async () => {
         await assertKnown(deps, tenantId, query);
         return querySeries(deps, tenantId, query);
       }),
 
-    latest: (tenantId, query) =>
-      slots.run(tenantId, async () => {
-        await assertKnown(deps, tenantId, query);
-        const { metrics, above, below, sort = "device", cursor, limit = DEFAULT_PAGE } = query;
-        const since = query.since ?? clock.now() - LATEST_WINDOW_MS;
-        const ids = await idsOf(tenantId, query);
-        if (ids?.length === 0) return { items: [], nextCursor: null };
-        const wanted = { ids, metrics, since, above, below, sort, cursor, limit };
-        return readLatestPage(timeseries, tenantId, wanted);
-      }),
+    async watch(tenantId, filter) {
+      await assertKnown(deps, tenantId, filter);
+      const ids = await idsOf(tenantId, filter);
+      // The points come from a reader that all who watch share: who is confined is, here.
+      const own = confinementIn(tenantId)?.deviceIds;
+      const chosen = own
+        ? new Set(ids?.filter((id) => own.includes(id)) ?? own)
+        : ids && new Set(ids);
+      const metrics = filter.metrics && new Set(filter.metrics);
+      const wants = ({ deviceId, metric }: LatestItem) =>
+        (chosen?.has(deviceId) ?? true) && (metrics?.has(metric) ?? true);
+      const pending = new PendingPoints(wants, MAX_PENDING);
+      let isFirst = true;
+      return {
+        async read() {
+          if (!isFirst) return pending.take();
+          isFirst = false;
+          const { items } = await latest(tenantId, { ...filter, limit: MAX_FIRST });
+          return { points: items, missed: 0 };
+        },
+        subscribe: (changed) =>
+          live.subscribe(tenantId, (points) => {
+            if (pending.add(points)) changed();
+          }),
+      };
+    },
+
+    export: async (tenantId, format, request) => {
+      const { metrics, from, to } = request;
+      if (!(to > from)) throw new AppError("invalid-request", "`to` must come after `from`");
+      await assertKnown(deps, tenantId, request);
+      const ids = await idsOf(tenantId, request);
+      const query = { ids, metrics, to, from: Math.max(from, await horizon(tenantId)) };
+      const count =
+        ids?.length === 0
+          ? 0
+          : await slots.run(tenantId, () => countPoints(timeseries, tenantId, query));
+      // A page takes its turn like any query: a long export holds nobody up.
+      const inTurn: typeof timeseries = {
+        tenantQuery: (of, page) => slots.run(of, () => timeseries.tenantQuery(of, page)),
+      };
+      const pages = count === 0 ? noPages() : exportPages(inTurn, tenantId, query);
+      return { count, chunks: format === "csv" ? csvOf(pages) : parquetOf(pages) };
+    },
+
+    latest,
 
     metrics: (tenantId, query) =>
       slots.run(tenantId, async () => {
         const ids = await idsOf(tenantId, query);
         if (ids?.length === 0) return [];
-        const since = query.since ?? clock.now() - METRICS_WINDOW_MS;
+        const asked = query.since ?? clock.now() - METRICS_WINDOW_MS;
+        const since = Math.max(asked, await horizon(tenantId));
         return readMetricNames(timeseries, tenantId, { ids, since, limit: MAX_METRICS });
       }),
   };
 }
+
+async function* noPages(): AsyncGenerator<never> {}
+
+interface Place {
+  receivedAt: number;
+  deviceId: string;
+  metric: string;
+  ts: number;
+}
+
+interface PointsFollower {
+  pointsSince(
+    tenantId: string,
+    watermark: Place,
+    limit: number,
+  ): Promise<{ points: LatestItem[]; watermark: Place }>;
+}
+
+function livePoints({
+  telemetry,
+  clock,
+}: Pick<TelemetryQueriesDeps, "telemetry" | "clock">): LivePoints<Place> {
+  return new LivePoints<Place>({
+    since: (tenantId, place, limit) =>
+      unconfined(() => telemetry.pointsSince(tenantId, place, limit)),
+    now: () => ({ receivedAt: clock.now(), deviceId: "", metric: "", ts: 0 }),
+  });
+}
+
+/** Points that wait for a slow reader, and latest values that a view begins with. */
+const MAX_PENDING = 2_000;
+const MAX_FIRST = 500;
 
 /** A device that is named and does not exist is a mistake, not an empty answer. */
 async function assertKnown(deps: SeriesDeps, tenantId: string, filter: DeviceFilter) {

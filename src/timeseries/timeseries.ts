@@ -27,6 +27,8 @@ export interface Timeseries {
   rollUp(levels?: readonly RollupLevel[]): Promise<RollupResult>;
   /** What was received up to then, milliseconds since the epoch, is in the rollups by the minute. */
   rolledUpTo(): Promise<number>;
+  /** Removes a tenant's rows from before these moments (milliseconds); the result names the tables. */
+  forgetBefore(tenantId: string, before: { telemetry: number; logs: number }): Promise<string[]>;
   /** Removes every row of a tenant. */
   deleteTenant(tenantId: string): Promise<void>;
   ping(): Promise<void>;
@@ -73,6 +75,7 @@ export function createTimeseries(options: TimeseriesOptions): Timeseries {
     rollUp: (levels = ROLLUP_LEVELS) => guarded(() => rollUp(client, levels)),
     rolledUpTo: () =>
       guarded(async () => (await readProgress(client)).get("1m")?.receivedUntil ?? 0),
+    forgetBefore: (tenantId, before) => guarded(() => forgetBefore(client, tenantId, before)),
     deleteTenant: (tenantId) => guarded(() => deleteTenant(client, tenantId)),
     ping: () =>
       guarded(async () => {
@@ -156,6 +159,32 @@ function asTooExpensive(error: unknown, { maxSeconds, maxRowsRead }: QueryCost):
   const details = { maxSeconds, maxRowsRead };
   const hint = "ask for less time, fewer devices or a coarser step";
   return new AppError("query-too-expensive", hint, details, { cause: error });
+}
+
+const LOG_TABLES = ["logs", "spans"];
+
+/** A mutation rewrites marks of every part that it meets: only where there is something to remove. */
+async function forgetBefore(
+  client: ClickHouseClient,
+  tenantId: string,
+  before: { telemetry: number; logs: number },
+): Promise<string[]> {
+  const forgotten: string[] = [];
+  for (const table of TENANT_TABLES) {
+    const time = table === "spans" ? "started_at" : "ts";
+    const where = `tenant_id = {tenant:String} AND ${time} < fromUnixTimestamp64Milli({before:Int64})`;
+    const moment = LOG_TABLES.includes(table) ? before.logs : before.telemetry;
+    const query_params = { tenant: tenantId, before: moment };
+    const found = await client.query({
+      query: `SELECT 1 FROM ${table} WHERE ${where} LIMIT 1`,
+      query_params,
+      format: "JSONEachRow",
+    });
+    if ((await found.json()).length === 0) continue;
+    await client.command({ query: `DELETE FROM ${table} WHERE ${where}`, query_params });
+    forgotten.push(table);
+  }
+  return forgotten;
 }
 
 async function deleteTenant(client: ClickHouseClient, tenantId: string): Promise<void> {

@@ -1,4 +1,6 @@
+import { parquetReadObjects } from "hyparquet";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { retentionJob } from "../../src/jobs/retention-jobs.ts";
 import { startTestApi, type TestApi } from "../support/api.ts";
 import { createTelemetryFleet, FLEET_START, type FleetDevice } from "../support/telemetry-fleet.ts";
 import {
@@ -8,6 +10,7 @@ import {
 } from "../support/telemetry-reference.ts";
 
 const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
 const SEED = 1020;
 let test: TestApi;
 let fleet: { devices: FleetDevice[]; points: ReferencePoint[] };
@@ -265,3 +268,184 @@ describe("queries over a fleet", () => {
     expect(body.series).toEqual([]);
   });
 });
+
+describe("an export", () => {
+  const file = async (format: string, query: Record<string, unknown> = {}) => {
+    const text = new URLSearchParams({
+      ...{ format, from: String(from), to: String(to) },
+      ...Object.fromEntries(Object.entries(query).map(([name, value]) => [name, String(value)])),
+    });
+    const url = `/api/v1/tenants/acme/telemetry/export?${text}`;
+    const headers = { authorization: `Bearer ${test.acme}` };
+    const answer = await test.api.inject({ method: "GET", url, headers });
+    return { ...answer, bytes: answer.rawPayload, headers: answer.headers };
+  };
+  const wanted = () => {
+    const unique = new Map<string, ReferencePoint>();
+    for (const point of fleet.points.filter(({ ts }) => ts >= from && ts < to)) {
+      const key = `${point.deviceId} ${point.metric} ${point.ts}`;
+      const known = unique.get(key);
+      if (!known || point.seq >= known.seq) unique.set(key, point);
+    }
+    const place = ({ deviceId, metric, ts }: ReferencePoint) => `${deviceId} ${metric} ${ts}`;
+    return [...unique.values()].sort((left, right) => (place(left) < place(right) ? -1 : 1));
+  };
+
+  it("as CSV holds each point once, in order", async () => {
+    const { bytes, headers, statusCode } = await file("csv", { metrics: "fuel,odometer" });
+    expect([statusCode, headers["content-type"]]).toEqual([200, "text/csv; charset=utf-8"]);
+    const lines = bytes.toString().trimEnd().split("\r\n");
+    expect(lines.shift()).toBe("device,metric,time,value");
+    const want = wanted();
+    expect(headers["vautn-points"]).toBe(String(want.length));
+    expect(lines).toEqual(
+      want.map(({ deviceId, metric, ts, value }) =>
+        [deviceId, metric, new Date(ts).toISOString(), value].join(","),
+      ),
+    );
+  });
+
+  it("as Parquet is read by another reader", async () => {
+    const { bytes } = await file("parquet", { q: 'region = "eu"', metrics: "fuel" });
+    const buffer = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+    const rows = await parquetReadObjects({ file: buffer as ArrayBuffer });
+    const eu = fleet.devices.filter(({ region }) => region === "eu").map(({ id }) => id);
+    const want = wanted().filter(
+      ({ deviceId, metric }) => metric === "fuel" && eu.includes(deviceId),
+    );
+    expect(want.length).toBeGreaterThan(1000);
+    expect(rows).toEqual(
+      want.map(({ deviceId, metric, ts, value }) => {
+        return { device: deviceId, metric, time: new Date(ts), value };
+      }),
+    );
+  });
+
+  it("of nothing is a file with no rows, and of a stranger's devices none", async () => {
+    expect((await file("csv", { metrics: "none" })).bytes.toString()).toBe(
+      "device,metric,time,value\r\n",
+    );
+    const { bytes } = await file("parquet", { q: 'id = "none"' });
+    const buffer = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+    expect(await parquetReadObjects({ file: buffer as ArrayBuffer })).toEqual([]);
+    expect((await get("export", { format: "xlsx" })).status).toBe(400);
+    const theirs = await get("export", { from, to }, test.globex, "globex");
+    expect(theirs.body).toBe("device,metric,time,value\r\n");
+  });
+});
+
+describe("who is confined to a group", () => {
+  it("is shown its devices alone, by every way, though others have asked before", async () => {
+    const made = await test.call("POST", "/tenants/acme/keys", {
+      body: { name: "eu only", role: "viewer", groups: ["eu"] },
+    });
+    expect(made.status, JSON.stringify(made.body)).toBe(201);
+    const { key } = made.body;
+    const eu = fleet.devices.filter(({ region }) => region === "eu").map(({ id }) => id);
+    const devices = (text: string) => [...new Set(text.match(/truck-\d+/g))].sort();
+    const prometheus = "prometheus/api/v1/label/device/values";
+    const [series, latest, csv] = [
+      ["series", { metric: "fuel", from, to, step: "1h", groupBy: "device" }],
+      ["latest", { since: FLEET_START, limit: 500 }],
+      ["export", { from, to }],
+    ] as [string, object][];
+    for (const [path, query] of [series, latest, csv] as [string, Record<string, unknown>][]) {
+      const all = await get(path, query);
+      expect(devices(JSON.stringify(all.body)).length).toBe(fleet.devices.length);
+      const own = await get(path, query, key);
+      expect(devices(JSON.stringify(own.body)), path).toEqual(eu);
+    }
+    const labels = async (as: string) =>
+      (await test.call("GET", `/tenants/acme/${prometheus}`, { key: as })).body.data;
+    expect((await labels(test.acme)).length).toBe(fleet.devices.length);
+    expect(await labels(key)).toEqual(eu);
+    expect((await labels(test.acme)).length).toBe(fleet.devices.length);
+    const named = { metric: "fuel", from, to, devices: "truck-02" };
+    expect((await get("series", named, key)).status).toBe(404);
+  });
+});
+
+describe("a live view", () => {
+  it("begins with the latest values and goes on with what comes in, of the devices chosen", async () => {
+    const base = await test.listen();
+    const filter = new URLSearchParams({ q: 'region = "eu"', metrics: "speed" });
+    const end = new AbortController();
+    const response = await fetch(`${base}/api/v1/tenants/acme/telemetry/live?${filter}`, {
+      headers: { authorization: `Bearer ${test.acme}` },
+      signal: end.signal,
+    });
+    expect([response.status, response.headers.get("content-type")]).toEqual([
+      200,
+      "text/event-stream",
+    ]);
+    const events = eventsOf(response);
+    expect((await events.next()).value).toEqual({ points: [], missed: 0 });
+    const now = Date.now();
+    const say = (tenantId: string, deviceId: string, values: object) =>
+      test.modules.telemetry.ingestTelemetry(
+        { tenantId, deviceId },
+        { ts: now, seq: 1, values },
+        now,
+      );
+    await say("acme", "truck-02", { speed: 2 });
+    await say("globex", "truck-00", { speed: 9 });
+    await say("acme", "truck-00", { speed: 1, other: 5 });
+    const seen: unknown[] = [];
+    while (seen.length === 0) seen.push(...((await events.next()).value?.points ?? []));
+    expect(seen).toEqual([{ deviceId: "truck-00", metric: "speed", ts: now, value: 1 }]);
+    end.abort();
+    const refused = await get("live", { devices: "ghost", metrics: "speed" });
+    expect([refused.status, refused.body.code]).toEqual([404, "not-found"]);
+  });
+});
+
+// The last one: what it removes is gone.
+describe("retention", () => {
+  it("is respected by reads at once, and by the store when its job has run", async () => {
+    const count = async (tenantId: string) => {
+      const rows = await test.timeseries.tenantQuery<{ n: number }>(tenantId, {
+        table: "points",
+        select: "count() as n",
+        where: ["ts < fromUnixTimestamp64Milli({before:Int64})"],
+        limit: 1,
+        params: { before: Date.now() - DAY },
+      });
+      return rows[0]?.n ?? 0;
+    };
+    const old = { deviceId: "theirs", metric: "fuel", ts: FLEET_START, seq: 1, value: 1 };
+    await test.timeseries.insert("telemetry", [{ tenantId: "globex", ...old }]);
+    const settings = { settings: { telemetryRetentionDays: 1 } };
+    expect((await test.call("PATCH", "/tenants/acme", { body: settings })).status).toBe(200);
+    const series = await get("series", { metric: "fuel", from, to, step: "1h" });
+    expect(series.body.series).toEqual([]);
+    expect((await get("series", { metric: "fuel", from, to, top: 1 })).body.series).toEqual([]);
+    const latest = await get("latest", { since: FLEET_START, metrics: "fuel" });
+    expect(latest.body.items).toEqual([]);
+    expect((await get("export", { from, to })).body).toBe("device,metric,time,value\r\n");
+    const promql = `query?query=fuel&time=${(FLEET_START + HOUR) / 1000}`;
+    const at = `/tenants/acme/prometheus/api/v1/${promql}`;
+    expect((await test.call("GET", at, { key: test.acme })).body.data.result).toEqual([]);
+
+    expect(await count("acme")).toBeGreaterThan(1000);
+    const { clock, logger, tenancy } = test.modules;
+    await retentionJob({ clock, logger, tenancy, timeseries: test.timeseries }).run();
+    expect([await count("acme"), await count("globex")]).toEqual([0, 1]);
+    const live = { clock, logger, tenancy, timeseries: test.timeseries };
+    await retentionJob(live).run();
+    expect((await get("latest", { metrics: "speed" })).body.items.length).toBe(2);
+  });
+});
+
+async function* eventsOf(response: Response): AsyncGenerator<{ points: unknown[] }, undefined> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of response.body as ReadableStream<Uint8Array>) {
+    text += decoder.decode(chunk, { stream: true });
+    for (let at = text.indexOf("\n\n"); at >= 0; at = text.indexOf("\n\n")) {
+      const data = /^data: (.*)$/m.exec(text.slice(0, at))?.[1];
+      text = text.slice(at + 2);
+      if (data) yield JSON.parse(data);
+    }
+  }
+  return undefined;
+}

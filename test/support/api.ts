@@ -153,7 +153,9 @@ function createModules(
   });
   const devices = createDevices(inner);
   const telemetry = createTelemetry({ timeseries, clock });
-  const telemetryQueries = createTelemetryQueries({ db, clock, timeseries, devices });
+  const telemetryQueries = createTelemetryQueries({
+    ...{ db, clock, timeseries, devices, telemetry, tenancy },
+  });
   const logs = createLogs({ timeseries, clock });
   const alerts = createAlerts({ ...inner, allowPrivateAddresses: true });
   const blobs = openBlobStore({ directory });

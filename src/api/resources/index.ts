@@ -23,6 +23,7 @@ import { type LogsDeps, logRoutes } from "./logs.ts";
 import { type OperationsDeps, operationsRoutes } from "./operations.ts";
 import { type OtlpDeps, otlpRootRoutes, otlpRoutes } from "./otlp.ts";
 import { type PkiDeps, pkiRoutes } from "./pki.ts";
+import { type PrometheusDeps, prometheusRoutes } from "./prometheus.ts";
 import { type ProviderDeps, providerRoutes } from "./providers.ts";
 import { type RadarDeps, radarRoutes } from "./radar.ts";
 import {
@@ -35,6 +36,8 @@ import { type CampaignsDeps, campaignRoutes } from "./rotation-campaigns.ts";
 import { type ServiceAccountDeps, serviceAccountRoutes, tokenRoutes } from "./service-accounts.ts";
 import { type SessionDeps, sessionRoutes } from "./sessions.ts";
 import { type TelemetryDeps, telemetryRoutes } from "./telemetry.ts";
+import { type TelemetryExportDeps, telemetryExportRoutes } from "./telemetry-export.ts";
+import { type TelemetryLiveDeps, telemetryLiveRoutes } from "./telemetry-live.ts";
 import { type TelemetryQueryDeps, telemetryQueryRoutes } from "./telemetry-queries.ts";
 import { type TenantDeps, tenantRoutes } from "./tenants.ts";
 import { type TrustDeps, trustRoutes } from "./trust.ts";
@@ -70,6 +73,7 @@ export type ResourceDeps = AcmeDeps &
   OperationsDeps &
   OtlpDeps &
   PkiDeps &
+  PrometheusDeps &
   ProviderDeps &
   RegisteredAuthorityDeps &
   RadarDeps &
@@ -78,6 +82,8 @@ export type ResourceDeps = AcmeDeps &
   ServiceAccountDeps &
   SessionDeps &
   TelemetryDeps &
+  TelemetryExportDeps &
+  Omit<TelemetryLiveDeps, "streams"> &
   TelemetryQueryDeps &
   TenantDeps &
   TrustDeps &
@@ -120,6 +126,10 @@ export async function registerResources(
       campaignRoutes(routes, deps);
       telemetryRoutes(routes, deps);
       telemetryQueryRoutes(routes, deps);
+      telemetryExportRoutes(routes, deps);
+      telemetryLiveRoutes(routes, deps);
+      // A scope of its own: forms, and errors in the shape that its callers know.
+      await scope.register(async (inner) => prometheusRoutes(inner as unknown as Api, deps));
       fleetRoutes(routes, deps);
       commandRoutes(routes, deps);
       firmwareRoutes(routes, deps);

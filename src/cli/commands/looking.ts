@@ -5,6 +5,7 @@ import { type Cli, type CommonOptions, group, leaf, wholeNumber } from "../cli.t
 import { table } from "../output.ts";
 import { printable } from "../printable.ts";
 import { waterfall } from "../waterfall.ts";
+import { fleetTelemetryCommands } from "./fleet-telemetry.ts";
 
 type Level = "trace" | "debug" | "info" | "warn" | "error" | "fatal";
 
@@ -64,6 +65,7 @@ function telemetryCommand(program: Command, cli: Cli): void {
     "measurements of devices",
     "vautn telemetry query hub-001 temperature",
   );
+  fleetTelemetryCommands(telemetry, cli);
   leaf(telemetry, {
     usage: "query <device> [metric]",
     summary: "a metric over time; without one, the latest value of each",

@@ -1,0 +1,160 @@
+import { confinementIn } from "../../kernel/confinement.ts";
+import { AppError, type Clock } from "../../kernel/index.ts";
+import { TtlCache } from "../../kernel/ttl-cache.ts";
+import { readKnownMetrics } from "../latest-store.ts";
+import { findMembers, type Member, type SelectionDeps } from "../selection.ts";
+import type { Reader } from "../series-store.ts";
+import { QUERY_LIMITS, type Source } from "../types.ts";
+import type { Load, LoadSeries } from "./evaluate.ts";
+import { labelsOf, matchingMetrics, promName, splitMatchers, testOf } from "./labels.ts";
+import { MAX_SAMPLES, readSamples, type SampleQuery, type SampleRow } from "./samples-store.ts";
+import type { Matcher } from "./syntax.ts";
+import type { Labels } from "./vectors.ts";
+import { COUNTER_FUNCTIONS, type Samples } from "./windows.ts";
+
+export interface LoadingDeps extends SelectionDeps {
+  timeseries: Reader;
+  clock: Clock;
+  horizon(tenantId: string): Promise<number>;
+}
+
+/** Labels and names change seldom, and one look at a dashboard asks for them twenty times. */
+const KNOWN_FOR_MS = 10_000;
+const TENANTS_KNOWN = 50;
+
+/** What somebody who is confined to groups sees is remembered for these groups alone. */
+function viewOf(tenantId: string): string {
+  return JSON.stringify([tenantId, confinementIn(tenantId)?.groups ?? null]);
+}
+
+export interface Chosen {
+  metrics: string[];
+  members: Member[];
+  /** Whether every device of the tenant is among them. */
+  isAll: boolean;
+}
+
+/** What selectors mean in a tenant, and their samples. */
+export class Loading {
+  readonly #deps: LoadingDeps;
+  readonly #members: TtlCache<Member[]>;
+  readonly #metrics: TtlCache<string[]>;
+
+  constructor(deps: LoadingDeps) {
+    this.#deps = deps;
+    const options = { clock: deps.clock, ttlMs: KNOWN_FOR_MS, maxEntries: TENANTS_KNOWN };
+    this.#members = new TtlCache(options);
+    this.#metrics = new TtlCache(options);
+  }
+
+  metrics(tenantId: string): Promise<string[]> {
+    const { timeseries, clock } = this.#deps;
+    return this.#metrics.load(viewOf(tenantId), () =>
+      readKnownMetrics(timeseries, tenantId, clock.now()),
+    );
+  }
+
+  async choose(tenantId: string, matchers: readonly Matcher[]): Promise<Chosen> {
+    const { name, device } = splitMatchers(matchers);
+    const metrics = matchingMetrics(await this.metrics(tenantId), name);
+    const meets = testOf(device);
+    const exactly = device.find(({ label, operator }) => label === "device" && operator === "=");
+    const candidates = exactly
+      ? await findMembers(this.#deps, tenantId, { devices: [exactly.value] })
+      : await this.#members.load(viewOf(tenantId), () => findMembers(this.#deps, tenantId, {}));
+    const members = candidates.filter((member) => meets(labelsOf(member)));
+    return { metrics, members, isAll: !exactly && members.length === candidates.length };
+  }
+
+  /** Loads for one query; all its selectors together stay within the bound. */
+  loader(tenantId: string): LoadSeries {
+    let loaded = 0;
+    return async (load) => {
+      const { metrics, members, isAll } = await this.choose(tenantId, load.matchers);
+      if (metrics.length === 0 || members.length === 0) return [];
+      const query: SampleQuery = {
+        ...sourceOf(load),
+        metrics,
+        devices: isAll ? null : members.map(({ id }) => id),
+        from: Math.max(load.from, await this.#deps.horizon(tenantId)),
+        to: load.to,
+      };
+      const rows = await readSamples(this.#deps.timeseries, tenantId, query);
+      loaded += rows.length;
+      if (loaded > MAX_SAMPLES) throw tooMuch(`more than ${MAX_SAMPLES} samples`);
+      return seriesOf(rows, members, query);
+    };
+  }
+}
+
+const NEEDS_POINTS = ["quantile_over_time", "stddev_over_time", "irate", "idelta"];
+const LEAST_BUCKETS_OF_A_COUNTER = 5;
+const ROLLUPS: { source: Exclude<Source, "raw">; widthMs: number }[] = [
+  { source: "1d", widthMs: 86_400_000 },
+  { source: "1h", widthMs: 3_600_000 },
+  { source: "1m", widthMs: 60_000 },
+];
+
+/** The coarsest rollup whose buckets fit whole into every window. */
+export function sourceOf({
+  use,
+  from,
+  to,
+  stepMs,
+  rangeMs,
+}: Load): Pick<SampleQuery, "source" | "take"> {
+  const take = takeOf(use);
+  const isCounter = use !== null && COUNTER_FUNCTIONS.includes(use);
+  const rollup = ROLLUPS.find(
+    ({ widthMs }) =>
+      stepMs > 0 &&
+      [stepMs, rangeMs, from, to].every((ms) => ms % widthMs === 0) &&
+      rangeMs / widthMs >= (isCounter || use === null ? LEAST_BUCKETS_OF_A_COUNTER : 1),
+  );
+  const served = rollup && !(use !== null && NEEDS_POINTS.includes(use));
+  return { source: served ? rollup.source : "raw", take };
+}
+
+function takeOf(use: string | null): SampleQuery["take"] {
+  if (use !== null && COUNTER_FUNCTIONS.includes(use)) return "ends";
+  if (use === "min_over_time") return "min";
+  if (use === "max_over_time") return "max";
+  return use === null || use === "last_over_time" || use === "present_over_time" ? "last" : "sum";
+}
+
+function seriesOf(
+  rows: readonly SampleRow[],
+  members: readonly Member[],
+  { source, take }: SampleQuery,
+): { labels: Labels; samples: Samples }[] {
+  const known = new Map(members.map((member) => [member.id, member]));
+  const series: { labels: Labels; samples: Samples }[] = [];
+  let current = "";
+  for (const { d, m, t, v, c } of rows) {
+    const member = known.get(d);
+    if (!member || v === null) continue;
+    if (`${d}\n${m}` !== current) {
+      current = `${d}\n${m}`;
+      const counts = source !== "raw" && take === "sum" ? { counts: [] } : {};
+      const labels = { __name__: promName(m), ...labelsOf(member) };
+      series.push({ labels, samples: { times: [], values: [], ...counts } });
+    }
+    const samples = series.at(-1)?.samples;
+    // The only value of a bucket is its first and its last.
+    if (!samples || samples.times.at(-1) === t) continue;
+    samples.times.push(t);
+    samples.values.push(v);
+    samples.counts?.push(c);
+  }
+  if (series.length > QUERY_LIMITS.series * 10) {
+    throw tooMuch(`${series.length} series, at most ${QUERY_LIMITS.series * 10}`);
+  }
+  return series;
+}
+
+function tooMuch(what: string): AppError {
+  return new AppError(
+    "query-too-expensive",
+    `the query would load ${what}: choose fewer devices, a shorter time or a wider step`,
+  );
+}

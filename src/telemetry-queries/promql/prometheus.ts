@@ -1,0 +1,137 @@
+import { AppError } from "../../kernel/index.ts";
+import type { FairSlots } from "../slots.ts";
+import { PromqlError } from "./error.ts";
+import { Evaluation, type Steps } from "./evaluate.ts";
+import { labelsOf, promName } from "./labels.ts";
+import { Loading, type LoadingDeps } from "./loading.ts";
+import { type Matcher, parsePromql } from "./syntax.ts";
+import type { Labels, Value } from "./vectors.ts";
+
+/** Answers in the shapes of Prometheus' HTTP API; see its documentation for `data`. */
+export interface Prometheus {
+  query(tenantId: string, query: string, timeMs: number): Promise<unknown>;
+  queryRange(tenantId: string, query: string, steps: Steps): Promise<unknown>;
+  /** Label sets of the series that any of the selectors chooses; at most `limit`. */
+  series(tenantId: string, selectors: readonly string[], limit: number): Promise<Labels[]>;
+  labelNames(tenantId: string, selectors: readonly string[]): Promise<string[]>;
+  labelValues(tenantId: string, label: string, selectors: readonly string[]): Promise<string[]>;
+  metadata(tenantId: string, metric: string | undefined): Promise<Record<string, unknown[]>>;
+}
+
+const MAX_STEPS = 11_000;
+const MAX_VALUES = 2_000_000;
+export const MAX_SELECTORS = 20;
+
+export function createPrometheus(deps: LoadingDeps, slots: FairSlots): Prometheus {
+  const loading = new Loading(deps);
+  const evaluate = (tenantId: string, query: string, steps: Steps) =>
+    slots.run(tenantId, async () => {
+      const evaluation = new Evaluation(steps, loading.loader(tenantId));
+      const value = await evaluation.run(parsePromql(query));
+      const count = value.kind === "vector" ? value.lines.length : 1;
+      if (count * evaluation.moments.length > MAX_VALUES) {
+        throw new AppError("query-too-expensive", `the answer has more than ${MAX_VALUES} values`);
+      }
+      return { value, moments: evaluation.moments };
+    });
+  const chosen = (tenantId: string, selectors: readonly string[]) =>
+    slots.run(tenantId, () => chooseAll(loading, tenantId, selectors));
+  return {
+    async query(tenantId, query, timeMs) {
+      const { value } = await evaluate(tenantId, query, { start: timeMs, end: timeMs, stepMs: 1 });
+      return instantData(value, timeMs);
+    },
+
+    async queryRange(tenantId, query, steps) {
+      const { start, end, stepMs } = steps;
+      if (end < start) throw new PromqlError("end timestamp must not be before start time", 0);
+      if (!(stepMs > 0)) throw new PromqlError("zero or negative step is not accepted", 0);
+      if ((end - start) / stepMs > MAX_STEPS) {
+        throw new PromqlError(`more than ${MAX_STEPS} points in a series: widen the step`, 0);
+      }
+      const { value, moments } = await evaluate(tenantId, query, steps);
+      return rangeData(value, moments);
+    },
+
+    async series(tenantId, selectors, limit) {
+      if (selectors.length === 0) throw new PromqlError("no match[] parameter provided", 0);
+      const found: Labels[] = [];
+      for (const { metrics, members } of await chosen(tenantId, selectors)) {
+        for (const metric of metrics) {
+          for (const member of members) {
+            if (found.length >= limit) return found;
+            found.push({ __name__: promName(metric), ...labelsOf(member) });
+          }
+        }
+      }
+      return found;
+    },
+
+    async labelNames(tenantId, selectors) {
+      const names = new Set(["__name__"]);
+      for (const { members } of await chosen(tenantId, selectors)) {
+        for (const member of members)
+          for (const name of Object.keys(labelsOf(member))) names.add(name);
+      }
+      return [...names].sort();
+    },
+
+    async labelValues(tenantId, label, selectors) {
+      const values = new Set<string>();
+      for (const { metrics, members } of await chosen(tenantId, selectors)) {
+        if (label === "__name__") for (const metric of metrics) values.add(promName(metric));
+        else for (const member of members) values.add(labelsOf(member)[label] ?? "");
+      }
+      values.delete("");
+      return [...values].sort();
+    },
+
+    async metadata(tenantId, metric) {
+      const names = (await loading.metrics(tenantId)).map(promName);
+      const known = names.filter((name) => metric === undefined || name === metric);
+      return Object.fromEntries(
+        known.map((name) => [name, [{ type: "unknown", help: "", unit: "" }]]),
+      );
+    },
+  };
+}
+
+async function chooseAll(loading: Loading, tenantId: string, selectors: readonly string[]) {
+  if (selectors.length > MAX_SELECTORS) {
+    throw new PromqlError(`at most ${MAX_SELECTORS} selectors at once`, 0);
+  }
+  const parsed: Matcher[][] = selectors.map((text) => {
+    const expression = parsePromql(text);
+    if (expression.kind === "selector") return expression.matchers;
+    throw new PromqlError(`${text.slice(0, 60)} is no series selector`, 0);
+  });
+  const sets = parsed.length > 0 ? parsed : [[]];
+  return Promise.all(sets.map((matchers) => loading.choose(tenantId, matchers)));
+}
+
+function instantData(value: Value, timeMs: number) {
+  const at = timeMs / 1000;
+  if (value.kind === "scalar") {
+    return { resultType: "scalar", result: [at, textOf(value.values[0] ?? Number.NaN)] };
+  }
+  const result = value.lines.flatMap(({ labels, values: [only] }) =>
+    only === undefined ? [] : [{ metric: labels, value: [at, textOf(only)] }],
+  );
+  return { resultType: "vector", result };
+}
+
+function rangeData(value: Value, moments: readonly number[]) {
+  const lines = value.kind === "scalar" ? [{ labels: {}, values: value.values }] : value.lines;
+  const result = lines.map(({ labels, values }) => ({
+    metric: labels,
+    values: values.flatMap((one, step) =>
+      one === undefined ? [] : [[(moments[step] ?? 0) / 1000, textOf(one)]],
+    ),
+  }));
+  return { resultType: "matrix", result };
+}
+
+function textOf(value: number): string {
+  if (value === Number.POSITIVE_INFINITY) return "+Inf";
+  return value === Number.NEGATIVE_INFINITY ? "-Inf" : String(value);
+}

@@ -1,0 +1,249 @@
+import type { SyntaxNode } from "@lezer/common";
+import { parser } from "@prometheus-io/lezer-promql";
+import { PromqlError } from "./error.ts";
+
+export interface Matcher {
+  label: string;
+  operator: "=" | "!=" | "=~" | "!~";
+  value: string;
+}
+
+export type Expression =
+  | { kind: "number"; value: number }
+  | { kind: "selector"; matchers: Matcher[]; rangeMs: number | null; offsetMs: number }
+  | { kind: "call"; name: string; args: Expression[]; at: number }
+  | {
+      kind: "aggregate";
+      operator: string;
+      without: boolean;
+      labels: string[];
+      parameter: Expression | null;
+      operand: Expression;
+    }
+  | { kind: "binary"; operator: string; bool: boolean; left: Expression; right: Expression }
+  | { kind: "negate"; operand: Expression };
+
+const MAX_LENGTH = 8_000;
+const MAX_DEPTH = 50;
+
+/** Understands PromQL as far as it is offered here; what is not is refused with its place. */
+export function parsePromql(text: string): Expression {
+  if (text.length > MAX_LENGTH) throw new PromqlError("the query is too long", 0);
+  const top = parser.parse(text).topNode;
+  top.cursor().iterate((node) => {
+    if (node.type.isError) {
+      throw new PromqlError(
+        `parse error near ${JSON.stringify(text.slice(node.from, node.from + 20))}`,
+        node.from,
+      );
+    }
+  });
+  const root = top.firstChild;
+  if (!root) throw new PromqlError("no expression found in input", 0);
+  return new Reader(text).expression(root, 0);
+}
+
+class Reader {
+  readonly #text: string;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  expression(node: SyntaxNode, depth: number): Expression {
+    if (depth > MAX_DEPTH) throw new PromqlError("the query is nested too deep", node.from);
+    switch (node.name) {
+      case "ParenExpr":
+        return this.expression(this.#child(node), depth + 1);
+      case "NumberDurationLiteral":
+        return { kind: "number", value: numberOf(this.#of(node), node.from) };
+      case "VectorSelector":
+        return this.#selector(node, null);
+      case "MatrixSelector": {
+        const range = node.getChild("DurationExpr");
+        const vector = node.getChild("VectorSelector");
+        if (!range || !vector) throw refused(node, this.#of(node));
+        return this.#selector(vector, durationOf(this.#of(range), range.from));
+      }
+      case "OffsetExpr":
+        return this.#offset(node, depth);
+      case "FunctionCall":
+        return this.#call(node, depth);
+      case "AggregateExpr":
+        return this.#aggregate(node, depth);
+      case "BinaryExpr":
+        return this.#binary(node, depth);
+      case "UnaryExpr": {
+        const operand = this.expression(node.lastChild ?? node, depth + 1);
+        return this.#of(node).startsWith("-") ? { kind: "negate", operand } : operand;
+      }
+      default:
+        throw refused(node, this.#of(node));
+    }
+  }
+
+  #of({ from, to }: { from: number; to: number }): string {
+    return this.#text.slice(from, to);
+  }
+
+  #child(node: SyntaxNode): SyntaxNode {
+    if (!node.firstChild) throw refused(node, this.#of(node));
+    return node.firstChild;
+  }
+
+  #offset(node: SyntaxNode, depth: number): Expression {
+    const inner = this.expression(this.#child(node), depth + 1);
+    const duration = node.getChild("OffsetDurationExpr");
+    if (inner.kind !== "selector" || !duration) throw refused(node, this.#of(node));
+    const text = this.#of(duration);
+    const sign = text.startsWith("-") ? -1 : 1;
+    const offsetMs = sign * durationOf(text.replace(/^-/, ""), duration.from);
+    return { ...inner, offsetMs };
+  }
+
+  #call(node: SyntaxNode, depth: number): Expression {
+    const identifier = node.getChild("FunctionIdentifier");
+    const body = node.getChild("FunctionCallBody");
+    const name = identifier ? this.#of(identifier) : "";
+    const args = body ? this.#children(body).map((arg) => this.expression(arg, depth + 1)) : [];
+    return { kind: "call", name, args, at: node.from };
+  }
+
+  #aggregate(node: SyntaxNode, depth: number): Expression {
+    const operator = this.#of(node.getChild("AggregateOp") ?? node);
+    const modifier = node.getChild("AggregateModifier");
+    const grouping = modifier?.getChild("GroupingLabels");
+    const labels = grouping ? this.#children(grouping).map((label) => this.#label(label)) : [];
+    const body = node.getChild("FunctionCallBody");
+    const args = body ? this.#children(body).map((arg) => this.expression(arg, depth + 1)) : [];
+    const operand = args.at(-1);
+    if (!operand || args.length > 2) throw refused(node, this.#of(node));
+    const parameter = args.length === 2 ? (args[0] ?? null) : null;
+    const without = modifier?.getChild("Without") !== null && modifier !== null;
+    return { kind: "aggregate", operator, without, labels, parameter, operand };
+  }
+
+  #binary(node: SyntaxNode, depth: number): Expression {
+    const [left, right] = [node.firstChild, node.lastChild];
+    if (!left || !right) throw refused(node, this.#of(node));
+    let operator = "";
+    let bool = false;
+    for (let part = left.nextSibling; part && part.from < right.from; part = part.nextSibling) {
+      if (part.name === "BoolModifier" || part.name === "Bool") bool = true;
+      else if (operator === "") operator = this.#of(part);
+      else throw refused(part, this.#of(part));
+    }
+    const operands = [left, right].map((operand) => this.expression(operand, depth + 1));
+    return {
+      ...{ kind: "binary", operator, bool },
+      left: operands[0] as Expression,
+      right: operands[1] as Expression,
+    };
+  }
+
+  #selector(node: SyntaxNode, rangeMs: number | null): Expression {
+    const matchers: Matcher[] = [];
+    const name = node.getChild("Identifier");
+    if (name) matchers.push({ label: "__name__", operator: "=", value: this.#of(name) });
+    for (const child of this.#children(node.getChild("LabelMatchers"))) {
+      matchers.push(this.#matcher(child));
+    }
+    const isBroad = matchers.every(({ operator, value }) => operator !== "=" || value === "");
+    if (
+      isBroad &&
+      !matchers.some(({ operator, value }) => operator === "=~" && !/^\.\*$/.test(value))
+    ) {
+      throw new PromqlError(
+        "vector selector must contain at least one non-empty matcher",
+        node.from,
+      );
+    }
+    return { kind: "selector", matchers, rangeMs, offsetMs: 0 };
+  }
+
+  #matcher(node: SyntaxNode): Matcher {
+    const literals = node.getChildren("StringLiteral");
+    if (node.name === "QuotedLabelName") {
+      return { label: "__name__", operator: "=", value: unquoted(this.#of(node)) };
+    }
+    const label = this.#label(node.firstChild ?? node);
+    const operator = this.#of(node.getChild("MatchOp") ?? node) as Matcher["operator"];
+    const value = literals.at(-1);
+    if (!value || !["=", "!=", "=~", "!~"].includes(operator)) throw refused(node, this.#of(node));
+    return { label, operator, value: unquoted(this.#of(value)) };
+  }
+
+  #label(node: SyntaxNode): string {
+    const text = this.#of(node);
+    return /^["'`]/.test(text) ? unquoted(text) : text;
+  }
+
+  #children(node: SyntaxNode | null): SyntaxNode[] {
+    const children: SyntaxNode[] = [];
+    for (let child = node?.firstChild ?? null; child; child = child.nextSibling)
+      children.push(child);
+    return children;
+  }
+}
+
+function refused(node: SyntaxNode, text: string): PromqlError {
+  return new PromqlError(`${node.name} is not supported here: ${text.slice(0, 60)}`, node.from);
+}
+
+const DURATION = /^(?:\d+(?:ms|[smhdwy]))+$/;
+const UNIT_MS: Record<string, number> = {
+  ms: 1,
+  s: 1_000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+  w: 7 * 86_400_000,
+  y: 365 * 86_400_000,
+};
+const MAX_DURATION_MS = 10 * 365 * 86_400_000;
+
+/** Milliseconds of `1h30m`, or of seconds as a plain number. */
+export function durationOf(text: string, at: number): number {
+  const ms = DURATION.test(text)
+    ? [...text.matchAll(/(\d+)(ms|[smhdwy])/g)].reduce(
+        (sum, [, count, unit]) => sum + Number(count) * (UNIT_MS[unit ?? ""] ?? 0),
+        0,
+      )
+    : Math.round(Number(text) * 1000);
+  if (!(ms > 0 && ms <= MAX_DURATION_MS)) {
+    throw new PromqlError(`"${text}" is no duration that is supported here`, at);
+  }
+  return ms;
+}
+
+function numberOf(text: string, at: number): number {
+  const plain = text.replaceAll("_", "").toLowerCase();
+  const sign = plain.startsWith("-") ? -1 : 1;
+  const bare = plain.replace(/^[+-]/, "");
+  if (bare === "inf") return sign * Number.POSITIVE_INFINITY;
+  if (bare === "nan") return Number.NaN;
+  if (DURATION.test(bare)) return (sign * durationOf(bare, at)) / 1000;
+  const value = Number(bare);
+  if (Number.isNaN(value)) throw new PromqlError(`"${text}" is no number`, at);
+  return sign * value;
+}
+
+const ESCAPES: Record<string, string> = {
+  n: "\n",
+  t: "\t",
+  r: "\r",
+  a: "\x07",
+  b: "\b",
+  f: "\f",
+  v: "\v",
+};
+
+function unquoted(text: string): string {
+  const inner = text.slice(1, -1);
+  if (text.startsWith("`")) return inner;
+  return inner.replace(/\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|[\s\S])/g, (_, code: string) =>
+    /^[xu]./.test(code)
+      ? String.fromCodePoint(Number.parseInt(code.slice(1), 16))
+      : (ESCAPES[code] ?? code),
+  );
+}

@@ -1,0 +1,118 @@
+/** Samples of one series in the order of their times. */
+export interface Samples {
+  times: number[];
+  values: number[];
+  /** In rollups: of how many points each value is the sum. */
+  counts?: number[];
+}
+
+/**
+ * What a function of a range makes of the samples `from` to `to` (excluded) of a window, which begins
+ * after `start` and ends with `end`. Undefined where Prometheus gives no sample.
+ */
+export type WindowFunction = (
+  samples: Samples,
+  from: number,
+  to: number,
+  window: { start: number; end: number; parameter: number },
+) => number | undefined;
+
+export const WINDOW_FUNCTIONS: Record<string, WindowFunction> = {
+  rate: (samples, from, to, window) => extrapolated(samples, from, to, window, true, true),
+  increase: (samples, from, to, window) => extrapolated(samples, from, to, window, true, false),
+  delta: (samples, from, to, window) => extrapolated(samples, from, to, window, false, false),
+  irate: (samples, from, to) => lastTwo(samples, from, to, true),
+  idelta: (samples, from, to) => lastTwo(samples, from, to, false),
+  avg_over_time: ({ values, counts }, from, to) =>
+    sum(values, from, to) / (counts ? sum(counts, from, to) : to - from),
+  min_over_time: ({ values }, from, to) => fold(values, from, to, Math.min),
+  max_over_time: ({ values }, from, to) => fold(values, from, to, Math.max),
+  sum_over_time: ({ values }, from, to) => sum(values, from, to),
+  count_over_time: ({ counts }, from, to) => (counts ? sum(counts, from, to) : to - from),
+  last_over_time: ({ values }, _from, to) => values[to - 1],
+  present_over_time: () => 1,
+  stddev_over_time: ({ values }, from, to) => deviation(values.slice(from, to)),
+  quantile_over_time: ({ values }, from, to, { parameter }) =>
+    quantile(values.slice(from, to), parameter),
+};
+
+export const COUNTER_FUNCTIONS = ["rate", "increase", "delta", "irate", "idelta"];
+
+/**
+ * Prometheus' own arithmetic: the difference between first and last sample, with what a counter held
+ * before each restart, stretched to the edges of the window where the samples come close to them.
+ */
+function extrapolated(
+  { times, values }: Samples,
+  from: number,
+  to: number,
+  { start, end }: { start: number; end: number },
+  isCounter: boolean,
+  isRate: boolean,
+): number | undefined {
+  if (to - from < 2) return undefined;
+  const [firstTime, lastTime] = [times[from], times[to - 1]] as [number, number];
+  const first = values[from] as number;
+  let growth = (values[to - 1] as number) - first;
+  if (isCounter) {
+    for (let index = from + 1; index < to; index += 1) {
+      const before = values[index - 1] as number;
+      if ((values[index] as number) < before) growth += before;
+    }
+  }
+  const sampled = lastTime - firstTime;
+  const between = sampled / (to - from - 1);
+  let toStart = firstTime - start;
+  let toEnd = end - lastTime;
+  if (toStart >= between * 1.1) toStart = between / 2;
+  // A counter is not thought to have been below nought.
+  if (isCounter && growth > 0 && first >= 0)
+    toStart = Math.min(toStart, sampled * (first / growth));
+  if (toEnd >= between * 1.1) toEnd = between / 2;
+  const stretched = growth * ((sampled + toStart + toEnd) / sampled);
+  return isRate ? stretched / ((end - start) / 1000) : stretched;
+}
+
+function lastTwo({ times, values }: Samples, from: number, to: number, isRate: boolean) {
+  if (to - from < 2) return undefined;
+  const [before, last] = [values[to - 2], values[to - 1]] as [number, number];
+  if (!isRate) return last - before;
+  const growth = last < before ? last : last - before;
+  return growth / (((times[to - 1] as number) - (times[to - 2] as number)) / 1000);
+}
+
+function fold(
+  values: readonly number[],
+  from: number,
+  to: number,
+  choose: (left: number, right: number) => number,
+): number {
+  let result = values[from] as number;
+  for (let index = from + 1; index < to; index += 1) {
+    result = choose(result, values[index] as number);
+  }
+  return result;
+}
+
+function sum(values: readonly number[], from: number, to: number): number {
+  let total = 0;
+  for (let index = from; index < to; index += 1) total += values[index] as number;
+  return total;
+}
+
+export function deviation(values: readonly number[]): number {
+  const mean = sum(values, 0, values.length) / values.length;
+  const squares = values.map((value) => (value - mean) ** 2);
+  return Math.sqrt(sum(squares, 0, squares.length) / values.length);
+}
+
+/** With a straight line between two values, as Prometheus has it. */
+export function quantile(values: readonly number[], q: number): number {
+  if (values.length === 0 || Number.isNaN(q)) return Number.NaN;
+  if (q < 0) return Number.NEGATIVE_INFINITY;
+  if (q > 1) return Number.POSITIVE_INFINITY;
+  const sorted = [...values].sort((left, right) => left - right);
+  const place = q * (sorted.length - 1);
+  const [low, high] = [sorted[Math.floor(place)], sorted[Math.ceil(place)]] as [number, number];
+  return low + (high - low) * (place - Math.floor(place));
+}

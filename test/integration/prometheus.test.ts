@@ -1,0 +1,245 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startTestApi, type TestApi } from "../support/api.ts";
+import { createTelemetryFleet, FLEET_START, type FleetDevice } from "../support/telemetry-fleet.ts";
+import { type ReferencePoint, together } from "../support/telemetry-reference.ts";
+
+const MINUTE = 60_000;
+let test: TestApi;
+let fleet: { devices: FleetDevice[]; points: ReferencePoint[] };
+
+beforeAll(async () => {
+  test = await startTestApi();
+  fleet = await createTelemetryFleet(test, "acme", { seed: 5, devices: 6, hours: 2 });
+});
+afterAll(() => test.close());
+
+interface Line {
+  metric: Record<string, string>;
+  values: [number, string][];
+}
+
+const BASE = "/api/v1/tenants/acme/prometheus/api/v1";
+const FORM = { "content-type": "application/x-www-form-urlencoded" };
+const ask = (path: string, params: [string, string][] = [], key: string | null = test.acme) =>
+  test.call("GET", `${BASE}/${path}?${new URLSearchParams(params)}`, { key });
+/** What Grafana sends: a form, seconds, `step` in seconds. */
+async function range(query: string, stepMs = 15_000, from = 40 * MINUTE, to = 80 * MINUTE) {
+  const [start, end] = [FLEET_START + from, FLEET_START + to].map((ms) => ms / 1000);
+  const params = { query, start: String(start), end: String(end), step: String(stepMs / 1000) };
+  const payload = new URLSearchParams(params).toString();
+  const { status, body } = await test.call("POST", `${BASE}/query_range`, {
+    key: test.acme,
+    headers: FORM,
+    body: payload,
+  });
+  expect(status, JSON.stringify(body)).toBe(200);
+  expect(body.data.resultType).toBe("matrix");
+  return body.data.result as Line[];
+}
+
+/** Samples of a device in `(from, to]`, each moment once. */
+function samples(device: string, metric: string, from: number, to: number): ReferencePoint[] {
+  const unique = new Map<number, ReferencePoint>();
+  for (const point of fleet.points) {
+    if (point.deviceId !== device || point.metric !== metric) continue;
+    if (point.ts <= from || point.ts > to) continue;
+    const known = unique.get(point.ts);
+    if (!known || point.seq >= known.seq) unique.set(point.ts, point);
+  }
+  return [...unique.values()].sort((left, right) => left.ts - right.ts);
+}
+
+function compare(lines: Line[], want: (device: string, at: number) => number | undefined) {
+  expect(lines.length).toBe(fleet.devices.length);
+  for (const { metric, values } of lines) {
+    expect(values.length).toBeGreaterThan(50);
+    for (const [seconds, text] of values) {
+      const right = want(metric.device ?? "", seconds * 1000);
+      expect(Number(text), `${metric.device} ${seconds}`).toBeCloseTo(right as number, 6);
+    }
+  }
+}
+
+describe("the Prometheus API", () => {
+  it.each(["avg", "min", "max", "sum", "count", "last"])(
+    "takes windows together as a slow reference does, of points and of rollups: %s_over_time",
+    async (name) => {
+      const want = (device: string, at: number) => {
+        const values = samples(device, "fuel", at - 5 * MINUTE, at).map(({ value }) => value);
+        return together(values, name);
+      };
+      compare(await range(`${name}_over_time(fuel[5m])`), want);
+      // From minutes: no point lies at a whole minute, so that windows hold the same points.
+      const lines = await range(`${name}_over_time(fuel[5m])`, MINUTE, 20 * MINUTE, 100 * MINUTE);
+      compare(lines, want);
+    },
+  );
+
+  it("gives quantiles and the newest value within five minutes", async () => {
+    compare(await range("quantile_over_time(0.9, fuel[5m])"), (device, at) =>
+      together(
+        samples(device, "fuel", at - 5 * MINUTE, at).map(({ value }) => value),
+        "p90",
+      ),
+    );
+    const newest = (device: string, at: number) =>
+      samples(device, "fuel", at - 5 * MINUTE, at).at(-1)?.value;
+    compare(await range("fuel"), newest);
+    compare(await range("fuel", MINUTE, 20 * MINUTE, 100 * MINUTE), newest);
+    compare(await range("fuel offset 10m"), (device, at) => newest(device, at - 10 * MINUTE));
+  });
+
+  it("rates counters as Prometheus does, restarts included", async () => {
+    const lines = await range("rate(odometer[5m])");
+    compare(lines, (device, at) => {
+      const list = samples(device, "odometer", at - 5 * MINUTE, at);
+      const [first, last] = [list[0], list.at(-1)] as [ReferencePoint, ReferencePoint];
+      let grown = last.value - first.value;
+      list.forEach(({ value }, index) => {
+        const before = list[index - 1]?.value ?? 0;
+        if (index > 0 && value < before) grown += before;
+      });
+      const span = last.ts - first.ts;
+      const gap = span / (list.length - 1);
+      const edge = (distance: number) => (distance >= gap * 1.1 ? gap / 2 : distance);
+      const start = Math.min(
+        edge(first.ts - (at - 5 * MINUTE)),
+        grown > 0 ? (span * first.value) / grown : Number.POSITIVE_INFINITY,
+      );
+      return (grown * ((span + start + edge(at - last.ts)) / span)) / 300;
+    });
+    const rolled = await range("increase(odometer[30m])", 5 * MINUTE, 30 * MINUTE, 110 * MINUTE);
+    const exact = await range("increase(odometer[30m])", 150_000, 30 * MINUTE, 110 * MINUTE);
+    for (const { metric, values } of rolled) {
+      const same = new Map(exact.find((line) => line.metric.device === metric.device)?.values);
+      for (const [at, text] of values) {
+        expect(Number(text) / Number(same.get(at))).toBeGreaterThan(0.85);
+        expect(Number(text) / Number(same.get(at))).toBeLessThan(1.15);
+      }
+    }
+  });
+
+  it("answers what Grafana's query builder puts together", async () => {
+    const by = await range('sum by (firmware) (avg_over_time(fuel{device=~"truck-0[0-3]"}[5m]))');
+    expect(by.map(({ metric }) => metric)).toEqual([{ firmware: "1.0.0" }, { firmware: "1.1.0" }]);
+    const of = (at: number) =>
+      ["truck-00", "truck-02"]
+        .map((device) => samples(device, "fuel", at - 5 * MINUTE, at).map(({ value }) => value))
+        .reduce((sum, values) => sum + together(values, "avg"), 0);
+    for (const [at, text] of by[0]?.values ?? [])
+      expect(Number(text)).toBeCloseTo(of(at * 1000), 6);
+
+    const top = await range("topk(2, max_over_time(fuel[10m]))");
+    const perStep = new Map<number, number>();
+    for (const { values } of top) {
+      for (const [at] of values) perStep.set(at, (perStep.get(at) ?? 0) + 1);
+    }
+    expect(new Set(perStep.values())).toEqual(new Set([2]));
+
+    const without = await range("count without (device, firmware, tag_site, hardware) (fuel)");
+    expect(new Set(without.map(({ metric }) => metric.region))).toEqual(new Set(["eu", "us"]));
+    const scaled = await range('-(fuel{device="truck-01"} * 2 + 1) / 2 > bool -1000');
+    expect(scaled[0]?.values.every(([, text]) => text === "1")).toBe(true);
+    const ratio = await range("avg_over_time(fuel[5m]) / avg_over_time(fuel[5m])");
+    expect(ratio.length).toBe(6);
+    expect(ratio.every(({ values }) => values.every(([, text]) => text === "1"))).toBe(true);
+    const quantiles = await range("quantile by (region) (0.5, fuel)");
+    expect(quantiles.length).toBe(2);
+    expect((await range('fuel{tag_site!="berlin", region="eu"}')).length).toBe(3);
+    expect((await range('{__name__=~"od.*", tag_site=""}')).length).toBe(2);
+    expect(await range('fuel{device="nobody"}')).toEqual([]);
+  });
+
+  it("answers moments, labels, series, metadata and what Grafana asks to learn whom it speaks to", async () => {
+    const sum = await ask("query", [["query", "1+1"]]);
+    expect(sum.body).toEqual({
+      status: "success",
+      data: { resultType: "scalar", result: [expect.any(Number), "2"] },
+    });
+    const time = new Date(FLEET_START + 60 * MINUTE).toISOString();
+    const instant = await ask("query", [
+      ["query", 'fuel{device="truck-00"}'],
+      ["time", time],
+    ]);
+    expect(instant.body.data).toMatchObject({
+      resultType: "vector",
+      result: [
+        { metric: { __name__: "fuel", device: "truck-00", firmware: "1.0.0", tag_site: "berlin" } },
+      ],
+    });
+    const data = async (path: string, params?: [string, string][]) =>
+      (await ask(path, params)).body.data;
+    expect(await data("labels")).toEqual(
+      ["__name__", "device", "firmware", "hardware", "product", "region", "tag_site"].sort(),
+    );
+    expect(await data("label/__name__/values")).toEqual(["fuel", "odometer"]);
+    expect(await data("label/tag_site/values", [["match[]", "fuel"]])).toEqual(["berlin", "ulm"]);
+    const series = await data("series", [["match[]", 'fuel{region="eu"}']]);
+    expect(series.length).toBe(4);
+    expect(Object.keys(await data("metadata"))).toEqual(["fuel", "odometer"]);
+    expect((await data("status/buildinfo")).version).toMatch(/^2\./);
+    expect(await data("query_exemplars", [["query", "fuel"]])).toEqual([]);
+    expect(await data("rules")).toEqual({ groups: [] });
+  });
+
+  it.each([
+    ["fuel{", /parse error/],
+    ["{}", /at least one non-empty matcher/],
+    ['{__name__=~".*"}', /at least one non-empty matcher/],
+    ["fuel[5m]", /needs a function/],
+    ["rate(fuel)", /needs a range/],
+    ["histogram_quantile(0.9, fuel)", /histogram_quantile is not supported/],
+    ["fuel / on (device) odometer", /not supported/],
+    ["max_over_time(fuel[1h:1m])", /SubqueryExpr is not supported/],
+    ["fuel @ 1", /not supported/],
+    ['fuel{device=~"("}', /regular expression/],
+    ["1 < 2", /BOOL/],
+    [`${"(".repeat(60)}1${")".repeat(60)}`, /nested too deep/],
+  ])("refuses %s and says why", async (query, why) => {
+    const { status, body } = await ask("query", [["query", query]]);
+    expect([status, body.status, body.errorType]).toEqual([400, "error", "bad_data"]);
+    expect(body.error).toMatch(why);
+  });
+
+  it("keeps its bounds, and takes a hostile pattern in its stride", async () => {
+    const wide = { query: "fuel", start: "0", end: "1000000000", step: "1" };
+    const many = await ask("query_range", Object.entries(wide));
+    expect([many.status, many.body.errorType]).toEqual([400, "bad_data"]);
+    const evil = `fuel{device=~"${"(a|a)*".repeat(20)}b"}`;
+    const started = process.cpuUsage();
+    expect((await ask("query", [["query", evil]])).body.data.result).toEqual([]);
+    expect(process.cpuUsage(started).user).toBeLessThan(20e6);
+    expect((await ask("query", [["time", "x"]])).status).toBe(400);
+    const step = { query: "fuel", start: "1", end: "2", step: "0" };
+    expect((await ask("query_range", Object.entries(step))).body.error).toMatch(/step/);
+    expect((await ask("series")).body.error).toMatch(/match/);
+  });
+
+  it("lets in a key as a bearer or as a password, and nobody else", async () => {
+    const basic = (key: string) => ({
+      authorization: `Basic ${Buffer.from(`grafana:${key}`).toString("base64")}`,
+    });
+    const get = (headers: Record<string, string>) =>
+      test.call("GET", `${BASE}/labels`, { key: null, headers });
+    expect((await get(basic(test.acme))).status).toBe(200);
+    const stranger = await get(basic(test.globex));
+    expect([stranger.status, stranger.body.status]).toEqual([404, "error"]);
+    const nobody = await get({});
+    expect([nobody.status, nobody.body.errorType]).toEqual([401, "unauthorized"]);
+    expect((await get(basic("vk_wrong"))).status).toBe(401);
+  });
+
+  it("shows nothing of another tenant", async () => {
+    const other = "/api/v1/tenants/globex/prometheus/api/v1";
+    const paths = ["labels", "label/device/values", "label/__name__/values", "metadata"];
+    for (const path of [
+      ...paths,
+      "series?match[]=fuel",
+      `query?query=fuel&time=${FLEET_START / 1000 + 3600}`,
+    ]) {
+      const { status, body } = await test.call("GET", `${other}/${path}`, { key: test.globex });
+      expect(status).toBe(200);
+      expect(JSON.stringify(body)).not.toMatch(/truck|odometer/);
+    }
+  });
+});
