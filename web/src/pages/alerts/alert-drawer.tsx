@@ -45,7 +45,9 @@ function Details({ id }: { id: string }) {
             <Fact label="Opened">
               <TimeAgo time={alert.openedAt} />
             </Fact>
-            <Fact label="Occurred">{alert.occurrences} times</Fact>
+            <Fact label="Occurred">
+              {alert.occurrences === 1 ? "once" : `${alert.occurrences} times`}
+            </Fact>
             {Object.entries(alert.annotations).map(([name, text]) => (
               <Fact key={name} label={name}>
                 {text}
