@@ -373,6 +373,24 @@ export type AuditPage = {
   nextCursor: string | null;
 };
 
+export type AuditStream = {
+  id: string;
+  url: string;
+  /** The last entry that the receiver has taken */
+  seq: number;
+  /** That have failed in a row */
+  attempts: number;
+  lastError: string | null;
+  deliveredAt: string | null;
+  nextAttemptAt: string;
+  createdAt: string;
+  createdBy: string;
+};
+
+export type AuditStreamList = {
+  items: Array<AuditStream>;
+};
+
 export type AuditVerification = {
   /** Those that fit; not those deleted by age */
   entries: number;
@@ -701,6 +719,21 @@ export type CreatedApiKey = {
   id: string;
   /** Shown this once */
   key: string;
+};
+
+export type CreatedAuditStream = {
+  id: string;
+  url: string;
+  /** The last entry that the receiver has taken */
+  seq: number;
+  /** That have failed in a row */
+  attempts: number;
+  lastError: string | null;
+  deliveredAt: string | null;
+  nextAttemptAt: string;
+  createdAt: string;
+  createdBy: string;
+  secret: string | null;
 };
 
 export type CreatedClaimCertificate = {
@@ -2289,6 +2322,47 @@ export type TenantAuthority = {
   liveCertificates: number;
 };
 
+export type TenantDeletion = {
+  /** Until then it can be restored */
+  deletesAt: string;
+};
+
+export type TenantDeletionReceipt = {
+  receipt: {
+    signed: {
+      _type: "tenant-deletion";
+      tenant: string;
+      deletedAt: string;
+      removed: {
+        postgresql: Record<string, number>;
+        clickhouse: Record<string, number>;
+        blobs: {
+          count: number;
+          sizeBytes: number;
+          sharedWithOthers: number;
+        };
+        uploads: number;
+      };
+      left: {
+        postgresql: Record<string, number>;
+        clickhouse: Record<string, number>;
+      };
+      kept: Record<string, string>;
+    };
+    signatures: Array<{
+      keyid: string;
+      sig: string;
+    }>;
+  };
+  key: {
+    keytype: string;
+    scheme: string;
+    keyval: {
+      public: string;
+    };
+  };
+};
+
 export type TenantList = {
   items: Array<Tenant>;
 };
@@ -2901,11 +2975,12 @@ export interface Operations {
     };
     answer: Tenant;
   };
+  /** Suspends the tenant now and deletes everything of it when the grace is over */
   deleteTenant: {
     params: { tenant: string };
-    query: Record<never, never>;
+    query: { confirm: string; graceHours?: number | undefined };
     body: undefined;
-    answer: undefined;
+    answer: TenantDeletion;
   };
   /** What is used of each quota today (UTC), and what happens at its limit */
   getUsage: {
@@ -2913,6 +2988,27 @@ export interface Operations {
     query: Record<never, never>;
     body: undefined;
     answer: Usage;
+  };
+  /** All that the tenant owns as a tar archive, without secrets; see manifest.json */
+  exportTenant: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: unknown;
+  };
+  /** Undoes the deletion of a tenant while its grace lasts */
+  restoreTenant: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
+  /** The signed receipt of a tenant's deletion: what there was, and what is left */
+  getDeletionReceipt: {
+    params: { deletedTenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: TenantDeletionReceipt;
   };
   listKeys: {
     params: { tenant: string };
@@ -3212,6 +3308,31 @@ export interface Operations {
     query: { cursor?: string | undefined; limit?: number | undefined };
     body: undefined;
     answer: AuditCheckpointPage;
+  };
+  listAuditStreams: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: AuditStreamList;
+  };
+  /** Sends the audit log on to a webhook or a syslog server, each entry at least once */
+  createAuditStream: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      /** https://…, syslog+tcp://host:port or syslog+tls://host:port */
+      url: string;
+      authorityPem?: string | undefined;
+      /** Also what is in the log already */
+      fromStart?: boolean | undefined;
+    };
+    answer: CreatedAuditStream;
+  };
+  deleteAuditStream: {
+    params: { tenant: string; auditStream: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
   };
   /** Enter a tenant for a reason and a while; the tenant is told */
   breakGlass: {
@@ -4845,6 +4966,9 @@ export const ROUTES = {
   updateTenant: { method: "PATCH", path: "/api/v1/tenants/{tenant}" },
   deleteTenant: { method: "DELETE", path: "/api/v1/tenants/{tenant}" },
   getUsage: { method: "GET", path: "/api/v1/tenants/{tenant}/usage" },
+  exportTenant: { method: "GET", path: "/api/v1/tenants/{tenant}/export" },
+  restoreTenant: { method: "POST", path: "/api/v1/tenants/{tenant}/restore" },
+  getDeletionReceipt: { method: "GET", path: "/api/v1/tenant-deletions/{deletedTenant}" },
   listKeys: { method: "GET", path: "/api/v1/tenants/{tenant}/keys" },
   createKey: { method: "POST", path: "/api/v1/tenants/{tenant}/keys" },
   revokeKey: { method: "DELETE", path: "/api/v1/tenants/{tenant}/keys/{key}" },
@@ -4877,6 +5001,12 @@ export const ROUTES = {
   verifyAudit: { method: "GET", path: "/api/v1/tenants/{tenant}/audit/verify" },
   listPlatformAuditCheckpoints: { method: "GET", path: "/api/v1/audit/checkpoints" },
   listAuditCheckpoints: { method: "GET", path: "/api/v1/tenants/{tenant}/audit/checkpoints" },
+  listAuditStreams: { method: "GET", path: "/api/v1/tenants/{tenant}/audit-streams" },
+  createAuditStream: { method: "POST", path: "/api/v1/tenants/{tenant}/audit-streams" },
+  deleteAuditStream: {
+    method: "DELETE",
+    path: "/api/v1/tenants/{tenant}/audit-streams/{auditStream}",
+  },
   breakGlass: { method: "POST", path: "/api/v1/tenants/{tenant}/break-glass" },
   endBreakGlass: { method: "DELETE", path: "/api/v1/tenants/{tenant}/break-glass" },
   listBreakGlass: { method: "GET", path: "/api/v1/tenants/{tenant}/break-glass" },

@@ -94,7 +94,8 @@ export class Database {
       | "due_alert_groups"
       | "due_alert_rules"
       | "due_notifications"
-      | "old_alerts",
+      | "old_alerts"
+      | "due_audit_streams",
     moment: Date,
   ): Promise<string[]> {
     const call =

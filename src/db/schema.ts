@@ -283,6 +283,21 @@ export interface AuditHeadsTable {
   hash: Buffer;
 }
 
+export interface AuditStreamsTable {
+  tenant_id: string;
+  id: string;
+  url: string;
+  secret_sealed: Buffer | null;
+  authority_pem: string | null;
+  seq: Generated<number>;
+  attempts: Generated<number>;
+  next_attempt_at: Date;
+  last_error: string | null;
+  delivered_at: Date | null;
+  created_at: Date;
+  created_by: string;
+}
+
 export interface AuthorityRequestsTable {
   tenant_id: string;
   id: string;
@@ -1166,6 +1181,12 @@ export interface StandingChangesTable {
   serial: string | null;
 }
 
+export interface TenantDeletionsTable {
+  tenant: string;
+  deleted_at: Date;
+  receipt: Json;
+}
+
 export interface TenantUsageTable {
   tenant_id: string;
   day: string;
@@ -1180,6 +1201,7 @@ export interface TenantsTable {
   status: Generated<"active" | "suspended">;
   settings: OptionalJson;
   created_at: Date;
+  deletes_at: Date | null;
 }
 
 export interface TlsTicketKeysTable {
@@ -1317,6 +1339,7 @@ export interface Schema {
   audit_checkpoints: AuditCheckpointsTable;
   audit_entries: AuditEntriesTable;
   audit_heads: AuditHeadsTable;
+  audit_streams: AuditStreamsTable;
   authority_requests: AuthorityRequestsTable;
   break_glass: BreakGlassTable;
   certificate_authorities: CertificateAuthoritiesTable;
@@ -1375,6 +1398,7 @@ export interface Schema {
   sessions: SessionsTable;
   sign_in_providers: SignInProvidersTable;
   standing_changes: StandingChangesTable;
+  tenant_deletions: TenantDeletionsTable;
   tenant_usage: TenantUsageTable;
   tenants: TenantsTable;
   tls_ticket_keys: TlsTicketKeysTable;

@@ -10,6 +10,10 @@ import { type ArtifactRow, insertArtifact } from "./releases-store.ts";
 export interface Collection {
   /** The tenant's artifacts without a release or a delta; how many. */
   collectArtifacts(tenantId: string): Promise<number>;
+  /** Those of the blobs that no tenant has (any more), at once. */
+  collectOf(
+    batch: readonly { sha256: string; sizeBytes: number }[],
+  ): Promise<{ count: number; sizeBytes: number }>;
   /** Blobs that no tenant has, and bytes of uploads that nobody knows. */
   collectBlobs(): Promise<{ blobs: number; sizeBytes: number; uploads: number }>;
 }
@@ -65,6 +69,8 @@ export function createCollection(deps: FirmwareDeps): Collection {
   }
 
   return {
+    collectOf: collect,
+
     async collectArtifacts(tenantId) {
       const before = new Date(clock.now() - COLLECTION_GRACE_MS);
       return db.tenant(tenantId, async (tx) => {

@@ -50,6 +50,8 @@ export interface JobsDeps {
   tenancy: RetentionJobsDeps["tenancy"] & {
     usage: { measure(tenantId: string): Promise<void> };
   };
+  auditStreams: { deliverDue(tenantId: string): Promise<unknown> };
+  tenantData: { deleteDue(): Promise<number> };
   auditCheckpoints: {
     sign(tenantId: string): Promise<unknown>;
     forgetOld(tenantId: string): Promise<unknown>;
@@ -140,6 +142,19 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
     },
     ...alertingJobs(deps, forTenants),
     ...auditJobs(),
+    {
+      name: "audit-streams",
+      everyMs: 1_000,
+      run: () =>
+        forTenants("due_audit_streams", (tenantId) => deps.auditStreams.deliverDue(tenantId)),
+    },
+    {
+      name: "tenant-deletions",
+      everyMs: 10_000,
+      async run() {
+        await deps.tenantData.deleteDue();
+      },
+    },
     {
       name: "use",
       everyMs: 300_000,

@@ -20,7 +20,13 @@ import { createRollouts } from "../rollouts/index.ts";
 import { createSignIn } from "../sign-in/index.ts";
 import { createTelemetry } from "../telemetry/index.ts";
 import { createTelemetryQueries } from "../telemetry-queries/index.ts";
-import { createAuditCheckpoints, createTenancy, quotaAlert } from "../tenancy/index.ts";
+import {
+  createAuditCheckpoints,
+  createAuditStreams,
+  createTenancy,
+  quotaAlert,
+} from "../tenancy/index.ts";
+import { createTenantData } from "../tenant-data/index.ts";
 import { createTimeseries, withJournal } from "../timeseries/index.ts";
 import { createPlatformHealth } from "./health.ts";
 import type { JournalPlace } from "./journal-place.ts";
@@ -58,6 +64,10 @@ export function createModules(options: ModuleOptions) {
   const blobs = openBlobStore({ directory: stores.blobDirectory, url: config.blobUrl });
   const tenancy = createTenancy({ db, clock });
   const auditCheckpoints = createAuditCheckpoints({ db, clock, sealer, tenancy });
+  const auditStreams = createAuditStreams({
+    ...{ db, clock, sealer, tenancy, publicHost: config.publicHost },
+    allowPrivateAddresses: options.allowPrivateWebhooks ?? false,
+  });
   const signIn = createSignIn({
     ...{ db, clock, sealer, logger, tenancy },
     allowPrivateAddresses: options.allowPrivateWebhooks ?? false,
@@ -113,6 +123,9 @@ export function createModules(options: ModuleOptions) {
     artifactUrl: (sha256) =>
       `https://${config.publicHost}:${config.deviceHttpPort}/artifacts/${sha256}`,
   });
+  const tenantData = createTenantData({
+    ...{ db, clock, blobs, timeseries, tenancy, firmware, auditCheckpoints },
+  });
   tenancy.usage.onNews((tenantId, news) => alerts.raise(tenantId, quotaAlert(news)));
   tenancy.usage.start((err) => logger.warn({ err }, "what tenants use could not be written"));
   const health = createPlatformHealth({ config, clock, db, timeseries: store });
@@ -138,6 +151,8 @@ export function createModules(options: ModuleOptions) {
     blobs,
     tenancy,
     auditCheckpoints,
+    auditStreams,
+    tenantData,
     signIn,
     identity,
     devices,

@@ -32,6 +32,8 @@ export interface AuditCheckpoints {
   readonly key: SigningKey;
   /** Signs the end of the chain; false where it has not moved since the last time. */
   sign(tenantId: string): Promise<boolean>;
+  /** A document of the platform's, under the same key; its `_type` keeps it from being another. */
+  signDocument<T extends object>(signed: T): Promise<Envelope<T>>;
   /** In their order. */
   list(
     tenantId: string,
@@ -86,6 +88,8 @@ export function createAuditCheckpoints(deps: {
     key: signer.key,
 
     sign: (tenantId) => db.tenant(tenantId, (tx) => signHead(tx, tenantId, signer, clock)),
+
+    signDocument: (signed) => addSignatureOf({ signed, signatures: [] }, signer),
 
     async list(tenantId, { after = 0, limit = LIMITS.pageSize } = {}) {
       const size = Math.min(Math.max(1, limit), LIMITS.pageSize);

@@ -7,6 +7,7 @@ export {
 } from "./audit-checkpoints.ts";
 export { auditChange, auditText } from "./audit-details.ts";
 export type { AuditFilters } from "./audit-store.ts";
+export { type AuditStreams, createAuditStreams } from "./audit-streams.ts";
 export { SESSION_ROTATION_MS } from "./authentication.ts";
 export {
   BREAK_GLASS,

@@ -6,7 +6,7 @@ import { READ_SETTINGS, WRITE_SETTINGS } from "./engine-settings.ts";
 import { migrateTimeseries } from "./migrate-timeseries.ts";
 import { encodeNativeBlock } from "./native-block.ts";
 import type { PointColumns } from "./point-columns.ts";
-import { ROLLUP_LEVELS, type RollupLevel, TENANT_TABLES } from "./readable.ts";
+import { ROLLUP_LEVELS, ROLLUP_TABLES, type RollupLevel, TENANT_TABLES } from "./readable.ts";
 import { type RollupResult, readProgress, rollUp } from "./rollups.ts";
 import { type Rows, TABLES, type TableName } from "./tables.ts";
 import { compileTenantQuery, type QueryCost, type TenantQuery } from "./tenant-query.ts";
@@ -29,6 +29,10 @@ export interface Timeseries {
   rolledUpTo(): Promise<number>;
   /** Removes a tenant's rows from before these moments (milliseconds); the result names the tables. */
   forgetBefore(tenantId: string, before: { telemetry: number; logs: number }): Promise<string[]>;
+  /** How many rows of a tenant there are, by table. */
+  countTenant(tenantId: string): Promise<Record<string, number>>;
+  /** Every row of a tenant as JSON, by table; rollups are left out, which are made of the points. */
+  exportTenant(tenantId: string): Generator<{ table: string; rows: AsyncIterable<string> }>;
   /** Removes every row of a tenant. */
   deleteTenant(tenantId: string): Promise<void>;
   ping(): Promise<void>;
@@ -76,6 +80,8 @@ export function createTimeseries(options: TimeseriesOptions): Timeseries {
     rolledUpTo: () =>
       guarded(async () => (await readProgress(client)).get("1m")?.receivedUntil ?? 0),
     forgetBefore: (tenantId, before) => guarded(() => forgetBefore(client, tenantId, before)),
+    countTenant: (tenantId) => guarded(() => countTenant(client, tenantId)),
+    exportTenant: (tenantId) => exportTenant(client, tenantId),
     deleteTenant: (tenantId) => guarded(() => deleteTenant(client, tenantId)),
     ping: () =>
       guarded(async () => {
@@ -187,8 +193,61 @@ async function forgetBefore(
   return forgotten;
 }
 
-async function deleteTenant(client: ClickHouseClient, tenantId: string): Promise<void> {
+async function countTenant(
+  client: ClickHouseClient,
+  tenantId: string,
+): Promise<Record<string, number>> {
+  const counts: Record<string, number> = {};
   for (const table of TENANT_TABLES) {
+    const result = await client.query({
+      query: `SELECT count() AS total FROM ${table} WHERE tenant_id = {tenant:String}`,
+      query_params: { tenant: tenantId },
+      format: "JSONEachRow",
+      clickhouse_settings: READ_SETTINGS,
+    });
+    counts[table] = Number((await result.json<{ total: number }>())[0]?.total ?? 0);
+  }
+  return counts;
+}
+
+function* exportTenant(client: ClickHouseClient, tenantId: string) {
+  const derived: readonly string[] = ROLLUP_TABLES;
+  for (const table of TENANT_TABLES.filter((name) => !derived.includes(name))) {
+    yield { table, rows: rowsOf(client, table, tenantId) };
+  }
+}
+
+/** Day by day: a query has a time within which it ends, and a tenant may have years. */
+async function* rowsOf(
+  client: ClickHouseClient,
+  table: string,
+  tenantId: string,
+): AsyncGenerator<string> {
+  const day = `toDate(${table === "spans" ? "started_at" : "ts"})`;
+  const own = "tenant_id = {tenant:String}";
+  const days = await client.query({
+    query: `SELECT DISTINCT toString(${day}) AS day FROM ${table} WHERE ${own} ORDER BY day`,
+    query_params: { tenant: tenantId },
+    format: "JSONEachRow",
+    clickhouse_settings: READ_SETTINGS,
+  });
+  for (const { day: of } of await days.json<{ day: string }>()) {
+    const result = await client.query({
+      query: `SELECT * FROM ${table} FINAL WHERE ${own} AND toString(${day}) = {day:String}`,
+      query_params: { tenant: tenantId, day: of },
+      format: "JSONEachRow",
+      clickhouse_settings: READ_SETTINGS,
+    });
+    for await (const rows of result.stream()) {
+      for (const row of rows) yield row.text;
+    }
+  }
+}
+
+async function deleteTenant(client: ClickHouseClient, tenantId: string): Promise<void> {
+  const counts = await countTenant(client, tenantId);
+  // Of an empty table nothing is deleted, and to say so costs the engine a mutation.
+  for (const table of TENANT_TABLES.filter((name) => counts[name] !== 0)) {
     await client.command({
       query: `DELETE FROM ${table} WHERE tenant_id = {tenant:String}`,
       query_params: { tenant: tenantId },

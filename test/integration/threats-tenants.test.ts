@@ -180,6 +180,9 @@ async function furnish(test: TestApi): Promise<Record<string, string>> {
     ).id,
     webhook: (await call("POST", "webhooks", { url: "https://example.com/" })).id,
     key: (await call("POST", "keys", { name: "theirs", role: "viewer" })).id,
+    auditStream: (
+      await call("POST", "audit-streams", { url: "syslog+tcp://syslog.example.com:6514" })
+    ).id,
     ownRole: (await call("POST", "roles", { name: "their-role", permissions: ["devices.read"] }))
       .name,
     claimToken: (
@@ -289,8 +292,8 @@ describe("the ids of another tenant", () => {
       const answer = await test.call("GET", `${route.url("acme")}?${given}${filter}`, {
         key: test.acme,
       });
-      // What acme itself has tried to reach stands in its own audit log.
-      if (route.operationId === "listAudit") continue;
+      // What acme itself has tried to reach stands in its own audit log, which its export holds too.
+      if (["listAudit", "exportTenant"].includes(route.operationId)) continue;
       const text = JSON.stringify(answer.body);
       for (const id of idsOf(theirs)) expect(text, route.operationId).not.toContain(id);
       expect(text).not.toMatch(/globex(?!-)/);

@@ -22,10 +22,12 @@ import { createTelemetry } from "../../src/telemetry/index.ts";
 import { createTelemetryQueries } from "../../src/telemetry-queries/index.ts";
 import {
   createAuditCheckpoints,
+  createAuditStreams,
   createTenancy,
   SYSTEM_ACTOR,
   type TenantRole,
 } from "../../src/tenancy/index.ts";
+import { createTenantData } from "../../src/tenant-data/index.ts";
 import { watchAnswers } from "./answer-contract.ts";
 import { createTestDatabase } from "./database.ts";
 import { createTestTimeseries, silentLogger } from "./timeseries.ts";
@@ -180,9 +182,14 @@ function createModules(
   const commands = createCommands(inner);
   const campaignDeps = { ...inner, commands, random: systemRandom };
   const rotationCampaigns = createRotationCampaigns(campaignDeps);
+  const auditCheckpoints = createAuditCheckpoints(inner);
+  const stores = { ...inner, blobs, timeseries, firmware, auditCheckpoints };
   return {
-    ...inner,
-    auditCheckpoints: createAuditCheckpoints(inner),
+    ...stores,
+    auditStreams: createAuditStreams({
+      ...{ ...inner, allowPrivateAddresses: true, publicHost: "vautn.example" },
+    }),
+    tenantData: createTenantData(stores),
     signIn,
     rotationCampaigns,
     identity,

@@ -25,6 +25,7 @@ export const MAY_IMPORT: Record<string, readonly string[]> = {
   telemetry: ["kernel", "protocol", "timeseries", "bus"],
   "telemetry-queries": ["kernel", "protocol", "db", "timeseries", "bus", "tenancy", "devices"],
   logs: ["kernel", "protocol", "timeseries", "bus"],
+  "tenant-data": ["kernel", "protocol", "db", "blobs", "timeseries", "tenancy"],
   alerts: ["kernel", "protocol", "db", "bus", "tenancy"],
   health: [
     "kernel",
@@ -82,6 +83,7 @@ export const MAY_IMPORT: Record<string, readonly string[]> = {
     "db",
     "bus",
     "tenancy",
+    "tenant-data",
     "sign-in",
     "identity",
     "devices",
@@ -129,6 +131,7 @@ export const MAY_IMPORT: Record<string, readonly string[]> = {
     "timeseries",
     "bus",
     "tenancy",
+    "tenant-data",
     "sign-in",
     "identity",
     "devices",

@@ -8,6 +8,7 @@ import { type AlertsDeps, alertRoutes } from "./alerts.ts";
 import { type ApplicationDeps, applicationRoutes } from "./applications.ts";
 import { type ArtifactsDeps, artifactLinkRoutes } from "./artifacts.ts";
 import { type AuditRouteDeps, auditRoutes } from "./audit.ts";
+import { type AuditStreamDeps, auditStreamRoutes } from "./audit-streams.ts";
 import { type BreakGlassDeps, breakGlassRoutes } from "./break-glass.ts";
 import { type CertificatesDeps, certificateRoutes } from "./certificates.ts";
 import { type ClaimDeps, claimRoutes } from "./claims.ts";
@@ -57,6 +58,7 @@ export type ResourceDeps = AcmeDeps &
   ArtifactsDeps &
   ApplicationDeps &
   AuditRouteDeps &
+  AuditStreamDeps &
   BreakGlassDeps &
   CampaignsDeps &
   CertificatesDeps &
@@ -114,6 +116,7 @@ export async function registerResources(
       userRoutes(routes, deps);
       roleRoutes(routes, deps);
       auditRoutes(routes, deps);
+      auditStreamRoutes(routes, deps);
       breakGlassRoutes(routes, deps);
       deviceRoutes(routes, deps);
       twinRoutes(routes, deps);

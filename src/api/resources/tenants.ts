@@ -1,3 +1,5 @@
+import { Readable } from "node:stream";
+import { Type } from "typebox";
 import {
   authorizePlatform,
   QUOTAS,
@@ -6,11 +8,14 @@ import {
   tenantsOf,
   WARN_AT,
 } from "../../tenancy/index.ts";
+import type { TenantData } from "../../tenant-data/index.ts";
 import { actorOf, principalOf, tenantOf } from "../access.ts";
 import { answerWithEtag, assertIfMatch, etagOf } from "../etag.ts";
-import { answers, NoContent, TenantParams } from "../schemas/common.ts";
+import { answers, NoContent, strict, TenantId, TenantParams } from "../schemas/common.ts";
 import {
   CreateTenantBody,
+  DeletionReceiptView,
+  DeletionView,
   TenantList,
   TenantView,
   UpdateTenantBody,
@@ -20,11 +25,12 @@ import type { Api } from "../types.ts";
 
 export interface TenantDeps {
   tenancy: Pick<Tenancy, "tenants" | "usage">;
+  tenantData: Pick<TenantData, "export" | "schedule" | "restore" | "receipt">;
 }
 
 const tags = ["tenants"];
 
-export function tenantRoutes(api: Api, { tenancy }: TenantDeps): void {
+export function tenantRoutes(api: Api, { tenancy, tenantData }: TenantDeps): void {
   api.get(
     "/tenants",
     {
@@ -128,23 +134,91 @@ export function tenantRoutes(api: Api, { tenancy }: TenantDeps): void {
     },
   );
 
+  endRoutes(api, tenantData);
+}
+
+/** What is taken out of a tenant, and its end. */
+function endRoutes(api: Api, tenantData: TenantDeps["tenantData"]): void {
+  api.get(
+    "/tenants/:tenant/export",
+    {
+      config: { access: "tenancy.manage", sensitiveRead: "tenant-export.read" },
+      schema: {
+        operationId: "exportTenant",
+        tags,
+        summary: "All that the tenant owns as a tar archive, without secrets; see manifest.json",
+        produces: ["application/x-tar"],
+        params: TenantParams,
+        response: answers(200, Type.Unknown()),
+      },
+    },
+    async (request, reply) => {
+      const tenantId = tenantOf(request);
+      const name = `attachment; filename="${tenantId}.tar"`;
+      return reply
+        .type("application/x-tar")
+        .header("content-disposition", name)
+        .send(Readable.from(tenantData.export(tenantId), { objectMode: false }));
+    },
+  );
+
   api.delete(
     "/tenants/:tenant",
     {
-      config: {
-        access: "platform-administrator",
-        action: "tenant.delete",
-      },
+      config: { access: "platform-administrator", action: "tenant.schedule-deletion" },
       schema: {
         operationId: "deleteTenant",
         tags,
+        summary: "Suspends the tenant now and deletes everything of it when the grace is over",
+        params: TenantParams,
+        querystring: strict({
+          confirm: Type.String({ maxLength: 63, description: "The tenant's id once more" }),
+          graceHours: Type.Optional(
+            Type.Integer({ minimum: 0, maximum: 8_760, default: DEFAULT_GRACE_HOURS }),
+          ),
+        }),
+        response: answers(200, DeletionView),
+      },
+    },
+    async (request) => {
+      const { confirm, graceHours = DEFAULT_GRACE_HOURS } = request.query;
+      const { tenant } = request.params;
+      return tenantData.schedule(tenant, { confirm, graceHours }, actorOf(request));
+    },
+  );
+
+  api.post(
+    "/tenants/:tenant/restore",
+    {
+      config: { access: "platform-administrator", action: "tenant.restore" },
+      schema: {
+        operationId: "restoreTenant",
+        tags,
+        summary: "Undoes the deletion of a tenant while its grace lasts",
         params: TenantParams,
         response: answers(204, NoContent),
       },
     },
     async (request, reply) => {
-      await tenancy.tenants.delete(request.params.tenant, actorOf(request));
+      await tenantData.restore(request.params.tenant, actorOf(request));
       return reply.code(204).send();
     },
   );
+
+  api.get(
+    "/tenant-deletions/:deletedTenant",
+    {
+      config: { access: "platform-administrator" },
+      schema: {
+        operationId: "getDeletionReceipt",
+        tags,
+        summary: "The signed receipt of a tenant's deletion: what there was, and what is left",
+        params: strict({ deletedTenant: TenantId }),
+        response: answers(200, DeletionReceiptView),
+      },
+    },
+    async (request) => tenantData.receipt(request.params.deletedTenant),
+  );
 }
+
+const DEFAULT_GRACE_HOURS = 168;

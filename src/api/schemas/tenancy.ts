@@ -95,6 +95,64 @@ export const CreateTenantBody = strict({
 });
 export const UpdateTenantBody = strict({ settings: TenantSettingsPatch });
 
+const streamParts = {
+  id: Uuid,
+  url: Type.String(),
+  seq: Type.Integer({ description: "The last entry that the receiver has taken" }),
+  attempts: Type.Integer({ description: "That have failed in a row" }),
+  lastError: nullable(Type.String()),
+  deliveredAt: nullable(Timestamp),
+  nextAttemptAt: Timestamp,
+  createdAt: Timestamp,
+  createdBy: Type.String(),
+};
+export const AuditStreamList = listOf("AuditStreamList", view("AuditStream", streamParts));
+export const CreatedAuditStream = view("CreatedAuditStream", {
+  ...streamParts,
+  secret: nullable(Type.String({ description: "Of a webhook; shown this once" })),
+});
+export const CreateAuditStreamBody = strict({
+  url: Type.String({
+    minLength: 1,
+    maxLength: 2_048,
+    description: "https://…, syslog+tcp://host:port or syslog+tls://host:port",
+  }),
+  authorityPem: Type.Optional(Type.String({ maxLength: 65_536 })),
+  fromStart: Type.Optional(Type.Boolean({ description: "Also what is in the log already" })),
+});
+
+export const DeletionView = view("TenantDeletion", {
+  deletesAt: Type.String({ format: "date-time", description: "Until then it can be restored" }),
+});
+const Counts = Type.Record(Type.String(), Type.Integer());
+export const DeletionReceiptView = view("TenantDeletionReceipt", {
+  receipt: Type.Object({
+    signed: Type.Object({
+      _type: Type.Literal("tenant-deletion"),
+      tenant: Type.String(),
+      deletedAt: Timestamp,
+      removed: Type.Object({
+        postgresql: Counts,
+        clickhouse: Counts,
+        blobs: Type.Object({
+          count: Type.Integer(),
+          sizeBytes: Type.Integer(),
+          sharedWithOthers: Type.Integer(),
+        }),
+        uploads: Type.Integer(),
+      }),
+      left: Type.Object({ postgresql: Counts, clickhouse: Counts }),
+      kept: Type.Record(Type.String(), Type.String()),
+    }),
+    signatures: Type.Array(Type.Object({ keyid: Type.String(), sig: Type.String() })),
+  }),
+  key: Type.Object({
+    keytype: Type.String(),
+    scheme: Type.String(),
+    keyval: Type.Object({ public: Type.String() }),
+  }),
+});
+
 export const UsageView = view("Usage", {
   warnAt: Type.Number({ description: "From this part of a limit on an alert warns" }),
   items: Type.Array(

@@ -6,6 +6,7 @@ import { CliError, misuse } from "../cli-error.ts";
 import { facts, table } from "../output.ts";
 import { auditExport } from "./audit-export.ts";
 import { checkOffline } from "./audit-offline.ts";
+import { auditStreamCommands } from "./audit-streams.ts";
 
 interface ListOptions extends CommonOptions {
   platform?: boolean;
@@ -29,6 +30,7 @@ interface VerifyOptions extends CommonOptions {
 
 export function auditCommands(program: Command, cli: Cli): void {
   const audit = group(program, "audit", "what was done and refused", "vautn audit list");
+  auditStreamCommands(audit, cli);
 
   leaf(audit, {
     usage: "list",

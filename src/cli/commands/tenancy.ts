@@ -3,8 +3,9 @@ import { type Cli, type CommonOptions, group, leaf, pairs } from "../cli.ts";
 import { CliError, misuse } from "../cli-error.ts";
 import { readContext, writeContext } from "../context.ts";
 import { ago, facts, table } from "../output.ts";
-import { ask, confirm, readAll } from "../prompt.ts";
+import { ask, readAll } from "../prompt.ts";
 import { breakGlassCommand } from "./break-glass.ts";
+import { endCommands } from "./tenant-end.ts";
 import { usageCommand } from "./usage.ts";
 
 export function tenancyCommands(program: Command, cli: Cli): void {
@@ -83,17 +84,7 @@ function tenantCommands(program: Command, cli: Cli): void {
     cli.note(`tenant ${id}. Next: vautn device list`);
   });
 
-  leaf(tenant, {
-    usage: "delete <id>",
-    summary: "delete a tenant with everything in it; its id is never used again",
-    example: "vautn tenant delete acme --yes",
-  })
-    .option("--yes", "do not ask")
-    .action(async (id: string, options: { yes?: boolean }) => {
-      await confirm(cli.io, options.yes, `deleting tenant ${id}`);
-      await cli.session({ tenant: id }).call("deleteTenant");
-      cli.note(`tenant ${id} was deleted`);
-    });
+  endCommands(tenant, cli);
 }
 
 function userCommands(program: Command, cli: Cli): void {

@@ -1,0 +1,168 @@
+import type { BlobStore } from "../blobs/index.ts";
+import type { Database } from "../db/index.ts";
+import { AppError, type Clock } from "../kernel/index.ts";
+import { withSpan } from "../kernel/tracing.ts";
+import type { Envelope } from "../protocol/index.ts";
+import { type Actor, PLATFORM_CHAIN, SYSTEM_ACTOR, type Tenancy } from "../tenancy/index.ts";
+import type { Timeseries } from "../timeseries/index.ts";
+import * as store from "./tenant-data-store.ts";
+
+export interface DeletionDeps {
+  db: Database;
+  clock: Clock;
+  blobs: Pick<BlobStore, "staging">;
+  timeseries: Pick<Timeseries, "deleteTenant" | "countTenant">;
+  tenancy: Pick<Tenancy, "tenants" | "audit">;
+  firmware: {
+    collection: {
+      collectOf(
+        blobs: readonly { sha256: string; sizeBytes: number }[],
+      ): Promise<{ count: number; sizeBytes: number }>;
+    };
+  };
+  auditCheckpoints: { signDocument<T extends object>(signed: T): Promise<Envelope<T>> };
+}
+
+/** What was there of a tenant, and that nothing of it is. */
+export interface DeletionReceipt {
+  _type: "tenant-deletion";
+  tenant: string;
+  deletedAt: string;
+  /** Rows by table, bytes and blobs, before. */
+  removed: {
+    postgresql: Record<string, number>;
+    clickhouse: Record<string, number>;
+    blobs: { count: number; sizeBytes: number; sharedWithOthers: number };
+    uploads: number;
+  };
+  /** Counted anew afterwards: all of it 0 but for what is kept. */
+  left: { postgresql: Record<string, number>; clickhouse: Record<string, number> };
+  kept: Record<string, string>;
+}
+
+/** From the suspension to the deletion: every process has ended the connections of the devices. */
+const SETTLING_MS = 30_000;
+const MAX_GRACE_HOURS = 8_760;
+const BATCH = 20;
+
+const KEPT = {
+  audit_heads: "the last number and hash of its audit log: the id is never used twice",
+  certificate_authorities: "public certificates, revoked, without keys: for the revocation list",
+};
+
+/**
+ * Suspends the tenant, so that its devices' connections end, and has it deleted when the grace is over.
+ * Until then `restore` undoes it.
+ */
+export async function scheduleDeletion(
+  { db, clock, tenancy }: DeletionDeps,
+  tenantId: string,
+  request: { confirm: string; graceHours: number },
+  actor: Actor,
+): Promise<{ deletesAt: Date }> {
+  if (request.confirm !== tenantId) {
+    throw new AppError("invalid-content", "name the tenant once more to delete it", {
+      errors: [{ field: "confirm", message: "is not the tenant's id" }],
+    });
+  }
+  const graceMs = Math.min(MAX_GRACE_HOURS, request.graceHours) * 3_600_000;
+  const deletesAt = new Date(clock.now() + Math.max(SETTLING_MS, graceMs));
+  await tenancy.tenants.setStatus(tenantId, "suspended", actor);
+  await db.platform(async (tx) => {
+    await store.setDeletion(tx, tenantId, deletesAt);
+    const details = { deletesAt: deletesAt.toISOString() };
+    const entry = { ...entryOf(actor, "tenant.schedule-deletion", tenantId), details };
+    await tenancy.audit.record(tx, tenantId, entry);
+    await tenancy.audit.record(tx, PLATFORM_CHAIN, entry);
+  });
+  return { deletesAt };
+}
+
+export async function restore(
+  { db, tenancy }: DeletionDeps,
+  tenantId: string,
+  actor: Actor,
+): Promise<void> {
+  await db.platform(async (tx) => {
+    const state = await store.tenantState(tx, tenantId);
+    if (!state) throw new AppError("not-found", "there is no such tenant", { tenant: tenantId });
+    if (!state.deletes_at) {
+      throw new AppError("conflict", "this tenant is not about to be deleted");
+    }
+    await store.setDeletion(tx, tenantId, null);
+    const entry = entryOf(actor, "tenant.restore", tenantId);
+    await tenancy.audit.record(tx, tenantId, entry);
+    await tenancy.audit.record(tx, PLATFORM_CHAIN, entry);
+  });
+  await tenancy.tenants.setStatus(tenantId, "active", actor);
+}
+
+/** Deletes the tenants whose time has come; how many. One that fails is tried again. */
+export async function deleteDue(deps: DeletionDeps): Promise<number> {
+  const now = new Date(deps.clock.now());
+  const due = await deps.db.platform((tx) => store.dueDeletions(tx, now, BATCH));
+  for (const tenantId of due) {
+    await withSpan("tenant.delete", {}, () => deleteNow(deps, tenantId));
+  }
+  return due.length;
+}
+
+/**
+ * Empties every store of what is the tenant's, counts anew, and signs what it found. Each step may be
+ * done again: a process that dies in the middle leaves the tenant due, or without a receipt.
+ */
+async function deleteNow(deps: DeletionDeps, tenantId: string): Promise<DeletionReceipt> {
+  const { db, clock, timeseries, tenancy } = deps;
+  const postgresql = await db.platform((tx) => store.countTenant(tx, tenantId));
+  const clickhouse = await timeseries.countTenant(tenantId);
+  const { artifacts, uploads } = await db.tenant(tenantId, store.tenantBlobs);
+  await timeseries.deleteTenant(tenantId);
+  for (const id of uploads) await deps.blobs.staging.remove(id);
+  // With the row go the rights of its people and keys, and then its authorities.
+  await tenancy.tenants.delete(tenantId, SYSTEM_ACTOR);
+  await db.platform((tx) => store.purgeTenant(tx, tenantId));
+  const blobs = await deps.firmware.collection.collectOf(artifacts);
+  // What was on its way when the first deletion ran.
+  await timeseries.deleteTenant(tenantId);
+  const receipt: DeletionReceipt = {
+    _type: "tenant-deletion",
+    tenant: tenantId,
+    deletedAt: new Date(clock.now()).toISOString(),
+    removed: {
+      postgresql: nonZero(postgresql),
+      clickhouse: nonZero(clickhouse),
+      blobs: { ...blobs, sharedWithOthers: artifacts.length - blobs.count },
+      uploads: uploads.length,
+    },
+    left: {
+      postgresql: nonZero(await db.platform((tx) => store.countTenant(tx, tenantId))),
+      clickhouse: nonZero(await timeseries.countTenant(tenantId)),
+    },
+    kept: KEPT,
+  };
+  const envelope = await deps.auditCheckpoints.signDocument(receipt);
+  await db.platform(async (tx) => {
+    await store.insertReceipt(tx, tenantId, new Date(clock.now()), envelope);
+    const details = { receipt: envelope.signatures[0]?.sig ?? "" };
+    const entry = { ...entryOf(SYSTEM_ACTOR, "tenant.purge", tenantId), details };
+    await tenancy.audit.record(tx, PLATFORM_CHAIN, entry);
+  });
+  return receipt;
+}
+
+export async function receiptOf(
+  { db }: Pick<DeletionDeps, "db">,
+  tenantId: string,
+): Promise<Envelope<DeletionReceipt>> {
+  const receipt = await db.platform((tx) => store.findReceipt(tx, tenantId));
+  if (!receipt) throw new AppError("not-found", "no tenant of this id was deleted");
+  return receipt as Envelope<DeletionReceipt>;
+}
+
+function nonZero(counts: Record<string, number>): Record<string, number> {
+  return Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
+}
+
+function entryOf(actor: Actor, action: string, tenantId: string) {
+  return { actor, action, targetKind: "tenant", targetId: tenantId, outcome: "done" as const };
+}

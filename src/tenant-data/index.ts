@@ -1,0 +1,44 @@
+import type { SigningKey } from "../protocol/index.ts";
+import type { Actor } from "../tenancy/index.ts";
+import {
+  type DeletionDeps,
+  type DeletionReceipt,
+  deleteDue,
+  receiptOf,
+  restore,
+  scheduleDeletion,
+} from "./deletion.ts";
+import { type ExportDeps, exportTenant } from "./export.ts";
+
+/** All that a tenant owns, in every store: taken out, and taken away. */
+export interface TenantData {
+  /** A POSIX archive, made while it is read. */
+  export(tenantId: string): AsyncGenerator<Buffer>;
+  schedule(
+    tenantId: string,
+    request: { confirm: string; graceHours: number },
+    actor: Actor,
+  ): Promise<{ deletesAt: Date }>;
+  /** Undoes it, while the grace lasts. */
+  restore(tenantId: string, actor: Actor): Promise<void>;
+  deleteDue(): Promise<number>;
+  /** Throws `not-found`. */
+  receipt(tenantId: string): Promise<{ receipt: unknown; key: SigningKey }>;
+}
+
+export function createTenantData(
+  deps: DeletionDeps & ExportDeps & { auditCheckpoints: { key: SigningKey } },
+): TenantData {
+  return {
+    export: (tenantId) => exportTenant(deps, tenantId),
+    schedule: (tenantId, request, actor) => scheduleDeletion(deps, tenantId, request, actor),
+    restore: (tenantId, actor) => restore(deps, tenantId, actor),
+    deleteDue: () => deleteDue(deps),
+    receipt: async (tenantId) => ({
+      receipt: await receiptOf(deps, tenantId),
+      key: deps.auditCheckpoints.key,
+    }),
+  };
+}
+
+export type { DeletionReceipt };
