@@ -42,6 +42,8 @@ const tasks = {
   "fuzz:delta": { steps: [["tools/fuzz-delta.ts"]] },
   "bench:rollout": { steps: [["bench/rollout.ts"]] },
   "bench:agent": { needs: ["agent"], steps: [["bench/agent.ts"]] },
+  "bench:anomaly": { steps: [["--expose-gc", "bench/anomaly.ts"]] },
+  "bench:presence": { steps: [["bench/presence.ts"]] },
   "bench:pki": { steps: [["bench/pki.ts"]] },
   "peers:paho": { steps: [["tools/peers-paho.ts"]] },
   "bench:distribution": { steps: [["bench/distribution.ts"]] },

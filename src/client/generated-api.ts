@@ -703,6 +703,29 @@ export type CompromisedKeyList = {
   items: Array<CompromisedKey>;
 };
 
+export type CrashGroup = {
+  /** What the crashes have in common */
+  signature: string;
+  /** crash, fallback, self-test-failed */
+  kind: string;
+  count: number;
+  devices: number;
+  firmware: Array<{
+    version: string;
+    count: number;
+  }>;
+  firstSeenAt: string;
+  lastSeenAt: string;
+  example: {
+    deviceId: string;
+    details: Record<string, unknown>;
+  };
+};
+
+export type CrashGroupList = {
+  items: Array<CrashGroup>;
+};
+
 export type CreatedAlertChannel = {
   id: string;
   name: string;
@@ -818,6 +841,11 @@ export type Device = {
   status: "active" | "quarantined" | "revoked";
   presence: "never" | "online" | "late" | "offline";
   presenceChangedAt: string | null;
+  health: "unknown" | "healthy" | "degraded" | "failing" | "offline";
+  /** Every reason, the worst first */
+  healthReasons: Array<HealthReason>;
+  healthChangedAt: string | null;
+  asleepUntil: string | null;
   lastSeenAt: string | null;
   connected: boolean;
   firmware: RunningFirmware | null;
@@ -863,6 +891,11 @@ export type DevicePage = {
 export type DeviceRotation = {
   state: RotationState | null;
   failures: Array<RotationFailure>;
+};
+
+export type DeviceTimeline = {
+  items: Array<TimelineEntry>;
+  nextCursor: string | null;
 };
 
 export type DeviceUpdate = {
@@ -964,7 +997,14 @@ export type FleetHealthRow = {
   late: number;
   offline: number;
   never: number;
+  healthy: number;
+  degraded: number;
+  failing: number;
   crashes24h: number;
+};
+
+export type FleetHistory = {
+  items: Array<FleetMoment>;
 };
 
 export type FleetLatest = {
@@ -979,6 +1019,10 @@ export type FleetLatestPage = {
   nextCursor: string | null;
 };
 
+export type FleetMatrix = {
+  items: Array<MatrixCell>;
+};
+
 export type FleetMetric = {
   metric: string;
   /** About how many devices have spoken of it */
@@ -988,6 +1032,17 @@ export type FleetMetric = {
 
 export type FleetMetricList = {
   items: Array<FleetMetric>;
+};
+
+export type FleetMoment = {
+  at: string;
+  key: string;
+  total: number;
+  online: number;
+  healthy: number;
+  degraded: number;
+  failing: number;
+  offline: number;
 };
 
 export type FleetSeries = {
@@ -1009,6 +1064,9 @@ export type FleetSummary = {
   late: number;
   offline: number;
   never: number;
+  healthy: number;
+  degraded: number;
+  failing: number;
   crashes24h: number;
   openAlerts: number;
   runningRollouts: number;
@@ -1026,6 +1084,13 @@ export type GroupList = {
 
 export type Health = {
   status: "ok";
+};
+
+export type HealthReason = {
+  /** silent, late, asleep, crash-loop, link-flapping, … */
+  code: string;
+  message: string;
+  since: string;
 };
 
 export type Hierarchy = {
@@ -1062,6 +1127,17 @@ export type IssuedApplicationCertificate = {
   rootsPem: string;
   /** Shown this once */
   keyPem?: string | undefined;
+};
+
+export type KindComparison = {
+  kind: string;
+  target: Rate;
+  source: Rate;
+  ratio: number | null;
+  /** 95 %: Wilson's interval of the target's share of the events */
+  low: number;
+  high: number | null;
+  verdict: "better" | "worse" | "no-difference-shown" | "too-little-to-say";
 };
 
 export type Knock = {
@@ -1134,6 +1210,31 @@ export type MaintenanceWindow = {
       }
     | undefined;
   comment?: string | undefined;
+};
+
+export type MatrixCell = {
+  row: string;
+  column: string;
+  total: number;
+  online: number;
+  healthy: number;
+  degraded: number;
+  failing: number;
+  offline: number;
+  unknown: number;
+};
+
+export type MetricRule = {
+  metric: string;
+  enabled: boolean;
+  /** A score from here on is an alert; moved by feedback */
+  threshold: number;
+  useful: number;
+  notUseful: number;
+};
+
+export type MetricRuleList = {
+  items: Array<MetricRule>;
 };
 
 export type NamedCount = {
@@ -1279,6 +1380,24 @@ export type PreauthorisedDevicePage = {
   nextCursor: string | null;
 };
 
+export type PresenceRule = {
+  product: string;
+  heartbeatIntervalSeconds: number;
+  offlineAfterMissed: number;
+  sleep: Array<{
+    /** UTC */
+    from: string;
+    /** UTC */
+    to: string;
+  }>;
+  updatedAt: string;
+  updatedBy: string;
+};
+
+export type PresenceRuleList = {
+  items: Array<PresenceRule>;
+};
+
 export type Problem = {
   type: string;
   title: string;
@@ -1395,6 +1514,15 @@ export type QuotaUse = {
   setting: string;
 };
 
+export type Rate = {
+  /** At most one a device and day */
+  events: number;
+  deviceHours: number;
+  rate: number | null;
+  low: number | null;
+  high: number | null;
+};
+
 export type Readiness = {
   ready: boolean;
   /** The worst of all checks; degraded is ready all the same */
@@ -1467,6 +1595,14 @@ export type Release = {
   /** Ids of the keys that signed it */
   signers: Array<string>;
   deltaWarning: string | null;
+};
+
+export type ReleaseComparison = {
+  from: string;
+  to: string;
+  target: VersionLife;
+  source: VersionLife;
+  kinds: Array<KindComparison>;
 };
 
 export type ReleaseComponent = {
@@ -2389,6 +2525,14 @@ export type TenantSettings = {
   auditRetentionDays: number;
 };
 
+export type TimelineEntry = {
+  at: string;
+  id: string;
+  /** health, firmware, incident, alert-raised, alert-resolved */
+  kind: string;
+  details: Record<string, unknown>;
+};
+
 export type TokenCondition = {
   claim: string;
   /** What the claim must be; `*` stands for any text */
@@ -2515,6 +2659,15 @@ export type UserIdentityList = {
 
 export type UserList = {
   items: Array<User>;
+};
+
+export type VersionLife = {
+  version: string;
+  devices: number;
+  deviceHours: number;
+  incidents: Record<string, number>;
+  /** Now, by health */
+  running: Record<string, number>;
 };
 
 export type Webhook = {
@@ -4048,6 +4201,95 @@ export interface Operations {
     body: undefined;
     answer: undefined;
   };
+  listAnomalyMetrics: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: MetricRuleList;
+  };
+  setAnomalyMetric: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      /** A metric's name; * stands for all without a rule of their own */
+      metric: string;
+      enabled: boolean;
+    };
+    answer: MetricRuleList;
+  };
+  giveAlertFeedback: {
+    params: { tenant: string; alert: string };
+    query: Record<never, never>;
+    body: {
+      useful: boolean;
+    };
+    answer: MetricRule;
+  };
+  getFleetMatrix: {
+    params: { tenant: string };
+    query: { by: string; across: string; q?: string | undefined };
+    body: undefined;
+    answer: FleetMatrix;
+  };
+  getFleetHistory: {
+    params: { tenant: string };
+    query: {
+      by?: "firmware" | "hardware" | "product" | "region" | undefined;
+      from?: string | undefined;
+      to?: string | undefined;
+    };
+    body: undefined;
+    answer: FleetHistory;
+  };
+  listCrashGroups: {
+    params: { tenant: string };
+    query: { q?: string | undefined; from?: string | undefined };
+    body: undefined;
+    answer: CrashGroupList;
+  };
+  compareFirmware: {
+    params: { tenant: string };
+    query: { target?: string | undefined; source?: string | undefined; from?: string | undefined };
+    body: undefined;
+    answer: ReleaseComparison;
+  };
+  getDeviceTimeline: {
+    params: { tenant: string; device: string };
+    query: { cursor?: string | undefined; limit?: number | undefined };
+    body: undefined;
+    answer: DeviceTimeline;
+  };
+  listPresenceRules: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: PresenceRuleList;
+  };
+  setPresenceRule: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      product: string;
+      heartbeatIntervalSeconds: number;
+      offlineAfterMissed: number;
+      /** When its devices sleep every day; no silence counts then */
+      sleep?:
+        | Array<{
+            /** UTC */
+            from: string;
+            /** UTC */
+            to: string;
+          }>
+        | undefined;
+    };
+    answer: PresenceRuleList;
+  };
+  deletePresenceRule: {
+    params: { tenant: string; product: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
   listCommands: {
     params: { tenant: string };
     query: {
@@ -5126,6 +5368,20 @@ export const ROUTES = {
   listGroups: { method: "GET", path: "/api/v1/tenants/{tenant}/groups" },
   createGroup: { method: "POST", path: "/api/v1/tenants/{tenant}/groups" },
   deleteGroup: { method: "DELETE", path: "/api/v1/tenants/{tenant}/groups/{group}" },
+  listAnomalyMetrics: { method: "GET", path: "/api/v1/tenants/{tenant}/anomaly-metrics" },
+  setAnomalyMetric: { method: "PUT", path: "/api/v1/tenants/{tenant}/anomaly-metrics" },
+  giveAlertFeedback: { method: "PUT", path: "/api/v1/tenants/{tenant}/alerts/{alert}/feedback" },
+  getFleetMatrix: { method: "GET", path: "/api/v1/tenants/{tenant}/fleet/matrix" },
+  getFleetHistory: { method: "GET", path: "/api/v1/tenants/{tenant}/fleet/history" },
+  listCrashGroups: { method: "GET", path: "/api/v1/tenants/{tenant}/fleet/crashes" },
+  compareFirmware: { method: "GET", path: "/api/v1/tenants/{tenant}/fleet/comparison" },
+  getDeviceTimeline: { method: "GET", path: "/api/v1/tenants/{tenant}/devices/{device}/timeline" },
+  listPresenceRules: { method: "GET", path: "/api/v1/tenants/{tenant}/presence-rules" },
+  setPresenceRule: { method: "PUT", path: "/api/v1/tenants/{tenant}/presence-rules" },
+  deletePresenceRule: {
+    method: "DELETE",
+    path: "/api/v1/tenants/{tenant}/presence-rules/{product}",
+  },
   listCommands: { method: "GET", path: "/api/v1/tenants/{tenant}/commands" },
   sendCommand: { method: "POST", path: "/api/v1/tenants/{tenant}/commands" },
   getCommand: { method: "GET", path: "/api/v1/tenants/{tenant}/commands/{command}" },

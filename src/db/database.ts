@@ -74,7 +74,6 @@ export class Database {
   async tenantsWith(
     what:
       | "due_presence"
-      | "pending_presence"
       | "due_commands"
       | "open_deltas"
       | "due_rollouts"
@@ -82,6 +81,9 @@ export class Database {
       | "due_metadata"
       | "old_incidents"
       | "presence_alerts"
+      | "due_health"
+      | "old_timeline"
+      | "stale_history"
       | "running_campaigns"
       | "certificates"
       | "due_sessions"

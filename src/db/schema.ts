@@ -67,6 +67,15 @@ export interface AlertDeliveriesTable {
   delivered_at: Date | null;
 }
 
+export interface AlertFeedbackTable {
+  tenant_id: string;
+  alert_id: string;
+  metric: string;
+  useful: boolean;
+  at: Date;
+  by: string;
+}
+
 export interface AlertGroupMembersTable {
   tenant_id: string;
   group_id: string;
@@ -545,6 +554,14 @@ export interface DeltasTable {
   devices: Generated<number>;
 }
 
+export interface DetectorMetricsTable {
+  tenant_id: string;
+  metric: string;
+  enabled: boolean;
+  updated_at: Date;
+  updated_by: string;
+}
+
 export interface DetectorSnapshotsTable {
   tenant_id: string;
   part: number;
@@ -572,6 +589,7 @@ export interface DeviceIncidentsTable {
   boot_id: string | null;
   told_by_boot: Generated<boolean>;
   also_key: string | null;
+  signature: string | null;
 }
 
 export interface DeviceStatesTable {
@@ -603,6 +621,23 @@ export interface DeviceStatesTable {
   assignment_sequence: Generated<number>;
   boot_chain: OptionalJson;
   secure_boot: boolean | null;
+  heartbeat_jitter_ms: Generated<number>;
+  asleep_until: Date | null;
+  link_drops: Generated<number>;
+  link_drops_at: Date | null;
+  health: Generated<"unknown" | "healthy" | "degraded" | "failing" | "offline">;
+  health_reasons: OptionalJson;
+  health_changed_at: Date | null;
+  health_due_at: Date | null;
+}
+
+export interface DeviceTimelineTable {
+  tenant_id: string;
+  device_id: string;
+  at: Date;
+  id: Generated<string>;
+  kind: string;
+  details: OptionalJson;
 }
 
 export interface DevicesTable {
@@ -615,6 +650,21 @@ export interface DevicesTable {
   status: Generated<"active" | "quarantined" | "revoked">;
   created_at: Date;
   enrolled_at: Date | null;
+}
+
+export interface FleetHistoryTable {
+  tenant_id: string;
+  at: Date;
+  firmware: string;
+  hardware: string;
+  product: string;
+  region: string;
+  total: number;
+  online: number;
+  healthy: number;
+  degraded: number;
+  failing: number;
+  offline: number;
 }
 
 export interface IdempotencyKeysTable {
@@ -741,6 +791,16 @@ export interface PreauthorisedDevicesTable {
   added_by: string;
   added_at: Date;
   enrolled_at: Date | null;
+}
+
+export interface PresenceRulesTable {
+  tenant_id: string;
+  product: string;
+  heartbeat_interval_seconds: number;
+  offline_after_missed: number;
+  sleep: OptionalJson;
+  updated_at: Date;
+  updated_by: string;
 }
 
 export interface ProductMetadataTable {
@@ -1322,6 +1382,7 @@ export interface Schema {
   acme_challenges: AcmeChallengesTable;
   alert_channels: AlertChannelsTable;
   alert_deliveries: AlertDeliveriesTable;
+  alert_feedback: AlertFeedbackTable;
   alert_group_members: AlertGroupMembersTable;
   alert_groups: AlertGroupsTable;
   alert_history: AlertHistoryTable;
@@ -1353,11 +1414,14 @@ export interface Schema {
   commands: CommandsTable;
   compromised_keys: CompromisedKeysTable;
   deltas: DeltasTable;
+  detector_metrics: DetectorMetricsTable;
   detector_snapshots: DetectorSnapshotsTable;
   device_groups: DeviceGroupsTable;
   device_incidents: DeviceIncidentsTable;
   device_states: DeviceStatesTable;
+  device_timeline: DeviceTimelineTable;
   devices: DevicesTable;
+  fleet_history: FleetHistoryTable;
   idempotency_keys: IdempotencyKeysTable;
   instance_settings: InstanceSettingsTable;
   memberships: MembershipsTable;
@@ -1369,6 +1433,7 @@ export interface Schema {
   pending_enrolments: PendingEnrolmentsTable;
   personal_keys: PersonalKeysTable;
   preauthorised_devices: PreauthorisedDevicesTable;
+  presence_rules: PresenceRulesTable;
   product_metadata: ProductMetadataTable;
   quarantines: QuarantinesTable;
   recovery_codes: RecoveryCodesTable;

@@ -6,9 +6,12 @@ import { type Actor, auditChange } from "../tenancy/index.ts";
 import { checkGroupName, checkNewDevice, checkPatch } from "./checks.ts";
 import { confinementTo } from "./confinement.ts";
 import type { DevicesDeps } from "./deps.ts";
+import { dimensionOf } from "./fleet-dimensions.ts";
+import { createFleetHealth, type FleetHealth } from "./fleet-health.ts";
 import { compileFleetQuery, type FleetQuery } from "./fleet-query.ts";
 import { deleteGroup, insertGroup, isConfining, listGroups } from "./groups-store.ts";
 import { countHealth, readCohorts } from "./health-store.ts";
+import { createPresencePolicies, type PresencePolicies } from "./presence-rules.ts";
 import {
   countDevices,
   type DevicePage,
@@ -69,6 +72,8 @@ export interface Devices extends DeviceReports {
   /** What a call may reach of somebody who is confined to groups. */
   confinementTo(tenantId: string, groups: readonly string[]): Promise<Confinement>;
   twins: Twins;
+  fleet: FleetHealth;
+  presence: PresencePolicies;
   groups: {
     create(tenantId: string, group: { name: string; query: string }, actor: Actor): Promise<void>;
     list(tenantId: string): Promise<DeviceGroup[]>;
@@ -78,6 +83,7 @@ export interface Devices extends DeviceReports {
 
 export function createDevices(deps: DevicesDeps): Devices {
   const { db, clock, bus, tenancy } = deps;
+  const policies = createPresencePolicies(deps);
   const announce = (tenantId: string, deviceId: string) =>
     bus.publish(subjects.fleet(tenantId), { deviceId });
   const audit = (
@@ -98,7 +104,9 @@ export function createDevices(deps: DevicesDeps): Devices {
     });
 
   return {
-    ...createReports(deps),
+    ...createReports(deps, policies),
+    presence: policies,
+    fleet: createFleetHealth(deps),
 
     async register(given, tenantId, device, actor) {
       checkNewDevice(device);
@@ -156,7 +164,11 @@ export function createDevices(deps: DevicesDeps): Devices {
 
     fleetHealth(tenantId, by, query = "") {
       const compiled = compileFleetQuery(query);
-      return db.tenant(tenantId, (tx) => countHealth(tx, by, compiled, clock.now()));
+      const nowMs = clock.now();
+      return db.tenant(tenantId, async (tx) => {
+        const groups = by === "group" ? await listGroups(tx) : [];
+        return countHealth(tx, dimensionOf(by, "a", { groups, nowMs }), compiled, nowMs);
+      });
     },
 
     confinementTo: (tenantId, groups) => confinementTo(deps, tenantId, groups),

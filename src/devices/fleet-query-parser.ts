@@ -12,6 +12,7 @@ export const FIELDS = {
   region: "text",
   status: "text",
   presence: "text",
+  health: "text",
   "firmware.version": "version",
   "firmware.sha256": "text",
   lastSeen: "time",

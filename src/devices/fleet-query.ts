@@ -136,6 +136,8 @@ function textColumn(field: string): RawBuilder<unknown> {
       return sql`d.status`;
     case "presence":
       return sql`s.presence`;
+    case "health":
+      return sql`s.health`;
     case "firmware.version":
       return sql`s.firmware_version`;
     case "firmware.sha256":

@@ -1,6 +1,6 @@
-import { type RawBuilder, sql } from "kysely";
+import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
-import { AppError } from "../kernel/index.ts";
+import type { Dimension } from "./fleet-dimensions.ts";
 import { type FleetQuery, fleetCondition } from "./fleet-query.ts";
 import type { HealthRow } from "./types.ts";
 
@@ -13,17 +13,20 @@ const DAY_MS = 86_400_000;
 /** Devices by presence, and their crashes of the last day, for each value of `by`. */
 export async function countHealth(
   tx: Tx,
-  by: string,
+  by: Dimension,
   query: FleetQuery,
   nowMs: number,
 ): Promise<HealthRow[]> {
   const { rows } = await sql<HealthRow>`
-    select coalesce(${dimension(by)}, '') as key,
+    select ${by.key} as key,
            count(*) as total,
            count(*) filter (where s.presence = 'online') as online,
            count(*) filter (where s.presence = 'late') as late,
            count(*) filter (where s.presence = 'offline') as offline,
            count(*) filter (where s.presence = 'never') as never,
+           count(*) filter (where s.health = 'healthy') as healthy,
+           count(*) filter (where s.health = 'degraded') as degraded,
+           count(*) filter (where s.health = 'failing') as failing,
            coalesce(sum(c.crashes), 0)::bigint as "crashes24h"
     from devices d
     join device_states s on s.tenant_id = d.tenant_id and s.device_id = d.id
@@ -32,6 +35,7 @@ export async function countHealth(
       where kind = 'crash' and occurred_at > ${new Date(nowMs - DAY_MS)}
       group by device_id
     ) c on c.device_id = d.id
+    ${by.source}
     where ${fleetCondition(query, nowMs)}
     group by 1 order by total desc, key limit ${MAX_GROUPS}`.execute(tx);
   return rows;
@@ -48,26 +52,4 @@ export async function readCohorts(
     join device_states s on s.tenant_id = d.tenant_id and s.device_id = d.id
     where s.presence <> 'never' limit ${MAX_COHORT_DEVICES}`.execute(tx);
   return new Map(rows.map(({ id, kind, firmware }) => [id, { kind, firmware }]));
-}
-
-function dimension(by: string): RawBuilder<unknown> {
-  switch (by) {
-    case "firmware":
-      return sql`s.firmware_version`;
-    case "hardware":
-      return sql`d.hardware_revision`;
-    case "product":
-      return sql`d.product`;
-    case "region":
-      return sql`d.region`;
-    case "presence":
-      return sql`s.presence`;
-    default:
-      if (by.startsWith("tags.") && by.length > "tags.".length) {
-        return sql`(d.tags ->> ${by.slice("tags.".length)}::text)`;
-      }
-      throw new AppError("invalid-request", `a fleet cannot be divided by "${by}"`, {
-        allowed: ["firmware", "hardware", "product", "region", "presence", "tags.<key>"],
-      });
-  }
 }

@@ -1,8 +1,11 @@
 import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
 import { storableJson, storableText } from "../kernel/storable.ts";
-import { lateAt } from "./presence.ts";
-import type { HeartbeatRecord, PresenceSettings } from "./types.ts";
+import { MAX_DROPS } from "./health.ts";
+import { fadedDrops } from "./link-drops.ts";
+import { JITTER_FACTOR, LATE_AFTER_INTERVALS } from "./presence.ts";
+import { intervalColumns, ruleSource } from "./presence-rules-store.ts";
+import type { HeartbeatRecord, PresenceRules } from "./types.ts";
 import { versionSortKey } from "./version-order.ts";
 
 const VERSION_LENGTH = 64;
@@ -38,37 +41,67 @@ function withChainOf(earlier: HeartbeatRecord, later: HeartbeatRecord): Heartbea
 export async function storeHeartbeats(
   tx: Tx,
   records: readonly HeartbeatRecord[],
-  settings: PresenceSettings,
+  rules: PresenceRules,
 ): Promise<{ deviceId: string; presence: "online" }[]> {
   const rows = records.map(rowOf);
   const column = <T>(read: (row: ReturnType<typeof rowOf>) => T) => rows.map(read);
   const received = records.map((record) => new Date(record.receivedAt));
-  const deadlines = records.map((record) => new Date(lateAt(record.receivedAt, settings)));
   const { rows: changed } = await sql<{ deviceId: string; presence: "online" }>`
-    with fresh as (
-      select b.*, s.presence as old_presence, s.firmware_sha256 as old_firmware
+    with heard as (
+      select b.*, s.presence as old_presence, s.firmware_sha256 as old_firmware,
+             s.firmware_version as old_version, s.asleep_until as old_sleep,
+             ${intervalColumns(rules)},
+             case when s.boot_id = b.boot_id and s.asleep_until is null
+                  then extract(epoch from b.received_at - s.last_heartbeat_at)::float8 end as gap,
+             s.heartbeat_jitter_ms as jitter_ms,
+             case when s.presence = 'offline'
+                  then least(${fadedDrops(sql`b.received_at`)} + 1, ${MAX_DROPS})
+                  else s.link_drops end as drops
       from unnest(
         ${column((row) => row.deviceId)}::text[], ${received}::timestamptz[],
-        ${deadlines}::timestamptz[], ${column((row) => row.seq)}::bigint[],
+        ${column((row) => row.seq)}::bigint[],
         ${column((row) => row.bootId)}::text[],
         ${column((row) => row.uptimeSeconds)}::double precision[],
         ${column((row) => row.version)}::text[], ${column((row) => row.versionKey)}::text[],
         ${column((row) => row.sha256)}::text[], ${column((row) => row.slot)}::text[],
         ${column((row) => row.otherVersion)}::text[], ${column((row) => row.otherSha256)}::text[],
         ${column((row) => row.formats)}::text[], ${column((row) => row.metrics)}::text[],
-        ${column((row) => row.bootChain)}::text[]
-      ) as b(device_id, received_at, deadline_at, seq, boot_id, uptime_seconds, version,
-             version_key, sha256, slot, other_version, other_sha256, formats, metrics, boot_chain)
-      join device_states s using (device_id)
+        ${column((row) => row.bootChain)}::text[], ${column((row) => row.sleepSeconds)}::integer[]
+      ) as b(device_id, received_at, seq, boot_id, uptime_seconds, version,
+             version_key, sha256, slot, other_version, other_sha256, formats, metrics, boot_chain,
+             sleep_seconds)
+      join device_states s using (device_id) ${ruleSource(rules)}
       where s.boot_id is distinct from b.boot_id or s.heartbeat_seq < b.seq
       order by s.device_id
       for update of s
+    ), measured as (
+      -- RFC 3550 §6.4.1: each delay moves the estimate by a sixteenth. A gap says nothing of the line
+      -- when heartbeats are missing in it.
+      select h.*, case when gap <= 2 * interval_seconds
+        then jitter_ms + (greatest(gap - interval_seconds, 0) * 1000 - jitter_ms) / 16
+        else jitter_ms end as new_jitter_ms
+      from heard h
+    ), fresh as (
+      select m.*, received_at + make_interval(secs => coalesce(sleep_seconds, 0) + least(
+        interval_seconds + greatest(${LATE_AFTER_INTERVALS - 1} * interval_seconds,
+                                    ${JITTER_FACTOR} * new_jitter_ms / 1000),
+        greatest(missed, ${LATE_AFTER_INTERVALS}) * interval_seconds)) as deadline_at
+      from measured m
     ), written as (
       update device_states s set
         presence = 'online',
         presence_changed_at = case when s.presence = 'online' then s.presence_changed_at
                                    else f.received_at end,
         presence_deadline_at = f.deadline_at,
+        heartbeat_jitter_ms = f.new_jitter_ms,
+        asleep_until = f.received_at + make_interval(secs => f.sleep_seconds),
+        link_drops = f.drops,
+        link_drops_at = case when f.old_presence = 'offline' then f.received_at
+                             else s.link_drops_at end,
+        -- Who is heard as always needs no second look.
+        health_due_at = case
+          when f.old_presence <> 'online' or f.sleep_seconds is not null or f.old_sleep is not null
+          then least(s.health_due_at, f.received_at) else s.health_due_at end,
         last_seen_at = greatest(s.last_seen_at, f.received_at),
         last_heartbeat_at = f.received_at,
         heartbeat_seq = f.seq,
@@ -89,6 +122,11 @@ export async function storeHeartbeats(
                               case when s.boot_id = f.boot_id then s.boot_chain end)
       from fresh f
       where s.device_id = f.device_id
+    ), told as (
+      insert into device_timeline (tenant_id, device_id, at, kind, details)
+      select vautn.current_tenant(), device_id, received_at, 'firmware',
+             jsonb_build_object('from', old_version, 'to', version, 'sha256', sha256, 'slot', slot)
+      from fresh where old_firmware is distinct from sha256
     )
     select device_id as "deviceId", 'online' as presence from fresh
     where old_presence <> 'online' or old_firmware is distinct from sha256`.execute(tx);
@@ -117,5 +155,6 @@ function rowOf({ deviceId, heartbeat }: HeartbeatRecord) {
       : null,
     metrics: storableJson(heartbeat.metrics ?? {}),
     bootChain: heartbeat.bootChain ? storableJson(heartbeat.bootChain) : null,
+    sleepSeconds: heartbeat.sleepSeconds ?? null,
   };
 }

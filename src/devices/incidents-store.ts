@@ -4,6 +4,8 @@ import { LIMITS } from "../kernel/index.ts";
 import { counter } from "../kernel/metrics.ts";
 import { storableJson, storableText } from "../kernel/storable.ts";
 import { BEFORE_BOOT_MS, type CrashReport, matchCrashes, POST_MORTEM_MS } from "./crash-reports.ts";
+import { crashSignature } from "./crash-signature.ts";
+import { setHealthDue } from "./device-health-store.ts";
 import type { Incident, IncidentKind, UncountedIncident } from "./types.ts";
 
 const KEY_LENGTH = 256;
@@ -45,6 +47,7 @@ export async function storeIncidents(
     fresh.push(...matched.fresh);
   }
   const inserted = await insertIncidents(tx, tenantId, await withinBounds(tx, fresh, nowMs), nowMs);
+  await dueForHealth(tx, inserted, nowMs);
   const isNew = new Set(inserted.map((row) => `${row.device_id}\n${row.kind}\n${row.key}`));
   return fresh
     .filter((row) => isNew.delete(`${row.deviceId}\n${row.kind}\n${row.key}`))
@@ -141,9 +144,9 @@ async function insertIncidents(tx: Tx, tenantId: string, rows: readonly Row[], n
   const { rows: inserted } = await sql<{ device_id: string; kind: string; key: string }>`
     insert into device_incidents
       (tenant_id, device_id, kind, key, occurred_at, received_at, firmware_sha256, details,
-       boot_id, told_by_boot, also_key)
+       boot_id, told_by_boot, also_key, signature)
     select ${tenantId}, i.device_id, i.kind, i.key, i.occurred_at, ${new Date(nowMs)},
-           i.firmware_sha256, i.details::jsonb, i.boot_id, i.told_by_boot, i.also_key
+           i.firmware_sha256, i.details::jsonb, i.boot_id, i.told_by_boot, i.also_key, i.signature
     from unnest(
       ${rows.map((row) => row.deviceId)}::text[], ${rows.map((row) => row.kind)}::text[],
       ${rows.map((row) => row.key)}::text[],
@@ -151,13 +154,24 @@ async function insertIncidents(tx: Tx, tenantId: string, rows: readonly Row[], n
       ${rows.map((row) => row.incident.firmwareSha256)}::text[],
       ${rows.map((row) => storableJson(row.incident.details))}::text[],
       ${rows.map((row) => row.bootId)}::text[], ${rows.map((row) => row.toldByBoot)}::boolean[],
-      ${rows.map((row) => row.alsoKey)}::text[]
+      ${rows.map((row) => row.alsoKey)}::text[],
+      ${rows.map((row) => crashSignature(row.kind, row.incident.details))}::text[]
     ) as i(device_id, kind, key, occurred_at, firmware_sha256, details, boot_id, told_by_boot,
-           also_key)
+           also_key, signature)
     join devices d on d.id = i.device_id
     on conflict (tenant_id, device_id, kind, key) do nothing
     returning device_id, kind, key`.execute(tx);
   return inserted;
+}
+
+/** An incident changes what is thought of a device; its silence does so by another way. */
+async function dueForHealth(
+  tx: Tx,
+  inserted: readonly { device_id: string; kind: string }[],
+  nowMs: number,
+): Promise<void> {
+  const ids = new Set(inserted.filter((row) => row.kind !== "silence").map((row) => row.device_id));
+  if (ids.size > 0) await setHealthDue(tx, [...ids], new Date(nowMs));
 }
 
 /**

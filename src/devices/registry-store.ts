@@ -8,7 +8,8 @@ import type { DevicePatch, DeviceView, FleetMember, NewDevice } from "./types.ts
 const VIEW_COLUMNS = sql`d.id, d.product, d.hardware_revision, d.region, d.tags, d.status,
   d.created_at, s.presence, s.presence_changed_at, s.last_seen_at, s.connected, s.firmware_version,
   s.firmware_sha256, s.slot, s.other_slot_version, s.other_slot_sha256, s.formats, s.boot_id,
-  s.uptime_seconds, s.metrics, s.boot_chain`;
+  s.uptime_seconds, s.metrics, s.boot_chain, s.health, s.health_reasons, s.health_changed_at,
+  s.asleep_until`;
 
 const FROM_DEVICES = sql`from devices d
   join device_states s on s.tenant_id = d.tenant_id and s.device_id = d.id`;
@@ -48,6 +49,10 @@ interface ViewRow {
   uptime_seconds: number | null;
   metrics: Record<string, number>;
   boot_chain: DeviceView["bootChain"];
+  health: DeviceView["health"];
+  health_reasons: DeviceView["healthReasons"];
+  health_changed_at: Date | null;
+  asleep_until: Date | null;
 }
 
 export async function insertDevice(
@@ -214,6 +219,10 @@ function viewOf(row: ViewRow): DeviceView {
     status: row.status,
     presence: row.presence,
     presenceChangedAt: row.presence_changed_at?.toISOString() ?? null,
+    health: row.health,
+    healthReasons: row.health_reasons,
+    healthChangedAt: row.health_changed_at?.toISOString() ?? null,
+    asleepUntil: row.asleep_until?.toISOString() ?? null,
     lastSeenAt: row.last_seen_at?.toISOString() ?? null,
     connected: row.connected,
     firmware:

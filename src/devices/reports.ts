@@ -1,6 +1,7 @@
 import { subjects } from "../bus/index.ts";
 import type { Tx } from "../db/index.ts";
 import { KeyedBatcher } from "../kernel/keyed-batcher.ts";
+import { TtlCache } from "../kernel/ttl-cache.ts";
 import type { DeviceIdentity } from "../protocol/index.ts";
 import {
   type ConnectionEvent,
@@ -9,13 +10,20 @@ import {
   storeConnections,
 } from "./connections-store.ts";
 import type { DevicesDeps } from "./deps.ts";
+import { createHealthReports, type HealthReports } from "./health-reports.ts";
 import { latestHeartbeats, storeHeartbeats } from "./heartbeats-store.ts";
 import { deleteOldIncidents, storeIncidents, takeUncounted } from "./incidents-store.ts";
 import { lateAt } from "./presence.ts";
+import type { PresencePolicies } from "./presence-rules.ts";
 import {
+  countKnown,
+  countSilences,
   findSilent,
   moveDuePresence,
+  POSTPONE_BATCH,
   postponeDeadlines,
+  readGatewaysInUse,
+  readLiveGateways,
   readSilence,
   type Silence,
 } from "./presence-store.ts";
@@ -24,6 +32,8 @@ import type {
   Incident,
   Presence,
   PresenceChange,
+  PresenceRule,
+  PresenceRules,
   UncountedIncident,
 } from "./types.ts";
 
@@ -31,7 +41,7 @@ import type {
 const CONNECTION_BATCH = { maxBatchSize: 500, maxDelayMs: 10, maxQueuedSize: 20_000 };
 
 /** What arrives about devices from the gateways, and what the passing of time says about them. */
-export interface DeviceReports {
+export interface DeviceReports extends HealthReports {
   /** Resolves when it is known to the database. */
   connected(
     peer: DeviceIdentity,
@@ -53,8 +63,21 @@ export interface DeviceReports {
   takeIncidents(tx: Tx, tenantId: string, limit: number): Promise<UncountedIncident[]>;
   /** Deletes a batch of the incidents that are too old to matter; returns how many. */
   forgetIncidents(tenantId: string, nowMs: number): Promise<number>;
-  /** Moves at most PRESENCE_BATCH devices whose silence has become too long; call until empty. */
-  expirePresence(tenantId: string, nowMs: number): Promise<PresenceChange[]>;
+  /**
+   * Moves at most PRESENCE_BATCH devices whose silence has become too long; call until `due` is less.
+   * Devices that are connected to a gateway that `isHeld` names are put off.
+   */
+  expirePresence(
+    tenantId: string,
+    nowMs: number,
+    isHeld?: (gatewayId: string) => boolean,
+  ): Promise<{ due: number; changes: PresenceChange[] }>;
+  /** Gateways that live by their own word. */
+  liveGateways(): Promise<string[]>;
+  /** Gateways to which devices of a tenant are connected, by what was written last. */
+  gatewaysInUse(tenantId: string): Promise<string[]>;
+  /** How many devices fell silent between two moments. */
+  silencesBetween(tenantId: string, fromMs: number, toMs: number): Promise<number>;
   /** How many have fallen silent since a moment, and how many could. */
   silence(tenantId: string, sinceMs: number): Promise<Silence>;
   /** Those of the given devices that are offline and in service. */
@@ -64,7 +87,7 @@ export interface DeviceReports {
   ): Promise<{ deviceId: string; lastSeenAt: Date | null }[]>;
   /** Devices that lost the platform at one moment go offline within this time. */
   silenceWindowMs(tenantId: string): Promise<number>;
-  /** Gives every device another interval to be heard: called when the platform starts. */
+  /** Gives every device another interval to be heard: called when the platform listens again. */
   extendPresenceDeadlines(nowMs: number): Promise<void>;
   /** Frees the connections that an earlier life of this gateway left behind, with the same grace. */
   gatewayStarted(gatewayId: string): Promise<void>;
@@ -72,7 +95,8 @@ export interface DeviceReports {
   flush(): Promise<void>;
 }
 
-export function createReports({ db, clock, bus, tenancy }: DevicesDeps): DeviceReports {
+export function createReports(deps: DevicesDeps, policies: PresencePolicies): DeviceReports {
+  const { db, clock, bus } = deps;
   const announce = (
     tenantId: string,
     changes: readonly { deviceId: string; presence: Presence }[],
@@ -82,18 +106,25 @@ export function createReports({ db, clock, bus, tenancy }: DevicesDeps): DeviceR
     }
   };
   const graceUntil = async (tenantId: string, nowMs: number) =>
-    new Date(lateAt(nowMs, await tenancy.settings(tenantId)));
+    new Date(lateAt(nowMs, slowestOf(await policies.rules(tenantId))));
 
   const connections = new KeyedBatcher<ConnectionEvent>({
     ...CONNECTION_BATCH,
     async write(tenantId, events) {
-      const settings = await tenancy.settings(tenantId);
+      const rules = await policies.rules(tenantId);
       const latest = latestConnections(events);
-      announce(tenantId, await db.tenant(tenantId, (tx) => storeConnections(tx, latest, settings)));
+      announce(tenantId, await db.tenant(tenantId, (tx) => storeConnections(tx, latest, rules)));
     },
   });
 
+  /** When the platform last began to listen, after a time in which it did not. */
+  let graceFrom = Number.NEGATIVE_INFINITY;
+  /** To count a fleet costs the fleet: once a minute is often enough, and only while some are away. */
+  const fleetSizes = new TtlCache<number>({ clock, ttlMs: 60_000, maxEntries: 10_000 });
+
   return {
+    ...createHealthReports(deps),
+
     connected(peer, { gatewayId, connectionId }) {
       return connections.add(peer.tenantId, {
         tenantId: peer.tenantId,
@@ -116,9 +147,9 @@ export function createReports({ db, clock, bus, tenancy }: DevicesDeps): DeviceR
 
     async recordHeartbeats(batch) {
       for (const [tenantId, records] of Map.groupBy(batch, (record) => record.tenantId)) {
-        const settings = await tenancy.settings(tenantId);
+        const rules = await policies.rules(tenantId);
         const latest = latestHeartbeats(records);
-        const changed = await db.tenant(tenantId, (tx) => storeHeartbeats(tx, latest, settings));
+        const changed = await db.tenant(tenantId, (tx) => storeHeartbeats(tx, latest, rules));
         announce(tenantId, changed);
       }
     },
@@ -141,41 +172,53 @@ export function createReports({ db, clock, bus, tenancy }: DevicesDeps): DeviceR
         deleteOldIncidents(tx, tenantId, new Date(nowMs - INCIDENTS_KEPT_MS), FORGET_BATCH),
       ),
 
-    async expirePresence(tenantId, nowMs) {
-      const settings = await tenancy.settings(tenantId);
-      const changes = await db.tenant(tenantId, (tx) =>
-        moveDuePresence(tx, tenantId, settings, nowMs),
+    async expirePresence(tenantId, nowMs, isHeld = () => false) {
+      const rules = await policies.rules(tenantId);
+      const graceUntil = lateAt(graceFrom, slowestOf(rules));
+      const moved = await db.tenant(tenantId, (tx) =>
+        moveDuePresence(tx, tenantId, rules, nowMs, { isHeld, graceUntil }),
       );
-      announce(tenantId, changes);
-      return changes;
+      announce(tenantId, moved.changes);
+      return moved;
     },
 
-    silence: (tenantId, sinceMs) =>
-      db.tenant(tenantId, (tx) => readSilence(tx, tenantId, new Date(sinceMs))),
+    liveGateways: () =>
+      db.platform((tx) => readLiveGateways(tx, new Date(clock.now() - GATEWAY_SILENT_MS))),
+
+    gatewaysInUse: (tenantId) => db.tenant(tenantId, (tx) => readGatewaysInUse(tx, tenantId)),
+
+    silencesBetween: (tenantId, fromMs, toMs) =>
+      db.tenant(tenantId, (tx) => countSilences(tx, new Date(fromMs), new Date(toMs))),
+
+    async silence(tenantId, sinceMs) {
+      const known = await fleetSizes.load(tenantId, () =>
+        db.tenant(tenantId, (tx) => countKnown(tx, tenantId)),
+      );
+      const since = new Date(sinceMs);
+      const silence = await db.tenant(tenantId, (tx) => readSilence(tx, tenantId, since));
+      return { ...silence, known: Math.max(known, silence.devices) };
+    },
 
     stillSilent: (tenantId, deviceIds) =>
-      db.tenant(tenantId, (tx) => findSilent(tx, tenantId, deviceIds)),
+      db.tenant(tenantId, (tx) => findSilent(tx, tenantId, deviceIds, new Date(clock.now()))),
 
     async silenceWindowMs(tenantId) {
-      const { heartbeatIntervalSeconds } = await tenancy.settings(tenantId);
+      const { heartbeatIntervalSeconds } = slowestOf(await policies.rules(tenantId));
       return Math.max(MIN_WINDOW_MS, 2_000 * heartbeatIntervalSeconds);
     },
 
     async extendPresenceDeadlines(nowMs) {
-      const horizon = new Date(nowMs + LONGEST_GRACE_MS);
-      for (const tenantId of await db.tenantsWith("pending_presence", horizon)) {
-        const until = await graceUntil(tenantId, nowMs);
-        await db.tenant(tenantId, (tx) => postponeDeadlines(tx, until));
-      }
+      graceFrom = nowMs;
     },
 
     async gatewayStarted(gatewayId) {
       for (const tenantId of await db.tenantsOnGateway(gatewayId)) {
         const until = await graceUntil(tenantId, clock.now());
-        await db.tenant(tenantId, async (tx) => {
-          await releaseGateway(tx, gatewayId, new Date(clock.now()));
-          await postponeDeadlines(tx, until);
-        });
+        await db.tenant(tenantId, (tx) => releaseGateway(tx, gatewayId, new Date(clock.now())));
+        for (let batch = 0; batch < MAX_POSTPONED_BATCHES; batch += 1) {
+          const early = await db.tenant(tenantId, (tx) => postponeDeadlines(tx, until));
+          if (early < POSTPONE_BATCH) break;
+        }
       }
     },
 
@@ -183,9 +226,20 @@ export function createReports({ db, clock, bus, tenancy }: DevicesDeps): DeviceR
   };
 }
 
+/** Of a tenant whose products differ: that of those which speak least often. */
+function slowestOf({ usual, products }: PresenceRules): PresenceRule {
+  return [...products.values()].reduce(
+    (slowest, rule) =>
+      rule.heartbeatIntervalSeconds > slowest.heartbeatIntervalSeconds ? rule : slowest,
+    usual,
+  );
+}
+
 const MIN_WINDOW_MS = 60_000;
+/** Gateways say every five seconds that they live. */
+const GATEWAY_SILENT_MS = 20_000;
 /** Longer than any rollout looks back. */
 export const INCIDENTS_KEPT_MS = 90 * 86_400_000;
 const FORGET_BATCH = 10_000;
-/** Heartbeat intervals are at most a day. */
-const LONGEST_GRACE_MS = 2 * 86_400_000;
+/** Ten million devices. */
+const MAX_POSTPONED_BATCHES = 2_000;

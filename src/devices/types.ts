@@ -13,6 +13,12 @@ export interface DeviceView {
   status: DeviceStatus;
   presence: Presence;
   presenceChangedAt: string | null;
+  health: Health;
+  /** Why it is not quite healthy, the worst first; of a healthy one what else is worth knowing. */
+  healthReasons: HealthReason[];
+  healthChangedAt: string | null;
+  /** Until when it has said that it sleeps. */
+  asleepUntil: string | null;
   lastSeenAt: string | null;
   /** Whether a gateway holds a connection of it now. */
   connected: boolean;
@@ -121,6 +127,8 @@ export type HealthDimension =
   | "product"
   | "region"
   | "presence"
+  | "health"
+  | "group"
   | `tags.${string}`;
 
 export interface HealthRow {
@@ -130,7 +138,48 @@ export interface HealthRow {
   late: number;
   offline: number;
   never: number;
+  healthy: number;
+  degraded: number;
+  failing: number;
   crashes24h: number;
+}
+
+/** Devices of two dimensions at once, by health. */
+export interface MatrixCell {
+  row: string;
+  column: string;
+  total: number;
+  online: number;
+  healthy: number;
+  degraded: number;
+  failing: number;
+  offline: number;
+  unknown: number;
+}
+
+/** How a part of the fleet fared at a moment. */
+export interface FleetMoment {
+  at: string;
+  key: string;
+  total: number;
+  online: number;
+  healthy: number;
+  degraded: number;
+  failing: number;
+  offline: number;
+}
+
+/** Crashes that have their signature in common. */
+export interface CrashGroup {
+  signature: string;
+  kind: string;
+  count: number;
+  devices: number;
+  firmware: { version: string; count: number }[];
+  firstSeenAt: string;
+  lastSeenAt: string;
+  /** The last of them. */
+  example: { deviceId: string; details: Record<string, unknown> };
 }
 
 export interface DeviceGroup {
@@ -139,10 +188,44 @@ export interface DeviceGroup {
   createdAt: string;
 }
 
-/** How often a tenant's devices speak, and when their silence counts. */
-export interface PresenceSettings {
+/** How often devices speak, when they sleep, and when their silence counts. */
+export interface PresenceRule {
   heartbeatIntervalSeconds: number;
   offlineAfterMissed: number;
+  /** Times of day, UTC, in which they cannot be heard: `{from: "22:00", to: "06:00"}`. */
+  sleep: readonly { from: string; to: string }[];
+}
+
+/** A tenant's own rule, and those of single products. */
+export interface PresenceRules {
+  usual: PresenceRule;
+  products: ReadonlyMap<string, PresenceRule>;
+}
+
+/** A product's rule as people see it. */
+export interface ProductPresence extends PresenceRule {
+  product: string;
+  updatedAt: string;
+  updatedBy: string;
+}
+
+export type Health = "unknown" | "healthy" | "degraded" | "failing" | "offline";
+
+/** Why a device is not, or not quite, healthy. */
+export interface HealthReason {
+  /** For machines: `silent`, `late`, `asleep`, `crash-loop`, `link-flapping` ... */
+  code: string;
+  message: string;
+  since: string;
+}
+
+/** Something that has happened to a device. */
+export interface TimelineEntry {
+  at: string;
+  id: string;
+  /** `health`, `firmware`, `incident`, `alert-raised`, `alert-resolved`, `update`. */
+  kind: string;
+  details: Record<string, unknown>;
 }
 
 /** What a device ought to be and what it says that it is. */

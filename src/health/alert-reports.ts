@@ -26,13 +26,13 @@ export const restartKey = (deviceId: string | null, cohort: string): string =>
 
 export function deviceAlert(
   { metric, ts }: Sighting,
-  finding: Residual & { median: number | null; peers: number; score: number },
+  finding: Residual & { usual: number; median: number | null; peers: number; score: number },
 ): AlertReport {
-  const { deviceId, value, median, peers, score } = finding;
+  const { deviceId, value, usual, median, peers, score } = finding;
   const against =
     median === null
-      ? "which is unusual for its own past"
-      : `while the median of its ${peers} peers is ${figure(median)}`;
+      ? comparedWith(value, usual)
+      : `${comparedWith(value, usual)}, while its ${peers} peers are steady at ${figure(median)}`;
   return {
     key: `anomaly:${deviceId}:${metric}`,
     kind: "anomaly",
@@ -42,25 +42,26 @@ export function deviceAlert(
       `(score ${figure(score)}). Look at its telemetry around ${moment(ts)}: /devices/${deviceId}`,
     subjectKind: "device",
     subjectId: deviceId,
-    details: { metric, ts, value, score, median, peers },
+    details: { metric, ts, value, usual, score, median, peers },
   };
 }
 
 export function fleetAlert(
   { metric, ts, cohort }: Sighting,
-  { median, peers, score }: { median: number; peers: number; score: number },
+  finding: { median: number; usual: number; peers: number; score: number },
 ): AlertReport {
+  const { median, usual, peers, score } = finding;
   return {
     key: `anomaly:fleet:${cohort}:${metric}`,
     kind: "fleet-anomaly",
     severity: "critical",
     title:
-      `The median ${nameOf(metric)} of all ${peers} ${ofCohort(cohort)} is ${figure(median)}, which ` +
-      `is unusual (score ${figure(score)}). What has changed for all of them around ${moment(ts)}? ` +
+      `The median ${nameOf(metric)} of all ${peers} ${ofCohort(cohort)} is ${figure(median)}, ` +
+      `${comparedWith(median, usual)} (score ${figure(score)}). What has changed for all of them around ${moment(ts)}? ` +
       "See the rollouts and the platform's own state: /fleet",
     subjectKind: "fleet",
     subjectId: cohort || "fleet",
-    details: { metric, ts, cohort, median, score, devices: peers },
+    details: { metric, ts, cohort, median, usual, score, devices: peers },
   };
 }
 
@@ -116,6 +117,15 @@ export function restartAlert(finding: RestartFinding, cohort: string, ts: number
     subjectId: deviceId,
     details,
   };
+}
+
+/** How far a value is from what was expected: by its factor, where that says something. */
+function comparedWith(value: number, usual: number): string {
+  const factor = value / usual;
+  if (usual > 0 && value > 0 && (factor >= 1.5 || factor <= 0.67)) {
+    return `${figure(factor)}× its usual ${figure(usual)} at this hour`;
+  }
+  return `where ${figure(usual)} is usual at this hour`;
 }
 
 /** What the platform counts itself is called by a name that says so. */

@@ -3,6 +3,7 @@ import type { Logger } from "../kernel/logger.ts";
 import { counter, gauge } from "../kernel/metrics.ts";
 import type { NewPoints, Watermark } from "../telemetry/index.ts";
 import type { AlertReport } from "./alert-reports.ts";
+import type { MetricRules } from "./metric-rules.ts";
 import type { SnapshotStore } from "./snapshot-store.ts";
 import { decodeSnapshot, encodeSnapshot, type Snapshot } from "./snapshots.ts";
 import { type AlertChange, type Cohort, TenantWatch } from "./tenant-watch.ts";
@@ -20,6 +21,8 @@ export interface DetectorsDeps {
   tenantsToWatch(): Promise<readonly string[]>;
   /** With whom each device is compared. */
   cohorts(tenantId: string): Promise<ReadonlyMap<string, Cohort>>;
+  /** Which metrics are followed, and from which score on. */
+  rules?(tenantId: string): Promise<MetricRules>;
   snapshots: SnapshotStore;
   /** Length of the slices of time in which devices are compared. */
   slotMs?: number;
@@ -105,6 +108,7 @@ export function createDetectors(deps: DetectorsDeps): Detectors {
     await carryOut(tenantId, state, done);
     if (clock.now() - state.cohortsReadAt >= COHORTS_EVERY_MS) {
       state.watch.setCohorts(await deps.cohorts(tenantId));
+      if (deps.rules) state.watch.setRules(await deps.rules(tenantId));
       state.cohortsReadAt = clock.now();
     }
     for (let read = 0; read < READS_PER_RUN; read += 1) {

@@ -6,7 +6,7 @@
  */
 
 /** Floats of state that one series takes. */
-export const STATE_LENGTH = 54;
+export const STATE_LENGTH = 55;
 export const STATE_BYTES = STATE_LENGTH * Float32Array.BYTES_PER_ELEMENT;
 
 /** Points for which the short, middle and long average remember. */
@@ -65,6 +65,7 @@ const USUAL_SPREAD = 50;
 const REPORTED = 51;
 const REFRACTORY = 52;
 const CALIBRATED = 53;
+const EXPECTED = 54; // What the newest value was expected to be, around the origin.
 
 const Feature = { short: 0, level: 3, hourly: 4, residual: 5, step: 6, volatility: 7 } as const;
 
@@ -97,6 +98,11 @@ export function scoreNext(
 /** Score of the newest value before the refractory period is applied: whether things are calm again. */
 export function presentScore(state: Float32Array, base: number): number {
   return toScore(at(state, base + CALIBRATED));
+}
+
+/** What the newest value was expected to be: at this hour of the day, or at all. */
+export function expectedValue(state: Float32Array, base: number): number {
+  return at(state, base + ORIGIN) + at(state, base + ORIGIN + 1) + at(state, base + EXPECTED);
 }
 
 function begin(state: Float32Array, base: number, value: number): void {
@@ -140,7 +146,9 @@ function surpriseOf(
   state[base + LEVEL] = level + levelRate * away;
   state[base + VARIANCE] = (1 - levelRate) * (at(state, base + VARIANCE) + levelRate * away * away);
 
-  const residual = x - expectedAt(state, base, timestampMs, level);
+  const expected = expectedAt(state, base, timestampMs, level);
+  state[base + EXPECTED] = expected;
+  const residual = x - expected;
   worst = Math.max(worst, feature(Feature.hourly, residual));
   approach(state, base + RESIDUAL, clamp(residual, reach), 2 / (RESIDUAL_SPAN + 1));
   worst = Math.max(worst, feature(Feature.residual, at(state, base + RESIDUAL)));

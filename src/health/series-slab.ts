@@ -1,4 +1,4 @@
-import { presentScore, STATE_LENGTH, scoreNext } from "./series-detector.ts";
+import { expectedValue, presentScore, STATE_LENGTH, scoreNext } from "./series-detector.ts";
 
 const FIRST_CAPACITY = 1_024;
 /** A series that has not been heard of for so long gives its place to another one. */
@@ -45,6 +45,12 @@ export class SeriesSlab {
   present(name: string): number {
     const place = this.#places.get(name);
     return place === undefined ? 0 : presentScore(this.#states, place * STATE_LENGTH);
+  }
+
+  /** What the newest value of `name` was expected to be; undefined for a series that is not known. */
+  expected(name: string): number | undefined {
+    const place = this.#places.get(name);
+    return place === undefined ? undefined : expectedValue(this.#states, place * STATE_LENGTH);
   }
 
   /** Everything that is not stale. */

@@ -8,6 +8,7 @@ import {
   type Sighting,
 } from "./alert-reports.ts";
 import { compareWithPeers, FleetSlots, type PeerGroup, type Slot } from "./fleet-slots.ts";
+import { ALERT_SCORE, type MetricRules, USUAL_RULES } from "./metric-rules.ts";
 import { OpenAlerts } from "./open-alerts.ts";
 import { RestartWatch } from "./restarts.ts";
 import { SeriesSlab } from "./series-slab.ts";
@@ -24,9 +25,6 @@ export interface Cohort {
   firmware: string;
 }
 
-/** A score from here on is an alert: on quiet series, less than one in a month of minutes. */
-export const ALERT_SCORE = 0.6;
-
 const UPTIME = "heartbeat.uptimeSeconds";
 /** Totals that only rise; what matters about them is how fast. */
 const BYTE_COUNTER = /(^|\.)bytes_?(sent|received)$/i;
@@ -37,6 +35,8 @@ const MAX_OPEN_SERIES = 1_000;
 /** Devices that are unusual in the same slot beyond which there is one alert for them all. */
 const COMMON_CAUSE_DEVICES = 10;
 const LATE_MS = 30_000;
+/** How old a point may be and still be news; a device that was away sends its past at once. */
+const BACKLOG_MS = 15 * 60_000;
 const NO_COHORT: Cohort = { kind: "", firmware: "" };
 
 export interface TenantWatchOptions {
@@ -57,6 +57,9 @@ export class TenantWatch {
   /** Restart alerts that are open, with the device by which their end is known. */
   readonly #restartAlerts = new Map<string, string>();
   #liveFrom: number;
+  /** What is older is a backlog: it teaches, and is nobody's news. */
+  #recentFrom = Number.NEGATIVE_INFINITY;
+  #rules: MetricRules = USUAL_RULES;
   #cohorts: ReadonlyMap<string, Cohort> = new Map();
   #members = new Map<string, Set<string>>();
 
@@ -82,8 +85,14 @@ export class TenantWatch {
     for (const deviceId of cohorts.keys()) this.#join(this.#cohortOf(deviceId), deviceId);
   }
 
+  /** A metric that is switched off teaches nothing either; its alerts end like those of a lost one. */
+  setRules(rules: MetricRules): void {
+    this.#rules = rules;
+  }
+
   /** Takes points in the order in which they came in; `nowMs` bounds what their clocks may say. */
   take(points: readonly NewPoint[], nowMs: number): AlertChange[] {
+    this.#recentFrom = nowMs - BACKLOG_MS;
     const changes: AlertChange[] = [];
     const restarted = new Map<string, Map<string, number>>();
     for (const point of points) this.#takePoint(point, nowMs, restarted);
@@ -139,6 +148,7 @@ export class TenantWatch {
       restarted.set(cohort, devices.set(deviceId, ts));
       return;
     }
+    if (!this.#rules.of(metric).enabled) return;
     const fed = BYTE_COUNTER.test(metric) ? this.#rate(deviceId, metric, ts, value) : value;
     if (fed === undefined) return;
     const { kind } = this.#cohorts.get(deviceId) ?? NO_COHORT;
@@ -200,8 +210,10 @@ export class TenantWatch {
       const series = JSON.stringify([mode, residual.deviceId, metric]);
       const score = this.#score(series, ts, residual.residual, changes);
       // A fleet that moves as a whole is one event, not one for each device.
-      if (fleet || !this.#isNews(series, ts, score)) continue;
-      found.set(series, deviceAlert(sighting, { ...residual, median, peers, score }));
+      if (fleet || !this.#isNews(series, sighting, score)) continue;
+      // Among peers a device is expected where they are, at its usual distance from them.
+      const usual = (this.#slab.expected(series) ?? 0) + (median ?? 0);
+      found.set(series, deviceAlert(sighting, { ...residual, usual, median, peers, score }));
     }
     if (found.size === 0) return;
     const common = found.size > COMMON_CAUSE_DEVICES;
@@ -221,8 +233,9 @@ export class TenantWatch {
     const median = group.median as number;
     const series = JSON.stringify(["fleet", cohort, metric]);
     const score = this.#score(series, ts, median, changes);
-    if (this.#isNews(series, ts, score)) {
-      const report = fleetAlert(sighting, { median, peers: group.peers, score });
+    if (this.#isNews(series, sighting, score)) {
+      const usual = this.#slab.expected(series) ?? median;
+      const report = fleetAlert(sighting, { median, usual, peers: group.peers, score });
       if (this.#open.open(series, report.key, ts)) changes.push({ kind: "raise", report });
     }
     return this.#slab.present(series) >= ALERT_SCORE;
@@ -237,7 +250,8 @@ export class TenantWatch {
   }
 
   /** Unusual, not long past, and not part of what an open alert has told already. */
-  #isNews(series: string, ts: number, score: number): boolean {
-    return score >= ALERT_SCORE && ts >= this.#liveFrom && !this.#open.has(series);
+  #isNews(series: string, { metric, ts }: Sighting, score: number): boolean {
+    const isRecent = ts >= this.#liveFrom && ts >= this.#recentFrom;
+    return score >= this.#rules.of(metric).threshold && isRecent && !this.#open.has(series);
   }
 }

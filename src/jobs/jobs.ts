@@ -1,6 +1,6 @@
 import type { Bus } from "../bus/index.ts";
 import type { Database } from "../db/index.ts";
-import { INCIDENTS_KEPT_MS } from "../devices/index.ts";
+import { INCIDENTS_KEPT_MS, TIMELINE_KEPT_MS } from "../devices/index.ts";
 import { COLLECTION_GRACE_MS } from "../firmware/index.ts";
 import type { Clock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
@@ -20,6 +20,9 @@ export interface JobsDeps {
   logger: Logger;
   devices: PresenceWatchDeps["devices"] & {
     forgetIncidents(tenantId: string, now: number): Promise<number>;
+    judgeDue(tenantId: string): Promise<unknown>;
+    fleet: { remember(tenantId: string): Promise<unknown> };
+    forgetTimeline(tenantId: string, now: number): Promise<number>;
   };
   commands: { expireDue(tenantId: string, now: number): Promise<unknown> };
   firmware: {
@@ -64,6 +67,8 @@ export interface Jobs {
 
 /** A chain that moves is signed this often, so that so much of its end at most is not. */
 const AUDIT_SIGNED_EVERY_MS = 3_600_000;
+/** A look at the whole fleet costs the fleet: a second for a million devices. */
+const HISTORY_EVERY_MS = 600_000;
 /** What is younger no tenant's setting deletes. */
 const AUDIT_KEPT_MS = 90 * 86_400_000;
 
@@ -91,11 +96,16 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
           await forTenants("due_presence", (tenantId) => presence.expire(tenantId));
         } catch (error) {
           // Trouble of single tenants is not the platform's absence.
-          if (error instanceof AggregateError) presence.end();
+          if (error instanceof AggregateError) await presence.end();
           throw error;
         }
-        presence.end();
+        await presence.end();
       },
+    },
+    {
+      name: "health",
+      everyMs: 1_000,
+      run: () => forTenants("due_health", (tenantId) => deps.devices.judgeDue(tenantId)),
     },
     {
       name: "presence-alerts",
@@ -172,6 +182,26 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
           "old_incidents",
           (tenantId) => deps.devices.forgetIncidents(tenantId, clock.now()),
           clock.now() - INCIDENTS_KEPT_MS,
+        ),
+    },
+    {
+      name: "fleet-history",
+      everyMs: 30_000,
+      run: () =>
+        forTenants(
+          "stale_history",
+          (tenantId) => deps.devices.fleet.remember(tenantId),
+          clock.now() - HISTORY_EVERY_MS,
+        ),
+    },
+    {
+      name: "old-timeline",
+      everyMs: 3_600_000,
+      run: () =>
+        forTenants(
+          "old_timeline",
+          (tenantId) => deps.devices.forgetTimeline(tenantId, clock.now()),
+          clock.now() - TIMELINE_KEPT_MS,
         ),
     },
     {

@@ -17,6 +17,8 @@ export interface Silence {
   deviceIds: string[];
   /** Devices in service that have ever been heard. */
   known: number;
+  /** Devices that have fallen silent since then, back or not. */
+  fallen: number;
 }
 
 export interface AlertReport {
@@ -32,11 +34,18 @@ export interface AlertReport {
 export const FLEET_KEY = "presence:fleet";
 export const DEVICE_KIND = "device-offline";
 export const FLEET_KIND = "devices-offline";
+export const PLATFORM_KEY = "presence:platform";
+export const PLATFORM_KIND = "platform-outage";
 
 /** From so many devices on, and such a share of the fleet, the cause is a common one. */
 const COMMON_CAUSE_DEVICES = 10;
 const COMMON_CAUSE_SHARE = 0.02;
 const LISTED_DEVICES = 100;
+/** So few can be named one by one when the rest of a common failure is over, and such a share. */
+export const MAX_NAMED = 100;
+const STRAGGLERS_SHARE = 0.1;
+/** A burst that would come by chance less often than this has a cause. */
+const BURST_CHANCE = 1e-6;
 
 export function presenceKey(deviceId: string): string {
   return `presence:${deviceId}`;
@@ -47,9 +56,43 @@ export function isCommonCause({ devices, known }: Silence): boolean {
   return devices >= Math.max(COMMON_CAUSE_DEVICES, known * COMMON_CAUSE_SHARE);
 }
 
+/**
+ * Whether devices that go offline within a few seconds are more than chance brings: long before they
+ * are a share of the fleet, for a fleet that has lost the platform goes over a whole interval.
+ */
+export function isBurst(devices: number, usualInThatTime: number): boolean {
+  if (devices < COMMON_CAUSE_DEVICES) return false;
+  return poissonTail(devices, usualInThatTime) < BURST_CHANCE;
+}
+
+/** Probability of `count` or more events where `expected` are expected (Poisson). */
+function poissonTail(count: number, expected: number): number {
+  // Chernoff's bound is enough far out, and no sum of tiny terms: e^-λ (eλ/k)^k.
+  if (expected <= 0) return 0;
+  if (count <= expected) return 1;
+  return Math.exp(count - expected + count * Math.log(expected / count));
+}
+
 /** Whether those who are still away from a common failure are few enough to be named one by one. */
-export function isOver({ devices, known }: Silence): boolean {
-  return devices < Math.max(COMMON_CAUSE_DEVICES, known * COMMON_CAUSE_SHARE) / 2;
+export function isOver({ devices, fallen }: Silence): boolean {
+  return devices <= Math.min(MAX_NAMED, fallen * STRAGGLERS_SHARE);
+}
+
+/** The platform's own failure, told once: of its devices nothing can be known meanwhile. */
+export function platformAlert(gateways: readonly string[], devices: number): AlertReport {
+  const names = [...gateways].sort().slice(0, 10).join(", ");
+  const which = gateways.length === 1 ? `gateway ${names} does` : `gateways ${names} do`;
+  return {
+    key: PLATFORM_KEY,
+    kind: PLATFORM_KIND,
+    severity: "critical",
+    title:
+      `The ${which} not answer. Devices that were connected there are not judged until it is back ` +
+      "(vautn doctor)",
+    subjectKind: "platform",
+    subjectId: "gateway",
+    details: { gateways: [...gateways].sort(), devices },
+  };
 }
 
 export function offlineAlert(device: { deviceId: string; lastSeenAt: Date | null }): AlertReport {

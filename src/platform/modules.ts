@@ -7,6 +7,7 @@ import { createCommands } from "../commands/index.ts";
 import { Database } from "../db/index.ts";
 import { createDevices } from "../devices/index.ts";
 import { createFirmware } from "../firmware/index.ts";
+import { createMetricRules } from "../health/index.ts";
 import { type AcmeOptions, createIdentity, createRotationCampaigns } from "../identity/index.ts";
 import type { Config } from "../kernel/config.ts";
 import { systemClock } from "../kernel/index.ts";
@@ -108,6 +109,7 @@ export function createModules(options: ModuleOptions) {
     ...(config.smtpUrl ? { mailServer: parseMailServer(config.smtpUrl, config.smtpFrom) } : {}),
     consoleUrl: config.publicOrigin,
   });
+  const metricRules = createMetricRules({ db, clock, alerts, audit: tenancy.audit });
   const firmware = createFirmware({ db, clock, blobs, sealer, tenancy, logger });
   const rollouts = createRollouts({
     db,
@@ -164,6 +166,7 @@ export function createModules(options: ModuleOptions) {
     alerts,
     alertRules,
     health,
+    metricRules,
     firmware,
     rollouts,
     async close() {

@@ -143,12 +143,31 @@ async function startRole(
       const { tenancy, telemetry, alerts, devices, db, clock, logger } = modules;
       const tenantsToWatch = async () => (await tenancy.tenants.list()).map((tenant) => tenant.id);
       const detectors = createDetectors({
-        ...{ clock, logger, telemetry, alerts, tenantsToWatch },
+        ...{ clock, logger, telemetry, tenantsToWatch },
+        alerts: toldToDevices(alerts, devices),
         cohorts: (tenantId) => devices.cohorts(tenantId),
+        rules: (tenantId) => modules.metricRules.rules(tenantId),
         snapshots: createSnapshotStore(db),
       });
       const jobs = await startJobs({ ...modules, detectors });
       return () => jobs.stop();
     }
   }
+}
+
+/** What the detectors find about a device is a reason of its health. */
+function toldToDevices({ raise, resolve }: Modules["alerts"], devices: Modules["devices"]) {
+  const tell = async (tenantId: string, about: { subjectKind: string; subjectId: string }) => {
+    if (about.subjectKind === "device") await devices.reconsider(tenantId, [about.subjectId]);
+  };
+  return {
+    async raise(tenantId: string, report: Parameters<typeof raise>[1]) {
+      await raise(tenantId, report);
+      await tell(tenantId, report);
+    },
+    async resolve(tenantId: string, key: string) {
+      const resolved = await resolve(tenantId, key);
+      if (resolved) await tell(tenantId, resolved);
+    },
+  };
 }

@@ -42,6 +42,8 @@ export const Heartbeat = Type.Object({
   formats: Type.Optional(Type.Array(Type.String({ maxLength: 32 }), { maxItems: 16 })),
   /** What verified the start; told in the first heartbeats of a connection and when it changes. */
   bootChain: Type.Optional(BootChain),
+  /** The device will not be heard for so long: it sleeps. The next heartbeat without it ends that. */
+  sleepSeconds: Type.Optional(Type.Integer({ minimum: 1, maximum: 604_800 })),
 });
 
 export const LogLine = Type.Object({

@@ -333,6 +333,7 @@ const OPEN = [
   "audit_heads",
   "deltas",
   "idempotency_keys",
+  "presence_rules",
   "product_metadata",
   "release_components",
   "release_files",

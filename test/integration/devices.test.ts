@@ -211,12 +211,12 @@ describe("presence", () => {
   it("goes from online by late to offline, and back with the next heartbeat", async () => {
     await register("d-1");
     await devices.recordHeartbeats([beat("d-1")]);
-    expect(await devices.expirePresence(tenant, clock.now() + 89_000)).toEqual([]);
-    expect(await devices.expirePresence(tenant, clock.now() + 91_000)).toMatchObject([
+    expect((await devices.expirePresence(tenant, clock.now() + 89_000)).changes).toEqual([]);
+    expect((await devices.expirePresence(tenant, clock.now() + 91_000)).changes).toMatchObject([
       { deviceId: "d-1", previous: "online", presence: "late", status: "active" },
     ]);
-    expect(await devices.expirePresence(tenant, clock.now() + 91_000)).toEqual([]);
-    expect(await devices.expirePresence(tenant, clock.now() + 181_000)).toMatchObject([
+    expect((await devices.expirePresence(tenant, clock.now() + 91_000)).changes).toEqual([]);
+    expect((await devices.expirePresence(tenant, clock.now() + 181_000)).changes).toMatchObject([
       { previous: "late", presence: "offline" },
     ]);
     expect(await test.db.tenantsWith("due_presence", new Date(clock.now() + 1e9))).not.toContain(
@@ -231,8 +231,8 @@ describe("presence", () => {
     await devices.recordHeartbeats([beat("d-1")]);
     await clock.advance(3_600_000);
     await devices.extendPresenceDeadlines(clock.now());
-    expect(await devices.expirePresence(tenant, clock.now() + 80_000)).toEqual([]);
-    expect(await devices.expirePresence(tenant, clock.now() + 91_000)).toMatchObject([
+    expect((await devices.expirePresence(tenant, clock.now() + 80_000)).changes).toEqual([]);
+    expect((await devices.expirePresence(tenant, clock.now() + 91_000)).changes).toMatchObject([
       { presence: "offline" },
     ]);
   });
@@ -283,7 +283,7 @@ describe("connections", () => {
     expect(await devices.get(tenant, "d-1")).toMatchObject({ connected: true });
     await devices.gatewayStarted("g-1");
     expect(await devices.get(tenant, "d-1")).toMatchObject({ connected: false });
-    expect(await devices.expirePresence(tenant, clock.now() + 1_000)).toEqual([]);
+    expect((await devices.expirePresence(tenant, clock.now() + 1_000)).changes).toEqual([]);
   });
 });
 
@@ -325,7 +325,7 @@ describe("the health of the fleet", () => {
     await register("d-2", { tags: { site: "a" } });
     await register("d-3", { tags: { site: "b" } });
     await devices.recordHeartbeats([beat("d-1"), beat("d-3")]);
-    expect(await devices.fleetHealth(tenant, "tags.site")).toEqual([
+    expect(await devices.fleetHealth(tenant, "tags.site")).toMatchObject([
       { key: "a", total: 2, online: 1, late: 0, offline: 0, never: 1, crashes24h: 0 },
       { key: "b", total: 1, online: 1, late: 0, offline: 0, never: 0, crashes24h: 0 },
     ]);

@@ -1,9 +1,11 @@
+import { sql } from "kysely";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createPresenceWatch } from "../../src/jobs/presence-watch.ts";
 import { createRolloutFleet, type RolloutFleet, SECOND } from "../support/rollout-fleet.ts";
 
 let f: RolloutFleet;
 beforeEach(async () => {
+  gatewayLives = true;
   f = await createRolloutFleet({ devices: 30 });
 });
 afterEach(() => f.close());
@@ -11,10 +13,19 @@ afterEach(() => f.close());
 const start = () => createPresenceWatch({ clock: f.clock, devices: f.devices, alerts: f.alerts });
 type Watch = ReturnType<typeof start>;
 
+/** The gateway that holds everybody's connection says that it lives; `false` while it is away. */
+let gatewayLives = true;
+const beatGateway = () =>
+  f.db.platform((tx) =>
+    sql`insert into mqtt_gateways (gateway_id, seen_at) values ('g', ${new Date(f.clock.now())})
+        on conflict (gateway_id) do update set seen_at = excluded.seen_at`.execute(tx),
+  );
+
 /** Lets time pass in steps of ten seconds; who is in `speaking` sends its heartbeats. */
 const live = async (watch: Watch, seconds: number, speaking: RolloutFleet["fleet"]) => {
   for (let passed = 0; passed < seconds; passed += 10) {
     await f.clock.advance(10 * SECOND);
+    if (gatewayLives) await beatGateway();
     if (passed % 60 === 0) await f.beat(...speaking);
     await watch.begin();
     if ((await f.db.tenantsWith("due_presence", new Date(f.clock.now()))).includes(f.tenant)) {
@@ -23,7 +34,7 @@ const live = async (watch: Watch, seconds: number, speaking: RolloutFleet["fleet
     if ((await f.db.tenantsWith("presence_alerts", new Date(f.clock.now()))).includes(f.tenant)) {
       await watch.resolve(f.tenant);
     }
-    watch.end();
+    await watch.end();
   }
 };
 const open = async () => {
@@ -80,13 +91,16 @@ describe("the silence of many", () => {
       await f.beat(device);
     }
     await watch.begin();
-    watch.end();
+    await watch.end();
     await live(watch, 400, []);
     const kinds = (await open()).map((line) => line.split(" ")[0]);
     expect(kinds.filter((kind) => kind === "devices-offline")).toHaveLength(1);
     expect(kinds.length).toBeLessThan(11);
     const back = f.fleet.slice(2);
-    await live(watch, 10, back);
+    // For as long as they take to come back nobody is named.
+    await live(watch, 60, back);
+    expect((await open()).filter((line) => line.startsWith("device-offline"))).toEqual([]);
+    await live(watch, 120, back);
     const missing = f.fleet.slice(0, 2).map((device) => `device-offline ${device.id}`);
     expect(await open()).toEqual(missing);
   });
@@ -123,5 +137,56 @@ describe("the silence of many", () => {
     expect(await open()).toEqual([]);
     await live(watch, 120, f.fleet);
     expect(await open()).toEqual([]);
+  });
+
+  it("is one alarm, of the platform, while the gateway that holds them does not answer", async () => {
+    const watch = start();
+    await live(watch, 60, f.fleet);
+    gatewayLives = false;
+    await live(watch, 400, []);
+    expect(await open()).toEqual(["platform-outage gateway"]);
+    expect(await presenceOf("d-001")).toBe("online");
+    // The gateway is back, and so are the devices but one, which is named.
+    gatewayLives = true;
+    await live(watch, 200, f.fleet.slice(1));
+    expect(await open()).toEqual(["device-offline d-000"]);
+    const all = (await f.alerts.list(f.tenant, { limit: 100 })).items;
+    expect(all.map(({ kind }) => kind).sort()).toEqual(["device-offline", "platform-outage"]);
+  });
+});
+
+describe("a link that breaks again and again", () => {
+  const connect = async (id: string, connectionId: string) => {
+    await f.devices.connected(
+      { tenantId: f.tenant, deviceId: id },
+      { gatewayId: "g", connectionId },
+    );
+    await f.devices.flush();
+  };
+
+  it("makes a degraded device, whose alert does not come and go with it", async () => {
+    const watch = start();
+    const [quiet, ...others] = f.fleet as [RolloutFleet["fleet"][0]];
+    for (let drop = 0; drop < 5; drop += 1) {
+      await f.clock.advance(60 * SECOND);
+      await connect(quiet.id, `c-${drop}`);
+    }
+    await f.devices.judgeDue(f.tenant);
+    expect(await f.devices.get(f.tenant, quiet.id)).toMatchObject({
+      health: "degraded",
+      healthReasons: [{ code: "link-flapping", message: expect.stringContaining("broke about") }],
+    });
+    await live(watch, 240, others);
+    expect(await open()).toEqual([`device-offline ${quiet.id}`]);
+    await live(watch, 60, f.fleet);
+    // It was back for a minute: the alert has not ended, and none follows when it goes again.
+    expect(await open()).toEqual([`device-offline ${quiet.id}`]);
+    await live(watch, 240, others);
+    await f.clock.advance(4 * 3_600 * SECOND);
+    await live(watch, 10, f.fleet);
+    const mine = (await f.alerts.list(f.tenant, { limit: 100 })).items.filter(
+      ({ subjectId }) => subjectId === quiet.id,
+    );
+    expect(mine).toMatchObject([{ kind: "device-offline", state: "resolved", occurrences: 2 }]);
   });
 });

@@ -19,6 +19,7 @@ const BODIES: Record<string, object> = {
   replaceTwin: { desired: { mine: true } },
   replaceRole: { permissions: ["devices.read"] },
   promoteRelease: { channel: "beta" },
+  giveAlertFeedback: { useful: true },
   replaceAlertRule: {
     ...{ name: "mine", severity: "info", source: { kind: "devices", query: "" } },
   },
@@ -64,6 +65,12 @@ async function furnish(test: TestApi): Promise<Record<string, string>> {
   const device = { id: "their-hub", product: "hub", hardwareRevision: "a" };
   await call("POST", "devices", device);
   await call("POST", "groups", { name: "their-group", query: 'product = "hub"' });
+  const theirRule = {
+    product: "their-product",
+    heartbeatIntervalSeconds: 300,
+    offlineAfterMissed: 3,
+  };
+  await call("PUT", "presence-rules", theirRule);
   for (const act of ["quarantine", "release"]) {
     await call("POST", `devices/${device.id}/${act}`, { reason: "theirs" });
   }
@@ -154,6 +161,7 @@ async function furnish(test: TestApi): Promise<Record<string, string>> {
     serial,
     campaign: (await call("POST", "certificate-rotations", { devices: [device.id] })).id,
     group: "their-group",
+    product: theirRule.product,
     release,
     role: "sbom",
     rollout: rollout.id,

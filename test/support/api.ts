@@ -9,6 +9,7 @@ import { LocalBus } from "../../src/bus/index.ts";
 import { createCommands } from "../../src/commands/index.ts";
 import { createDevices } from "../../src/devices/index.ts";
 import { createFirmware } from "../../src/firmware/index.ts";
+import { createMetricRules } from "../../src/health/index.ts";
 import type { IdentityDeps } from "../../src/identity/identity.ts";
 import { createIdentity, createRotationCampaigns } from "../../src/identity/index.ts";
 import { createHealthChecks } from "../../src/kernel/health-checks.ts";
@@ -198,6 +199,7 @@ function createModules(
     telemetryQueries,
     logs,
     alerts,
+    metricRules: createMetricRules({ db, clock, alerts, audit: tenancy.audit }),
     alertRules,
     firmware,
     rollouts,

@@ -6,34 +6,89 @@ import { latestHeartbeats } from "../../src/devices/heartbeats-store.ts";
 import { lateAt, nextPresence, offlineAt } from "../../src/devices/presence.ts";
 import { storableJson, storableText } from "../../src/kernel/storable.ts";
 
-const settings = { heartbeatIntervalSeconds: 60, offlineAfterMissed: 3 };
+const rule = { heartbeatIntervalSeconds: 60, offlineAfterMissed: 3, sleep: [] };
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
 
 describe("presence", () => {
   it("is late after one and a half intervals and offline after three", () => {
-    expect(lateAt(0, settings)).toBe(90_000);
-    expect(offlineAt(0, settings)).toBe(180_000);
-    expect(nextPresence("online", 0, settings, 90_000)).toEqual({
+    expect(lateAt(0, rule)).toBe(90_000);
+    expect(offlineAt(0, rule)).toBe(180_000);
+    const heard = { lastSeenAt: 0 };
+    expect(nextPresence("online", heard, rule, 90_000)).toEqual({
       presence: "late",
       deadlineAt: 180_000,
     });
-    expect(nextPresence("late", 0, settings, 180_000)).toEqual({
+    expect(nextPresence("late", heard, rule, 180_000)).toEqual({
       presence: "offline",
       deadlineAt: null,
     });
   });
 
   it("goes straight to offline when nobody looked for long", () => {
-    expect(nextPresence("online", 0, settings, 3_600_000).presence).toBe("offline");
+    expect(nextPresence("online", { lastSeenAt: 0 }, rule, 3_600_000).presence).toBe("offline");
+  });
+
+  it("waits longer for a line that jitters, but notices its end within seconds", () => {
+    expect(lateAt(0, rule, 15_000)).toBe(120_000);
+    expect(offlineAt(0, rule, 15_000)).toBe(181_500);
+    fc.assert(
+      fc.property(fc.nat(1e9), (jitterMs) => {
+        expect(lateAt(0, rule, jitterMs)).toBeLessThanOrEqual(offlineAt(0, rule, jitterMs));
+        expect(offlineAt(0, rule, jitterMs)).toBeLessThanOrEqual(181_500);
+      }),
+    );
+  });
+
+  it("lets a device sleep that has said so, and misses it when it does not wake", () => {
+    const heard = { lastSeenAt: 0, asleepUntil: HOUR };
+    const step = nextPresence("online", heard, rule, 3 * MINUTE);
+    expect(step).toEqual({ presence: "online", deadlineAt: HOUR + 90_000 });
+    expect(nextPresence("online", heard, rule, HOUR + 3 * MINUTE).presence).toBe("offline");
+  });
+
+  it("lets a product sleep in its windows, over midnight too, and counts from their end", () => {
+    const nightly = { ...rule, sleep: [{ from: "22:00", to: "06:00" }] };
+    const heard = { lastSeenAt: 22 * HOUR - MINUTE };
+    const asleep = nextPresence("online", heard, nightly, 24 * HOUR);
+    expect(asleep).toEqual({ presence: "online", deadlineAt: 30 * HOUR + 90_000 });
+    expect(nextPresence("online", heard, nightly, 30 * HOUR + 3 * MINUTE).presence).toBe("offline");
+    // Who went before the night, went awake.
+    const gone = { lastSeenAt: 20 * HOUR };
+    expect(nextPresence("online", gone, nightly, 20 * HOUR + 3 * MINUTE).presence).toBe("offline");
+    expect(nextPresence("offline", gone, nightly, 24 * HOUR).presence).toBe("offline");
+  });
+
+  it("gives more time where the product's interval has grown since the deadline was set", () => {
+    const slower = { ...rule, heartbeatIntervalSeconds: 300 };
+    expect(nextPresence("online", { lastSeenAt: 0 }, slower, 90_000)).toEqual({
+      presence: "online",
+      deadlineAt: 450_000,
+    });
   });
 
   it("always ends, and never sets a deadline that has passed", () => {
     const state = fc.constantFrom("never", "online", "late", "offline" as const);
+    const times = ["00:00", "06:30", "12:00", "23:59"];
+    const sleep = fc.subarray([
+      { from: times[0] as string, to: times[1] as string },
+      { from: times[3] as string, to: times[0] as string },
+    ]);
     fc.assert(
-      fc.property(state, fc.option(fc.nat()), fc.nat(), (current, seenAt, now) => {
-        const { presence, deadlineAt } = nextPresence(current, seenAt, settings, now);
-        expect(deadlineAt === null || deadlineAt > now).toBe(true);
-        expect(presence === "late").toBe(deadlineAt !== null);
-      }),
+      fc.property(
+        state,
+        fc.option(fc.nat()),
+        fc.nat(),
+        fc.nat(1e7),
+        sleep,
+        (current, seenAt, now, ahead, windows) => {
+          const heard = { lastSeenAt: seenAt, asleepUntil: (seenAt ?? 0) + ahead, jitterMs: ahead };
+          const step = nextPresence(current, heard, { ...rule, sleep: windows }, now);
+          expect(step.deadlineAt === null || step.deadlineAt > now).toBe(true);
+          const ends = ["never", "offline"].includes(step.presence);
+          expect(ends).toBe(step.deadlineAt === null);
+        },
+      ),
     );
   });
 });

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { compareWithPeers, FleetSlots } from "../../src/health/fleet-slots.ts";
+import { compileRules } from "../../src/health/metric-rules.ts";
 import { MIN_PEERS, median, poissonTail, restartsTooOften } from "../../src/health/peers.ts";
 import { RestartWatch } from "../../src/health/restarts.ts";
 import { STATE_LENGTH } from "../../src/health/series-detector.ts";
@@ -49,6 +50,57 @@ function run(
 
 const raised = (found: AlertChange[][]) =>
   found.flat().flatMap((change) => (change.kind === "raise" ? [change.report] : []));
+
+describe("what people say about a metric", () => {
+  const row = { metric: "heat", enabled: null, useful: 0, notUseful: 0 };
+
+  it("moves the score that an alert takes, and within bounds", () => {
+    const at = (useful: number, notUseful: number) =>
+      compileRules([{ ...row, useful, notUseful }]).of("heat").threshold;
+    expect([at(0, 0), at(0, 3), at(2, 0)]).toEqual([0.6, 0.66, 0.58]);
+    fc.assert(
+      fc.property(fc.nat(), fc.nat(), (useful, notUseful) => {
+        expect(at(useful, notUseful)).toBeGreaterThanOrEqual(0.55);
+        expect(at(useful, notUseful)).toBeLessThanOrEqual(0.85);
+      }),
+    );
+  });
+
+  it("switches it off, alone or with all that have no rule", () => {
+    const off = compileRules([{ ...row, enabled: false }]);
+    expect([off.of("heat").enabled, off.of("cold").enabled]).toEqual([false, true]);
+    const chosen = compileRules([
+      { ...row, metric: "*", enabled: false },
+      { ...row, enabled: true },
+    ]);
+    expect([chosen.of("heat").enabled, chosen.of("cold").enabled]).toEqual([true, false]);
+    const watch = makeWatch();
+    watch.setRules(off);
+    const loud: Shape = (_device, slot, noise) => (slot >= 600 ? 90 : 20) + noise;
+    expect(raised(run(1, 650, loud, { watch }))).toEqual([]);
+    expect(watch.series).toBe(0);
+    expect(raised(run(1, 650, loud))).not.toEqual([]);
+  });
+});
+
+describe("a backlog", () => {
+  it("teaches and is nobody's news, though it tells of something unusual", () => {
+    const calm: Shape = (_device, _slot, noise) => 20 + noise;
+    const watch = makeWatch();
+    const last = START + 700 * SLOT_MS;
+    run(1, 600, calm, { watch });
+    // It was away for an hour and a half, in which something happened; it tells of it at once.
+    const past = Array.from({ length: 100 }, (_, index) =>
+      pointsOf(1, 600 + index, (_device, _slot, noise) => (index < 30 ? 90 : 20) + noise),
+    ).flat();
+    expect(raised([watch.take(past, last)])).toEqual([]);
+    // The same as it happens is news, with its factor.
+    const fresh = makeWatch();
+    run(1, 600, calm, { watch: fresh });
+    const found = run(1, 630, (_device, _slot, noise) => 90 + noise, { watch: fresh, from: 600 });
+    expect(raised(found)[0]?.title).toMatch(/^heat of d0 is \d+.*, 4\.\d+× its usual (19|2\d)/);
+  });
+});
 
 describe("a device among its peers", () => {
   it("is found when it alone leaves them, though all of them swing", () => {
@@ -107,7 +159,9 @@ describe("a fleet of several firmwares", () => {
     );
     const subjects = new Set(raised(found).map((report) => report.subjectId));
     expect([...subjects].sort()).toEqual(["d0", "d1", "d2", "d3", "d4"]);
-    expect(raised(found)[0]?.title).toMatch(/^heat of d\d is .* the median of its 40 peers is /);
+    expect(raised(found)[0]?.title).toMatch(
+      /^heat of d\d is .* usual .* at this hour, while its 40 peers are steady at /,
+    );
   });
 
   it("does not blame those on the new firmware for being as their new peers are", () => {

@@ -130,6 +130,13 @@ const fleet = createRoute({
   component: lazyRouteComponent(() => import("./pages/fleet/fleet-page.tsx"), "FleetPage"),
 });
 
+const health = createRoute({
+  getParentRoute: () => tenant,
+  path: "/health",
+  validateSearch: optional("by", "across"),
+  component: lazyRouteComponent(() => import("./pages/health/health-page.tsx"), "HealthPage"),
+});
+
 const device = createRoute({
   getParentRoute: () => tenant,
   path: "/devices/$device",
@@ -238,6 +245,7 @@ const tree = root.addChildren([
     tenant.addChildren([
       tenantHome,
       fleet,
+      health,
       device,
       rollouts,
       rollout,

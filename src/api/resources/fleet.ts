@@ -45,8 +45,9 @@ function healthRoutes(api: Api, { devices, alerts, rollouts }: FleetDeps): void 
         querystring: strict({
           by: Type.String({
             pattern:
-              "^(firmware|hardware|product|region|presence|tags\\.[A-Za-z0-9_][A-Za-z0-9_.-]{0,63})$",
-            description: "firmware, hardware, product, region, presence or tags.<name>",
+              "^(firmware|hardware|product|region|presence|health|group|tags\\.[A-Za-z0-9_][A-Za-z0-9_.-]{0,63})$",
+            description:
+              "firmware, hardware, product, region, presence, health, group, tags.<name>",
           }),
           q: Type.Optional(FleetQueryText),
         }),
@@ -78,7 +79,7 @@ function healthRoutes(api: Api, { devices, alerts, rollouts }: FleetDeps): void 
         alerts.countOpen(tenantId),
         rollouts.countRunning(tenantId),
       ]);
-      const sum = (field: "total" | "online" | "late" | "offline" | "never" | "crashes24h") =>
+      const sum = (field: Exclude<keyof (typeof rows)[number], "key">) =>
         rows.reduce((total, row) => total + row[field], 0);
       return {
         total: sum("total"),
@@ -86,6 +87,9 @@ function healthRoutes(api: Api, { devices, alerts, rollouts }: FleetDeps): void 
         late: sum("late"),
         offline: sum("offline"),
         never: sum("never"),
+        healthy: sum("healthy"),
+        degraded: sum("degraded"),
+        failing: sum("failing"),
         crashes24h: sum("crashes24h"),
         openAlerts,
         runningRollouts,

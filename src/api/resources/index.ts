@@ -5,6 +5,7 @@ import { type AdmissionDeps, admissionRoutes } from "./admission.ts";
 import { type AlertChannelDeps, alertChannelRoutes } from "./alert-channels.ts";
 import { type AlertRuleDeps, alertRuleRoutes } from "./alert-rules.ts";
 import { type AlertsDeps, alertRoutes } from "./alerts.ts";
+import { type AnomalyDeps, anomalyRoutes } from "./anomalies.ts";
 import { type ApplicationDeps, applicationRoutes } from "./applications.ts";
 import { type ArtifactsDeps, artifactLinkRoutes } from "./artifacts.ts";
 import { type AuditRouteDeps, auditRoutes } from "./audit.ts";
@@ -19,11 +20,13 @@ import { type EnrolmentDeps, enrolmentRoutes } from "./enrolment.ts";
 import { type FactorDeps, factorRoutes } from "./factors.ts";
 import { type FirmwareDeps, firmwareRoutes } from "./firmware.ts";
 import { type FleetDeps, fleetRoutes } from "./fleet.ts";
+import { type FleetHealthDeps, fleetHealthRoutes } from "./fleet-health.ts";
 import { type KeyDeps, keyRoutes } from "./keys.ts";
 import { type LogsDeps, logRoutes } from "./logs.ts";
 import { type OperationsDeps, operationsRoutes } from "./operations.ts";
 import { type OtlpDeps, otlpRootRoutes, otlpRoutes } from "./otlp.ts";
 import { type PkiDeps, pkiRoutes } from "./pki.ts";
+import { type PresenceDeps, presenceRoutes } from "./presence.ts";
 import { type PrometheusDeps, prometheusRoutes } from "./prometheus.ts";
 import { type ProviderDeps, providerRoutes } from "./providers.ts";
 import { type RadarDeps, radarRoutes } from "./radar.ts";
@@ -70,6 +73,9 @@ export type ResourceDeps = AcmeDeps &
   FactorDeps &
   FirmwareDeps &
   FleetDeps &
+  AnomalyDeps &
+  FleetHealthDeps &
+  PresenceDeps &
   KeyDeps &
   LogsDeps &
   OperationsDeps &
@@ -134,6 +140,9 @@ export async function registerResources(
       // A scope of its own: forms, and errors in the shape that its callers know.
       await scope.register(async (inner) => prometheusRoutes(inner as unknown as Api, deps));
       fleetRoutes(routes, deps);
+      anomalyRoutes(routes, deps);
+      fleetHealthRoutes(routes, deps);
+      presenceRoutes(routes, deps);
       commandRoutes(routes, deps);
       firmwareRoutes(routes, deps);
       componentRoutes(routes, deps);

@@ -6,6 +6,7 @@ import {
   listOf,
   Name,
   nullable,
+  page,
   Sha256,
   strict,
   Tags,
@@ -49,6 +50,17 @@ export const DeviceView = view("Device", {
   status: Type.Enum(["active", "quarantined", "revoked"] as const),
   presence: Type.Enum(["never", "online", "late", "offline"] as const),
   presenceChangedAt: nullable(Timestamp),
+  health: Type.Enum(["unknown", "healthy", "degraded", "failing", "offline"] as const),
+  healthReasons: Type.Array(
+    view("HealthReason", {
+      code: Type.String({ description: "silent, late, asleep, crash-loop, link-flapping, …" }),
+      message: Type.String(),
+      since: Timestamp,
+    }),
+    { description: "Every reason, the worst first" },
+  ),
+  healthChangedAt: nullable(Timestamp),
+  asleepUntil: nullable(Timestamp),
   lastSeenAt: nullable(Timestamp),
   connected: Type.Boolean(),
   firmware: nullable(Firmware),
@@ -141,6 +153,44 @@ export const DeviceEventView = view("DeviceEvent", {
 });
 export const DeviceEventList = listOf("DeviceEventList", DeviceEventView);
 
+export const TimelinePage = page(
+  "DeviceTimeline",
+  view("TimelineEntry", {
+    at: Timestamp,
+    id: Type.String(),
+    kind: Type.String({
+      description: "health, firmware, incident, alert-raised, alert-resolved",
+    }),
+    details: Type.Record(Type.String(), Type.Unknown()),
+  }),
+);
+
+const TimeOfDay = Type.String({ pattern: "^([01]\\d|2[0-3]):[0-5]\\d$", description: "UTC" });
+const SleepWindow = strict({ from: TimeOfDay, to: TimeOfDay });
+const presenceRule = {
+  product: Word,
+  heartbeatIntervalSeconds: Type.Integer({ minimum: 1, maximum: 86_400 }),
+  offlineAfterMissed: Type.Integer({ minimum: 2, maximum: 1_000 }),
+};
+export const PresenceRuleBody = strict({
+  ...presenceRule,
+  sleep: Type.Optional(
+    Type.Array(SleepWindow, {
+      maxItems: 8,
+      description: "When its devices sleep every day; no silence counts then",
+    }),
+  ),
+});
+export const PresenceRuleList = listOf(
+  "PresenceRuleList",
+  view("PresenceRule", {
+    ...presenceRule,
+    sleep: Type.Array(SleepWindow),
+    updatedAt: Timestamp,
+    updatedBy: Type.String(),
+  }),
+);
+
 export const SeriesView = view("TelemetrySeries", {
   metric: Type.String(),
   points: Type.Array(
@@ -167,6 +217,9 @@ export const FleetHealth = listOf(
     late: Type.Integer(),
     offline: Type.Integer(),
     never: Type.Integer(),
+    healthy: Type.Integer(),
+    degraded: Type.Integer(),
+    failing: Type.Integer(),
     crashes24h: Type.Integer(),
   }),
 );
@@ -176,6 +229,9 @@ export const FleetSummary = view("FleetSummary", {
   late: Type.Integer(),
   offline: Type.Integer(),
   never: Type.Integer(),
+  healthy: Type.Integer(),
+  degraded: Type.Integer(),
+  failing: Type.Integer(),
   crashes24h: Type.Integer(),
   openAlerts: Type.Integer(),
   runningRollouts: Type.Integer(),

@@ -5,6 +5,7 @@ import { misuse } from "../cli-error.ts";
 import { ago, facts, table } from "../output.ts";
 import { confirm } from "../prompt.ts";
 import { deviceStandingCommands } from "./device-standing.ts";
+import { timelineCommand } from "./device-timeline.ts";
 import { deviceTwinCommands } from "./device-twin.ts";
 import { enrolCommand } from "./enrol.ts";
 
@@ -13,6 +14,7 @@ type ListOptions = CommonOptions & { query?: string; limit: number; sort?: strin
 export function deviceCommands(program: Command, cli: Cli): void {
   const device = group(program, "device", "the registry of devices", "vautn device list");
   readingCommands(device, cli);
+  timelineCommand(device, cli);
   enrolCommand(device, cli);
   writingCommands(device, cli);
   deviceTwinCommands(device, cli);
@@ -84,10 +86,11 @@ function readingCommands(device: Command, cli: Cli): void {
 
 function deviceTable(items: Device[]): string {
   return table(
-    ["DEVICE", "PRESENCE", "FIRMWARE", "PRODUCT", "HARDWARE", "REGION", "LAST SEEN"],
+    ["DEVICE", "PRESENCE", "HEALTH", "FIRMWARE", "PRODUCT", "HARDWARE", "REGION", "LAST SEEN"],
     items.map((item) => [
       item.id,
       item.status === "active" ? item.presence : item.status,
+      [item.health, ...item.healthReasons.slice(0, 1).map(({ code }) => code)].join(": "),
       item.firmware?.version,
       item.product,
       item.hardwareRevision,
@@ -118,6 +121,11 @@ function describe(device: Device): string {
     ["device", device.id],
     ["status", device.status],
     ["presence", `${device.presence}, last seen ${ago(device.lastSeenAt)}`],
+    ["health", device.health],
+    ...device.healthReasons.map(({ code, message, since }): [string, string] => [
+      `  ${code}`,
+      `${message} (since ${ago(since)})`,
+    ]),
     ["product", `${device.product}, hardware ${device.hardwareRevision}`],
     ["region", device.region],
     ["tags", tags.join(" ")],

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { type Cli, type CommonOptions, group, leaf } from "../cli.ts";
 import { facts, table } from "../output.ts";
+import { fleetHealthCommands } from "./fleet-health.ts";
 
 export function fleetCommands(program: Command, cli: Cli): void {
   const groups = group(program, "group", "named fleet queries", "vautn group list");
@@ -49,7 +50,7 @@ export function fleetCommands(program: Command, cli: Cli): void {
     cli.note(`group ${name} was deleted`);
   });
 
-  leaf(program, {
+  const fleet = leaf(program, {
     usage: "fleet",
     summary: "the fleet's health, by firmware or anything else",
     example: "vautn fleet --by tags.site",
@@ -58,7 +59,7 @@ export function fleetCommands(program: Command, cli: Cli): void {
   })
     .option(
       "--by <dimension>",
-      "firmware, hardware, product, region, presence, tags.NAME",
+      "firmware, hardware, product, region, presence, health, group, tags.NAME",
       "firmware",
     )
     .option("-q, --query <query>", "fleet query")
@@ -71,11 +72,13 @@ export function fleetCommands(program: Command, cli: Cli): void {
       ]);
       cli.print(options, { summary, ...health }, () => {
         const { total, online, late, offline, never, openAlerts, runningRollouts } = summary;
+        const { healthy, degraded, failing } = summary;
         const figures = facts([
           [
             "devices",
             `${total}: ${online} online, ${late} late, ${offline} offline, ${never} never seen`,
           ],
+          ["health", `${healthy} healthy, ${degraded} degraded, ${failing} failing`],
           ["open alerts", openAlerts],
           ["running rollouts", runningRollouts],
         ]);
@@ -101,4 +104,5 @@ export function fleetCommands(program: Command, cli: Cli): void {
         return `${figures}\n${table(head, rows)}`;
       });
     });
+  fleetHealthCommands(fleet, cli);
 }

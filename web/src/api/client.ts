@@ -50,6 +50,11 @@ export const api = {
   fleetSummary: (tenant: string) => call("getFleetSummary", { params: { tenant } }),
   fleetHealth: (tenant: string, query: Query<"getFleetHealth">) =>
     call("getFleetHealth", { params: { tenant }, query }),
+  fleetMatrix: (tenant: string, query: Query<"getFleetMatrix">) =>
+    call("getFleetMatrix", { params: { tenant }, query }),
+  fleetHistory: (tenant: string) => call("getFleetHistory", { params: { tenant } }),
+  crashGroups: (tenant: string) => call("listCrashGroups", { params: { tenant } }),
+  firmwareComparison: (tenant: string) => call("compareFirmware", { params: { tenant } }),
   devices: (tenant: string, query: Query<"listDevices">, options?: CallOptions) =>
     call("listDevices", { params: { tenant }, query }, options),
   device: (tenant: string, device: string) => call("getDevice", { params: { tenant, device } }),
@@ -65,6 +70,8 @@ export const api = {
   },
   events: (tenant: string, device: string) =>
     call("listDeviceEvents", { params: { tenant, device } }),
+  timeline: (tenant: string, device: string, query: Query<"getDeviceTimeline">) =>
+    call("getDeviceTimeline", { params: { tenant, device }, query }),
   certificates: (tenant: string, device: string) =>
     call("listDeviceCertificates", { params: { tenant, device } }),
   deviceRotation: (tenant: string, device: string) =>

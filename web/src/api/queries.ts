@@ -128,6 +128,14 @@ export const deviceEventsQuery = (t: string, d: string) =>
     refetchInterval: FRESH_MS.usual,
   });
 
+export const timelineQuery = (t: string, d: string, cursor: string | undefined) =>
+  queryOptions({
+    queryKey: key(t, "device", d, "timeline", cursor),
+    queryFn: () => api.timeline(t, d, { cursor, limit: 30 }),
+    refetchInterval: FRESH_MS.usual,
+    placeholderData: keepPreviousData,
+  });
+
 export const certificatesQuery = (t: string, d: string) =>
   queryOptions({
     queryKey: key(t, "device", d, "certificates"),

@@ -8,6 +8,7 @@ import {
 } from "@tabler/icons-react";
 import {
   commandTone,
+  healthTone,
   levelTone,
   presenceTone,
   rolloutTone,
@@ -53,6 +54,10 @@ export function ToneBadge({ tone, label, size = "md" }: ToneBadgeProps) {
 export function PresenceBadge({ presence }: { presence: string }) {
   const label = presence === "never" ? "Never seen" : humanize(presence);
   return <ToneBadge tone={presenceTone(presence)} label={label} />;
+}
+
+export function HealthBadge({ health }: { health: string }) {
+  return <ToneBadge tone={healthTone(health)} label={humanize(health)} />;
 }
 
 export function RolloutBadge({ state, size }: { state: string; size?: "md" | "lg" }) {

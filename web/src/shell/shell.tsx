@@ -6,6 +6,7 @@ import {
   IconChecklist,
   IconCpu,
   IconFileText,
+  IconHeartbeat,
   IconPackage,
   IconRocket,
   IconSettings,
@@ -23,6 +24,7 @@ import { useGroups, useSession, useTenantId } from "./use-tenant.ts";
 
 const PLACES = [
   { path: "fleet", also: "devices", label: "Fleet", icon: IconCpu },
+  { path: "health", label: "Health", icon: IconHeartbeat },
   { path: "rollouts", label: "Rollouts", icon: IconRocket },
   { path: "commands", label: "Commands", icon: IconTerminal2 },
   { path: "releases", label: "Releases", icon: IconPackage },

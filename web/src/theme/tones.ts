@@ -26,6 +26,18 @@ export function presenceTone(presence: string): Tone {
   return PRESENCE_TONES[presence] ?? "idle";
 }
 
+const HEALTH_TONES: Record<string, Tone> = {
+  healthy: "ok",
+  degraded: "late",
+  failing: "bad",
+  offline: "bad",
+  unknown: "idle",
+};
+
+export function healthTone(health: string): Tone {
+  return HEALTH_TONES[health] ?? "idle";
+}
+
 const ROLLOUT_TONES: Record<string, Tone> = {
   preparing: "idle",
   running: "busy",

@@ -2,7 +2,7 @@ import { Group, Skeleton, Tabs } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { type DeviceView, deviceQuery } from "../../api/index.ts";
-import { PresenceBadge } from "../../components/badges.tsx";
+import { HealthBadge, PresenceBadge } from "../../components/badges.tsx";
 import { Page } from "../../components/page.tsx";
 import { Loaded } from "../../components/states.tsx";
 import { TimeAgo } from "../../components/time-ago.tsx";
@@ -13,6 +13,7 @@ import { Certificates } from "./certificates.tsx";
 import { CommandList } from "./command-list.tsx";
 import { DeviceActions } from "./device-actions.tsx";
 import { DeviceEvents } from "./device-events.tsx";
+import { DeviceTimeline } from "./device-timeline.tsx";
 import { Overview } from "./overview.tsx";
 import { StandingNotice } from "./standing-notice.tsx";
 import { TelemetryPanel } from "./telemetry-panel.tsx";
@@ -25,6 +26,7 @@ const TABS = [
   ["twin", "Twin"],
   ["updates", "Updates"],
   ["logs", "Logs"],
+  ["timeline", "Timeline"],
   ["events", "Events"],
   ["commands", "Commands"],
   ["certificates", "Certificates"],
@@ -42,7 +44,14 @@ export function DevicePage() {
       title={id}
       parent={{ label: "Fleet", to: `/t/${tenant}/fleet` }}
       aside={
-        device.data ? <PresenceBadge presence={device.data.presence} /> : <Skeleton w={90} h={22} />
+        device.data ? (
+          <Group gap="xs">
+            <PresenceBadge presence={device.data.presence} />
+            <HealthBadge health={device.data.health} />
+          </Group>
+        ) : (
+          <Skeleton w={90} h={22} />
+        )
       }
       description={device.data && <Subtitle device={device.data} />}
       actions={device.data && <DeviceActions device={device.data} />}
@@ -81,6 +90,9 @@ export function DevicePage() {
             </Tabs.Panel>
             <Tabs.Panel value="logs">
               <LogView deviceId={id} />
+            </Tabs.Panel>
+            <Tabs.Panel value="timeline">
+              <DeviceTimeline deviceId={id} />
             </Tabs.Panel>
             <Tabs.Panel value="events">
               <DeviceEvents deviceId={id} />

@@ -12,6 +12,7 @@ import { TimeAgo } from "../../components/time-ago.tsx";
 import { useTenantId } from "../../shell/use-tenant.ts";
 import { BootChainPanel } from "./boot-chain.tsx";
 import { DeviceEvents } from "./device-events.tsx";
+import { HealthPanel } from "./health-panel.tsx";
 
 const METRICS_SHOWN = 12;
 
@@ -29,6 +30,7 @@ export function Overview({ device }: { device: DeviceView }) {
       </Grid.Col>
       <Grid.Col span={{ base: 12, md: 5 }}>
         <Stack gap="md">
+          <HealthPanel device={device} />
           <Panel title="Presence">
             <Fact label="State">{device.connected ? "connected" : "not connected"}</Fact>
             <Fact label={`${humanize(device.presence)} since`}>

@@ -1,0 +1,181 @@
+import type { Command } from "commander";
+import type { FleetMoment, MatrixCell, Operations } from "../../client/index.ts";
+import { type Cli, type CommonOptions, leaf } from "../cli.ts";
+import { misuse } from "../cli-error.ts";
+import { ago, table } from "../output.ts";
+
+type Comparison = Operations["compareFirmware"]["answer"];
+type Since = CommonOptions & { since?: string };
+const UNITS: Record<string, number> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** What `vautn fleet` can say beyond one dimension at one moment. */
+export function fleetHealthCommands(fleet: Command, cli: Cli): void {
+  crossed(fleet, cli);
+  history(fleet, cli);
+  crashes(fleet, cli);
+  compare(fleet, cli);
+}
+
+function crossed(fleet: Command, cli: Cli): void {
+  leaf(fleet, {
+    usage: "health",
+    summary: "devices by health, crossed by two dimensions",
+    example: "vautn fleet health --by firmware,region",
+    data: true,
+    tenant: true,
+  })
+    .option(
+      "--by <rows,columns>",
+      "of firmware, hardware, product, region, presence, health, group, tags.NAME",
+      "firmware,region",
+    )
+    .option("-q, --query <query>", "fleet query")
+    .action(async (options: CommonOptions & { by: string; query?: string }) => {
+      const [by = "", across, ...more] = options.by.split(",");
+      if (more.length > 0) throw misuse("--by takes two dimensions", "vautn fleet health --help");
+      const query = { by, across: across || "health", q: options.query };
+      const matrix = await cli.session(options).call("getFleetMatrix", { query });
+      cli.printList(options, matrix, (items) => matrixTable(items, by), "No devices.");
+    });
+}
+
+/** Well of all in each cell; what is not well by its first letters. */
+function matrixTable(cells: readonly MatrixCell[], by: string): string {
+  const columns = [...new Set(cells.map((cell) => cell.column))].slice(0, 12);
+  const rows = [...Map.groupBy(cells, (cell) => cell.row)];
+  const text = (cell: MatrixCell | undefined) => {
+    if (!cell) return "";
+    const bad = [
+      cell.degraded && `${cell.degraded} degraded`,
+      cell.failing && `${cell.failing} failing`,
+      cell.offline && `${cell.offline} offline`,
+    ].filter(Boolean);
+    return bad.length > 0 ? `${cell.total} (${bad.join(", ")})` : String(cell.total);
+  };
+  return table(
+    [by.toUpperCase(), ...columns.map((name) => name || "(none)")],
+    rows.map(([row, own]) => [
+      row || "(unknown)",
+      ...columns.map((column) => text(own.find((cell) => cell.column === column))),
+    ]),
+  );
+}
+
+function history(fleet: Command, cli: Cli): void {
+  leaf(fleet, {
+    usage: "history",
+    summary: "how the fleet fared over time",
+    example: "vautn fleet history --by firmware --since 12h",
+    data: true,
+    tenant: true,
+  })
+    .option("--by <dimension>", "firmware, hardware, product or region")
+    .option("--since <duration>", "e.g. 90m, 12h, 7d", "24h")
+    .action(async (options: Since & { by?: "firmware" }) => {
+      const query = { by: options.by, from: momentOf(options.since) };
+      const found = await cli.session(options).call("getFleetHistory", { query });
+      cli.printList(
+        options,
+        found,
+        (items) => historyTable(items, options.by),
+        "Nothing was written down in that time: a look is taken every ten minutes.",
+      );
+    });
+}
+
+function historyTable(items: readonly FleetMoment[], by: string | undefined): string {
+  return table(
+    ["AT", ...(by ? [by.toUpperCase()] : []), "TOTAL", "HEALTHY", "DEGRADED", "FAILING", "OFFLINE"],
+    items.map((item) => [
+      item.at.replace("T", " ").slice(0, 16),
+      ...(by ? [item.key || "(unknown)"] : []),
+      ...[item.total, item.healthy, item.degraded, item.failing, item.offline],
+    ]),
+  );
+}
+
+function crashes(fleet: Command, cli: Cli): void {
+  leaf(fleet, {
+    usage: "crashes",
+    summary: "crashes, fallbacks and failed self-tests by what they have in common",
+    example: `vautn fleet crashes --since 7d -q 'region = "eu"'`,
+    data: true,
+    tenant: true,
+  })
+    .option("--since <duration>", "e.g. 90m, 12h, 7d", "7d")
+    .option("-q, --query <query>", "fleet query")
+    .action(async (options: Since & { query?: string }) => {
+      const query = { q: options.query, from: momentOf(options.since) };
+      const found = await cli.session(options).call("listCrashGroups", { query });
+      cli.printList(
+        options,
+        found,
+        (items) =>
+          table(
+            ["SIGNATURE", "COUNT", "DEVICES", "FIRMWARE", "FIRST", "LAST", "EXAMPLE"],
+            items.map((item) => [
+              item.signature,
+              item.count,
+              item.devices,
+              item.firmware
+                .slice(0, 3)
+                .map(({ version, count }) => `${version || "?"}: ${count}`)
+                .join(", "),
+              ago(item.firstSeenAt),
+              ago(item.lastSeenAt),
+              item.example.deviceId,
+            ]),
+          ),
+        "No crash in that time.",
+      );
+    });
+}
+
+function compare(fleet: Command, cli: Cli): void {
+  leaf(fleet, {
+    usage: "compare [target] [source]",
+    summary: "one firmware version against another, with confidence",
+    example: "vautn fleet compare 1.1.0 1.0.0 --since 7d",
+    data: true,
+    tenant: true,
+  })
+    .option("--since <duration>", "e.g. 90m, 12h, 7d", "7d")
+    .action(async (target: string | undefined, source: string | undefined, options: Since) => {
+      const query = { target, source, from: momentOf(options.since) };
+      const found = await cli.session(options).call("compareFirmware", { query });
+      cli.print(options, found, () => comparisonText(found));
+    });
+}
+
+function comparisonText({ target, source, kinds }: Comparison): string {
+  const rate = (side: Comparison["kinds"][number]["target"]) =>
+    side.rate === null
+      ? "-"
+      : `${figure(side.rate)} [${figure(side.low ?? 0)}, ${figure(side.high ?? 0)}]`;
+  const rows = kinds.map((item) => [
+    item.kind,
+    `${item.target.events}: ${rate(item.target)}`,
+    `${item.source.events}: ${rate(item.source)}`,
+    item.ratio === null ? "-" : `${figure(item.ratio)}x`,
+    `[${figure(item.low)}, ${item.high === null ? "∞" : figure(item.high)}]`,
+    item.verdict.replaceAll("-", " "),
+  ]);
+  const life = (side: Comparison["target"]) =>
+    `${side.version}: ${side.devices} devices, ${figure(side.deviceHours)} device-hours`;
+  return [
+    `${life(target)}\n${life(source)}\n`,
+    table(["EVENTS, PER 1000 H", target.version, source.version, "RATIO", "95 %", "VERDICT"], rows),
+    "Events count once a device and day. Intervals: Byar (rates), Wilson on the share (ratio).\n",
+  ].join("\n");
+}
+
+function figure(value: number): string {
+  return String(Number(value.toPrecision(3)));
+}
+
+function momentOf(since: string | undefined): string | undefined {
+  if (since === undefined) return undefined;
+  const [, count, unit = ""] = /^(\d{1,6})([mhd])$/.exec(since) ?? [];
+  if (!count) throw misuse(`--since takes a duration such as 90m, 12h or 7d, not "${since}"`);
+  return String(Date.now() - Number(count) * (UNITS[unit] as number));
+}

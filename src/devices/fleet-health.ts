@@ -1,0 +1,116 @@
+import { AppError } from "../kernel/index.ts";
+import { newestVersions, readLife, type VersionLife } from "./comparison-store.ts";
+import type { DevicesDeps } from "./deps.ts";
+import { dimensionOf } from "./fleet-dimensions.ts";
+import {
+  countMatrix,
+  deleteOldMoments,
+  groupCrashes,
+  readHistory,
+  storeMoment,
+} from "./fleet-health-store.ts";
+import { compileFleetQuery } from "./fleet-query.ts";
+import { listGroups } from "./groups-store.ts";
+import { compareRates, type Rate, type RateComparison, rateOf } from "./rates.ts";
+import type { CrashGroup, FleetMoment, MatrixCell } from "./types.ts";
+
+export const HISTORY_DIMENSIONS = ["firmware", "hardware", "product", "region"] as const;
+export type HistoryDimension = (typeof HISTORY_DIMENSIONS)[number];
+
+/** What happens to devices that a release may be to blame for. */
+const COMPARED_KINDS = ["crash", "fallback", "self-test-failed", "silence"] as const;
+/** How long the history reaches back. */
+const HISTORY_KEPT_MS = 30 * 86_400_000;
+/** Moments of one answer. */
+const MAX_STEPS = 200;
+const MIN_STEP_MS = 60_000;
+
+export interface ReleaseComparison {
+  from: string;
+  to: string;
+  target: VersionLife;
+  source: VersionLife;
+  kinds: ({ kind: string; target: Rate; source: Rate } & RateComparison)[];
+}
+
+/** How the fleet fares: crossed, over time, and from one version to the next. */
+export interface FleetHealth {
+  matrix(tenantId: string, by: readonly [string, string], query?: string): Promise<MatrixCell[]>;
+  history(
+    tenantId: string,
+    by: HistoryDimension | null,
+    span: { from: number; to: number },
+  ): Promise<FleetMoment[]>;
+  /** Writes down how the fleet fares now. */
+  remember(tenantId: string): Promise<void>;
+  /** Crashes, fallbacks and failed self-tests of one cause together. */
+  crashes(tenantId: string, options: { from: number; query?: string }): Promise<CrashGroup[]>;
+  /** A version against another; the newest two that run, where none is named. */
+  compare(
+    tenantId: string,
+    options: { target?: string; source?: string; from: number },
+  ): Promise<ReleaseComparison>;
+}
+
+export function createFleetHealth({ db, clock }: DevicesDeps): FleetHealth {
+  return {
+    matrix(tenantId, [rows, columns], query = "") {
+      const compiled = compileFleetQuery(query);
+      const nowMs = clock.now();
+      return db.tenant(tenantId, async (tx) => {
+        const groups = [rows, columns].includes("group") ? await listGroups(tx) : [];
+        const known = { groups, nowMs };
+        const both = [dimensionOf(rows, "a", known), dimensionOf(columns, "b", known)] as const;
+        return countMatrix(tx, both, compiled, nowMs);
+      });
+    },
+
+    history: (tenantId, by, { from, to }) => {
+      const stepMs = Math.max(MIN_STEP_MS, (to - from) / MAX_STEPS);
+      const span = { from: new Date(from), to: new Date(to), stepMs };
+      return db.tenant(tenantId, (tx) => readHistory(tx, by, span));
+    },
+
+    remember: (tenantId) =>
+      db.tenant(tenantId, async (tx) => {
+        await storeMoment(tx, tenantId, new Date(clock.now()));
+        await deleteOldMoments(tx, new Date(clock.now() - HISTORY_KEPT_MS));
+      }),
+
+    crashes(tenantId, { from, query = "" }) {
+      const compiled = compileFleetQuery(query);
+      const span = { from: new Date(from), nowMs: clock.now() };
+      return db.tenant(tenantId, (tx) => groupCrashes(tx, compiled, span));
+    },
+
+    compare: (tenantId, { target, source, from }) =>
+      db.tenant(tenantId, async (tx) => {
+        const newest = await newestVersions(tx);
+        const chosen = target ?? newest[0];
+        const against = source ?? newest.find((version) => version !== chosen);
+        if (!chosen || !against) {
+          throw new AppError(
+            "conflict",
+            "the fleet runs fewer than two versions: nothing to compare",
+          );
+        }
+        const span = { from: new Date(from), to: new Date(clock.now()) };
+        const lives = {
+          target: await readLife(tx, tenantId, chosen, span),
+          source: await readLife(tx, tenantId, against, span),
+        };
+        return { from: span.from.toISOString(), to: span.to.toISOString(), ...judge(lives) };
+      }),
+  };
+}
+
+function judge({ target, source }: { target: VersionLife; source: VersionLife }) {
+  const exposureOf = ({ incidents, deviceHours }: VersionLife, kind: string) => {
+    return { events: incidents[kind] ?? 0, deviceHours };
+  };
+  const kinds = COMPARED_KINDS.map((kind) => {
+    const [ours, theirs] = [exposureOf(target, kind), exposureOf(source, kind)];
+    return { kind, target: rateOf(ours), source: rateOf(theirs), ...compareRates(ours, theirs) };
+  });
+  return { target, source, kinds };
+}

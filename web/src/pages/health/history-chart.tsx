@@ -1,0 +1,106 @@
+import { Box, Group, Text } from "@mantine/core";
+import { useElementSize } from "@mantine/hooks";
+import type { FleetMoment } from "../../api/index.ts";
+import { BarLegend } from "../../components/stacked-bar.tsx";
+import { type Tone, toneFill } from "../../theme/tones.ts";
+
+const HEIGHT = 160;
+const LEFT = 40;
+const BOTTOM = 18;
+const PARTS = [
+  { label: "Healthy", field: "healthy", tone: "ok", opacity: 0.85 },
+  { label: "Degraded", field: "degraded", tone: "late", opacity: 0.9 },
+  { label: "Failing", field: "failing", tone: "bad", opacity: 0.95 },
+  { label: "Offline", field: "offline", tone: "bad", opacity: 0.45 },
+] as const satisfies { label: string; field: keyof FleetMoment; tone: Tone; opacity: number }[];
+
+/** Devices by health over time, one area on the other. */
+export function HistoryChart({ moments }: { moments: readonly FleetMoment[] }) {
+  const { ref, width } = useElementSize();
+  const last = moments.at(-1);
+  if (!last) {
+    return (
+      <Text size="sm" c="dimmed">
+        The first look is taken within a minute, and one every ten minutes from then on.
+      </Text>
+    );
+  }
+  return (
+    <Box ref={ref}>
+      {width > 0 && <Areas moments={moments} width={width} />}
+      <Group mt="xs">
+        <BarLegend
+          parts={PARTS.map(({ label, field, tone, opacity }) => {
+            return { label, value: last[field], tone, opacity };
+          })}
+        />
+      </Group>
+    </Box>
+  );
+}
+
+function Areas({ moments, width }: { moments: readonly FleetMoment[]; width: number }) {
+  // A single look is drawn as a band: a point would not be seen.
+  const looks = moments.length === 1 ? [...moments, ...moments] : moments;
+  const begin = Date.parse(looks[0]?.at ?? "");
+  const end = Date.parse(looks.at(-1)?.at ?? "");
+  const top = Math.max(1, ...looks.map(({ total }) => total));
+  const x = (index: number, at: string) => {
+    const share = end > begin ? (Date.parse(at) - begin) / (end - begin) : index;
+    return LEFT + share * (width - LEFT);
+  };
+  const y = (value: number) => 6 + (1 - value / top) * (HEIGHT - BOTTOM - 6);
+  const floors = looks.map(() => 0);
+  const areas = PARTS.map((part) => {
+    const lower = [...floors];
+    looks.forEach((look, index) => {
+      floors[index] = (floors[index] ?? 0) + look[part.field];
+    });
+    const point = (values: number[]) => (look: FleetMoment, index: number) =>
+      `${x(index, look.at).toFixed(1)},${y(values[index] ?? 0).toFixed(1)}`;
+    const upper = looks.map(point(floors));
+    const back = looks.map(point(lower)).reverse();
+    return { ...part, points: [...upper, ...back].join(" ") };
+  });
+  const clock = (at: number) =>
+    new Date(at).toLocaleTimeString("en", { hour: "2-digit", minute: "2-digit", hour12: false });
+  return (
+    <svg width={width} height={HEIGHT} role="img" aria-label="Devices by health over time">
+      {[0, 0.5, 1].map((share) => (
+        <g key={share}>
+          <line
+            x1={LEFT}
+            x2={width}
+            y1={y(share * top)}
+            y2={y(share * top)}
+            stroke="var(--vautn-line)"
+          />
+          <text
+            x={LEFT - 6}
+            y={y(share * top) + 4}
+            textAnchor="end"
+            fontSize={11}
+            fill="var(--mantine-color-dimmed)"
+          >
+            {Math.round(share * top)}
+          </text>
+        </g>
+      ))}
+      {areas.map(({ label, points, tone, opacity }) => (
+        <polygon key={label} points={points} fill={toneFill(tone)} fillOpacity={opacity} />
+      ))}
+      <text x={LEFT} y={HEIGHT - 4} fontSize={11} fill="var(--mantine-color-dimmed)">
+        {clock(begin)}
+      </text>
+      <text
+        x={width}
+        y={HEIGHT - 4}
+        textAnchor="end"
+        fontSize={11}
+        fill="var(--mantine-color-dimmed)"
+      >
+        {clock(end)}
+      </text>
+    </svg>
+  );
+}
