@@ -29,6 +29,7 @@ export interface Ready {
 }
 
 const logger = createLogger({ level: "silent" });
+const allTaken = async () => ({ accepted: 1, rejectedCount: 0, rejected: [] });
 const nothing = async () => {};
 const directory = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-bench-commands-"));
 
@@ -118,7 +119,7 @@ function gatewayDeps(
       flush: nothing,
     },
     commands,
-    telemetry: { ingestTelemetry: nothing, ingestHeartbeat: nothing, ingestEvents: nothing },
+    telemetry: { ingestTelemetry: allTaken, ingestHeartbeat: nothing, ingestEvents: nothing },
     logs: { ingestDeviceLogs: nothing },
     rollouts: {
       currentAssignment: async () => null,

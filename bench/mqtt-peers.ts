@@ -23,12 +23,16 @@ export interface Server {
 }
 
 /** Our gateway; `durable` with the real time-series store, else with stores that take everything. */
-export async function startOurs({ server }: TestPki, durable: boolean): Promise<Server> {
+export async function startOurs(
+  { server }: TestPki,
+  durable: boolean,
+  more: Pick<ServerOrder, "declared" | "rollsUp"> = {},
+): Promise<Server> {
   const script = path.join(import.meta.dirname, "mqtt-server.ts");
   const flags = [...(process.env.BENCH_NODE_FLAGS?.split(" ") ?? []), "--expose-gc"];
   const [program, ...rest] = [...pinned(SERVER_CORE), process.execPath, ...flags, script];
   const child = spawn(program as string, rest, { stdio: ["ignore", "inherit", "inherit", "ipc"] });
-  child.send({ ...server, durable } satisfies ServerOrder);
+  child.send({ ...server, durable, ...more } satisfies ServerOrder);
   const [{ port }] = (await once(child, "message")) as [{ port: number }];
   const pid = child.pid as number;
   return {

@@ -7,7 +7,8 @@ import { LocalBus } from "../src/bus/index.ts";
 import { DEFAULT_GATEWAY_LIMITS, type GatewayDeps, startGateway } from "../src/gateway/index.ts";
 import { AppError, systemClock } from "../src/kernel/index.ts";
 import { createLogger } from "../src/kernel/logger.ts";
-import { createTelemetry } from "../src/telemetry/index.ts";
+import type { DeclaredProduct } from "../src/protocol/index.ts";
+import { createDeclaredMetrics, createTelemetry } from "../src/telemetry/index.ts";
 import { createTimeseries, startEmbeddedClickHouse, withJournal } from "../src/timeseries/index.ts";
 import { peerOf } from "../test/support/device-pki.ts";
 
@@ -16,9 +17,15 @@ export interface ServerOrder {
   cert: string;
   ca: string;
   durable: boolean;
+  /** Of the devices' product; their numbers are wide rows then. */
+  declared?: DeclaredProduct | undefined;
+  /** The worker's part of telemetry, in this process: a pass each ten seconds. */
+  rollsUp?: boolean;
 }
 
+const allTaken = async () => ({ accepted: 1, rejectedCount: 0, rejected: [] });
 const nothing = async () => {};
+const ROLL_UP_EVERY_MS = 10_000;
 
 function depsOf(credentials: ServerOrder): GatewayDeps {
   return {
@@ -51,7 +58,7 @@ function depsOf(credentials: ServerOrder): GatewayDeps {
       flush: nothing,
     },
     commands: { undelivered: async () => [], markDelivered: nothing, recordResult: nothing },
-    telemetry: { ingestTelemetry: nothing, ingestHeartbeat: nothing, ingestEvents: nothing },
+    telemetry: { ingestTelemetry: allTaken, ingestHeartbeat: nothing, ingestEvents: nothing },
     logs: { ingestDeviceLogs: nothing },
     rollouts: {
       currentAssignment: async () => null,
@@ -71,7 +78,7 @@ const unlimited = {
 };
 
 process.once("message", async (order: ServerOrder) => {
-  const store = order.durable ? await openStore() : undefined;
+  const store = order.durable ? await openStore(order) : undefined;
   const gateway = await startGateway({
     ...depsOf(order),
     ...(store ? { telemetry: store.telemetry } : {}),
@@ -88,7 +95,7 @@ process.once("message", async (order: ServerOrder) => {
   });
 });
 
-async function openStore() {
+async function openStore({ declared, rollsUp }: ServerOrder) {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-bench-mqtt-"));
   const logger = createLogger({ level: "silent" });
   const engine = await startEmbeddedClickHouse({ directory, logger });
@@ -100,10 +107,17 @@ async function openStore() {
   const telemetry = createTelemetry({
     ...{ timeseries, clock: systemClock },
     ...{ batchDelayMs: 3, maxWrites: 2 },
+    ...(declared ? { declared: declaredFor(declared) } : {}),
   });
+  let rolling = Promise.resolve<unknown>(undefined);
+  const timer = setInterval(() => {
+    if (rollsUp) rolling = rolling.then(() => direct.rollUp(["1m"])).catch(() => {});
+  }, ROLL_UP_EVERY_MS);
   return {
     telemetry,
     async close() {
+      clearInterval(timer);
+      await rolling;
       await telemetry.close();
       await timeseries.close();
       await engine.stop();
@@ -111,6 +125,15 @@ async function openStore() {
     },
   };
 }
+
+function declaredFor(product: DeclaredProduct) {
+  return createDeclaredMetrics({
+    clock: systemClock,
+    productsOf: async () => [product],
+    productByDevice: async (_tenantId, ids) => new Map(ids.map((id) => [id, product.product])),
+  });
+}
+
 // Memory is compared after a collection: what a connection holds, not what it has left behind.
 process.on("SIGUSR2", () => globalThis.gc?.());
 process.on("disconnect", () => process.exit());

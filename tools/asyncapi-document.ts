@@ -10,6 +10,7 @@ import {
   DEVICE_PUBLISHES,
   DesiredMessage,
   DeviceEvent,
+  ErrorReport,
   Heartbeat,
   LogLine,
   PLATFORM_PUBLISHES,
@@ -110,6 +111,10 @@ const MESSAGES: Record<
   desired: {
     summary: "What the device ought to be: a JSON merge patch on the version that it holds",
     payload: DesiredMessage,
+  },
+  errors: {
+    summary: "Values that were not stored, and why; at most one a second, the first of them",
+    payload: ErrorReport,
   },
   "certificate/response": {
     summary: "The next certificate, or why there is none",

@@ -36,6 +36,8 @@ const tasks = {
   "build:openapi": { steps: [["tools/build-openapi.ts"]] },
   "bench:ingest": { steps: [["bench/ingest.ts"]] },
   "bench:logs": { steps: [["bench/logs.ts"]] },
+  "bench:telemetry": { steps: [["bench/telemetry.ts"]] },
+  "kill:engine": { steps: [["tools/kill-engine.ts"]] },
   "bench:commands": { steps: [["bench/commands.ts"]] },
   "bench:mqtt": { steps: [["bench/mqtt.ts"]] },
   "bench:delta": { steps: [["bench/delta.ts"]] },

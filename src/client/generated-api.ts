@@ -796,6 +796,39 @@ export type CreatedWebhook = {
   secret: string;
 };
 
+export type DeclaredMetric = {
+  name: string;
+  type: "number" | "integer" | "boolean" | "string" | "position";
+  /** Such as °C or km/h */
+  unit?: string | undefined;
+  description?: string | undefined;
+  /** Smaller values are refused */
+  minimum?: number | undefined;
+  /** Greater values are refused */
+  maximum?: number | undefined;
+  /** Digits behind the point: numbers that have no more take a third of the room */
+  decimals?: number | undefined;
+};
+
+export type DeclaredMetricOfProduct = {
+  product: string;
+  name: string;
+  type: "number" | "integer" | "boolean" | "string" | "position";
+  /** Such as °C or km/h */
+  unit?: string | undefined;
+  description?: string | undefined;
+  /** Smaller values are refused */
+  minimum?: number | undefined;
+  /** Greater values are refused */
+  maximum?: number | undefined;
+  /** Digits behind the point: numbers that have no more take a third of the room */
+  decimals?: number | undefined;
+};
+
+export type DeclaredMetrics = {
+  items: Array<DeclaredMetricOfProduct>;
+};
+
 export type DelegatedRole = {
   name: string;
   keyids: Array<string>;
@@ -855,6 +888,7 @@ export type Device = {
   } | null;
   formats: Array<string>;
   bootId: string | null;
+  clockOffsetMs: number | null;
   uptimeSeconds: number | null;
   metrics: Record<string, number>;
   bootChain: BootChain | null;
@@ -1465,6 +1499,11 @@ export type Problem = {
       }>
     | undefined;
   details?: Record<string, unknown> | undefined;
+};
+
+export type ProductMetrics = {
+  product: string;
+  items: Array<DeclaredMetric>;
 };
 
 export type ProvenanceSummary = {
@@ -4167,6 +4206,62 @@ export interface Operations {
     body: undefined;
     answer: string;
   };
+  listDeclaredMetrics: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: DeclaredMetrics;
+  };
+  getProductMetrics: {
+    params: { tenant: string; product: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: ProductMetrics;
+  };
+  declareProductMetrics: {
+    params: { tenant: string; product: string };
+    query: Record<never, never>;
+    body: {
+      items: Array<{
+        name: string;
+        type: "number" | "integer" | "boolean" | "string" | "position";
+        /** Such as °C or km/h */
+        unit?: string | undefined;
+        description?: string | undefined;
+        /** Smaller values are refused */
+        minimum?: number | undefined;
+        /** Greater values are refused */
+        maximum?: number | undefined;
+        /** Digits behind the point: numbers that have no more take a third of the room */
+        decimals?: number | undefined;
+      }>;
+    };
+    answer: ProductMetrics;
+  };
+  patchProductMetrics: {
+    params: { tenant: string; product: string };
+    query: Record<never, never>;
+    body: {
+      /** Added, or put in their place */
+      items?:
+        | Array<{
+            name: string;
+            type: "number" | "integer" | "boolean" | "string" | "position";
+            /** Such as °C or km/h */
+            unit?: string | undefined;
+            description?: string | undefined;
+            /** Smaller values are refused */
+            minimum?: number | undefined;
+            /** Greater values are refused */
+            maximum?: number | undefined;
+            /** Digits behind the point: numbers that have no more take a third of the room */
+            decimals?: number | undefined;
+          }>
+        | undefined;
+      remove?: Array<string> | undefined;
+    };
+    answer: ProductMetrics;
+  };
   getFleetHealth: {
     params: { tenant: string };
     query: { by: string; q?: string | undefined };
@@ -5363,6 +5458,16 @@ export const ROUTES = {
   listFleetMetrics: { method: "GET", path: "/api/v1/tenants/{tenant}/telemetry/metrics" },
   exportTelemetry: { method: "GET", path: "/api/v1/tenants/{tenant}/telemetry/export" },
   watchTelemetry: { method: "GET", path: "/api/v1/tenants/{tenant}/telemetry/live" },
+  listDeclaredMetrics: { method: "GET", path: "/api/v1/tenants/{tenant}/declared-metrics" },
+  getProductMetrics: { method: "GET", path: "/api/v1/tenants/{tenant}/products/{product}/metrics" },
+  declareProductMetrics: {
+    method: "PUT",
+    path: "/api/v1/tenants/{tenant}/products/{product}/metrics",
+  },
+  patchProductMetrics: {
+    method: "PATCH",
+    path: "/api/v1/tenants/{tenant}/products/{product}/metrics",
+  },
   getFleetHealth: { method: "GET", path: "/api/v1/tenants/{tenant}/fleet/health" },
   getFleetSummary: { method: "GET", path: "/api/v1/tenants/{tenant}/fleet/summary" },
   listGroups: { method: "GET", path: "/api/v1/tenants/{tenant}/groups" },

@@ -621,6 +621,7 @@ export interface DeviceStatesTable {
   assignment_sequence: Generated<number>;
   boot_chain: OptionalJson;
   secure_boot: boolean | null;
+  clock_offset_ms: number | null;
   heartbeat_jitter_ms: Generated<number>;
   asleep_until: Date | null;
   link_drops: Generated<number>;
@@ -810,6 +811,28 @@ export interface ProductMetadataTable {
   snapshot: Json;
   timestamp: Json;
   renew_at: Date;
+}
+
+export interface ProductMetricSlotsTable {
+  tenant_id: string;
+  product: string;
+  slot: number;
+  name: string;
+  decimals: number;
+  in_use_from: Date;
+}
+
+export interface ProductMetricsTable {
+  tenant_id: string;
+  product: string;
+  name: string;
+  type: "number" | "integer" | "boolean" | "string" | "position";
+  unit: Generated<string>;
+  description: Generated<string>;
+  minimum: number | null;
+  maximum: number | null;
+  decimals: number | null;
+  declared_at: Date;
 }
 
 export interface QuarantinesTable {
@@ -1435,6 +1458,8 @@ export interface Schema {
   preauthorised_devices: PreauthorisedDevicesTable;
   presence_rules: PresenceRulesTable;
   product_metadata: ProductMetadataTable;
+  product_metric_slots: ProductMetricSlotsTable;
+  product_metrics: ProductMetricsTable;
   quarantines: QuarantinesTable;
   recovery_codes: RecoveryCodesTable;
   registered_authorities: RegisteredAuthoritiesTable;

@@ -11,6 +11,7 @@ import { createFleetHealth, type FleetHealth } from "./fleet-health.ts";
 import { compileFleetQuery, type FleetQuery } from "./fleet-query.ts";
 import { deleteGroup, insertGroup, isConfining, listGroups } from "./groups-store.ts";
 import { countHealth, readCohorts } from "./health-store.ts";
+import { createProductMetrics, type ProductMetrics } from "./metrics.ts";
 import { createPresencePolicies, type PresencePolicies } from "./presence-rules.ts";
 import {
   countDevices,
@@ -72,6 +73,7 @@ export interface Devices extends DeviceReports {
   /** What a call may reach of somebody who is confined to groups. */
   confinementTo(tenantId: string, groups: readonly string[]): Promise<Confinement>;
   twins: Twins;
+  metrics: ProductMetrics;
   fleet: FleetHealth;
   presence: PresencePolicies;
   groups: {
@@ -176,6 +178,8 @@ export function createDevices(deps: DevicesDeps): Devices {
     cohorts: (tenantId) => db.tenant(tenantId, readCohorts),
 
     twins: createTwins(deps),
+
+    metrics: createProductMetrics(deps),
 
     groups: {
       async create(tenantId, { name, query }, actor) {

@@ -66,10 +66,11 @@ export async function storeHeartbeats(
         ${column((row) => row.sha256)}::text[], ${column((row) => row.slot)}::text[],
         ${column((row) => row.otherVersion)}::text[], ${column((row) => row.otherSha256)}::text[],
         ${column((row) => row.formats)}::text[], ${column((row) => row.metrics)}::text[],
-        ${column((row) => row.bootChain)}::text[], ${column((row) => row.sleepSeconds)}::integer[]
+        ${column((row) => row.bootChain)}::text[], ${column((row) => row.sleepSeconds)}::integer[],
+        ${records.map(({ receivedAt, heartbeat }) => Math.round(receivedAt - heartbeat.ts))}::bigint[]
       ) as b(device_id, received_at, seq, boot_id, uptime_seconds, version,
              version_key, sha256, slot, other_version, other_sha256, formats, metrics, boot_chain,
-             sleep_seconds)
+             sleep_seconds, clock_offset_ms)
       join device_states s using (device_id) ${ruleSource(rules)}
       where s.boot_id is distinct from b.boot_id or s.heartbeat_seq < b.seq
       order by s.device_id
@@ -117,6 +118,13 @@ export async function storeHeartbeats(
         other_slot_sha256 = f.other_sha256,
         formats = coalesce(string_to_array(f.formats, ','), s.formats),
         metrics = f.metrics::jsonb,
+        -- A wrong clock keeps its offset while it stays within half a minute of it: what is sent
+        -- again gets the same time again. Near right, it follows slowly.
+        clock_offset_ms = case
+          when abs(s.clock_offset_ms - f.clock_offset_ms) > 30000 or s.clock_offset_ms is null
+            then f.clock_offset_ms
+          when abs(f.clock_offset_ms) > 120000 then s.clock_offset_ms
+          else s.clock_offset_ms + (f.clock_offset_ms - s.clock_offset_ms) / 4 end,
         -- Another boot has verified anew, or not at all.
         boot_chain = coalesce(f.boot_chain::jsonb,
                               case when s.boot_id = f.boot_id then s.boot_chain end)

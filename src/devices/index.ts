@@ -4,6 +4,7 @@ export { createDevices, type Devices } from "./devices.ts";
 export { type FleetHealth, HISTORY_DIMENSIONS, type HistoryDimension } from "./fleet-health.ts";
 export { compileFleetQuery, type FleetQuery, fleetCondition } from "./fleet-query.ts";
 export { TIMELINE_KEPT_MS } from "./health-reports.ts";
+export { createProductMetrics, type ProductMetrics } from "./metrics.ts";
 export type { PresencePolicies } from "./presence-rules.ts";
 export { PRESENCE_BATCH } from "./presence-store.ts";
 export type { DevicePage } from "./registry-store.ts";

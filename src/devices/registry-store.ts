@@ -9,7 +9,7 @@ const VIEW_COLUMNS = sql`d.id, d.product, d.hardware_revision, d.region, d.tags,
   d.created_at, s.presence, s.presence_changed_at, s.last_seen_at, s.connected, s.firmware_version,
   s.firmware_sha256, s.slot, s.other_slot_version, s.other_slot_sha256, s.formats, s.boot_id,
   s.uptime_seconds, s.metrics, s.boot_chain, s.health, s.health_reasons, s.health_changed_at,
-  s.asleep_until`;
+  s.asleep_until, s.clock_offset_ms`;
 
 const FROM_DEVICES = sql`from devices d
   join device_states s on s.tenant_id = d.tenant_id and s.device_id = d.id`;
@@ -53,6 +53,7 @@ interface ViewRow {
   health_reasons: DeviceView["healthReasons"];
   health_changed_at: Date | null;
   asleep_until: Date | null;
+  clock_offset_ms: string | null;
 }
 
 export async function insertDevice(
@@ -238,6 +239,7 @@ function viewOf(row: ViewRow): DeviceView {
     uptimeSeconds: row.uptime_seconds,
     metrics: row.metrics,
     bootChain: row.boot_chain,
+    clockOffsetMs: row.clock_offset_ms === null ? null : Number(row.clock_offset_ms),
     createdAt: row.created_at.toISOString(),
   };
 }

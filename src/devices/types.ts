@@ -32,6 +32,8 @@ export interface DeviceView {
   metrics: Record<string, number>;
   /** What verified its present start, by its own word; null where nothing did, or it did not say. */
   bootChain: BootChain | null;
+  /** How far its clock is behind ours, by its heartbeats; null before the first. */
+  clockOffsetMs: number | null;
   createdAt: string;
 }
 

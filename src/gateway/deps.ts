@@ -21,6 +21,7 @@ import type {
 } from "../protocol/index.ts";
 import type { Tenancy } from "../tenancy/index.ts";
 import type { ApplicationLimits } from "./applications/application-deps.ts";
+import type { Taken } from "./error-reports.ts";
 import type { GatewayLimits } from "./limits.ts";
 
 /** Who is at the other end, as the certificate says. */
@@ -101,8 +102,8 @@ export interface GatewayDeps {
     send?: Commands["send"];
   };
   telemetry: {
-    /** Answers with how many points were taken, where it counts them. */
-    ingestTelemetry(peer: DeviceIdentity, payload: unknown, receivedAt: number): Promise<unknown>;
+    /** Refuses what is left of a message with nothing good in it; its details are a `Taken`. */
+    ingestTelemetry(peer: DeviceIdentity, payload: unknown, receivedAt: number): Promise<Taken>;
     ingestHeartbeat(
       peer: DeviceIdentity,
       heartbeat: Heartbeat,

@@ -18,11 +18,12 @@ import {
 } from "../protocol/index.ts";
 import { confirmCertificate, recordRotation, renewCertificate } from "./certificates.ts";
 import type { GatewayDeps, GatewayPeer } from "./deps.ts";
+import { ErrorReports } from "./error-reports.ts";
 import { incidentsOf } from "./incidents.ts";
 
 type RouterDeps = Pick<
   GatewayDeps,
-  "identity" | "devices" | "commands" | "telemetry" | "logs" | "rollouts" | "tenancy"
+  "identity" | "devices" | "commands" | "telemetry" | "logs" | "rollouts" | "tenancy" | "clock"
 >;
 
 /** A message of a device whose topic has been found to be its own. */
@@ -67,10 +68,12 @@ const IN_QUARANTINE: readonly DevicePublish["kind"][] = [
 /** Hands a message to the module that keeps it; resolves when what it carried is durable. */
 export class MessageRouter {
   readonly #deps: RouterDeps;
+  readonly #errors: ErrorReports;
   readonly #heartbeats: KeyedBatcher<Parameters<RouterDeps["devices"]["recordHeartbeats"]>[0][0]>;
 
   constructor(deps: RouterDeps) {
     this.#deps = deps;
+    this.#errors = new ErrorReports(deps.clock);
     this.#heartbeats = new KeyedBatcher({
       ...HEARTBEAT_BATCH,
       write: (_tenantId, records) => deps.devices.recordHeartbeats(records),
@@ -89,12 +92,13 @@ export class MessageRouter {
     usage?.count(tenantId, "bytes", message.payload.length);
     const body = decodePayload(message.payload, message.contentType);
     switch (publish.kind) {
-      case "telemetry": {
+      case "telemetry":
         usage?.assertWithin(tenantId, "points");
-        const taken = await telemetry.ingestTelemetry(peer, body, receivedAt);
-        usage?.count(tenantId, "points", acceptedOf(taken));
-        return;
-      }
+        return this.#errors.telling(message, async () => {
+          const taken = await telemetry.ingestTelemetry(peer, body, receivedAt);
+          usage?.count(tenantId, "points", taken.accepted);
+          return taken;
+        });
       case "logs":
         await logs.ingestDeviceLogs(peer, body, receivedAt);
         return;
@@ -172,10 +176,6 @@ export class MessageRouter {
       { parent: message.traceparent },
     );
   }
-}
-
-function acceptedOf(taken: unknown): number {
-  return (taken as { accepted?: number } | undefined)?.accepted ?? 0;
 }
 
 function isBounded(kind: InboundMessage["publish"]["kind"]): boolean {

@@ -7,6 +7,10 @@ export const LIMITS = {
   /** Metrics in one telemetry sample. */
   telemetryMetricsPerSample: 200,
   metricNameLength: 128,
+  /** A value that is a word. */
+  telemetryTextLength: 256,
+  /** Metrics that one product declares. */
+  metricsPerProduct: 500,
   /** Lines in one log message. */
   logLinesPerMessage: 1_000,
   logMessageLength: 16_384,

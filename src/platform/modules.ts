@@ -19,7 +19,7 @@ import { createSealer, loadMasterKey } from "../kernel/sealing.ts";
 import { createLogs } from "../logs/index.ts";
 import { createRollouts } from "../rollouts/index.ts";
 import { createSignIn } from "../sign-in/index.ts";
-import { createTelemetry } from "../telemetry/index.ts";
+import { createDeclaredMetrics, createTelemetry } from "../telemetry/index.ts";
 import { createTelemetryQueries } from "../telemetry-queries/index.ts";
 import {
   createAuditCheckpoints,
@@ -94,7 +94,15 @@ export function createModules(options: ModuleOptions) {
     random: systemRandom,
   });
   const batches = options.journal ? JOURNALED_BATCHES : {};
-  const telemetry = createTelemetry({ timeseries, clock, ...batches });
+  const declared = createDeclaredMetrics({
+    clock,
+    productsOf: (tenantId) => devices.metrics.declared(tenantId),
+    productByDevice: (tenantId, ids) => devices.metrics.productByDevice(tenantId, ids),
+  });
+  const telemetry = createTelemetry({
+    ...{ timeseries, clock, declared, ...batches },
+    clockOffset: (tenantId, deviceId) => devices.metrics.clockOffset(tenantId, deviceId),
+  });
   const telemetryQueries = createTelemetryQueries({
     ...{ db, clock, timeseries, devices, telemetry, tenancy },
   });

@@ -10,6 +10,7 @@ export * from "./merge-patch.ts";
 export * from "./messages.ts";
 export * from "./metadata.ts";
 export * from "./metadata-rules.ts";
+export * from "./metrics.ts";
 export * from "./script.ts";
 export * from "./signing.ts";
 export * from "./slot-image.ts";

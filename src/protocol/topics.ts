@@ -19,6 +19,7 @@ export const PLATFORM_PUBLISHES = [
   "update",
   "trust",
   "desired",
+  "errors",
   "certificate/response",
   "certificate/authorities",
 ] as const;

@@ -1,3 +1,4 @@
+export { createDeclaredMetrics, type DeclaredMetrics } from "./declared-metrics.ts";
 export { createTelemetry, type Telemetry } from "./telemetry.ts";
 export type {
   Aggregate,
@@ -9,4 +10,4 @@ export type {
   NewPoints,
   Watermark,
 } from "./telemetry-store.ts";
-export { isMetricName, type RejectedValue, type RejectionReason } from "./telemetry-validation.ts";
+export type { RejectedValue, RejectionReason } from "./telemetry-validation.ts";

@@ -1,10 +1,14 @@
 import { AppError, LIMITS } from "../kernel/index.ts";
+import { isMetricName } from "../protocol/index.ts";
+import type { Declaration, DeclaredMetric } from "./declaration.ts";
 
 /** A value that was not stored, and why. */
 export interface RejectedValue {
   metric: string;
   ts: number | null;
   reason: RejectionReason;
+  /** Of which sample of the message, the first being 0. */
+  sample: number;
 }
 
 export type RejectionReason =
@@ -15,14 +19,24 @@ export type RejectionReason =
   | "sequence-invalid"
   | "metric-name-invalid"
   | "metric-name-reserved"
-  | "not-a-number"
+  | "not-a-value"
   | "not-finite"
   | "nested"
+  | "text-too-long"
+  | "type-mismatch"
+  | "out-of-range"
   | "too-many-metrics"
-  | "too-many-points";
+  | "too-many-points"
+  | "expired"
+  | "backlog-full";
 
-/** Takes a value that can be stored. */
-export type PointSink = (metric: string, ts: number, seq: number, value: number) => void;
+/** Takes what can be stored. */
+export interface PointSink {
+  number(metric: string, ts: number, seq: number, value: number): void;
+  text(metric: string, ts: number, seq: number, text: string): void;
+  /** Values follow whose time is `shiftMs` later than the device said. */
+  beginSample?(shiftMs: number): void;
+}
 
 export interface CheckedTelemetry {
   accepted: number;
@@ -31,28 +45,42 @@ export interface CheckedTelemetry {
   rejectedCount: number;
 }
 
+/** How a device's time becomes ours: `ts + offsetMs`; its own is kept beside it where that is not 0. */
+export interface CheckOptions {
+  declaration?: Declaration | undefined;
+  offsetMs?: number;
+  /** Likewise, for times that cannot be believed as they are: of a clock that is right by now. */
+  rescueMs?: number | undefined;
+  /** Older points are kept no more: they are refused rather than stored and deleted. */
+  oldestMs?: number;
+}
+
 const MAX_REPORTED_REJECTIONS = 100;
 /** What the platform itself measures of a device; nothing a device may say. */
 export const PLATFORM_PREFIX = "_platform.";
-const METRIC_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.:/-]*$/;
-
-export function isMetricName(name: string): boolean {
-  return name.length <= LIMITS.metricNameLength && METRIC_NAME.test(name);
-}
 
 /**
  * Separates a telemetry message (one sample or an array of them) into what can be stored, which
- * `take` is given, and what cannot: one bad value does not cost the good ones. Throws `message-invalid` where nothing is left.
+ * `sink` is given, and what cannot: one bad value does not cost the good ones. Throws
+ * `message-invalid`, with all of that as its details, where nothing is left.
  */
-export function checkTelemetry(payload: unknown, now: number, take: PointSink): CheckedTelemetry {
+export function checkTelemetry(
+  payload: unknown,
+  now: number,
+  sink: PointSink,
+  options: CheckOptions = {},
+): CheckedTelemetry {
   const result: CheckedTelemetry = { accepted: 0, rejected: [], rejectedCount: 0 };
-  for (const sample of Array.isArray(payload) ? payload : [payload]) {
-    checkSample(sample, now, result, take);
-  }
+  if (Array.isArray(payload)) {
+    for (let index = 0; index < payload.length; index += 1) {
+      checkSample(payload[index], index, now, result, sink, options);
+    }
+  } else checkSample(payload, 0, now, result, sink, options);
   if (result.accepted === 0) {
     const [first] = result.rejected;
     throw new AppError("message-invalid", `no value can be used: ${first?.reason ?? "empty"}`, {
       rejected: result.rejected,
+      rejectedCount: result.rejectedCount,
     });
   }
   return result;
@@ -60,16 +88,28 @@ export function checkTelemetry(payload: unknown, now: number, take: PointSink): 
 
 function checkSample(
   sample: unknown,
+  index: number,
   now: number,
   result: CheckedTelemetry,
-  take: PointSink,
+  sink: PointSink,
+  { declaration, offsetMs = 0, rescueMs, oldestMs = 0 }: CheckOptions,
 ): void {
   if (!isRecord(sample) || !isRecord(sample.values)) {
-    reject(result, "", null, "sample-malformed");
+    reject(result, index, "", null, "sample-malformed");
     return;
   }
-  const { ts, seq, values } = sample;
-  const fault = timestampFault(ts, now) ?? (isSequence(seq) ? undefined : "sequence-invalid");
+  const { seq, values } = sample;
+  let ts = typeof sample.ts === "number" ? sample.ts + offsetMs : sample.ts;
+  let shift = offsetMs;
+  if (rescueMs !== undefined && typeof sample.ts === "number" && timestampFault(ts, now)) {
+    shift = rescueMs;
+    ts = sample.ts + rescueMs;
+  }
+  sink.beginSample?.(shift);
+  const fault =
+    timestampFault(ts, now) ??
+    ((ts as number) < oldestMs ? "expired" : undefined) ??
+    (isSequence(seq) ? undefined : "sequence-invalid");
   let metrics = 0;
   for (const metric in values) {
     metrics += 1;
@@ -77,19 +117,95 @@ function checkSample(
       fault ??
       (metrics > LIMITS.telemetryMetricsPerSample ? "too-many-metrics" : undefined) ??
       (result.accepted >= LIMITS.telemetryPointsPerMessage ? "too-many-points" : undefined) ??
-      nameFault(metric) ??
-      valueFault(values[metric]);
-    if (reason) reject(result, metric, typeof ts === "number" ? ts : null, reason);
-    else {
-      result.accepted += 1;
-      take(metric, ts as number, seq as number, Number(values[metric]));
-    }
+      take(values[metric], metric, ts as number, seq as number, sink, declaration?.get(metric));
+    if (reason) reject(result, index, metric, typeof ts === "number" ? ts : null, reason);
+    else result.accepted += 1;
   }
 }
 
+/** Gives the sink one value, or says why not. */
+function take(
+  value: unknown,
+  metric: string,
+  ts: number,
+  seq: number,
+  sink: PointSink,
+  declared: DeclaredMetric | undefined,
+): RejectionReason | undefined {
+  if (!declared) {
+    const fault = nameFault(metric);
+    if (fault) return fault;
+  }
+  switch (typeof value) {
+    case "number":
+      if (!Number.isFinite(value)) return "not-finite";
+      if (declared) {
+        const fault = numberFault(value, declared);
+        if (fault) return fault;
+      }
+      sink.number(metric, ts, seq, value);
+      return undefined;
+    case "boolean":
+      if (declared && declared.type !== "boolean") return "type-mismatch";
+      sink.number(metric, ts, seq, value ? 1 : 0);
+      return undefined;
+    case "string":
+      if (declared && declared.type !== "string") return "type-mismatch";
+      if (value.length > LIMITS.telemetryTextLength) return "text-too-long";
+      sink.text(metric, ts, seq, value);
+      return undefined;
+    default:
+      return takePosition(value, metric, ts, seq, sink, declared);
+  }
+}
+
+/** `{lat, lon, alt?}` in degrees and metres becomes a metric each. */
+function takePosition(
+  value: unknown,
+  metric: string,
+  ts: number,
+  seq: number,
+  sink: PointSink,
+  declared: DeclaredMetric | undefined,
+): RejectionReason | undefined {
+  if (!isRecord(value)) return Array.isArray(value) ? "nested" : "not-a-value";
+  const { lat, lon, alt, ...rest } = value;
+  const isPosition =
+    typeof lat === "number" &&
+    typeof lon === "number" &&
+    (alt === undefined || typeof alt === "number") &&
+    Object.keys(rest).length === 0;
+  if (!isPosition) return "nested";
+  if (declared && declared.type !== "position") return "type-mismatch";
+  if (!Number.isFinite(lat) || !Number.isFinite(lon) || !Number.isFinite(alt ?? 0)) {
+    return "not-finite";
+  }
+  if (Math.abs(lat) > 90 || Math.abs(lon) > 180) return "out-of-range";
+  if (metric.length + ".lat".length > LIMITS.metricNameLength) return "metric-name-invalid";
+  sink.number(`${metric}.lat`, ts, seq, lat);
+  sink.number(`${metric}.lon`, ts, seq, lon);
+  if (alt !== undefined) sink.number(`${metric}.alt`, ts, seq, alt);
+  return undefined;
+}
+
+function numberFault(value: number, declared: DeclaredMetric): RejectionReason | undefined {
+  const { type, minimum, maximum } = declared;
+  if (type === "string" || type === "position") return "type-mismatch";
+  if (type === "integer" && !Number.isInteger(value)) return "type-mismatch";
+  if (type === "boolean" && value !== 0 && value !== 1) return "type-mismatch";
+  return value < minimum || value > maximum ? "out-of-range" : undefined;
+}
+
+/** Names that were found good: a fleet uses few, again and again. */
+const goodNames = new Set<string>();
+const MAX_GOOD_NAMES = 10_000;
+
 function nameFault(metric: string): RejectionReason | undefined {
+  if (goodNames.has(metric)) return undefined;
   if (!isMetricName(metric)) return "metric-name-invalid";
-  return metric.startsWith(PLATFORM_PREFIX) ? "metric-name-reserved" : undefined;
+  if (metric.startsWith(PLATFORM_PREFIX)) return "metric-name-reserved";
+  if (goodNames.size < MAX_GOOD_NAMES) goodNames.add(metric);
+  return undefined;
 }
 
 /** Why a device's timestamp cannot be believed, or undefined. */
@@ -104,24 +220,18 @@ function isSequence(seq: unknown): boolean {
   return Number.isSafeInteger(seq) && (seq as number) >= 0;
 }
 
-/** Numbers count, and booleans as 0 and 1. */
-function valueFault(value: unknown): RejectionReason | undefined {
-  if (typeof value === "number") return Number.isFinite(value) ? undefined : "not-finite";
-  if (typeof value === "boolean") return undefined;
-  return typeof value === "object" && value !== null ? "nested" : "not-a-number";
-}
-
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function reject(
   result: CheckedTelemetry,
+  sample: number,
   metric: string,
   ts: number | null,
   reason: RejectionReason,
 ): void {
   result.rejectedCount += 1;
   if (result.rejected.length >= MAX_REPORTED_REJECTIONS) return;
-  result.rejected.push({ metric: metric.slice(0, LIMITS.metricNameLength), ts, reason });
+  result.rejected.push({ metric: metric.slice(0, LIMITS.metricNameLength), ts, reason, sample });
 }

@@ -8,15 +8,20 @@ import {
   DeviceEvent as DeviceEventSchema,
   type DeviceIdentity,
   type Heartbeat,
+  isMetricName,
 } from "../protocol/index.ts";
 import type { DeviceEventRow, HeartbeatRow, Timeseries } from "../timeseries/index.ts";
+import { BacklogLane, backlogSize } from "./backlog-lane.ts";
+import type { DeclaredMetrics } from "./declared-metrics.ts";
+import { DeviceClocks } from "./device-clocks.ts";
 import { PointIntake } from "./point-intake.ts";
+import { sinkFor } from "./point-sink.ts";
 import * as store from "./telemetry-store.ts";
 import {
+  type CheckedTelemetry,
+  type CheckOptions,
   checkTelemetry,
-  isMetricName,
   PLATFORM_PREFIX,
-  type RejectedValue,
   timestampFault,
 } from "./telemetry-validation.ts";
 
@@ -27,7 +32,7 @@ export interface Telemetry {
     peer: DeviceIdentity,
     payload: unknown,
     receivedAt: number,
-  ): Promise<{ accepted: number; rejected: RejectedValue[] }>;
+  ): Promise<CheckedTelemetry>;
   /**
    * Resolves when the heartbeat, and its metrics as `heartbeat.<name>`, are durable; with them what
    * the platform itself has counted of the device, as `_platform.<name>` at the time of arrival.
@@ -63,6 +68,10 @@ export interface Telemetry {
 export interface TelemetryDeps {
   timeseries: Timeseries;
   clock: Clock;
+  /** What was last known of a device's clock: milliseconds behind ours. */
+  clockOffset?(tenantId: string, deviceId: string): Promise<number | null>;
+  /** What products declare of their metrics; nothing where absent. */
+  declared?: DeclaredMetrics;
   /** How long the first message of a batch waits for company: short where an insert is cheap. */
   batchDelayMs?: number;
   /** Batches of points that are written at the same time, default one. */
@@ -70,12 +79,18 @@ export interface TelemetryDeps {
 }
 
 const BATCH = { maxBatchSize: 50_000, maxDelayMs: 25, maxQueuedSize: 500_000 };
+/** Larger and rarer: it costs less, and nobody looks at it as it comes. */
+const BACKLOG_BATCH = { maxBatchSize: 25_000, maxDelayMs: 100, maxQueuedSize: 100_000 };
 const SMALL_BATCH = { maxBatchSize: 10_000, maxDelayMs: 25, maxQueuedSize: 100_000 };
 const MAX_EVENTS_PER_MESSAGE = 100;
 const MAX_HEARTBEAT_METRICS = 100;
 
 const points = counter("vautn_telemetry_points_total", "Telemetry values by outcome", ["outcome"]);
 const acceptedPoints = new Tally(points, { outcome: "accepted" });
+const latePoints = counter(
+  "vautn_telemetry_late_points_total",
+  "Values that came by the lane of backlogs",
+);
 const rejectedPoints = new Tally(points, { outcome: "rejected" });
 const overflows = counter("vautn_telemetry_overflows_total", "Messages refused by a full queue");
 
@@ -90,6 +105,15 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
     onOverflow,
     write: (points) => timeseries.insertPoints(points),
   });
+  // Of its own: a live point never waits behind a thousand old ones.
+  const backlog = new PointIntake({
+    ...BACKLOG_BATCH,
+    maxWrites: 1,
+    onOverflow,
+    write: (points) => timeseries.insertPoints(points),
+  });
+  const backlogs = new BacklogLane();
+  const clocks = new DeviceClocks(deps.clockOffset);
   const heartbeats = new Batcher<HeartbeatRow>({
     ...SMALL_BATCH,
     ...delay,
@@ -105,20 +129,23 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
 
   return {
     async ingestTelemetry(peer, payload, receivedAt) {
-      const { tenantId, deviceId } = peer;
-      const { columns, done } = telemetry.open();
-      const checked = checkTelemetry(payload, receivedAt, (metric, ts, seq, value) => {
-        columns.add(tenantId, deviceId, metric, ts, seq, value);
-      });
-      telemetry.added();
-      await done;
+      const found = deps.declared?.of(peer.tenantId, peer.deviceId);
+      const declaration = found instanceof Promise ? await found : found;
+      const shift = clocks.shiftOf(peer);
+      const options = { declaration, ...shift };
+      const size = backlogSize(payload, receivedAt, shift.offsetMs);
+      const checked = await (size === 0
+        ? take(telemetry, peer, payload, receivedAt, options)
+        : backlogs.run(peer, size, () => take(backlog, peer, payload, receivedAt, options)));
       acceptedPoints.inc(checked.accepted);
+      if (size > 0) latePoints.inc(checked.accepted);
       if (checked.rejectedCount > 0) rejectedPoints.inc(checked.rejectedCount);
-      return { accepted: checked.accepted, rejected: checked.rejected };
+      return checked;
     },
 
     async ingestHeartbeat(peer, heartbeat, receivedAt, counted = {}) {
-      const row = heartbeatRow(peer, heartbeat, receivedAt);
+      const { offsetMs } = await clocks.observe(peer, heartbeat.ts, receivedAt);
+      const row = heartbeatRow(peer, { ...heartbeat, ts: heartbeat.ts + offsetMs }, receivedAt);
       const { tenantId, deviceId } = peer;
       const { columns, done } = telemetry.open();
       for (const { metric, value } of heartbeatMetrics(heartbeat)) {
@@ -151,9 +178,25 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
       store.readPointsSince(timeseries, tenantId, watermark, limit),
 
     async close() {
-      await Promise.all([telemetry.flush(), heartbeats.flush(), events.flush()]);
+      await Promise.all([telemetry.flush(), backlog.flush(), heartbeats.flush(), events.flush()]);
     },
   };
+}
+
+/** Puts the good values of a message into the store; resolves when they are durable. */
+async function take(
+  intake: PointIntake,
+  peer: DeviceIdentity,
+  payload: unknown,
+  receivedAt: number,
+  options: CheckOptions,
+): Promise<CheckedTelemetry> {
+  const { columns, done } = intake.open();
+  const sink = sinkFor(columns, peer, options.declaration);
+  const checked = checkTelemetry(payload, receivedAt, sink, options);
+  intake.added();
+  await done;
+  return checked;
 }
 
 /** A device without a clock is heard all the same: its time is then that of the arrival. */

@@ -37,9 +37,8 @@ export function withJournal(
       }
       await Promise.all(appended);
     },
-    insertPoints: (points) => {
-      const target = targetOf("telemetry");
-      return journal.append({ target, rows: points.rows, block: points.encode() });
+    async insertPoints(points) {
+      await Promise.all(points.encode().map((record) => journal.append(record)));
     },
     // Who reads where it is written sees what was acknowledged; other processes see it a moment later.
     async tenantQuery<Row>(tenantId: string, query: TenantQuery): Promise<Row[]> {

@@ -43,12 +43,12 @@ function encodeColumn(
       return;
     }
     default:
-      // UInt64, and DateTime64 as its whole ticks since the epoch.
+      // UInt64, Int64, and DateTime64 as its whole ticks since the epoch.
       writer.raw(wholeNumbers(key, rows));
   }
 }
 
-/** 64-bit little-endian integers without BigInt: two halves. Values are safe and not negative. */
+/** 64-bit little-endian integers without BigInt: two halves. Values are safe. */
 function wholeNumbers(key: string, rows: readonly Row[]): Uint32Array {
   const halves = new Uint32Array(rows.length * 2);
   for (let index = 0; index < rows.length; index += 1) {

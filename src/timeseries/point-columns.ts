@@ -1,7 +1,17 @@
-import { NativeWriter, wholeNumber } from "./native-block.ts";
-import { TABLES } from "./tables.ts";
+import { Doubles, Keywords, Longs } from "./column-builders.ts";
+import { encodeNativeBlock, NativeWriter } from "./native-block.ts";
+import { TABLES, type TextRow } from "./tables.ts";
+import { WideColumns } from "./wide-columns.ts";
 
-const FIRST_CAPACITY = 1_024;
+/** Rows for one INSERT, encoded. */
+export interface EncodedRows {
+  target: string;
+  rows: number;
+  block: Buffer;
+}
+
+const NAMES = TABLES.telemetry.map(({ name }) => name).join(", ");
+const TEXT_NAMES = TABLES.telemetry_texts.map(({ name }) => name).join(", ");
 
 /**
  * Points on their way to the store, column by column as they come: an object for each of a hundred
@@ -9,19 +19,26 @@ const FIRST_CAPACITY = 1_024;
  */
 export class PointColumns {
   #rows = 0;
-  #capacity = FIRST_CAPACITY;
+  #isShifted = false;
   readonly #tenants = new Keywords();
   readonly #devices = new Keywords();
   readonly #metrics = new Keywords();
-  #ts = new Uint32Array(FIRST_CAPACITY * 2);
-  #seq = new Uint32Array(FIRST_CAPACITY * 2);
-  #values = new Float64Array(FIRST_CAPACITY);
+  readonly #ts = new Longs();
+  readonly #seq = new Longs();
+  readonly #shift = new Longs();
+  readonly #values = new Doubles();
+  readonly wide = new WideColumns();
+  readonly #texts: TextRow[] = [];
 
+  /** Rows of all tables. */
   get rows(): number {
-    return this.#rows;
+    return this.#rows + this.wide.rows + this.#texts.length;
   }
 
-  /** Times are milliseconds since the epoch; times and sequence numbers are safe and not negative. */
+  /**
+   * Times are milliseconds since the epoch; times and sequence numbers are safe and not negative.
+   * `shiftMs` is what was added to the time that the device gave.
+   */
   add(
     tenantId: string,
     deviceId: string,
@@ -29,35 +46,71 @@ export class PointColumns {
     ts: number,
     seq: number,
     value: number,
+    shiftMs = 0,
   ): void {
-    if (this.#rows === this.#capacity) this.#grow();
     const row = this.#rows++;
     this.#tenants.set(row, tenantId);
     this.#devices.set(row, deviceId);
     this.#metrics.set(row, metric);
-    wholeNumber(this.#ts, row, ts);
-    wholeNumber(this.#seq, row, seq);
-    this.#values[row] = value;
+    this.#ts.set(row, ts);
+    this.#seq.set(row, seq);
+    this.#values.set(row, value);
+    if (shiftMs !== 0 && !this.#isShifted) {
+      this.#isShifted = true;
+      for (let earlier = 0; earlier < row; earlier += 1) this.#shift.set(earlier, 0);
+    }
+    if (this.#isShifted) this.#shift.set(row, shiftMs);
   }
 
-  /** One block of the table `telemetry` in Native format. */
-  encode(): Buffer {
+  addText(row: TextRow): void {
+    this.#texts.push(row);
+  }
+
+  /** A block in Native format for each table that rows go to. */
+  encode(): EncodedRows[] {
+    const encoded: EncodedRows[] = [];
+    if (this.#rows > 0) {
+      const names = this.#isShifted ? `${NAMES}, shift_ms` : NAMES;
+      const target = `telemetry (${names})`;
+      encoded.push({ target, rows: this.#rows, block: this.#encodeNarrow() });
+    }
+    const { wide } = this;
+    if (wide.rows > 0) {
+      encoded.push({ target: wide.target(), rows: wide.rows, block: wide.encode() });
+    }
+    const { length } = this.#texts;
+    if (length > 0) {
+      const block = encodeNativeBlock(TABLES.telemetry_texts, this.#texts);
+      encoded.push({ target: `telemetry_texts (${TEXT_NAMES})`, rows: length, block });
+    }
+    return encoded;
+  }
+
+  /** Empties it, for the next points. */
+  clear(): void {
+    this.#rows = 0;
+    this.#isShifted = false;
+    for (const keywords of [this.#tenants, this.#devices, this.#metrics]) keywords.clear();
+    this.wide.clear();
+    this.#texts.length = 0;
+  }
+
+  #encodeNarrow(): Buffer {
     const rows = this.#rows;
-    const writer = new NativeWriter(1_024 + rows * 32);
-    writer.varint(TABLES.telemetry.length);
+    const writer = new NativeWriter(1_024 + rows * (this.#isShifted ? 40 : 32));
+    writer.varint(TABLES.telemetry.length + (this.#isShifted ? 1 : 0));
     writer.varint(rows);
     for (const { name, key, type } of TABLES.telemetry) {
       writer.string(name);
       writer.string(type);
       this.#encodeColumn(writer, key);
     }
+    if (this.#isShifted) {
+      writer.string("shift_ms");
+      writer.string("Int64");
+      writer.raw(this.#shift.halves(rows));
+    }
     return writer.bytes();
-  }
-
-  /** Empties it, for the next points. */
-  clear(): void {
-    this.#rows = 0;
-    for (const keywords of [this.#tenants, this.#devices, this.#metrics]) keywords.clear();
   }
 
   #encodeColumn(writer: NativeWriter, key: string): void {
@@ -66,57 +119,7 @@ export class PointColumns {
       key
     ];
     if (keywords) keywords.encode(writer, rows);
-    else if (key === "value") writer.raw(this.#values.subarray(0, rows));
-    else writer.raw((key === "ts" ? this.#ts : this.#seq).subarray(0, rows * 2));
-  }
-
-  #grow(): void {
-    this.#capacity *= 2;
-    for (const keywords of [this.#tenants, this.#devices, this.#metrics]) {
-      keywords.grow(this.#capacity);
-    }
-    const [ts, seq, values] = [this.#ts, this.#seq, this.#values];
-    this.#ts = new Uint32Array(this.#capacity * 2);
-    this.#seq = new Uint32Array(this.#capacity * 2);
-    this.#values = new Float64Array(this.#capacity);
-    this.#ts.set(ts);
-    this.#seq.set(seq);
-    this.#values.set(values);
-  }
-}
-
-/** A column of texts that repeat: each once, and its place for each row. */
-class Keywords {
-  readonly #places = new Map<string, number>();
-  #indexes = new Uint32Array(FIRST_CAPACITY);
-  #last: string | undefined;
-  #lastPlace = 0;
-
-  set(row: number, text: string): void {
-    if (text !== this.#last) {
-      let place = this.#places.get(text);
-      if (place === undefined) {
-        place = this.#places.size;
-        this.#places.set(text, place);
-      }
-      this.#last = text;
-      this.#lastPlace = place;
-    }
-    this.#indexes[row] = this.#lastPlace;
-  }
-
-  encode(writer: NativeWriter, rows: number): void {
-    writer.dictionary(this.#places.keys(), this.#places.size, this.#indexes.subarray(0, rows));
-  }
-
-  clear(): void {
-    this.#places.clear();
-    this.#last = undefined;
-  }
-
-  grow(capacity: number): void {
-    const indexes = this.#indexes;
-    this.#indexes = new Uint32Array(capacity);
-    this.#indexes.set(indexes);
+    else if (key === "value") writer.raw(this.#values.values(rows));
+    else writer.raw((key === "ts" ? this.#ts : this.#seq).halves(rows));
   }
 }

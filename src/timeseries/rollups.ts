@@ -37,8 +37,14 @@ const BUCKETS: Record<RollupLevel, string> = {
 const COLUMNS = `storage_class, tenant_id, device_id, metric, ts, count, min, max, sum, first, last,
   first_ts, last_ts, sketch, pass`;
 
+/**
+ * A value as the sketch takes it, which refuses a bucket whose numbers are too many powers apart: one
+ * device that sent 1e300 would hold up everybody's rollups.
+ */
+const SKETCHED = "if(abs(value) < 1e-9, 0, sign(value) * least(abs(value), 1e15))";
+
 const FROM_POINTS = `count(), min(value), max(value), sum(value), argMin(value, (ts, seq)),
-  argMax(value, (ts, seq)), min(ts), max(ts), quantilesDDState(0.005, 0.5)(value)`;
+  argMax(value, (ts, seq)), min(ts), max(ts), quantilesDDState(0.005, 0.5)(${SKETCHED})`;
 
 const FROM_BUCKETS = `sum(count), min(min), max(max), sum(sum), argMin(first, first_ts),
   argMax(last, last_ts), min(first_ts), max(last_ts), quantilesDDMergeState(0.005, 0.5)(sketch)`;

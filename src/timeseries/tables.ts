@@ -4,6 +4,7 @@ export type WireType =
   | "LowCardinality(String)"
   | "UInt8"
   | "UInt64"
+  | "Int64"
   | "Float64"
   | "DateTime64(3, 'UTC')"
   | "DateTime64(6, 'UTC')";
@@ -26,7 +27,11 @@ export type TelemetryRow = {
 };
 
 /** A word that a device has reported as the value of a metric. */
-export type TextRow = Omit<TelemetryRow, "value"> & { text: string };
+export type TextRow = Omit<TelemetryRow, "value"> & {
+  text: string;
+  /** What was added to the time that the device gave. */
+  shiftMs: number;
+};
 
 export type HeartbeatRow = {
   tenantId: string;
@@ -113,6 +118,7 @@ export const TABLES: { [Name in TableName]: readonly WireColumn[] } = {
     ts: MILLISECONDS,
     seq: "UInt64",
     text: KEYWORD,
+    shiftMs: "Int64",
   }),
   heartbeats: columns({
     tenantId: KEYWORD,

@@ -17,7 +17,7 @@ export interface Timeseries {
   migrate(): Promise<string[]>;
   /** Resolves when the rows are durable. The same rows again change nothing. */
   insert<Table extends TableName>(table: Table, rows: readonly Rows[Table][]): Promise<void>;
-  /** What `insert` does for the table `telemetry`; the columns are free again when it returns. */
+  /** What `insert` does, for points of every kind; the columns are free again when it returns. */
   insertPoints(points: PointColumns): Promise<void>;
   /** What `insert` does, with blocks in Native format and a target as `targetOf` names it. */
   insertBlocks(target: string, blocks: readonly Buffer[]): Promise<void>;
@@ -70,9 +70,11 @@ export function createTimeseries(options: TimeseriesOptions): Timeseries {
         await retried(() => insertBlocks(client, targetOf(table), [block]));
       }
     },
-    insertPoints: (points) => {
-      const block = points.encode();
-      return retried(() => insertBlocks(client, targetOf("telemetry"), [block]));
+    async insertPoints(points) {
+      const encoded = points.encode();
+      await Promise.all(
+        encoded.map(({ target, block }) => retried(() => insertBlocks(client, target, [block]))),
+      );
     },
     insertBlocks: (target, blocks) => guarded(() => insertBlocks(client, target, blocks)),
     tenantQuery: (tenantId, query) => guarded(() => runQuery(client, tenantId, query)),

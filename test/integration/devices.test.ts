@@ -171,6 +171,26 @@ describe("heartbeats", () => {
     expect(news).toEqual([{ deviceId: "d-1", presence: "online" }]);
   });
 
+  it("tell how far a device's clock is from ours: near right it is followed, far off it is held", async () => {
+    await register("d-1");
+    const offset = async () => (await devices.get(tenant, "d-1")).clockOffsetMs;
+    expect(await offset()).toBeNull();
+    let seq = 10;
+    const at = async (behindMs: number) => {
+      const record = beat("d-1", { seq: seq++ });
+      const ts = record.receivedAt - behindMs;
+      await devices.recordHeartbeats([{ ...record, heartbeat: { ...record.heartbeat, ts } }]);
+      return offset();
+    };
+    expect(await at(1_000)).toBe(1_000);
+    expect(await at(3_000)).toBe(1_500);
+    const year = 365 * 86_400_000;
+    expect(await at(year)).toBe(year);
+    expect(await at(year + 20_000)).toBe(year);
+    expect(await at(year + 40_000)).toBe(year + 40_000);
+    expect(await at(-600_000)).toBe(-600_000);
+  });
+
   it("ignore what is older than the state of the same boot, and accept a new boot", async () => {
     await register("d-1");
     await devices.recordHeartbeats([beat("d-1", { seq: 9, uptimeSeconds: 900 })]);

@@ -5,6 +5,7 @@ import { createTestTimeseries, type TestTimeseries } from "../support/timeseries
 
 const NOW = Math.floor(Date.now() / 1000) * 1000;
 const HASH = "a".repeat(64);
+const firmware = { version: "1.0.0", hash: HASH, slot: "A" };
 
 let store: TestTimeseries;
 let telemetry: Telemetry;
@@ -32,7 +33,8 @@ describe("telemetry", () => {
     const [answer] = await Promise.all([ingest("d1", payload), ingest("d1", payload)]);
     expect(answer).toEqual({
       accepted: 119,
-      rejected: [{ metric: "fault", ts: NOW - 30_000, reason: "not-finite" }],
+      rejected: [{ metric: "fault", ts: NOW - 30_000, reason: "not-finite", sample: 30 }],
+      rejectedCount: 1,
     });
     const query = { deviceId: "d1", metric: "load", from: NOW - 60_000, to: NOW, maxPoints: 6 };
     const buckets = await telemetry.series("acme", query);
@@ -52,6 +54,62 @@ describe("telemetry", () => {
     ]);
     await ingest("silent", { ts: NOW - 90 * 86_400_000, seq: 1, values: { load: 1 } });
     expect((await telemetry.latest("acme", "silent")).length).toBe(1);
+  });
+
+  it("believes a wrong clock by its offset, keeps what it said, and once however often it came", async () => {
+    const device = peer("year-behind");
+    const year = 365 * 86_400_000;
+    const beat = { seq: 1, bootId: "b", uptimeSeconds: 1, firmware };
+    await telemetry.ingestHeartbeat(device, { ...beat, ts: NOW - year }, NOW);
+    const sample = { ts: NOW - year - 1_000, seq: 2, values: { load: 5, mode: "eco" } };
+    await telemetry.ingestTelemetry(device, sample, NOW);
+    await telemetry.ingestHeartbeat(device, { ...beat, seq: 2, ts: NOW - year + 9_000 }, NOW + 500);
+    await telemetry.ingestTelemetry(device, sample, NOW + 500);
+    const rows = await store.timeseries.tenantQuery("acme", {
+      table: "telemetry",
+      select: `toUnixTimestamp64Milli(ts) as ts, shift_ms as shift, value`,
+      where: ["device_id = 'year-behind'", "metric = 'load'"],
+      limit: 10,
+      final: true,
+    });
+    expect(rows).toEqual([{ ts: NOW - 1_000, shift: year, value: 5 }]);
+    // Set right, it still has what it measured before, in seconds since its boot.
+    const boot = peer("no-clock");
+    await telemetry.ingestHeartbeat(boot, { ...beat, ts: 30_000 }, NOW);
+    await telemetry.ingestHeartbeat(boot, { ...beat, seq: 2, ts: NOW + 5_000 }, NOW + 5_000);
+    await ingest("no-clock", [
+      { ts: 20_000, seq: 3, values: { load: 1 } },
+      { ts: NOW, seq: 4, values: { load: 2 } },
+    ]);
+    const query = { deviceId: "no-clock", metric: "load", from: NOW - 60_000, to: NOW + 1 };
+    const series = await telemetry.series("acme", { ...query, maxPoints: 1_000 });
+    expect(series.map(({ ts, mean }) => [ts, mean])).toEqual([
+      [NOW - 10_000, 1],
+      [NOW, 2],
+    ]);
+  });
+
+  it("takes live points ahead of a backlog that came before them", async () => {
+    const order: string[] = [];
+    const old = (seq: number) =>
+      Array.from({ length: 2_500 }, (_, index) => {
+        return { ts: NOW - 86_400_000 * 3 + seq * 10_000_000 + index, seq, values: { a: 1, b: 2 } };
+      });
+    const backlog = Array.from({ length: 12 }, (_, seq) =>
+      ingest("back", old(seq)).then(() => order.push("old")),
+    );
+    const live = Array.from({ length: 3 }, (_, seq) =>
+      ingest(`live-${seq}`, { ts: NOW + seq, seq, values: { a: 1 } }).then(() =>
+        order.push("live"),
+      ),
+    );
+    await Promise.all([...backlog, ...live]);
+    // One message of a device is under way at a time, so at most that one was before the live ones.
+    expect(order.slice(0, 4).filter((kind) => kind === "live")).toHaveLength(3);
+    const count = await telemetry.metricByArm("acme", {
+      ...{ metric: "a", deviceIds: ["back"], from: 0, to: NOW },
+    });
+    expect(count.count).toBe(12 * 2_500);
   });
 
   it("stays with its tenant", async () => {

@@ -10,7 +10,11 @@ import { forge } from "../support/pki.ts";
 import { tenantRows } from "../support/tenant-rows.ts";
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
-const routes = apiRoutes().filter((route) => route.hasTenant && route.ids.length > 0);
+/** A product is a name that a tenant makes up: there is none that one's own tenant has not. */
+const isOfProducts = ({ ids }: { ids: string[] }) => ids.every((name) => name === "product");
+const routes = apiRoutes().filter(
+  (route) => route.hasTenant && route.ids.length > 0 && !isOfProducts(route),
+);
 
 /** A body without which a route would refuse for another reason than the one that is tested. */
 const BODIES: Record<string, object> = {
@@ -74,6 +78,8 @@ async function furnish(test: TestApi): Promise<Record<string, string>> {
   for (const act of ["quarantine", "release"]) {
     await call("POST", `devices/${device.id}/${act}`, { reason: "theirs" });
   }
+  const metric = { name: "heat", type: "number", decimals: 1, unit: "secret of globex" };
+  await call("PATCH", "products/hub/metrics", { items: [metric] });
   await call("PATCH", `devices/${device.id}/twin`, { desired: { secret: "secret of globex" } });
   const release = await publishWithSbom(test, "globex");
   const firmware = { version: "1.0.0", hash: "a".repeat(64), slot: "a" };
@@ -254,6 +260,18 @@ describe("the ids of another tenant", () => {
       expect(own.status, JSON.stringify(own.body)).toBe(200);
     },
   );
+
+  it("do not show what they declare of a product that both have, nor let it be changed", async () => {
+    const options = { key: test.acme };
+    const url = "/tenants/acme/products/hub/metrics";
+    expect((await test.call("GET", url, options)).body.items).toEqual([]);
+    const body = { items: [{ name: "heat", type: "boolean" }] };
+    expect((await test.call("PUT", url, { ...options, body })).status).toBe(200);
+    const all = await test.call("GET", "/tenants/acme/declared-metrics", options);
+    expect(JSON.stringify(all.body)).not.toContain("globex");
+    expect((await test.call("PUT", url, { ...options, body: { items: [] } })).status).toBe(200);
+    await unchanged();
+  });
 
   it("are of no use in bulk, within bodies and within queries", async () => {
     const mine = { id: "my-hub", product: "hub", hardwareRevision: "a" };

@@ -143,11 +143,15 @@ function storesOf(recorded: Recorded): Pick<GatewayDeps, "telemetry" | "logs" | 
   };
   return {
     telemetry: {
-      ingestTelemetry: ({ deviceId }, payload) => {
-        if (typeof (payload as { ts?: unknown }).ts !== "number") {
-          return Promise.reject(new AppError("message-invalid", "no ts"));
-        }
-        return store(() => recorded.telemetry.push({ deviceId, payload }));
+      async ingestTelemetry({ deviceId }, payload) {
+        const { ts, values } = payload as { ts?: unknown; values?: Record<string, unknown> };
+        const rejected = Object.entries(values ?? {})
+          .filter(([, value]) => value === null)
+          .map(([metric]) => ({ metric, ts: Number(ts), reason: "not-a-value", sample: 0 }));
+        const taken = { accepted: 1, rejected, rejectedCount: rejected.length };
+        if (typeof ts !== "number") throw new AppError("message-invalid", "no ts", { ...taken });
+        await store(() => recorded.telemetry.push({ deviceId, payload }));
+        return taken;
       },
       ingestHeartbeat: ({ deviceId }, _heartbeat, _receivedAt, counted = {}) =>
         store(() => {

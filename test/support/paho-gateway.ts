@@ -75,9 +75,10 @@ async function warmUp(port: number): Promise<void> {
 
 /** The suite is no device, and nothing of it goes there. */
 function storesOfNothing(): Pick<GatewayDeps, "telemetry" | "logs" | "rollouts"> {
+  const allTaken = async () => ({ accepted: 1, rejectedCount: 0, rejected: [] });
   const nothing = async () => {};
   return {
-    telemetry: { ingestTelemetry: nothing, ingestHeartbeat: nothing, ingestEvents: nothing },
+    telemetry: { ingestTelemetry: allTaken, ingestHeartbeat: nothing, ingestEvents: nothing },
     logs: { ingestDeviceLogs: nothing },
     rollouts: {
       currentAssignment: async () => null,

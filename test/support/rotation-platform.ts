@@ -153,7 +153,7 @@ export async function startRotationPlatform(startedDaysAgo = 0): Promise<Rotatio
 function storesOf(events: RotationPlatform["events"]) {
   return {
     telemetry: {
-      ingestTelemetry: async () => {},
+      ingestTelemetry: async () => ({ accepted: 1, rejectedCount: 0, rejected: [] }),
       ingestHeartbeat: async () => {},
       ingestEvents: async ({ deviceId }: { deviceId: string }, payload: unknown) => {
         events.push({ deviceId, payload });

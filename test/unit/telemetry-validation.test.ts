@@ -1,7 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { LIMITS } from "../../src/kernel/index.ts";
-import { checkTelemetry as checkInto } from "../../src/telemetry/telemetry-validation.ts";
+import { Declaration } from "../../src/telemetry/declaration.ts";
+import {
+  type CheckOptions,
+  checkTelemetry as checkInto,
+  type PointSink,
+} from "../../src/telemetry/telemetry-validation.ts";
 
 const NOW = 1_790_000_000_000;
 const sample = (values: Record<string, unknown>, extra = {}) => ({
@@ -11,18 +16,20 @@ const sample = (values: Record<string, unknown>, extra = {}) => ({
   ...extra,
 });
 
-function checkTelemetry(payload: unknown, now: number) {
+function checkTelemetry(payload: unknown, now: number, options: CheckOptions = {}) {
   const points: { metric: string; ts: number; seq: number; value: number }[] = [];
-  const checked = checkInto(payload, now, (metric, ts, seq, value) => {
-    points.push({ metric, ts, seq, value });
-  });
-  expect(checked.accepted).toBe(points.length);
-  return { ...checked, points };
+  const texts: { metric: string; text: string }[] = [];
+  const sink: PointSink = {
+    number: (metric, ts, seq, value) => points.push({ metric, ts, seq, value }),
+    text: (metric, _ts, _seq, text) => texts.push({ metric, text }),
+  };
+  const checked = checkInto(payload, now, sink, options);
+  return { ...checked, points, texts };
 }
 
 describe("a telemetry message", () => {
   it("keeps its good values and gives each bad one its reason", () => {
-    const { points, rejected, rejectedCount } = checkTelemetry(
+    const { points, texts, rejected, rejectedCount } = checkTelemetry(
       sample({
         temperature: 21.5,
         open: true,
@@ -31,6 +38,7 @@ describe("a telemetry message", () => {
         nested: { a: 1 },
         list: [1],
         text: "21.5",
+        long: "x".repeat(257),
         nothing: null,
         "bad name": 1,
         "_platform.bytes_sent": 1,
@@ -42,14 +50,15 @@ describe("a telemetry message", () => {
       { metric: "temperature", ts: NOW, seq: 1, value: 21.5 },
       { metric: "open", ts: NOW, seq: 1, value: 1 },
     ]);
+    expect(texts).toEqual([{ metric: "text", text: "21.5" }]);
     expect(rejectedCount).toBe(9);
     expect(rejected.map(({ metric, reason }) => [metric, reason])).toEqual([
       ["nan", "not-finite"],
       ["infinite", "not-finite"],
       ["nested", "nested"],
       ["list", "nested"],
-      ["text", "not-a-number"],
-      ["nothing", "not-a-number"],
+      ["long", "text-too-long"],
+      ["nothing", "not-a-value"],
       ["bad name", "metric-name-invalid"],
       ["_platform.bytes_sent", "metric-name-reserved"],
       ["", "metric-name-invalid"],
@@ -96,8 +105,65 @@ describe("a telemetry message", () => {
     expect(all.points.length + all.rejectedCount).toBe(flood.length * Object.keys(many).length);
   });
 
+  it("holds positions, each of whose numbers is a metric", () => {
+    const { points, rejected } = checkTelemetry(
+      sample({
+        at: { lat: 52.5, lon: 13.4, alt: 34 },
+        flat: { lat: -1, lon: 2 },
+        north: { lat: 91, lon: 0 },
+        nowhere: { lat: Number.NaN, lon: 0 },
+        strange: { lat: 1, lon: 2, by: "eye" },
+        half: { lat: 1 },
+      }),
+      NOW,
+    );
+    expect(points.map(({ metric, value }) => [metric, value])).toEqual([
+      ["at.lat", 52.5],
+      ["at.lon", 13.4],
+      ["at.alt", 34],
+      ["flat.lat", -1],
+      ["flat.lon", 2],
+    ]);
+    expect(rejected.map(({ metric, reason }) => [metric, reason])).toEqual([
+      ["north", "out-of-range"],
+      ["nowhere", "not-finite"],
+      ["strange", "nested"],
+      ["half", "nested"],
+    ]);
+  });
+
+  it("is measured by what its product declares", () => {
+    const declaration = new Declaration({
+      product: "hub",
+      metrics: [
+        { name: "heat", type: "number", minimum: -40, maximum: 85 },
+        { name: "steps", type: "integer" },
+        { name: "open", type: "boolean" },
+        { name: "mode", type: "string" },
+        { name: "at", type: "position" },
+      ],
+      slots: [],
+    });
+    const { points, texts, rejected } = checkTelemetry(
+      [
+        sample({ heat: 20, steps: 3, open: false, mode: "eco", at: { lat: 1, lon: 2 }, other: 1 }),
+        sample({ heat: 86, steps: 3.5, open: 2, mode: 1, at: "here" }),
+        sample({ heat: "warm", steps: true, open: 1, mode: { lat: 1, lon: 2 }, at: 7 }),
+      ],
+      NOW,
+      { declaration },
+    );
+    expect(points.length).toBe(7);
+    expect(texts).toEqual([{ metric: "mode", text: "eco" }]);
+    expect(rejected.map(({ sample, metric, reason }) => [sample, metric, reason])).toEqual([
+      [1, "heat", "out-of-range"],
+      ...["steps", "open", "mode", "at"].map((metric) => [1, metric, "type-mismatch"]),
+      ...["heat", "steps", "mode", "at"].map((metric) => [2, metric, "type-mismatch"]),
+    ]);
+  });
+
   it("is refused when nothing in it can be used", () => {
-    for (const payload of [[], {}, null, 7, sample({}), sample({ a: "x" })]) {
+    for (const payload of [[], {}, null, 7, sample({}), sample({ a: null })]) {
       expect(() => checkTelemetry(payload, NOW)).toThrow(
         expect.objectContaining({ code: "message-invalid" }),
       );

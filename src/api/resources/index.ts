@@ -15,6 +15,7 @@ import { type CertificatesDeps, certificateRoutes } from "./certificates.ts";
 import { type ClaimDeps, claimRoutes } from "./claims.ts";
 import { type CommandsDeps, commandRoutes } from "./commands.ts";
 import { type ComponentsDeps, componentRoutes } from "./components.ts";
+import { type DeclaredMetricsRouteDeps, declaredMetricRoutes } from "./declared-metrics.ts";
 import { type DeviceRouteDeps, deviceRoutes } from "./devices.ts";
 import { type EnrolmentDeps, enrolmentRoutes } from "./enrolment.ts";
 import { type FactorDeps, factorRoutes } from "./factors.ts";
@@ -68,6 +69,7 @@ export type ResourceDeps = AcmeDeps &
   ClaimDeps &
   CommandsDeps &
   ComponentsDeps &
+  DeclaredMetricsRouteDeps &
   DeviceRouteDeps &
   EnrolmentDeps &
   FactorDeps &
@@ -139,6 +141,7 @@ export async function registerResources(
       telemetryLiveRoutes(routes, deps);
       // A scope of its own: forms, and errors in the shape that its callers know.
       await scope.register(async (inner) => prometheusRoutes(inner as unknown as Api, deps));
+      declaredMetricRoutes(routes, deps);
       fleetRoutes(routes, deps);
       anomalyRoutes(routes, deps);
       fleetHealthRoutes(routes, deps);

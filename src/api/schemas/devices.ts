@@ -67,6 +67,9 @@ export const DeviceView = view("Device", {
   otherSlot: nullable(Type.Object({ version: Type.String(), sha256: Type.String() })),
   formats: Type.Array(Type.String()),
   bootId: nullable(Type.String()),
+  clockOffsetMs: nullable(
+    Type.Number({ description: "How far its clock is behind ours, by its heartbeats" }),
+  ),
   uptimeSeconds: nullable(Type.Number()),
   metrics: Type.Record(Type.String(), Type.Number()),
   bootChain: nullable(BootChainView),

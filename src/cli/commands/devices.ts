@@ -132,6 +132,7 @@ function describe(device: Device): string {
     ["firmware", firmware && `${firmware.version} in slot ${firmware.slot}`],
     ["other slot", otherSlot?.version],
     ...describeChain(device.bootChain),
+    ["clock", clockOf(device.clockOffsetMs)],
     ["uptime", device.uptimeSeconds === null ? null : `${Math.round(device.uptimeSeconds)} s`],
   ]);
 }
@@ -195,3 +196,13 @@ function writingCommands(device: Command, cli: Cli): void {
 
 type TagOptions = CommonOptions & { set?: string[]; unset?: string[]; region?: string };
 type RevokeOptions = CommonOptions & { reason: string; serial?: string; yes?: boolean };
+
+/** Within two minutes a clock is right: the rest is the line. */
+const RIGHT_WITHIN_MS = 120_000;
+
+function clockOf(offsetMs: number | null): string | null {
+  if (offsetMs === null) return null;
+  if (Math.abs(offsetMs) <= RIGHT_WITHIN_MS) return "right";
+  const seconds = Math.round(Math.abs(offsetMs) / 1_000);
+  return `${seconds} s ${offsetMs > 0 ? "behind" : "ahead"}; its times are put right`;
+}

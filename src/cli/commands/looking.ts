@@ -6,6 +6,7 @@ import { table } from "../output.ts";
 import { printable } from "../printable.ts";
 import { waterfall } from "../waterfall.ts";
 import { fleetTelemetryCommands } from "./fleet-telemetry.ts";
+import { metricCommands } from "./metrics.ts";
 
 type Level = "trace" | "debug" | "info" | "warn" | "error" | "fatal";
 
@@ -66,6 +67,7 @@ function telemetryCommand(program: Command, cli: Cli): void {
     "vautn telemetry query hub-001 temperature",
   );
   fleetTelemetryCommands(telemetry, cli);
+  metricCommands(telemetry, cli);
   leaf(telemetry, {
     usage: "query <device> [metric]",
     summary: "a metric over time; without one, the latest value of each",

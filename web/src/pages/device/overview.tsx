@@ -42,6 +42,7 @@ export function Overview({ device }: { device: DeviceView }) {
             <Fact label="Running for">
               {device.uptimeSeconds === null ? "–" : formatDuration(device.uptimeSeconds * 1000)}
             </Fact>
+            <Fact label="Clock">{clockOf(device.clockOffsetMs)}</Fact>
             <Fact label="Boot">
               {device.bootId ? (
                 <CopyText text={device.bootId} shown={device.bootId.slice(0, 12)} />
@@ -212,4 +213,14 @@ function LastUpdate({ deviceId }: { deviceId: string }) {
       {last.failure && <Fact label="Reason">{last.failure.message}</Fact>}
     </Panel>
   );
+}
+
+/** Within two minutes a clock is right: the rest is the line. */
+const CLOCK_RIGHT_WITHIN_MS = 120_000;
+
+function clockOf(offsetMs: number | null): string {
+  if (offsetMs === null) return "–";
+  if (Math.abs(offsetMs) <= CLOCK_RIGHT_WITHIN_MS) return "right";
+  const side = offsetMs > 0 ? "behind" : "ahead";
+  return `${formatDuration(Math.abs(offsetMs))} ${side}; its times are put right`;
 }

@@ -1,0 +1,140 @@
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { createClient } from "@clickhouse/client";
+import { startPostgres } from "../src/db/index.ts";
+import { seededRandom } from "../src/kernel/index.ts";
+import { createLogger } from "../src/kernel/logger.ts";
+import {
+  createTimeseries,
+  PointColumns,
+  startEmbeddedClickHouse,
+  type TelemetryRow,
+} from "../src/timeseries/index.ts";
+import { PostgresPoints } from "./postgres-points.ts";
+import { cpuMsOf } from "./process-figures.ts";
+import { report } from "./report.ts";
+
+export const METRICS = ["temperature", "humidity", "voltage", "current", "vibration"];
+const LAYOUT = METRICS.map((name) => `${name}=2`).join(",");
+const DAY_MS = 86_400_000;
+const PERIOD_MS = 10_000;
+const START = Date.UTC(2026, 5, 1);
+
+/** One day of every device, in the order of time, with a clock that jitters by 50 ms. */
+function* batches(devices: number, batch: number): Generator<TelemetryRow[]> {
+  const random = seededRandom(1);
+  const levels = new Float64Array(devices * METRICS.length).fill(20);
+  let rows: TelemetryRow[] = [];
+  for (let at = 0, seq = 0; at < DAY_MS; at += PERIOD_MS, seq += 1) {
+    for (let device = 0; device < devices; device += 1) {
+      const ts = START + at + Math.floor(random.next() * 50);
+      for (const [index, metric] of METRICS.entries()) {
+        const place = device * METRICS.length + index;
+        levels[place] = (levels[place] as number) + random.next() - 0.5;
+        const value = Math.round((levels[place] as number) * 100) / 100;
+        rows.push({ tenantId: "bench", deviceId: `device-${device}`, metric, ts, seq, value });
+      }
+      if (rows.length < batch) continue;
+      yield rows;
+      rows = [];
+    }
+  }
+  if (rows.length > 0) yield rows;
+}
+
+function narrow(rows: readonly TelemetryRow[], tenantId = "bench"): PointColumns {
+  const columns = new PointColumns();
+  for (const { deviceId, metric, ts, seq, value } of rows) {
+    columns.add(tenantId, deviceId, metric, ts, seq, value);
+  }
+  return columns;
+}
+
+function wide(rows: readonly TelemetryRow[]): PointColumns {
+  const columns = new PointColumns();
+  for (let row = 0; row < rows.length; row += METRICS.length) {
+    const { tenantId, deviceId, ts, seq } = rows[row] as TelemetryRow;
+    columns.wide.begin(tenantId, deviceId, "hub", LAYOUT, ts, seq);
+    for (let slot = 1; slot <= METRICS.length; slot += 1) {
+      columns.wide.set(slot, Math.round((rows[row + slot - 1] as TelemetryRow).value * 100));
+    }
+  }
+  return columns;
+}
+
+/** Inserts of the same points, in turn, each on its own; then what they take on the disk. */
+export async function measureInserts(options: { devices: number; batch: number }): Promise<void> {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-bench-"));
+  const logger = createLogger({ level: "silent" });
+  const engine = await startEmbeddedClickHouse({ directory: path.join(directory, "ch"), logger });
+  const postgres = await startPostgres({ directory: path.join(directory, "pg") });
+  const timeseries = createTimeseries({ url: engine.url, logger });
+  const raw = createClient({ url: engine.url, database: "vautn" });
+  const points = await PostgresPoints.open(postgres.superuserUrl);
+  const spent = new Map<string, { seconds: number; cpuMs: number }>();
+  const timed = async (name: string, work: () => Promise<unknown>) => {
+    const [started, cpu] = [performance.now(), cpuMsOf(process.pid)];
+    await work();
+    const sum = spent.get(name) ?? { seconds: 0, cpuMs: 0 };
+    sum.seconds += (performance.now() - started) / 1_000;
+    sum.cpuMs += cpuMsOf(process.pid) - cpu;
+    spent.set(name, sum);
+  };
+  try {
+    await timeseries.migrate();
+    let count = 0;
+    for (const rows of batches(options.devices, options.batch)) {
+      count += rows.length;
+      const prebuilt = narrow(rows, "prebuilt").encode();
+      await timed("narrow rows", () => timeseries.insertPoints(narrow(rows)));
+      await timed("wide rows", () => timeseries.insertPoints(wide(rows)));
+      await timed("prebuilt Native", async () => {
+        for (const { target, block } of prebuilt) await timeseries.insertBlocks(target, [block]);
+      });
+      await timed("PostgreSQL COPY binary, no index", () => points.copyBinary("heap_binary", rows));
+      await timed("PostgreSQL on conflict do nothing", () =>
+        points.insertIdempotent("keyed", rows),
+      );
+    }
+    const secondsOf = (name: string) => spent.get(name)?.seconds ?? Number.NaN;
+    const rate = (name: string) => count / secondsOf(name);
+    for (const ours of ["narrow rows", "wide rows"]) {
+      report(`insert from objects, ${ours}`, rate(ours), "points/s");
+      for (const [rival] of spent) {
+        if (rival.endsWith("rows")) continue;
+        report(
+          `insert from objects, ${ours}`,
+          rate(ours),
+          "points/s",
+          rival,
+          rate(ours) / rate(rival),
+        );
+      }
+    }
+    for (const [name, { cpuMs }] of spent) {
+      report(`insert, CPU of all processes, ${name}`, (cpuMs * 1_000) / count, "µs/point");
+    }
+    for (const table of ["telemetry", "telemetry_wide"]) {
+      await raw.command({ query: `OPTIMIZE TABLE ${table} FINAL` });
+      const answer = await raw.query({
+        query: `SELECT sum(bytes_on_disk) AS bytes FROM system.parts
+          WHERE active AND database = 'vautn' AND table = '${table}'`,
+        format: "JSONEachRow",
+      });
+      const [size] = await answer.json<{ bytes: number }>();
+      // The table of narrow rows holds the points of another tenant as well.
+      const held = table === "telemetry" ? count * 2 : count;
+      const ours = Number(size?.bytes) / held;
+      const theirs = await points.bytesPerPoint("keyed");
+      report(`room, ${table}`, ours, "bytes/point", "PostgreSQL, keyed table", theirs / ours);
+    }
+  } finally {
+    await points.close();
+    await raw.close();
+    await timeseries.close();
+    await postgres.stop();
+    await engine.stop();
+    fs.rmSync(directory, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,38 @@
+-- Measured in docs/decisions/1001: differences, and a level more of ZSTD, which costs the merges and not
+-- the readers. Parts that exist are rewritten as they are merged.
+alter table telemetry modify column value codec(Delta, ZSTD(3));
+
+alter table telemetry_wide
+  modify column device_id LowCardinality(String),
+  modify column i1 codec(Delta, ZSTD(3)),
+  modify column i2 codec(Delta, ZSTD(3)),
+  modify column i3 codec(Delta, ZSTD(3)),
+  modify column i4 codec(Delta, ZSTD(3)),
+  modify column i5 codec(Delta, ZSTD(3)),
+  modify column i6 codec(Delta, ZSTD(3)),
+  modify column i7 codec(Delta, ZSTD(3)),
+  modify column i8 codec(Delta, ZSTD(3)),
+  modify column i9 codec(Delta, ZSTD(3)),
+  modify column i10 codec(Delta, ZSTD(3)),
+  modify column i11 codec(Delta, ZSTD(3)),
+  modify column i12 codec(Delta, ZSTD(3)),
+  modify column i13 codec(Delta, ZSTD(3)),
+  modify column i14 codec(Delta, ZSTD(3)),
+  modify column i15 codec(Delta, ZSTD(3)),
+  modify column i16 codec(Delta, ZSTD(3)),
+  modify column i17 codec(Delta, ZSTD(3)),
+  modify column i18 codec(Delta, ZSTD(3)),
+  modify column i19 codec(Delta, ZSTD(3)),
+  modify column i20 codec(Delta, ZSTD(3)),
+  modify column i21 codec(Delta, ZSTD(3)),
+  modify column i22 codec(Delta, ZSTD(3)),
+  modify column i23 codec(Delta, ZSTD(3)),
+  modify column i24 codec(Delta, ZSTD(3)),
+  modify column i25 codec(Delta, ZSTD(3)),
+  modify column i26 codec(Delta, ZSTD(3)),
+  modify column i27 codec(Delta, ZSTD(3)),
+  modify column i28 codec(Delta, ZSTD(3)),
+  modify column i29 codec(Delta, ZSTD(3)),
+  modify column i30 codec(Delta, ZSTD(3)),
+  modify column i31 codec(Delta, ZSTD(3)),
+  modify column i32 codec(Delta, ZSTD(3));
