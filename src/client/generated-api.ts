@@ -5076,6 +5076,12 @@ export interface Operations {
     body: undefined;
     answer: undefined;
   };
+  sendMetrics: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
   listAlerts: {
     params: { tenant: string };
     query: {
@@ -5592,6 +5598,7 @@ export const ROUTES = {
   getTrace: { method: "GET", path: "/api/v1/tenants/{tenant}/traces/{trace}" },
   sendLogs: { method: "POST", path: "/api/v1/tenants/{tenant}/otlp/v1/logs" },
   sendTraces: { method: "POST", path: "/api/v1/tenants/{tenant}/otlp/v1/traces" },
+  sendMetrics: { method: "POST", path: "/api/v1/tenants/{tenant}/otlp/v1/metrics" },
   listAlerts: { method: "GET", path: "/api/v1/tenants/{tenant}/alerts" },
   getAlert: { method: "GET", path: "/api/v1/tenants/{tenant}/alerts/{alert}" },
   getAlertHistory: { method: "GET", path: "/api/v1/tenants/{tenant}/alerts/{alert}/history" },

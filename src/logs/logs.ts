@@ -19,6 +19,7 @@ import {
   TRACE_ID,
   tailLogs,
 } from "./log-store.ts";
+import { type OtlpSamples, otlpSamples } from "./otlp-metrics.ts";
 import { decodeProto, LOGS_REQUEST, TRACES_REQUEST } from "./otlp-proto.ts";
 import { otlpLogRows, otlpSpanRows } from "./otlp-rows.ts";
 import { Shares } from "./shares.ts";
@@ -69,6 +70,8 @@ export interface Logs {
     signal: "logs" | "traces",
     body: unknown,
   ): Promise<{ accepted: number; rejected: number; reason: string }>;
+  /** What an OTLP request holds of devices' figures; likewise bounded by the tenant's share. */
+  readOtlpMetrics(tenantId: string, body: unknown): OtlpSamples;
   /** The attribute `vautn.tenant` decides whose a span is. */
   recordSpans(spans: ReadableSpan[]): Promise<void>;
   /** Lines of the platform's own log, as pino writes them. */
@@ -156,6 +159,14 @@ export function createLogs(deps: LogsDeps): Logs {
       otlp.inc({ signal, outcome: "accepted" }, rows.length);
       otlp.inc({ signal, outcome: "rejected" }, rest.rejected);
       return { accepted: rows.length, ...rest };
+    },
+
+    readOtlpMetrics(tenantId, body) {
+      const read = otlpSamples(body);
+      shares.take(tenantId, read.accepted);
+      otlp.inc({ signal: "metrics", outcome: "accepted" }, read.accepted);
+      otlp.inc({ signal: "metrics", outcome: "rejected" }, read.rejected);
+      return read;
     },
 
     recordSpans: (spans) => timeseries.insert("spans", spans.map(spanRow)),

@@ -7,7 +7,17 @@ import { AppError } from "../kernel/index.ts";
 type Shape = Readonly<Record<number, Field>>;
 interface Field {
   name: string;
-  type: "string" | "hex" | "base64" | "bool" | "int64" | "fixed64" | "double" | "varint" | Shape;
+  type:
+    | "string"
+    | "hex"
+    | "base64"
+    | "bool"
+    | "int64"
+    | "fixed64"
+    | "sfixed64"
+    | "double"
+    | "varint"
+    | Shape;
   isRepeated?: boolean;
 }
 
@@ -53,6 +63,46 @@ const SPAN: Shape = {
   15: { name: "status", type: { 2: text("message"), 3: { name: "code", type: "varint" } } },
 };
 
+const NUMBER_POINT: Shape = {
+  3: { name: "timeUnixNano", type: "fixed64" },
+  4: { name: "asDouble", type: "double" },
+  6: { name: "asInt", type: "sfixed64" },
+  7: many("attributes", KEY_VALUE),
+};
+/** Histograms of both kinds: what they have in common has the same names, but not the same numbers. */
+const histogramPoint = (numbers: { attributes: number; min: number; max: number }): Shape => ({
+  3: { name: "timeUnixNano", type: "fixed64" },
+  4: { name: "count", type: "fixed64" },
+  5: { name: "sum", type: "double" },
+  [numbers.attributes]: many("attributes", KEY_VALUE),
+  [numbers.min]: { name: "min", type: "double" },
+  [numbers.max]: { name: "max", type: "double" },
+});
+const SUMMARY_POINT: Shape = {
+  3: { name: "timeUnixNano", type: "fixed64" },
+  4: { name: "count", type: "fixed64" },
+  5: { name: "sum", type: "double" },
+  7: many("attributes", KEY_VALUE),
+};
+const pointsOf = (name: string, point: Shape): Field => ({
+  name,
+  type: { 1: many("dataPoints", point) },
+});
+const METRIC: Shape = {
+  1: text("name"),
+  5: pointsOf("gauge", NUMBER_POINT),
+  7: pointsOf("sum", NUMBER_POINT),
+  9: pointsOf("histogram", histogramPoint({ attributes: 9, min: 11, max: 12 })),
+  10: pointsOf("exponentialHistogram", histogramPoint({ attributes: 1, min: 12, max: 13 })),
+  11: pointsOf("summary", SUMMARY_POINT),
+};
+
+export const METRICS_REQUEST: Shape = {
+  1: many("resourceMetrics", {
+    1: RESOURCE,
+    2: many("scopeMetrics", { 1: SCOPE, 2: many("metrics", METRIC) }),
+  }),
+};
 export const LOGS_REQUEST: Shape = {
   1: many("resourceLogs", {
     1: RESOURCE,
@@ -107,6 +157,7 @@ class Reader {
       case 1: {
         const at = this.#skip(8, end);
         if (field?.type === "fixed64") return String(this.#bytes.readBigUInt64LE(at));
+        if (field?.type === "sfixed64") return String(this.#bytes.readBigInt64LE(at));
         return field?.type === "double" ? this.#bytes.readDoubleLE(at) : undefined;
       }
       case 2: {

@@ -10,7 +10,7 @@ const MAX_RECORDS = 10_000;
 const MAX_DEPTH = 8;
 const MAX_NAME_LENGTH = 256;
 /** Resource or record attribute that names one of the tenant's devices. */
-const DEVICE_ATTRIBUTES = ["vautn.device", "device.id"];
+export const DEVICE_ATTRIBUTES = ["vautn.device", "device.id"];
 const TRACE_ID = /^[0-9a-f]{32}$/;
 const SPAN_ID = /^[0-9a-f]{16}$/;
 
@@ -21,7 +21,7 @@ export interface OtlpRows<Row> {
   reason: string;
 }
 
-type Json = Record<string, unknown>;
+export type Json = Record<string, unknown>;
 
 /** Log records of an `ExportLogsServiceRequest` in its JSON mapping. */
 export function otlpLogRows(tenantId: string, body: unknown, nowMs: number): OtlpRows<LogRow> {
@@ -77,16 +77,16 @@ export function otlpSpanRows(tenantId: string, body: unknown): OtlpRows<SpanRow>
   });
 }
 
-interface Context {
+export interface OtlpContext {
   resource: Json;
   scope: string;
 }
 
 /** Walks resources, scopes and records; what cannot be read is counted, and the rest is kept. */
-function collect<Row>(
+export function collect<Row>(
   body: unknown,
   [resources, scopes, records]: readonly [string, string, string],
-  rowOf: (record: Json, context: Context) => Row | string,
+  rowOf: (record: Json, context: OtlpContext) => Row | string,
 ): OtlpRows<Row> {
   const result: OtlpRows<Row> = { rows: [], rejected: 0, reason: "" };
   for (const resource of listOf(objectOf(body)[resources])) {
@@ -108,17 +108,17 @@ function collect<Row>(
   return result;
 }
 
-function objectOf(value: unknown): Json {
+export function objectOf(value: unknown): Json {
   return typeof value === "object" && value !== null && !Array.isArray(value)
     ? (value as Json)
     : {};
 }
 
-function listOf(value: unknown): Json[] {
+export function listOf(value: unknown): Json[] {
   return Array.isArray(value) ? value.map(objectOf) : [];
 }
 
-function attributesOf(list: unknown): Json {
+export function attributesOf(list: unknown): Json {
   return Object.fromEntries(
     listOf(list)
       .slice(0, LIMITS.logAttributes)
@@ -152,7 +152,7 @@ function plainOf(value: unknown, depth: number): unknown {
   return null;
 }
 
-function deviceOf(attributes: Json): string {
+export function deviceOf(attributes: Json): string {
   const named = DEVICE_ATTRIBUTES.map((name) => attributes[name]);
   const found = named.find((id) => typeof id === "string" && DEVICE_ID.test(id));
   return (found as string | undefined) ?? "";
@@ -171,7 +171,7 @@ function microsecondsOf(nano: unknown): number | undefined {
   return micro > 0 && micro < 8.64e18 / 1_000 ? micro : undefined;
 }
 
-function millisecondsOf(nano: unknown): number | undefined {
+export function millisecondsOf(nano: unknown): number | undefined {
   const micro = microsecondsOf(nano);
   return micro === undefined ? undefined : Math.floor(micro / 1_000);
 }
@@ -186,7 +186,7 @@ function severityOf({ severityNumber, severityText }: Json): number {
 }
 
 /** The same for the same record, so that a request that is sent again counts once. */
-function sequenceOf(record: Json, { resource, scope }: Context): number {
+function sequenceOf(record: Json, { resource, scope }: OtlpContext): number {
   const text = JSON.stringify([record, resource, scope]);
   return createHash("sha256").update(text).digest().readUIntBE(0, 6);
 }

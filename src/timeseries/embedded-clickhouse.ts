@@ -143,7 +143,8 @@ class Supervisor implements EmbeddedClickHouse {
         port: this.#port,
         secret: this.#secret,
       };
-      child.send(order);
+      // A child that dies at once is heard of by its exit: the broken pipe says no more.
+      child.send(order, () => {});
     });
   }
 

@@ -189,7 +189,7 @@ describe("what is done through the API", () => {
       await done("POST", `/api/v1/users/${user.id}/disable`);
       const key = await done("POST", "/auth/keys", { name: "laptop" });
       await done("DELETE", `/auth/keys/${key.id}`);
-      await done("DELETE", "/api/v1/tenants/initech");
+      await done("DELETE", "/api/v1/tenants/initech?confirm=initech");
     });
     expect(entries).toEqual(
       byAdmin([
@@ -199,7 +199,7 @@ describe("what is done through the API", () => {
         "user.disable",
         "key.create",
         "key.revoke",
-        "tenant.delete",
+        "tenant.schedule-deletion",
       ]),
     );
   });

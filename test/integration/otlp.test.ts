@@ -2,9 +2,12 @@ import { gzipSync } from "node:zlib";
 import { SpanStatusCode } from "@opentelemetry/api";
 import { OTLPLogExporter as JsonLogs } from "@opentelemetry/exporter-logs-otlp-http";
 import { OTLPLogExporter as ProtoLogs } from "@opentelemetry/exporter-logs-otlp-proto";
+import { OTLPMetricExporter as JsonMetrics } from "@opentelemetry/exporter-metrics-otlp-http";
+import { OTLPMetricExporter as ProtoMetrics } from "@opentelemetry/exporter-metrics-otlp-proto";
 import { OTLPTraceExporter as JsonSpans } from "@opentelemetry/exporter-trace-otlp-http";
 import { OTLPTraceExporter as ProtoSpans } from "@opentelemetry/exporter-trace-otlp-proto";
 import { BatchLogRecordProcessor, LoggerProvider } from "@opentelemetry/sdk-logs";
+import { MeterProvider, PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
 import { BatchSpanProcessor, NodeTracerProvider } from "@opentelemetry/sdk-trace-node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createLogs } from "../../src/logs/index.ts";
@@ -29,6 +32,8 @@ describe("OpenTelemetry's exporters", () => {
       headers: { ...headers, "content-type": "application/json", ...extra },
       body: body as string,
     });
+  const register = (id: string) =>
+    test.modules.devices.register(null, "acme", { id, product: "hub", hardwareRevision: "a" });
   const search = async (words: string, tenantId = "acme") =>
     (await test.modules.logs.search(tenantId, { words, limit: 10 })).items;
 
@@ -97,6 +102,76 @@ describe("OpenTelemetry's exporters", () => {
       });
     },
   );
+
+  it.each([
+    ["json", JsonMetrics],
+    ["proto", ProtoMetrics],
+  ])(
+    "send metrics by %s, which become the telemetry of the device they name",
+    async (way, Exporter) => {
+      const device = `meter-${way}`;
+      await register(device);
+      const exporter = new Exporter({ url: `${base}/v1/metrics`, headers });
+      const reader = new PeriodicExportingMetricReader({
+        exporter,
+        exportIntervalMillis: 3_600_000,
+      });
+      const provider = new MeterProvider({ readers: [reader] });
+      const meter = provider.getMeter("pump");
+      meter.createCounter("strokes").add(5, { "vautn.device": device, side: "left/2" });
+      meter.createGauge("pressure").record(2.5, { "vautn.device": device });
+      meter.createUpDownCounter("balance").add(-3, { "vautn.device": device });
+      const durations = meter.createHistogram("stroke.ms");
+      durations.record(40, { "vautn.device": device });
+      durations.record(2, { "vautn.device": device });
+      await provider.shutdown();
+      const latest = await test.modules.telemetry.latest("acme", device);
+      expect(Object.fromEntries(latest.map(({ metric, value }) => [metric, value]))).toEqual({
+        "strokes.side_left/2": 5,
+        pressure: 2.5,
+        balance: -3,
+        "stroke.ms.count": 2,
+        "stroke.ms.sum": 42,
+        "stroke.ms.min": 2,
+        "stroke.ms.max": 40,
+      });
+      expect(await test.modules.telemetry.latest("globex", device)).toEqual([]);
+    },
+  );
+
+  it("hear which data points were not taken, and the others are", async () => {
+    await register("meter");
+    const timeUnixNano = `${Date.now()}000000`;
+    const of = (id: string) => [{ key: "device.id", value: { stringValue: id } }];
+    const point = { timeUnixNano, asDouble: 1, attributes: of("meter") };
+    const dataPoints = [
+      { timeUnixNano, asInt: "7" },
+      { ...point, attributes: of("stranger") },
+      { ...point, asDouble: "NaN" },
+      { ...point, timeUnixNano: "1" },
+      point,
+    ];
+    const metrics = [
+      { name: "level", gauge: { dataPoints } },
+      { name: "", sum: { dataPoints: [point] } },
+    ];
+    const body = JSON.stringify({ resourceMetrics: [{ scopeMetrics: [{ metrics }] }] });
+    for (let times = 0; times < 2; times += 1) {
+      const answer = await post("/api/v1/tenants/acme/otlp/v1/metrics", body);
+      expect([answer.status, await answer.json()]).toEqual([
+        200,
+        {
+          partialSuccess: {
+            rejectedDataPoints: "5",
+            errorMessage: "a data point belongs to a device: the attribute vautn.device names it",
+          },
+        },
+      ]);
+    }
+    expect(await test.modules.telemetry.latest("acme", "meter")).toMatchObject([
+      { metric: "level", value: 1 },
+    ]);
+  });
 
   it("count what they send twice once, and hear what was not taken", async () => {
     const record = {
