@@ -171,6 +171,13 @@ async function startRollout(version: string, image: Buffer, policy: object): Pro
   return made.body.id;
 }
 
+async function approveIfAsked(id: string): Promise<void> {
+  const { body } = await platform.api("GET", `/tenants/${TENANT}/rollouts/${id}`);
+  if (body.state !== "needs-decision") return;
+  const approved = await platform.api("POST", `/tenants/${TENANT}/rollouts/${id}/approve`, {});
+  expect(approved.status, JSON.stringify(approved.body)).toBe(200);
+}
+
 const pace = { minSoakSeconds: 0, maxSoakSeconds: 1, evaluateEverySeconds: 0.5 };
 const patient = 300_000;
 const deadlines = {
@@ -194,11 +201,16 @@ test("200 agents with seeded faults converge: the good on the target, the bad re
     alpha: 1e-200,
     toleratedFailureShare: 0.9,
     canaryCrashLimit: 1_000_000,
+    // Bad devices speak against it, the more the earlier they do: then a person is asked, soon.
+    askAfterSeconds: 30,
   });
 
   await until(
     "the end of every update",
-    () => list(`/rollouts/${id}/devices`),
+    async () => {
+      await approveIfAsked(id);
+      return list(`/rollouts/${id}/devices`);
+    },
     (devices) =>
       devices.filter(({ deviceId: device, state, failure }) =>
         bad.includes(device) ? state !== "fell-back" || !failure?.element : state !== "succeeded",
@@ -221,7 +233,11 @@ test("200 agents with seeded faults converge: the good on the target, the bad re
   // The gate looks once more when the last device has ended.
   const [body] = await until(
     "the end of the rollout",
-    async () => [(await platform.api("GET", `/tenants/${TENANT}/rollouts/${id}`)).body],
+    async () => {
+      const { body } = await platform.api("GET", `/tenants/${TENANT}/rollouts/${id}`);
+      await approveIfAsked(id);
+      return [body];
+    },
     (rollouts) => rollouts.filter(({ state }) => state !== "succeeded"),
   );
   expect(body, `seed ${SEED}`).toMatchObject({
