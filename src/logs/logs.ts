@@ -70,8 +70,12 @@ export interface Logs {
     signal: "logs" | "traces",
     body: unknown,
   ): Promise<{ accepted: number; rejected: number; reason: string }>;
-  /** What an OTLP request holds of devices' figures; likewise bounded by the tenant's share. */
-  readOtlpMetrics(tenantId: string, body: unknown): OtlpSamples;
+  /** The same for metrics, of which `keep` is given what can be read, and says what it did not keep. */
+  ingestOtlpMetrics(
+    tenantId: string,
+    body: unknown,
+    keep: (devices: OtlpSamples["devices"]) => Promise<Refused>,
+  ): Promise<Refused>;
   /** The attribute `vautn.tenant` decides whose a span is. */
   recordSpans(spans: ReadableSpan[]): Promise<void>;
   /** Lines of the platform's own log, as pino writes them. */
@@ -80,6 +84,12 @@ export interface Logs {
   trace(tenantId: string, traceId: string): Promise<Trace>;
   /** Writes what is queued. */
   close(): Promise<void>;
+}
+
+/** Records that were not kept, and why the first of them was not. */
+export interface Refused {
+  rejected: number;
+  reason: string;
 }
 
 export interface Trace {
@@ -161,12 +171,14 @@ export function createLogs(deps: LogsDeps): Logs {
       return { accepted: rows.length, ...rest };
     },
 
-    readOtlpMetrics(tenantId, body) {
-      const read = otlpSamples(body);
-      shares.take(tenantId, read.accepted);
-      otlp.inc({ signal: "metrics", outcome: "accepted" }, read.accepted);
-      otlp.inc({ signal: "metrics", outcome: "rejected" }, read.rejected);
-      return read;
+    async ingestOtlpMetrics(tenantId, body, keep) {
+      const { devices, read, ...unread } = otlpSamples(body);
+      shares.take(tenantId, read);
+      const lost = await keep(devices);
+      otlp.inc({ signal: "metrics", outcome: "accepted" }, read - lost.rejected);
+      const rejected = unread.rejected + lost.rejected;
+      otlp.inc({ signal: "metrics", outcome: "rejected" }, rejected);
+      return { rejected, reason: unread.reason || lost.reason };
     },
 
     recordSpans: (spans) => timeseries.insert("spans", spans.map(spanRow)),

@@ -18,10 +18,16 @@ export interface OtlpSample {
   values: Record<string, number>;
 }
 
+/** What one device measured: the values of a moment together, and of how many data points they are. */
+export interface DeviceSamples {
+  samples: OtlpSample[];
+  points: number;
+}
+
 export interface OtlpSamples {
-  /** By device; the values of a moment together. */
-  samples: Map<string, OtlpSample[]>;
-  accepted: number;
+  devices: Map<string, DeviceSamples>;
+  /** Data points that could be read. */
+  read: number;
   rejected: number;
   /** Why the first of them was. */
   reason: string;
@@ -59,8 +65,8 @@ export function otlpSamples(body: unknown): OtlpSamples {
     return metric;
   });
   return {
-    samples: bySample(found),
-    accepted: found.length,
+    devices: byDevice(found),
+    read: found.length,
     rejected: refused.rejected + walked.rejected,
     reason: refused.reason || walked.reason,
   };
@@ -103,24 +109,25 @@ function valuesOf(point: Json): [string, number][] {
   );
 }
 
-function bySample(points: readonly Point[]): Map<string, OtlpSample[]> {
-  const samples = new Map<string, OtlpSample[]>();
+function byDevice(points: readonly Point[]): Map<string, DeviceSamples> {
+  const devices = new Map<string, DeviceSamples>();
   const open = new Map<string, { sample: OtlpSample; room: number }>();
   for (const { deviceId, ts, values } of points) {
+    const device = devices.get(deviceId) ?? { samples: [], points: 0 };
+    devices.set(deviceId, device);
+    device.points += 1;
+    const key = `${deviceId} ${ts}`;
     for (const [metric, value] of values) {
-      const key = `${deviceId} ${ts}`;
       let place = open.get(key);
       if (!place || place.room === 0) {
         // The same for the same points, so that a request that is sent again counts once.
         place = { sample: { ts, seq: 0, values: {} }, room: LIMITS.telemetryMetricsPerSample };
         open.set(key, place);
-        const known = samples.get(deviceId);
-        if (known) known.push(place.sample);
-        else samples.set(deviceId, [place.sample]);
+        device.samples.push(place.sample);
       }
       place.sample.values[metric] = value;
       place.room -= 1;
     }
   }
-  return samples;
+  return devices;
 }

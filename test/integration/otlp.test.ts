@@ -173,6 +173,24 @@ describe("OpenTelemetry's exporters", () => {
     ]);
   });
 
+  it("hear that a histogram of nobody's is one data point, and use up the tenant's points", async () => {
+    await register("gauged");
+    const usedPoints = async () =>
+      (await test.modules.tenancy.usage.today("acme")).find(({ quota }) => quota === "points")
+        ?.used;
+    const before = (await usedPoints()) ?? 0;
+    const of = (id: string) => [{ key: "device.id", value: { stringValue: id } }];
+    const point = { timeUnixNano: `${Date.now()}000000`, count: "2", sum: 3, min: 1, max: 2 };
+    const dataPoints = ["stranger", "gauged"].map((id) => ({ ...point, attributes: of(id) }));
+    const metrics = [{ name: "took", histogram: { dataPoints } }];
+    const body = JSON.stringify({ resourceMetrics: [{ scopeMetrics: [{ metrics }] }] });
+    const answer = await post("/v1/metrics", body);
+    expect(await answer.json()).toEqual({
+      partialSuccess: { rejectedDataPoints: "1", errorMessage: "there is no device stranger" },
+    });
+    expect(await usedPoints()).toBe(before + 4);
+  });
+
   it("count what they send twice once, and hear what was not taken", async () => {
     const record = {
       timeUnixNano: `${Date.now()}000000`,

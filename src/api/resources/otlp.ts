@@ -3,17 +3,19 @@ import { createGunzip } from "node:zlib";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Devices } from "../../devices/index.ts";
 import { AppError, type Clock, isAppError, LIMITS } from "../../kernel/index.ts";
-import { encodeOtlpAnswer, type Logs } from "../../logs/index.ts";
+import { type DeviceSamples, encodeOtlpAnswer, type Logs, type Refused } from "../../logs/index.ts";
+import type { DeviceIdentity } from "../../protocol/index.ts";
 import type { Telemetry } from "../../telemetry/index.ts";
-import { groupsOf, holds, type Principal } from "../../tenancy/index.ts";
+import { groupsOf, holds, type Principal, type Tenancy } from "../../tenancy/index.ts";
 import { principalOf, tenantOf } from "../access.ts";
 import { TenantParams } from "../schemas/common.ts";
 import type { Api } from "../types.ts";
 
 export interface OtlpDeps {
-  logs: Pick<Logs, "ingestOtlp" | "readOtlpMetrics">;
+  logs: Pick<Logs, "ingestOtlp" | "ingestOtlpMetrics">;
   telemetry: Pick<Telemetry, "ingestTelemetry">;
   devices: { metrics: Pick<Devices["metrics"], "productByDevice"> };
+  tenancy: Pick<Tenancy, "usage">;
   clock: Clock;
 }
 
@@ -101,7 +103,9 @@ async function answer(
   const isProto = Buffer.isBuffer(body);
   const { rejected, reason } =
     signal === "metrics"
-      ? await takeMetrics(deps, tenantId, body)
+      ? await deps.logs.ingestOtlpMetrics(tenantId, body, (devices) =>
+          keepAsTelemetry(deps, tenantId, devices),
+        )
       : await deps.logs.ingestOtlp(tenantId, signal, body);
   if (isProto) {
     reply.serializer((bytes) => bytes as string);
@@ -113,43 +117,55 @@ async function answer(
   return reply.send({ partialSuccess });
 }
 
-/** Data points become the telemetry of the devices that they name, as if those had sent it. */
-async function takeMetrics(
-  { logs, telemetry, devices, clock }: OtlpDeps,
-  tenantId: string,
-  body: unknown,
-): Promise<{ rejected: number; reason: string }> {
-  const { samples, ...result } = logs.readOtlpMetrics(tenantId, body);
-  const known = await devices.metrics.productByDevice(tenantId, [...samples.keys()]);
-  const reject = (points: number, reason: string) => {
-    result.rejected += points;
-    result.reason ||= reason;
-  };
-  for (const [deviceId, all] of samples) {
-    if (!known.has(deviceId)) {
-      reject(valuesIn(all), `there is no device ${deviceId}`);
-      continue;
-    }
-    for (let start = 0; start < all.length; start += SAMPLES_AT_ONCE) {
-      const part = all.slice(start, start + SAMPLES_AT_ONCE);
-      try {
-        const taken = await telemetry.ingestTelemetry({ tenantId, deviceId }, part, clock.now());
-        const [first] = taken.rejected;
-        if (first) reject(taken.rejectedCount, `${first.metric}: ${first.reason}`);
-      } catch (error) {
-        if (!isAppError(error, "message-invalid")) throw error;
-        reject(valuesIn(part), error.message);
-      }
-    }
-  }
-  return result;
-}
-
 /** No message of a device holds more points. */
 const SAMPLES_AT_ONCE = LIMITS.telemetryPointsPerMessage / LIMITS.telemetryMetricsPerSample;
 
-function valuesIn(samples: readonly { values: object }[]): number {
-  return samples.reduce((total, { values }) => total + Object.keys(values).length, 0);
+/** Data points become the telemetry of the devices that they name, as if those had sent it. */
+async function keepAsTelemetry(
+  deps: OtlpDeps,
+  tenantId: string,
+  devices: ReadonlyMap<string, DeviceSamples>,
+): Promise<Refused> {
+  deps.tenancy.usage.assertWithin(tenantId, "points");
+  const known = await deps.devices.metrics.productByDevice(tenantId, [...devices.keys()]);
+  // At once: they share the batches that are written, and wait for the same write.
+  const outcomes = await Promise.all(
+    [...devices].map(([deviceId, { samples, points }]) =>
+      known.has(deviceId)
+        ? keepOfDevice(deps, { tenantId, deviceId }, samples, points)
+        : { rejected: points, reason: `there is no device ${deviceId}` },
+    ),
+  );
+  return {
+    rejected: outcomes.reduce((total, one) => total + one.rejected, 0),
+    reason: outcomes.find((one) => one.reason)?.reason ?? "",
+  };
+}
+
+async function keepOfDevice(
+  { telemetry, tenancy, clock }: OtlpDeps,
+  peer: DeviceIdentity,
+  samples: DeviceSamples["samples"],
+  points: number,
+): Promise<Refused> {
+  let rejected = 0;
+  let reason = "";
+  for (let start = 0; start < samples.length; start += SAMPLES_AT_ONCE) {
+    const part = samples.slice(start, start + SAMPLES_AT_ONCE);
+    try {
+      const taken = await telemetry.ingestTelemetry(peer, part, clock.now());
+      tenancy.usage.count(peer.tenantId, "points", taken.accepted);
+      const [first] = taken.rejected;
+      rejected += taken.rejectedCount;
+      if (first) reason ||= `${first.metric}: ${first.reason}`;
+    } catch (error) {
+      if (!isAppError(error, "message-invalid")) throw error;
+      rejected += part.reduce((total, { values }) => total + Object.keys(values).length, 0);
+      reason ||= error.message;
+    }
+  }
+  // A histogram is one data point and several values.
+  return { rejected: Math.min(rejected, points), reason };
 }
 
 function acceptOtlp(api: Api): void {
