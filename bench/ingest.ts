@@ -10,14 +10,10 @@ import { parseArgs } from "node:util";
 import { createClient } from "@clickhouse/client";
 import { pino } from "pino";
 import { startPostgres } from "../src/db/index.ts";
-import { seededRandom } from "../src/kernel/index.ts";
 import { createTelemetry } from "../src/telemetry/index.ts";
-import {
-  createTimeseries,
-  startEmbeddedClickHouse,
-  type TelemetryRow,
-} from "../src/timeseries/index.ts";
+import { createTimeseries, startEmbeddedClickHouse } from "../src/timeseries/index.ts";
 import { PostgresPoints } from "./postgres-points.ts";
+import { DAY_MS, pointBatches, START } from "./telemetry-points.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -29,10 +25,6 @@ const { values: flags } = parseArgs({
 const DEVICES = Number(flags.devices);
 const BATCH = Number(flags.batch);
 const REPEATS = Number(flags.repeats);
-const METRICS = ["temperature", "humidity", "voltage", "current", "vibration"];
-const DAY_MS = 86_400_000;
-const PERIOD_MS = 10_000;
-const START = Date.UTC(2026, 5, 1);
 
 const RIVALS = [
   ["copy binary", "PostgreSQL 18 COPY binary, no index"],
@@ -43,28 +35,6 @@ const RIVALS = [
 const logger = pino({ level: "silent" });
 const directory = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-bench-"));
 const seconds: Record<string, number> = {};
-
-/** One day of every device, in the order of time, with a clock that jitters. */
-function* batches(): Generator<TelemetryRow[]> {
-  const random = seededRandom(1);
-  const levels = new Float64Array(DEVICES * METRICS.length).fill(20);
-  let rows: TelemetryRow[] = [];
-  for (let at = 0, seq = 0; at < DAY_MS; at += PERIOD_MS, seq += 1) {
-    for (let device = 0; device < DEVICES; device += 1) {
-      const ts = START + at + Math.floor(random.next() * 50);
-      for (const [index, metric] of METRICS.entries()) {
-        const place = device * METRICS.length + index;
-        levels[place] = (levels[place] as number) + random.next() - 0.5;
-        const value = Math.round((levels[place] as number) * 100) / 100;
-        rows.push({ tenantId: "bench", deviceId: `device-${device}`, metric, ts, seq, value });
-      }
-      if (rows.length < BATCH) continue;
-      yield rows;
-      rows = [];
-    }
-  }
-  if (rows.length > 0) yield rows;
-}
 
 async function timed(name: string, work: () => Promise<void>): Promise<void> {
   const started = performance.now();
@@ -97,7 +67,7 @@ const points = await PostgresPoints.open(postgres.superuserUrl);
 try {
   await timeseries.migrate();
   let count = 0;
-  for (const rows of batches()) {
+  for (const rows of pointBatches(DEVICES, BATCH)) {
     count += rows.length;
     await timed("ours", () => timeseries.insert("telemetry", rows));
     await timed("copy binary", () => points.copyBinary("heap_binary", rows));

@@ -8,7 +8,7 @@ import { connectMany, type Device, type Target } from "./mqtt-client.ts";
 import { SERVER_CORE, startOurs } from "./mqtt-peers.ts";
 import { cpuMsOf, pinMyself } from "./process-figures.ts";
 import { report } from "./report.ts";
-import { METRICS } from "./telemetry-inserts.ts";
+import { METRICS } from "./telemetry-points.ts";
 
 const CONNECTIONS_AT_ONCE = 20;
 /** Long enough for the journal to be fed, and for the parts that came last to be merged. */

@@ -3,7 +3,6 @@ import os from "node:os";
 import path from "node:path";
 import { createClient } from "@clickhouse/client";
 import { startPostgres } from "../src/db/index.ts";
-import { seededRandom } from "../src/kernel/index.ts";
 import { createLogger } from "../src/kernel/logger.ts";
 import {
   createTimeseries,
@@ -14,34 +13,9 @@ import {
 import { PostgresPoints } from "./postgres-points.ts";
 import { cpuMsOf } from "./process-figures.ts";
 import { report } from "./report.ts";
+import { METRICS, pointBatches } from "./telemetry-points.ts";
 
-export const METRICS = ["temperature", "humidity", "voltage", "current", "vibration"];
 const LAYOUT = METRICS.map((name) => `${name}=2`).join(",");
-const DAY_MS = 86_400_000;
-const PERIOD_MS = 10_000;
-const START = Date.UTC(2026, 5, 1);
-
-/** One day of every device, in the order of time, with a clock that jitters by 50 ms. */
-function* batches(devices: number, batch: number): Generator<TelemetryRow[]> {
-  const random = seededRandom(1);
-  const levels = new Float64Array(devices * METRICS.length).fill(20);
-  let rows: TelemetryRow[] = [];
-  for (let at = 0, seq = 0; at < DAY_MS; at += PERIOD_MS, seq += 1) {
-    for (let device = 0; device < devices; device += 1) {
-      const ts = START + at + Math.floor(random.next() * 50);
-      for (const [index, metric] of METRICS.entries()) {
-        const place = device * METRICS.length + index;
-        levels[place] = (levels[place] as number) + random.next() - 0.5;
-        const value = Math.round((levels[place] as number) * 100) / 100;
-        rows.push({ tenantId: "bench", deviceId: `device-${device}`, metric, ts, seq, value });
-      }
-      if (rows.length < batch) continue;
-      yield rows;
-      rows = [];
-    }
-  }
-  if (rows.length > 0) yield rows;
-}
 
 function narrow(rows: readonly TelemetryRow[], tenantId = "bench"): PointColumns {
   const columns = new PointColumns();
@@ -84,7 +58,7 @@ export async function measureInserts(options: { devices: number; batch: number }
   try {
     await timeseries.migrate();
     let count = 0;
-    for (const rows of batches(options.devices, options.batch)) {
+    for (const rows of pointBatches(options.devices, options.batch)) {
       count += rows.length;
       const prebuilt = narrow(rows, "prebuilt").encode();
       await timed("narrow rows", () => timeseries.insertPoints(narrow(rows)));

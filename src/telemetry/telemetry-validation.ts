@@ -27,7 +27,6 @@ export type RejectionReason =
   | "out-of-range"
   | "too-many-metrics"
   | "too-many-points"
-  | "expired"
   | "backlog-full";
 
 /** Takes what can be stored. */
@@ -51,8 +50,6 @@ export interface CheckOptions {
   offsetMs?: number;
   /** Likewise, for times that cannot be believed as they are: of a clock that is right by now. */
   rescueMs?: number | undefined;
-  /** Older points are kept no more: they are refused rather than stored and deleted. */
-  oldestMs?: number;
 }
 
 const MAX_REPORTED_REJECTIONS = 100;
@@ -92,7 +89,7 @@ function checkSample(
   now: number,
   result: CheckedTelemetry,
   sink: PointSink,
-  { declaration, offsetMs = 0, rescueMs, oldestMs = 0 }: CheckOptions,
+  { declaration, offsetMs = 0, rescueMs }: CheckOptions,
 ): void {
   if (!isRecord(sample) || !isRecord(sample.values)) {
     reject(result, index, "", null, "sample-malformed");
@@ -106,10 +103,7 @@ function checkSample(
     ts = sample.ts + rescueMs;
   }
   sink.beginSample?.(shift);
-  const fault =
-    timestampFault(ts, now) ??
-    ((ts as number) < oldestMs ? "expired" : undefined) ??
-    (isSequence(seq) ? undefined : "sequence-invalid");
+  const fault = timestampFault(ts, now) ?? (isSequence(seq) ? undefined : "sequence-invalid");
   let metrics = 0;
   for (const metric in values) {
     metrics += 1;
