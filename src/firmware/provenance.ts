@@ -1,6 +1,12 @@
 import { createPublicKey, type KeyObject, verify } from "node:crypto";
 import { AppError, LIMITS } from "../kernel/index.ts";
-import { publicKeyOf, type SigningKey, signingKeyId, signingKeyOf } from "../protocol/index.ts";
+import {
+  isTextLike,
+  publicKeyOf,
+  type SigningKey,
+  signingKeyId,
+  signingKeyOf,
+} from "../protocol/index.ts";
 
 /** Where the files of a release come from, as people look at it. */
 export interface ProvenanceSummary {
@@ -31,7 +37,7 @@ export function readProvenance(content: Buffer, keys: readonly SigningKey[]): Pr
   if (envelope.payloadType !== PAYLOAD_TYPE) throw refuse(`its payloadType is not ${PAYLOAD_TYPE}`);
   const payload = Buffer.from(envelope.payload, "base64");
   const statement = parse(payload.toString("utf8"));
-  if (!STATEMENT.test(String(statement._type))) throw refuse("it is no in-toto statement");
+  if (!isTextLike(statement._type, STATEMENT)) throw refuse("it is no in-toto statement");
   const { predicateType } = statement;
   if (typeof predicateType !== "string" || predicateType.length > MAX_TEXT) {
     throw refuse("it lacks a predicateType");

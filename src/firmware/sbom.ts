@@ -1,4 +1,5 @@
 import { AppError, LIMITS } from "../kernel/index.ts";
+import { isTextLike } from "../protocol/index.ts";
 
 export interface SbomComponent {
   name: string;
@@ -48,7 +49,7 @@ function cycloneDx(document: Json): Sbom {
   if (typeof specVersion !== "string" || !/^1\.[2-9]$/.test(specVersion)) {
     throw refuse("its specVersion is none from 1.2 on");
   }
-  if (serialNumber !== undefined && !/^urn:uuid:[0-9a-f-]{36}$/i.test(String(serialNumber))) {
+  if (serialNumber !== undefined && !isTextLike(serialNumber, /^urn:uuid:[0-9a-f-]{36}$/i)) {
     throw refuse("its serialNumber is no urn:uuid");
   }
   const list = withNested(asList(components, "components"));
@@ -69,14 +70,14 @@ function cycloneDx(document: Json): Sbom {
 /** SPDX 2.2 and 2.3 (§6, §7): document and packages with their obligatory members. */
 function spdx(document: Json): Sbom {
   const { spdxVersion, packages = [] } = document;
-  if (!/^SPDX-2\.[0-9]$/.test(String(spdxVersion))) throw refuse("its spdxVersion is not 2.x");
+  if (!isTextLike(spdxVersion, /^SPDX-2\.[0-9]$/)) throw refuse("its spdxVersion is not 2.x");
   if (document.SPDXID !== "SPDXRef-DOCUMENT") throw refuse("its SPDXID is not SPDXRef-DOCUMENT");
   for (const member of ["name", "documentNamespace", "dataLicense"]) {
     if (!isText(document[member])) throw refuse(`it lacks ${member}`);
   }
   const list = asList(packages, "packages");
   for (const [index, each] of list.entries()) {
-    if (!isText(each.name) || !/^SPDXRef-[A-Za-z0-9.+-]+$/.test(String(each.SPDXID))) {
+    if (!isText(each.name) || !isTextLike(each.SPDXID, /^SPDXRef-[A-Za-z0-9.+-]+$/)) {
       throw refuse(`package ${index} lacks a name or an SPDXID`);
     }
   }

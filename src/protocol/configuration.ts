@@ -1,5 +1,6 @@
 import { isEnvelope, type RootMetadata } from "./metadata.ts";
 import { type Envelope, meetsThreshold } from "./signing.ts";
+import { isTextLike } from "./text.ts";
 
 /** A program text that a device runs because its configuration says so. */
 export interface ConfigurationScript {
@@ -127,7 +128,7 @@ function areScripts(scripts: unknown): boolean {
   return (scripts as ConfigurationScript[]).every(
     (script) =>
       isPlainObject(script) &&
-      NAME.test(script.name) &&
+      isTextLike(script.name, NAME) &&
       typeof script.content === "string" &&
       script.content.length <= CONFIGURATION_LIMITS.scriptCharacters &&
       (script.run === "boot" || script.run === "once"),
@@ -140,8 +141,8 @@ function areVariables(variables: unknown): boolean {
   return (variables as FirmwareVariableWrite[]).every(
     (one) =>
       isPlainObject(one) &&
-      NAME.test(one.name) &&
-      NAMESPACE.test(one.namespace) &&
+      isTextLike(one.name, NAME) &&
+      isTextLike(one.namespace, NAMESPACE) &&
       Number.isSafeInteger(one.attributes) &&
       typeof one.payload === "string" &&
       one.payload.length <= CONFIGURATION_LIMITS.payloadCharacters,

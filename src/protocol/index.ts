@@ -14,6 +14,7 @@ export * from "./metrics.ts";
 export * from "./script.ts";
 export * from "./signing.ts";
 export * from "./slot-image.ts";
+export * from "./text.ts";
 export * from "./topics.ts";
 export * from "./twin.ts";
 export * from "./update.ts";

@@ -1,5 +1,6 @@
 import { isEnvelope, type RootMetadata } from "./metadata.ts";
 import { type Envelope, meetsThreshold } from "./signing.ts";
+import { isTextLike } from "./text.ts";
 
 /** A program text that devices of a product may be told to run; signed offline as releases are. */
 export interface Script {
@@ -82,8 +83,7 @@ export function isScriptEnvelope(value: unknown): value is Envelope<Script> {
     typeof tenant === "string" &&
     typeof product === "string" &&
     (devices === undefined || isListOfNames(devices)) &&
-    typeof name === "string" &&
-    NAME.test(name) &&
+    isTextLike(name, NAME) &&
     typeof content === "string" &&
     content.length <= SCRIPT_LIMITS.characters &&
     typeof expires === "string" &&

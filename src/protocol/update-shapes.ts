@@ -1,6 +1,7 @@
 import semver from "semver";
 import { isEnvelope } from "./metadata.ts";
 import type { Envelope } from "./signing.ts";
+import { isTextLike } from "./text.ts";
 import type {
   ArtifactOffer,
   Assignment,
@@ -11,7 +12,10 @@ import type {
 
 /** Further files of one release. */
 export const MAX_COMPONENTS = 32;
-const SHA256 = /^[0-9a-f]{64}$/;
+
+function isSha256(value: unknown): value is string {
+  return isTextLike(value, /^[0-9a-f]{64}$/);
+}
 
 export function isAssignmentEnvelope(value: unknown): value is Envelope<Assignment> {
   if (!isEnvelope(value)) return false;
@@ -42,7 +46,7 @@ function isComponentOffers(value: unknown): value is ComponentOffer[] {
         offer !== null &&
         typeof offer.component === "string" &&
         typeof offer.url === "string" &&
-        SHA256.test(offer.sha256) &&
+        isSha256(offer.sha256) &&
         Number.isSafeInteger(offer.sizeBytes) &&
         offer.sizeBytes >= 0,
     )
@@ -55,10 +59,10 @@ function isArtifactOffer(value: ArtifactOffer): boolean {
     value !== null &&
     typeof value.format === "string" &&
     typeof value.url === "string" &&
-    SHA256.test(value.sha256) &&
+    isSha256(value.sha256) &&
     Number.isSafeInteger(value.sizeBytes) &&
     value.sizeBytes >= 0 &&
-    (value.sourceSha256 === null || SHA256.test(value.sourceSha256))
+    (value.sourceSha256 === null || isSha256(value.sourceSha256))
   );
 }
 
@@ -101,7 +105,7 @@ function isNamedFile(value: unknown): value is ReleaseFile {
     typeof file === "object" &&
     file !== null &&
     typeof file.name === "string" &&
-    SHA256.test(file.sha256) &&
+    isSha256(file.sha256) &&
     Number.isSafeInteger(file.sizeBytes) &&
     file.sizeBytes >= 0 &&
     (file.facts === undefined || isFacts(file.facts))
