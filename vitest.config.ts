@@ -11,7 +11,9 @@ export default defineConfig({
       project("e2e", { testTimeout: 300_000, hookTimeout: 300_000 }),
       project("peers", { testTimeout: 180_000, hookTimeout: 240_000 }),
     ],
-    maxWorkers: 2,
+    // One more than the cores of a small machine: a test that waits leaves a core to another.
+    maxWorkers: 3,
+    maxConcurrency: 8,
   },
 });
 
