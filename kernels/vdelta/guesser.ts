@@ -9,8 +9,9 @@ import {
   setValid,
   start,
   valid,
+  word,
 } from "./field";
-import { sourceByte as byteOfSource, sourceSize } from "./images";
+import { sourceByte as byteOfSource, sourceSize, targetZero } from "./images";
 import { beginOperand, enterCode, kindOfWord, learnOperand, mayBeginWithin } from "./instructions";
 import { enterSpace, inPresentSpace } from "./spaces";
 import { beginWord, keepWord, learnWord } from "./words";
@@ -62,18 +63,54 @@ export function guessByte(source: i32, target: i32): void {
 }
 
 /**
- * Where a word begins and no field is open: true if all guesses at its four bytes are the old ones and
- * no other field can begin in them. Otherwise `choose` comes next, in place of `guessByte`.
+ * In place of `guessByte` where no field is open. True where a field of four bytes begins, in none of which
+ * another one can begin; then `passWord` or `settleWord` may come next, else `choose`.
  */
 export function guessWord(source: i32, target: i32): bool {
   begin(source, target);
-  return length === 4 && !isContested && inPresentSpace(source + 3) && !mayBeginWithin(source);
+  if (start < 0 || length !== 4 || !inPresentSpace(source + 3)) return false;
+  return !mayBeginWithin(source);
 }
 
-/** In place of four times `learnByte`, after `guessWord` was true and right. */
+/** Whether some guess at the open field differs from the old word. */
+export function isDisputed(): bool {
+  return isContested;
+}
+
+/** In place of four times `learnByte`, where all guesses are the old bytes, and right. */
 export function passWord(source: i32): void {
   if (isInstruction) learnOperand(source, start);
   else keepWord();
+  endField();
+}
+
+/** In place of four times `choose` and `learnByte`, where all picks are right; returns the new word. */
+export function settleWord(target: i32): i32 {
+  const row = reliability + ((<usize>(kind << 2)) << 2);
+  let made = 0;
+  for (let shift = 0; shift < 32; shift += 8) {
+    const at = row + (<usize>shift >> 1);
+    const old = (word >>> shift) & 0xff;
+    let byte = old;
+    let best = load<i32>(at);
+    for (let rest = valid; rest !== 0; rest &= rest - 1) {
+      const guess = ctz(rest);
+      const share = load<i32>(at + <usize>(guess * ROW * 4));
+      if (share <= best) continue;
+      best = share;
+      byte = (guessAt(guess) >>> shift) & 0xff;
+    }
+    made |= byte << shift;
+    weighAll(at, shift, old, byte);
+  }
+  store<i32>(targetZero + target, made);
+  return made;
+}
+
+/** In place of `learnByte` for the last byte of a word that `settleWord` made. */
+export function closeWord(source: i32): void {
+  if (isInstruction) learnOperand(source, start);
+  else learnWord(start);
   endField();
 }
 
@@ -114,8 +151,8 @@ export function choose(source: i32, target: i32): void {
 function weighGuesses(offset: i32): void {
   let best = pickReliability;
   let second = 0;
-  for (let guess = 1; guess < GUESSES; guess++) {
-    if ((valid & (1 << guess)) === 0) continue;
+  for (let rest = valid; rest !== 0; rest &= rest - 1) {
+    const guess = ctz(rest);
     const byte = (guessAt(guess) >>> (8 * offset)) & 0xff;
     const share = load<i32>(reliability + ((<usize>(guess * ROW + place)) << 2));
     if (byte === pick) {
@@ -141,26 +178,28 @@ function weighGuesses(offset: i32): void {
 export function learnByte(source: i32, target: i32, byte: i32): void {
   if (start < 0) return;
   const offset = target - start;
-  if (!isContested) {
-    if (byte !== sourceByte) setValid(0);
-  } else {
-    weigh(place, byte === sourceByte);
-    for (let guess = 1; guess < GUESSES; guess++) {
-      if ((valid & (1 << guess)) === 0) continue;
-      const isRight = ((guessAt(guess) >>> (8 * offset)) & 0xff) === byte;
-      weigh(guess * ROW + place, isRight);
-      // A guess that was wrong about one byte knows nothing of the next.
-      if (!isRight) setValid(valid & ~(1 << guess));
-    }
+  if (isContested) {
+    weighAll(reliability + ((<usize>place) << 2), 8 * offset, sourceByte, byte);
+  } else if (byte !== sourceByte) {
+    setValid(0);
   }
   if (offset + 1 < length) return;
-  if (isInstruction) learnOperand(source - offset, start);
-  else learnWord(start);
-  endField();
+  closeWord(source - offset);
 }
 
-function weigh(row: i32, isRight: bool): void {
-  const at = reliability + ((<usize>row) << 2);
+/** Which of the guesses at a byte of the field were right; `at`: the row of the old byte. */
+function weighAll(at: usize, shift: i32, old: i32, byte: i32): void {
+  weigh(at, byte === old);
+  for (let rest = valid; rest !== 0; rest &= rest - 1) {
+    const guess = ctz(rest);
+    const isRight = ((guessAt(guess) >>> shift) & 0xff) === byte;
+    weigh(at + <usize>(guess * ROW * 4), isRight);
+    // A guess that was wrong about one byte knows nothing of the next.
+    if (!isRight) setValid(valid & ~(1 << guess));
+  }
+}
+
+function weigh(at: usize, isRight: bool): void {
   const now = load<i32>(at);
   store<i32>(at, now + (((isRight ? 65535 : 0) - now) >> RELIABILITY_SHIFT));
 }

@@ -11,6 +11,26 @@ export function setSource(zero: usize, size: i32): void {
   sourceSize = size;
 }
 
+/** What guesses read before a place, and behind it. */
+const MARGIN_BEFORE: i32 = 16;
+const MARGIN_BEHIND: i32 = 64;
+
+let loadedFrom: i32 = 0;
+let loadedTo: i32 = -1;
+
+/** Says which part of the old image is in memory. */
+export function setLoaded(from: i32, to: i32): void {
+  loadedFrom = from;
+  loadedTo = to;
+}
+
+/** Whether so much of the old image is in memory, with what guesses read around it. */
+export function isSourceThere(source: i32, length: i32): bool {
+  const from = max(0, source - MARGIN_BEFORE);
+  const to: i64 = min(<i64>sourceSize, <i64>source + length + MARGIN_BEHIND);
+  return from >= loadedFrom && to <= <i64>loadedTo;
+}
+
 export function setTarget(zero: usize): void {
   targetZero = zero;
 }

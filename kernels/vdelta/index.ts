@@ -5,16 +5,20 @@ import { makeTables } from "./tables";
 export { map, setAddressMap } from "./address-map";
 export {
   beginBlock,
-  decodeRegion,
+  decodeSteps,
   encodeRegion,
   gapsUsed,
   isBlockCorrupt,
   isBlockDone,
   missesUsed,
   openBlock,
+  openLiterals,
+  openSteps,
+  wantedEnd,
+  wantedFrom,
 } from "./fast";
 export { enterRegion } from "./guesser";
-export { setSource, setTarget } from "./images";
+export { setLoaded, setSource, setTarget } from "./images";
 export { setLearned } from "./learned";
 export { codeLiterals, enterLiterals } from "./literal-model";
 export { mixerBytes } from "./mixer";
@@ -45,9 +49,13 @@ export function heapBase(): usize {
 
 /** To be called first. */
 export function reset(processor: i32): void {
-  makeTables();
   setProcessor(processor);
   resetGuesser();
+}
+
+/** To be called before anything of the small coder. */
+export function resetModel(): void {
+  makeTables();
   resetNumbers();
   resetRegionModel();
 }

@@ -46,6 +46,7 @@ export function beginX86(source: i32, target: i32, within: i32, hasSpace: bool):
 
 /** Whether one of the bytes of a plain word but the last looks like what a distance follows. */
 export function mayX86BeginWithin(): bool {
+  if (kind !== PLAIN) return false;
   for (let shift = 0; shift < 24; shift += 8) {
     const byte = (word >>> shift) & 0xff;
     if (byte === 0xe8 || byte === 0xe9 || (byte & 0xf0) === 0x80) return true;

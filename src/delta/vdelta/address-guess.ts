@@ -26,9 +26,11 @@ export function guessAddressSpace(
   const votes = new Map<number, number>();
   const byShift = groupByShift(regions);
   let cast = 0;
-  const step = Math.max(1, Math.floor(words.length / MAX_WORDS));
-  for (let index = 0; index < words.length && cast < MAX_VOTES; index += step) {
-    const [word, now] = words[index] as readonly [number, number];
+  const count = words.length / 2;
+  const step = Math.max(1, Math.floor(count / MAX_WORDS));
+  for (let index = 0; index < count && cast < MAX_VOTES; index += step) {
+    const word = words[2 * index] as number;
+    const now = words[2 * index + 1] as number;
     for (const region of byShift.get(now - word) ?? []) {
       const first = Math.ceil((word - region.source - region.length + 1) / GRANULE);
       const last = Math.floor((word - region.source) / GRANULE);
@@ -39,7 +41,7 @@ export function guessAddressSpace(
   }
   const best = [...votes].sort((a, b) => b[1] - a[1] || a[0] - b[0]).slice(0, CANDIDATES);
   let chosen = -1;
-  let most = Math.max(MIN_EXPLAINED, words.length * MIN_SHARE);
+  let most = Math.max(MIN_EXPLAINED, count * MIN_SHARE);
   for (const [granule] of best) {
     const explained = countExplained(words, granule * GRANULE, source.length, map);
     if (explained > most) {
@@ -60,24 +62,41 @@ export function guessAddressSpace(
   ];
 }
 
-/** Aligned words that changed a little, old and new. */
+/** Aligned words that changed a little: old and new by turns. An image may have millions of them. */
 function changedWords(
   source: Uint8Array,
   target: Uint8Array,
   regions: readonly Region[],
-): (readonly [number, number])[] {
+): Uint32Array {
+  let count = 0;
+  eachChangedWord(source, target, regions, () => {
+    count += 1;
+  });
+  const words = new Uint32Array(2 * count);
+  let at = 0;
+  eachChangedWord(source, target, regions, (word, now) => {
+    words[at++] = word;
+    words[at++] = now;
+  });
+  return words;
+}
+
+function eachChangedWord(
+  source: Uint8Array,
+  target: Uint8Array,
+  regions: readonly Region[],
+  take: (word: number, now: number) => void,
+): void {
   const before = new DataView(source.buffer, source.byteOffset, source.length);
   const after = new DataView(target.buffer, target.byteOffset, target.length);
-  const words: (readonly [number, number])[] = [];
   for (const region of regions) {
     const end = region.source + region.length - 4;
     for (let at = (region.source + 3) & ~3; at <= end; at += 4) {
       const word = before.getUint32(at, true);
       const now = after.getUint32(at - region.source + region.target, true);
-      if (word !== now && Math.abs(now - word) < MAX_SHIFT) words.push([word, now]);
+      if (word !== now && Math.abs(now - word) < MAX_SHIFT) take(word, now);
     }
   }
-  return words;
 }
 
 function groupByShift(regions: readonly Region[]): Map<number, Region[]> {
@@ -91,16 +110,12 @@ function groupByShift(regions: readonly Region[]): Map<number, Region[]> {
   return groups;
 }
 
-function countExplained(
-  words: readonly (readonly [number, number])[],
-  base: number,
-  length: number,
-  map: AddressMap,
-): number {
+function countExplained(words: Uint32Array, base: number, length: number, map: AddressMap): number {
   let explained = 0;
-  for (const [word, now] of words) {
-    const place = word - base;
-    if (place >= 0 && place < length && map.map(place) + base === now) explained += 1;
+  for (let at = 0; at < words.length; at += 2) {
+    const place = (words[at] as number) - base;
+    if (place < 0 || place >= length) continue;
+    if (map.map(place) + base === words[at + 1]) explained += 1;
   }
   return explained;
 }

@@ -45,12 +45,33 @@ export function writeRegions(words: Int32Array, regions: Iterable<Region>): void
     index += 1;
   }
   // Regions come in the order of their targets, which is kept among equal sources.
-  const order = Uint32Array.from({ length: count }, (_, at) => at).sort(
-    (a, b) => (unordered[a] as number) - (unordered[b] as number) || a - b,
-  );
-  order.forEach((from, to) => {
+  orderOf(unordered.subarray(0, count)).forEach((from, to) => {
     for (let word = 0; word < WORDS; word++) {
       words[word * count + to] = unordered[word * count + from] as number;
     }
   });
+}
+
+/** Indices by ascending value, of values that are not negative; equal ones stay in their order. */
+function orderOf(values: Int32Array): Uint32Array {
+  let order = Uint32Array.from(values.keys());
+  let sorted = new Uint32Array(values.length);
+  for (let shift = 0; shift < 32; shift += 8) {
+    const digitOf = (value: number) => (value >>> shift) & 255;
+    const ends = new Uint32Array(256);
+    for (const value of values) ends[digitOf(value)] = (ends[digitOf(value)] as number) + 1;
+    for (let digit = 1, sum = ends[0] as number; digit < 256; digit++) {
+      sum += ends[digit] as number;
+      ends[digit] = sum;
+    }
+    for (let at = order.length - 1; at >= 0; at--) {
+      const index = order[at] as number;
+      const digit = digitOf(values[index] as number);
+      const end = (ends[digit] as number) - 1;
+      ends[digit] = end;
+      sorted[end] = index;
+    }
+    [order, sorted] = [sorted, order];
+  }
+  return order;
 }

@@ -6,6 +6,8 @@ export interface Matcher {
   find(target: number): void;
   matchAt: number;
   matchLength: number;
+  /** Gives its tables back at once, not when they are collected: what comes next needs as much. Ends its use. */
+  release(): void;
 }
 
 export interface AlignmentOptions {

@@ -11,10 +11,10 @@ export interface ControlStep {
   seek: number;
 }
 
-/** Bytes that a step takes: itself (12), unpacked (15), the address map (12) and its making. */
+/** Bytes that a step takes: itself (12, twice), unpacked (15), the address map (12) and its making. */
 export const STEP_MEMORY_BYTES = 64;
 
-const FIELDS = 3;
+export const STEP_WORDS = 3;
 
 /** Where the copied part of a step lies; for `ControlList.forEach`. */
 export interface PlacedStep extends ControlStep {
@@ -33,7 +33,7 @@ export class ControlList {
   #target = 0;
 
   constructor(steps: number, sizes: { sourceSize: number; targetSize: number }) {
-    this.#values = new Int32Array(steps * FIELDS);
+    this.#values = new Int32Array(steps * STEP_WORDS);
     this.#sourceSize = sizes.sourceSize;
     this.#targetSize = sizes.targetSize;
   }
@@ -53,7 +53,7 @@ export class ControlList {
     if (source < 0 || source > this.#sourceSize) {
       throw refusePatch("the patch seeks outside of the old image");
     }
-    const at = this.#count * FIELDS;
+    const at = this.#count * STEP_WORDS;
     this.#values[at] = copied;
     this.#values[at + 1] = literals;
     this.#values[at + 2] = seek;
@@ -73,7 +73,7 @@ export class ControlList {
   *steps(): Generator<PlacedStep> {
     let source = 0;
     let target = 0;
-    for (let at = 0; at < this.#count * FIELDS; at += FIELDS) {
+    for (let at = 0; at < this.#count * STEP_WORDS; at += STEP_WORDS) {
       const copied = this.#values[at] as number;
       const literals = this.#values[at + 1] as number;
       const seek = this.#values[at + 2] as number;
@@ -86,6 +86,11 @@ export class ControlList {
   /** Steps that copy. */
   get regionCount(): number {
     return this.#regions;
+  }
+
+  /** The steps as the kernel follows them: three words each. */
+  writeSteps(words: Int32Array): void {
+    words.set(this.#values.subarray(0, this.#count * STEP_WORDS));
   }
 
   /** The regions as the kernel looks them up: three words each. */

@@ -2,7 +2,7 @@ import { constants, crc32, zstdCompressSync, zstdDecompressSync } from "node:zli
 import { type ApplyInput, type PatchSource, refusePatch } from "../format.ts";
 import { ARCHITECTURES } from "./architectures.ts";
 import { memoryOf, reserveCodec } from "./codec.ts";
-import { ControlList, controlOf } from "./control.ts";
+import { ControlList, controlOf, STEP_WORDS } from "./control.ts";
 import { encodeHeader, readVarint, type VdeltaHeader } from "./header.ts";
 import { Kernel } from "./kernel.ts";
 import { unzigzag, zigzag } from "./numbers.ts";
@@ -13,7 +13,8 @@ import { TargetWindow } from "./target-window.ts";
 
 /** Each block of the new image has its own packed streams. */
 const BLOCK_BYTES = 512 * 1024;
-const STEP_BYTES = 32 * 1024;
+/** So much is made before it is handed on; divides a block. */
+const STEP_BYTES = 64 * 1024;
 const MAX_NUMBER_BYTES = 5;
 /** Only contexts of a few bytes are read back. */
 const WINDOW_BYTES = 64;
@@ -73,8 +74,6 @@ interface Piece {
   from: number;
   to: number;
   length: number;
-  /** Where its region ends in the old image. */
-  regionEnd: number;
 }
 
 /** The steps cut into pieces that lie within a block and are not too long. */
@@ -86,8 +85,7 @@ function* piecesOf(control: ControlList): Generator<Piece> {
       const left = (isCopy ? copied : copied + literals) - done;
       const length = Math.min(STEP_BYTES, left, BLOCK_BYTES - (to % BLOCK_BYTES));
       const from = source + done;
-      const regionEnd = source + copied;
-      yield { isCopy, isFirst: isCopy && done === 0, from, to, length, regionEnd };
+      yield { isCopy, isFirst: isCopy && done === 0, from, to, length };
       done += length;
     }
   }
@@ -129,28 +127,28 @@ export async function* decodeFast(
   const kernel = new Kernel(memoryOf(header));
   const { run } = kernel;
   const setUp = reserveCodec(kernel, header, control);
+  const steps = kernel.reserve(control.length * STEP_WORDS * 4);
   const sourceWindow = new SourceWindow(source as PatchSource, kernel);
   const targetWindow = new TargetWindow(kernel, WINDOW_BYTES, STEP_BYTES);
-  const block = new BlockReader(input, kernel);
+  const block = new BlockReader(input, kernel, header.targetSize);
   kernel.commit();
   run.reset(ARCHITECTURES.indexOf(header.architecture));
   setUp();
+  control.writeSteps(kernel.words(steps, control.length * STEP_WORDS));
+  run.openSteps(steps);
   let checksum = 0;
-  for (const { isCopy, isFirst, from, to, length, regionEnd } of piecesOf(control)) {
-    if (to % BLOCK_BYTES === 0) await block.next(header.targetSize - to);
-    targetWindow.reserve(to, length);
-    if (isCopy) {
-      const loading = sourceWindow.load(from, length, regionEnd);
-      if (loading) await loading;
-      if (isFirst) run.enterRegion(from);
-      run.decodeRegion(from, to, length);
+  for (let done = 0; done < header.targetSize; ) {
+    if (done % BLOCK_BYTES === 0) await block.next(header.targetSize - done);
+    const end = Math.min(done + STEP_BYTES, header.targetSize);
+    targetWindow.reserve(done, end - done);
+    while (done < end) {
+      done = run.decodeSteps(end);
       if (run.isBlockCorrupt()) throw refusePatch("the patch is corrupt");
-    } else {
-      targetWindow.write(to, block.takeLiterals(length));
+      if (done === end) break;
+      const [from, regionEnd] = [run.wantedFrom.value, run.wantedEnd.value];
+      await sourceWindow.load(from, Math.min(end - done, regionEnd - from), regionEnd);
     }
-    const end = to + length;
-    if (!targetWindow.isDue(end) && end < header.targetSize) continue;
-    const made = targetWindow.take(end);
+    const made = targetWindow.take(done);
     checksum = crc32(made, checksum);
     yield made;
   }
@@ -181,13 +179,14 @@ async function readControl(input: PatchInput, header: VdeltaHeader): Promise<Con
   return control;
 }
 
+/** Bytes that stay valid until more is read. */
 async function unpack(input: PatchInput, maxBytes: number): Promise<Uint8Array> {
   await input.fill(2 * MAX_NUMBER_BYTES);
   const length = readVarint(input, maxBytes);
   const packedLength = readVarint(input, length);
   await input.fill(packedLength);
   const body = input.take(packedLength);
-  if (packedLength === length) return body.slice();
+  if (packedLength === length) return body;
   let bytes: Uint8Array;
   try {
     bytes = zstdDecompressSync(body, {
@@ -219,52 +218,45 @@ function byteReader(bytes: Uint8Array): ByteReader {
   };
 }
 
-/** The streams of one block after the other; gaps and misses go to the kernel. */
+/** The streams of one block after the other, as the kernel reads them. */
 class BlockReader {
   readonly #input: PatchInput;
   readonly #kernel: Kernel;
-  readonly #gapsAt: number;
-  readonly #missesAt: number;
-  #literals: Uint8Array = new Uint8Array(0);
-  #used = 0;
+  /** Where the gaps, the misses and the literals go. */
+  readonly #streams: [number, number, number];
   #blockBytes = -1;
 
-  constructor(input: PatchInput, kernel: Kernel) {
+  constructor(input: PatchInput, kernel: Kernel, targetSize: number) {
     this.#input = input;
     this.#kernel = kernel;
-    this.#gapsAt = kernel.reserve(BLOCK_BYTES);
-    this.#missesAt = kernel.reserve(BLOCK_BYTES);
+    // A gap of n bytes is written in no more than n + 1, and a miss follows it.
+    const room = Math.min(BLOCK_BYTES, targetSize);
+    this.#streams = [kernel.reserve(room), kernel.reserve(room), kernel.reserve(room)];
   }
 
   /** Goes on to the next block; so many bytes are still to be made. */
   async next(leftBytes: number): Promise<void> {
     this.finish();
-    const { bytes, run } = this.#kernel;
+    const { run } = this.#kernel;
     const blockBytes = Math.min(BLOCK_BYTES, leftBytes);
-    // A gap of n bytes is written in no more than n + 1, and a miss follows it.
-    const gaps = await unpack(this.#input, blockBytes);
-    bytes.set(gaps, this.#gapsAt);
-    const misses = await unpack(this.#input, blockBytes);
-    bytes.set(misses, this.#missesAt);
-    this.#literals = await unpack(this.#input, blockBytes);
-    this.#used = 0;
+    const [gaps, misses, literals] = this.#streams;
+    const gapBytes = await this.#read(gaps, blockBytes);
+    const missBytes = await this.#read(misses, blockBytes);
+    const literalBytes = await this.#read(literals, blockBytes);
     this.#blockBytes = blockBytes;
-    run.openBlock(this.#gapsAt, gaps.length, this.#missesAt, misses.length);
+    run.openBlock(gaps, gapBytes, misses, missBytes);
+    run.openLiterals(literals, literalBytes);
   }
 
-  takeLiterals(length: number): Uint8Array {
-    const from = this.#used;
-    this.#used += length;
-    if (this.#used > this.#literals.length) throw refusePatch("the patch is cut short");
-    return this.#literals.subarray(from, this.#used);
+  async #read(at: number, maxBytes: number): Promise<number> {
+    const bytes = await unpack(this.#input, maxBytes);
+    this.#kernel.bytes.set(bytes, at);
+    return bytes.length;
   }
 
   /** Everything in the present block must have been used. */
   finish(): void {
-    if (this.#blockBytes < 0) return;
-    const isUsed = this.#used === this.#literals.length;
-    if (!isUsed || !this.#kernel.run.isBlockDone(this.#blockBytes)) {
-      throw refusePatch("the patch holds more than it announces");
-    }
+    if (this.#blockBytes < 0 || this.#kernel.run.isBlockDone(this.#blockBytes)) return;
+    throw refusePatch("the patch holds more than it announces");
   }
 }

@@ -14,8 +14,8 @@ export class HashMatcher implements Matcher {
   matchLength = 0;
   readonly #source: Uint8Array;
   readonly #target: Uint8Array;
-  readonly #heads: Int32Array;
-  readonly #previous: Int32Array;
+  readonly #heads: Int32Array<ArrayBuffer>;
+  readonly #previous: Int32Array<ArrayBuffer>;
   readonly #stride: number;
   readonly #shift: number;
   #lastShift = 0;
@@ -48,6 +48,11 @@ export class HashMatcher implements Matcher {
       }
     }
     if (this.matchLength > 0) this.#lastShift = this.matchAt - target;
+  }
+
+  release(): void {
+    this.#heads.buffer.transfer(0);
+    this.#previous.buffer.transfer(0);
   }
 
   #try(source: number, target: number): void {

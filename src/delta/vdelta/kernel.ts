@@ -5,7 +5,9 @@ import { KERNEL_WASM } from "./kernel-generated.ts";
 export interface KernelFunctions {
   heapBase(): number;
   reset(processor: number): void;
+  resetModel(): void;
   setSource(zero: number, size: number): void;
+  setLoaded(from: number, to: number): void;
   setTarget(zero: number): void;
   setAddressMap(at: number, count: number): void;
   map(place: number): number;
@@ -13,9 +15,13 @@ export interface KernelFunctions {
   setLearned(at: number, bits: number): void;
   enterRegion(source: number): void;
   openBlock(gaps: number, gapBytes: number, misses: number, missBytes: number): void;
+  openLiterals(at: number, bytes: number): void;
   isBlockDone(blockBytes: number): number;
   isBlockCorrupt(): number;
-  decodeRegion(source: number, target: number, length: number): void;
+  openSteps(at: number): void;
+  decodeSteps(limit: number): number;
+  wantedFrom: { value: number };
+  wantedEnd: { value: number };
   beginBlock(gaps: number, misses: number): void;
   gapsUsed(): number;
   missesUsed(): number;

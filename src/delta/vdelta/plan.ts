@@ -70,6 +70,7 @@ export function planDelta(
     if (index === 0 && !isSmall && canSort && isMostlyNew(regions, target.length)) {
       tries.push(COMPRESSED_ALIGNMENT);
     }
+    if (index === tries.length - 1) matcher.release();
     const map = new AddressMap(regions);
     const counter = new MissCounter(source, target, regions);
     let spaces = addressSpaces(source, target, regions, map);

@@ -41,6 +41,7 @@ export function encodeSmall(
   const output = kernel.reserve(CODED_BYTES);
   kernel.commit();
   run.reset(ARCHITECTURES.indexOf(header.architecture));
+  run.resetModel();
   setUp();
   kernel.bytes.set(source, sourceAt);
   kernel.bytes.set(target, targetAt);
@@ -92,6 +93,7 @@ export async function* decodeSmall(
   const targetWindow = new TargetWindow(kernel, 2 ** sizesOf(header).windowBits, STEP_BYTES);
   kernel.commit();
   run.reset(ARCHITECTURES.indexOf(header.architecture));
+  run.resetModel();
   const control = await readControl(reader, run, header);
   const setUp = reserveCodec(kernel, header, control, header);
   kernel.commit();

@@ -5,6 +5,8 @@ import type { Kernel } from "./kernel.ts";
 const MARGIN_BEFORE = 16;
 const MARGIN_BEHIND = 64;
 const READ_AHEAD_BYTES = 64 * 1024;
+/** Old images of up to this size are read once and kept: of a firmware, regions come from everywhere. */
+const KEPT_BYTES = 1024 * 1024;
 /** Small regions lie near each other; a read of less costs as much. */
 const SMALLEST_READ_BYTES = 8 * 1024;
 
@@ -13,6 +15,7 @@ export class SourceWindow {
   readonly #source: PatchSource;
   readonly #kernel: Kernel;
   readonly #at: number;
+  readonly #isKept: boolean;
   #from = 0;
   #to = 0;
 
@@ -20,7 +23,9 @@ export class SourceWindow {
   constructor(source: PatchSource, kernel: Kernel) {
     this.#source = source;
     this.#kernel = kernel;
-    this.#at = kernel.reserve(MARGIN_BEFORE + READ_AHEAD_BYTES + MARGIN_BEHIND);
+    const window = MARGIN_BEFORE + READ_AHEAD_BYTES + MARGIN_BEHIND;
+    this.#isKept = source.sizeBytes <= KEPT_BYTES;
+    this.#at = kernel.reserve(this.#isKept ? source.sizeBytes : window);
   }
 
   /**
@@ -36,13 +41,19 @@ export class SourceWindow {
 
   async #load(position: number, from: number, to: number, regionEnd: number): Promise<void> {
     const size = this.#source.sizeBytes;
+    if (this.#isKept) return this.#keep(0, size);
     // Ahead only as far as this region will need.
     const ahead = Math.max(Math.min(READ_AHEAD_BYTES, regionEnd - position), SMALLEST_READ_BYTES);
     const end = Math.max(to, Math.min(size, position + ahead + MARGIN_BEHIND));
-    await this.#read(from, end - from);
+    await this.#keep(from, end);
+  }
+
+  async #keep(from: number, to: number): Promise<void> {
+    await this.#read(from, to - from);
     this.#from = from;
-    this.#to = end;
-    this.#kernel.run.setSource(this.#at - from, size);
+    this.#to = to;
+    this.#kernel.run.setSource(this.#at - from, this.#source.sizeBytes);
+    this.#kernel.run.setLoaded(from, to);
   }
 
   async #read(offset: number, length: number): Promise<void> {

@@ -2,7 +2,7 @@
  * The suffix array of a text by induced sorting (Nong, Zhang and Chan, 2009): linear in time, five
  * bytes of memory a byte besides the text.
  */
-export function suffixArray(text: Uint8Array): Int32Array {
+export function suffixArray(text: Uint8Array): Int32Array<ArrayBuffer> {
   const result = new Int32Array(text.length);
   if (text.length > 0) sort(text, result, text.length, 256);
   return result;

@@ -7,7 +7,7 @@ export class SuffixMatcher implements Matcher {
   matchLength = 0;
   readonly #source: Uint8Array;
   readonly #target: Uint8Array;
-  readonly #order: Int32Array;
+  readonly #order: Int32Array<ArrayBuffer>;
 
   constructor(source: Uint8Array, target: Uint8Array) {
     this.#source = source;
@@ -39,6 +39,10 @@ export class SuffixMatcher implements Matcher {
     const better = highLength >= lowLength;
     this.matchLength = better ? highLength : lowLength;
     this.matchAt = order[better ? high : low] as number;
+  }
+
+  release(): void {
+    this.#order.buffer.transfer(0);
   }
 
   #common(source: number, target: number, from: number): number {

@@ -20,7 +20,7 @@ export class TargetWindow {
     this.#kernel = kernel;
     this.#keptBytes = windowBytes + MARGIN_BYTES;
     // Moved only when it is full, so that what is kept is not moved again and again.
-    this.#length = 2 * this.#keptBytes + 2 * HANDED_ON_BYTES + 2 * stepBytes;
+    this.#length = 2 * this.#keptBytes + HANDED_ON_BYTES + stepBytes;
     this.#at = kernel.reserve(this.#length);
   }
 
@@ -34,10 +34,6 @@ export class TargetWindow {
       this.#base = keepFrom;
     }
     run.setTarget(this.#at - this.#base);
-  }
-
-  write(position: number, made: Uint8Array): void {
-    this.#kernel.bytes.set(made, this.#at + position - this.#base);
   }
 
   /** Whether so much has been made up to `position` that it is to be taken now. */
