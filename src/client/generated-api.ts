@@ -1223,6 +1223,35 @@ export type LogPage = {
   nextCursor: string | null;
 };
 
+export type LogSearch = {
+  name: string;
+  filter: LogSearchFilter;
+  updatedAt: string;
+  updatedBy: string;
+};
+
+export type LogSearchFilter = {
+  /** All stand in the message, in any order and case */
+  words?: string | undefined;
+  /** Fleet query, for example `firmware.version < "2.4.0" and tags.site = "berlin" and online` */
+  q?: string | undefined;
+  /** A group's name */
+  group?: string | undefined;
+  logger?: string | undefined;
+  /** An attribute and its value: `http.status=503` */
+  field?: string | undefined;
+  /** This level and what is more severe */
+  level?: "trace" | "debug" | "info" | "warn" | "error" | "fatal" | undefined;
+  device?: string | undefined;
+  trace?: string | undefined;
+  /** How far back from the moment of the question; any time where left out */
+  rangeSeconds?: number | undefined;
+};
+
+export type LogSearchList = {
+  items: Array<LogSearch>;
+};
+
 export type LogTail = {
   items: Array<LogLine>;
   /** Give it with the next request */
@@ -5064,6 +5093,35 @@ export interface Operations {
     body: undefined;
     answer: Trace;
   };
+  listLogSearches: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: LogSearchList;
+  };
+  createLogSearch: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      name: string;
+      filter: LogSearchFilter;
+    };
+    answer: LogSearch;
+  };
+  replaceLogSearch: {
+    params: { tenant: string; search: string };
+    query: Record<never, never>;
+    body: {
+      filter: LogSearchFilter;
+    };
+    answer: LogSearch;
+  };
+  deleteLogSearch: {
+    params: { tenant: string; search: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: undefined;
+  };
   sendLogs: {
     params: { tenant: string };
     query: Record<never, never>;
@@ -5596,6 +5654,10 @@ export const ROUTES = {
   getLogContext: { method: "GET", path: "/api/v1/tenants/{tenant}/logs/context" },
   exportLogLines: { method: "GET", path: "/api/v1/tenants/{tenant}/logs/export" },
   getTrace: { method: "GET", path: "/api/v1/tenants/{tenant}/traces/{trace}" },
+  listLogSearches: { method: "GET", path: "/api/v1/tenants/{tenant}/log-searches" },
+  createLogSearch: { method: "POST", path: "/api/v1/tenants/{tenant}/log-searches" },
+  replaceLogSearch: { method: "PUT", path: "/api/v1/tenants/{tenant}/log-searches/{search}" },
+  deleteLogSearch: { method: "DELETE", path: "/api/v1/tenants/{tenant}/log-searches/{search}" },
   sendLogs: { method: "POST", path: "/api/v1/tenants/{tenant}/otlp/v1/logs" },
   sendTraces: { method: "POST", path: "/api/v1/tenants/{tenant}/otlp/v1/traces" },
   sendMetrics: { method: "POST", path: "/api/v1/tenants/{tenant}/otlp/v1/metrics" },

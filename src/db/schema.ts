@@ -554,6 +554,12 @@ export interface DeltasTable {
   devices: Generated<number>;
 }
 
+export interface DetectorLeasesTable {
+  tenant_id: string;
+  holder: string;
+  until: Date;
+}
+
 export interface DetectorMetricsTable {
   tenant_id: string;
   metric: string;
@@ -567,6 +573,11 @@ export interface DetectorSnapshotsTable {
   part: number;
   data: Buffer;
   saved_at: Date;
+}
+
+export interface DetectorWorkersTable {
+  name: string;
+  seen_at: Date;
 }
 
 export interface DeviceGroupsTable {
@@ -681,6 +692,14 @@ export interface InstanceSettingsTable {
   key: string;
   value: Json;
   updated_at: Date;
+}
+
+export interface LogSearchesTable {
+  tenant_id: string;
+  name: string;
+  filter: Json;
+  updated_at: Date;
+  updated_by: string;
 }
 
 export interface MembershipsTable {
@@ -1437,8 +1456,10 @@ export interface Schema {
   commands: CommandsTable;
   compromised_keys: CompromisedKeysTable;
   deltas: DeltasTable;
+  detector_leases: DetectorLeasesTable;
   detector_metrics: DetectorMetricsTable;
   detector_snapshots: DetectorSnapshotsTable;
+  detector_workers: DetectorWorkersTable;
   device_groups: DeviceGroupsTable;
   device_incidents: DeviceIncidentsTable;
   device_states: DeviceStatesTable;
@@ -1447,6 +1468,7 @@ export interface Schema {
   fleet_history: FleetHistoryTable;
   idempotency_keys: IdempotencyKeysTable;
   instance_settings: InstanceSettingsTable;
+  log_searches: LogSearchesTable;
   memberships: MembershipsTable;
   mqtt_gateways: MqttGatewaysTable;
   mqtt_retained: MqttRetainedTable;

@@ -3,20 +3,21 @@ import { counter } from "../kernel/metrics.ts";
 import type { ReadableSpan } from "../kernel/tracing.ts";
 import type { DeviceIdentity } from "../protocol/index.ts";
 import type { LogRow, Timeseries } from "../timeseries/index.ts";
-import { deviceLogRows, platformLogRow, type RejectedLine } from "./log-rows.ts";
+import { type LogSearch, TRACE_ID } from "./log-conditions.ts";
 import {
   countByDevice,
   countErrors,
   devicesWithErrors,
   type ErrorFigures,
+} from "./log-counts-store.ts";
+import { deviceLogRows, platformLogRow, type RejectedLine } from "./log-rows.ts";
+import {
   type LogEntry,
   type LogPage,
-  type LogSearch,
   linesAround,
   readTraceLogs,
   searchLogs,
   type TailPosition,
-  TRACE_ID,
   tailLogs,
 } from "./log-store.ts";
 import { type OtlpSamples, otlpSamples } from "./otlp-metrics.ts";

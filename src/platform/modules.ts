@@ -16,7 +16,7 @@ import { parseMailServer } from "../kernel/mail-server.ts";
 import { Tokens } from "../kernel/pkcs11.ts";
 import { systemRandom } from "../kernel/random.ts";
 import { createSealer, loadMasterKey } from "../kernel/sealing.ts";
-import { createLogs } from "../logs/index.ts";
+import { createLogs, createSavedSearches } from "../logs/index.ts";
 import { createRollouts } from "../rollouts/index.ts";
 import { createSignIn } from "../sign-in/index.ts";
 import { createDeclaredMetrics, createTelemetry } from "../telemetry/index.ts";
@@ -107,6 +107,7 @@ export function createModules(options: ModuleOptions) {
     ...{ db, clock, timeseries, devices, telemetry, tenancy },
   });
   const logs = createLogs({ timeseries, clock });
+  const savedSearches = createSavedSearches({ db, clock });
   const alerts = createAlerts({
     db,
     clock,
@@ -175,6 +176,7 @@ export function createModules(options: ModuleOptions) {
     alertRules,
     health,
     metricRules,
+    savedSearches,
     firmware,
     rollouts,
     async close() {

@@ -75,7 +75,7 @@ export const CONFINABLE: readonly Permission[] = [
 export const PERMISSION_MEANINGS: Readonly<Record<Permission, string>> = {
   "tenant.read": "see the tenant and its settings",
   "devices.read": "see devices, groups, certificates, the radar, campaigns and claims",
-  "devices.write": "change tags and groups",
+  "devices.write": "change tags, groups and saved searches",
   "devices.enroll": "bring devices in: enrol, make claims, accept, register authorities, rotate",
   "devices.revoke": "revoke, hold and remove devices and certificates",
   "telemetry.read": "query measurements",

@@ -93,6 +93,24 @@ describe("log search", () => {
     expect(seen).toEqual(Array.from({ length: 40 }, (_, index) => 39 - index));
   });
 
+  it("shows a line once however often it was delivered, on every page", async () => {
+    const peer = { tenantId: "copies", deviceId: "d1" };
+    const lines = Array.from({ length: 5 }, (_, seq) => {
+      return { ts: NOW + seq, seq, level: "info", message: `copied ${seq}` };
+    });
+    // Each delivery is a block of its own, and none of them is merged with another at once.
+    for (let copy = 0; copy < 12; copy += 1) await logs.ingestDeviceLogs(peer, lines, NOW);
+    const page = (limit: number, cursor?: string) =>
+      logs.search("copies", { words: "copied", limit, cursor });
+    const first = await page(2);
+    expect(first.items.map(({ seq }) => seq)).toEqual([4, 3]);
+    const rest = await page(10, first.nextCursor ?? "");
+    expect(rest.items.map(({ seq }) => seq)).toEqual([2, 1, 0]);
+    expect(rest.nextCursor).toBeNull();
+    const around = await logs.around("copies", { deviceId: "d1", ts: NOW + 2, seq: 2 }, 1);
+    expect(around.map(({ seq }) => seq)).toEqual([1, 2, 3]);
+  });
+
   it("shows a tenant nothing of another's", async () => {
     const { items } = await logs.search("other", { limit: 100 });
     expect(items.map((line) => line.message)).toEqual(["pump burst"]);

@@ -1,6 +1,6 @@
 import { encode } from "cborg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { lineOf } from "../../src/cli/commands/looking.ts";
+import { lineOf } from "../../src/cli/commands/logs.ts";
 import { facts, table } from "../../src/cli/output.ts";
 import type { LogLine } from "../../src/client/index.ts";
 import { generateSigningKey } from "../../src/firmware/index.ts";

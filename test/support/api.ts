@@ -16,7 +16,7 @@ import { createHealthChecks } from "../../src/kernel/health-checks.ts";
 import { systemClock } from "../../src/kernel/index.ts";
 import { systemRandom } from "../../src/kernel/random.ts";
 import { createSealer } from "../../src/kernel/sealing.ts";
-import { createLogs } from "../../src/logs/index.ts";
+import { createLogs, createSavedSearches } from "../../src/logs/index.ts";
 import { createRollouts } from "../../src/rollouts/index.ts";
 import { createSignIn } from "../../src/sign-in/index.ts";
 import { createTelemetry } from "../../src/telemetry/index.ts";
@@ -199,6 +199,7 @@ function createModules(
     telemetryQueries,
     logs,
     alerts,
+    savedSearches: createSavedSearches({ db, clock }),
     metricRules: createMetricRules({ db, clock, alerts, audit: tenancy.audit }),
     alertRules,
     firmware,

@@ -24,7 +24,7 @@ export const MAY_IMPORT: Record<string, readonly string[]> = {
   secureboot: ["kernel", "protocol"],
   telemetry: ["kernel", "protocol", "timeseries", "bus"],
   "telemetry-queries": ["kernel", "protocol", "db", "timeseries", "bus", "tenancy", "devices"],
-  logs: ["kernel", "protocol", "timeseries", "bus"],
+  logs: ["kernel", "protocol", "db", "timeseries", "bus"],
   "tenant-data": ["kernel", "protocol", "db", "blobs", "timeseries", "tenancy"],
   alerts: ["kernel", "protocol", "db", "bus", "tenancy"],
   health: [

@@ -205,7 +205,9 @@ const alerts = createRoute({
 const logs = createRoute({
   getParentRoute: () => tenant,
   path: "/logs",
-  validateSearch: optional("words", "level", "device", "trace", "range", "q"),
+  validateSearch: optional(
+    ...(["words", "level", "device", "trace", "range", "q", "group", "logger", "field"] as const),
+  ),
   component: lazyRouteComponent(() => import("./pages/logs/logs-page.tsx"), "LogsPage"),
 });
 

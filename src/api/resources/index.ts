@@ -23,6 +23,7 @@ import { type FirmwareDeps, firmwareRoutes } from "./firmware.ts";
 import { type FleetDeps, fleetRoutes } from "./fleet.ts";
 import { type FleetHealthDeps, fleetHealthRoutes } from "./fleet-health.ts";
 import { type KeyDeps, keyRoutes } from "./keys.ts";
+import { type LogSearchesDeps, logSearchRoutes } from "./log-searches.ts";
 import { type LogsDeps, logRoutes } from "./logs.ts";
 import { type OperationsDeps, operationsRoutes } from "./operations.ts";
 import { type OtlpDeps, otlpRootRoutes, otlpRoutes } from "./otlp.ts";
@@ -80,6 +81,7 @@ export type ResourceDeps = AcmeDeps &
   PresenceDeps &
   KeyDeps &
   LogsDeps &
+  LogSearchesDeps &
   OperationsDeps &
   OtlpDeps &
   PkiDeps &
@@ -158,6 +160,7 @@ export async function registerResources(
       updateRoutes(routes, deps);
       watchRoutes(routes, deps);
       logRoutes(routes, deps);
+      logSearchRoutes(routes, deps);
       await scope.register(async (inner) => otlpRoutes(inner as unknown as Api, deps));
       alertRoutes(routes, deps);
       alertRuleRoutes(routes, deps);

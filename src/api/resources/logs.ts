@@ -1,15 +1,11 @@
-import { Readable } from "node:stream";
 import { Type } from "typebox";
-import type { Devices } from "../../devices/index.ts";
-import { AppError, LIMITS } from "../../kernel/index.ts";
-import { type LogEntry, MAX_DEVICES as MAX_NAMED_DEVICES } from "../../logs/index.ts";
-import type { LogLevel } from "../../protocol/index.ts";
+import { AppError } from "../../kernel/index.ts";
+import type { LogEntry } from "../../logs/index.ts";
 import { tenantOf } from "../access.ts";
 import { decodeCursor, encodeCursor, type ModulePage, wrapPage } from "../cursor.ts";
 import {
   answers,
   DeviceId,
-  FleetQueryText,
   listOf,
   Moment,
   PageQuery,
@@ -21,18 +17,14 @@ import {
 import { LogLineView, LogPage, LogTail, TraceView } from "../schemas/observing.ts";
 import type { Api } from "../types.ts";
 import { momentMs } from "../validation.ts";
-
-interface LogFilter {
-  words?: string;
-  levels?: LogLevel[];
-  deviceId?: string;
-  deviceIds?: string[];
-  logger?: string;
-  fields?: Record<string, string>;
-  traceId?: string;
-  from?: number;
-  to?: number;
-}
+import { exportRoute } from "./log-export.ts";
+import {
+  type FilterDevices,
+  FilterQuery,
+  filterOf,
+  type LogFilter,
+  RangeQuery,
+} from "./log-filter.ts";
 
 interface TailPosition {
   receivedAt: number;
@@ -59,30 +51,10 @@ export interface LogsDeps {
     ): Promise<{ items: object[]; position: TailPosition }>;
     trace(tenantId: string, traceId: string): Promise<object>;
   };
-  devices: Pick<Devices, "list" | "groups">;
+  devices: FilterDevices;
 }
 
 const tags = ["logs"];
-const LEVELS = ["trace", "debug", "info", "warn", "error", "fatal"] as const;
-
-const FilterQuery = {
-  words: Type.Optional(
-    Type.String({ maxLength: 256, description: "All stand in the message, in any order and case" }),
-  ),
-  q: Type.Optional(FleetQueryText),
-  group: Type.Optional(Type.String({ maxLength: 128, description: "A group's name" })),
-  logger: Type.Optional(Type.String({ maxLength: 256 })),
-  field: Type.Optional(
-    Type.String({
-      maxLength: 512,
-      pattern: "^[^=]{1,128}=.*$",
-      description: "An attribute and its value: `http.status=503`",
-    }),
-  ),
-  level: Type.Optional(Type.Enum(LEVELS, { description: "This level and what is more severe" })),
-  device: Type.Optional(DeviceId),
-  trace: Type.Optional(TraceId),
-};
 
 /** Devices' logs by word, level, device, time and trace; and a trace from end to end. */
 export function logRoutes(api: Api, deps: LogsDeps): void {
@@ -91,8 +63,6 @@ export function logRoutes(api: Api, deps: LogsDeps): void {
   exportRoute(api, deps);
   traceRoute(api, deps);
 }
-
-const RangeQuery = { from: Type.Optional(Moment), to: Type.Optional(Moment) };
 
 function searchRoutes(api: Api, { logs, devices }: LogsDeps): void {
   api.get(
@@ -153,67 +123,6 @@ function searchRoutes(api: Api, { logs, devices }: LogsDeps): void {
   );
 }
 
-interface FilterParams {
-  words?: string;
-  level?: LogLevel;
-  device?: string;
-  trace?: string;
-  q?: string;
-  group?: string;
-  logger?: string;
-  field?: string;
-  from?: string;
-  to?: string;
-}
-
-/** Which lines are asked for. Devices are found by query and group at the moment of the question. */
-async function filterOf(
-  devices: LogsDeps["devices"],
-  tenantId: string,
-  query: FilterParams,
-): Promise<LogFilter> {
-  const { words, level, device: deviceId, trace: traceId, logger, field } = query;
-  const deviceIds = await devicesOf(devices, tenantId, query);
-  const at = field?.indexOf("=") ?? -1;
-  const [from, to] = [momentMs(query.from), momentMs(query.to)];
-  return {
-    ...(words === undefined ? {} : { words }),
-    ...(level === undefined ? {} : { levels: LEVELS.slice(LEVELS.indexOf(level)) }),
-    ...(deviceId === undefined ? {} : { deviceId }),
-    ...(deviceIds === undefined ? {} : { deviceIds }),
-    ...(traceId === undefined ? {} : { traceId }),
-    ...(logger === undefined ? {} : { logger }),
-    ...(field === undefined ? {} : { fields: { [field.slice(0, at)]: field.slice(at + 1) } }),
-    ...(from === undefined ? {} : { from }),
-    ...(to === undefined ? {} : { to }),
-  };
-}
-
-async function devicesOf(
-  devices: LogsDeps["devices"],
-  tenantId: string,
-  { q, group }: FilterParams,
-): Promise<string[] | undefined> {
-  const queries = q ? [q] : [];
-  if (group !== undefined) {
-    const found = (await devices.groups.list(tenantId)).find(({ name }) => name === group);
-    if (!found) throw new AppError("not-found", "there is no such group", { group });
-    queries.push(found.query);
-  }
-  if (queries.length === 0) return undefined;
-  const query = queries.map((one) => `(${one})`).join(" and ");
-  const ids: string[] = [];
-  let cursor: string | undefined;
-  // The search refuses more devices than it can name: one page more than that is enough to know.
-  do {
-    const where = cursor === undefined ? {} : { cursor };
-    const page = await devices.list(tenantId, { query, limit: LIMITS.pageSize, ...where });
-    ids.push(...page.items.map(({ id }) => id));
-    cursor = page.nextCursor ?? undefined;
-  } while (cursor !== undefined && ids.length <= MAX_NAMED_DEVICES);
-  return ids;
-}
-
 function contextRoute(api: Api, { logs }: LogsDeps): void {
   api.get(
     "/tenants/:tenant/logs/context",
@@ -239,74 +148,6 @@ function contextRoute(api: Api, { logs }: LogsDeps): void {
       return { items: await logs.around(tenantOf(request), place, lines) };
     },
   );
-}
-
-function exportRoute(api: Api, { logs, devices }: LogsDeps): void {
-  api.get(
-    "/tenants/:tenant/logs/export",
-    {
-      config: { access: "logs.read", sensitiveRead: "log.read" },
-      schema: {
-        operationId: "exportLogLines",
-        description: "Lines that match, newest first, as CSV or JSON Lines; at most a million",
-        tags,
-        params: TenantParams,
-        querystring: strict({
-          ...FilterQuery,
-          ...RangeQuery,
-          format: Type.Optional(Type.Enum(["csv", "jsonl"] as const)),
-        }),
-        response: answers(200, Type.String({ description: "CSV (RFC 4180) or JSON Lines" })),
-      },
-    },
-    async (request, reply) => {
-      const tenantId = tenantOf(request);
-      const { format = "jsonl" } = request.query;
-      const filter = await filterOf(devices, tenantId, request.query);
-      const type = format === "csv" ? "text/csv; charset=utf-8" : "application/x-ndjson";
-      reply.header("content-disposition", `attachment; filename="logs.${format}"`);
-      return reply.type(type).send(Readable.from(exportLines(logs, tenantId, filter, format)));
-    },
-  );
-}
-
-const MAX_EXPORTED = 1_000_000;
-const CSV_HEAD = "ts,level,device,logger,message,traceId,spanId,attributes\r\n";
-
-/** Page by page: an export never stands in memory as a whole. */
-async function* exportLines(
-  logs: LogsDeps["logs"],
-  tenantId: string,
-  filter: LogFilter,
-  format: "csv" | "jsonl",
-): AsyncGenerator<string> {
-  if (format === "csv") yield CSV_HEAD;
-  let cursor: string | undefined;
-  for (let sent = 0; sent < MAX_EXPORTED; ) {
-    const page = await logs.search(tenantId, { ...filter, cursor, limit: LIMITS.pageSize });
-    yield page.items
-      .map((line) => (format === "csv" ? csvLine(line) : `${JSON.stringify(line)}\n`))
-      .join("");
-    sent += page.items.length;
-    if (!page.nextCursor) return;
-    cursor = page.nextCursor;
-  }
-}
-
-function csvLine(line: LogEntry): string {
-  const { level, deviceId, logger, message, traceId, spanId, attributes } = line;
-  const fields = [
-    new Date(line.ts).toISOString(),
-    ...[level, deviceId, logger, message, traceId, spanId],
-    JSON.stringify(attributes),
-  ];
-  return `${fields.map((field) => quoted(field ?? "")).join(",")}\r\n`;
-}
-
-/** RFC 4180 §2; what a spreadsheet would take for a formula is marked as text. */
-function quoted(field: string): string {
-  const safe = /^[=+\-@\t\r]/.test(field) ? `'${field}` : field;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
 
 /** The position inside a cursor of ours; its parts are checked, for anyone can make one. */

@@ -2,11 +2,11 @@ import type { Command } from "commander";
 import type { FleetMoment, MatrixCell, Operations } from "../../client/index.ts";
 import { type Cli, type CommonOptions, leaf } from "../cli.ts";
 import { misuse } from "../cli-error.ts";
+import { momentOf } from "../moments.ts";
 import { ago, table } from "../output.ts";
 
 type Comparison = Operations["compareFirmware"]["answer"];
 type Since = CommonOptions & { since?: string };
-const UNITS: Record<string, number> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /** What `vautn fleet` can say beyond one dimension at one moment. */
 export function fleetHealthCommands(fleet: Command, cli: Cli): void {
@@ -70,9 +70,9 @@ function history(fleet: Command, cli: Cli): void {
     tenant: true,
   })
     .option("--by <dimension>", "firmware, hardware, product or region")
-    .option("--since <duration>", "e.g. 90m, 12h, 7d", "24h")
+    .option("--since <time>", "ISO 8601, or such as 90m, 12h, 7d", "24h")
     .action(async (options: Since & { by?: "firmware" }) => {
-      const query = { by: options.by, from: momentOf(options.since) };
+      const query = { by: options.by, from: sinceOf(options) };
       const found = await cli.session(options).call("getFleetHistory", { query });
       cli.printList(
         options,
@@ -102,10 +102,10 @@ function crashes(fleet: Command, cli: Cli): void {
     data: true,
     tenant: true,
   })
-    .option("--since <duration>", "e.g. 90m, 12h, 7d", "7d")
+    .option("--since <time>", "ISO 8601, or such as 90m, 12h, 7d", "7d")
     .option("-q, --query <query>", "fleet query")
     .action(async (options: Since & { query?: string }) => {
-      const query = { q: options.query, from: momentOf(options.since) };
+      const query = { q: options.query, from: sinceOf(options) };
       const found = await cli.session(options).call("listCrashGroups", { query });
       cli.printList(
         options,
@@ -139,9 +139,9 @@ function compare(fleet: Command, cli: Cli): void {
     data: true,
     tenant: true,
   })
-    .option("--since <duration>", "e.g. 90m, 12h, 7d", "7d")
+    .option("--since <time>", "ISO 8601, or such as 90m, 12h, 7d", "7d")
     .action(async (target: string | undefined, source: string | undefined, options: Since) => {
-      const query = { target, source, from: momentOf(options.since) };
+      const query = { target, source, from: sinceOf(options) };
       const found = await cli.session(options).call("compareFirmware", { query });
       cli.print(options, found, () => comparisonText(found));
     });
@@ -173,9 +173,6 @@ function figure(value: number): string {
   return String(Number(value.toPrecision(3)));
 }
 
-function momentOf(since: string | undefined): string | undefined {
-  if (since === undefined) return undefined;
-  const [, count, unit = ""] = /^(\d{1,6})([mhd])$/.exec(since) ?? [];
-  if (!count) throw misuse(`--since takes a duration such as 90m, 12h or 7d, not "${since}"`);
-  return String(Date.now() - Number(count) * (UNITS[unit] as number));
+function sinceOf({ since }: Since): string | undefined {
+  return since === undefined ? undefined : momentOf(since);
 }

@@ -1,11 +1,9 @@
-import { once } from "node:events";
-import fs from "node:fs";
 import type { Command } from "commander";
 import { type Cli, type CommonOptions, leaf, wholeNumber } from "../cli.ts";
 import { misuse } from "../cli-error.ts";
+import { momentOf } from "../moments.ts";
 import { table } from "../output.ts";
-import { progressBar } from "../progress-bar.ts";
-import { momentOf } from "./looking.ts";
+import { printBody, writeFile } from "../write-file.ts";
 
 interface FilterOptions extends CommonOptions {
   query?: string;
@@ -179,48 +177,13 @@ async function exportTo(cli: Cli, options: ExportOptions): Promise<void> {
   );
   const total = Number(response.headers.get("vautn-points") ?? 0);
   if (!response.body) throw new Error("the answer has no body");
-  if (output === undefined) {
-    const decoder = new TextDecoder();
-    for await (const chunk of response.body) cli.io.out(decoder.decode(chunk, { stream: true }));
-    return;
-  }
-  await writeFile(cli, response.body, output, format, total);
+  if (output === undefined) return printBody(cli, response.body);
+  await writeFile(cli, response.body, output, total * BYTES_PER_POINT[format]);
   cli.note(`${total} points: ${output}`);
 }
 
 /** About how many bytes of a file a point takes: only for the bar. */
 const BYTES_PER_POINT = { csv: 65, parquet: 12 };
-
-/** Whole or not at all: a file that was begun bears another name until it is done. */
-async function writeFile(
-  cli: Cli,
-  body: AsyncIterable<Uint8Array>,
-  output: string,
-  format: ExportOptions["format"],
-  total: number,
-): Promise<void> {
-  const partial = `${output}.partial`;
-  const file = fs.createWriteStream(partial, { mode: 0o600 });
-  const bar = await progressBar(cli, "export");
-  let written = 0;
-  try {
-    for await (const chunk of body) {
-      if (!file.write(chunk)) await once(file, "drain");
-      written += chunk.length;
-      const share = written / Math.max(1, total * BYTES_PER_POINT[format]);
-      bar.update(`${Math.round(written / 1024)} KiB`, Math.min(0.99, share));
-    }
-    file.end();
-    await once(file, "close");
-    fs.renameSync(partial, output);
-  } catch (error) {
-    file.destroy();
-    fs.rmSync(partial, { force: true });
-    throw error;
-  } finally {
-    bar.end();
-  }
-}
 
 function numberOf(name: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;

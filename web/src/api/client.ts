@@ -11,6 +11,9 @@ import type {
   UpdateRecord,
 } from "./types.ts";
 
+export type LogSearchFilter = Operations["createLogSearch"]["body"]["filter"];
+export type SavedSearch = Operations["listLogSearches"]["answer"]["items"][number];
+
 type Query<Id extends keyof Operations> = Operations[Id]["query"];
 export type Body<Id extends keyof Operations> = Operations[Id]["body"];
 
@@ -141,6 +144,14 @@ export const api = {
     const page = await call("searchLogs", { params: { tenant }, query }, options);
     return { ...page, items: page.items as LogRecord[] };
   },
+  logSearches: (tenant: string) => call("listLogSearches", { params: { tenant } }),
+  saveLogSearch: async (tenant: string, body: Body<"createLogSearch">, mayReplace: boolean) => {
+    if (!mayReplace) return call("createLogSearch", { params: { tenant }, body });
+    const { name: search, filter } = body;
+    return call("replaceLogSearch", { params: { tenant, search }, body: { filter } });
+  },
+  deleteLogSearch: (tenant: string, search: string) =>
+    call("deleteLogSearch", { params: { tenant, search } }),
   logContext: (tenant: string, query: Query<"getLogContext">) =>
     call("getLogContext", { params: { tenant }, query }),
   trace: (tenant: string, trace: string) => call("getTrace", { params: { tenant, trace } }),

@@ -1,6 +1,12 @@
 export * from "./alerting.ts";
 export * from "./certificate-queries.ts";
-export { api, type Body, type RolloutAction } from "./client.ts";
+export {
+  api,
+  type Body,
+  type LogSearchFilter,
+  type RolloutAction,
+  type SavedSearch,
+} from "./client.ts";
 export * from "./command-queries.ts";
 export * from "./health-queries.ts";
 export { ApiError } from "./http.ts";

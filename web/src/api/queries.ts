@@ -155,6 +155,9 @@ export interface LogInput {
   device?: string | undefined;
   q?: string | undefined;
   trace?: string | undefined;
+  group?: string | undefined;
+  logger?: string | undefined;
+  field?: string | undefined;
   limit: number;
   /** How far back; without it any time. */
   rangeMs?: number | undefined;
@@ -172,6 +175,9 @@ export const logsQuery = (t: string, input: LogInput, tail: boolean) =>
     refetchInterval: tail ? FRESH_MS.quick : false,
     placeholderData: keepPreviousData,
   });
+
+export const logSearchesQuery = (t: string) =>
+  queryOptions({ queryKey: key(t, "log-searches"), queryFn: () => api.logSearches(t) });
 
 export const logContextQuery = (t: string, { deviceId, ts, seq }: LogRecord) =>
   queryOptions({

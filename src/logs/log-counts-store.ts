@@ -1,0 +1,97 @@
+import { steadyMean } from "../kernel/steady-mean.ts";
+import type { Timeseries } from "../timeseries/index.ts";
+import { conditionsOf, type LogSearch } from "./log-conditions.ts";
+import { SEVERITIES } from "./log-rows.ts";
+
+export interface ErrorFigures {
+  /** Lines at level error or above. */
+  lines: number;
+  /** Devices that wrote one. */
+  devices: number;
+  /** Over all devices asked for; no single one of them moves it (see `steadyMean`). */
+  steadyLinesPerDevice: number;
+  linesPerDeviceHour: number;
+}
+
+const DEVICES_PER_QUERY = 1_000;
+
+export async function countErrors(
+  timeseries: Timeseries,
+  tenantId: string,
+  query: { deviceIds: readonly string[]; from: number; to: number },
+): Promise<ErrorFigures> {
+  const total = { lines: 0, devices: 0 };
+  const perDevice: number[] = [];
+  for (let start = 0; start < query.deviceIds.length; start += DEVICES_PER_QUERY) {
+    const rows = await timeseries.tenantQuery<{ lines: number }>(tenantId, {
+      table: "logs",
+      select: "uniqExact(ts, seq) as lines",
+      where: [
+        "has({devices:Array(String)}, device_id)",
+        "severity >= {severity:UInt8}",
+        "ts >= fromUnixTimestamp64Milli({from:Int64})",
+        "ts < fromUnixTimestamp64Milli({to:Int64})",
+      ],
+      groupBy: "device_id",
+      limit: DEVICES_PER_QUERY,
+      params: {
+        devices: query.deviceIds.slice(start, start + DEVICES_PER_QUERY),
+        severity: SEVERITIES.error,
+        from: query.from,
+        to: query.to,
+      },
+    });
+    for (const { lines } of rows) perDevice.push(lines);
+  }
+  total.lines = perDevice.reduce((sum, lines) => sum + lines, 0);
+  total.devices = perDevice.length;
+  const silent = new Array<number>(Math.max(0, query.deviceIds.length - perDevice.length)).fill(0);
+  const steady = steadyMean([...perDevice, ...silent]) ?? 0;
+  const deviceHours = (query.deviceIds.length * (query.to - query.from)) / 3_600_000;
+  return {
+    ...total,
+    steadyLinesPerDevice: steady,
+    linesPerDeviceHour: deviceHours > 0 ? total.lines / deviceHours : 0,
+  };
+}
+
+/** Devices that wrote an error within the window, each with the time of its latest. */
+export async function devicesWithErrors(
+  timeseries: Timeseries,
+  tenantId: string,
+  query: { from: number; to: number; limit: number },
+): Promise<{ deviceId: string; ts: number }[]> {
+  const rows = await timeseries.tenantQuery<{ device: string; last: number }>(tenantId, {
+    table: "logs",
+    select: "device_id as device, toUnixTimestamp64Milli(max(ts)) as last",
+    where: [
+      "severity >= {severity:UInt8}",
+      "ts >= fromUnixTimestamp64Milli({from:Int64})",
+      "ts < fromUnixTimestamp64Milli({to:Int64})",
+    ],
+    groupBy: "device_id",
+    limit: query.limit,
+    params: { severity: SEVERITIES.error, from: query.from, to: query.to },
+  });
+  return rows.map(({ device, last }) => ({ deviceId: device, ts: Number(last) }));
+}
+
+/** How many lines match, of each device that wrote one; the platform's own under "". */
+export async function countByDevice(
+  timeseries: Timeseries,
+  tenantId: string,
+  search: LogSearch,
+  limit: number,
+): Promise<Map<string, number>> {
+  const { where, params } = conditionsOf(search);
+  const rows = await timeseries.tenantQuery<{ device: string; lines: number }>(tenantId, {
+    table: "logs",
+    select: "device_id as device, uniqExact(ts, seq) as lines",
+    where,
+    groupBy: "device_id",
+    orderBy: "lines desc, device",
+    limit,
+    params,
+  });
+  return new Map(rows.map(({ device, lines }) => [device, Number(lines)]));
+}
