@@ -7,6 +7,7 @@ import type { MetricRules } from "./metric-rules.ts";
 import type { SnapshotStore } from "./snapshot-store.ts";
 import { decodeSnapshot, encodeSnapshot, type Snapshot } from "./snapshots.ts";
 import { type AlertChange, type Cohort, TenantWatch } from "./tenant-watch.ts";
+import type { WatchShares } from "./watch-shares.ts";
 
 export interface DetectorsDeps {
   telemetry: {
@@ -24,6 +25,8 @@ export interface DetectorsDeps {
   /** Which metrics are followed, and from which score on. */
   rules?(tenantId: string): Promise<MetricRules>;
   snapshots: SnapshotStore;
+  /** How the tenants are divided among several workers; without it all of them are followed here. */
+  shares?: WatchShares;
   /** Length of the slices of time in which devices are compared. */
   slotMs?: number;
 }
@@ -74,9 +77,12 @@ export function createDetectors(deps: DetectorsDeps): Detectors {
     async runOnce() {
       const total = { points: 0, raised: 0, resolved: 0 };
       const tenants = (await deps.tenantsToWatch()).slice(0, MAX_TENANTS);
-      const wanted = new Set(tenants);
-      for (const tenantId of followed.keys()) if (!wanted.has(tenantId)) followed.delete(tenantId);
+      const wanted = (await deps.shares?.divide(tenants, clock.now())) ?? new Set(tenants);
+      for (const [tenantId, state] of followed) {
+        if (!wanted.has(tenantId)) await handOver(tenantId, state, tenants.includes(tenantId));
+      }
       for (const tenantId of tenants) {
+        if (!wanted.has(tenantId)) continue;
         try {
           const done = await runTenant(tenantId);
           total.points += done.points;
@@ -92,15 +98,25 @@ export function createDetectors(deps: DetectorsDeps): Detectors {
     },
 
     async stop() {
-      for (const [tenantId, state] of followed) {
-        // With changes untold the last save is the better one: what follows it is read again.
-        if (state.unsaved === "nothing" || state.pending.length > 0) continue;
-        await save(tenantId, state).catch((error) => {
-          logger.warn({ tenantId, error: messageOf(error) }, "the detectors could not be kept");
-        });
-      }
+      for (const [tenantId, state] of followed) await keep(tenantId, state);
+      await deps.shares?.leave();
     },
   };
+
+  /** Another worker goes on where this one ends. */
+  async function handOver(tenantId: string, state: Followed, exists: boolean): Promise<void> {
+    followed.delete(tenantId);
+    if (exists) await keep(tenantId, state);
+    await deps.shares?.giveUp(tenantId);
+  }
+
+  /** With changes untold the last save is the better one: what follows it is read again. */
+  async function keep(tenantId: string, state: Followed): Promise<void> {
+    if (state.unsaved === "nothing" || state.pending.length > 0) return;
+    await save(tenantId, state).catch((error) => {
+      logger.warn({ tenantId, error: messageOf(error) }, "the detectors could not be kept");
+    });
+  }
 
   async function runTenant(tenantId: string) {
     const state = followed.get(tenantId) ?? (await follow(tenantId));
@@ -184,6 +200,8 @@ export function createDetectors(deps: DetectorsDeps): Detectors {
   }
 
   async function save(tenantId: string, state: Followed): Promise<void> {
+    // Held up for longer than the lease, this is the past of what another worker knows by now.
+    if (deps.shares?.holds(tenantId, clock.now()) === false) return;
     const { watermark } = state;
     const bytes = await encodeSnapshot({ watermark, watch: state.watch.snapshot() });
     await deps.snapshots.save(tenantId, bytes, new Date(clock.now()));

@@ -143,7 +143,9 @@ export class TenantWatch {
     const cohort = this.#cohortOf(deviceId);
     this.#join(cohort, deviceId);
     if (metric === UPTIME) {
-      if (!this.#restarts.observe(deviceId, ts, value) || ts < this.#liveFrom) return;
+      // What a device that was away brings of its past counts, and is nobody's news.
+      const isNews = ts >= this.#liveFrom && ts >= this.#recentFrom;
+      if (!this.#restarts.observe(deviceId, ts, value) || !isNews) return;
       const devices = restarted.get(cohort) ?? new Map<string, number>();
       restarted.set(cohort, devices.set(deviceId, ts));
       return;

@@ -3,9 +3,15 @@ import { type ApiDeps, startApi, startChallengeListener } from "../api/index.ts"
 import { answerMetrics, type Bus, gatherMetrics } from "../bus/index.ts";
 import { startDeviceHttp } from "../device-http/index.ts";
 import { createApplications, readGatewayLimits, startGateway } from "../gateway/index.ts";
-import { createDetectors, createSnapshotStore } from "../health/index.ts";
+import {
+  createDetectors,
+  createSnapshotStore,
+  createWatchLeases,
+  WatchShares,
+} from "../health/index.ts";
 import { startJobs } from "../jobs/index.ts";
 import { type Config, type Role, servesApiByTls } from "../kernel/config.ts";
+import { randomId } from "../kernel/index.ts";
 import { createLogger } from "../kernel/logger.ts";
 import { startTracing } from "../kernel/tracing.ts";
 import { journalOf } from "./journal-place.ts";
@@ -148,6 +154,7 @@ async function startRole(
         cohorts: (tenantId) => devices.cohorts(tenantId),
         rules: (tenantId) => modules.metricRules.rules(tenantId),
         snapshots: createSnapshotStore(db),
+        shares: new WatchShares(createWatchLeases(db), `${processName}-${randomId()}`),
       });
       const jobs = await startJobs({ ...modules, detectors });
       return () => jobs.stop();

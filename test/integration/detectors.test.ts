@@ -1,5 +1,11 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { createDetectors, createSnapshotStore } from "../../src/health/index.ts";
+import {
+  createDetectors,
+  createSnapshotStore,
+  createWatchLeases,
+  WatchShares,
+} from "../../src/health/index.ts";
+import { ownerOf } from "../../src/health/watch-shares.ts";
 import { systemClock } from "../../src/kernel/index.ts";
 import { createTelemetry, type Telemetry } from "../../src/telemetry/index.ts";
 import { createTenancy, SYSTEM_ACTOR } from "../../src/tenancy/index.ts";
@@ -83,6 +89,72 @@ it("detectors raise an alert for what is unusual, once, for its tenant alone, an
   expect(await second.runOnce()).toMatchObject({ points: 30, resolved: 1 });
   expect(changes).toEqual(["raise acme anomaly:d1:load", "resolve acme anomaly:d1:load"]);
   await second.stop();
+});
+
+it("detectors of two workers follow each tenant once, and go on where another one ended", async () => {
+  let now = Date.now();
+  const leases = createWatchLeases(test.db);
+  const saved: string[] = [];
+  const worker = (name: string) => {
+    const kept = createSnapshotStore(test.db);
+    const read: Record<string, number> = {};
+    const detectors = createDetectors({
+      telemetry: {
+        async pointsSince(tenantId, watermark, limit) {
+          const next = await telemetry.pointsSince(tenantId, watermark, limit);
+          read[tenantId] = (read[tenantId] ?? 0) + next.points.length;
+          return next;
+        },
+      },
+      alerts: { raise: async () => {}, resolve: async () => {} },
+      clock: { ...systemClock, now: () => now },
+      logger: silentLogger,
+      tenantsToWatch: async () => ["acme", "calm", "nobody"],
+      cohorts: async () => new Map(),
+      snapshots: {
+        load: (tenantId) => kept.load(tenantId),
+        async save(tenantId, ...rest) {
+          saved.push(`${name} ${tenantId}`);
+          await kept.save(tenantId, ...rest);
+        },
+      },
+      shares: new WatchShares(leases, name),
+    });
+    return { detectors, read };
+  };
+  await settled();
+  // Alone, the first follows all of them, from the beginning: nothing is kept that it could read.
+  await test.db.tenant("acme", (tx) => tx.deleteFrom("detector_snapshots").execute());
+  const first = worker("first");
+  await first.detectors.runOnce();
+  expect(first.read.acme).toBeGreaterThan(300);
+  // With a second, what is wanted by that one is kept and given up, and is not read again there.
+  const moved = ["acme", "calm", "nobody"].filter(
+    (id) => ownerOf(id, ["first", "other"]) === "other",
+  );
+  expect(moved).toContain("acme");
+  const second = worker("other");
+  await second.detectors.runOnce();
+  expect(second.read).toEqual({});
+  await first.detectors.runOnce();
+  expect(saved).toContain("first acme");
+  await second.detectors.runOnce();
+  expect(Object.keys(second.read).sort()).toEqual([...moved].sort());
+  expect(second.read.acme).toBe(0);
+  // One that dies without a word loses its tenants when its lease ends, and not before.
+  now += 29_000;
+  await first.detectors.runOnce();
+  const before = first.read.acme as number;
+  now += 2_000;
+  await first.detectors.runOnce();
+  expect(first.read.acme).toBe(before);
+  expect(Object.keys(first.read).sort()).toEqual(["acme", "calm", "nobody"]);
+  await first.detectors.runOnce();
+  // Awake again, it neither overwrites what the other knows, nor follows what is not its own.
+  const savedBefore = saved.length;
+  await second.detectors.stop();
+  expect(saved).toHaveLength(savedBefore);
+  await first.detectors.stop();
 });
 
 it("detectors begin anew where what they knew cannot be read", async () => {

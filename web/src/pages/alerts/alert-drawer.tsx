@@ -8,6 +8,7 @@ import { Loaded } from "../../components/states.tsx";
 import { TimeAgo } from "../../components/time-ago.tsx";
 import { useAction } from "../../components/use-action.ts";
 import { useMay, useTenantId } from "../../shell/use-tenant.ts";
+import { AnomalyFinding, findingOf } from "./anomaly-finding.tsx";
 import { SilenceDialog } from "./silence-dialog.tsx";
 import { Subject } from "./subject.tsx";
 
@@ -61,9 +62,7 @@ function Details({ id }: { id: string }) {
               </Badge>
             ))}
           </Group>
-          <Code block style={{ maxHeight: 240, overflow: "auto" }}>
-            {JSON.stringify(alert.details, null, 2)}
-          </Code>
+          <Finding alert={alert} />
           <Stack gap="xs">
             <Title order={3} fz="md">
               History
@@ -83,6 +82,17 @@ function Details({ id }: { id: string }) {
         </Stack>
       )}
     </Loaded>
+  );
+}
+
+/** What the detectors found as a chart; what anything else knows as it says it. */
+function Finding({ alert }: { alert: AlertView }) {
+  const finding = findingOf(alert);
+  if (finding) return <AnomalyFinding key={alert.id} alert={alert} finding={finding} />;
+  return (
+    <Code block style={{ maxHeight: 240, overflow: "auto" }}>
+      {JSON.stringify(alert.details, null, 2)}
+    </Code>
   );
 }
 

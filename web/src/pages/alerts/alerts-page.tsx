@@ -20,6 +20,7 @@ import { TimeAgo } from "../../components/time-ago.tsx";
 import { useAction } from "../../components/use-action.ts";
 import { useMay, useTenantId } from "../../shell/use-tenant.ts";
 import { AlertDrawer } from "./alert-drawer.tsx";
+import { AnomalyList } from "./anomaly-list.tsx";
 import { ChannelList } from "./channel-list.tsx";
 import { RuleList } from "./rule-list.tsx";
 import { SilenceList } from "./silence-list.tsx";
@@ -36,6 +37,7 @@ const STATES: { value: State; label: string }[] = [
 const TABS = [
   { value: "alerts", label: "Alerts" },
   { value: "rules", label: "Rules" },
+  { value: "anomalies", label: "Anomalies" },
   { value: "silences", label: "Silences" },
   { value: "channels", label: "Channels" },
 ] as const;
@@ -65,6 +67,7 @@ export function AlertsPage() {
       </Tabs>
       {tab === "alerts" && <AlertList />}
       {tab === "rules" && <RuleList />}
+      {tab === "anomalies" && <AnomalyList />}
       {tab === "silences" && <SilenceList />}
       {tab === "channels" && <ChannelList />}
     </Page>

@@ -12,12 +12,15 @@ interface BandChartProps {
   width: number;
   height: number;
   label: string;
+  /** A moment and a value to be seen against it. */
+  mark?: { ts: number; usual: number | undefined };
 }
 
 /** A gap of more than this many usual distances is shown as a gap. */
 const GAP_FACTOR = 4;
 
-export function BandChart({ points, from, to, width, height, label }: BandChartProps) {
+export function BandChart(props: BandChartProps) {
+  const { points, from, to, width, height, label, mark } = props;
   const host = useRef<HTMLDivElement>(null);
   const chart = useRef<uPlot>(null);
   const scheme = useComputedColorScheme();
@@ -29,7 +32,7 @@ export function BandChart({ points, from, to, width, height, label }: BandChartP
   useEffect(() => {
     if (!host.current) return;
     chart.current = new uPlot(
-      optionsOf({ label, width, height, dark: scheme === "dark", range }),
+      optionsOf({ label, width, height, dark: scheme === "dark", range, mark }),
       columnsOf(points),
       host.current,
     );
@@ -47,9 +50,10 @@ interface Looks {
   height: number;
   dark: boolean;
   range: { current: [number, number] };
+  mark: BandChartProps["mark"];
 }
 
-function optionsOf({ label, width, height, dark, range }: Looks): uPlot.Options {
+function optionsOf({ label, width, height, dark, range, mark }: Looks): uPlot.Options {
   const ink = dark ? "#8fa09f" : "#65736f";
   const grid = { stroke: dark ? "#243134" : "#ebefed", width: 1 };
   const line = dark ? "#5cb3be" : "#176a76";
@@ -66,7 +70,11 @@ function optionsOf({ label, width, height, dark, range }: Looks): uPlot.Options 
     height,
     legend: { live: true },
     cursor: { sync: { key: "device-telemetry" }, points: { size: 6 }, y: false },
-    scales: { x: { time: true, range: () => range.current } },
+    scales: {
+      x: { time: true, range: () => range.current },
+      y: { range: (_, least, greatest) => withUsual(least, greatest, mark?.usual) },
+    },
+    hooks: mark ? { draw: [(chart) => drawMark(chart, mark, dark ? "#e8a06c" : "#b4531f")] } : {},
     axes: [
       {
         ...axis,
@@ -84,6 +92,36 @@ function optionsOf({ label, width, height, dark, range }: Looks): uPlot.Options 
     bands: [{ series: [2, 1], fill: dark ? "rgba(92,179,190,0.22)" : "rgba(33,128,141,0.16)" }],
   };
 }
+
+/** The value axis, wide enough for what would have been usual. */
+function withUsual(least: number, greatest: number, usual: number | undefined): [number, number] {
+  const [low, high] = [Math.min(least, usual ?? least), Math.max(greatest, usual ?? greatest)];
+  return uPlot.rangeNum(low, high, 0.1, true) as [number, number];
+}
+
+/** An upright line at the moment, and a dashed one at what would have been usual. */
+function drawMark(chart: uPlot, { ts, usual }: Mark, color: string): void {
+  const { ctx, bbox } = chart;
+  const line = (x1: number, y1: number, x2: number, y2: number, dash: number[]) => {
+    ctx.beginPath();
+    ctx.setLineDash(dash.map((length) => length * devicePixelRatio));
+    ctx.moveTo(x1, y1);
+    ctx.lineTo(x2, y2);
+    ctx.stroke();
+  };
+  ctx.save();
+  ctx.strokeStyle = color;
+  ctx.lineWidth = 1.5 * devicePixelRatio;
+  const x = chart.valToPos(ts / 1000, "x", true);
+  line(x, bbox.top, x, bbox.top + bbox.height, []);
+  if (usual !== undefined) {
+    const y = chart.valToPos(usual, "y", true);
+    line(bbox.left, y, bbox.left + bbox.width, y, [5, 4]);
+  }
+  ctx.restore();
+}
+
+type Mark = NonNullable<BandChartProps["mark"]>;
 
 const DAY_SECONDS = 86_400;
 const DATE = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });

@@ -1,0 +1,174 @@
+import { Button, Group, Paper, Skeleton, Stack, Text } from "@mantine/core";
+import { useElementSize } from "@mantine/hooks";
+import { useQuery } from "@tanstack/react-query";
+import { lazy, Suspense, useState } from "react";
+import { type AlertView, anomalySeriesQuery, api } from "../../api/index.ts";
+import { formatFigure } from "../../components/format.ts";
+import { Link } from "../../components/link.tsx";
+import { useAction } from "../../components/use-action.ts";
+import { useMay, useTenantId } from "../../shell/use-tenant.ts";
+
+const BandChart = lazy(() =>
+  import("../device/band-chart.tsx").then(({ BandChart }) => ({ default: BandChart })),
+);
+
+const HEIGHT = 180;
+const MOST_LINKS = 8;
+
+/** What the detectors found, as far as an alert of theirs says it. */
+export interface Finding {
+  metric: string;
+  ts: number;
+  value: number | undefined;
+  usual: number | undefined;
+  median: number | undefined;
+  peers: number | undefined;
+  score: number | undefined;
+  /** The device that is unusual, or the first of several. */
+  deviceId: string | undefined;
+  devices: string[];
+}
+
+/** Undefined for an alert of another origin. */
+export function findingOf({ kind, details, subjectKind, subjectId }: AlertView) {
+  const { metric, ts } = details;
+  const isFinding = kind === "anomaly" || kind === "fleet-anomaly";
+  if (!isFinding || typeof metric !== "string" || typeof ts !== "number") return undefined;
+  const devices = Array.isArray(details.devices) ? details.devices.map(String) : [];
+  const numberOf = (name: string) => {
+    const value = details[name];
+    return typeof value === "number" ? value : undefined;
+  };
+  const finding: Finding = {
+    ...{ metric, ts, devices },
+    value: numberOf("value"),
+    usual: numberOf("usual"),
+    median: numberOf("median"),
+    peers: numberOf("peers") ?? numberOf("devices"),
+    score: numberOf("score"),
+    deviceId: subjectKind === "device" ? subjectId : devices[0],
+  };
+  return finding;
+}
+
+/** The values around a finding, what would have been usual, and whether it was worth telling. */
+export function AnomalyFinding({ alert, finding }: { alert: AlertView; finding: Finding }) {
+  const tenant = useTenantId();
+  return (
+    <Stack gap="xs">
+      <FindingChart finding={finding} />
+      <Group gap="lg">
+        {figuresOf(finding).map(([label, figure]) => (
+          <div key={label}>
+            <Text size="xs" c="dimmed">
+              {label}
+            </Text>
+            <Text size="sm" fw={600}>
+              {figure}
+            </Text>
+          </div>
+        ))}
+      </Group>
+      {finding.devices.length > 0 && (
+        <Group gap="xs">
+          {finding.devices.slice(0, MOST_LINKS).map((device) => (
+            <Link key={device} to="/t/$tenant/devices/$device" params={{ tenant, device }}>
+              {device}
+            </Link>
+          ))}
+          {finding.devices.length > MOST_LINKS && (
+            <Text size="sm" c="dimmed">
+              and {finding.devices.length - MOST_LINKS} more
+            </Text>
+          )}
+        </Group>
+      )}
+      <Feedback alert={alert} metric={finding.metric} />
+    </Stack>
+  );
+}
+
+function figuresOf({ value, usual, median, peers, score }: Finding): [string, string][] {
+  const figures: [string, number | undefined][] = [
+    ["Found", value ?? median],
+    ["Usual at this hour", usual],
+    ["Its peers", value === undefined ? undefined : median],
+    ["Devices compared", peers],
+    ["Score", score],
+  ];
+  return figures.flatMap(([label, figure]) =>
+    figure === undefined ? [] : [[label, formatFigure(figure)] as [string, string]],
+  );
+}
+
+function FindingChart({ finding }: { finding: Finding }) {
+  const tenant = useTenantId();
+  const { ref, width } = useElementSize();
+  const series = useQuery(anomalySeriesQuery(tenant, finding));
+  const what = finding.deviceId ? `${finding.metric} of ${finding.deviceId}` : finding.metric;
+  return (
+    <Paper withBorder p="sm" component="section" aria-label={`Chart of ${what}`}>
+      <Text size="sm" fw={600} mb={4}>
+        {finding.deviceId ? what : `${what}, the median of the fleet`}
+      </Text>
+      <div ref={ref} style={{ minHeight: HEIGHT }}>
+        {series.isPending && <Skeleton height={HEIGHT} radius="sm" />}
+        {series.error && (
+          <Text size="sm" c="dimmed">
+            The values cannot be read now: {series.error.message}
+          </Text>
+        )}
+        {series.data?.points.length === 0 && (
+          <Text size="sm" c="dimmed" py={60} ta="center">
+            These values are no longer kept.
+          </Text>
+        )}
+        {series.data && series.data.points.length > 0 && width > 0 && (
+          <Suspense fallback={<Skeleton height={HEIGHT} radius="sm" />}>
+            <BandChart
+              {...series.data}
+              width={width}
+              height={HEIGHT}
+              label={finding.metric}
+              mark={{ ts: finding.ts, usual: finding.usual }}
+            />
+          </Suspense>
+        )}
+      </div>
+      <Text size="xs" c="dimmed">
+        The upright line is the finding{finding.usual !== undefined && ", the dashed one the usual"}
+        .
+      </Text>
+    </Paper>
+  );
+}
+
+function Feedback({ alert, metric }: { alert: AlertView; metric: string }) {
+  const tenant = useTenantId();
+  const may = useMay();
+  const [given, setGiven] = useState<boolean>();
+  const give = useAction({
+    run: (useful: boolean) => api.giveFeedback(tenant, alert.id, useful),
+    done: ({ threshold }) => `Noted: alerts on ${metric} begin at a score of ${threshold}`,
+    refresh: ["tenant", tenant, "alerts"],
+    onDone: (_, useful) => setGiven(useful),
+  });
+  if (!may("operate")) return null;
+  return (
+    <Group gap="xs">
+      <Text size="sm">Was this worth telling?</Text>
+      {([true, false] as const).map((useful) => (
+        <Button
+          key={String(useful)}
+          size="compact-sm"
+          variant={given === useful ? "filled" : "default"}
+          aria-pressed={given === useful}
+          loading={give.isPending && give.variables === useful}
+          onClick={() => give.mutate(useful)}
+        >
+          {useful ? "Useful" : "Not useful"}
+        </Button>
+      ))}
+    </Group>
+  );
+}
