@@ -6,6 +6,7 @@ import type { Readable } from "node:stream";
 import { AppError } from "../kernel/index.ts";
 import { syncDirectory } from "./disk.ts";
 import { writeHashed } from "./hashed-file.ts";
+import { BLOCK_BYTES, RecentBlocks } from "./recent-blocks.ts";
 import { parseS3Address } from "./s3-address.ts";
 import { S3BlobStore } from "./s3-blob-store.ts";
 import { FileStaging, type Staging } from "./staging.ts";
@@ -26,12 +27,20 @@ export interface PutOptions {
   expectedSha256?: string;
 }
 
+/** Both ends are included. */
+interface ByteRange {
+  start: number;
+  end: number;
+}
+
 /** Immutable files named by the SHA-256 of their content. */
 export interface BlobStore {
   /** Stores all of `content`; resolves when it would survive a power cut. Idempotent. */
   put(content: AsyncIterable<Uint8Array>, options: PutOptions): Promise<BlobStat>;
   /** Bytes `start` to `end`, both included; the whole blob without a range. */
-  open(sha256: string, range?: { start: number; end: number }): Promise<Readable>;
+  open(sha256: string, range?: ByteRange): Promise<Readable>;
+  /** The same for what many read at about the same time: blocks of it are kept for the next. */
+  openShared(sha256: string, range?: ByteRange): Promise<Readable>;
   stat(sha256: string): Promise<BlobStat | undefined>;
   has(sha256: string): Promise<boolean>;
   /** A file on this machine with the blob's content, for workers that read files. */
@@ -49,7 +58,6 @@ export interface BlobStore {
   adopt(stagingId: string, stat: BlobStat, state: string | null): Promise<void>;
 }
 
-const READ_BYTES = 256 * 1024;
 const SHA256 = /^[0-9a-f]{64}$/;
 
 /**
@@ -85,6 +93,7 @@ class FileBlobStore implements BlobStore {
   readonly #directory: string;
   readonly #incoming: string;
   readonly staging: FileStaging;
+  readonly #recent = new RecentBlocks();
 
   constructor(directory: string, incoming: string, staging: FileStaging) {
     this.#directory = directory;
@@ -116,15 +125,25 @@ class FileBlobStore implements BlobStore {
     }
   }
 
-  async open(sha256: string, range?: { start: number; end: number }): Promise<Readable> {
+  async open(sha256: string, range?: ByteRange): Promise<Readable> {
+    await this.#within(sha256, range);
+    return createReadStream(this.#path(sha256), { ...range, highWaterMark: BLOCK_BYTES });
+  }
+
+  async openShared(sha256: string, range?: ByteRange): Promise<Readable> {
+    const { sizeBytes } = await this.#within(sha256, range);
+    const file = { name: sha256, path: this.#path(sha256), sizeBytes };
+    return this.#recent.stream(file, range ?? { start: 0, end: sizeBytes - 1 });
+  }
+
+  async #within(sha256: string, range: ByteRange | undefined): Promise<BlobStat> {
     const stat = await this.stat(sha256);
     if (!stat) throw new AppError("not-found", "there is no such blob");
-    if (range && !(range.start >= 0 && range.start <= range.end && range.end < stat.sizeBytes)) {
-      throw new AppError("range-not-satisfiable", "the range lies outside the blob", {
-        sizeBytes: stat.sizeBytes,
-      });
+    const { sizeBytes } = stat;
+    if (range && !(range.start >= 0 && range.start <= range.end && range.end < sizeBytes)) {
+      throw new AppError("range-not-satisfiable", "the range lies outside the blob", { sizeBytes });
     }
-    return createReadStream(this.#path(sha256), { ...range, highWaterMark: READ_BYTES });
+    return stat;
   }
 
   async stat(sha256: string): Promise<BlobStat | undefined> {
@@ -177,6 +196,7 @@ class FileBlobStore implements BlobStore {
   }
 
   async delete(sha256: string): Promise<void> {
+    this.#recent.forget(sha256);
     await fs.rm(this.#path(sha256), { force: true });
   }
 

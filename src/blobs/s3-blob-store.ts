@@ -93,6 +93,11 @@ export class S3BlobStore implements BlobStore {
     });
   }
 
+  /** Devices are sent to the store itself; what the platform reads of it is not read by many. */
+  openShared(sha256: string, range?: { start: number; end: number }): Promise<Readable> {
+    return this.open(sha256, range);
+  }
+
   async #get(what: { Key: string; Range?: string }): Promise<Readable> {
     const { GetObjectCommand } = await import("@aws-sdk/client-s3");
     const command = new GetObjectCommand({ Bucket: this.#address.bucket, ...what });

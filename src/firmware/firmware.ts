@@ -60,7 +60,7 @@ export function createFirmware(deps: FirmwareDeps): Firmware {
       return {
         ...stat,
         createdAt: row.created_at,
-        read: (range) => blobs.open(sha256, range),
+        read: (range) => blobs.openShared(sha256, range),
         redirectUrl: () => blobs.presignedUrl(sha256),
       };
     },
