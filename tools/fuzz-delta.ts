@@ -23,7 +23,7 @@ const PACKERS = [
   (bytes: Buffer) => asIntelHex(bytes, { ending: "\r\n" }),
   (bytes: Buffer) => Buffer.concat([Buffer.from("head"), deflateSync(gzipSync(bytes)), bytes]),
 ] as const;
-const PROFILE_BYTES = [64 * 1024, 256 * 1024, 4 * 1024 ** 2];
+const PROFILE_BYTES = [64 * 1024, 256 * 1024, 4 * 1024 ** 2, 12 * 1024 ** 2];
 const MAX_IMAGE_BYTES = 60_000;
 const DAMAGED_PER_PATCH = 25;
 const SLOWEST_MS = 30_000;

@@ -14,7 +14,6 @@ const ALL_RIGHT: i32 = 8 << 10;
 const FITNESS_SHIFT: i32 = 7;
 /** So many bytes are then taken as they are, each time twice as many, before contexts are tried again. */
 const FEWEST_RAW: i32 = 1024;
-const MOST_RAW: i32 = 1 << 20;
 /** Here the contexts are worth something again. */
 const RULED: i32 = 5120;
 
@@ -30,12 +29,24 @@ let fitness: i32 = ALL_RIGHT;
 /** Bytes that are still taken as they are, and how many will be the next time. */
 let raw: i32 = 0;
 let nextRaw: i32 = FEWEST_RAW;
+let mostRaw: i32 = 0;
+/** What the fitness is put to when contexts are tried again: how long they have to prove themselves. */
+let trial: i32 = 0;
 let matchLength: i32 = 0;
 let matchAt: i32 = 0;
 /** Bits of the latest byte that came out as the likelier one. */
 let right: i32 = 0;
 
-export function setUpLiterals(table: usize, indexBits: i32, windowBits: i32, grain: i32): void {
+export function setUpLiterals(
+  table: usize,
+  indexBits: i32,
+  windowBits: i32,
+  grain: i32,
+  trialFitness: i32,
+  mostRawBits: i32,
+): void {
+  trial = trialFitness;
+  mostRaw = 1 << mostRawBits;
   index = table;
   indexShift = 32 - indexBits;
   windowBytes = 1 << windowBits;
@@ -76,9 +87,9 @@ export function codeLiterals(target: i32, length: i32): void {
       nextRaw = FEWEST_RAW;
     } else if (fitness < RULELESS) {
       raw = nextRaw;
-      nextRaw = min(2 * nextRaw, MOST_RAW);
+      nextRaw = min(2 * nextRaw, mostRaw);
       matchLength = 0;
-      fitness = RULELESS;
+      fitness = trial;
     }
   }
 }

@@ -17,8 +17,8 @@ export function applyByTheText(patch: Uint8Array, old: Buffer): Buffer {
     applyFast(bytes, { made, steps, guesser });
     return made;
   }
-  const early = head.version > 2 ? 12 : 0;
-  const small = new Small(coder, sizes, { early, grain: head.grain, old, made });
+  const { version, grain } = head;
+  const small = new Small(coder, sizes, { version, grain, old, made });
   placed(steps).forEach(({ source, target, length }, index) => {
     guesser.enterRegion();
     small.enterRegion();

@@ -9,6 +9,7 @@ export const PROFILES = [
   { slots: [13, 13, 13], sets: [6, 5], maps: [6, 6], learned: 10, window: 13, index: 11 },
   { slots: [18, 17, 17], sets: [9, 9], maps: [8, 10], learned: 14, window: 18, index: 15 },
   { slots: [22, 21, 21], sets: [10, 11], maps: [10, 16], learned: 18, window: 22, index: 19 },
+  { slots: [18, 18, 20], sets: [9, 9], maps: [8, 10], learned: 14, window: 20, index: 17 },
 ] as const;
 
 /** "Tables". */

@@ -32,12 +32,15 @@ export class Small {
   #fitness = 8192;
   #raw = 0;
   #raws = 1024;
+  readonly #trial: { fitness: number; most: number };
 
   constructor(
     coder: RangeDecoder,
     sizes: (typeof PROFILES)[number],
-    { early, ...images }: Images & { early: number; grain: number },
+    { version, ...images }: Images & { version: number; grain: number },
   ) {
+    const early = version > 2 ? 12 : 0;
+    this.#trial = version > 3 ? { fitness: 4800, most: 2 ** 15 } : { fitness: 4505, most: 2 ** 20 };
     this.#coder = coder;
     this.#sizes = sizes;
     this.#images = images;
@@ -188,9 +191,9 @@ export class Small {
     if (this.#fitness > 5120) this.#raws = 1024;
     else if (this.#fitness < 4505) {
       this.#raw = this.#raws;
-      this.#raws = Math.min(2 * this.#raws, 2 ** 20);
+      this.#raws = Math.min(2 * this.#raws, this.#trial.most);
       this.#match = { length: 0, at: 0 };
-      this.#fitness = 4505;
+      this.#fitness = this.#trial.fitness;
     }
     return byte;
   }

@@ -14,6 +14,14 @@ const BUFFER_BYTES = 3 * 1024 * 1024;
 /** How much faster the weights of a mixer move at first, since version 3. */
 const EARLY = 12;
 
+/**
+ * After bytes that follow no rule: the fitness with which contexts are tried again, and how many bytes, as a
+ * power of two, are taken as they are at most before that. Up to version 3 one unlucky byte ended the trial,
+ * and the next megabyte was taken as it is.
+ */
+const TRIAL = { fitness: 4800, mostRawBits: 15 };
+const TRIAL_OF_3 = { fitness: 4505, mostRawBits: 20 };
+
 type Plan = Pick<VdeltaHeader, "profile" | "architecture" | "spaces">;
 type ModelPlan = Plan & Pick<VdeltaHeader, "version" | "grain">;
 
@@ -74,10 +82,11 @@ function reserveModel(
   const literals = mixer(slotBits.literals);
   const index = kernel.reserve(4 * 2 ** indexBits);
   const early = version > 2 ? EARLY : 0;
+  const trial = version > 3 ? TRIAL : TRIAL_OF_3;
   return () => {
     run.setUpFlags(flags, slotBits.flags, ...tables, early);
     run.setUpBytes(bytes, slotBits.bytes, ...tables, early);
     run.setUpLiteralMixer(literals, slotBits.literals, ...tables, early);
-    run.setUpLiterals(index, indexBits, windowBits, grain);
+    run.setUpLiterals(index, indexBits, windowBits, grain, trial.fitness, trial.mostRawBits);
   };
 }

@@ -2,11 +2,11 @@ import { refusePatch } from "../format.ts";
 import type { AddressSpace } from "./address-spaces.ts";
 import { ARCHITECTURES, type Architecture } from "./architectures.ts";
 import { unzigzag, zigzag } from "./numbers.ts";
-import { PROFILES } from "./profile.ts";
+import { FIRST_OF_4, PROFILES } from "./profile.ts";
 
 const MAGIC = [0x56, 0x44, 0x4c, 0x54];
-/** Both are read; the fast coder is the same in both, and its patches stay readable for older devices. */
-const VERSIONS = [2, 3];
+/** All are read; the fast coder is the same in all, and its patches stay readable for older devices. */
+const VERSIONS = [2, 3, 4];
 /** A literal's place counts modulo 2^grain; version 2 knew only this. */
 const GRAIN_OF_2 = 2;
 const MAX_GRAIN = 2;
@@ -99,7 +99,8 @@ export function decodeHeader(input: ByteInput): VdeltaHeader {
   const coder = CODERS[input.next()];
   const profile = input.next();
   const architecture = ARCHITECTURES[input.next()];
-  if (!coder || !architecture || !PROFILES[profile]) {
+  const isKnown = PROFILES[profile] && (profile < FIRST_OF_4 || version > 3);
+  if (!coder || !architecture || !isKnown) {
     throw refusePatch("the vdelta names a coder, profile or processor that is not known here");
   }
   const grain = version > 2 ? input.next() : GRAIN_OF_2;

@@ -38,7 +38,7 @@ export interface KernelFunctions {
   setUpFlags(at: number, slotBits: number, ...tables: number[]): void;
   setUpBytes(at: number, slotBits: number, ...tables: number[]): void;
   setUpLiteralMixer(at: number, slotBits: number, ...tables: number[]): void;
-  setUpLiterals(table: number, indexBits: number, windowBits: number, grain: number): void;
+  setUpLiterals(table: number, indexBits: number, windowBits: number, ...rules: number[]): void;
   enterModelRegion(source: number): void;
   codeRegion(source: number, target: number, length: number): void;
   enterLiterals(): void;

@@ -28,6 +28,9 @@ const ALIGNMENTS = [
 /** Where most of an image is new, it may be compressed inside, and very short matches are worth it. */
 const COMPRESSED_ALIGNMENT = { matchWeight: 3, advantageBytes: 3 };
 const MOSTLY_NEW = 0.5;
+/** Where much is new, matches of a few bytes are chance: regions made of them cost more than they tell. */
+const SPARSE_ALIGNMENT = { matchWeight: 2, advantageBytes: 16 };
+const MUCH_NEW = 0.3;
 
 /** Processors whose code names data by its distance. */
 const PAGED: ReadonlySet<Architecture> = new Set(["aarch64", "x86", "riscv"]);
@@ -66,9 +69,10 @@ export function planDelta(
       onProgress: (done) => onProgress?.("aligning", (index + done / target.length) / tries.length),
     });
     const regions = longest(found, maxRegions);
-    const canSort = source.length <= SORTED_BYTES;
-    if (index === 0 && !isSmall && canSort && isMostlyNew(regions, target.length)) {
-      tries.push(COMPRESSED_ALIGNMENT);
+    if (index === 0 && !isSmall) {
+      const share = newShare(regions, target.length);
+      if (share > MOSTLY_NEW && source.length <= SORTED_BYTES) tries.push(COMPRESSED_ALIGNMENT);
+      if (share > MUCH_NEW) tries.push(SPARSE_ALIGNMENT);
     }
     if (index === tries.length - 1) matcher.release();
     const map = new AddressMap(regions);
@@ -127,9 +131,10 @@ function relativeSpace(
 
 type Alignment = Pick<AlignmentOptions, "matchWeight" | "advantageBytes">;
 
-function isMostlyNew(regions: readonly Region[], targetBytes: number): boolean {
+/** How much of the new image no region is like. */
+function newShare(regions: readonly Region[], targetBytes: number): number {
   const like = regions.reduce((sum, region) => sum + region.length, 0);
-  return like < targetBytes * (1 - MOSTLY_NEW);
+  return 1 - like / targetBytes;
 }
 
 function longest(regions: readonly Region[], count: number): readonly Region[] {

@@ -66,12 +66,31 @@ export const PROFILES = [
       indexBits: 19,
     },
   },
+  {
+    name: "12M",
+    memoryBytes: 12 * 1024 * 1024,
+    sizes: {
+      slotBits: { flags: 18, bytes: 18, literals: 20 },
+      setBits: [9, 9],
+      mapBits: [8, 10],
+      learnedBits: 14,
+      windowBits: 20,
+      indexBits: 17,
+    },
+  },
 ] as const satisfies readonly { name: string; memoryBytes: number; sizes: ModelSizes }[];
 
-/** The largest profile that fits into `memoryBytes`, or undefined where none does. */
-export function profileWithin(memoryBytes: number): number | undefined {
-  for (let index = PROFILES.length - 1; index >= 0; index--) {
-    if ((PROFILES[index]?.memoryBytes ?? 0) <= memoryBytes) return index;
-  }
-  return undefined;
+/** Profiles from here on are in patches of version 4 alone. */
+export const FIRST_OF_4 = 4;
+
+/** The largest profile below `end` that fits into `memoryBytes`, or undefined where none does. */
+export function profileWithin(memoryBytes: number, end: number): number | undefined {
+  let best: number | undefined;
+  let mostBytes = 0;
+  PROFILES.slice(0, end).forEach((profile, index) => {
+    if (profile.memoryBytes > memoryBytes || profile.memoryBytes <= mostBytes) return;
+    best = index;
+    mostBytes = profile.memoryBytes;
+  });
+  return best;
 }

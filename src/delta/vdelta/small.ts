@@ -12,7 +12,7 @@ import { SourceWindow } from "./source-window.ts";
 import { TargetWindow } from "./target-window.ts";
 
 /** Of the patches that are made; older ones are applied. */
-const VERSION = 3;
+const VERSION = 4;
 /** Bytes of the new image that are made between two waits for input. */
 const STEP_BYTES = 4096;
 /** A binary decision takes 12 bits at most, a byte nine decisions. */

@@ -20,7 +20,7 @@ export class TargetWindow {
     this.#kernel = kernel;
     this.#keptBytes = windowBytes + MARGIN_BYTES;
     // Moved only when it is full, so that what is kept is not moved again and again.
-    this.#length = 2 * this.#keptBytes + HANDED_ON_BYTES + stepBytes;
+    this.#length = Math.ceil(1.25 * this.#keptBytes) + HANDED_ON_BYTES + stepBytes;
     this.#at = kernel.reserve(this.#length);
   }
 

@@ -12,11 +12,14 @@ import { decodeFast, encodeFast } from "./fast.ts";
 import { decodeHeader, MAX_HEADER_BYTES, type VdeltaHeader } from "./header.ts";
 import { PatchInput } from "./patch-input.ts";
 import { planDelta } from "./plan.ts";
-import { PROFILES, profileWithin } from "./profile.ts";
+import { FIRST_OF_4, PROFILES, profileWithin } from "./profile.ts";
 import { decodeSmall, encodeSmall } from "./small.ts";
 
-/** What a device of ours takes without being asked: the third profile, of 4 MB. */
+/** What a device of ours takes without being asked, for images of up to SMALL_IMAGE_BYTES and for larger ones. */
 const DEFAULT_MEMORY_BYTES = 4 * 1024 * 1024;
+const LARGE_MEMORY_BYTES = 12 * 1024 * 1024;
+/** Below this the tables of 4 MB are not filled; larger ones would only take longer to be made. */
+const SMALL_IMAGE_BYTES = 1024 * 1024;
 /** Windows over both images, input, packed streams. */
 const BUFFER_BYTES = 3 * 1024 * 1024;
 /** An encoder makes no patch whose control list takes more than this. */
@@ -32,8 +35,15 @@ function formatOf(coder: VdeltaHeader["coder"]): PatchFormat {
     needsSource: true,
     create: (input) => create(coder, input),
     apply: (input) => apply(coder, input),
-    memoryToApply: () => DEFAULT_MEMORY_BYTES + BUFFER_BYTES + MAX_CONTROL_BYTES,
+    memoryToApply: ({ targetSizeBytes }) =>
+      defaultMemory(coder, targetSizeBytes) + BUFFER_BYTES + MAX_CONTROL_BYTES,
   };
+}
+
+/** The fast coder has one table that grows, and little use for more of it. */
+function defaultMemory(coder: VdeltaHeader["coder"], targetBytes: number): number {
+  const isLarge = coder === "small" && targetBytes > SMALL_IMAGE_BYTES;
+  return isLarge ? LARGE_MEMORY_BYTES : DEFAULT_MEMORY_BYTES;
 }
 
 async function* create(
@@ -42,7 +52,9 @@ async function* create(
 ): AsyncGenerator<Uint8Array> {
   const source = input.source as Uint8Array;
   const target = await readWhole(input);
-  const profile = profileWithin(input.memoryBytes ?? DEFAULT_MEMORY_BYTES);
+  const memoryBytes = input.memoryBytes ?? defaultMemory(coder, target.length);
+  // Fast patches are of version 2.
+  const profile = profileWithin(memoryBytes, coder === "small" ? PROFILES.length : FIRST_OF_4);
   if (profile === undefined) {
     throw refusePatch("no memory profile of vdelta is as small as that", {
       memoryBytes: input.memoryBytes,
