@@ -1,6 +1,7 @@
 // How long does a command take from the call of the API to the device? N devices are connected over
-// mutual TLS, and M commands a second are sent to devices at random, each by a call of its own.
-// Usage: npm run bench:commands -- [--connections N] [--rate M,M] [--seconds S] [--clients C] [--profile]
+// mutual TLS, and M commands a second are sent to devices at random, E of them by each call.
+// Usage: npm run bench:commands -- [--connections N] [--rate M,M] [--each E,E] [--seconds S] [--clients C]
+//   [--profile]
 // The goal's own load is --connections 10000 --rate 1000. Several rates are sent one after the other to the
 // same connections: what can the machine carry? --profile leaves the server's CPU profile.
 import { type ChildProcess, fork } from "node:child_process";
@@ -15,6 +16,8 @@ const { values: flags } = parseArgs({
   options: {
     connections: { type: "string", default: "300" },
     rate: { type: "string", default: "100" },
+    /** Devices that one call names: an integration that sends much sends to many at once. */
+    each: { type: "string", default: "1" },
     seconds: { type: "string", default: "5" },
     clients: { type: "string", default: "2" },
     profile: { type: "boolean", default: false },
@@ -22,6 +25,7 @@ const { values: flags } = parseArgs({
 });
 const CONNECTIONS = Number(flags.connections);
 const RATES = flags.rate.split(",").map(Number);
+const EACH = flags.each.split(",").map(Number);
 const SECONDS = Number(flags.seconds);
 const CLIENTS = Number(flags.clients);
 /** The goal of the gateway: p99 in milliseconds at 10,000 connected and 1,000 a second. */
@@ -42,16 +46,18 @@ let answers: number[] = [];
 const clients = await connectAll(ready);
 const agent = new http.Agent({ keepAlive: true, maxSockets: 64 });
 try {
-  await measure(ready, WARM_UP_RATE);
-  let carried = 0;
-  for (const rate of RATES) {
-    const { total, cpuMs } = await measure(ready, rate);
-    report(rate, total, cpuMs);
-    if (quantile(latencies, 0.99) <= GOAL_P99_MS) carried = Math.max(carried, rate);
+  for (const each of EACH) {
+    await measure(ready, WARM_UP_RATE, each);
+    let carried = 0;
+    for (const rate of RATES) {
+      const { total, cpuMs } = await measure(ready, rate, each);
+      report({ rate, each }, total, cpuMs);
+      if (quantile(latencies, 0.99) <= GOAL_P99_MS) carried = Math.max(carried, rate);
+    }
+    const load = { connections: CONNECTIONS, each, ratio: carried / GOAL_RATE, against: "goal" };
+    const figure = { name: "command-rate-within-goal", value: carried, unit: "1/s" };
+    console.log(JSON.stringify({ ...figure, ...load }));
   }
-  const { name, unit } = { name: "command-rate-within-goal", unit: "1/s" };
-  const line = { name, value: carried, unit, connections: CONNECTIONS, ratio: carried / GOAL_RATE };
-  console.log(JSON.stringify({ ...line, against: "goal" }));
 } finally {
   agent.destroy();
   for (const process of [...clients, server]) process.disconnect();
@@ -62,10 +68,14 @@ function start(file: string, execArgv: string[] = []): ChildProcess {
   return fork(new URL(`./${file}`, import.meta.url), { stdio, execArgv });
 }
 
-async function measure(server: Ready, rate: number): Promise<{ total: number; cpuMs: number }> {
+async function measure(
+  server: Ready,
+  rate: number,
+  each: number,
+): Promise<{ total: number; cpuMs: number }> {
   [latencies, answers, accepted] = [[], [], 0];
   const before = await usage();
-  const total = await sendAll(server, rate);
+  const total = await sendAll(server, rate, each);
   const deadline = performance.now() + PATIENCE_MS;
   while (latencies.length < total && performance.now() < deadline) await pause(50);
   return { total, cpuMs: (await usage()) - before };
@@ -97,41 +107,49 @@ async function connectAll({ mqttPort: port }: Ready): Promise<ChildProcess[]> {
   return Promise.all(all);
 }
 
-/** Calls the API at the rate, whether or not earlier calls are answered; returns how many. */
-async function sendAll({ apiUrl, apiKey }: Ready, rate: number): Promise<number> {
+/** Sends commands at the rate, whether or not earlier calls are answered; returns how many. */
+async function sendAll({ apiUrl, apiKey }: Ready, rate: number, each: number): Promise<number> {
   const url = `${apiUrl}/api/v1/tenants/bench/commands`;
   const options = {
     method: "POST",
     agent,
     headers: { authorization: `Bearer ${apiKey}`, "content-type": "application/json" },
   };
-  const total = rate * SECONDS;
+  const calls = Math.ceil((rate * SECONDS) / each);
   const started = performance.now();
-  for (let number = 0; number < total; ) {
-    const due = Math.min(total, Math.floor(((performance.now() - started) / 1_000) * rate));
-    for (; number < due; number += 1) call(url, options, number);
+  for (let number = 0; number < calls; ) {
+    const due = Math.min(
+      calls,
+      Math.floor(((performance.now() - started) / 1_000) * (rate / each)),
+    );
+    for (; number < due; number += 1) call(url, options, number, each);
     await pause(TICK_MS);
   }
-  return total;
+  return calls * each;
 }
 
-function call(url: string, options: http.RequestOptions, number: number): void {
-  const device = 1 + Math.floor(Math.random() * CONNECTIONS);
+function call(url: string, options: http.RequestOptions, number: number, each: number): void {
+  // Neighbours from a place at random: none comes twice in a call.
+  const first = Math.floor(Math.random() * CONNECTIONS);
+  const devices = Array.from(
+    { length: each },
+    (_, index) => `d-${1 + ((first + index) % CONNECTIONS)}`,
+  );
   const at = performance.now();
   const args = { number, at: Number(process.hrtime.bigint() / 1_000n) };
   const request = http.request(url, options, (response) => {
     response.resume();
     response.on("end", () => {
       answers.push(performance.now() - at);
-      if (response.statusCode === 201) accepted += 1;
+      if (response.statusCode === 201) accepted += each;
     });
   });
   request.on("error", () => {});
-  request.end(JSON.stringify({ devices: [`d-${device}`], name: "ping", args }));
+  request.end(JSON.stringify({ devices, name: "ping", args }));
 }
 
-function report(rate: number, total: number, serverMs: number): void {
-  const load = { connections: CONNECTIONS, rate };
+function report(sent: { rate: number; each: number }, total: number, serverMs: number): void {
+  const load = { connections: CONNECTIONS, ...sent };
   const line = (name: string, value: number, unit: string, more: object = {}) =>
     console.log(JSON.stringify({ name, value: Math.round(value * 100) / 100, unit, ...more }));
   line("command-to-device-p50", quantile(latencies, 0.5), "ms", load);

@@ -1,6 +1,10 @@
 // What do connections and messages cost? Our gateway and mosquitto, each in a process of its own on one
 // core, the generator on the other, in the same run and under the same load.
-// Usage: npm run bench:mqtt -- [--quick] [--only connects,messages,growth,storm] [--connections N] [--alone]
+// Usage: npm run bench:mqtt -- [--quick] [--only connects,messages,growth,storm,commands] [--connections N]
+//   [--alone]
+// Each part alone takes some minutes. Of the messages, messages-no-store and messages-durable are the
+// halves; commands have a benchmark of their own, which runs here last.
+import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
@@ -26,12 +30,19 @@ import {
   startMosquitto,
   startOurs,
 } from "./mqtt-peers.ts";
-import { cpuMsOf, memoryKbOf, openFilesLimit, pinMyself } from "./process-figures.ts";
+import {
+  cpuMsOf,
+  memoryKbOf,
+  openFilesLimit,
+  ownCpuMs,
+  pinMyself,
+  unpinned,
+} from "./process-figures.ts";
 
 const { values: flags } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
-    only: { type: "string", default: "connects,messages,growth,storm" },
+    only: { type: "string", default: "connects,messages,growth,storm,commands" },
     connections: { type: "string" },
     publishers: { type: "string" },
     /** Measures ours without the peer: for looking at one change after the other. */
@@ -50,13 +61,18 @@ const BURST_EACH = Math.floor(BURST_MESSAGES / PUBLISHERS);
 const BURSTS = flags.quick ? 2 : 5;
 const STORM = flags.quick ? 1_000 : 10_000;
 const CONCURRENCY = 32;
-const WARM_UP = 200;
+const WARM_UP = 1_000;
 /** On a machine with other work a connection may wait for longer than its server's patience. */
 const TRIES = 20;
 /** A process has more files open than its connections. */
 const SPARE_FILES = 500;
 const GROWTH = flags.quick ? [250, 500, 1_000] : [1_000, 5_000, 20_000];
 const RETRY_MS = 1_000;
+const COMMANDS = {
+  connections: flags.quick ? 1_000 : 10_000,
+  rate: "100,200,500,1000",
+  each: "1,10",
+};
 
 const pki = await createTestPki();
 const certificate = await pki.device("bench", "d-1");
@@ -68,14 +84,23 @@ if (!withPeer && !flags.alone)
   console.error(`skipped: ${PEER} is not installed, so nothing is compared`);
 try {
   if (sections.includes("connects")) await compare("mqtt", connects, false);
-  if (sections.includes("messages")) {
-    await compare("mqtt.no-store", messages, false);
-    await compare("mqtt", messages, true);
-  }
+  const isAsked = (...names: string[]) => names.some((name) => sections.includes(name));
+  if (isAsked("messages", "messages-no-store")) await compare("mqtt.no-store", messages, false);
+  if (isAsked("messages", "messages-durable")) await compare("mqtt", messages, true);
   if (sections.includes("growth")) await compare("mqtt.growth", growth, false);
   if (sections.includes("storm")) await compare("mqtt.storm", storm, false);
+  if (sections.includes("commands")) commands();
 } finally {
   fs.rmSync(directory, { recursive: true, force: true });
+}
+
+/** The API, the queue and the gateway share all cores with who calls them: no peer has the like. */
+function commands(): void {
+  const script = path.join(import.meta.dirname, "commands.ts");
+  const order = Object.entries(COMMANDS).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const [program, ...rest] = [...unpinned(), process.execPath, script, ...order];
+  const { status } = spawnSync(program as string, rest, { stdio: "inherit" });
+  if (status !== 0) throw new Error("the benchmark of commands has failed");
 }
 
 interface Figure {
@@ -119,7 +144,10 @@ function targetOf({ port }: Server): Target {
   };
 }
 
-/** The first connections warm up compilers and caches, and are not counted. */
+/**
+ * The first connections are paid for by compilers and caches, and are not counted: a gateway lives for
+ * weeks. After 200 of them, as it was, a connection cost half as much again as after a thousand.
+ */
 async function warmUp(target: Target): Promise<void> {
   const load = { first: 1, count: WARM_UP, concurrency: CONCURRENCY, tries: TRIES };
   await close(await connectMany(target, load));
@@ -158,9 +186,15 @@ async function messages(server: Server): Promise<Record<string, Figure>> {
   const first = 1;
   const devices = await connectMany(target, { first, count: PUBLISHERS, concurrency: CONCURRENCY });
   const figures: Record<string, Figure> = {};
-  const add = (name: string, goal: string, count: number, { cpuMs, seconds }: Spent) => {
+  const add = (name: string, goal: string, count: number, { cpuMs, ownMs, seconds }: Spent) => {
     figures[name] = { value: count / seconds, unit: "messages/s", goal };
     figures[`${name}-of-a-core`] = { value: (count * 1_000) / cpuMs, unit: "messages/s of CPU" };
+    figures[`${name}-cpu`] = { value: (ownMs * 1_000) / count, unit: "us/message" };
+    if (cpuMs === ownMs) return;
+    figures[`${name}-cpu-of-store`] = {
+      value: ((cpuMs - ownMs) * 1_000) / count,
+      unit: "us/message",
+    };
   };
   const number = first + PUBLISHERS;
   const probe = { device: await connectOne(target, number), number };
@@ -280,15 +314,18 @@ function slopeOf(points: readonly [number, number][]): { slope: number; fit: num
 }
 
 interface Spent {
+  /** Of the server and of the store that it has started. */
   cpuMs: number;
+  /** Of the server's own process. */
+  ownMs: number;
   seconds: number;
 }
 
 async function timed({ pid }: Server, work: () => Promise<void>): Promise<Spent> {
-  const [cpu, started] = [cpuMsOf(pid), performance.now()];
+  const [cpu, own, started] = [cpuMsOf(pid), ownCpuMs(pid), performance.now()];
   await work();
   const seconds = (performance.now() - started) / 1_000;
-  return { cpuMs: cpuMsOf(pid) - cpu, seconds };
+  return { cpuMs: cpuMsOf(pid) - cpu, ownMs: ownCpuMs(pid) - own, seconds };
 }
 
 async function close(devices: readonly Device[]): Promise<void> {

@@ -1,6 +1,7 @@
 // CPU time and memory of processes, from /proc.
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
+import os from "node:os";
 
 const CLOCK_TICKS = Number(spawnSync("getconf", ["CLK_TCK"]).stdout?.toString() || 100);
 
@@ -9,7 +10,8 @@ export function cpuMsOf(pid: number): number {
   return treeOf(pid).reduce((sum, one) => sum + ownCpuMs(one), 0);
 }
 
-function ownCpuMs(pid: number): number {
+/** The same without what it has started. */
+export function ownCpuMs(pid: number): number {
   const stat = fs.readFileSync(`/proc/${pid}/stat`, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   // Own, and that of children that have ended and were waited for.
@@ -39,6 +41,13 @@ export function openFilesLimit(): number {
 export function pinned(core: number): string[] {
   const probe = spawnSync("taskset", ["-c", String(core), "true"]);
   return probe.status === 0 ? ["taskset", "-c", String(core)] : [];
+}
+
+/** What makes a program run on all cores, though it is started by one that is kept to one. */
+export function unpinned(): string[] {
+  const all = `0-${os.cpus().length - 1}`;
+  const probe = spawnSync("taskset", ["-c", all, "true"]);
+  return probe.status === 0 ? ["taskset", "-c", all] : [];
 }
 
 /** Keeps this process, with all its threads, to one core. */

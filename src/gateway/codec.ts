@@ -139,3 +139,8 @@ export function writeWithin(
 export function writePacket(packet: Packet, version: ProtocolVersion): Buffer {
   return mqtt.generate(packet, { protocolVersion: version }) as Buffer;
 }
+
+/** A CONNACK of MQTT 3.1.1 that accepts: a session's presence is all that it says (§3.2.2). */
+export function plainConnack(isSessionPresent: boolean): Buffer {
+  return Buffer.from([0x20, 2, isSessionPresent ? 1 : 0, 0]);
+}

@@ -7,7 +7,7 @@ import { Deliveries } from "./deliveries.ts";
 import type { GatewayPeer } from "./deps.ts";
 import { bytesOut, disconnectsTotal } from "./gateway-metrics.ts";
 import { InboundWindow } from "./inbound-window.ts";
-import { overdue } from "./liveness.ts";
+import { overdue, restsUntil } from "./liveness.ts";
 import { Outbound } from "./outbound.ts";
 import { Output } from "./output.ts";
 import { PacketReader } from "./packet-reader.ts";
@@ -56,6 +56,8 @@ export class Connection {
   #session: Session | undefined;
   #sentBytes = 0;
   #authoritiesAt: number;
+  /** Until then no time can run out, if nothing comes and nothing waits. */
+  #restsUntil = 0;
 
   constructor(socket: tls.TLSSocket, context: GatewayContext) {
     this.context = context;
@@ -227,6 +229,7 @@ export class Connection {
 
   /** Ends the connection if time has run out for it: called about once a second. */
   check(nowMs: number): void {
+    if (nowMs < this.#restsUntil && this.#isResting) return;
     const options = this.#options;
     const facts = {
       startedAt: this.#startedAt,
@@ -249,6 +252,12 @@ export class Connection {
       this.deliveries.wake("authorities");
       this.deliveries.wake("trust");
     }
+    this.#restsUntil = Math.min(restsUntil(facts), this.#authoritiesAt + AUTHORITIES_INTERVAL_MS);
+  }
+
+  /** Nearly all connections at nearly all times: a look at them costs next to nothing. */
+  get #isResting(): boolean {
+    return this.#reader.packetSince === undefined && this.inbound.isEmpty;
   }
 
   /** Forgets the connection, once; the socket may live on for its last bytes. */

@@ -98,6 +98,11 @@ export class InboundWindow {
     return oldestAt !== undefined && nowMs - oldestAt > storePatienceMs;
   }
 
+  /** Whether nothing waits: neither for a store nor to be acknowledged. */
+  get isEmpty(): boolean {
+    return this.#count === 0 && this.acks.oldestAt === undefined;
+  }
+
   /** Identifiers of messages that are durable and not released: kept with the session. */
   stored(): number[] {
     return [...this.unreleased].flatMap(([id, state]) => (state === "stored" ? [id] : []));

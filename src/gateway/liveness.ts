@@ -23,6 +23,20 @@ export type Overdue =
   | { kind: "fail"; fault: ConnectionFault }
   | undefined;
 
+/**
+ * Before this time a connection with no unfinished packet need not be looked at. What is heard of it
+ * meanwhile only makes it later.
+ */
+export function restsUntil({ accepted, lastHeardAt }: ConnectionFacts): number {
+  if (!accepted) return 0;
+  return Math.min(lastHeardAt + patienceMsOf(accepted), accepted.notAfterMs);
+}
+
+/** MQTT 5.0 §3.1.2.10 [MQTT-3.1.2-22]: one and a half times the keep-alive. */
+function patienceMsOf({ keepAliveSeconds }: { keepAliveSeconds: number }): number {
+  return keepAliveSeconds * 1_000 * KEEP_ALIVE_FACTOR;
+}
+
 /** Whether a connection has to end by the passing of time. */
 export function overdue(facts: ConnectionFacts, limits: GatewayLimits, nowMs: number): Overdue {
   const { accepted } = facts;
@@ -34,9 +48,7 @@ export function overdue(facts: ConnectionFacts, limits: GatewayLimits, nowMs: nu
   if (facts.packetSince !== undefined && nowMs - facts.packetSince > PACKET_TIMEOUT_MS) {
     return { kind: "drop", why: "unfinished packet" };
   }
-  // MQTT 5.0 §3.1.2.10 [MQTT-3.1.2-22]: silent for one and a half times the keep-alive.
-  const patienceMs = accepted.keepAliveSeconds * 1_000 * KEEP_ALIVE_FACTOR;
-  if (!facts.isHeld && nowMs - facts.lastHeardAt > patienceMs) {
+  if (!facts.isHeld && nowMs - facts.lastHeardAt > patienceMsOf(accepted)) {
     const fault = new ConnectionFault(REASON.keepAliveTimeout, "nothing heard for too long");
     return { kind: "fail", fault };
   }

@@ -21,6 +21,7 @@ export class PacketReader {
   readonly #sink: Sink;
   readonly #framer = new Framer();
   #holds = 0;
+  #isPaused = false;
   #receivedBytes = 0;
   #lastHeardAt: number;
   #packetSince: number | undefined;
@@ -51,19 +52,21 @@ export class PacketReader {
     return this.#receivedBytes;
   }
 
-  /** Stops reading until `release` has been called as often. */
+  /**
+   * Handles no more packets until `release` has been called as often. The socket itself is stopped
+   * by the first bytes that then wait: most holds are over before any have come.
+   */
   hold(): void {
     this.#holds += 1;
-    if (this.#holds > 1) return;
-    this.#socket.pause();
-    pausesTotal.inc();
   }
 
   release(): void {
     this.#holds -= 1;
     if (this.#holds > 0 || this.#sink.isClosed()) return;
     this.#drain();
-    if (this.#holds === 0) this.#socket.resume();
+    if (this.#holds > 0 || !this.#isPaused) return;
+    this.#isPaused = false;
+    this.#socket.resume();
   }
 
   #onData(chunk: Buffer): void {
@@ -87,7 +90,12 @@ export class PacketReader {
     } catch (error) {
       this.#sink.onFault(error);
     }
-    this.#packetSince =
-      this.#framer.size > 0 ? (this.#packetSince ?? this.#lastHeardAt) : undefined;
+    const isWaiting = this.#framer.size > 0;
+    this.#packetSince = isWaiting ? (this.#packetSince ?? this.#lastHeardAt) : undefined;
+    // With the socket stopped the peer's end is not seen before what it has said has been handled.
+    if (!isWaiting || this.#holds === 0 || this.#isPaused) return;
+    this.#isPaused = true;
+    this.#socket.pause();
+    pausesTotal.inc();
   }
 }

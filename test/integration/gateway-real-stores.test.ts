@@ -47,7 +47,7 @@ describe("the gateway on the real modules and stores", () => {
       port: 0,
       bindAddress: "127.0.0.1",
       gatewayId: "g",
-      limits: { storePatienceMs: 300 },
+      limits: { storePatienceMs: 2_000 },
     };
     gateway = await startGateway({ ...modules, ...listen });
   });

@@ -72,7 +72,7 @@ describe("the will of a device whose gateway was killed", () => {
     await start("killed");
     await until(() => published().length === 1);
     expect(published()).toEqual([1]);
-    expect(await armed()).toEqual([]);
+    await until(async () => (await armed()).length === 0);
     const client = await RawClient.connect(fixture.gateway.port, device, { will: willOf(2, {}) });
     clients.push(client);
     await start("gateway-1");

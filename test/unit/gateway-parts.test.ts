@@ -7,7 +7,7 @@ import { readPacket } from "../../src/gateway/codec.ts";
 import { Framer } from "../../src/gateway/framer.ts";
 import { incidentsOf } from "../../src/gateway/incidents.ts";
 import { DEFAULT_GATEWAY_LIMITS } from "../../src/gateway/limits.ts";
-import { overdue } from "../../src/gateway/liveness.ts";
+import { overdue, restsUntil } from "../../src/gateway/liveness.ts";
 import { OrderedAcks } from "../../src/gateway/ordered-acks.ts";
 import { Outbound } from "../../src/gateway/outbound.ts";
 import { Pace } from "../../src/gateway/pacing.ts";
@@ -244,6 +244,35 @@ describe("the passing of time", () => {
     expect(at(1, { accepted: { keepAliveSeconds: 60, notAfterMs: 1 } })).toMatchObject({
       fault: { reason: REASON.notAuthorized },
     });
+  });
+});
+
+describe("a connection that rests", () => {
+  it("need not be looked at before its time: whatever is heard meanwhile, none has run out", () => {
+    const facts = fc.record({
+      startedAt: fc.constant(0),
+      accepted: fc.record({
+        keepAliveSeconds: fc.integer({ min: 1, max: 65_535 }),
+        notAfterMs: fc.integer({ min: 0, max: 1e12 }),
+      }),
+      lastHeardAt: fc.integer({ min: 0, max: 1e9 }),
+      packetSince: fc.constant(undefined),
+      isHeld: fc.boolean(),
+      unwrittenBytes: fc.constant(0),
+    });
+    const laterMs = fc.integer({ min: 0, max: 1e8 });
+    fc.assert(
+      fc.property(facts, laterMs, fc.boolean(), (given, heardLaterMs, isHeld) => {
+        const lastMs = restsUntil(given) - 1;
+        const later = { ...given, isHeld, lastHeardAt: given.lastHeardAt + heardLaterMs };
+        expect(overdue(later, DEFAULT_GATEWAY_LIMITS, lastMs)).toBeUndefined();
+      }),
+    );
+  });
+
+  it("is looked at always before it is accepted", () => {
+    const facts = { startedAt: 0, accepted: undefined, lastHeardAt: 0, packetSince: undefined };
+    expect(restsUntil({ ...facts, isHeld: false, unwrittenBytes: 0 })).toBe(0);
   });
 });
 

@@ -1,5 +1,6 @@
 import type { IConnackPacket, IConnectPacket } from "mqtt-packet";
 import { AppError, isAppError, LIMITS, messageOf } from "../../kernel/index.ts";
+import { plainConnack } from "../codec.ts";
 import type { Connection, OpenOptions } from "../connection.ts";
 import type { GatewayPeer } from "../deps.ts";
 import { connectsTotal, limitsTotal } from "../gateway-metrics.ts";
@@ -151,7 +152,8 @@ function accept(connection: Connection, packet: IConnectPacket, accepted: Accept
     topicAliasMaximum: properties.topicAliasMaximum ?? 0,
     wantsReasons: properties.requestProblemInformation !== false,
   });
-  connection.send(connackOf(connection, packet, keepAliveSeconds));
+  if (connection.version === 4) connection.sendBytes(plainConnack(connection.session.isPresent));
+  else connection.send(connackOf(connection, packet, keepAliveSeconds));
   if (claimed.resumed) {
     connection.outbound.resume(claimed.state.inflight);
     wakeDeliveries(connection);
@@ -177,7 +179,6 @@ function connackOf(
   const { limits } = connection.context;
   // MQTT 5.0 §3.2.2.1.1 [MQTT-3.2.2-2], [MQTT-3.2.2-3]: as the device must know what is left.
   const { isPresent: sessionPresent, expirySeconds } = connection.session;
-  if (packet.protocolVersion !== 5) return { cmd: "connack", returnCode: 0, sessionPresent };
   const askedExpiry = packet.properties?.sessionExpiryInterval ?? 0;
   const changesKeepAlive = packet.keepalive !== keepAliveSeconds;
   const imposed = Math.min(keepAliveSeconds, limits.maxKeepAliveSeconds);
