@@ -73,9 +73,9 @@ describe("the will of a device whose gateway was killed", () => {
     await until(() => published().length === 1);
     expect(published()).toEqual([1]);
     await until(async () => (await armed()).length === 0);
-    const client = await RawClient.connect(fixture.gateway.port, device, { will: willOf(2, {}) });
-    clients.push(client);
-    await start("gateway-1");
+    const { port } = await start("killed-too");
+    clients.push(await RawClient.connect(port, device, { will: willOf(2, {}) }));
+    await start("killed-too");
     await until(() => published().length === 2);
     expect(published()).toEqual([1, 2]);
   });
