@@ -200,6 +200,7 @@ async function compose(db: Database, directory: string) {
     firmware,
     alerts,
     telemetry: { metricByArm: absent, figuresByDevice: absent },
+    queries: { series: absent, answerByDevice: absent, faultOf: () => undefined },
     logs: { errorRate: absent, devicesWithErrors: async () => [] },
     artifactUrl: (sha256) => `https://bench.invalid/artifacts/${sha256}`,
   });

@@ -2057,7 +2057,10 @@ export type RolloutPolicy = {
   metrics?:
     | Array<{
         metric: string;
+        query?: string | undefined;
         aggregate?: "mean" | "min" | "max" | "p50" | "p95" | undefined;
+        source?: "points" | "rollups" | undefined;
+        transform?: "increase" | "rate" | "delta" | undefined;
         worse: "higher" | "lower";
         toleranceShare?: number | undefined;
         tolerance?: number | undefined;
@@ -2067,7 +2070,9 @@ export type RolloutPolicy = {
     | undefined;
   thresholds: Array<{
     metric: string;
-    above: number;
+    aggregate?: "mean" | "min" | "max" | "p50" | "p95" | undefined;
+    above?: number | undefined;
+    growsBy?: number | undefined;
     minimumDeviceHours?: number | undefined;
     minimumDevices?: number | undefined;
   }>;
@@ -2149,7 +2154,10 @@ export type RolloutPolicyInput = {
   metrics?:
     | Array<{
         metric: string;
+        query?: string | undefined;
         aggregate?: "mean" | "min" | "max" | "p50" | "p95" | undefined;
+        source?: "points" | "rollups" | undefined;
+        transform?: "increase" | "rate" | "delta" | undefined;
         worse: "higher" | "lower";
         toleranceShare?: number | undefined;
         tolerance?: number | undefined;
@@ -2160,7 +2168,9 @@ export type RolloutPolicyInput = {
   thresholds?:
     | Array<{
         metric: string;
-        above: number;
+        aggregate?: "mean" | "min" | "max" | "p50" | "p95" | undefined;
+        above?: number | undefined;
+        growsBy?: number | undefined;
         minimumDeviceHours?: number | undefined;
         minimumDevices?: number | undefined;
       }>

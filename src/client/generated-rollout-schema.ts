@@ -320,7 +320,12 @@ export const ROLLOUT_FILE_SCHEMA = {
             "properties": {
               "metric": {
                 "type": "string",
-                "pattern": "^telemetry\\.[A-Za-z0-9_.:/-]{1,128}$"
+                "pattern": "^(telemetry|query)\\.[A-Za-z0-9_.:/-]{1,128}$"
+              },
+              "query": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 2000
               },
               "aggregate": {
                 "enum": [
@@ -329,6 +334,19 @@ export const ROLLOUT_FILE_SCHEMA = {
                   "max",
                   "p50",
                   "p95"
+                ]
+              },
+              "source": {
+                "enum": [
+                  "points",
+                  "rollups"
+                ]
+              },
+              "transform": {
+                "enum": [
+                  "increase",
+                  "rate",
+                  "delta"
                 ]
               },
               "worse": {
@@ -366,16 +384,29 @@ export const ROLLOUT_FILE_SCHEMA = {
           "items": {
             "type": "object",
             "required": [
-              "metric",
-              "above"
+              "metric"
             ],
             "properties": {
               "metric": {
                 "type": "string",
                 "pattern": "^(crash-rate|error-log-rate|offline-share|telemetry\\.[A-Za-z0-9_.:/-]{1,128})$"
               },
+              "aggregate": {
+                "enum": [
+                  "mean",
+                  "min",
+                  "max",
+                  "p50",
+                  "p95"
+                ]
+              },
               "above": {
                 "type": "number"
+              },
+              "growsBy": {
+                "type": "number",
+                "exclusiveMinimum": 0,
+                "maximum": 1000
               },
               "minimumDeviceHours": {
                 "type": "number",

@@ -57,7 +57,10 @@ export async function startPostgres(options: PostgresServerOptions): Promise<Pos
     listen_addresses: "127.0.0.1",
     unix_socket_directories: "",
     max_connections: "200",
-    shared_buffers: "128MB",
+    shared_buffers: "256MB",
+    // A rollout of a million devices writes more than the default gigabyte: a checkpoint in the midst
+    // of it would have every page written once more in full.
+    max_wal_size: "2GB",
     logging_collector: "off",
     ...options.settings,
   };

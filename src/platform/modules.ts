@@ -129,6 +129,7 @@ export function createModules(options: ModuleOptions) {
     firmware,
     alerts,
     telemetry,
+    queries: telemetryQueries,
     logs,
     logger,
     artifactUrl: (sha256) =>

@@ -58,12 +58,18 @@ export function cohortOfJudged(tenantId: string, rolloutId: string) {
 }
 
 /** Counts both arms of a new rollout. */
-export async function countCohorts(tx: Tx, tenantId: string, rolloutId: string): Promise<void> {
+export async function countCohorts(
+  tx: Tx,
+  tenantId: string,
+  rolloutId: string,
+  written: readonly { cohort: number; isExcluded: boolean; isAbsent: boolean; devices: number }[],
+): Promise<void> {
+  const waiting = written.filter((row) => !row.isExcluded && !row.isAbsent);
   await sql`
     update rollout_cohorts c set control = n.devices
-    from (select cohort, count(*) as devices from rollout_devices
-          where tenant_id = ${tenantId} and rollout_id = ${rolloutId} and state = 'pending'
-            and excluded_reason is null and not is_absent
+    from (select cohort, sum(devices) as devices
+          from unnest(${waiting.map((row) => row.cohort)}::int[],
+                      ${waiting.map((row) => row.devices)}::int[]) as w(cohort, devices)
           group by cohort) n
     where c.tenant_id = ${tenantId} and c.rollout_id = ${rolloutId}
       and c.cohort = n.cohort`.execute(tx);

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Tx } from "../db/index.ts";
 import { addEvidence, type EvidenceDelta } from "./counter-store.ts";
+import { readFigures, windowOf } from "./metric-figures.ts";
 import { type Candidate, type Pair, pairCandidates, takePairs } from "./pairs-store.ts";
 import type { RolloutPolicy } from "./policy.ts";
 import type { MetricPolicy } from "./policy-parts.ts";
@@ -10,7 +11,6 @@ import type { RolloutsDeps } from "./types.ts";
 
 /** Devices of an arm that one look goes through. */
 const MAX_PAIRED = 1_000;
-const DEFAULT_WINDOW_SECONDS = 3_600;
 
 /** Pairs of one metric that a look has drawn and read, not yet taken. */
 export interface DrawnPairs {
@@ -30,8 +30,8 @@ export async function drawPairs(
 ): Promise<DrawnPairs> {
   const { tenant_id: tenantId, id } = rollout;
   const now = deps.clock.now();
-  const from = now - (metric.windowSeconds ?? DEFAULT_WINDOW_SECONDS) * 1_000;
-  const query = { key: keyOf(metric.metric), since: new Date(from) };
+  const window = windowOf(metric, now);
+  const query = { key: keyOf(metric.metric), since: new Date(window.from) };
   const [treated, control] = await deps.db.tenant(tenantId, async (tx) => {
     const stages = await readStages(tx, tenantId, [id]);
     const total = stages.at(-1)?.cumulative_devices ?? 0;
@@ -54,13 +54,13 @@ export async function drawPairs(
     ];
   });
   if (!treated?.length || !control?.length) return { metric: metric.metric, pairs: [] };
-  const figures = await deps.telemetry.figuresByDevice(tenantId, {
-    metric: metric.metric.slice("telemetry.".length),
-    deviceIds: [...treated, ...control].map((device) => device.device_id),
-    from,
-    to: now,
-    aggregate: metric.aggregate ?? "mean",
-  });
+  // A query over both arms at once would be over twice the series that one may have.
+  const figures = new Map<string, number>();
+  for (const arm of [treated, control]) {
+    const ids = arm.map((device) => device.device_id);
+    const read = await readFigures(deps, tenantId, metric, ids, window);
+    for (const [deviceId, figure] of read) figures.set(deviceId, figure);
+  }
   return { metric: metric.metric, pairs: pairUp(metric, treated, control, figures, id) };
 }
 

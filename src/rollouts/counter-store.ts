@@ -83,6 +83,25 @@ export async function createCounters(
   `.execute(tx);
 }
 
+/** What has been written of a new rollout, all of it pending; nothing is read again for it. */
+export async function countWritten(
+  tx: Tx,
+  tenantId: string,
+  rolloutId: string,
+  written: readonly { stage: number; isExcluded: boolean; devices: number }[],
+): Promise<void> {
+  const excluded = (row: (typeof written)[number]) => (row.isExcluded ? row.devices : 0);
+  await sql`
+    update rollout_counters c set devices = n.devices, excluded = n.excluded
+    from (select stage, sum(devices) as devices, sum(excluded) as excluded
+          from unnest(${written.map((row) => row.stage)}::int[],
+                      ${written.map((row) => row.devices)}::int[],
+                      ${written.map(excluded)}::int[]) as w(stage, devices, excluded)
+          group by stage) n
+    where c.tenant_id = ${tenantId} and c.rollout_id = ${rolloutId}
+      and c.stage_index = n.stage and c.state = 'pending'`.execute(tx);
+}
+
 /** Devices of new rows, by stage: they all begin as pending, or withdrawn. */
 export async function countNewDevices(tx: Tx, tenantId: string, rolloutId: string): Promise<void> {
   await sql`

@@ -5,7 +5,7 @@ import { currentTraceparent } from "../kernel/tracing.ts";
 import type { Actor } from "../tenancy/index.ts";
 import { countDynamic, MAX_DYNAMIC } from "./arrivals-store.ts";
 import { countCohorts, createCohorts } from "./cohorts-store.ts";
-import { countNewDevices, createCounters, moveCounters, stepOf } from "./counter-store.ts";
+import { countWritten, createCounters, moveCounters, stepOf } from "./counter-store.ts";
 import { demandOf } from "./delta-demand.ts";
 import { estimateDuration } from "./estimate.ts";
 import { initialGateState, planStages, type StagePlan } from "./gate/index.ts";
@@ -22,6 +22,7 @@ import {
   judgedReach,
   judgedReasons,
   judgedRunning,
+  judgedSample,
   lockPlanning,
   type Ordering,
   publishedImages,
@@ -31,9 +32,10 @@ import {
   superseded,
 } from "./plan-store.ts";
 import { CHRONIC_DAYS, type Hop, hopsTo, summarise, whyNoWayBack } from "./planning.ts";
-import { comparedMetrics, completePolicy, startsAt } from "./policy.ts";
+import { comparedMetrics, completePolicy, type RolloutPolicy, startsAt } from "./policy.ts";
 import { lockByDevices, type TrackedDevice } from "./progress-store.ts";
 import { ACTIVE_STATES, beginPreparing, insertRollout } from "./rollout-store.ts";
+import { asksForTelemetry, readSpreads, SPREAD_SAMPLE } from "./spreads.ts";
 import { UNDERWAY_STATES } from "./states.ts";
 import type { RolloutPlan, RolloutSpec, RolloutsDeps, SignedRelease } from "./types.ts";
 import { wolfWarnings } from "./wolf.ts";
@@ -73,7 +75,7 @@ export async function plan(
 ): Promise<RolloutPlan> {
   const { release, question } = await ask(deps, tenantId, spec);
   const now = deps.clock.now();
-  const { kinds, ...planned } = await deps.db.tenant(tenantId, async (tx) => {
+  const { kinds, crowd, facts, ...planned } = await deps.db.tenant(tenantId, async (tx) => {
     const judged = await judge(tx, tenantId, question);
     const { stages, sizes, ordering, fitting, refused } = judged;
     const members = await stageDevices(tx, ordering, sizes, PLAN_NAMES);
@@ -102,14 +104,23 @@ export async function plan(
       notCompared: await judgedReasons(tx, "exclusion", PLAN_NAMES),
       notComparedReasons: notCompared,
       estimate,
-      warnings: wolfWarnings(question.policy, stages, {
+      facts: {
         crashesPerDeviceHour: estimate.crashesPerDeviceHour,
         offlineShare: fitting > 0 ? 1 - reach.now / fitting : 0,
-      }),
+      },
+      crowd: {
+        stages,
+        deviceIds: asksForTelemetry(question.policy) ? await judgedSample(tx, SPREAD_SAMPLE) : [],
+      },
       ...(await wayBack(tx, tenantId, release, judged.kinds)),
     };
   });
-  return { ...planned, ...(await expectedBytes(deps, tenantId, question.hops, kinds)) };
+  const spreads = await readSpreads(deps, tenantId, question.policy, crowd.deviceIds, now);
+  return {
+    ...planned,
+    warnings: wolfWarnings(question.policy, crowd.stages, { ...facts, spreads }),
+    ...(await expectedBytes(deps, tenantId, question.hops, kinds)),
+  };
 }
 
 /** Freezes the list of devices in its order and asks for the deltas; the reconciler does the rest. */
@@ -167,9 +178,10 @@ export async function create(
     await insertRollout(tx, row, found.stages);
     await createCohorts(tx, tenantId, id);
     await createCounters(tx, tenantId, id, found.stages.length, comparedMetrics(policy));
-    await insertJudged(tx, tenantId, id, found.ordering, found.sizes, hops);
-    await countNewDevices(tx, tenantId, id);
-    await countCohorts(tx, tenantId, id);
+    const { ordering, sizes } = found;
+    const written = await insertJudged(tx, tenantId, id, ordering, sizes, hops);
+    await countWritten(tx, tenantId, id, written);
+    await countCohorts(tx, tenantId, id, written);
     await supersede(tx, tenantId, id, now);
     await auditRollout(deps, tx, tenantId, id, actor, "create", {
       name,
@@ -189,6 +201,7 @@ export async function create(
 
 export async function ask(deps: RolloutsDeps, tenantId: string, spec: RolloutSpec): Promise<Asked> {
   const policy = completePolicy(spec.policy);
+  assertQueries(deps, policy);
   const query = compileFleetQuery(spec.query);
   const release = await deps.firmware.releases.get(tenantId, spec.releaseId);
   if (release.status === "yanked") {
@@ -199,6 +212,15 @@ export async function ask(deps: RolloutsDeps, tenantId: string, spec: RolloutSpe
   // A plan and the rollout that follows it touch the same devices in the same order.
   const seed = `${release.id}/${spec.query}`;
   return { release, question: { release, query, policy, hops, seed, nowMs: deps.clock.now() } };
+}
+
+function assertQueries({ queries }: RolloutsDeps, { metrics = [] }: RolloutPolicy): void {
+  metrics.forEach(({ query }, index) => {
+    const fault = query === undefined ? undefined : queries.faultOf(query);
+    if (fault === undefined) return;
+    const path = `/policy/metrics/${index}/query`;
+    throw new AppError("invalid-request", `${path}: ${fault}`, { path });
+  });
 }
 
 export async function hopsOf(
@@ -227,7 +249,8 @@ export async function judge(tx: Tx, tenantId: string, question: Question): Promi
   }
   const stages = planStages(policy, fitting);
   const sizes = stages.map((stage) => stage.cumulativeDevices);
-  const ordering = { canaries: sizes[0] ?? 0, order: policy.order };
+  const isStaged = stages.filter((stage) => !stage.isHoldback).length > 1;
+  const ordering = { canaries: isStaged ? (sizes[0] ?? 0) : 0, order: policy.order };
   return { stages, sizes, ordering, fitting, refused, kinds: await judgedKinds(tx) };
 }
 

@@ -2,8 +2,10 @@ import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
 import type { Observed } from "./facts.ts";
 import type { Observation } from "./gate/index.ts";
-import type { RolloutPolicy } from "./policy.ts";
+import type { RolloutPolicy, ThresholdPolicy } from "./policy.ts";
+import { figureOf } from "./policy-checks.ts";
 import type { RolloutRow } from "./rollout-store.ts";
+import { taken } from "./taken-together.ts";
 import type { RolloutsDeps } from "./types.ts";
 
 /** Devices that a figure is taken over at most; the latest to be updated come first. */
@@ -24,16 +26,16 @@ interface Sample {
  */
 export async function observe(deps: RolloutsDeps, rollout: RolloutRow): Promise<Observed> {
   const policy = rollout.policy as RolloutPolicy;
-  const metrics = new Set(policy.thresholds.map((threshold) => threshold.metric));
-  if (metrics.size === 0) return { observations: [], unobserved: [] };
+  if (policy.thresholds.length === 0) return { observations: [], unobserved: [] };
   const { tenant_id: tenantId } = rollout;
   const now = deps.clock.now();
   const sample = await deps.db.tenant(tenantId, (tx) => readSample(tx, rollout, now));
   const observed: Observed = { observations: [], unobserved: [] };
   if (sample.deviceIds.length === 0) return observed;
-  for (const metric of metrics) {
+  for (const threshold of policy.thresholds) {
+    const metric = figureOf(threshold);
     try {
-      const value = await read(deps, rollout, metric, sample, now);
+      const value = await read(deps, rollout, threshold, sample, now);
       if (value) observed.observations.push(value);
     } catch (error) {
       deps.logger.warn(
@@ -49,15 +51,15 @@ export async function observe(deps: RolloutsDeps, rollout: RolloutRow): Promise<
 async function read(
   deps: RolloutsDeps,
   rollout: RolloutRow,
-  metric: string,
+  threshold: ThresholdPolicy,
   sample: Sample,
   now: number,
 ): Promise<Observation | undefined> {
   const { tenant_id: tenantId } = rollout;
   const { deviceIds, deviceHours } = sample;
-  const base = { metric, devices: deviceIds.length, deviceHours };
+  const base = { metric: figureOf(threshold), devices: deviceIds.length, deviceHours };
   const window = { deviceIds, from: sample.since, to: now };
-  switch (metric) {
+  switch (threshold.metric) {
     case "offline-share":
       return { ...base, value: sample.offline / deviceIds.length };
     case "crash-rate": {
@@ -70,14 +72,55 @@ async function read(
       return deviceHours > 0 ? { ...base, value: lines / deviceHours } : undefined;
     }
     default: {
-      const name = metric.slice("telemetry.".length);
-      const { devices, mean } = await deps.telemetry.metricByArm(tenantId, {
-        metric: name,
+      const updated = await readTogether(deps, tenantId, threshold, window);
+      if (!updated) return undefined;
+      const { devices, value } = updated;
+      if (threshold.growsBy === undefined) return { ...base, devices, value };
+      const waiting = await deps.db.tenant(tenantId, (tx) => readWaiting(tx, rollout));
+      const theirs = await readTogether(deps, tenantId, threshold, {
         ...window,
+        deviceIds: waiting,
       });
-      return mean === null ? undefined : { ...base, devices, value: mean };
+      // A share of nothing is no figure, and the figure of a few is none to be held against.
+      const fewest = threshold.minimumDevices ?? 1;
+      if (!theirs || theirs.devices < fewest || theirs.value === 0) return undefined;
+      const growth = (value - theirs.value) / Math.abs(theirs.value);
+      const baseline = { updated: value, waiting: theirs.value, devices: theirs.devices };
+      return { ...base, devices, value: growth, baseline };
     }
   }
+}
+
+/** One figure of telemetry over devices, each of which has one say; undefined where none spoke. */
+async function readTogether(
+  deps: RolloutsDeps,
+  tenantId: string,
+  { metric, aggregate = "mean" }: ThresholdPolicy,
+  window: { deviceIds: readonly string[]; from: number; to: number },
+): Promise<{ devices: number; value: number } | undefined> {
+  const name = metric.slice("telemetry.".length);
+  if (window.deviceIds.length === 0) return undefined;
+  if (aggregate === "mean") {
+    const { devices, mean } = await deps.telemetry.metricByArm(tenantId, {
+      metric: name,
+      ...window,
+    });
+    return mean === null ? undefined : { devices, value: mean };
+  }
+  const query = { metric: name, ...window, aggregate: "mean" as const };
+  const figures = [...(await deps.telemetry.figuresByDevice(tenantId, query)).values()];
+  const value = taken(figures, aggregate);
+  return value === undefined ? undefined : { devices: figures.length, value };
+}
+
+/** Devices that have not begun and are there, the next in the order. */
+async function readWaiting(tx: Tx, rollout: RolloutRow): Promise<string[]> {
+  const { rows } = await sql<{ device_id: string }>`
+    select device_id from rollout_devices
+    where tenant_id = ${rollout.tenant_id} and rollout_id = ${rollout.id} and state = 'pending'
+      and stage_index >= ${rollout.stage_index} and excluded_reason is null and not is_absent
+    order by stage_index desc, ordinal desc limit ${MAX_SAMPLE}`.execute(tx);
+  return rows.map((row) => row.device_id);
 }
 
 async function readSample(tx: Tx, rollout: RolloutRow, now: number): Promise<Sample> {

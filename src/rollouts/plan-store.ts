@@ -114,6 +114,14 @@ export async function judgedRunning(
   return rows;
 }
 
+/** Some of the devices that take part and are there, chosen by the hash of their order. */
+export async function judgedSample(tx: Tx, limit: number): Promise<string[]> {
+  const { rows } = await sql<{ id: string }>`
+    select id from judged where refusal is null and exclusion is null
+    order by hash limit ${limit}`.execute(tx);
+  return rows.map(({ id }) => id);
+}
+
 /** How long ago the devices that take part were last heard: what a rollout has to wait for. */
 export interface Reach {
   now: number;
@@ -148,34 +156,48 @@ export async function crashesSince(tx: Tx, tenantId: string, since: Date): Promi
   return rows[0]?.crashes ?? 0;
 }
 
+/** Of a first stage that is larger the rest is taken as everybody is, and nothing is sorted for it. */
+const MAX_SPREAD = 1_000;
+
 /**
  * The devices that take part in their order, by a hash of the seed so that nobody chooses it:
  * first the canaries, one of each hardware revision and region in turn, none of them a device that
- * the gate leaves out; then by the policy's order.
+ * the gate leaves out; then by the policy's order. Where there is one stage nobody is a canary.
  */
-function ordered(canaries: number, order: RolloutPolicy["order"]) {
+function ordered({ canaries, order }: Ordering) {
   const bySite = order === "one-per-site-first";
   // Devices without a site are each a site of their own.
-  const round = bySite
-    ? sql`row_number() over (partition by coalesce(site, 'device/' || id) order by hash)`
-    : sql`1`;
+  const round = sql`row_number() over (partition by coalesce(site, 'device/' || id) order by hash)`;
+  const fitting = bySite
+    ? sql`(select *, ${round} as site_round from judged where refusal is null)`
+    : sql`(select * from judged where refusal is null)`;
+  // A column that is the same for all is not sorted by: a million rows notice.
+  const firstly = bySite
+    ? sql`site_round, key, `
+    : order === "least-critical-first"
+      ? sql`key, `
+      : sql``;
+  if (canaries === 0) {
+    return sql`select f.*, row_number() over (order by ${firstly}hash) - 1 as ordinal
+      from ${fitting} f`;
+  }
+  const spread = Math.min(canaries, MAX_SPREAD);
   return sql`
-    with fitting as (select *, ${round} as site_round from judged where refusal is null),
-    rounds as (
-      select id, key, hash, site_round,
-             row_number() over (partition by hardware_revision, region
-                                order by site_round, key, hash) as kind_round
-      from fitting where exclusion is null),
-    canaries as (
-      select id, row_number() over (order by key, site_round, kind_round, hash) as rank
-      from rounds where kind_round <= ${canaries}
-      order by key, site_round, kind_round, hash limit ${canaries})
-    select f.*, row_number() over (order by c.rank nulls last, site_round, key, hash) - 1 as ordinal
-    from fitting f left join canaries c using (id)`;
+    select f.*, row_number() over (order by c.rank nulls last, ${firstly}hash) - 1 as ordinal
+    from ${fitting} f
+    left join (
+      select id, row_number() over (order by ${bySite ? sql`key, site_round, ` : firstly}
+                                    kind_round, hash) as rank
+      from (select id, key, hash, ${bySite ? sql`site_round, ` : sql``}
+                   row_number() over (partition by hardware_revision, region
+                                      order by ${firstly}hash) as kind_round
+            from ${fitting} k where exclusion is null) rounds
+      where kind_round <= ${spread}
+      order by rank limit ${spread}) c using (id)`;
 }
 
 export interface Ordering {
-  /** Devices of the first stage. */
+  /** Devices of the first stage where others come after it, else none. */
   canaries: number;
   order: RolloutPolicy["order"];
 }
@@ -183,12 +205,12 @@ export interface Ordering {
 /** The first devices of each stage, by the stages' cumulative sizes. */
 export async function stageDevices(
   tx: Tx,
-  { canaries, order }: Ordering,
+  ordering: Ordering,
   sizes: readonly number[],
   limit: number,
 ): Promise<string[][]> {
   const { rows } = await sql<{ id: string; ordinal: number }>`
-    select o.id, o.ordinal from (${ordered(canaries, order)}) o
+    select o.id, o.ordinal from (${ordered(ordering)}) o
     join unnest(${[0, ...sizes.slice(0, -1)]}::int[], ${[...sizes]}::int[]) as b(first, past)
       on o.ordinal >= b.first and o.ordinal < least(b.past, b.first + ${limit}::int)
     order by o.ordinal`.execute(tx);
@@ -202,38 +224,53 @@ export async function stageDevices(
 /** A page of the devices that take part, in their order, from an ordinal on. */
 export async function orderedDevices(
   tx: Tx,
-  { canaries, order }: Ordering,
+  ordering: Ordering,
   from: number,
   limit: number,
 ): Promise<{ id: string; ordinal: number; exclusion: string | null }[]> {
   const { rows } = await sql<{ id: string; ordinal: number; exclusion: string | null }>`
-    select id, ordinal, exclusion from (${ordered(canaries, order)}) o
+    select id, ordinal, exclusion from (${ordered(ordering)}) o
     where ordinal >= ${from} order by ordinal limit ${limit}`.execute(tx);
   return rows;
 }
 
-/** Writes the devices that take part into a rollout; returns how many. */
+/** Devices of a new rollout that are alike in all that is counted. */
+interface WrittenDevices {
+  stage: number;
+  cohort: number;
+  isExcluded: boolean;
+  isAbsent: boolean;
+  devices: number;
+}
+
+/** Writes the devices that take part into a rollout; returns what is to be counted of them. */
 export async function insertJudged(
   tx: Tx,
   tenantId: string,
   rolloutId: string,
-  { canaries, order }: Ordering,
+  ordering: Ordering,
   sizes: readonly number[],
   hops: readonly Hop[],
-): Promise<void> {
-  await sql`
-    insert into rollout_devices
-      (tenant_id, rollout_id, device_id, stage_index, ordinal, state, update_id, source_version,
-       source_sha256, target_release_id, target_sha256, excluded_reason, bytes_full, site, zone,
-       hops_left, cohort, is_absent)
-    select ${tenantId}, ${rolloutId}, j.id,
-           width_bucket(j.ordinal, ${[...sizes]}::bigint[]), j.ordinal, 'pending', uuidv7(),
-           j.firmware_version, j.firmware_sha256, h.release_id, h.sha256, j.exclusion, h.bytes_full,
-           j.budget, j.zone, ${hops.length} - j.hop, coalesce(c.cohort, ${MAX_COHORTS - 1}),
-           j.presence = 'offline'
-    from (${ordered(canaries, order)}) j
-    join ${hopRows(hops)} on h.hop = j.hop
-    ${cohortOfJudged(tenantId, rolloutId)}`.execute(tx);
+): Promise<WrittenDevices[]> {
+  const { rows } = await sql<WrittenDevices>`
+    with written as (
+      insert into rollout_devices
+        (tenant_id, rollout_id, device_id, stage_index, ordinal, state, update_id, source_version,
+         source_sha256, target_release_id, target_sha256, excluded_reason, bytes_full, site, zone,
+         hops_left, cohort, is_absent)
+      select ${tenantId}, ${rolloutId}, j.id,
+             width_bucket(j.ordinal, ${[...sizes]}::bigint[]), j.ordinal, 'pending', uuidv7(),
+             j.firmware_version, j.firmware_sha256, h.release_id, h.sha256, j.exclusion,
+             h.bytes_full, j.budget, j.zone, ${hops.length} - j.hop,
+             coalesce(c.cohort, ${MAX_COHORTS - 1}), j.presence = 'offline'
+      from (${ordered(ordering)}) j
+      join ${hopRows(hops)} on h.hop = j.hop
+      ${cohortOfJudged(tenantId, rolloutId)}
+      returning stage_index, cohort, excluded_reason is not null as is_excluded, is_absent)
+    select stage_index as stage, cohort, is_excluded as "isExcluded", is_absent as "isAbsent",
+           count(*) as devices
+    from written group by 1, 2, 3, 4`.execute(tx);
+  return rows;
 }
 
 export function hopRows(hops: readonly Hop[]) {

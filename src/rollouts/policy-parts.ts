@@ -49,14 +49,32 @@ export const PenaltyPolicy = Type.Object(
 
 export const AGGREGATES = ["mean", "min", "max", "p50", "p95"] as const;
 
+export const SOURCES = ["points", "rollups"] as const;
+/** How much a counter has grown, in all or a second; how much a gauge has changed. */
+export const TRANSFORMS = ["increase", "rate", "delta"] as const;
+
 /**
- * A figure that both arms are compared by, with a test that stays valid however often one looks.
+ * A figure that both arms are compared by, with a test that stays valid however often one looks: of a
+ * metric of telemetry, or what a query answers for each device.
  */
 export const MetricPolicy = Type.Object(
   {
-    metric: Type.String({ pattern: "^telemetry\\.[A-Za-z0-9_.:/-]{1,128}$" }),
+    /** `telemetry.<metric>`, or `query.<name>` for the answer of `query`. */
+    metric: Type.String({ pattern: "^(telemetry|query)\\.[A-Za-z0-9_.:/-]{1,128}$" }),
+    /**
+     * In PromQL, one value for each device under the label `device`, over the compared devices alone.
+     * It may reach back no further than the window.
+     */
+    query: Type.Optional(Type.String({ minLength: 1, maxLength: 2_000 })),
     /** Of each device's points within the window; the mean when left out. */
     aggregate: Type.Optional(Type.Enum(AGGREGATES)),
+    /**
+     * `rollups`: from buckets that were computed before, over the last whole window, which is then
+     * whole minutes. They cost less where devices say much. Points as they came when left out.
+     */
+    source: Type.Optional(Type.Enum(SOURCES)),
+    /** What is asked of each device's values before the aggregate; read as `rollups` are. */
+    transform: Type.Optional(Type.Enum(TRANSFORMS)),
     /** Which way is worse. */
     worse: Type.Enum(["higher", "lower"] as const),
     /** Share by which it may be worse, e.g. 0.05; the absolute one is added to it. */

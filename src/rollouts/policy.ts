@@ -1,7 +1,8 @@
 import { type Static, Type } from "typebox";
 import { Compile } from "typebox/compile";
 import { AppError, LIMITS } from "../kernel/index.ts";
-import { planningParts } from "./policy-parts.ts";
+import { assertMetrics, assertThresholds } from "./policy-checks.ts";
+import { AGGREGATES, planningParts } from "./policy-parts.ts";
 import { isTimeZone } from "./windows.ts";
 
 const Seconds = Type.Number({ minimum: 0, maximum: 31_536_000 });
@@ -26,13 +27,21 @@ export const ThresholdPolicy = Type.Object(
   {
     /**
      * `crash-rate` in crashes per device-day (one a device), `error-log-rate` in lines per
-     * device-hour, `offline-share` from 0 to 1, `telemetry.<metric>` as the mean over the updated
-     * devices. One device alone moves none of them far.
+     * device-hour, `offline-share` from 0 to 1, `telemetry.<metric>` of the updated devices, each
+     * of which has one say. One device alone moves none of them far.
      */
     metric: Type.String({
       pattern: "^(crash-rate|error-log-rate|offline-share|telemetry\\.[A-Za-z0-9_.:/-]{1,128})$",
     }),
-    above: Type.Number(),
+    /** How the devices' figures of telemetry are taken together; the mean when left out. */
+    aggregate: Type.Optional(Type.Enum(AGGREGATES)),
+    /** The limit itself; or `growsBy`. */
+    above: Type.Optional(Type.Number()),
+    /**
+     * Share by which a figure of telemetry may lie above that of the devices that still wait, at the
+     * same time: 0.2 for a fifth. Never above what the fleet was long ago, for seasons change too.
+     */
+    growsBy: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 1_000 })),
     /** Evidence that must be in before the limit counts. */
     minimumDeviceHours: Type.Optional(Type.Number({ minimum: 0 })),
     minimumDevices: Type.Optional(Type.Integer({ minimum: 1 })),
@@ -168,6 +177,8 @@ export function completePolicy(input: unknown): RolloutPolicy {
     const path = "/policy/metrics";
     throw new AppError("invalid-request", `${path} names a metric twice`, { path });
   }
+  assertMetrics(policy.metrics ?? []);
+  assertThresholds(policy.thresholds);
   const zone = policy.window?.timeZone;
   if (zone !== undefined && !isTimeZone(zone)) {
     const path = "/policy/window/timeZone";
@@ -176,7 +187,7 @@ export function completePolicy(input: unknown): RolloutPolicy {
   return policy;
 }
 
-/** Telemetry that both arms are compared by. */
+/** Figures that both arms are compared by. */
 export function comparedMetrics(policy: RolloutPolicy): string[] {
   return [...new Set((policy.metrics ?? []).map(({ metric }) => metric))];
 }

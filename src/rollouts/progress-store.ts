@@ -42,6 +42,7 @@ export async function lockByUpdateIds(
     from rollout_devices d
     join rollouts r on r.tenant_id = d.tenant_id and r.id = d.rollout_id
     where d.tenant_id = ${tenantId} and d.update_id = any(${[...updateIds]}::uuid[])
+      and d.state <> 'pending'
     order by d.device_id, d.rollout_id for update of d`.execute(tx);
   return rows;
 }

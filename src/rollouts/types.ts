@@ -15,7 +15,7 @@ import type { DurationEstimate } from "./estimate.ts";
 import type { MetricNumbers, Verdict } from "./gate/index.ts";
 import type { DeviceReason } from "./plan-store.ts";
 import type { RolloutPolicy } from "./policy.ts";
-import type { AGGREGATES } from "./policy-parts.ts";
+import type { AGGREGATES, TRANSFORMS } from "./policy-parts.ts";
 import type { DeviceState, Failure } from "./states.ts";
 
 export const ROLLOUT_STATES = [
@@ -139,6 +139,30 @@ export interface RolloutsDeps {
         aggregate: (typeof AGGREGATES)[number];
       },
     ): Promise<Map<string, number>>;
+  };
+  /** Rollups and queries of telemetry: `TelemetryQueries` of another room. */
+  queries: {
+    series(
+      tenantId: string,
+      query: {
+        metric: string;
+        from: number;
+        to: number;
+        stepMs: number;
+        devices: readonly string[];
+        groupBy: "device";
+        aggregate: Exclude<(typeof AGGREGATES)[number], "mean"> | "avg";
+        transform: (typeof TRANSFORMS)[number] | "none";
+        fill: "none";
+      },
+    ): Promise<{ series: { key: string | null; points: [number, number | null][] }[] }>;
+    /** What a query in PromQL says of each device, over these alone. */
+    answerByDevice(
+      tenantId: string,
+      question: { query: string; at: number; deviceIds: readonly string[] },
+    ): Promise<Map<string, number>>;
+    /** Why a text is no query; undefined where it is one. */
+    faultOf(query: string): string | undefined;
   };
   logs: {
     errorRate(

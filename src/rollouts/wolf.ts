@@ -1,6 +1,8 @@
 import { seededRandom } from "../kernel/index.ts";
 import type { StagePlan } from "./gate/index.ts";
 import type { RolloutPolicy, ThresholdPolicy } from "./policy.ts";
+import { figureOf } from "./policy-checks.ts";
+import { taken } from "./taken-together.ts";
 
 /** Rollouts that are simulated for each limit, of firmware that is no worse than what runs. */
 const RUNS = 400;
@@ -13,16 +15,23 @@ const DAY_HOURS = 24;
 const MAX_SAMPLE = 2_000;
 const DEFAULT_DEVICE_HOURS = 24;
 
+/** Devices of an arm whose figures are drawn in a simulated rollout: more would only calm it. */
+const MAX_DRAWN = 500;
+/** Devices with a figure from which on a spread says something. */
+const LEAST_SPREAD = 30;
+
 export interface WolfFacts {
   crashesPerDeviceHour: number;
   /** Share of the devices that are away now. */
   offlineShare: number;
+  /** What devices showed of a metric of telemetry in the last day, one figure each. */
+  spreads?: ReadonlyMap<string, readonly number[]>;
 }
 
 /**
  * Limits that would pause good firmware more often than once in twenty rollouts, by simulation with
- * what the fleet shows today. A limit on a figure of telemetry or logs is not simulated: of its
- * spread nothing is known.
+ * what the fleet shows today, telemetry by the spread of its devices' figures. A limit on logs is not
+ * simulated: of their spread nothing is known.
  */
 export function wolfWarnings(
   policy: RolloutPolicy,
@@ -34,7 +43,7 @@ export function wolfWarnings(
     if (share === null || share <= TOLERATED) return [];
     const percent = Math.round(share * 100);
     return [
-      `the limit ${threshold.metric} > ${threshold.above} would pause ${percent} % of rollouts of ` +
+      `the limit ${figureOf(threshold)} > ${threshold.growsBy ?? threshold.above} would pause ${percent} % of rollouts of ` +
         "firmware that is no worse than what runs now: raise it, ask for more evidence, or leave " +
         "it to the statistics",
     ];
@@ -47,6 +56,15 @@ export function falseAlarmShare(
   stages: readonly StagePlan[],
   facts: WolfFacts,
 ): number | null {
+  const random = seededRandom(SEED);
+  const draw = () => random.next();
+  const spread = facts.spreads?.get(threshold.metric);
+  if (spread) {
+    if (spread.length < LEAST_SPREAD) return null;
+    return alarmShare(() => alarmBySpread(threshold, stages, spread, draw));
+  }
+  if (threshold.above === undefined) return null;
+  const limit = { ...threshold, above: threshold.above };
   const rate =
     threshold.metric === "crash-rate"
       ? facts.crashesPerDeviceHour
@@ -54,18 +72,50 @@ export function falseAlarmShare(
         ? facts.offlineShare
         : null;
   if (rate === null) return null;
-  const random = seededRandom(SEED);
   // The hours are spread over the stages, each with the devices that it has.
   const hours = Math.max(1, Math.floor(LOOKS_HOURS / Math.max(1, stages.length)));
+  return alarmShare(() => alarmInRun(limit, stages, hours, rate, draw));
+}
+
+function alarmShare(alarm: () => boolean): number {
   let alarms = 0;
-  for (let run = 0; run < RUNS; run += 1) {
-    if (alarmInRun(threshold, stages, hours, rate, () => random.next())) alarms += 1;
-  }
+  for (let run = 0; run < RUNS; run += 1) if (alarm()) alarms += 1;
   return alarms / RUNS;
 }
 
-function alarmInRun(
+/**
+ * Whether a rollout of firmware that changes nothing breaks a limit on telemetry: both arms are drawn
+ * from the figures that the fleet shows, once a stage, since a device that stands out does so at every look.
+ */
+function alarmBySpread(
   threshold: ThresholdPolicy,
+  stages: readonly StagePlan[],
+  spread: readonly number[],
+  draw: () => number,
+): boolean {
+  const fewest = threshold.minimumDevices ?? 1;
+  const total = stages.at(-1)?.cumulativeDevices ?? 0;
+  const arm = (devices: number) =>
+    taken(
+      Array.from(
+        { length: Math.min(MAX_DRAWN, devices) },
+        () => spread[Math.floor(draw() * spread.length)] as number,
+      ),
+      threshold.aggregate ?? "mean",
+    );
+  return stages.some(({ cumulativeDevices }) => {
+    const updated = cumulativeDevices < fewest ? undefined : arm(cumulativeDevices);
+    if (updated === undefined) return false;
+    if (threshold.growsBy === undefined) return updated > (threshold.above as number);
+    const left = total - cumulativeDevices;
+    const waiting = left < fewest ? undefined : arm(left);
+    if (waiting === undefined || waiting === 0) return false;
+    return (updated - waiting) / Math.abs(waiting) > threshold.growsBy;
+  });
+}
+
+function alarmInRun(
+  threshold: ThresholdPolicy & { above: number },
   stages: readonly StagePlan[],
   hoursEach: number,
   rate: number,

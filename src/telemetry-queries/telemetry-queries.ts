@@ -10,7 +10,9 @@ import {
   readMetricNames,
 } from "./latest-store.ts";
 import { LivePoints, PendingPoints } from "./live.ts";
+import { PromqlError } from "./promql/error.ts";
 import { createPrometheus, type Prometheus } from "./promql/prometheus.ts";
+import { parsePromql } from "./promql/syntax.ts";
 import { findMembers, selectDevices } from "./selection.ts";
 import { querySeries, type SeriesDeps } from "./series.ts";
 import { FairSlots } from "./slots.ts";
@@ -73,6 +75,9 @@ export interface TelemetryQueries {
   ): Promise<{ count: number; chunks: AsyncIterable<Buffer> }>;
   /** The same data to who speaks PromQL. */
   prometheus: Prometheus;
+  answerByDevice: Prometheus["answerByDevice"];
+  /** Why a text is no query in PromQL; undefined where it is one. */
+  faultOf(query: string): string | undefined;
 }
 
 const DAY_MS = 86_400_000;
@@ -103,8 +108,11 @@ export function createTelemetryQueries(given: TelemetryQueriesDeps): TelemetryQu
       const wanted = { ids, metrics, since, above, below, sort, cursor, limit };
       return readLatestPage(timeseries, tenantId, wanted);
     });
+  const prometheus = createPrometheus(deps, slots);
   return {
-    prometheus: createPrometheus(deps, slots),
+    prometheus,
+    answerByDevice: prometheus.answerByDevice,
+    faultOf,
 
     series: (tenantId, query) =>
       slots.run(tenantId, async () => {
@@ -168,6 +176,16 @@ export function createTelemetryQueries(given: TelemetryQueriesDeps): TelemetryQu
         return readMetricNames(timeseries, tenantId, { ids, since, limit: MAX_METRICS });
       }),
   };
+}
+
+function faultOf(query: string): string | undefined {
+  try {
+    parsePromql(query);
+    return undefined;
+  } catch (error) {
+    if (error instanceof PromqlError) return error.message;
+    throw error;
+  }
 }
 
 async function* noPages(): AsyncGenerator<never> {}

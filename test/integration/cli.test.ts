@@ -4,7 +4,9 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { Readable } from "node:stream";
+import { Compile } from "typebox/compile";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { parse } from "yaml";
 import { runCli } from "../../src/cli/index.ts";
 import { PASSWORD, startTestApi, type TestApi } from "../support/api.ts";
 
@@ -163,8 +165,33 @@ describe("the command line", () => {
     const plan = await json("rollout", "plan", "--release", "hub@1.1.0");
     expect(plan.totalDevices).toBe(1);
     fs.writeFileSync(file("rollout.yaml"), 'name: first\nrelease: 1.1.0\nquery: product = "hub"\n');
+    const asked = await run(["rollout", "create", "-f", file("rollout.yaml"), "--dry-run"]);
+    expect([asked.status, asked.out.includes("hub-1")], asked.err).toEqual([0, true]);
+    expect((await json("rollout", "list")).items).toEqual([]);
     const rollout = await json("rollout", "create", "-f", file("rollout.yaml"));
     expect(rollout).toMatchObject({ name: "first", release: { version: "1.1.0" } });
+
+    // What runs, as a file: it meets the published schema, and differs in nothing from what runs.
+    const exported = await run(["rollout", "export", "first"]);
+    fs.writeFileSync(file("exported.yaml"), exported.out);
+    const schema = JSON.parse((await run(["rollout", "schema"])).out);
+    const accepts = Compile(schema);
+    expect(accepts.Errors(parse(exported.out))).toEqual([]);
+    const same = await run(["rollout", "diff", "first", "-f", file("exported.yaml")]);
+    expect([same.status, same.out], same.err).toEqual([0, "No difference.\n"]);
+    const changed = exported.out.replace("alpha: 0.02", "alpha: 0.01");
+    fs.writeFileSync(file("changed.yaml"), changed);
+    const differs = await run(["rollout", "diff", "first", "-f", file("changed.yaml"), "--json"]);
+    expect([differs.status, JSON.parse(differs.out)]).toEqual([
+      1,
+      [{ path: "policy.alpha", running: 0.02, wanted: 0.01 }],
+    ]);
+    const bad = 'release: hub@1.1.0\npolicy:\n  alpha: "much"\n  stages: []\n';
+    expect(accepts.Check(parse(bad))).toBe(false);
+    fs.writeFileSync(file("bad.yaml"), bad);
+    const refused = await run(["rollout", "create", "-f", file("bad.yaml")]);
+    expect(refused.status).toBe(2);
+    expect(refused.err).toMatch(/\/policy\/alpha must be number[\s\S]*\/policy\/stages/);
     const status = await run(["rollout", "status", "first"]);
     expect(status.out).toContain("hub@1.1.0");
     const watching = run(["rollout", "watch", "first"]);

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { readFigures } from "../../src/rollouts/metric-figures.ts";
 import { startTestApi, type TestApi } from "../support/api.ts";
 import { createTelemetryFleet, FLEET_START, type FleetDevice } from "../support/telemetry-fleet.ts";
 import { type ReferencePoint, together } from "../support/telemetry-reference.ts";
@@ -148,6 +149,50 @@ describe("the Prometheus API", () => {
     expect((await range('fuel{tag_site!="berlin", region="eu"}')).length).toBe(3);
     expect((await range('{__name__=~"od.*", tag_site=""}')).length).toBe(2);
     expect(await range('fuel{device="nobody"}')).toEqual([]);
+  });
+
+  it("gives the gate of rollouts one figure a device, of rollups, counters and queries", async () => {
+    const queries = test.modules.telemetryQueries;
+    const deps = { telemetry: test.modules.telemetry, queries };
+    const [first, second] = fleet.devices.map(({ id }) => id) as [string, string];
+    const window = { from: FLEET_START + 30 * MINUTE, to: FLEET_START + 60 * MINUTE };
+    const figures = (metric: object, ids = [first, second]) => {
+      const policy = { metric: "telemetry.fuel", worse: "higher" as const, ...metric };
+      return readFigures(deps, "acme", policy, ids, window);
+    };
+    const mean = together(
+      samples(first, "fuel", window.from - 1, window.to - 1).map(({ value }) => value),
+      "avg",
+    ) as number;
+    const rolled = await figures({ source: "rollups" });
+    expect([...rolled.keys()].sort()).toEqual([first, second].sort());
+    expect(rolled.get(first)).toBeCloseTo(mean, 6);
+    expect((await figures({})).get(first)).toBeCloseTo(mean, 6);
+    const grown = await figures({ metric: "telemetry.odometer", transform: "increase" });
+    expect(grown.get(first)).toBeGreaterThan(0);
+
+    const query = (text: string) => figures({ metric: "query.own", query: text });
+    const asked = await query("avg_over_time(fuel[30m])");
+    expect(asked.size).toBe(2);
+    const right = together(
+      samples(first, "fuel", window.from, window.to).map(({ value }) => value),
+      "avg",
+    ) as number;
+    expect(asked.get(first)).toBeCloseTo(right, 6);
+    // A device that is named and not compared is not read.
+    expect([...(await query(`fuel{device="${fleet.devices[2]?.id}"}`)).keys()]).toEqual([]);
+    await expect(query("sum(fuel)")).rejects.toThrow("no label `device`");
+    await expect(query("1 + 1")).rejects.toThrow("one number for all");
+    await expect(query('{__name__=~"fuel|odometer"}')).rejects.toThrow("more than once");
+    expect(queries.faultOf("rate(fuel")).toMatch(/./);
+    expect(queries.faultOf("rate(fuel[5m])")).toBeUndefined();
+    const policy = { metrics: [{ metric: "query.own", query: "rate(fuel", worse: "higher" }] };
+    const body = { releaseId: "00000000-0000-7000-8000-000000000000", query: "", policy };
+    const refused = await test.call("POST", "/tenants/acme/rollouts/plan", { body });
+    expect([refused.status, refused.body.details?.path ?? refused.body.path]).toEqual([
+      400,
+      "/policy/metrics/0/query",
+    ]);
   });
 
   it("answers moments, labels, series, metadata and what Grafana asks to learn whom it speaks to", async () => {

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { VerdictNumbers } from "../../src/rollouts/gate/types.ts";
 import { isOpen } from "../../src/rollouts/windows.ts";
 import {
   actor,
@@ -387,13 +388,32 @@ describe("what the gate compares besides crashes", () => {
     expect(replay.agrees).toBe(true);
   });
 
-  it("waits for as many pairs as are asked for", async () => {
+  it("waits for as many pairs as are asked for, of a query's answers too, and knows what has grown", async () => {
     f.setFigures((ids) => new Map(ids.map((id) => [id, 40])));
-    const metrics = [{ ...GATED.metrics[0], minimumPairs: 50 }];
-    const id = await f.create((await f.publish("1.1.0")).id, { ...GATED, metrics });
+    const query = { metric: "query.heat", query: "avg_over_time(temperature[5s])" };
+    const metrics = [{ ...GATED.metrics[0], ...query, minimumPairs: 50 }];
+    const growth = { metric: "telemetry.boot_ms", aggregate: "p95" as const, growsBy: 0.2 };
+    const thresholds = [{ ...growth, minimumDeviceHours: 0 }];
+    const id = await f.create((await f.publish("1.1.0")).id, { ...GATED, metrics, thresholds });
     await f.run(120);
-    const { lastVerdict, stageIndex } = await f.rollouts.get(f.tenant, id);
+    const { lastVerdict, stageIndex, evidence } = await f.rollouts.get(f.tenant, id);
     expect([stageIndex, lastVerdict?.rule]).toEqual([1, "minimum-evidence"]);
+    const pairs = evidence["query.heat"];
+    expect((pairs?.treated.events ?? 0) + (pairs?.control.events ?? 0)).toBeGreaterThan(2);
+    const [observed] = (lastVerdict as { numbers: VerdictNumbers }).numbers.observations;
+    expect(observed).toMatchObject({
+      metric: "growth of p95 of telemetry.boot_ms",
+      value: 0,
+      baseline: { updated: 40, waiting: 40 },
+    });
+    // The same figure, a quarter higher on who is updated.
+    const isNew = (device: string) =>
+      f.fleet.find(({ id: known }) => known === device)?.running.version === "1.1.0";
+    f.setFigures((ids) => new Map(ids.map((device) => [device, isNew(device) ? 50 : 40])));
+    await f.run(60);
+    const paused = await f.rollouts.get(f.tenant, id);
+    expect(paused.state).toBe("paused");
+    expect(paused.stateReason).toContain("p95 of telemetry.boot_ms is 25 % higher on");
   });
 
   it("counts errors and lost connections once a device and day, in the arm where they happened", async () => {

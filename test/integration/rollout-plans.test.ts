@@ -64,8 +64,12 @@ const HOT: Record<string, () => ReturnType<typeof sql>> = {
     select rollout_id from rollout_devices where tenant_id = ${f.tenant} and device_id = 'x-77'
       and state in ('offered', 'downloading', 'installing', 'rebooting', 'confirming')`,
   "devices by their updates": () => sql`
-    select device_id from rollout_devices where tenant_id = ${f.tenant}
+    select device_id from rollout_devices where tenant_id = ${f.tenant} and state <> 'pending'
       and update_id = any(array['00000000-0000-4000-8000-000000000000'::uuid])`,
+  "all updates of a device": () => sql`
+    select update_id from rollout_devices d
+    join rollouts r on r.tenant_id = d.tenant_id and r.id = d.rollout_id
+    where d.tenant_id = ${f.tenant} and d.device_id = 'x-77' order by r.created_at desc limit 50`,
   "offers that nobody was told of": () => sql`
     select device_id from rollout_devices where tenant_id = ${f.tenant} and rollout_id = ${id}
       and state = 'offered' and phase_deadline_at is null and ordinal >= 0 and ordinal < 5000

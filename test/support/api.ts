@@ -169,6 +169,7 @@ function createModules(
     firmware,
     alerts,
     telemetry,
+    queries: telemetryQueries,
     logs,
     artifactUrl: (sha256) => `https://localhost/artifacts/${sha256}`,
   });

@@ -107,6 +107,11 @@ export async function createRolloutFleet(options: FleetOptions) {
         metricByArm: () => Promise.reject(new Error("no time-series store")),
         figuresByDevice: async (_tenant, query) => figures(query.deviceIds),
       },
+      queries: {
+        series: () => Promise.reject(new Error("no time-series store")),
+        answerByDevice: async (_tenant, { deviceIds }) => figures(deviceIds),
+        faultOf: () => undefined,
+      },
       logs: {
         errorRate: () => Promise.reject(new Error("no time-series store")),
         devicesWithErrors: async (_tenant, query) => {

@@ -11,6 +11,7 @@ import {
   testedMetrics,
   wolfWarnings,
 } from "../../src/rollouts/index.ts";
+import { windowOf } from "../../src/rollouts/metric-figures.ts";
 
 const METRIC = { metric: "telemetry.temperature", worse: "higher" as const };
 
@@ -74,6 +75,17 @@ describe("the comparison of a figure", () => {
     expect(worse(metric, treated, control)).toBe(expected);
   });
 
+  it("is read over the last whole window where buckets are read", () => {
+    const at = Date.UTC(2026, 10, 29, 12, 31, 7);
+    const hour = 3_600_000;
+    expect(windowOf(METRIC, at)).toEqual({ from: at - hour, to: at });
+    const rollups = { ...METRIC, source: "rollups" as const };
+    const noon = Date.UTC(2026, 10, 29, 12);
+    expect(windowOf(rollups, at)).toEqual({ from: noon - hour, to: noon });
+    // A minute past the hour the last bucket is not computed yet.
+    expect(windowOf(rollups, noon + 60_000).to).toBe(noon - hour);
+  });
+
   it("shares α out among all metrics, and no more than all of it", () => {
     const metrics = [METRIC, { ...METRIC, metric: "telemetry.memory" }];
     const shares = Object.values(testedMetrics({ metrics }));
@@ -118,6 +130,49 @@ describe("a plain limit", () => {
     const [warning] = wolfWarnings(limit("crash-rate", 0.01), stages, fleet);
     expect(warning).toMatch(/crash-rate > 0.01 would pause \d+ % of rollouts/);
     expect(wolfWarnings(limit("offline-share", 0.01), stages, fleet)).toHaveLength(1);
+  });
+
+  it("on a figure that grows is told of where the fleet's own spread breaks it", () => {
+    const random = seededRandom(8);
+    const boots = Array.from({ length: 400 }, () => 20_000 + 8_000 * random.next());
+    const grows = { metric: "telemetry.boot_ms", aggregate: "p95" as const, growsBy: 0.2 };
+    const facts = { ...fleet, spreads: new Map([["telemetry.boot_ms", boots]]) };
+    const told = (threshold: object, known = facts) =>
+      wolfWarnings(completePolicy({ thresholds: [{ ...grows, ...threshold }] }), stages, known);
+    expect(told({})).toEqual([]);
+    const [warning] = told({ growsBy: 0.01, aggregate: "p50" });
+    expect(warning).toMatch(/growth of p50 of telemetry.boot_ms > 0.01 would pause \d+ % of/);
+    expect(told({ growsBy: 0.05, aggregate: "p50", minimumDevices: 400 })).toEqual([]);
+    expect(told({ growsBy: undefined, above: 25_000 })).toHaveLength(1);
+    // Of a handful nothing is known.
+    const few = new Map([["telemetry.boot_ms", boots.slice(0, 5)]]);
+    expect(told({ growsBy: 0.01 }, { ...fleet, spreads: few })).toEqual([]);
+  });
+
+  it.each([
+    [{ metric: "telemetry.x" }, "needs either above or growsBy"],
+    [{ metric: "telemetry.x", above: 1, growsBy: 1 }, "needs either above or growsBy"],
+    [{ metric: "crash-rate", growsBy: 0.2 }, "growsBy is for telemetry"],
+    [{ metric: "crash-rate", above: 1, aggregate: "p95" }, "aggregate is for telemetry"],
+    [{ metric: "telemetry.x", growsBy: 0 }, "/policy/thresholds/0/growsBy must be > 0"],
+    [{ metric: "telemetry.x", above: 1, aggregate: "p77" }, "/policy/thresholds/0/aggregate"],
+  ])("as %j is refused: %s", (threshold, why) => {
+    expect(() => completePolicy({ thresholds: [threshold] })).toThrow(why);
+  });
+
+  it("stands once for each figure", () => {
+    const limits = [{ metric: "crash-rate", above: 0.1 }];
+    expect(() => completePolicy({ thresholds: [...limits, ...limits] })).toThrow("a second time");
+  });
+
+  it.each([
+    [{ metric: "query.x" }, "metrics/0/query belongs to a metric called query.<name>"],
+    [{ metric: "telemetry.x", query: "up" }, "metrics/0/query belongs to a metric"],
+    [{ metric: "query.x", query: "up", aggregate: "p95" }, "aggregate is for telemetry"],
+    [{ metric: "telemetry.x", transform: "rate", source: "points" }, "source is rollups"],
+    [{ metric: "telemetry.x", source: "rollups", windowSeconds: 90 }, "whole minutes"],
+  ])("and a comparison as %j is refused: %s", (metric, why) => {
+    expect(() => completePolicy({ metrics: [{ worse: "higher", ...metric }] })).toThrow(why);
   });
 
   it("with room enough, or with enough evidence asked for, is not", () => {

@@ -1,7 +1,7 @@
 import { type RolloutPolicy, rollsBackOnBreach } from "../policy.ts";
 import { describeEvidence, duration, figure, plural } from "./sentences.ts";
 import { absorb, logEvidenceOf, type Weighed } from "./state.ts";
-import { breachedThreshold } from "./thresholds.ts";
+import { breachedThreshold, breachSentence } from "./thresholds.ts";
 import type {
   ArmTotals,
   GateDecision,
@@ -131,10 +131,8 @@ function stopByThreshold(
   const { threshold, observation } = breach;
   return {
     decision: "pause",
-    rule: `threshold:${threshold.metric}`,
-    sentence:
-      `${threshold.metric} is ${figure(observation.value)} on ` +
-      `${plural(observation.devices, "updated device")}, above the limit of ${figure(threshold.above)}.`,
+    rule: `threshold:${observation.metric}`,
+    sentence: breachSentence(threshold, observation),
   };
 }
 

@@ -17,7 +17,7 @@ export function describeEvidence(metric: string, facts: GateFacts): string {
   const totals = facts.evidence[metric];
   const noun = NOUNS[metric] ?? metric;
   if (!totals) return `${noun}: none`;
-  if (metric.startsWith("telemetry.")) {
+  if (metric.startsWith("telemetry.") || metric.startsWith("query.")) {
     const { treated, control } = totals;
     const pairs = treated.events + control.events;
     return `${metric} was worse on the updated device in ${treated.events} of ${plural(pairs, "pair")}`;

@@ -1,4 +1,4 @@
-import type { RolloutPolicy, ThresholdPolicy } from "../policy.ts";
+import type { RolloutPolicy } from "../policy.ts";
 import type { Process } from "./e-process.ts";
 
 /** What is counted of one arm since the rollout began. */
@@ -30,10 +30,13 @@ export interface UpdateCounts {
 
 /** A figure of the updated devices that a plain threshold is held against. */
 export interface Observation {
-  metric: ThresholdPolicy["metric"];
+  /** As `figureOf` names it. */
+  metric: string;
   value: number;
   devices: number;
   deviceHours: number;
+  /** Of a growth: the figure on both sides, and the devices that wait. */
+  baseline?: { updated: number; waiting: number; devices: number };
 }
 
 /** Everything that the gate looks at. */

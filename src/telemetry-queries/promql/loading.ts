@@ -54,23 +54,29 @@ export class Loading {
     );
   }
 
-  async choose(tenantId: string, matchers: readonly Matcher[]): Promise<Chosen> {
+  /** Of all devices of the tenant, or of some alone. */
+  async choose(
+    tenantId: string,
+    matchers: readonly Matcher[],
+    only?: readonly string[],
+  ): Promise<Chosen> {
     const { name, device } = splitMatchers(matchers);
     const metrics = matchingMetrics(await this.metrics(tenantId), name);
     const meets = testOf(device);
     const exactly = device.find(({ label, operator }) => label === "device" && operator === "=");
-    const candidates = exactly
-      ? await findMembers(this.#deps, tenantId, { devices: [exactly.value] })
+    const some = exactly ? (only ?? [exactly.value]).filter((id) => id === exactly.value) : only;
+    const candidates = some
+      ? await findMembers(this.#deps, tenantId, { devices: some })
       : await this.#members.load(viewOf(tenantId), () => findMembers(this.#deps, tenantId, {}));
     const members = candidates.filter((member) => meets(labelsOf(member)));
-    return { metrics, members, isAll: !exactly && members.length === candidates.length };
+    return { metrics, members, isAll: !some && members.length === candidates.length };
   }
 
   /** Loads for one query; all its selectors together stay within the bound. */
-  loader(tenantId: string): LoadSeries {
+  loader(tenantId: string, only?: readonly string[]): LoadSeries {
     let loaded = 0;
     return async (load) => {
-      const { metrics, members, isAll } = await this.choose(tenantId, load.matchers);
+      const { metrics, members, isAll } = await this.choose(tenantId, load.matchers, only);
       if (metrics.length === 0 || members.length === 0) return [];
       const query: SampleQuery = {
         ...sourceOf(load),

@@ -9,6 +9,14 @@ import type { Labels, Value } from "./vectors.ts";
 
 /** Answers in the shapes of Prometheus' HTTP API; see its documentation for `data`. */
 export interface Prometheus {
+  /**
+   * The value of each device at a moment, over these devices alone. A query that answers without the
+   * label `device`, or for one device twice, is refused.
+   */
+  answerByDevice(
+    tenantId: string,
+    question: { query: string; at: number; deviceIds: readonly string[] },
+  ): Promise<Map<string, number>>;
   query(tenantId: string, query: string, timeMs: number): Promise<unknown>;
   queryRange(tenantId: string, query: string, steps: Steps): Promise<unknown>;
   /** Label sets of the series that any of the selectors chooses; at most `limit`. */
@@ -24,9 +32,9 @@ export const MAX_SELECTORS = 20;
 
 export function createPrometheus(deps: LoadingDeps, slots: FairSlots): Prometheus {
   const loading = new Loading(deps);
-  const evaluate = (tenantId: string, query: string, steps: Steps) =>
+  const evaluate = (tenantId: string, query: string, steps: Steps, only?: readonly string[]) =>
     slots.run(tenantId, async () => {
-      const evaluation = new Evaluation(steps, loading.loader(tenantId));
+      const evaluation = new Evaluation(steps, loading.loader(tenantId, only));
       const value = await evaluation.run(parsePromql(query));
       const count = value.kind === "vector" ? value.lines.length : 1;
       if (count * evaluation.moments.length > MAX_VALUES) {
@@ -37,6 +45,11 @@ export function createPrometheus(deps: LoadingDeps, slots: FairSlots): Prometheu
   const chosen = (tenantId: string, selectors: readonly string[]) =>
     slots.run(tenantId, () => chooseAll(loading, tenantId, selectors));
   return {
+    async answerByDevice(tenantId, { query, at, deviceIds }) {
+      const steps = { start: at, end: at, stepMs: 1 };
+      return valueByDevice((await evaluate(tenantId, query, steps, deviceIds)).value);
+    },
+
     async query(tenantId, query, timeMs) {
       const { value } = await evaluate(tenantId, query, { start: timeMs, end: timeMs, stepMs: 1 });
       return instantData(value, timeMs);
@@ -107,6 +120,20 @@ async function chooseAll(loading: Loading, tenantId: string, selectors: readonly
   });
   const sets = parsed.length > 0 ? parsed : [[]];
   return Promise.all(sets.map((matchers) => loading.choose(tenantId, matchers)));
+}
+
+function valueByDevice(value: Value): Map<string, number> {
+  if (value.kind === "scalar") throw new PromqlError("the answer is one number for all devices", 0);
+  const figures = new Map<string, number>();
+  for (const { labels, values } of value.lines) {
+    const [figure] = values;
+    if (figure === undefined || !Number.isFinite(figure)) continue;
+    const { device } = labels;
+    if (device === undefined) throw new PromqlError("the answer has no label `device`", 0);
+    if (figures.has(device)) throw new PromqlError(`the answer has ${device} more than once`, 0);
+    figures.set(device, figure);
+  }
+  return figures;
 }
 
 function instantData(value: Value, timeMs: number) {

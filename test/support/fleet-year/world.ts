@@ -89,6 +89,7 @@ export async function createWorld(options: { db: Database; ownerUrl: string; ran
       firmware,
       alerts,
       telemetry: { metricByArm: absent, figuresByDevice: absent },
+      queries: { series: absent, answerByDevice: absent, faultOf: () => undefined },
       logs: { errorRate: absent, devicesWithErrors: async () => [] },
       artifactUrl: (sha256) => `https://year.invalid/artifacts/${sha256}`,
     });

@@ -192,6 +192,11 @@ export const api = {
   allowUpdates: (tenant: string) => call("allowUpdates", { params: { tenant }, body: {} }),
   steerRollout: (tenant: string, rollout: string, action: RolloutAction, reason: string) =>
     call(`${action}Rollout`, { params: { tenant, rollout }, body: reason ? { reason } : {} }),
+  rollBackStage: (tenant: string, rollout: string, stage: number, reason: string) =>
+    call("rollbackRollout", {
+      params: { tenant, rollout },
+      body: { stage, ...(reason ? { reason } : {}) },
+    }),
 
   alerts: (tenant: string, query: Query<"listAlerts">) =>
     call("listAlerts", { params: { tenant }, query }),

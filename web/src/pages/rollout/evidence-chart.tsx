@@ -2,10 +2,11 @@ import { Box, Group, SegmentedControl, Text } from "@mantine/core";
 import { useElementSize } from "@mantine/hooks";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { numbersOf, type RolloutView, verdictsQuery } from "../../api/index.ts";
+import { type Evidence, numbersOf, type RolloutView, verdictsQuery } from "../../api/index.ts";
 import { formatDuration, formatFigure, humanize } from "../../components/format.ts";
 import { Panel } from "../../components/page.tsx";
 import { useTenantId } from "../../shell/use-tenant.ts";
+import { isPaired } from "./paired.ts";
 
 const HEIGHT = 150;
 const LEFT = 44;
@@ -37,7 +38,9 @@ export function EvidenceChart({ rollout }: { rollout: RolloutView }) {
       if (!numbers || numbers.eValue === null) return [];
       const { eValue, pauseAt } = numbers;
       const at = Date.parse(verdict.at);
-      const [treated, control] = [rateOf(numbers.treated), rateOf(numbers.control)];
+      const [treated, control] = isPaired(metric)
+        ? sharesOf(numbers)
+        : [rateOf(numbers.treated), rateOf(numbers.control)];
       return [{ at, treated, control, eValue, pauseAt: pauseAt ?? 1 }];
     })
     .sort((left, right) => left.at - right.at);
@@ -53,13 +56,29 @@ export function EvidenceChart({ rollout }: { rollout: RolloutView }) {
         style={{ maxWidth: "100%", overflowX: "auto" }}
       />
       <Box ref={ref}>
-        {width > 0 && <Plots looks={looks} width={width} metric={humanize(metric)} />}
+        {width > 0 && (
+          <Plots
+            looks={looks}
+            width={width}
+            metric={humanize(metric)}
+            unit={
+              isPaired(metric) ? "share of pairs in which it is worse" : "per 1,000 device-hours"
+            }
+          />
+        )}
       </Box>
     </Panel>
   );
 }
 
-function Plots({ looks, width, metric }: { looks: Look[]; width: number; metric: string }) {
+interface PlotsProps {
+  looks: Look[];
+  width: number;
+  metric: string;
+  unit: string;
+}
+
+function Plots({ looks, width, metric, unit }: PlotsProps) {
   const first = (looks[0] as Look).at;
   const last = (looks.at(-1) as Look).at;
   const x = (at: number) => LEFT + ((at - first) / Math.max(1, last - first)) * (width - LEFT - 8);
@@ -86,7 +105,7 @@ function Plots({ looks, width, metric }: { looks: Look[]; width: number; metric:
           ["var(--mantine-primary-color-filled)", "updated"],
           ["var(--mantine-color-dimmed)", "not yet updated"],
         ]}
-        text={`${metric}, per 1,000 device-hours`}
+        text={`${metric}, ${unit}`}
       />
       <Plot width={width} ticks={[0, top]} y={rateY} span={span} label={`${metric} of both arms`}>
         <polyline
@@ -179,6 +198,12 @@ function Legend({ items, text }: { items: [string, string][]; text: string }) {
       </Group>
     </Group>
   );
+}
+
+/** Of the pairs so far, in how many each side was the worse one. */
+function sharesOf({ treated, control }: Pick<Evidence, "treated" | "control">) {
+  const pairs = treated.events + control.events;
+  return pairs > 0 ? [treated.events / pairs, control.events / pairs] : [null, null];
 }
 
 function rateOf({ events, deviceHours }: { events: number; deviceHours: number }): number | null {

@@ -9,6 +9,7 @@ import {
 } from "../../components/format.ts";
 import { Panel } from "../../components/page.tsx";
 import { LogGauge } from "./log-gauge.tsx";
+import { isPaired } from "./paired.ts";
 
 /** The metric whose likelihood ratio decides over widening. */
 const PROMOTING_METRIC = "crash";
@@ -75,6 +76,8 @@ function Metric({ metric, evidence, rollout }: MetricProps) {
       <SimpleGrid cols={{ base: 1, sm: 2 }} spacing="lg" verticalSpacing="md">
         {metric === FAILURE_METRIC ? (
           <Failures rollout={rollout} />
+        ) : isPaired(metric) ? (
+          <Pairs evidence={evidence} />
         ) : (
           <ArmTable evidence={evidence} />
         )}
@@ -150,6 +153,25 @@ function Failures({ rollout }: { rollout: RolloutView }) {
       <b>{formatNumber(failed)}</b> of {plural(ended, "update")} failed
       {ended > 0 && ` (${formatPercent(failed / ended)})`}: refused, fell back, went silent or broke
       off. A good release may have {formatPercent(rollout.policy.toleratedFailureShare)}.
+    </Text>
+  );
+}
+
+/** Each an updated device and one that waits, of the same kind, over the same time. */
+function Pairs({ evidence }: { evidence: Evidence }) {
+  const worse = evidence.treated.events;
+  const pairs = worse + evidence.control.events;
+  if (pairs === 0) {
+    return (
+      <Text size="sm" px="xs" c="dimmed">
+        No pair of an updated and a waiting device has been compared yet.
+      </Text>
+    );
+  }
+  return (
+    <Text size="sm" px="xs">
+      In <b>{formatNumber(worse)}</b> of {plural(pairs, "pair")} ({formatPercent(worse / pairs)})
+      the updated device was the worse one. Where nothing has changed it is half of them.
     </Text>
   );
 }

@@ -1,4 +1,4 @@
-import { Button, Text, Textarea } from "@mantine/core";
+import { Button, Select, Text, Textarea } from "@mantine/core";
 import {
   IconArrowBackUp,
   IconArrowForwardUp,
@@ -78,12 +78,18 @@ export function SteerButtons({ rollout }: { rollout: RolloutView }) {
   const may = useMay();
   const [asked, setAsked] = useState<Action>();
   const [reason, setReason] = useState("");
+  const [stage, setStage] = useState<string | null>(null);
   const close = () => {
     setAsked(undefined);
     setReason("");
+    setStage(null);
   };
+  const stages = stagesToTakeBack(rollout);
   const steer = useAction({
-    run: (action: Action) => api.steerRollout(tenant, rollout.id, action, reason.trim()),
+    run: (action: Action) =>
+      action === "rollback" && stage !== null
+        ? api.rollBackStage(tenant, rollout.id, Number(stage), reason.trim())
+        : api.steerRollout(tenant, rollout.id, action, reason.trim()),
     done: (_, action) => ACTIONS[action].done,
     refresh: rolloutKey(tenant, rollout.id),
     onDone: close,
@@ -120,7 +126,25 @@ export function SteerButtons({ rollout }: { rollout: RolloutView }) {
         onConfirm={() => asked && steer.mutate(asked)}
         onClose={close}
       >
-        <Text size="sm">{asked && consequence(asked, rollout)}</Text>
+        <Text size="sm">
+          {asked === "rollback" && stage !== null
+            ? stageConsequence(Number(stage), rollout)
+            : asked && consequence(asked, rollout)}
+        </Text>
+        {asked === "rollback" && stages.length > 0 && (
+          <Select
+            label="How far"
+            placeholder="The whole rollout"
+            clearable
+            data={stages.map(({ index, name }) => ({
+              value: String(index),
+              label: `From stage “${name}” on`,
+            }))}
+            value={stage}
+            onChange={setStage}
+            comboboxProps={{ withinPortal: true }}
+          />
+        )}
         <Textarea
           label="Reason"
           description="Optional; it stays with the verdict"
@@ -131,6 +155,29 @@ export function SteerButtons({ rollout }: { rollout: RolloutView }) {
           onChange={(event) => setReason(event.currentTarget.value)}
         />
       </Confirm>
+    </>
+  );
+}
+
+/** Stages after the first that have begun: from each of them on the rollout can be taken back. */
+function stagesToTakeBack({ stages, state }: RolloutView) {
+  if (!["running", "paused", "needs-decision"].includes(state)) return [];
+  return stages.filter(({ index, startedAt }) => index > 0 && startedAt);
+}
+
+function stageConsequence(from: number, { stages }: RolloutView): ReactNode {
+  const name = stages[from]?.name ?? "";
+  const sum = (counts: Record<string, number | undefined>) =>
+    Object.entries(counts).reduce(
+      (total, [state, count]) => total + (state === "pending" ? 0 : (count ?? 0)),
+      0,
+    );
+  const touched = stages.slice(from).reduce((total, stage) => total + sum(stage.counts), 0);
+  return (
+    <>
+      <b>{plural(touched, "device")}</b> of “{name}” and what comes after it go back. The stages
+      before keep the new version, and the rollout stands paused before “{name}”: let go on, it
+      comes to it again.
     </>
   );
 }

@@ -29,24 +29,32 @@ export function ThresholdTable({ rollout }: { rollout: RolloutView }) {
               <Table.Th fw={500} ta="right">
                 Now
               </Table.Th>
-              <Table.Th fw={500} ta="right">
+              <Table.Th fw={500} ta="right" pl="sm" style={{ whiteSpace: "nowrap" }}>
                 At most
               </Table.Th>
             </Table.Tr>
           </Table.Thead>
           <Table.Tbody>
-            {policy.thresholds.map(({ metric, above }) => {
-              const value = observed.get(metric);
-              const broken = value !== undefined && value > above;
+            {policy.thresholds.map((threshold) => {
+              const name = figureOf(threshold);
+              const { growsBy } = threshold;
+              const limit = growsBy ?? threshold.above ?? 0;
+              const value = observed.get(name);
+              const broken = value !== undefined && value > limit;
+              const text = growsBy === undefined ? formatFigure : formatPercent;
               return (
-                <Table.Tr key={metric}>
-                  <Table.Td className="mono">{metric}</Table.Td>
+                <Table.Tr key={name}>
+                  <Table.Td className="mono" style={{ overflowWrap: "anywhere" }}>
+                    {name}
+                  </Table.Td>
                   <Table.Td ta="right">
                     <Text span inherit fw={600} c={broken ? "var(--vautn-bad)" : undefined}>
-                      {value === undefined ? "–" : formatFigure(value)}
+                      {value === undefined ? "–" : text(value)}
                     </Text>
                   </Table.Td>
-                  <Table.Td ta="right">{formatFigure(above)}</Table.Td>
+                  <Table.Td ta="right" pl="sm" style={{ whiteSpace: "nowrap" }}>
+                    {text(limit)}
+                  </Table.Td>
                 </Table.Tr>
               );
             })}
@@ -55,4 +63,10 @@ export function ThresholdTable({ rollout }: { rollout: RolloutView }) {
       )}
     </Panel>
   );
+}
+
+/** As the gate names the figure that a limit is held against. */
+function figureOf({ metric, aggregate, growsBy }: RolloutView["policy"]["thresholds"][number]) {
+  const figure = aggregate && aggregate !== "mean" ? `${aggregate} of ${metric}` : metric;
+  return growsBy === undefined ? figure : `growth of ${figure}`;
 }
