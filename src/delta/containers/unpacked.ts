@@ -20,6 +20,9 @@ import { repack } from "./repack.ts";
 import { allStreams } from "./stream-tree.ts";
 import { UnpackedSource } from "./unpacked-source.ts";
 
+/** No vdelta makes more. */
+const MAX_FORM_BYTES = 2 ** 31 - 1;
+
 /** vdelta-fast between what the images hold when everything in them is unpacked. */
 export const unpackedFast: PatchFormat = formatOver(vdeltaFast);
 /** vdelta-small between the same. */
@@ -30,7 +33,9 @@ function formatOver(inner: PatchFormat): PatchFormat {
     needsSource: true,
     create: (input) => create(inner, input),
     apply: (input) => apply(inner, input),
-    memoryToApply: (sizes) => MAX_LAYER_BYTES + inner.memoryToApply(sizes),
+    // What the images hold may be far larger than they are, and so is coded with larger tables.
+    memoryToApply: (sizes) =>
+      MAX_LAYER_BYTES + inner.memoryToApply({ ...sizes, targetSizeBytes: MAX_FORM_BYTES }),
   };
 }
 

@@ -21,6 +21,8 @@ const DELTA_TONES: Record<DeltaView["status"], Tone> = {
   skipped: "idle",
 };
 const COLUMNS = 5;
+/** A number stays with its unit. */
+const ONE_LINE = { whiteSpace: "nowrap" } as const;
 
 /** "118 xz in 12.6 MB": what a device unpacks and packs again. */
 function unpackedText({ streams, targetFormBytes }: NonNullable<DeltaView["unpacked"]>): string {
@@ -54,8 +56,10 @@ export function DeltaTable({ release }: { release: ReleaseView }) {
                 <Table.Th>Format</Table.Th>
                 <Table.Th>State</Table.Th>
                 <Table.Th ta="right">Size</Table.Th>
-                <Table.Th ta="right">of the image</Table.Th>
-                <Table.Th ta="right" visibleFrom="sm">
+                <Table.Th ta="right" style={ONE_LINE}>
+                  of image
+                </Table.Th>
+                <Table.Th ta="right" visibleFrom="sm" style={ONE_LINE}>
                   Made in
                 </Table.Th>
               </Table.Tr>
@@ -72,8 +76,15 @@ export function DeltaTable({ release }: { release: ReleaseView }) {
 
 /** All ways from one version, the smallest that is ready first: that is what most devices are offered. */
 function SourceGroup({ name, deltas }: { name: string; deltas: readonly DeltaView[] }) {
-  const ordered = deltas.toSorted(
-    (a, b) => (a.sizeBytes ?? Number.POSITIVE_INFINITY) - (b.sizeBytes ?? Number.POSITIVE_INFINITY),
+  const ordered = deltas
+    .filter(({ status }) => status !== "skipped")
+    .toSorted(
+      (a, b) =>
+        (a.sizeBytes ?? Number.POSITIVE_INFINITY) - (b.sizeBytes ?? Number.POSITIVE_INFINITY),
+    );
+  const skipped = Map.groupBy(
+    deltas.filter(({ status }) => status === "skipped"),
+    ({ error }) => error,
   );
   const devices = Math.max(...deltas.map((delta) => delta.devices));
   return (
@@ -92,6 +103,14 @@ function SourceGroup({ name, deltas }: { name: string; deltas: readonly DeltaVie
       </Table.Tr>
       {ordered.map((delta, index) => (
         <DeltaRow key={delta.format} delta={delta} isSmallest={index === 0} />
+      ))}
+      {[...skipped].map(([reason, group]) => (
+        <Table.Tr key={reason}>
+          <Table.Td colSpan={COLUMNS} c="dimmed" fz="xs">
+            Skipped {group.map(({ format }) => format).join(", ")}
+            {reason && <>: {reason}</>}
+          </Table.Td>
+        </Table.Tr>
       ))}
     </Table.Tbody>
   );
@@ -118,10 +137,10 @@ function DeltaRow({ delta, isSmallest }: { delta: DeltaView; isSmallest: boolean
           label={delta.progress === null ? state : `${state} ${formatPercent(delta.progress)}`}
         />
       </Table.Td>
-      <Table.Td ta="right">
+      <Table.Td ta="right" style={ONE_LINE}>
         {delta.sizeBytes === null ? "–" : formatBytes(delta.sizeBytes)}
       </Table.Td>
-      <Table.Td ta="right" fw={isSmallest ? 600 : 400}>
+      <Table.Td ta="right" style={ONE_LINE} fw={isSmallest ? 600 : 400}>
         {delta.ratio === null ? (
           "–"
         ) : (
@@ -137,7 +156,7 @@ function DeltaRow({ delta, isSmallest }: { delta: DeltaView; isSmallest: boolean
           </>
         )}
       </Table.Td>
-      <Table.Td ta="right" visibleFrom="sm">
+      <Table.Td ta="right" visibleFrom="sm" style={ONE_LINE}>
         {delta.buildMs === null ? "–" : formatDuration(delta.buildMs)}
       </Table.Td>
     </Table.Tr>
