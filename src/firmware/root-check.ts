@@ -12,6 +12,7 @@ import {
   type SigningRole,
   type TargetsMetadata,
   unusableKey,
+  validSigners,
 } from "../protocol/index.ts";
 
 const MAX_KEYS = 64;
@@ -41,10 +42,11 @@ export function checkRoot(value: unknown, facts: RootFacts): Envelope<RootMetada
   if (!(Date.parse(root.expires) > facts.nowMs)) throw refuse(`it expired at ${root.expires}`);
   assertNext("root", root.version, facts.current?.version);
   if (!meetsThreshold(envelope, root.roles.root, root.keys)) {
-    throw unsigned("root", root.roles.root, "its own root role");
+    throw unsigned("root", envelope, { ...root.roles.root, keys: root.keys }, "its own root role");
   }
   if (facts.current && rootFault(facts.current, envelope)) {
-    throw unsigned("root", facts.current.roles.root, `root version ${facts.current.version}`);
+    const { version, roles, keys } = facts.current;
+    throw unsigned("root", envelope, { ...roles.root, keys }, `root version ${version}`);
   }
   checkOnlineKeys(root, facts.held);
   return envelope;
@@ -85,7 +87,8 @@ export function checkTargets(value: unknown, facts: TargetsFacts): Envelope<Targ
   }
   assertNext("targets", targets.version, facts.current?.version);
   if (!meetsThreshold(envelope, root.roles.targets, root.keys)) {
-    throw unsigned("delegations", root.roles.targets, `the targets role of root ${root.version}`);
+    const role = { ...root.roles.targets, keys: root.keys };
+    throw unsigned("delegations", envelope, role, `the targets role of root ${root.version}`);
   }
   for (const { name, keyids } of targets.delegations?.roles ?? []) {
     const online = keyids.find((keyid) => facts.heldKeyIds.includes(keyid));
@@ -187,10 +190,17 @@ function refuse(message: string, details: Record<string, unknown> = {}, cause?: 
   return new AppError("trust-root-invalid", message, details, { cause });
 }
 
-function unsigned(what: string, role: SigningRole, whose: string): AppError {
+function unsigned(
+  what: string,
+  envelope: Envelope<unknown>,
+  role: SigningRole & { keys: Readonly<Record<string, SigningKey>> },
+  whose: string,
+): AppError {
+  const { threshold } = role;
+  const valid = validSigners(envelope, role, role.keys).length;
   return new AppError(
     "signature-invalid",
-    `the ${what} lacks ${role.threshold} valid signature(s) by keys of ${whose}`,
-    { threshold: role.threshold },
+    `the ${what} has ${valid} of the ${threshold} valid signatures by keys of ${whose} that it needs`,
+    { threshold, valid },
   );
 }

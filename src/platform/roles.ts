@@ -17,6 +17,7 @@ import { startTracing } from "../kernel/tracing.ts";
 import { journalOf } from "./journal-place.ts";
 import { createModules, type Modules } from "./modules.ts";
 import { createLogDestination } from "./platform-log.ts";
+import { withWayOut } from "./port-taken.ts";
 import type { StoreAddresses } from "./stores.ts";
 
 export interface RolesOptions {
@@ -65,7 +66,7 @@ export async function startRoles(options: RolesOptions): Promise<RunningRoles> {
     for (const role of options.roles) stops.push(await startRole(role, modules, options));
   } catch (error) {
     await stop();
-    throw error;
+    throw withWayOut(error, config);
   }
   return { modules, stop };
 }

@@ -67,7 +67,9 @@ export function releaseCommands(firmware: Command, cli: Cli): void {
         options,
         page,
         releaseTable,
-        "No releases yet. Next: vautn firmware build IMAGE --product NAME --version VERSION --hardware REVISION",
+        product || channel || yanked
+          ? "No release is such a one. All of them: vautn firmware list"
+          : "No releases yet. Next: vautn firmware build IMAGE --product NAME --version VERSION --hardware REVISION",
       );
     });
 
