@@ -2,6 +2,7 @@
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
+import path from "node:path";
 
 const CLOCK_TICKS = Number(spawnSync("getconf", ["CLK_TCK"]).stdout?.toString() || 100);
 
@@ -22,6 +23,19 @@ export function ownCpuMs(pid: number): number {
 function treeOf(pid: number): number[] {
   const children = fs.readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
   return [pid, ...children.split(" ").filter(Boolean).map(Number).flatMap(treeOf)];
+}
+
+/** CPU of a process and of each below it, by what it is started as and its turn, in milliseconds. */
+export function cpuByProcess(pid: number): Map<string, number> {
+  const found = new Map<string, number>();
+  for (const one of treeOf(pid)) {
+    const words = fs.readFileSync(`/proc/${one}/cmdline`, "utf8").split(/[\0 ]/);
+    const script = words.find((word) => /\.[mt]js?$|\.ts$/.test(word));
+    const name = path.basename(script ?? words[0] ?? "").replace(/:$/, "");
+    if (/^postgres/.test(name)) found.set("postgres", (found.get("postgres") ?? 0) + ownCpuMs(one));
+    else found.set(found.has(name) ? `${name}-${found.size}` : name, ownCpuMs(one));
+  }
+  return found;
 }
 
 /** Resident memory of one process in KB; `peak` is the most that it has ever had. */

@@ -45,6 +45,7 @@ const tasks = {
   "bench:rollout": { steps: [["bench/rollout.ts"]] },
   "bench:agent": { needs: ["agent"], steps: [["bench/agent.ts"]] },
   "bench:anomaly": { steps: [["--expose-gc", "bench/anomaly.ts"]] },
+  "bench:fairness": { steps: [["bench/fairness.ts"]] },
   "bench:presence": { steps: [["bench/presence.ts"]] },
   "bench:pki": { steps: [["bench/pki.ts"]] },
   "peers:paho": { steps: [["tools/peers-paho.ts"]] },

@@ -2502,6 +2502,7 @@ export type Tenant = {
   status: "active" | "suspended";
   settings: TenantSettings;
   createdAt: string;
+  deletesAt: string | null;
 };
 
 export type TenantAccess = {

@@ -2,6 +2,7 @@ import { Kysely, type RawBuilder, sql, type Transaction } from "kysely";
 import pg from "pg";
 import { type Confinement, confinementIn } from "../kernel/confinement.ts";
 import { AppError, messageOf } from "../kernel/index.ts";
+import { type ConnectionShares, createConnectionShares } from "./connection-shares.ts";
 import { ScopedDialect } from "./dialect.ts";
 import type { Schema } from "./schema.ts";
 
@@ -30,11 +31,14 @@ export interface DatabaseOptions {
  */
 export class Database {
   readonly #kysely: Kysely<Schema>;
+  readonly #shares: ConnectionShares;
 
   constructor(options: DatabaseOptions) {
+    const { maxConnections = 10 } = options;
+    this.#shares = createConnectionShares(maxConnections);
     const pool = new pg.Pool({
       connectionString: options.url,
-      max: options.maxConnections ?? 10,
+      max: maxConnections,
       connectionTimeoutMillis: 10_000,
       idleTimeoutMillis: 30_000,
       statement_timeout: 60_000,
@@ -61,8 +65,9 @@ export class Database {
   ): Promise<T> {
     const confinement = confinementIn(tenantId);
     const scope = tenantScope(tenantId, lock);
-    if (!confinement) return this.#transaction(scope, work);
-    return this.#transaction([...scope, ...confinedScope(confinement)], work).catch(refuseBeyond);
+    if (!confinement) return this.#shares.run(tenantId, () => this.#transaction(scope, work));
+    const confined = [...scope, ...confinedScope(confinement)];
+    return this.#shares.run(tenantId, () => this.#transaction(confined, work)).catch(refuseBeyond);
   }
 
   /** Runs `work` in a transaction over the platform's own tables: tenants, users, settings, root. */
@@ -156,6 +161,14 @@ export class Database {
       throw asUnavailable(error);
     }
   }
+}
+
+/**
+ * Opens one tenant's rows to a transaction of the platform, for what has to be written in both or in
+ * neither. Callers name the tenant that they have let somebody into, never one from a message.
+ */
+export async function alsoInTenant(tx: Tx, tenantId: string): Promise<void> {
+  await sql`select set_config('vautn.tenant', ${tenantId}, true)`.execute(tx);
 }
 
 /** What transactions of a tenant may take turns at. */

@@ -1286,7 +1286,8 @@ export interface StandingChangesTable {
 export interface TenantDeletionsTable {
   tenant: string;
   deleted_at: Date;
-  receipt: Json;
+  receipt: Json | null;
+  found: Json | null;
 }
 
 export interface TenantUsageTable {

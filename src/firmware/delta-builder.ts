@@ -26,16 +26,38 @@ export interface DeltaBuilder {
   stop(): Promise<void>;
 }
 
-/** At most `maxWorkers` builds at once; further ones wait their turn. */
+/** Old and new image of the builds under way; the encoder takes about ten times as much memory. */
+const MAX_BYTES_AT_ONCE = 512 * 1024 ** 2;
+
+/**
+ * At most `maxWorkers` builds at once, and of large images fewer; further ones wait their turn. A single
+ * one is built whatever its size.
+ */
 export function createDeltaBuilder(options: {
   blobs: BlobStore;
   maxWorkers: number;
 }): DeltaBuilder {
   const { blobs } = options;
   const running = new Set<Worker>();
-  const waiting: (() => void)[] = [];
-  let free = options.maxWorkers;
+  const waiting: { sizeBytes: number; begin: () => void }[] = [];
+  let building = 0;
+  let bytesAtOnce = 0;
   let stopped = false;
+
+  function admit(): void {
+    for (let next = waiting[0]; next !== undefined; next = waiting[0]) {
+      const isTooMuch = bytesAtOnce + next.sizeBytes > MAX_BYTES_AT_ONCE;
+      if (building >= options.maxWorkers || (building > 0 && isTooMuch)) return;
+      waiting.shift();
+      building += 1;
+      bytesAtOnce += next.sizeBytes;
+      next.begin();
+    }
+  }
+
+  /** What of it stands in memory: the source is about as large as the target. */
+  const bytesOf = ({ source, target }: Omit<DeltaJob, "patchFile">) =>
+    source ? 2 * target.sizeBytes : target.sizeBytes;
 
   async function run(job: DeltaJob, onProgress: (progress: number) => void): Promise<DeltaOutcome> {
     if (stopped) throw new Error("the platform stops");
@@ -52,8 +74,11 @@ export function createDeltaBuilder(options: {
 
   return {
     async build(request, onProgress = () => {}) {
-      if (free > 0) free -= 1;
-      else await new Promise<void>((resolve) => waiting.push(resolve));
+      const sizeBytes = bytesOf(request);
+      await new Promise<void>((begin) => {
+        waiting.push({ sizeBytes, begin });
+        admit();
+      });
       const patchFile = blobs.temporaryPath();
       try {
         const outcome = await run({ ...request, patchFile }, onProgress);
@@ -63,9 +88,9 @@ export function createDeltaBuilder(options: {
         return { ...outcome, stored };
       } finally {
         await fs.rm(patchFile, { force: true });
-        const next = waiting.shift();
-        if (next) next();
-        else free += 1;
+        building -= 1;
+        bytesAtOnce -= sizeBytes;
+        admit();
       }
     },
     async stop() {

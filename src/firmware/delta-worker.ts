@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
+import { createReadStream, readlinkSync } from "node:fs";
 import fs from "node:fs/promises";
+import os from "node:os";
 import { parentPort, workerData } from "node:worker_threads";
 import {
   applyPatch,
@@ -19,6 +20,8 @@ export interface DeltaJob {
   source: { file: string; sha256: string } | null;
   target: { file: string; sha256: string; sizeBytes: number };
   patchFile: string;
+  /** Seconds that have gone of late into building for the same tenant. */
+  recentSeconds?: number;
 }
 
 /** What a worker thread says: how far it is, 0 to 1, and at last what came of it. */
@@ -38,7 +41,17 @@ const STAGES: Record<string, readonly [number, number]> = {
 };
 const NEWS_STEP = 0.01;
 
+/** What a tenant's building has taken of late, and how far it stands back from then on. */
+const STEPS_BACK = [
+  { fromSeconds: 30, by: 19 },
+  { fromSeconds: 5, by: 10 },
+];
+const LOWEST_PRIORITY = 19;
+const startedAt = performance.now();
+let steppedBack = 0;
+
 if (parentPort) {
+  standBack();
   tell({ outcome: await outcomeOf(workerData as DeltaJob) });
 }
 
@@ -67,9 +80,31 @@ function tell(news: DeltaNews): void {
   parentPort?.postMessage(news);
 }
 
+/**
+ * Whoever builds little is served at once; whoever builds much does it with what the others leave of
+ * the processor: ingest, the API, and the small builds of other tenants come first. The priority is
+ * that of this thread alone, which ends with the build.
+ */
+function standBack(): void {
+  const { recentSeconds = 0 } = workerData as DeltaJob;
+  const seconds = recentSeconds + (performance.now() - startedAt) / 1_000;
+  const by = STEPS_BACK.find(({ fromSeconds }) => seconds >= fromSeconds)?.by ?? 0;
+  if (by <= steppedBack || process.platform !== "linux") return;
+  const further = by - steppedBack;
+  steppedBack = by;
+  try {
+    // proc(5): /proc/thread-self names the thread that asks.
+    const thread = Number(readlinkSync("/proc/thread-self").split("/").at(-1));
+    os.setPriority(thread, Math.min(LOWEST_PRIORITY, os.getPriority(thread) + further));
+  } catch {
+    // Without it the build takes its share as any other thread does.
+  }
+}
+
 function reporter(): (stage: string, share: number) => void {
   let told = 0;
   return (stage, share) => {
+    standBack();
     const [from, to] = STAGES[stage] ?? [0, 0];
     const progress = from + (to - from) * share;
     if (progress < told + NEWS_STEP) return;

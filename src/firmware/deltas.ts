@@ -1,5 +1,6 @@
 import { AppError, messageOf } from "../kernel/index.ts";
 import { counter, histogram } from "../kernel/metrics.ts";
+import { createRecentUse } from "../kernel/recent-use.ts";
 import { storableText } from "../kernel/storable.ts";
 import { withSpan } from "../kernel/tracing.ts";
 import { addArtifact } from "./collection.ts";
@@ -51,6 +52,8 @@ export interface Deltas {
   stop(): Promise<void>;
 }
 
+/** Threads that build; jobs give each tenant one at most. */
+const DELTA_WORKERS = 3;
 const LEASE_MS = 30_000;
 const MAX_SOURCES = 200;
 const MAX_LISTED = 1_000;
@@ -68,7 +71,8 @@ const buildSeconds = histogram(
 
 export function createDeltas(deps: FirmwareDeps): Deltas {
   const { db, clock, blobs } = deps;
-  const builder = createDeltaBuilder({ blobs, maxWorkers: deps.deltaWorkers ?? 1 });
+  const builder = createDeltaBuilder({ blobs, maxWorkers: deps.deltaWorkers ?? DELTA_WORKERS });
+  const recent = createRecentUse(clock);
   let stopping = false;
   const now = () => new Date(clock.now());
   const leaseEnd = () => new Date(clock.now() + LEASE_MS);
@@ -125,6 +129,7 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
     const built = await builder.build(
       {
         format,
+        recentSeconds: recent.of(tenantId),
         source: source === "" ? null : { file: await blobs.localPath(source), sha256: source },
         target: {
           file: await blobs.localPath(target),
@@ -230,8 +235,9 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
       } catch (error) {
         await recordFailure(tenantId, row, error);
       } finally {
-        const seconds = Math.ceil((performance.now() - began) / 1_000);
-        deps.tenancy.usage?.count(tenantId, "deltaSeconds", seconds);
+        const seconds = (performance.now() - began) / 1_000;
+        recent.add(tenantId, seconds);
+        deps.tenancy.usage?.count(tenantId, "deltaSeconds", Math.ceil(seconds));
       }
       return true;
     },

@@ -10,6 +10,7 @@ import { createPresenceWatch, type PresenceWatchDeps } from "./presence-watch.ts
 import { type RetentionJobsDeps, retentionJob } from "./retention-jobs.ts";
 import { type RollupJobsDeps, rollupJobs } from "./rollup-jobs.ts";
 import { createRootListWatch, type RootListWatchDeps } from "./root-list-watch.ts";
+import { createTenantLanes, type TenantLanes } from "./tenant-lanes.ts";
 import { type Job, startTicker } from "./ticker.ts";
 
 /** The parts of the modules that background work calls. */
@@ -54,7 +55,7 @@ export interface JobsDeps {
     usage: { measure(tenantId: string): Promise<void> };
   };
   auditStreams: { deliverDue(tenantId: string): Promise<unknown> };
-  tenantData: { deleteDue(): Promise<number> };
+  tenantData: { deleteDue(): Promise<number>; sweepGone(): Promise<number> };
   auditCheckpoints: {
     sign(tenantId: string): Promise<unknown>;
     forgetOld(tenantId: string): Promise<unknown>;
@@ -72,6 +73,11 @@ const HISTORY_EVERY_MS = 600_000;
 /** What is younger no tenant's setting deletes. */
 const AUDIT_KEPT_MS = 90 * 86_400_000;
 
+/** Tenants whose rollouts are moved on at once: planning for a large fleet takes a while. */
+const ROLLOUT_LANES = 4;
+/** Tenants of whom a delta is being built at once; of each it is one. */
+const DELTA_LANES = 3;
+
 /** Starts all background work: each job looks only at tenants that have something due. */
 export async function startJobs(deps: JobsDeps): Promise<Jobs> {
   const { db, clock, bus } = deps;
@@ -81,11 +87,20 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
   await deps.firmware.requeueInterruptedDeltas();
 
   const watchCertificates = createCertificateWatch(deps);
-  const rollouts: Job = {
-    name: "rollouts",
-    everyMs: 500,
-    run: () => forTenants("due_rollouts", (tenantId) => deps.rollouts.tick(tenantId, clock.now())),
-  };
+  const rolloutLanes = createTenantLanes({
+    ...{ name: "rollouts", atOnce: ROLLOUT_LANES, clock, logger: deps.logger },
+    work: async (tenantId) => void (await deps.rollouts.tick(tenantId, clock.now())),
+    ended: (someWait) => someWait && rolloutTicker.wake(),
+  });
+  const deltaLanes = createTenantLanes({
+    ...{ name: "deltas", atOnce: DELTA_LANES, clock, logger: deps.logger },
+    async work(tenantId) {
+      const built = await deps.firmware.buildNextDelta(tenantId);
+      if (built) bus.publish("rollout._.deltas", {});
+      return built;
+    },
+    ended: (hasMore) => hasMore && deltaTicker.wake(),
+  });
   const jobs: Job[] = [
     {
       name: "presence",
@@ -118,7 +133,6 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
       run: () =>
         forTenants("due_commands", (tenantId) => deps.commands.expireDue(tenantId, clock.now())),
     },
-    { name: "deltas", everyMs: 250, run: buildDeltas },
     {
       name: "expired-uploads",
       everyMs: 60_000,
@@ -164,6 +178,11 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
       async run() {
         await deps.tenantData.deleteDue();
       },
+    },
+    {
+      name: "gone-tenants",
+      everyMs: 3_600_000,
+      run: async () => void (await deps.tenantData.sweepGone()),
     },
     {
       name: "use",
@@ -226,8 +245,13 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
     retentionJob(deps),
     { name: "detectors", everyMs: 5_000, run: async () => void (await deps.detectors.runOnce()) },
   ];
-  const rolloutTicker = startTicker(rollouts, deps);
-  const tickers = [rolloutTicker, ...jobs.map((job) => startTicker(job, deps))];
+  const inLanes = (what: "due_rollouts" | "open_deltas", lanes: TenantLanes, everyMs: number) => ({
+    ...{ name: what === "due_rollouts" ? "rollouts" : "deltas", everyMs },
+    run: async () => lanes.begin(await db.tenantsWith(what, new Date(clock.now()))),
+  });
+  const rolloutTicker = startTicker(inLanes("due_rollouts", rolloutLanes, 500), deps);
+  const deltaTicker = startTicker(inLanes("open_deltas", deltaLanes, 250), deps);
+  const tickers = [rolloutTicker, deltaTicker, ...jobs.map((job) => startTicker(job, deps))];
   const unsubscribe = bus.subscribe("rollout.>", () => rolloutTicker.wake());
   return {
     async stop() {
@@ -235,6 +259,7 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
       await Promise.all(tickers.map((ticker) => ticker.stop()));
       await deps.detectors.stop();
       await deps.firmware.stop();
+      await Promise.all([rolloutLanes.idle(), deltaLanes.idle()]);
     },
   };
 
@@ -280,17 +305,5 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
           ),
       },
     ];
-  }
-
-  /** One delta for each tenant in turn, so that nobody's queue holds up another's. */
-  async function buildDeltas(): Promise<void> {
-    for (;;) {
-      const tenants = await db.tenantsWith("open_deltas", new Date(clock.now()));
-      let built = false;
-      for (const tenantId of tenants)
-        built = (await deps.firmware.buildNextDelta(tenantId)) || built;
-      if (!built) return;
-      bus.publish("rollout._.deltas", {});
-    }
   }
 }

@@ -1,5 +1,7 @@
 import { confinementIn, unconfined } from "../kernel/confinement.ts";
+import { FairSlots } from "../kernel/fair-slots.ts";
 import { AppError, type Clock } from "../kernel/index.ts";
+import { counter, gauge } from "../kernel/metrics.ts";
 import { csvOf, type ExportFormat, parquetOf } from "./export-formats.ts";
 import { countPoints, exportPages } from "./export-store.ts";
 import {
@@ -15,7 +17,6 @@ import { createPrometheus, type Prometheus } from "./promql/prometheus.ts";
 import { parsePromql } from "./promql/syntax.ts";
 import { findMembers, selectDevices } from "./selection.ts";
 import { querySeries, type SeriesDeps } from "./series.ts";
-import { FairSlots } from "./slots.ts";
 import { type DeviceFilter, QUERY_LIMITS, type SeriesAnswer, type SeriesQuery } from "./types.ts";
 
 export interface TelemetryQueriesDeps extends Omit<SeriesDeps, "horizon"> {
@@ -80,6 +81,10 @@ export interface TelemetryQueries {
   faultOf(query: string): string | undefined;
 }
 
+const refusals = counter("vautn_telemetry_query_refusals_total", "Queries that found no slot", [
+  "reason",
+]);
+const running = gauge("vautn_telemetry_queries_running", "Telemetry queries that run");
 const DAY_MS = 86_400_000;
 const LATEST_WINDOW_MS = DAY_MS;
 const METRICS_WINDOW_MS = 7 * 24 * 3_600_000;
@@ -91,7 +96,10 @@ export function createTelemetryQueries(given: TelemetryQueriesDeps): TelemetryQu
   const horizon = async (tenantId: string) =>
     clock.now() - (await tenancy.settings(tenantId)).telemetryRetentionDays * DAY_MS;
   const deps = { ...given, horizon };
-  const slots = new FairSlots({ ...QUERY_LIMITS, ...deps.limits });
+  const slots = new FairSlots(
+    { ...QUERY_LIMITS, ...deps.limits },
+    { refused: (reason) => refusals.inc({ reason }), running: (count) => running.set(count) },
+  );
   const idsOf = async (tenantId: string, filter: DeviceFilter) => {
     const { ids } = await selectDevices(deps, tenantId, filter, "none");
     return ids;

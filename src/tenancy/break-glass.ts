@@ -1,4 +1,4 @@
-import { type Database, isForeignKeyViolation } from "../db/index.ts";
+import { alsoInTenant, type Database, isForeignKeyViolation, type Tx } from "../db/index.ts";
 import { AppError, type Clock, LIMITS, timeOrderedId } from "../kernel/index.ts";
 import { type Actor, PLATFORM_CHAIN } from "./actor.ts";
 import type { Audit } from "./audit.ts";
@@ -24,6 +24,9 @@ export interface BreakGlassView {
   endedAt: Date | null;
 }
 
+/** Tells the tenant, in the transaction in which the entry is recorded: none is without the other. */
+export type TellTenant = (opened: BreakGlassView, tx: Tx) => Promise<unknown>;
+
 /**
  * Entry of a platform's operator into a tenant: for a reason, for a while, recorded in the tenant's
  * audit log and in the platform's before it opens.
@@ -35,6 +38,7 @@ export interface BreakGlass {
     request: BreakGlassRequest,
     principal: Principal,
     actor: Actor,
+    tell?: TellTenant,
   ): Promise<BreakGlassView>;
   /** `not-found` where the person has none open. */
   end(tenantId: string, principal: Principal, actor: Actor): Promise<string[]>;
@@ -53,7 +57,7 @@ export function createBreakGlass(deps: {
   const { db, clock, audit } = deps;
 
   return {
-    async open(tenantId, request, principal, actor) {
+    async open(tenantId, request, principal, actor, tell) {
       const userId = operatorOf(principal);
       const reason = checkRequest(request);
       const now = clock.now();
@@ -69,17 +73,20 @@ export function createBreakGlass(deps: {
       };
       const details = { reason, role: row.role, expiresAt: row.expires_at, tenant: tenantId };
       const entry = { ...record(actor, "break-glass.open", row.id), details };
+      const view = viewOf({ ...row, email: actor.name });
       const opening = db.platform(async (tx) => {
         await store.insertBreakGlass(tx, row);
         await audit.record(tx, PLATFORM_CHAIN, entry);
         await audit.record(tx, tenantId, entry);
+        await alsoInTenant(tx, tenantId);
+        await tell?.(view, tx);
       });
       await opening.catch((error) => {
         if (!isForeignKeyViolation(error)) throw error;
         throw new AppError("not-found", "there is no such tenant", { tenant: tenantId });
       });
       deps.forget();
-      return viewOf({ ...row, email: actor.name });
+      return view;
     },
 
     async end(tenantId, principal, actor) {

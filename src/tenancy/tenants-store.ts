@@ -6,9 +6,10 @@ export interface TenantRow {
   status: "active" | "suspended";
   settings: Record<string, unknown>;
   created_at: Date;
+  deletes_at: Date | null;
 }
 
-const COLUMNS = ["id", "name", "status", "settings", "created_at"] as const;
+const COLUMNS = ["id", "name", "status", "settings", "created_at", "deletes_at"] as const;
 
 export async function insertTenant(tx: Tx, row: TenantRow): Promise<void> {
   await tx

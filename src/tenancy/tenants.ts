@@ -14,6 +14,8 @@ export interface Tenant {
   status: "active" | "suspended";
   settings: TenantSettings;
   createdAt: Date;
+  /** When it is going to be deleted, where that is planned. */
+  deletesAt: Date | null;
 }
 
 export interface Tenants {
@@ -92,6 +94,7 @@ export class TenantDirectory implements Tenants {
       status: "active",
       settings: checkSettings(tenant.settings ?? {}),
       created_at: new Date(clock.now()),
+      deletes_at: null,
     };
     try {
       await db.platform(async (tx) => {
@@ -196,6 +199,7 @@ function tenantOf(row: store.TenantRow): Tenant {
     status: row.status,
     settings: effectiveSettings(row.settings),
     createdAt: row.created_at,
+    deletesAt: row.deletes_at,
   };
 }
 

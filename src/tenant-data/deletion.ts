@@ -1,6 +1,6 @@
 import type { BlobStore } from "../blobs/index.ts";
 import type { Database } from "../db/index.ts";
-import { AppError, type Clock } from "../kernel/index.ts";
+import { AppError, type Clock, isAppError } from "../kernel/index.ts";
 import { withSpan } from "../kernel/tracing.ts";
 import type { Envelope } from "../protocol/index.ts";
 import { type Actor, PLATFORM_CHAIN, SYSTEM_ACTOR, type Tenancy } from "../tenancy/index.ts";
@@ -44,6 +44,9 @@ export interface DeletionReceipt {
 const SETTLING_MS = 30_000;
 const MAX_GRACE_HOURS = 8_760;
 const BATCH = 20;
+/** A gateway that comes back later than this has more to answer for than some rows. */
+const SWEPT_FOR_MS = 90 * 86_400_000;
+const MAX_SWEPT = 100;
 
 const KEPT = {
   audit_heads: "the last number and hash of its audit log: the id is never used twice",
@@ -89,6 +92,9 @@ export async function restore(
     if (!state.deletes_at) {
       throw new AppError("conflict", "this tenant is not about to be deleted");
     }
+    if (await store.deletionUnderWay(tx, tenantId)) {
+      throw new AppError("conflict", "its deletion is under way: it cannot be restored any more");
+    }
     await store.setDeletion(tx, tenantId, null);
     const entry = entryOf(actor, "tenant.restore", tenantId);
     await tenancy.audit.record(tx, tenantId, entry);
@@ -100,26 +106,32 @@ export async function restore(
 /** Deletes the tenants whose time has come; how many. One that fails is tried again. */
 export async function deleteDue(deps: DeletionDeps): Promise<number> {
   const now = new Date(deps.clock.now());
-  const due = await deps.db.platform((tx) => store.dueDeletions(tx, now, BATCH));
-  for (const tenantId of due) {
+  const due = await deps.db.platform(async (tx) => [
+    ...(await store.deletionsUnderWay(tx, BATCH)),
+    ...(await store.dueDeletions(tx, now, BATCH)),
+  ]);
+  const tenants = new Set(due);
+  for (const tenantId of tenants) {
     await withSpan("tenant.delete", {}, () => deleteNow(deps, tenantId));
   }
-  return due.length;
+  return tenants.size;
 }
 
 /**
- * Empties every store of what is the tenant's, counts anew, and signs what it found. Each step may be
- * done again: a process that dies in the middle leaves the tenant due, or without a receipt.
+ * Empties every store of what is the tenant's, counts anew, and signs what it found. What was there is
+ * written down first, and each step may be done again: where a process dies in the middle, the next one
+ * goes on, and the receipt tells of what the first one found.
  */
 async function deleteNow(deps: DeletionDeps, tenantId: string): Promise<DeletionReceipt> {
   const { db, clock, timeseries, tenancy } = deps;
-  const postgresql = await db.platform((tx) => store.countTenant(tx, tenantId));
-  const clickhouse = await timeseries.countTenant(tenantId);
-  const { artifacts, uploads } = await db.tenant(tenantId, store.tenantBlobs);
+  const { postgresql, clickhouse, artifacts, uploads } = await begin(deps, tenantId);
   await timeseries.deleteTenant(tenantId);
   for (const id of uploads) await deps.blobs.staging.remove(id);
   // With the row go the rights of its people and keys, and then its authorities.
-  await tenancy.tenants.delete(tenantId, SYSTEM_ACTOR);
+  await tenancy.tenants.delete(tenantId, SYSTEM_ACTOR).catch((error) => {
+    // Gone already: somebody died after it.
+    if (!isAppError(error) || error.code !== "not-found") throw error;
+  });
   await db.platform((tx) => store.purgeTenant(tx, tenantId));
   const blobs = await deps.firmware.collection.collectOf(artifacts);
   // What was on its way when the first deletion ran.
@@ -142,12 +154,46 @@ async function deleteNow(deps: DeletionDeps, tenantId: string): Promise<Deletion
   };
   const envelope = await deps.auditCheckpoints.signDocument(receipt);
   await db.platform(async (tx) => {
-    await store.insertReceipt(tx, tenantId, new Date(clock.now()), envelope);
+    await store.endDeletion(tx, tenantId, new Date(clock.now()), envelope);
     const details = { receipt: envelope.signatures[0]?.sig ?? "" };
     const entry = { ...entryOf(SYSTEM_ACTOR, "tenant.purge", tenantId), details };
     await tenancy.audit.record(tx, PLATFORM_CHAIN, entry);
   });
   return receipt;
+}
+
+/** Writes down what is there, unless somebody has done so before. */
+async function begin(deps: DeletionDeps, tenantId: string): Promise<store.FoundData> {
+  const { db, clock, timeseries } = deps;
+  const known = await db.platform((tx) => store.deletionUnderWay(tx, tenantId));
+  if (known) return known;
+  const found = {
+    postgresql: await db.platform((tx) => store.countTenant(tx, tenantId)),
+    clickhouse: await timeseries.countTenant(tenantId),
+    ...(await db.tenant(tenantId, store.tenantBlobs)),
+  };
+  await db.platform((tx) => store.beginDeletion(tx, tenantId, new Date(clock.now()), found));
+  return found;
+}
+
+/**
+ * What the journal of a gateway that was stopped brings of a tenant that is gone: written when the
+ * gateway starts again, and removed here. How many rows it was is in the platform's audit log.
+ */
+export async function sweepGone(deps: DeletionDeps): Promise<number> {
+  const { db, clock, timeseries, tenancy } = deps;
+  const since = new Date(clock.now() - SWEPT_FOR_MS);
+  const gone = await db.platform((tx) => store.deletedSince(tx, since, MAX_SWEPT));
+  let swept = 0;
+  for (const tenantId of gone) {
+    const rows = nonZero(await timeseries.countTenant(tenantId));
+    if (Object.keys(rows).length === 0) continue;
+    await timeseries.deleteTenant(tenantId);
+    const entry = { ...entryOf(SYSTEM_ACTOR, "tenant.purge-late", tenantId), details: { rows } };
+    await db.platform((tx) => tenancy.audit.record(tx, PLATFORM_CHAIN, entry));
+    swept += 1;
+  }
+  return swept;
 }
 
 export async function receiptOf(

@@ -7,6 +7,7 @@ import {
   receiptOf,
   restore,
   scheduleDeletion,
+  sweepGone,
 } from "./deletion.ts";
 import { type ExportDeps, exportTenant } from "./export.ts";
 
@@ -22,6 +23,8 @@ export interface TenantData {
   /** Undoes it, while the grace lasts. */
   restore(tenantId: string, actor: Actor): Promise<void>;
   deleteDue(): Promise<number>;
+  /** Removes what came in late of tenants that are gone; of how many there was something. */
+  sweepGone(): Promise<number>;
   /** Throws `not-found`. */
   receipt(tenantId: string): Promise<{ receipt: unknown; key: SigningKey }>;
 }
@@ -34,6 +37,7 @@ export function createTenantData(
     schedule: (tenantId, request, actor) => scheduleDeletion(deps, tenantId, request, actor),
     restore: (tenantId, actor) => restore(deps, tenantId, actor),
     deleteDue: () => deleteDue(deps),
+    sweepGone: () => sweepGone(deps),
     receipt: async (tenantId) => ({
       receipt: await receiptOf(deps, tenantId),
       key: deps.auditCheckpoints.key,

@@ -88,15 +88,72 @@ export async function dueDeletions(tx: Tx, now: Date, limit: number): Promise<st
   return rows.map(({ id }) => id);
 }
 
-export async function insertReceipt(
+/** What was there of a tenant when its deletion began. */
+export interface FoundData extends TenantBlobs {
+  postgresql: Record<string, number>;
+  clickhouse: Record<string, number>;
+}
+
+/** Writes down that a deletion begins, and what is there. */
+export async function beginDeletion(
+  tx: Tx,
+  tenant: string,
+  at: Date,
+  found: FoundData,
+): Promise<void> {
+  await tx
+    .insertInto("tenant_deletions")
+    .values({ tenant, deleted_at: at, found: JSON.stringify(found) })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+}
+
+/** What was there when a deletion began that has not come to its end. */
+export async function deletionUnderWay(tx: Tx, tenant: string): Promise<FoundData | undefined> {
+  const row = await tx
+    .selectFrom("tenant_deletions")
+    .select("found")
+    .where("tenant", "=", tenant)
+    .where("receipt", "is", null)
+    .executeTakeFirst();
+  return row?.found as FoundData | undefined;
+}
+
+export async function deletionsUnderWay(tx: Tx, limit: number): Promise<string[]> {
+  const rows = await tx
+    .selectFrom("tenant_deletions")
+    .select("tenant")
+    .where("receipt", "is", null)
+    .orderBy("tenant")
+    .limit(limit)
+    .execute();
+  return rows.map(({ tenant }) => tenant);
+}
+
+/** Tenants that were deleted since, the latest first. */
+export async function deletedSince(tx: Tx, since: Date, limit: number): Promise<string[]> {
+  const rows = await tx
+    .selectFrom("tenant_deletions")
+    .select("tenant")
+    .where("receipt", "is not", null)
+    .where("deleted_at", ">", since)
+    .orderBy("deleted_at", "desc")
+    .limit(limit)
+    .execute();
+  return rows.map(({ tenant }) => tenant);
+}
+
+export async function endDeletion(
   tx: Tx,
   tenant: string,
   deletedAt: Date,
   receipt: object,
 ): Promise<void> {
   await tx
-    .insertInto("tenant_deletions")
-    .values({ tenant, deleted_at: deletedAt, receipt: JSON.stringify(receipt) })
+    .updateTable("tenant_deletions")
+    .set({ deleted_at: deletedAt, receipt: JSON.stringify(receipt), found: null })
+    .where("tenant", "=", tenant)
+    .where("receipt", "is", null)
     .execute();
 }
 
@@ -106,5 +163,5 @@ export async function findReceipt(tx: Tx, tenant: string): Promise<unknown> {
     .select("receipt")
     .where("tenant", "=", tenant)
     .executeTakeFirst();
-  return row?.receipt;
+  return row?.receipt ?? undefined;
 }

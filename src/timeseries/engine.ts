@@ -1,6 +1,11 @@
 import fs from "node:fs";
+import os from "node:os";
 import path from "node:path";
 import type { Session } from "chdb";
+import { systemClock } from "../kernel/clock.ts";
+import { isAppError } from "../kernel/errors.ts";
+import { FairSlots } from "../kernel/fair-slots.ts";
+import { createRecentUse } from "../kernel/recent-use.ts";
 import type { BoundValue } from "./bound-parameters.ts";
 import { DERIVE_SETTINGS, READ_SETTINGS, WRITE_SETTINGS } from "./engine-settings.ts";
 import { forbidFunctions } from "./statement.ts";
@@ -31,6 +36,14 @@ export interface FileInsert {
 }
 
 const READERS = 4;
+/** Reads of one tenant at once: the other sessions are there for the others, at once. */
+const READERS_PER_TENANT = 2;
+/** Half the machine: the other half is there for who comes next. */
+const READ_THREADS = Math.max(1, Math.ceil(os.availableParallelism() / 2));
+const READ_PATIENCE_MS = 60_000;
+/** From so many seconds of reading of late on, a tenant reads with what the others leave. */
+const MUCH_READING_SECONDS = 2;
+const STEP_BACK = 10;
 const MAX_WAITING = 512;
 
 /** The engine's queue is full. */
@@ -45,6 +58,11 @@ export class Engine {
   /** Apart from the writer: what came from devices does not wait for what is computed from it. */
   readonly #deriver: Lane;
   readonly #readers: Lane[];
+  readonly #turns = new FairSlots({
+    ...{ running: READERS, runningPerTenant: READERS_PER_TENANT },
+    ...{ waitingPerTenant: MAX_WAITING, waitMs: READ_PATIENCE_MS },
+  });
+  readonly #recent = createRecentUse(systemClock);
   readonly #structures = new Map<string, Column[]>();
 
   private constructor(writer: Lane, deriver: Lane, readers: Lane[]) {
@@ -76,14 +94,36 @@ export class Engine {
     // `readonly` comes last: from then on the session writes nothing. 2, because a read may be held
     // to less than the session's limits; a statement that names settings itself is refused before.
     for (let index = 0; index < READERS; index += 1) {
-      readers.push(await lane({ ...READ_SETTINGS, readonly: 2 }));
+      readers.push(await lane({ ...READ_SETTINGS, max_threads: READ_THREADS, readonly: 2 }));
     }
     return new Engine(writer, await lane(DERIVE_SETTINGS), readers);
   }
 
-  read(request: EngineRequest, format: string): Promise<EngineResult> {
-    const lane = this.#readers.reduce((best, next) => (next.waiting < best.waiting ? next : best));
-    return lane.run(request, format);
+  /** Tenants take turns: whoever asks for much waits behind itself. */
+  async read(request: EngineRequest, format: string): Promise<EngineResult> {
+    const tenantId = tenantOf(request);
+    return this.#turns
+      .run(tenantId, async () => {
+        const idle = this.#readers.reduce((best, next) =>
+          next.waiting < best.waiting ? next : best,
+        );
+        const started = performance.now();
+        try {
+          return await idle.run(this.#inItsPlace(tenantId, request), format);
+        } finally {
+          this.#recent.add(tenantId, (performance.now() - started) / 1_000);
+        }
+      })
+      .catch((error: unknown) => {
+        if (isAppError(error) && error.code === "rate-limited") throw new EngineBusy(error.message);
+        throw error;
+      });
+  }
+
+  #inItsPlace(tenantId: string, request: EngineRequest): EngineRequest {
+    if (this.#recent.of(tenantId) < MUCH_READING_SECONDS) return request;
+    const limits = { ...request.limits, os_threads_nice_value_query: STEP_BACK };
+    return { ...request, limits };
   }
 
   derive(request: EngineRequest): Promise<EngineResult> {
@@ -208,6 +248,12 @@ class Lane {
  * answer of that session, whosever it is.
  */
 const MAX_CLEARINGS = 3;
+
+/** Whose read it is, as the one builder of tenants' queries binds it; the platform's own is nobody's. */
+function tenantOf({ values }: EngineRequest): string {
+  const tenant = values?.tenant;
+  return typeof tenant === "string" ? tenant : "";
+}
 
 function withLimits(sql: string, limits: Record<string, number>): string {
   const settings = Object.entries(limits).map(([name, value]) => `${name} = ${value}`);

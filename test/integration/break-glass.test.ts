@@ -54,6 +54,20 @@ describe("an operator of the platform", () => {
     expect(alerts.body.items[0]).toMatchObject({ kind: "break-glass", details: { reason } });
     const list = await test.call("GET", "/tenants/acme/break-glass", { key: test.acme });
     expect(list.body.items).toMatchObject([{ by: "ops@example.com", reason, endedAt: null }]);
+    // Where the alert cannot be written there is no entry either.
+    const { breakGlass } = test.modules.tenancy;
+    const principal = await test.modules.tenancy.authenticate(operator);
+    const untold = breakGlass.open(
+      "globex",
+      { role: "viewer", reason, minutes: 15 },
+      principal,
+      principal.actor,
+      () => Promise.reject(new Error("no room for alerts")),
+    );
+    await expect(untold).rejects.toThrow("no room for alerts");
+    expect((await by("GET", "/tenants/globex/devices")).status).toBe(404);
+    const untouched = await test.call("GET", "/tenants/globex/audit?action=break-glass.open");
+    expect(untouched.body.items).toEqual([]);
     const foreign = await test.call("GET", "/tenants/acme/break-glass", { key: test.globex });
     expect(foreign.status).toBe(404);
   });

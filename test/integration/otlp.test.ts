@@ -11,6 +11,7 @@ import { MeterProvider, PeriodicExportingMetricReader } from "@opentelemetry/sdk
 import { BatchSpanProcessor, NodeTracerProvider } from "@opentelemetry/sdk-trace-node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createLogs } from "../../src/logs/index.ts";
+import { SYSTEM_ACTOR } from "../../src/tenancy/index.ts";
 import { startTestApi, type TestApi } from "../support/api.ts";
 
 const GZIP = { compression: "gzip" as never };
@@ -189,6 +190,28 @@ describe("OpenTelemetry's exporters", () => {
       partialSuccess: { rejectedDataPoints: "1", errorMessage: "there is no device stranger" },
     });
     expect(await usedPoints()).toBe(before + 4);
+  });
+
+  it("use up the tenant's messages and bytes with lines and spans, and are refused beyond", async () => {
+    const { tenants, usage } = test.modules.tenancy;
+    const used = async (wanted: string) =>
+      (await usage.today("acme")).find(({ quota }) => quota === wanted)?.used ?? 0;
+    const body = JSON.stringify({ resourceLogs: [] });
+    const before = [await used("messages"), await used("bytes")];
+    expect((await post("/v1/logs", body)).status).toBe(200);
+    const after = [await used("messages"), await used("bytes")];
+    expect(after).toEqual([(before[0] ?? 0) + 1, (before[1] ?? 0) + body.length]);
+    const limitTo = async (maxMessagesPerDay: number) => {
+      await tenants.updateSettings("acme", { maxMessagesPerDay }, SYSTEM_ACTOR);
+      await usage.flush();
+    };
+    await limitTo(after[0] ?? 0);
+    for (const signal of ["logs", "traces"]) {
+      const refused = await post(`/v1/${signal}`, "{}");
+      const { code } = (await refused.json()) as { code: string };
+      expect([refused.status, code]).toEqual([429, "quota-exceeded"]);
+    }
+    await limitTo(0);
   });
 
   it("count what they send twice once, and hear what was not taken", async () => {

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { verifyArchive } from "../../src/cli/tenant-archive.ts";
 import { signingKeyId, validSigners } from "../../src/protocol/index.ts";
 import { SYSTEM_ACTOR } from "../../src/tenancy/index.ts";
+import { createTenantData } from "../../src/tenant-data/index.ts";
 import { PASSWORD, startTestApi, type TestApi } from "../support/api.ts";
 import { publishWithSbom } from "../support/api-release.ts";
 import { ownerRows } from "../support/owner-rows.ts";
@@ -103,7 +104,25 @@ describe("the end of a tenant", () => {
     const blobs = await hashes();
     expect((await remove("globex")).status).toBe(200);
     await ownerRows(test.superuserUrl, "update tenants set deletes_at = now() where id = 'globex'");
-    expect(await test.modules.tenantData.deleteDue()).toBe(1);
+    // A process that dies when the tenant is gone and its receipt is not yet there.
+    const { timeseries, tenantData } = test.modules;
+    let deletions = 0;
+    const dying = createTenantData({
+      ...test.modules,
+      timeseries: {
+        ...timeseries,
+        async deleteTenant(id: string) {
+          deletions += 1;
+          if (deletions > 1) throw new Error("killed");
+          await timeseries.deleteTenant(id);
+        },
+      },
+    });
+    await expect(dying.deleteDue()).rejects.toThrow("killed");
+    expect((await test.call("GET", "/api/v1/tenant-deletions/globex")).status).toBe(404);
+    expect((await test.call("POST", "/tenants/globex/restore")).status).toBe(404);
+    expect(await tenantData.deleteDue()).toBe(1);
+    expect(await tenantData.deleteDue()).toBe(0);
 
     for (const [table, count] of Object.entries(await rowsOf("globex"))) {
       const isKept = ["audit_heads", "certificate_authorities"].includes(table);
@@ -150,6 +169,13 @@ describe("the end of a tenant", () => {
     expect((await test.call("GET", "/api/v1/tenant-deletions/acme")).status).toBe(404);
     const log = (await test.call("GET", "/api/v1/audit?limit=5")).body.items;
     expect(log.map(({ action }: { action: string }) => action)).toContain("tenant.purge");
+    // The journal of a gateway that starts again brings a row of the tenant that is gone.
+    expect(await tenantData.sweepGone()).toBe(0);
+    const late = { tenantId: "globex", deviceId: "their-hub", metric: "heat", ts: now, seq: 9 };
+    await timeseries.insert("telemetry", [{ ...late, value: 1 }]);
+    expect(await tenantData.sweepGone()).toBe(1);
+    const left = Object.values(await timeseries.countTenant("globex"));
+    expect(left.every((count) => count === 0)).toBe(true);
     const again = { body: { id: "globex", name: "again" } };
     expect((await test.call("POST", "/api/v1/tenants", again)).status).toBe(409);
   });

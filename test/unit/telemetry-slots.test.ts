@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { FairSlots } from "../../src/telemetry-queries/slots.ts";
+import { FairSlots } from "../../src/kernel/fair-slots.ts";
 
 const LIMITS = { running: 3, runningPerTenant: 2, waitingPerTenant: 4, waitMs: 60_000 };
 

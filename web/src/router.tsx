@@ -230,6 +230,13 @@ const settings = createRoute({
   component: lazyRouteComponent(() => import("./pages/settings/settings-page.tsx"), "SettingsPage"),
 });
 
+const platform = createRoute({
+  getParentRoute: () => tenant,
+  path: "/platform",
+  validateSearch: optional("tab"),
+  component: lazyRouteComponent(() => import("./pages/platform/platform-page.tsx"), "PlatformPage"),
+});
+
 const account = createRoute({
   getParentRoute: () => tenant,
   path: "/account",
@@ -261,6 +268,7 @@ const tree = root.addChildren([
       trace,
       audit,
       settings,
+      platform,
       account,
     ]),
   ]),

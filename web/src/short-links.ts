@@ -12,6 +12,7 @@ export const PLACES = [
   "logs",
   "audit",
   "settings",
+  "platform",
 ];
 
 const TENANTS_ASKED = 20;

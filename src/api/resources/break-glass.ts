@@ -71,8 +71,8 @@ export function breakGlassRoutes(api: Api, { tenancy, alerts }: BreakGlassDeps):
         { reason, role, minutes },
         principalOf(request),
         actorOf(request),
+        (entry, tx) => alerts.raise(tenant, alertOf(entry), tx),
       );
-      await alerts.raise(tenant, alertOf(opened));
       return reply.code(201).send(opened);
     },
   );

@@ -1,4 +1,4 @@
-import { pipeline } from "node:stream";
+import { pipeline, type Readable, Transform } from "node:stream";
 import { createGunzip } from "node:zlib";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Devices } from "../../devices/index.ts";
@@ -99,6 +99,11 @@ async function answer(
   if (groupsOf(principalOf(request), tenantId) !== null) {
     throw new AppError("forbidden", "who is confined to groups of devices sends nothing by OTLP");
   }
+  const { usage } = deps.tenancy;
+  usage.assertWithin(tenantId, "messages", "bytes");
+  // As a device's message is: a request is one, whatever it holds, and its bytes are the unpacked ones.
+  usage.count(tenantId, "messages");
+  usage.count(tenantId, "bytes", BYTES_READ.get(request)?.bytes ?? 0);
   const { body } = request;
   const isProto = Buffer.isBuffer(body);
   const { rejected, reason } =
@@ -168,13 +173,30 @@ async function keepOfDevice(
   return { rejected: Math.min(rejected, points), reason };
 }
 
+/** How much of a request's body was read, unpacked. */
+const BYTES_READ = new WeakMap<FastifyRequest, { bytes: number }>();
+
+/** Hands the body on, and counts it. */
+function counting(request: FastifyRequest, payload: Readable): Readable {
+  const read = { bytes: 0 };
+  BYTES_READ.set(request, read);
+  const counter = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      read.bytes += chunk.length;
+      done(null, chunk);
+    },
+  });
+  pipeline(payload, counter, () => undefined);
+  return counter;
+}
+
 function acceptOtlp(api: Api): void {
   api.addContentTypeParser(PROTOBUF, { parseAs: "buffer" }, (_request, body, done) => {
     done(null, body);
   });
   api.addHook("preParsing", async (request, _reply, payload) => {
     const encoding = request.headers["content-encoding"];
-    if (encoding === undefined || encoding === "identity") return payload;
+    if (encoding === undefined || encoding === "identity") return counting(request, payload);
     if (encoding !== "gzip") {
       throw new AppError("unsupported-media-type", "the body may be plain or gzip");
     }
@@ -183,6 +205,6 @@ function acceptOtlp(api: Api): void {
     delete request.headers["content-length"];
     const unpacked = createGunzip();
     pipeline(payload, unpacked, () => undefined);
-    return unpacked;
+    return counting(request, unpacked);
   });
 }

@@ -86,6 +86,9 @@ export const TenantView = view("Tenant", {
   status: Type.Enum(["active", "suspended"] as const),
   settings: TenantSettingsView,
   createdAt: Timestamp,
+  deletesAt: nullable(
+    Type.String({ format: "date-time", description: "Until then the tenant can be restored" }),
+  ),
 });
 export const TenantList = listOf("TenantList", TenantView);
 export const CreateTenantBody = strict({

@@ -12,6 +12,7 @@ import { conformanceCommand } from "./conformance.ts";
 import { deltaCommands } from "./deltas.ts";
 import { detectCommand } from "./detect.ts";
 import { deviceCommands } from "./devices.ts";
+import { factorCommands } from "./factors.ts";
 import { firmwareCommands } from "./firmware.ts";
 import { fleetCommands } from "./fleet.ts";
 import { keyCommands } from "./keys.ts";
@@ -44,6 +45,7 @@ export function registerCommands(
   sessionCommands(program, cli);
   tenancyCommands(program, cli);
   providerCommands(program, cli);
+  factorCommands(program, cli);
   roleCommands(program, cli);
   keyCommands(program, cli);
   serviceAccountCommands(program, cli);

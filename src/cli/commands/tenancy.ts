@@ -29,7 +29,10 @@ function tenantCommands(program: Command, cli: Cli): void {
       (items) =>
         table(
           ["TENANT", "NAME", "STATUS", "CREATED"],
-          items.map(({ id, name, status, createdAt }) => [id, name, status, ago(createdAt)]),
+          items.map(({ id, name, status, createdAt, deletesAt }) => [
+            ...[id, name, deletesAt ? `${status}, ends ${deletesAt}` : status],
+            ago(createdAt),
+          ]),
         ),
       "No tenants yet. Next: vautn tenant create ID --name NAME",
     );

@@ -1,5 +1,5 @@
+import type { FairSlots } from "../../kernel/fair-slots.ts";
 import { AppError } from "../../kernel/index.ts";
-import type { FairSlots } from "../slots.ts";
 import { PromqlError } from "./error.ts";
 import { Evaluation, type Steps } from "./evaluate.ts";
 import { labelsOf, promName } from "./labels.ts";

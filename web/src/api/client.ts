@@ -1,6 +1,7 @@
 import type { Operations } from "../../../src/client/generated-api.ts";
 import { alertingApi } from "./alerting.ts";
 import { type CallOptions, call } from "./call.ts";
+import { platformApi } from "./platform.ts";
 import type {
   Channel,
   LogRecord,
@@ -203,6 +204,7 @@ export const api = {
   acknowledgeAlert: (tenant: string, alert: string) =>
     call("acknowledgeAlert", { params: { tenant, alert } }),
   ...alertingApi,
+  ...platformApi,
 
   audit: (tenant: string, query: Query<"listAudit">) =>
     call("listAudit", { params: { tenant }, query }),

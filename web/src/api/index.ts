@@ -11,5 +11,6 @@ export * from "./command-queries.ts";
 export * from "./health-queries.ts";
 export { ApiError } from "./http.ts";
 export { type Liveness, rolloutKey, useLiveRollout } from "./live-rollout.ts";
+export * from "./platform.ts";
 export * from "./queries.ts";
 export * from "./types.ts";

@@ -2,6 +2,7 @@ import { AppShell, Badge, Burger, Group, NavLink, ScrollArea, Stack, Text } from
 import { useDisclosure } from "@mantine/hooks";
 import {
   IconBellRinging,
+  IconBuildingCommunity,
   IconCertificate,
   IconChecklist,
   IconCpu,
@@ -20,7 +21,7 @@ import { BreakGlass, BrokenGlass } from "./break-glass.tsx";
 import { Logo } from "./logo.tsx";
 import { PersonMenu } from "./person-menu.tsx";
 import { TenantSwitcher } from "./tenant-switcher.tsx";
-import { useGroups, useSession, useTenantId } from "./use-tenant.ts";
+import { useGroups, useIsPlatformAdministrator, useSession, useTenantId } from "./use-tenant.ts";
 
 const PLACES = [
   { path: "fleet", also: "devices", label: "Fleet", icon: IconCpu },
@@ -34,6 +35,8 @@ const PLACES = [
   { path: "audit", label: "Audit", icon: IconChecklist },
   { path: "settings", label: "Settings", icon: IconSettings },
 ] as const;
+/** Of the installation as a whole. */
+const PLATFORM = { path: "platform", label: "Platform", icon: IconBuildingCommunity } as const;
 
 /** The frame around every page of a tenant. */
 export function Shell() {
@@ -119,9 +122,10 @@ function Places({ tenant, onLeave }: { tenant: string; onLeave: () => void }) {
     rollouts: summary?.runningRollouts,
   };
   const place = pathname.split("/")[3];
+  const places = useIsPlatformAdministrator() ? [...PLACES, PLATFORM] : PLACES;
   return (
     <nav aria-label="Main">
-      {PLACES.map((item) => {
+      {places.map((item) => {
         const Icon = item.icon;
         const count = counts[item.path];
         const active = place === item.path || ("also" in item && place === item.also);

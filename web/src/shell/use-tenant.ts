@@ -31,11 +31,12 @@ function useMembership(): Membership | undefined {
   return useSession().tenants.find(({ id }) => id === tenant);
 }
 
-type Need = "operate" | "engineer" | "administer" | "oversee";
+type Need = "operate" | "engineer" | "administer" | "oversee" | "audit";
 
 const NEEDS: Record<Need, string> = {
   operate: "commands.send",
   engineer: "rollouts.control",
   administer: "tenancy.manage",
   oversee: "tenancy.read",
+  audit: "audit.read",
 };

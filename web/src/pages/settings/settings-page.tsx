@@ -3,10 +3,13 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { Page } from "../../components/page.tsx";
 import { useMay } from "../../shell/use-tenant.ts";
 import { Applications } from "./applications.tsx";
+import { AuditStreams } from "./audit-streams.tsx";
 import { ClaimTokens } from "./claim-tokens.tsx";
 import { Keys } from "./keys.tsx";
 import { Members } from "./members.tsx";
 import { Roles } from "./roles.tsx";
+import { ServiceAccounts } from "./service-accounts.tsx";
+import { TenantData } from "./tenant-data.tsx";
 import { TenantSettingsForm } from "./tenant-settings.tsx";
 import { Usage } from "./usage.tsx";
 import { Webhooks } from "./webhooks.tsx";
@@ -28,9 +31,12 @@ export function SettingsPage() {
           {may("oversee") && <Tabs.Tab value="members">Members</Tabs.Tab>}
           {may("oversee") && <Tabs.Tab value="roles">Roles</Tabs.Tab>}
           {may("oversee") && <Tabs.Tab value="keys">API keys</Tabs.Tab>}
+          {may("oversee") && <Tabs.Tab value="service-accounts">Service accounts</Tabs.Tab>}
           {may("oversee") && <Tabs.Tab value="applications">Applications</Tabs.Tab>}
           <Tabs.Tab value="claim-tokens">Claim tokens</Tabs.Tab>
           <Tabs.Tab value="webhooks">Webhooks</Tabs.Tab>
+          {may("audit") && <Tabs.Tab value="audit-streams">Audit streams</Tabs.Tab>}
+          {may("administer") && <Tabs.Tab value="data">Data</Tabs.Tab>}
         </Tabs.List>
         <Tabs.Panel value="general">
           <TenantSettingsForm />
@@ -47,6 +53,9 @@ export function SettingsPage() {
         <Tabs.Panel value="keys">
           <Keys />
         </Tabs.Panel>
+        <Tabs.Panel value="service-accounts">
+          <ServiceAccounts />
+        </Tabs.Panel>
         <Tabs.Panel value="applications">
           <Applications />
         </Tabs.Panel>
@@ -55,6 +64,12 @@ export function SettingsPage() {
         </Tabs.Panel>
         <Tabs.Panel value="webhooks">
           <Webhooks />
+        </Tabs.Panel>
+        <Tabs.Panel value="audit-streams">
+          <AuditStreams />
+        </Tabs.Panel>
+        <Tabs.Panel value="data">
+          <TenantData />
         </Tabs.Panel>
       </Tabs>
     </Page>

@@ -1,5 +1,4 @@
-import { AppError } from "../kernel/index.ts";
-import { counter, gauge } from "../kernel/metrics.ts";
+import { AppError } from "./errors.ts";
 
 export interface SlotLimits {
   running: number;
@@ -12,10 +11,10 @@ interface Waiter {
   start(): void;
 }
 
-const refusals = counter("vautn_telemetry_query_refusals_total", "Queries that found no slot", [
-  "reason",
-]);
-const running = gauge("vautn_telemetry_queries_running", "Telemetry queries that run");
+export interface SlotNews {
+  refused?(reason: "queue" | "time"): void;
+  running?(count: number): void;
+}
 
 /**
  * Lets a bounded number of queries run, in turn by tenant: whoever asks for much waits behind itself,
@@ -26,10 +25,12 @@ export class FairSlots {
   readonly #runningOf = new Map<string, number>();
   /** Tenants with waiters in the order of their turns. */
   readonly #waiting = new Map<string, Waiter[]>();
+  readonly #news: SlotNews;
   #running = 0;
 
-  constructor(limits: SlotLimits) {
+  constructor(limits: SlotLimits, news: SlotNews = {}) {
     this.#limits = limits;
+    this.#news = news;
   }
 
   /** Throws `rate-limited` where the tenant's queue is full or its turn does not come. */
@@ -47,7 +48,7 @@ export class FairSlots {
     const queue = this.#waiting.get(tenantId) ?? [];
     const { waitingPerTenant, waitMs } = this.#limits;
     if (queue.length >= waitingPerTenant) {
-      refusals.inc({ reason: "queue" });
+      this.#news.refused?.("queue");
       throw new AppError("rate-limited", "too many queries of this tenant wait", {
         limit: waitingPerTenant,
       });
@@ -62,7 +63,7 @@ export class FairSlots {
       };
       const timer = setTimeout(() => {
         this.#forget(tenantId, waiter);
-        refusals.inc({ reason: "time" });
+        this.#news.refused?.("time");
         reject(
           new AppError("rate-limited", "the turn of this query did not come", {
             waitedMs: waitMs,
@@ -82,12 +83,12 @@ export class FairSlots {
   #begin(tenantId: string): void {
     this.#running += 1;
     this.#runningOf.set(tenantId, (this.#runningOf.get(tenantId) ?? 0) + 1);
-    running.set(this.#running);
+    this.#news.running?.(this.#running);
   }
 
   #leave(tenantId: string): void {
     this.#running -= 1;
-    running.set(this.#running);
+    this.#news.running?.(this.#running);
     const left = (this.#runningOf.get(tenantId) ?? 1) - 1;
     if (left > 0) this.#runningOf.set(tenantId, left);
     else this.#runningOf.delete(tenantId);

@@ -1,0 +1,103 @@
+// The tenant of bench/fairness.ts that takes all it can get, in a process of its own.
+import { ApiClient } from "../src/client/index.ts";
+import { seededRandom } from "../src/kernel/index.ts";
+import { type BenchTenant, imageOf, openTenant, pause, rebuilt } from "./fairness-tenant.ts";
+import { METRICS } from "./telemetry-points.ts";
+
+const WINDOW = 25;
+const QUERIES_AT_ONCE = 8;
+const SOURCES = 3;
+const IMAGE_BYTES = 4 * 1024 ** 2;
+const HOUR_MS = 3_600_000;
+
+export interface LoadOrder {
+  apiUrl: string;
+  apiKey: string;
+  tenant: string;
+  mqttPort: number;
+  devices: number;
+}
+
+export interface LoadFigures {
+  messages: number;
+  queries: number;
+  rollouts: number;
+  refused: number;
+}
+
+const figures: LoadFigures = { messages: 0, queries: 0, rollouts: 0, refused: 0 };
+let running = true;
+
+process.once("message", async (order: LoadOrder) => {
+  const api = new ApiClient(order.apiUrl, { apiKey: order.apiKey });
+  const tenant = await openTenant(api, order);
+  const random = seededRandom(2);
+  const base = imageOf(IMAGE_BYTES, random);
+  const sources = Array.from({ length: SOURCES }, () => rebuilt(base, random));
+  for (const [index, image] of sources.entries()) await tenant.publish(`1.0.${index}`, image);
+  for (const [index, device] of tenant.devices.entries()) {
+    await device.beat(sources[index % SOURCES] as Buffer);
+  }
+  process.send?.({ ready: true });
+  process.on("message", (word: string) => {
+    if (word === "begin") void saturate(tenant, base, random);
+    if (word === "figures") process.send?.(figures);
+    if (word !== "stop") return;
+    running = false;
+    void tenant.close().finally(() => process.exit());
+  });
+});
+
+async function saturate(
+  tenant: BenchTenant,
+  base: Buffer,
+  random: { next(): number },
+): Promise<void> {
+  const started = Date.now();
+  for (const device of tenant.devices) {
+    let ts = started - 3 * HOUR_MS;
+    for (let slot = 0; slot < WINDOW; slot += 1) {
+      void again("messages", () => {
+        ts += 500;
+        return device.measure(ts);
+      });
+    }
+  }
+  for (let number = 0; number < QUERIES_AT_ONCE; number += 1) {
+    void again("queries", () => ask(tenant, number));
+  }
+  let version = 0;
+  void again("rollouts", async () => {
+    version += 1;
+    const release = await tenant.publish(`2.0.${version}`, rebuilt(base, random));
+    const rollout = await tenant.rollOut(release, "");
+    await pause(2_000);
+    await tenant.cancel(rollout);
+  });
+}
+
+function ask({ api, params }: BenchTenant, number: number): Promise<unknown> {
+  const metric = METRICS[number % METRICS.length] as string;
+  const from = new Date(Date.now() - 4 * HOUR_MS).toISOString();
+  if (number % 2 === 0) {
+    const query = { metric, from, points: 1_000, aggregate: "p95" as const };
+    return api.call("getFleetSeries", { params, query });
+  }
+  if (number % 4 === 1) return api.call("listDevices", { params, query: { limit: 200 } });
+  const of = { ...params, device: "d-1" };
+  return api.call("getSeries", { params: of, query: { metric, from, points: 1_000 } });
+}
+
+/** The same again as soon as it is done; a refusal counts as such and is not held against anybody. */
+async function again(kind: "messages" | "queries" | "rollouts", work: () => Promise<unknown>) {
+  while (running) {
+    try {
+      await work();
+      figures[kind] += 1;
+    } catch (error) {
+      figures.refused += 1;
+      if (process.env.BENCH_VERBOSE) console.error(kind, error);
+      await pause(100);
+    }
+  }
+}

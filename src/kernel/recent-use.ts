@@ -1,0 +1,35 @@
+import type { Clock } from "./clock.ts";
+
+export interface RecentUse {
+  add(tenantId: string, seconds: number): void;
+  /** What of it still counts: half of it after a minute, and nothing after a quarter of an hour. */
+  of(tenantId: string): number;
+}
+
+const HALF_LIFE_MS = 60_000;
+const MAX_TENANTS = 1_000;
+/** So little makes no difference to anybody. */
+const FORGOTTEN_SECONDS = 0.001;
+
+/** How much of something each tenant has used of late, in this process. */
+export function createRecentUse(clock: Pick<Clock, "now">): RecentUse {
+  const uses = new Map<string, { seconds: number; at: number }>();
+  const left = ({ seconds, at }: { seconds: number; at: number }) =>
+    seconds * 2 ** (-Math.max(0, clock.now() - at) / HALF_LIFE_MS);
+  const of = (tenantId: string) => {
+    const use = uses.get(tenantId);
+    return use ? left(use) : 0;
+  };
+  return {
+    of,
+    add(tenantId, seconds) {
+      const sum = of(tenantId) + Math.max(0, seconds);
+      uses.delete(tenantId);
+      uses.set(tenantId, { seconds: sum, at: clock.now() });
+      for (const [id, use] of uses) {
+        if (uses.size <= MAX_TENANTS && left(use) > FORGOTTEN_SECONDS) break;
+        uses.delete(id);
+      }
+    },
+  };
+}
