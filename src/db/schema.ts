@@ -1286,8 +1286,8 @@ export interface StandingChangesTable {
 export interface TenantDeletionsTable {
   tenant: string;
   deleted_at: Date;
-  receipt: Json | null;
-  found: Json | null;
+  receipt: OptionalJson;
+  found: OptionalJson;
 }
 
 export interface TenantUsageTable {

@@ -20,7 +20,7 @@ export interface DeltaJob {
   source: { file: string; sha256: string } | null;
   target: { file: string; sha256: string; sizeBytes: number };
   patchFile: string;
-  /** Seconds that have gone of late into building for the same tenant. */
+  /** Seconds that have gone of late into building for the same tenant, where they were the most. */
   recentSeconds?: number;
 }
 

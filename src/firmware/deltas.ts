@@ -129,7 +129,7 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
     const built = await builder.build(
       {
         format,
-        recentSeconds: recent.of(tenantId),
+        recentSeconds: recent.ofTheGreedy(tenantId),
         source: source === "" ? null : { file: await blobs.localPath(source), sha256: source },
         target: {
           file: await blobs.localPath(target),

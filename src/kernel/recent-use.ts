@@ -4,6 +4,8 @@ export interface RecentUse {
   add(tenantId: string, seconds: number): void;
   /** What of it still counts: half of it after a minute, and nothing after a quarter of an hour. */
   of(tenantId: string): number;
+  /** The same of a tenant that has used more than all the others together; 0 for anybody else. */
+  ofTheGreedy(tenantId: string): number;
 }
 
 const HALF_LIFE_MS = 60_000;
@@ -22,6 +24,11 @@ export function createRecentUse(clock: Pick<Clock, "now">): RecentUse {
   };
   return {
     of,
+    ofTheGreedy(tenantId) {
+      const own = of(tenantId);
+      const all = [...uses.values()].reduce((sum, use) => sum + left(use), 0);
+      return own > all / 2 ? own : 0;
+    },
     add(tenantId, seconds) {
       const sum = of(tenantId) + Math.max(0, seconds);
       uses.delete(tenantId);

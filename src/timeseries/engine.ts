@@ -39,9 +39,9 @@ const READERS = 4;
 /** Reads of one tenant at once: the other sessions are there for the others, at once. */
 const READERS_PER_TENANT = 2;
 /** Half the machine: the other half is there for who comes next. */
-const READ_THREADS = Math.max(1, Math.ceil(os.availableParallelism() / 2));
+const FEW_THREADS = Math.max(1, Math.ceil(os.availableParallelism() / 2));
 const READ_PATIENCE_MS = 60_000;
-/** From so many seconds of reading of late on, a tenant reads with what the others leave. */
+/** From so many seconds of reading of late on, and more than of all others, a tenant stands back. */
 const MUCH_READING_SECONDS = 2;
 const STEP_BACK = 10;
 const MAX_WAITING = 512;
@@ -94,7 +94,7 @@ export class Engine {
     // `readonly` comes last: from then on the session writes nothing. 2, because a read may be held
     // to less than the session's limits; a statement that names settings itself is refused before.
     for (let index = 0; index < READERS; index += 1) {
-      readers.push(await lane({ ...READ_SETTINGS, max_threads: READ_THREADS, readonly: 2 }));
+      readers.push(await lane({ ...READ_SETTINGS, readonly: 2 }));
     }
     return new Engine(writer, await lane(DERIVE_SETTINGS), readers);
   }
@@ -121,9 +121,9 @@ export class Engine {
   }
 
   #inItsPlace(tenantId: string, request: EngineRequest): EngineRequest {
-    if (this.#recent.of(tenantId) < MUCH_READING_SECONDS) return request;
-    const limits = { ...request.limits, os_threads_nice_value_query: STEP_BACK };
-    return { ...request, limits };
+    if (this.#recent.ofTheGreedy(tenantId) < MUCH_READING_SECONDS) return request;
+    const inPlace = { max_threads: FEW_THREADS, os_threads_nice_value_query: STEP_BACK };
+    return { ...request, limits: { ...request.limits, ...inPlace } };
   }
 
   derive(request: EngineRequest): Promise<EngineResult> {

@@ -203,7 +203,7 @@ describe("OpenTelemetry's exporters", () => {
     expect(after).toEqual([(before[0] ?? 0) + 1, (before[1] ?? 0) + body.length]);
     const limitTo = async (maxMessagesPerDay: number) => {
       await tenants.updateSettings("acme", { maxMessagesPerDay }, SYSTEM_ACTOR);
-      await usage.flush();
+      await usage.measure("acme");
     };
     await limitTo(after[0] ?? 0);
     for (const signal of ["logs", "traces"]) {

@@ -8,6 +8,7 @@ import { Readable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runCli } from "../../src/cli/index.ts";
 import { startTestApi, type TestApi } from "../support/api.ts";
+import { type OidcServer, startOidcServer } from "../support/oidc-server.ts";
 import { readGithubWorkflow, readGitlabPipeline } from "../support/pipeline-template.ts";
 
 const ROOT = path.resolve(import.meta.dirname, "../..");
@@ -19,11 +20,13 @@ const PASSPHRASE = "correct horse battery staple";
 describe("a release's way from files to a rollout", () => {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-pipeline-"));
   const file = (...names: string[]) => path.join(directory, ...names);
+  let idp: OidcServer;
   let test: TestApi;
   let url: string;
 
   beforeAll(async () => {
-    test = await startTestApi();
+    idp = await startOidcServer({ redirectUris: [] });
+    test = await startTestApi({}, {}, { privateIssuers: [idp.issuer] });
     url = await test.listen();
     fs.mkdirSync(file("bin"));
     const start = `exec ${JSON.stringify(process.execPath)} ${JSON.stringify(path.join(ROOT, "bin/vautn.mjs"))} "$@"`;
@@ -34,6 +37,7 @@ describe("a release's way from files to a rollout", () => {
   });
   afterAll(async () => {
     await test.close();
+    await idp.close();
     fs.rmSync(directory, { recursive: true, force: true });
   });
 
@@ -157,6 +161,7 @@ describe("a release's way from files to a rollout", () => {
       VAUTN_HARDWARE: "a",
       VAUTN_PACKAGE: "vautn.tgz",
       VAUTN_API_KEY: test.acme,
+      VAUTN_SERVICE_ACCOUNT: "",
       VAUTN_RELEASE_KEY: fs.readFileSync(file("ci.key"), "utf8"),
       VAUTN_RELEASE_PASSPHRASE: PASSPHRASE,
     };
@@ -166,7 +171,13 @@ describe("a release's way from files to a rollout", () => {
     expect(fs.existsSync(path.join(folder, "release.key"))).toBe(false);
   });
 
-  it("is the template for GitLab, step by step", async () => {
+  it("is the template for GitLab, step by step, with its own token in place of a key", async () => {
+    const [audience, project_path] = ["https://vautn.example", "acme/firmware"];
+    const conditions = [{ claim: "project_path", value: project_path }];
+    const account = { name: "release", role: "fleet-engineer", conditions };
+    const body = { ...account, issuer: idp.issuer, audience };
+    const made = await test.call("POST", "/tenants/acme/service-accounts", { body });
+    expect(made.status, JSON.stringify(made.body)).toBe(201);
     const folder = await repository("gitlab", "3.0.0");
     const jobs = readGitlabPipeline(template("gitlab.yml"));
     expect(jobs).toHaveLength(2);
@@ -176,6 +187,9 @@ describe("a release's way from files to a rollout", () => {
       VAUTN_HARDWARE: "a",
       VAUTN_PACKAGE: "vautn.tgz",
       RELEASE_KEY: file("ci.key"),
+      VAUTN_API_KEY: "",
+      VAUTN_SERVICE_ACCOUNT: "acme/release",
+      VAUTN_ID_TOKEN: await idp.machineToken(audience, { project_path }),
     };
     await must(jobs[0]?.steps[0] ?? "", env, folder);
     await runTwice(folder, "3.0.0", jobs[1]?.steps[0] ?? "", env);

@@ -144,8 +144,21 @@ describe("secrets", () => {
         })
       ).body.token,
     ];
+    const stream = { url: "https://siem.example.com/", fromStart: false };
+    made.push((await post("/tenants/acme/audit-streams", stream)).body.secret);
     for (const secret of made) expect(secret).toMatch(/^(vk_|whsec_|vct_)/);
     secrets.push(...made);
+    // Those that are kept sealed, because somebody else wants to see them again.
+    const [clientSecret, routingKey] = ["client-secret-of-corp", "routing0key0of0pagerduty"];
+    secrets.push(clientSecret, routingKey);
+    const corp = { id: "corp", name: "Corp", issuer: "https://id.example.com", clientId: "vautn" };
+    const kept = [
+      await post("/api/v1/sign-in-providers", { ...corp, clientSecret }),
+      await post("/tenants/acme/alert-channels", {
+        ...{ name: "pager", kind: "pagerduty", settings: {}, secret: routingKey },
+      }),
+    ];
+    expect(kept.map(({ status }) => status)).toEqual([201, 201]);
     const { privateKeyPem } = generateSigningKey({});
     // Sent where it does not belong: what refuses it must not say it again.
     for (const secret of [...made, PASSWORD]) {
@@ -162,10 +175,12 @@ describe("secrets", () => {
       "what a careless line would hold",
     );
     const pages = await Promise.all(
-      ["keys", "webhooks", "claim-tokens", "audit", "users"].map((list) =>
-        test.call("GET", `/tenants/acme/${list}`),
-      ),
+      [
+        ...["keys", "webhooks", "claim-tokens", "audit", "users", "audit-streams"],
+        ...["alert-channels", "service-accounts"],
+      ].map((list) => test.call("GET", `/tenants/acme/${list}`)),
     );
+    pages.push(...kept, await test.call("GET", "/api/v1/sign-in-providers"));
     pages.push(await test.call("GET", "/api/v1/audit"), await test.call("GET", "/auth/keys"));
     const { modules } = test;
     const audited = await Promise.all(

@@ -1,5 +1,8 @@
 import { generateKeyPairSync } from "node:crypto";
+import fs from "node:fs";
+import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { subjects } from "../../src/bus/index.ts";
 import { createCertificateRequest } from "../../src/protocol/index.ts";
 import { SYSTEM_ACTOR, TENANT_ROLES } from "../../src/tenancy/index.ts";
 import { PASSWORD, startTestApi, type TestApi } from "../support/api.ts";
@@ -335,6 +338,32 @@ describe("the ids of another tenant", () => {
     }
   });
 
+  it.each(tenantJobs())("are out of reach of the job %s of one's own tenant", async (name) => {
+    const heard: string[] = [];
+    const { bus } = test.modules;
+    const kinds = new Set(
+      Object.values(subjects).map((subject) =>
+        typeof subject === "string" ? "metrics" : (subject("acme", "x").split(".")[0] ?? ""),
+      ),
+    );
+    const ends = [...kinds].map((kind) =>
+      bus.subscribe(`${kind}.>`, (_message, subject) => heard.push(subject)),
+    );
+    const steps = name.split(".");
+    const method = steps.pop() as string;
+    // biome-ignore lint/suspicious/noExplicitAny: the names come from the code of the jobs
+    const owner = steps.reduce((at: any, step) => at[step], test.modules);
+    // In years all that has a time is due.
+    await owner[method]("acme", Date.now() + 10 * 365 * 86_400_000);
+    for (const end of ends) end();
+    expect(heard.filter((subject) => subject.split(".")[1] === "globex")).toEqual([]);
+    await unchanged();
+  });
+
+  it("include all the jobs that there are", () => {
+    expect(tenantJobs().length).toBeGreaterThan(15);
+  });
+
   it("leave the audit logs of both whole", async () => {
     for (const tenant of ["acme", "globex"]) {
       const { body } = await test.call("GET", `/tenants/${tenant}/audit/verify`);
@@ -342,6 +371,20 @@ describe("the ids of another tenant", () => {
     }
   });
 });
+
+/** Every job that works for one tenant, read from the code: one that comes later is among them. */
+function tenantJobs(): string[] {
+  const folder = path.join(import.meta.dirname, "../../src/jobs");
+  const names = ["jobs.ts", "alerting-jobs.ts"].flatMap((file) => {
+    const text = fs.readFileSync(path.join(folder, file), "utf8");
+    return [...text.matchAll(/([a-zA-Z]+(?:\.[a-zA-Z]+)+)\(tenantId(?:, clock\.now\(\))?\)/g)];
+  });
+  const found = names.map(([, name = ""]) =>
+    name.replace(/^deps\./, "").replace(/^collection\./, "firmware.collection."),
+  );
+  // The watch over presence is the jobs' own: what it calls is among the others, or reads.
+  return [...new Set(found)].filter((name) => !name.startsWith("presence."));
+}
 
 describe("raising one's own rights", () => {
   let test: TestApi;

@@ -137,6 +137,16 @@ describe("what a tenant has used of late", () => {
     expect(recent.of("acme")).toBeLessThan(0.001);
   });
 
+  it("is held against nobody who has used less than all the others together", () => {
+    const recent = createRecentUse({ now: () => 0 });
+    recent.add("acme", 8);
+    expect(recent.ofTheGreedy("acme")).toBe(8);
+    recent.add("globex", 5);
+    recent.add("initech", 4);
+    expect(recent.ofTheGreedy("acme")).toBe(0);
+    expect(recent.ofTheGreedy("globex")).toBe(0);
+  });
+
   it("is remembered of a bounded number of tenants", () => {
     const recent = createRecentUse({ now: () => 0 });
     for (let number = 0; number < 1_500; number += 1) recent.add(`t-${number}`, 1);

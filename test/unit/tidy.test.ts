@@ -55,6 +55,33 @@ describe("the style guide", () => {
     expect(files.filter((file) => key.test(read(file)))).toEqual([]);
   });
 
+  it("compares no secret with ===, which tells by its time how much of it was right", () => {
+    const secret = "(?:secret|password|passphrase|hmac|signature|recoveryCode|key_?hash|token)\\w*";
+    const plain = "(?:undefined|null|true|false|\\d|[\"'`])";
+    const compared = new RegExp(
+      `\\b[\\w.?#]*${secret} *[!=]== *(?!${plain})\\w|[\\w)\\]] *[!=]== *[\\w.?#]*\\b\\w*${secret}\\b`,
+      "i",
+    );
+    expect(compared.test("if (given === this.#options.secret) {")).toBe(true);
+    expect(compared.test("if (token !== row.expected) {")).toBe(true);
+    const found = code
+      .filter((file) => /^src\/(api|sign-in|tenancy|identity|device-http|gateway)\//.test(file))
+      .flatMap((file) =>
+        read(file)
+          .split("\n")
+          .filter(
+            (line) => !/^\s*(\/\/|\*)/.test(line) && !/typeof \w+ ===|[!=]== [A-Z_]+\b/.test(line),
+          )
+          .filter((line) => compared.test(line))
+          .map((line) => `${path.basename(file)}: ${line.trim()}`),
+      );
+    // Both come out of our own database.
+    const ours = [
+      "password-sign-in.ts: const isSame = account?.password_hash === usable.password_hash;",
+    ];
+    expect(found.filter((line) => !ours.includes(line))).toEqual([]);
+  });
+
   it("has no file that nothing loads", () => {
     const entries = ["src/main.ts"];
     const mentions = code.map((file) => ({ file, text: read(file) }));
