@@ -27,6 +27,7 @@ const BODIES: Record<string, object> = {
   replaceRole: { permissions: ["devices.read"] },
   promoteRelease: { channel: "beta" },
   giveAlertFeedback: { useful: true },
+  replaceLogSearch: { filter: { words: "mine" } },
   replaceAlertRule: {
     ...{ name: "mine", severity: "info", source: { kind: "devices", query: "" } },
   },
@@ -162,6 +163,9 @@ async function furnish(test: TestApi): Promise<Record<string, string>> {
     silence: silence.id,
     channel: channel.id,
     upload: upload.id,
+    search: (
+      await call("POST", "log-searches", { name: "their-search", filter: { words: "heat" } })
+    ).name,
     artifact: (await test.call("GET", `/tenants/globex/releases/${release}`)).body.imageSha256,
     enrolment: (await pendingEnrolments.list("globex", "pending"))[0]?.id as string,
     registeredAuthority: registered.id,
