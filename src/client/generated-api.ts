@@ -4368,11 +4368,7 @@ export interface Operations {
   };
   getFleetHistory: {
     params: { tenant: string };
-    query: {
-      by?: "firmware" | "hardware" | "product" | "region" | undefined;
-      from?: string | undefined;
-      to?: string | undefined;
-    };
+    query: { by?: string | undefined; from?: string | undefined; to?: string | undefined };
     body: undefined;
     answer: FleetHistory;
   };

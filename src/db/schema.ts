@@ -679,6 +679,19 @@ export interface FleetHistoryTable {
   offline: number;
 }
 
+export interface FleetHistoryLabelsTable {
+  tenant_id: string;
+  at: Date;
+  label: string;
+  key: string;
+  total: number;
+  online: number;
+  healthy: number;
+  degraded: number;
+  failing: number;
+  offline: number;
+}
+
 export interface IdempotencyKeysTable {
   tenant_id: string;
   key: string;
@@ -1467,6 +1480,7 @@ export interface Schema {
   device_timeline: DeviceTimelineTable;
   devices: DevicesTable;
   fleet_history: FleetHistoryTable;
+  fleet_history_labels: FleetHistoryLabelsTable;
   idempotency_keys: IdempotencyKeysTable;
   instance_settings: InstanceSettingsTable;
   log_searches: LogSearchesTable;

@@ -1,4 +1,4 @@
-import { sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
 import type { Tx } from "../db/index.ts";
 import type { Dimension } from "./fleet-dimensions.ts";
 import { type FleetQuery, fleetCondition } from "./fleet-query.ts";
@@ -52,8 +52,56 @@ export async function storeMoment(tx: Tx, tenantId: string, at: Date): Promise<v
     on conflict do nothing`.execute(tx);
 }
 
+/** The same by group, and by each value of each tag; the smallest of too many are left out. */
+export async function storeLabels(
+  tx: Tx,
+  tenantId: string,
+  at: Date,
+  groups: Dimension,
+): Promise<void> {
+  const store = (label: RawBuilder<string>, key: RawBuilder<string>, source: RawBuilder<unknown>) =>
+    sql`
+    insert into fleet_history_labels (tenant_id, at, label, key, total, online, healthy, degraded,
+                                      failing, offline)
+    select ${tenantId}, ${at}, ${label}, ${key}, count(*) as total,
+           count(*) filter (where s.presence = 'online'),
+           count(*) filter (where s.health = 'healthy'),
+           count(*) filter (where s.health = 'degraded'),
+           count(*) filter (where s.health = 'failing'),
+           count(*) filter (where s.health = 'offline')
+    from devices d
+    join device_states s on s.tenant_id = d.tenant_id and s.device_id = d.id
+    ${source}
+    where d.status = 'active'
+    group by 3, 4 order by total desc limit ${MAX_PARTS}
+    on conflict do nothing`.execute(tx);
+  await store(sql`'group'::text`, groups.key, groups.source);
+  const tags = sql`cross join lateral jsonb_each_text(d.tags) tag`;
+  await store(sql`'tags.' || tag.key`, sql`tag.value`, tags);
+}
+
 export async function deleteOldMoments(tx: Tx, before: Date): Promise<void> {
   await sql`delete from fleet_history where at < ${before}`.execute(tx);
+  await sql`delete from fleet_history_labels where at < ${before}`.execute(tx);
+}
+
+/** The history of a fleet's groups, or of one tag's values, thinned in the same way. */
+export async function readLabelHistory(
+  tx: Tx,
+  label: string,
+  { from, to, stepMs }: { from: Date; to: Date; stepMs: number },
+): Promise<FleetMoment[]> {
+  const { rows } = await sql<Omit<FleetMoment, "at"> & { at: Date }>`
+    with looks as (
+      select max(at) as at from fleet_history_labels
+      where label = ${label} and at >= ${from} and at <= ${to}
+      group by floor(extract(epoch from at) * 1000 / ${stepMs}::float8))
+    select h.at, h.key, total::bigint as total, online::bigint as online,
+           healthy::bigint as healthy, degraded::bigint as degraded,
+           failing::bigint as failing, offline::bigint as offline
+    from fleet_history_labels h join looks on looks.at = h.at
+    where h.label = ${label} order by h.at, total desc, h.key limit ${MAX_MOMENTS}`.execute(tx);
+  return rows.map((row) => ({ ...row, at: row.at.toISOString() }));
 }
 
 /** The history by one of its columns, thinned to steps of `stepMs`: the last look of each counts. */

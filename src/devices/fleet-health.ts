@@ -7,6 +7,8 @@ import {
   deleteOldMoments,
   groupCrashes,
   readHistory,
+  readLabelHistory,
+  storeLabels,
   storeMoment,
 } from "./fleet-health-store.ts";
 import { compileFleetQuery } from "./fleet-query.ts";
@@ -14,8 +16,12 @@ import { listGroups } from "./groups-store.ts";
 import { compareRates, type Rate, type RateComparison, rateOf } from "./rates.ts";
 import type { CrashGroup, FleetMoment, MatrixCell } from "./types.ts";
 
-export const HISTORY_DIMENSIONS = ["firmware", "hardware", "product", "region"] as const;
-export type HistoryDimension = (typeof HISTORY_DIMENSIONS)[number];
+const COLUMNS = ["firmware", "hardware", "product", "region"] as const;
+type Column = (typeof COLUMNS)[number];
+/** What the history is read by: also by group, and by the values of a tag. */
+export const HISTORY_DIMENSION = new RegExp(
+  `^(${COLUMNS.join("|")}|group|tags\\.[A-Za-z0-9_][A-Za-z0-9_.-]{0,63})$`,
+);
 
 /** What happens to devices that a release may be to blame for. */
 const COMPARED_KINDS = ["crash", "fallback", "self-test-failed", "silence"] as const;
@@ -38,7 +44,8 @@ export interface FleetHealth {
   matrix(tenantId: string, by: readonly [string, string], query?: string): Promise<MatrixCell[]>;
   history(
     tenantId: string,
-    by: HistoryDimension | null,
+    /** One that `HISTORY_DIMENSION` allows; null for the fleet as a whole. */
+    by: string | null,
     span: { from: number; to: number },
   ): Promise<FleetMoment[]>;
   /** Writes down how the fleet fares now. */
@@ -68,13 +75,19 @@ export function createFleetHealth({ db, clock }: DevicesDeps): FleetHealth {
     history: (tenantId, by, { from, to }) => {
       const stepMs = Math.max(MIN_STEP_MS, (to - from) / MAX_STEPS);
       const span = { from: new Date(from), to: new Date(to), stepMs };
-      return db.tenant(tenantId, (tx) => readHistory(tx, by, span));
+      const isColumn = by === null || COLUMNS.includes(by as Column);
+      return db.tenant(tenantId, (tx) =>
+        isColumn ? readHistory(tx, by as Column | null, span) : readLabelHistory(tx, by, span),
+      );
     },
 
     remember: (tenantId) =>
       db.tenant(tenantId, async (tx) => {
-        await storeMoment(tx, tenantId, new Date(clock.now()));
-        await deleteOldMoments(tx, new Date(clock.now() - HISTORY_KEPT_MS));
+        const now = new Date(clock.now());
+        await storeMoment(tx, tenantId, now);
+        const known = { groups: await listGroups(tx), nowMs: now.getTime() };
+        await storeLabels(tx, tenantId, now, dimensionOf("group", "a", known));
+        await deleteOldMoments(tx, new Date(now.getTime() - HISTORY_KEPT_MS));
       }),
 
     crashes(tenantId, { from, query = "" }) {

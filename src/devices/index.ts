@@ -1,7 +1,7 @@
 export { MAX_CONFINED_DEVICES, narrowed } from "./confinement.ts";
 export type { DevicesDeps } from "./deps.ts";
 export { createDevices, type Devices } from "./devices.ts";
-export { type FleetHealth, HISTORY_DIMENSIONS, type HistoryDimension } from "./fleet-health.ts";
+export { type FleetHealth, HISTORY_DIMENSION } from "./fleet-health.ts";
 export { compileFleetQuery, type FleetQuery, fleetCondition } from "./fleet-query.ts";
 export { TIMELINE_KEPT_MS } from "./health-reports.ts";
 export { createProductMetrics, type ProductMetrics } from "./metrics.ts";

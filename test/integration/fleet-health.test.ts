@@ -116,6 +116,18 @@ describe("the health of a fleet", () => {
     ]);
     expect(await devices.fleet.history("acme", null, span)).toMatchObject([{ total: 8 }]);
     expect(await devices.fleet.history("globex", null, span)).toEqual([]);
+    const parts = async (by: string) =>
+      (await devices.fleet.history("acme", by, span)).map(({ key, total }) => [key, total]);
+    expect(await parts("group")).toEqual([
+      ["eu", 4],
+      ["old", 4],
+      ["", 2],
+    ]);
+    expect((await parts("tags.site")).sort()).toEqual([
+      ["berlin", 4],
+      ["paris", 4],
+    ]);
+    expect(await parts("tags.none")).toEqual([]);
   });
 
   it("groups crashes by what they have in common", async () => {

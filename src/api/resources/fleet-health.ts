@@ -1,5 +1,5 @@
 import { Type } from "typebox";
-import { type Devices, HISTORY_DIMENSIONS } from "../../devices/index.ts";
+import { type Devices, HISTORY_DIMENSION } from "../../devices/index.ts";
 import type { Clock } from "../../kernel/index.ts";
 import { tenantOf } from "../access.ts";
 import { answers, FleetQueryText, Moment, strict, TenantParams, Word } from "../schemas/common.ts";
@@ -26,6 +26,11 @@ const DimensionName = Type.String({
   pattern:
     "^(firmware|hardware|product|region|presence|health|group|tags\\.[A-Za-z0-9_][A-Za-z0-9_.-]{0,63})$",
   description: "firmware, hardware, product, region, presence, health, group or tags.<name>",
+});
+
+const HistoryDimension = Type.String({
+  pattern: HISTORY_DIMENSION.source,
+  description: "firmware, hardware, product, region, group or tags.<name>",
 });
 
 /** How the fleet fares: crossed, over time, its crashes, and one version against another. */
@@ -70,7 +75,7 @@ function historyRoute(api: Api, { clock, devices }: FleetHealthDeps): void {
         tags,
         params: TenantParams,
         querystring: strict({
-          by: Type.Optional(Type.Enum(HISTORY_DIMENSIONS)),
+          by: Type.Optional(HistoryDimension),
           from: Type.Optional(Moment),
           to: Type.Optional(Moment),
         }),

@@ -69,9 +69,9 @@ function history(fleet: Command, cli: Cli): void {
     data: true,
     tenant: true,
   })
-    .option("--by <dimension>", "firmware, hardware, product or region")
+    .option("--by <dimension>", "firmware, hardware, product, region, group or tags.NAME")
     .option("--since <time>", "ISO 8601, or such as 90m, 12h, 7d", "24h")
-    .action(async (options: Since & { by?: "firmware" }) => {
+    .action(async (options: Since & { by?: string }) => {
       const query = { by: options.by, from: sinceOf(options) };
       const found = await cli.session(options).call("getFleetHistory", { query });
       cli.printList(

@@ -56,7 +56,8 @@ export const api = {
     call("getFleetHealth", { params: { tenant }, query }),
   fleetMatrix: (tenant: string, query: Query<"getFleetMatrix">) =>
     call("getFleetMatrix", { params: { tenant }, query }),
-  fleetHistory: (tenant: string) => call("getFleetHistory", { params: { tenant } }),
+  fleetHistory: (tenant: string, query: Query<"getFleetHistory">) =>
+    call("getFleetHistory", { params: { tenant }, query }),
   crashGroups: (tenant: string) => call("listCrashGroups", { params: { tenant } }),
   firmwareComparison: (tenant: string) => call("compareFirmware", { params: { tenant } }),
   devices: (tenant: string, query: Query<"listDevices">, options?: CallOptions) =>

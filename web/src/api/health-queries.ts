@@ -13,11 +13,16 @@ export const fleetMatrixQuery = (t: string, by: string, across: string) =>
     placeholderData: keepPreviousData,
   });
 
-export const fleetHistoryQuery = (t: string) =>
+/** How the fleet fared, or each of its parts where `by` names what divides it. */
+export const fleetHistoryQuery = (t: string, { by, days }: { by?: string; days: number }) =>
   queryOptions({
-    queryKey: key(t, "history"),
-    queryFn: () => api.fleetHistory(t),
+    queryKey: key(t, "history", by ?? "", days),
+    queryFn: () => {
+      const from = String(Date.now() - days * 86_400_000);
+      return api.fleetHistory(t, { ...(by ? { by } : {}), from });
+    },
     refetchInterval: SLOW_MS,
+    placeholderData: keepPreviousData,
   });
 
 export const crashGroupsQuery = (t: string) =>

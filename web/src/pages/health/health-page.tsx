@@ -1,13 +1,13 @@
 import { Group, Select, Stack } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { fleetHistoryQuery, fleetMatrixQuery, groupsQuery } from "../../api/index.ts";
+import { fleetMatrixQuery, groupsQuery } from "../../api/index.ts";
 import { Page, Panel } from "../../components/page.tsx";
 import { Loaded } from "../../components/states.tsx";
 import { useTenantId } from "../../shell/use-tenant.ts";
 import { CrashTable } from "./crash-table.tsx";
 import { HealthMatrix } from "./health-matrix.tsx";
-import { HistoryChart } from "./history-chart.tsx";
+import { HistoryPanel } from "./history-panel.tsx";
 import { VersionComparison } from "./version-comparison.tsx";
 
 const DIMENSIONS = [
@@ -24,7 +24,6 @@ export function HealthPage() {
   const { by = "firmware", across = "region" } = useSearch({ from: "/signed-in/t/$tenant/health" });
   const navigate = useNavigate({ from: "/t/$tenant/health" });
   const matrix = useQuery(fleetMatrixQuery(tenant, by, across));
-  const history = useQuery(fleetHistoryQuery(tenant));
   const groups = useQuery(groupsQuery(tenant));
   const choose = (change: { by?: string; across?: string }) =>
     void navigate({ search: (held) => ({ ...held, ...change }), replace: true });
@@ -56,9 +55,7 @@ export function HealthPage() {
             )}
           </Loaded>
         </Panel>
-        <Panel title="The last day">
-          <Loaded query={history}>{({ items }) => <HistoryChart moments={items} />}</Loaded>
-        </Panel>
+        <HistoryPanel />
         <VersionComparison />
         <CrashTable />
       </Stack>

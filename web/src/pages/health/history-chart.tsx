@@ -4,20 +4,32 @@ import type { FleetMoment } from "../../api/index.ts";
 import { BarLegend } from "../../components/stacked-bar.tsx";
 import { type Tone, toneFill } from "../../theme/tones.ts";
 
+const DATE = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+const TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const HEIGHT = 160;
 const LEFT = 40;
 const BOTTOM = 18;
 const PARTS = [
+  { label: "Unknown", field: "unknown", tone: "idle", opacity: 0.5 },
   { label: "Healthy", field: "healthy", tone: "ok", opacity: 0.85 },
   { label: "Degraded", field: "degraded", tone: "late", opacity: 0.9 },
   { label: "Failing", field: "failing", tone: "bad", opacity: 0.95 },
   { label: "Offline", field: "offline", tone: "bad", opacity: 0.45 },
-] as const satisfies { label: string; field: keyof FleetMoment; tone: Tone; opacity: number }[];
+] as const satisfies { label: string; field: keyof Look; tone: Tone; opacity: number }[];
+
+/** With the devices that had not been judged yet. */
+type Look = FleetMoment & { unknown: number };
+
+function lookOf(moment: FleetMoment): Look {
+  const { total, healthy, degraded, failing, offline } = moment;
+  return { ...moment, unknown: Math.max(0, total - healthy - degraded - failing - offline) };
+}
 
 /** Devices by health over time, one area on the other. */
 export function HistoryChart({ moments }: { moments: readonly FleetMoment[] }) {
   const { ref, width } = useElementSize();
-  const last = moments.at(-1);
+  const looks = moments.map(lookOf);
+  const last = looks.at(-1);
   if (!last) {
     return (
       <Text size="sm" c="dimmed">
@@ -27,7 +39,7 @@ export function HistoryChart({ moments }: { moments: readonly FleetMoment[] }) {
   }
   return (
     <Box ref={ref}>
-      {width > 0 && <Areas moments={moments} width={width} />}
+      {width > 0 && <Areas moments={looks} width={width} />}
       <Group mt="xs">
         <BarLegend
           parts={PARTS.map(({ label, field, tone, opacity }) => {
@@ -39,7 +51,7 @@ export function HistoryChart({ moments }: { moments: readonly FleetMoment[] }) {
   );
 }
 
-function Areas({ moments, width }: { moments: readonly FleetMoment[]; width: number }) {
+function Areas({ moments, width }: { moments: readonly Look[]; width: number }) {
   // A single look is drawn as a band: a point would not be seen.
   const looks = moments.length === 1 ? [...moments, ...moments] : moments;
   const begin = Date.parse(looks[0]?.at ?? "");
@@ -56,14 +68,14 @@ function Areas({ moments, width }: { moments: readonly FleetMoment[]; width: num
     looks.forEach((look, index) => {
       floors[index] = (floors[index] ?? 0) + look[part.field];
     });
-    const point = (values: number[]) => (look: FleetMoment, index: number) =>
+    const point = (values: number[]) => (look: Look, index: number) =>
       `${x(index, look.at).toFixed(1)},${y(values[index] ?? 0).toFixed(1)}`;
     const upper = looks.map(point(floors));
     const back = looks.map(point(lower)).reverse();
     return { ...part, points: [...upper, ...back].join(" ") };
   });
-  const clock = (at: number) =>
-    new Date(at).toLocaleTimeString("en", { hour: "2-digit", minute: "2-digit", hour12: false });
+  const isLong = end - begin > 36 * 3_600_000;
+  const clock = (at: number) => (isLong ? DATE : TIME).format(at);
   return (
     <svg width={width} height={HEIGHT} role="img" aria-label="Devices by health over time">
       {[0, 0.5, 1].map((share) => (
