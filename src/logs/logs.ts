@@ -77,8 +77,8 @@ export interface Logs {
     body: unknown,
     keep: (devices: OtlpSamples["devices"]) => Promise<Refused>,
   ): Promise<Refused>;
-  /** The attribute `vautn.tenant` decides whose a span is. */
-  recordSpans(spans: ReadableSpan[]): Promise<void>;
+  /** Of a process of ours; the attribute `vautn.tenant` decides whose a span is. */
+  recordSpans(spans: ReadableSpan[], service?: string): Promise<void>;
   /** Lines of the platform's own log, as pino writes them. */
   recordPlatformLogs(lines: readonly string[]): Promise<void>;
   /** The whole way of a trace as far as the tenant may see it; `not-found` where it has no part. */
@@ -182,7 +182,11 @@ export function createLogs(deps: LogsDeps): Logs {
       return { rejected, reason: unread.reason || lost.reason };
     },
 
-    recordSpans: (spans) => timeseries.insert("spans", spans.map(spanRow)),
+    recordSpans: (spans, service = "vautn") =>
+      timeseries.insert(
+        "spans",
+        spans.map((span) => spanRow(span, service)),
+      ),
 
     recordPlatformLogs: (texts) => {
       const rows = texts.map((text) => platformLogRow(text, clock.now()));

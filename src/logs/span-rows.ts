@@ -9,18 +9,17 @@ export const TENANT_ATTRIBUTE = "vautn.tenant";
 const MAX_NAME_LENGTH = 256;
 const MAX_STATUS_LENGTH = 1_024;
 
-/** A finished span as a row; without a tenant it is the platform's own. */
-export function spanRow(span: ReadableSpan): SpanRow {
+/** A finished span of a process of ours as a row; without a tenant it is the platform's own. */
+export function spanRow(span: ReadableSpan, service: string): SpanRow {
   const { [TENANT_ATTRIBUTE]: tenant, ...attributes } = span.attributes;
   const context = span.spanContext();
-  const service = span.resource.attributes["service.name"];
   return {
     tenantId: isTenantId(tenant) ? tenant : PLATFORM_TENANT,
     traceId: context.traceId,
     spanId: context.spanId,
     parentSpanId: span.parentSpanContext?.spanId ?? "",
     name: span.name.slice(0, MAX_NAME_LENGTH),
-    service: typeof service === "string" ? service : "vautn",
+    service,
     startedAt: microseconds(span.startTime),
     durationUs: microseconds(span.duration),
     status: span.status.code,

@@ -47,7 +47,7 @@ export async function startRoles(options: RolesOptions): Promise<RunningRoles> {
   const journal = journalOf(config, processName, options.roles);
   const modules = createModules({ ...options, logger, journal });
   destination.shipTo(modules.logs);
-  const stopTracing = startTracing((spans) => modules.logs.recordSpans(spans));
+  const stopTracing = startTracing((spans) => modules.logs.recordSpans(spans, processName));
   const stops: (() => Promise<void>)[] = [];
   const stop = async () => {
     for (const stopOne of stops.reverse()) await stopOne();

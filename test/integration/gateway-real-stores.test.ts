@@ -2,7 +2,9 @@ import { generateKeyPairSync } from "node:crypto";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { writeProvisioning } from "../../src/agent/index.ts";
 import { LocalBus } from "../../src/bus/index.ts";
 import { type Gateway, startGateway } from "../../src/gateway/index.ts";
 import { readConfig } from "../../src/kernel/config.ts";
@@ -12,8 +14,10 @@ import { createCertificateRequest } from "../../src/protocol/index.ts";
 import { SYSTEM_ACTOR } from "../../src/tenancy/index.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 import type { Credentials } from "../support/device-pki.ts";
+import { startFileAgent } from "../support/file-agent.ts";
 import { RawClient, until } from "../support/gateway.ts";
 import { forge } from "../support/pki.ts";
+import { makeKey, makeRoot } from "../support/signing.ts";
 import { createTestTimeseries, silentLogger, type TestTimeseries } from "../support/timeseries.ts";
 
 const PREFIX = "tenants/acme/devices/d-1/";
@@ -85,6 +89,10 @@ describe("the gateway on the real modules and stores", () => {
       messageId,
       ...(traceparent ? { properties: { userProperties: { traceparent } } } : {}),
     }) as const;
+  const messages = async (trace: string) => {
+    const found = await modules.logs.search("acme", { traceId: trace, limit: 100 });
+    return found.items.map(({ message }) => message);
+  };
   const sample = (seq: number) => ({ ts: Date.now(), seq, values: { temperature: seq } });
   const temperatures = async () => {
     const range = { from: Date.now() - 3_600_000, to: Date.now() + 1_000, maxPoints: 1_000 };
@@ -216,4 +224,52 @@ describe("the gateway on the real modules and stores", () => {
     expect(logs.map((entry) => entry.message)).toEqual(["rebooting"]);
     client.destroy();
   });
+
+  it("finds by one trace what a device did days after the order, before and after it restarted", async () => {
+    const folder = path.join(directory, "agent");
+    const { key, cert, ca } = await enroll("d-4");
+    const online = await modules.firmware.ensureOnlineKeys("acme");
+    await writeProvisioning(path.join(folder, "identity"), {
+      ...{ tenant: "acme", device: "d-4", product: "hub", hardwareRevision: "a" },
+      ...{ key, certificate: cert, root: ca },
+      mqttUrl: `mqtts://localhost:${gateway.port}`,
+      httpsUrl: "https://localhost:1",
+      trustRoot: makeRoot("acme", { root: makeKey(), release: [makeKey()] }, online),
+    });
+    const trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    const order = { deviceIds: ["d-4"], name: "reboot", args: {}, ttlSeconds: 7 * 86_400 };
+    const [command] = await modules.commands.send(
+      "acme",
+      order,
+      SYSTEM_ACTOR,
+      `00-${trace}-b7ad6b7169203331-01`,
+    );
+    await test.db.tenant("acme", (tx) =>
+      sql`update commands set created_at = created_at - interval '3 days' where device_id = 'd-4'`.execute(
+        tx,
+      ),
+    );
+    const status = async () => (await modules.commands.get("acme", command?.id as string)).status;
+    expect(await status()).toBe("queued");
+    const restarts: number[] = [];
+    const boot = () => startFileAgent(folder, { reboot: () => restarts.push(Date.now()) });
+    let running = await boot();
+    try {
+      await until(() => restarts.length === 1, 20_000);
+      // What it has said of the order is durable before the power goes.
+      await until(async () => (await messages(trace)).includes("command reboot begins"), 20_000);
+      await running.agent.stop();
+      running = await boot();
+      await until(async () => (await status()) === "succeeded", 20_000);
+      const after = "command reboot succeeded by the restart";
+      await until(async () => (await messages(trace)).includes(after), 20_000);
+    } finally {
+      await running.agent.stop();
+    }
+    const { spans, logs } = await modules.logs.trace("acme", trace);
+    expect(new Set(logs.map(({ deviceId }) => deviceId))).toEqual(new Set(["d-4"]));
+    const names = spans.map(({ name }) => name);
+    expect(names).toEqual(expect.arrayContaining(["command.deliver", "device.command-result"]));
+    expect(restarts).toHaveLength(1);
+  }, 60_000);
 });

@@ -33,6 +33,7 @@ export async function startFileAgent(
     way?: "auto" | "est" | "mqtt";
     settings?: Partial<AgentSettings>;
     wrap?: (storage: Storage) => Storage;
+    reboot?: () => void;
   } = {},
 ): Promise<FileAgent> {
   const { way = "auto", wrap = (storage) => storage } = options;
@@ -65,7 +66,7 @@ export async function startFileAgent(
       selfTest: async () => ({ passed: true }),
       metrics: () => ({}),
     },
-    reboot: () => {},
+    reboot: options.reboot ?? (() => {}),
     localLog: (level, message) => log.push(`${level} ${message}`),
     settings: {
       connection: { ...AGENT_DEFAULTS.connection, backOff: { baseMs: 100, capMs: 500 } },

@@ -57,7 +57,7 @@ export class Commands {
 
   /** After a boot: commands that the restart ended get their result. */
   async start(restartedBy: string | null): Promise<void> {
-    const { state, bootId } = this.#deps;
+    const { state, bootId, log } = this.#deps;
     const open = state.current.commands.filter((command) => command.result === null);
     for (const command of open) {
       const result: CommandResult =
@@ -65,6 +65,8 @@ export class Commands {
           ? { status: "succeeded", output: { bootId } }
           : { status: "failed", error: "the device restarted while it was carried out" };
       await this.#remember({ ...command, result });
+      const { name, traceparent } = command;
+      log("info", `command ${name} ${result.status} by the restart`, traceparent);
     }
   }
 
