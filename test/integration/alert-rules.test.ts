@@ -76,6 +76,38 @@ describe("alert rules", () => {
     expect((await call("GET", `/tenants/acme/alerts/${one.id}`)).body.state).toBe("resolved");
   });
 
+  it("raise an alert for a device whose health fails, and for a part of the platform, and end both", async () => {
+    const devices = { kind: "devices", query: 'health = "failing"' };
+    const failing = { name: "Failing devices", severity: "critical", source: devices };
+    const platform = { kind: "platform", check: "timeseries" };
+    const unwell = { name: "Platform", severity: "critical", source: platform };
+    const health = (await call("POST", base, failing)).body;
+    const parts = (await call("POST", base, unwell)).body;
+    expect(await evaluate(health.id)).toEqual([]);
+    const become = (state: "failing" | "healthy") =>
+      test.modules.db.tenant("acme", (tx) =>
+        tx
+          .updateTable("device_states")
+          .set({ health: state })
+          .where("device_id", "=", "hub-5")
+          .execute(),
+      );
+    const { platformChecks } = test.modules;
+    await become("failing");
+    platformChecks.push({ name: "database", state: "ok", reason: "" });
+    platformChecks.push({ name: "timeseries", state: "failed", reason: "no answer" });
+    const [device, ...rest] = await evaluate(health.id);
+    expect([device.subjectId, rest]).toEqual(["hub-5", []]);
+    expect(await active(parts.id)).toMatchObject([
+      { severity: "critical", subjectKind: "platform", subjectId: "timeseries" },
+    ]);
+    await become("healthy");
+    platformChecks.splice(0);
+    expect(await evaluate(health.id)).toEqual([]);
+    expect(await active(parts.id)).toEqual([]);
+    for (const { id } of [health, parts]) await call("DELETE", `${base}/${id}`);
+  });
+
   it.each([
     [{ kind: "devices", query: 'presence = "never"' }, undefined, 8],
     [

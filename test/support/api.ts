@@ -12,6 +12,7 @@ import { createFirmware } from "../../src/firmware/index.ts";
 import { createMetricRules } from "../../src/health/index.ts";
 import type { IdentityDeps } from "../../src/identity/identity.ts";
 import { createIdentity, createRotationCampaigns } from "../../src/identity/index.ts";
+import type { CheckResult } from "../../src/kernel/health-checks.ts";
 import { createHealthChecks } from "../../src/kernel/health-checks.ts";
 import { systemClock } from "../../src/kernel/index.ts";
 import { systemRandom } from "../../src/kernel/random.ts";
@@ -173,11 +174,12 @@ function createModules(
     logs,
     artifactUrl: (sha256) => `https://localhost/artifacts/${sha256}`,
   });
+  const platformChecks: CheckResult[] = [];
   const alertRules = createAlertRules({
     ...{ db, clock, logger, alerts },
     facts: {
       ...{ devices, telemetry, logs, alerts, rollouts, identity },
-      platformChecks: async () => [],
+      platformChecks: async () => platformChecks,
       settings: (tenantId) => tenancy.settings(tenantId),
     },
   });
@@ -203,6 +205,7 @@ function createModules(
     savedSearches: createSavedSearches({ db, clock }),
     metricRules: createMetricRules({ db, clock, alerts, audit: tenancy.audit }),
     alertRules,
+    platformChecks,
     firmware,
     rollouts,
     commands,

@@ -102,6 +102,23 @@ describe("a backlog", () => {
   });
 });
 
+describe("restarts that come with a backlog", () => {
+  it("count with those that follow, and are nobody's news by themselves", () => {
+    const watch = makeWatch();
+    const live = START + WARM_SLOTS * SLOT_MS;
+    const uptime = (minute: number, value: number) => {
+      const ts = live + minute * SLOT_MS;
+      return { deviceId: "away", metric: "heartbeat.uptimeSeconds", ts, value };
+    };
+    const loop = Array.from({ length: 10 }, (_, minute) => uptime(minute, 100 - minute));
+    expect(raised([watch.take(loop, live + 60 * SLOT_MS)])).toEqual([]);
+    const next = watch.take([uptime(61, 5)], live + 61 * SLOT_MS);
+    expect(raised([next])).toMatchObject([{ kind: "restarts", subjectId: "away" }]);
+    const told = makeWatch().take(loop, live + 10 * SLOT_MS);
+    expect(raised([told])).toMatchObject([{ kind: "restarts", subjectId: "away" }]);
+  });
+});
+
 describe("a device among its peers", () => {
   it("is found when it alone leaves them, though all of them swing", () => {
     const swing = (slot: number) => 20 * Math.sin(slot / 15);

@@ -57,7 +57,7 @@ export function AlertsPage() {
           void navigate({ search: next === "alerts" || !next ? {} : { tab: next } })
         }
       >
-        <Tabs.List>
+        <Tabs.List style={{ flexWrap: "nowrap", overflowX: "auto", overflowY: "hidden" }}>
           {TABS.map(({ value, label }) => (
             <Tabs.Tab key={value} value={value}>
               {label}

@@ -133,6 +133,7 @@ function MetricTable({ items }: { items: AnomalyMetric[] }) {
           cell: ({ metric, enabled }) => (
             <Switch
               aria-label={`Follow ${metric}`}
+              style={{ display: "inline-flex" }}
               checked={enabled}
               disabled={!may("operate") || follow.isPending}
               onChange={(event) => follow.mutate({ metric, enabled: event.currentTarget.checked })}
