@@ -266,10 +266,14 @@ describe("the gateway on the real modules and stores", () => {
     } finally {
       await running.agent.stop();
     }
-    const { spans, logs } = await modules.logs.trace("acme", trace);
+    // Spans are written a moment after what they are about.
+    await until(async () => {
+      const { spans } = await modules.logs.trace("acme", trace);
+      const names = spans.map(({ name }) => name);
+      return names.includes("command.deliver") && names.includes("device.command-result");
+    }, 20_000);
+    const { logs } = await modules.logs.trace("acme", trace);
     expect(new Set(logs.map(({ deviceId }) => deviceId))).toEqual(new Set(["d-4"]));
-    const names = spans.map(({ name }) => name);
-    expect(names).toEqual(expect.arrayContaining(["command.deliver", "device.command-result"]));
     expect(restarts).toHaveLength(1);
   }, 60_000);
 });
