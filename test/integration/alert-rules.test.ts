@@ -79,7 +79,7 @@ describe("alert rules", () => {
   it("raise an alert for a device whose health fails, and for a part of the platform, and end both", async () => {
     const devices = { kind: "devices", query: 'health = "failing"' };
     const failing = { name: "Failing devices", severity: "critical", source: devices };
-    const platform = { kind: "platform", check: "timeseries" };
+    const platform = { kind: "platform", check: "clickhouse" };
     const unwell = { name: "Platform", severity: "critical", source: platform };
     const health = (await call("POST", base, failing)).body;
     const parts = (await call("POST", base, unwell)).body;
@@ -94,12 +94,12 @@ describe("alert rules", () => {
       );
     const { platformChecks } = test.modules;
     await become("failing");
-    platformChecks.push({ name: "database", state: "ok", reason: "" });
-    platformChecks.push({ name: "timeseries", state: "failed", reason: "no answer" });
+    platformChecks.push({ name: "postgresql", state: "ok", reason: "" });
+    platformChecks.push({ name: "clickhouse", state: "failed", reason: "no answer" });
     const [device, ...rest] = await evaluate(health.id);
     expect([device.subjectId, rest]).toEqual(["hub-5", []]);
     expect(await active(parts.id)).toMatchObject([
-      { severity: "critical", subjectKind: "platform", subjectId: "timeseries" },
+      { severity: "critical", subjectKind: "platform", subjectId: "clickhouse" },
     ]);
     await become("healthy");
     platformChecks.splice(0);

@@ -124,8 +124,8 @@ describe("the health of a fleet", () => {
       ["", 2],
     ]);
     expect((await parts("tags.site")).sort()).toEqual([
-      ["berlin", 4],
-      ["paris", 4],
+      ["berlin", 2],
+      ["paris", 6],
     ]);
     expect(await parts("tags.none")).toEqual([]);
   });
