@@ -288,23 +288,34 @@ export async function superseded(
   tenantId: string,
   rolloutId: string,
 ): Promise<{ rollout_id: string; device_id: string }[]> {
-  const active = sql`any(${[...ACTIVE_STATES]}::text[])`;
+  const others = await rolloutsWithOpenDevices(tx, tenantId, rolloutId);
+  // Asked by itself: in one statement the new rows, all of them, would be hashed before it is known.
+  if (others.length === 0) return [];
   const { rows } = await sql<{ rollout_id: string; device_id: string }>`
-    with others as (
-      select r.id, r.state = ${active} as is_active from rollouts r
-      where r.tenant_id = ${tenantId} and r.id <> ${rolloutId} and exists (
-        select from rollout_counters c
-        where c.tenant_id = r.tenant_id and c.rollout_id = r.id and c.devices > 0
-          and c.state in ('pending', 'offered', 'downloading', 'installing', 'rebooting',
-                          'confirming')))
     select d.rollout_id, d.device_id
-    from others o
+    from unnest(${others.map(({ id }) => id)}::uuid[],
+                ${others.map((other) => other.is_active)}::bool[]) as o(id, is_active)
     join rollout_devices d on d.tenant_id = ${tenantId} and d.rollout_id = o.id
     where ((d.state = 'offered' and not o.is_active)
            or (o.is_active and d.state in ('pending', 'offered', 'downloading', 'installing',
                                            'rebooting', 'confirming')))
       and exists (select from rollout_devices m where m.tenant_id = ${tenantId}
         and m.rollout_id = ${rolloutId} and m.device_id = d.device_id)`.execute(tx);
+  return rows;
+}
+
+async function rolloutsWithOpenDevices(
+  tx: Tx,
+  tenantId: string,
+  except: string,
+): Promise<{ id: string; is_active: boolean }[]> {
+  const { rows } = await sql<{ id: string; is_active: boolean }>`
+    select r.id, r.state = any(${[...ACTIVE_STATES]}::text[]) as is_active from rollouts r
+    where r.tenant_id = ${tenantId} and r.id <> ${except} and exists (
+      select from rollout_counters c
+      where c.tenant_id = r.tenant_id and c.rollout_id = r.id and c.devices > 0
+        and c.state in ('pending', 'offered', 'downloading', 'installing', 'rebooting',
+                        'confirming'))`.execute(tx);
   return rows;
 }
 
