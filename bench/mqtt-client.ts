@@ -46,7 +46,10 @@ export async function connectOne(target: Target, number: number, ticket?: Buffer
   socket.on("session", (session) => {
     device.ticket = session;
   });
-  await once(socket, "secureConnect");
+  // A server that closes says no error: without this a device that is sent away would wait for ever.
+  const ended = once(socket, "close").then(() => Promise.reject(new Error("closed by the server")));
+  ended.catch(() => {});
+  await Promise.race([once(socket, "secureConnect"), ended]);
   device.wasResumed = socket.isSessionReused();
   const connect = {
     cmd: "connect",
@@ -59,7 +62,7 @@ export async function connectOne(target: Target, number: number, ticket?: Buffer
   socket.write(mqttPacket.generate(connect));
   let answer = Buffer.alloc(0);
   while (answer.length < CONNACK_BYTES) {
-    const [chunk] = (await once(socket, "data")) as [Buffer];
+    const [chunk] = (await Promise.race([once(socket, "data"), ended])) as [Buffer];
     answer = Buffer.concat([answer, chunk]);
   }
   if (answer[3] !== 0) throw new Error(`connection refused with code ${answer[3]}`);
