@@ -24,7 +24,8 @@ function project(name: string, options: { testTimeout: number; hookTimeout?: num
       name,
       include: [`test/${name}/**/*.test.ts`],
       pool: "forks" as const,
-      ...(name === "unit" ? {} : { globalSetup: ["test/support/global-setup.ts"] }),
+      // Unit tests leave nothing behind, so that their files share processes and what those have loaded.
+      ...(name === "unit" ? { isolate: false } : { globalSetup: ["test/support/global-setup.ts"] }),
       ...options,
     },
   };

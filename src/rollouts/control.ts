@@ -179,7 +179,9 @@ export function createControl(deps: RolloutsDeps): Control {
           const facts = await readFacts(tx, rollout, observed, now.getTime());
           const next = rollout.stage_index + 1;
           if (next >= facts.stages.length) {
-            throw new AppError("rollout-state", "this is the last stage: there is none to approve");
+            const none =
+              "this is the last stage, there is none to approve: resume it or roll it back";
+            throw new AppError("rollout-state", none);
           }
           const changes = {
             state: "running" as const,

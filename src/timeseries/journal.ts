@@ -85,10 +85,10 @@ export class Journal {
     const files = new JournalFiles(options.directory, options.name);
     const journal = new Journal(options, files);
     for (const path of files.claim(options.isLost ?? (() => false))) {
-      journal.#written.push({
-        ...{ path, sizeBytes: fs.statSync(path).size },
-        complete: Promise.resolve(),
-      });
+      // Whoever was thought to be dead, and is not, has fed it and taken it away meanwhile.
+      const stat = fs.statSync(path, { throwIfNoEntry: false });
+      if (!stat) continue;
+      journal.#written.push({ path, sizeBytes: stat.size, complete: Promise.resolve() });
       journal.#sealedCount += 1;
     }
     const { length } = journal.#written;

@@ -305,11 +305,11 @@ describe("devices' HTTPS", () => {
         SYSTEM_ACTOR,
       );
       try {
-        // Its reader takes nothing, so that the download stays under way.
+        // Its reader takes nothing, and no buffer holds 120 MB: the download stays under way.
         const socket = tls.connect({ host: "localhost", port: busy.port, ca: rootPem });
         socket.on("error", () => {});
         await once(socket, "secureConnect");
-        const pipelined = `GET ${signed} HTTP/1.1\r\nHost: localhost\r\n\r\n`.repeat(40);
+        const pipelined = `GET ${signed} HTTP/1.1\r\nHost: localhost\r\n\r\n`.repeat(400);
         socket.pause();
         socket.write(pipelined);
         let answer = await artifact({ port: busy.port });

@@ -125,7 +125,7 @@ describe("an engine that is stopped", () => {
     // MQTT 3.1.1 bounds a sender by nothing but the socket: 13 MB, more than any buffer holds.
     const all = numbers(200);
     for (const seq of all) client.send(sample("d-1", { seq, sizeBytes: SIZE }));
-    await until(async () => (await figure("waiting_bytes")) > 0);
+    await until(async () => (await figure("waiting_bytes")) > 0, PATIENCE_MS);
     // The other store's devices are served meanwhile.
     const order = { deviceIds: ["d-2"], name: "ping", args: {}, ttlSeconds: 60 };
     await real.modules.commands.send("acme", order, SYSTEM_ACTOR, null);

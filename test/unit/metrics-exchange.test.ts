@@ -1,8 +1,8 @@
 import { Counter, Gauge, Registry } from "prom-client";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { LocalBus, subjects } from "../../src/bus/index.ts";
 import { answerMetrics, gatherMetrics } from "../../src/bus/metrics-exchange.ts";
-import { counter, gauge, Tally } from "../../src/kernel/metrics.ts";
+import { counter, gauge, metricsRegistry, Tally } from "../../src/kernel/metrics.ts";
 
 const messages = counter("test_messages_total", "Messages", ["kind"]);
 const held = gauge("test_held", "Connections");
@@ -10,6 +10,12 @@ const delay = gauge("test_delay_seconds", "Delay", [], "max");
 const stops: (() => void)[] = [];
 afterEach(() => {
   for (const stop of stops.splice(0)) stop();
+});
+
+afterAll(() => {
+  for (const { name } of metricsRegistry.getMetricsAsArray()) {
+    if (name.startsWith("test_")) metricsRegistry.removeSingleMetric(name);
+  }
 });
 
 /** Another process with figures of its own under the same names. */

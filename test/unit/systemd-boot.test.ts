@@ -76,12 +76,15 @@ function slotImage(kernel: Buffer, root: Buffer): Buffer {
 
 async function writeImage(back: BootBackEnd, image: Buffer, chunk: number): Promise<void> {
   const slot = await back.slots.open("b");
-  await slot.truncate(0);
-  for (let at = 0; at < image.length; at += chunk) {
-    await slot.write(at, image.subarray(at, at + chunk));
+  try {
+    await slot.truncate(0);
+    for (let at = 0; at < image.length; at += chunk) {
+      await slot.write(at, image.subarray(at, at + chunk));
+    }
+    await slot.sync();
+  } finally {
+    await slot.close();
   }
-  await slot.sync();
-  await slot.close();
 }
 
 describe("entries", () => {
