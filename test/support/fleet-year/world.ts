@@ -47,6 +47,8 @@ export async function createWorld(options: { db: Database; ownerUrl: string; ran
 
   /** Transactions until the process dies; infinite while it is to live. */
   let fuse = Number.POSITIVE_INFINITY;
+  /** Of those that were lit while another one burnt. */
+  const nextFuses: number[] = [];
   let crashes = 0;
   const process = () => {
     const life = { isAlive: true };
@@ -123,14 +125,15 @@ export async function createWorld(options: { db: Database; ownerUrl: string; ran
     },
     /** Has the process die after so many more transactions. */
     lightFuse: (transactions: number) => {
-      fuse = transactions;
+      if (fuse === Number.POSITIVE_INFINITY) fuse = transactions;
+      else nextFuses.push(transactions);
     },
     crashes: () => crashes,
     /** Starts a new process where the last one has died; whether it had to. */
     revive(): boolean {
       if (running.life.isAlive) return false;
       crashes += 1;
-      fuse = Number.POSITIVE_INFINITY;
+      fuse = nextFuses.shift() ?? Number.POSITIVE_INFINITY;
       running = process();
       return true;
     },
