@@ -16,25 +16,15 @@ const SIZE = 64 * 1024;
 const DEVICES = ["d-1", "d-2", "d-3", "d-4", "d-5"] as const;
 
 let real: RealModules;
-/** Waits for its stores as long as the test may take; the other one sends devices away. */
+/** Waits for its stores as long as the test may take. */
 let patient: Gateway;
-let impatient: Gateway;
 let devices: Record<string, EnrolledDevice>;
 let owner: pg.Client;
 const clients: RawClient[] = [];
 
 beforeAll(async () => {
   real = await createRealModules();
-  const listen = { port: 0, bindAddress: "127.0.0.1" };
-  const limits = { inboundInflight: 20, inboundBytes: ROOM, lagMs: 300 };
-  patient = await startGateway({
-    ...{ ...real.modules, ...listen, gatewayId: "patient" },
-    limits: { ...limits, storePatienceMs: 10 * PATIENCE_MS },
-  });
-  impatient = await startGateway({
-    ...{ ...real.modules, ...listen, gatewayId: "impatient" },
-    limits: { ...limits, storePatienceMs: 500 },
-  });
+  patient = await start("patient", 10 * PATIENCE_MS);
   const enrolled = await Promise.all(DEVICES.map((id) => real.enroll(id)));
   devices = Object.fromEntries(DEVICES.map((id, index) => [id, enrolled[index]])) as never;
   owner = new pg.Client({ connectionString: real.test.ownerUrl });
@@ -47,9 +37,23 @@ afterEach(() => {
 afterAll(async () => {
   await owner?.end();
   await patient?.close();
-  await impatient?.close();
   await real?.close();
 });
+
+function start(gatewayId: string, storePatienceMs: number): Promise<Gateway> {
+  const limits = { inboundInflight: 20, inboundBytes: ROOM, lagMs: 300, storePatienceMs };
+  const listen = { port: 0, bindAddress: "127.0.0.1" };
+  return startGateway({ ...real.modules, ...listen, gatewayId, limits });
+}
+
+/**
+ * With a gateway that sends devices away. It ends with the test: the figures of `/metrics` are the
+ * process's, so that those of an idle gateway beside it would hide what the other one holds.
+ */
+async function withImpatient(work: (impatient: Gateway) => Promise<void>): Promise<void> {
+  const impatient = await start("impatient", 500);
+  await work(impatient).finally(() => impatient.close());
+}
 
 async function connect(gateway: Gateway, device: string, version: 4 | 5 = 5): Promise<RawClient> {
   const client = await RawClient.connect(gateway.port, devices[device] as EnrolledDevice, {
@@ -165,12 +169,14 @@ describe("an engine that is stopped", () => {
   }, 120_000);
 
   it("sends devices away that wait for too long, without an acknowledgement", async () => {
-    const client = await connect(impatient, "d-4");
-    process.kill(real.enginePid(), "SIGSTOP");
-    client.send(sample("d-4", { seq: 1 }));
-    expect(await client.next("disconnect")).toMatchObject({ reasonCode: 0x89 });
-    expect(acknowledged(client)).toEqual([]);
-    process.kill(real.enginePid(), "SIGCONT");
+    await withImpatient(async (impatient) => {
+      const client = await connect(impatient, "d-4");
+      process.kill(real.enginePid(), "SIGSTOP");
+      client.send(sample("d-4", { seq: 1 }));
+      expect(await client.next("disconnect")).toMatchObject({ reasonCode: 0x89 });
+      expect(acknowledged(client)).toEqual([]);
+      process.kill(real.enginePid(), "SIGCONT");
+    });
     const again = await connect(patient, "d-4");
     again.send(sample("d-4", { seq: 1, dup: true }));
     await again.next("puback", PATIENCE_MS);
@@ -220,12 +226,14 @@ describe("a table that somebody has locked", () => {
   }, 120_000);
 
   it("sends devices away that wait for too long, and takes what they bring again", async () => {
-    const client = await connect(impatient, "d-3");
-    await owner.query("begin; lock table device_states in exclusive mode");
-    client.send(heartbeat("d-3", 1));
-    expect(await client.next("disconnect")).toMatchObject({ reasonCode: 0x89 });
-    expect(acknowledged(client)).toEqual([]);
-    await owner.query("commit");
+    await withImpatient(async (impatient) => {
+      const client = await connect(impatient, "d-3");
+      await owner.query("begin; lock table device_states in exclusive mode");
+      client.send(heartbeat("d-3", 1));
+      expect(await client.next("disconnect")).toMatchObject({ reasonCode: 0x89 });
+      expect(acknowledged(client)).toEqual([]);
+      await owner.query("commit");
+    });
     const again = await connect(patient, "d-3");
     again.send(heartbeat("d-3", 1, true));
     await again.next("puback", PATIENCE_MS);
