@@ -87,7 +87,7 @@ export async function restore(
   actor: Actor,
 ): Promise<void> {
   await db.platform(async (tx) => {
-    const state = await store.tenantState(tx, tenantId);
+    const state = await store.lockTenant(tx, tenantId);
     if (!state) throw new AppError("not-found", "there is no such tenant", { tenant: tenantId });
     if (!state.deletes_at) {
       throw new AppError("conflict", "this tenant is not about to be deleted");
@@ -103,7 +103,7 @@ export async function restore(
   await tenancy.tenants.setStatus(tenantId, "active", actor);
 }
 
-/** Deletes the tenants whose time has come; how many. One that fails is tried again. */
+/** Deletes the tenants whose time has come; how many it looked at. One that fails is tried again. */
 export async function deleteDue(deps: DeletionDeps): Promise<number> {
   const now = new Date(deps.clock.now());
   const due = await deps.db.platform(async (tx) => [
@@ -122,9 +122,11 @@ export async function deleteDue(deps: DeletionDeps): Promise<number> {
  * written down first, and each step may be done again: where a process dies in the middle, the next one
  * goes on, and the receipt tells of what the first one found.
  */
-async function deleteNow(deps: DeletionDeps, tenantId: string): Promise<DeletionReceipt> {
+async function deleteNow(deps: DeletionDeps, tenantId: string): Promise<void> {
   const { db, clock, timeseries, tenancy } = deps;
-  const { postgresql, clickhouse, artifacts, uploads } = await begin(deps, tenantId);
+  const found = await begin(deps, tenantId);
+  if (!found) return;
+  const { postgresql, clickhouse, artifacts, uploads } = found;
   await timeseries.deleteTenant(tenantId);
   for (const id of uploads) await deps.blobs.staging.remove(id);
   // With the row go the rights of its people and keys, and then its authorities.
@@ -154,16 +156,19 @@ async function deleteNow(deps: DeletionDeps, tenantId: string): Promise<Deletion
   };
   const envelope = await deps.auditCheckpoints.signDocument(receipt);
   await db.platform(async (tx) => {
-    await store.endDeletion(tx, tenantId, new Date(clock.now()), envelope);
+    const isOurs = await store.endDeletion(tx, tenantId, new Date(clock.now()), envelope);
+    if (!isOurs) return;
     const details = { receipt: envelope.signatures[0]?.sig ?? "" };
     const entry = { ...entryOf(SYSTEM_ACTOR, "tenant.purge", tenantId), details };
     await tenancy.audit.record(tx, PLATFORM_CHAIN, entry);
   });
-  return receipt;
 }
 
-/** Writes down what is there, unless somebody has done so before. */
-async function begin(deps: DeletionDeps, tenantId: string): Promise<store.FoundData> {
+/**
+ * Writes down what is there, unless somebody has done so before. Undefined where the tenant has been
+ * restored since it was found due: from here on it cannot be.
+ */
+async function begin(deps: DeletionDeps, tenantId: string): Promise<store.FoundData | undefined> {
   const { db, clock, timeseries } = deps;
   const known = await db.platform((tx) => store.deletionUnderWay(tx, tenantId));
   if (known) return known;
@@ -172,8 +177,13 @@ async function begin(deps: DeletionDeps, tenantId: string): Promise<store.FoundD
     clickhouse: await timeseries.countTenant(tenantId),
     ...(await db.tenant(tenantId, store.tenantBlobs)),
   };
-  await db.platform((tx) => store.beginDeletion(tx, tenantId, new Date(clock.now()), found));
-  return found;
+  return db.platform(async (tx) => {
+    const now = new Date(clock.now());
+    const state = await store.lockTenant(tx, tenantId);
+    if (!state?.deletes_at || state.deletes_at > now) return undefined;
+    await store.beginDeletion(tx, tenantId, now, found);
+    return store.deletionUnderWay(tx, tenantId);
+  });
 }
 
 /**

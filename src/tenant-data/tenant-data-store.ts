@@ -62,14 +62,16 @@ export async function tenantBlobs(tx: Tx): Promise<TenantBlobs> {
   };
 }
 
-export async function tenantState(
+/** Locks the tenant's row: who restores it and who begins to delete it wait for each other. */
+export async function lockTenant(
   tx: Tx,
   tenantId: string,
-): Promise<{ status: string; deletes_at: Date | null } | undefined> {
+): Promise<{ deletes_at: Date | null } | undefined> {
   return tx
     .selectFrom("tenants")
-    .select(["status", "deletes_at"])
+    .select("deletes_at")
     .where("id", "=", tenantId)
+    .forUpdate()
     .executeTakeFirst();
 }
 
@@ -94,7 +96,7 @@ export interface FoundData extends TenantBlobs {
   clickhouse: Record<string, number>;
 }
 
-/** Writes down that a deletion begins, and what is there. */
+/** Writes down that a deletion begins, and what is there; the first who does so is believed. */
 export async function beginDeletion(
   tx: Tx,
   tenant: string,
@@ -143,18 +145,20 @@ export async function deletedSince(tx: Tx, since: Date, limit: number): Promise<
   return rows.map(({ tenant }) => tenant);
 }
 
+/** False where another process has ended it before. */
 export async function endDeletion(
   tx: Tx,
   tenant: string,
   deletedAt: Date,
   receipt: object,
-): Promise<void> {
-  await tx
+): Promise<boolean> {
+  const { numUpdatedRows } = await tx
     .updateTable("tenant_deletions")
     .set({ deleted_at: deletedAt, receipt: JSON.stringify(receipt), found: null })
     .where("tenant", "=", tenant)
     .where("receipt", "is", null)
-    .execute();
+    .executeTakeFirst();
+  return numUpdatedRows > 0n;
 }
 
 export async function findReceipt(tx: Tx, tenant: string): Promise<unknown> {

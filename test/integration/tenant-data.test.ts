@@ -98,6 +98,25 @@ describe("the end of a tenant", () => {
     expect((await test.call("POST", "/tenants/globex/restore")).status).toBe(409);
   });
 
+  it("does not begin where it is undone between being due and being written down", async () => {
+    expect((await remove("globex")).status).toBe(200);
+    await ownerRows(test.superuserUrl, "update tenants set deletes_at = now() where id = 'globex'");
+    const { timeseries } = test.modules;
+    const overtaken = createTenantData({
+      ...test.modules,
+      timeseries: {
+        ...timeseries,
+        async countTenant(id: string) {
+          expect((await test.call("POST", "/tenants/globex/restore")).status).toBe(204);
+          return timeseries.countTenant(id);
+        },
+      },
+    });
+    await overtaken.deleteDue();
+    expect((await test.call("GET", "/tenants/globex")).body.status).toBe("active");
+    expect((await test.call("GET", "/tenants/globex/devices/their-hub")).status).toBe(200);
+  });
+
   it("leaves nothing in any store, and a signed receipt that says so", async () => {
     await test.call("POST", "/tenants/acme/groups", { body: { name: "ours", query: "" } });
     const others = await rowsOf("acme");
