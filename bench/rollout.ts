@@ -203,7 +203,7 @@ async function compose(db: Database, directory: string) {
     alerts,
     telemetry: { metricByArm: absent, figuresByDevice: absent },
     queries: { series: absent, answerByDevice: absent, faultOf: () => undefined },
-    logs: { errorRate: absent, devicesWithErrors: async () => [] },
+    logs: { errorRate: absent, errorsByHour: absent, devicesWithErrors: async () => [] },
     artifactUrl: (sha256) => `https://bench.invalid/artifacts/${sha256}`,
   });
   await tenancy.tenants.create({ id: TENANT, name: TENANT }, SYSTEM_ACTOR);

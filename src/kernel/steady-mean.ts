@@ -9,7 +9,7 @@ const MIN_DEVICES = 3;
  * twentieth of the fleet says is heard. Null where there is no value.
  */
 export function steadyMean(values: readonly number[]): number | null {
-  const sorted = values.filter(Number.isFinite).toSorted((left, right) => left - right);
+  const sorted = Float64Array.from(values.filter(Number.isFinite)).sort();
   const { length } = sorted;
   if (length === 0) return null;
   const outer = length < MIN_DEVICES ? 0 : Math.max(1, Math.floor(length * OUTER_SHARE));

@@ -13,12 +13,21 @@ export interface ErrorFigures {
   linesPerDeviceHour: number;
 }
 
+export interface ErrorQuery {
+  deviceIds: readonly string[];
+  from: number;
+  to: number;
+  /** For each of the devices the time from which on its lines count, where that is not `from`. */
+  fromEach?: readonly number[];
+}
+
 const DEVICES_PER_QUERY = 1_000;
+const HOUR_MS = 3_600_000;
 
 export async function countErrors(
   timeseries: Timeseries,
   tenantId: string,
-  query: { deviceIds: readonly string[]; from: number; to: number },
+  query: ErrorQuery,
 ): Promise<ErrorFigures> {
   const total = { lines: 0, devices: 0 };
   const perDevice: number[] = [];
@@ -31,6 +40,7 @@ export async function countErrors(
         "severity >= {severity:UInt8}",
         "ts >= fromUnixTimestamp64Milli({from:Int64})",
         "ts < fromUnixTimestamp64Milli({to:Int64})",
+        ...(query.fromEach ? [OWN_TIME] : []),
       ],
       groupBy: "device_id",
       limit: DEVICES_PER_QUERY,
@@ -39,6 +49,9 @@ export async function countErrors(
         severity: SEVERITIES.error,
         from: query.from,
         to: query.to,
+        ...(query.fromEach
+          ? { fromEach: query.fromEach.slice(start, start + DEVICES_PER_QUERY) }
+          : {}),
       },
     });
     for (const { lines } of rows) perDevice.push(lines);
@@ -53,6 +66,47 @@ export async function countErrors(
     steadyLinesPerDevice: steady,
     linesPerDeviceHour: deviceHours > 0 ? total.lines / deviceHours : 0,
   };
+}
+
+const OWN_TIME =
+  "toUnixTimestamp64Milli(ts) >= " +
+  "transform(device_id, {devices:Array(String)}, {fromEach:Array(Int64)}, {from:Int64})";
+
+/** Error lines of each device that wrote one, by the hour since `from`. */
+export async function errorsByHour(
+  timeseries: Timeseries,
+  tenantId: string,
+  { deviceIds, from, to }: Omit<ErrorQuery, "fromEach">,
+): Promise<Map<string, number[]>> {
+  const hours = Math.ceil((to - from) / HOUR_MS);
+  const found = new Map<string, number[]>();
+  for (let start = 0; start < deviceIds.length; start += DEVICES_PER_QUERY) {
+    const devices = deviceIds.slice(start, start + DEVICES_PER_QUERY);
+    const rows = await timeseries.tenantQuery<{ device: string; hour: number; lines: number }>(
+      tenantId,
+      {
+        table: "logs",
+        select:
+          "device_id as device, uniqExact(ts, seq) as lines, " +
+          `intDiv(toUnixTimestamp64Milli(ts) - {from:Int64}, ${HOUR_MS}) as hour`,
+        where: [
+          "has({devices:Array(String)}, device_id)",
+          "severity >= {severity:UInt8}",
+          "ts >= fromUnixTimestamp64Milli({from:Int64})",
+          "ts < fromUnixTimestamp64Milli({to:Int64})",
+        ],
+        groupBy: "device_id, hour",
+        limit: DEVICES_PER_QUERY * hours,
+        params: { devices, severity: SEVERITIES.error, from, to },
+      },
+    );
+    for (const { device, hour, lines } of rows) {
+      const series = found.get(device) ?? new Array<number>(hours).fill(0);
+      series[Number(hour)] = Number(lines);
+      found.set(device, series);
+    }
+  }
+  return found;
 }
 
 /** Devices that wrote an error within the window, each with the time of its latest. */

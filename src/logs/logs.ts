@@ -9,6 +9,8 @@ import {
   countErrors,
   devicesWithErrors,
   type ErrorFigures,
+  type ErrorQuery,
+  errorsByHour,
 } from "./log-counts-store.ts";
 import { deviceLogRows, platformLogRow, type RejectedLine } from "./log-rows.ts";
 import {
@@ -45,10 +47,12 @@ export interface Logs {
     since: number | TailPosition,
     search?: LogSearch & { limit?: number },
   ): Promise<{ items: LogEntry[]; position: TailPosition }>;
-  errorRate(
+  errorRate(tenantId: string, query: ErrorQuery): Promise<ErrorFigures>;
+  /** Error lines of each device that wrote one, by the hour since `from`. */
+  errorsByHour(
     tenantId: string,
     query: { deviceIds: readonly string[]; from: number; to: number },
-  ): Promise<ErrorFigures>;
+  ): Promise<Map<string, number[]>>;
   /** Devices that wrote an error within the window, each with the time of its latest. */
   devicesWithErrors(
     tenantId: string,
@@ -146,6 +150,7 @@ export function createLogs(deps: LogsDeps): Logs {
     },
 
     errorRate: (tenantId, query) => countErrors(timeseries, tenantId, query),
+    errorsByHour: (tenantId, query) => errorsByHour(timeseries, tenantId, query),
     devicesWithErrors: (tenantId, query) => devicesWithErrors(timeseries, tenantId, query),
 
     around: (tenantId, place, count) => linesAround(timeseries, tenantId, place, count),

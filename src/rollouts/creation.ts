@@ -35,7 +35,7 @@ import { CHRONIC_DAYS, type Hop, hopsTo, summarise, whyNoWayBack } from "./plann
 import { comparedMetrics, completePolicy, type RolloutPolicy, startsAt } from "./policy.ts";
 import { lockByDevices, type TrackedDevice } from "./progress-store.ts";
 import { ACTIVE_STATES, beginPreparing, insertRollout } from "./rollout-store.ts";
-import { asksForTelemetry, readSpreads, SPREAD_SAMPLE } from "./spreads.ts";
+import { asksForFigures, readSpreads, SPREAD_SAMPLE } from "./spreads.ts";
 import { UNDERWAY_STATES } from "./states.ts";
 import type { RolloutPlan, RolloutSpec, RolloutsDeps, SignedRelease } from "./types.ts";
 import { wolfWarnings } from "./wolf.ts";
@@ -110,15 +110,15 @@ export async function plan(
       },
       crowd: {
         stages,
-        deviceIds: asksForTelemetry(question.policy) ? await judgedSample(tx, SPREAD_SAMPLE) : [],
+        deviceIds: asksForFigures(question.policy) ? await judgedSample(tx, SPREAD_SAMPLE) : [],
       },
       ...(await wayBack(tx, tenantId, release, judged.kinds)),
     };
   });
-  const spreads = await readSpreads(deps, tenantId, question.policy, crowd.deviceIds, now);
+  const shown = await readSpreads(deps, tenantId, question.policy, crowd.deviceIds, now);
   return {
     ...planned,
-    warnings: wolfWarnings(question.policy, crowd.stages, { ...facts, spreads }),
+    warnings: wolfWarnings(question.policy, crowd.stages, { ...facts, ...shown }),
     ...(await expectedBytes(deps, tenantId, question.hops, kinds)),
   };
 }

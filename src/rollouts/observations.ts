@@ -4,6 +4,7 @@ import type { Observed } from "./facts.ts";
 import type { Observation } from "./gate/index.ts";
 import type { RolloutPolicy, ThresholdPolicy } from "./policy.ts";
 import { figureOf } from "./policy-checks.ts";
+import { SETTLED_MS } from "./polled-events.ts";
 import type { RolloutRow } from "./rollout-store.ts";
 import { taken } from "./taken-together.ts";
 import type { RolloutsDeps } from "./types.ts";
@@ -17,7 +18,10 @@ interface Sample {
   deviceIds: string[];
   offline: number;
   deviceHours: number;
+  /** When the oldest update was within the last day, or a day ago. */
   since: number;
+  /** The same of each device. */
+  sinceEach: number[];
 }
 
 /**
@@ -67,9 +71,16 @@ async function read(
       return deviceHours > 0 ? { ...base, value: (crashes * 24) / deviceHours } : undefined;
     }
     case "error-log-rate": {
-      const { steadyLinesPerDevice } = await deps.logs.errorRate(tenantId, window);
+      // Of each device what it wrote with the new image, once the noise of the update is over: before
+      // it nothing, or a stage that has just begun would have all its earlier lines in no time.
+      const fromEach = sample.sinceEach.map((since) => since + SETTLED_MS);
+      const settledMs = fromEach.reduce((sum, from) => sum + Math.max(0, now - from), 0);
+      if (settledMs === 0) return undefined;
+      const query = { ...window, fromEach };
+      const { steadyLinesPerDevice } = await deps.logs.errorRate(tenantId, query);
       const lines = steadyLinesPerDevice * deviceIds.length;
-      return deviceHours > 0 ? { ...base, value: lines / deviceHours } : undefined;
+      const settledHours = settledMs / HOUR_MS;
+      return { ...base, deviceHours: settledHours, value: lines / settledHours };
     }
     default: {
       const updated = await readTogether(deps, tenantId, threshold, window);
@@ -138,6 +149,7 @@ async function readSample(tx: Tx, rollout: RolloutRow, now: number): Promise<Sam
     offline: rows.filter((row) => row.offline).length,
     deviceHours: ages.reduce((sum, age) => sum + age, 0) / HOUR_MS,
     since: now - oldest,
+    sinceEach: ages.map((age) => now - age),
   };
 }
 

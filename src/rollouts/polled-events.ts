@@ -8,7 +8,7 @@ import type { RolloutsDeps } from "./types.ts";
 /** Devices that one look takes in at most. */
 const MAX_DEVICES = 5_000;
 /** What a device says and does right after its update is the update's own noise. */
-const SETTLED_MS = 600_000;
+export const SETTLED_MS = 600_000;
 /** Lines and disconnections that arrive late are seen by the next look, which overlaps. */
 const OVERLAP_MS = 120_000;
 const LONGEST_MS = 86_400_000;

@@ -167,8 +167,17 @@ export interface RolloutsDeps {
   logs: {
     errorRate(
       tenantId: string,
-      query: { deviceIds: readonly string[]; from: number; to: number },
+      query: {
+        deviceIds: readonly string[];
+        from: number;
+        to: number;
+        fromEach?: readonly number[];
+      },
     ): Promise<{ steadyLinesPerDevice: number }>;
+    errorsByHour(
+      tenantId: string,
+      query: { deviceIds: readonly string[]; from: number; to: number },
+    ): Promise<Map<string, number[]>>;
     devicesWithErrors(
       tenantId: string,
       query: { from: number; to: number; limit: number },

@@ -1,4 +1,5 @@
 import { seededRandom } from "../kernel/index.ts";
+import { steadyMean } from "../kernel/steady-mean.ts";
 import type { StagePlan } from "./gate/index.ts";
 import type { RolloutPolicy, ThresholdPolicy } from "./policy.ts";
 import { figureOf } from "./policy-checks.ts";
@@ -14,6 +15,8 @@ const DAY_HOURS = 24;
 /** Devices that a figure is taken over at most, and evidence that counts where none is named. */
 const MAX_SAMPLE = 2_000;
 const DEFAULT_DEVICE_HOURS = 24;
+/** Rollouts that are simulated hour by hour from what devices logged: each costs more. */
+const RUNS_BY_HOURS = 200;
 
 /** Devices of an arm whose figures are drawn in a simulated rollout: more would only calm it. */
 const MAX_DRAWN = 500;
@@ -26,12 +29,14 @@ export interface WolfFacts {
   offlineShare: number;
   /** What devices showed of a metric of telemetry in the last day, one figure each. */
   spreads?: ReadonlyMap<string, readonly number[]>;
+  /** Error lines of devices in each hour of the last day, a row for each device. */
+  errorHours?: readonly (readonly number[])[] | null;
 }
 
 /**
  * Limits that would pause good firmware more often than once in twenty rollouts, by simulation with
- * what the fleet shows today, telemetry by the spread of its devices' figures. A limit on logs is not
- * simulated: of their spread nothing is known.
+ * what the fleet shows today: telemetry by the spread of its devices' figures, logs by what devices
+ * wrote in each hour of the last day.
  */
 export function wolfWarnings(
   policy: RolloutPolicy,
@@ -65,6 +70,13 @@ export function falseAlarmShare(
   }
   if (threshold.above === undefined) return null;
   const limit = { ...threshold, above: threshold.above };
+  // The hours are spread over the stages, each with the devices that it has.
+  const hours = Math.max(1, Math.floor(LOOKS_HOURS / Math.max(1, stages.length)));
+  if (threshold.metric === "error-log-rate") {
+    const { errorHours } = facts;
+    if (!errorHours || errorHours.length < LEAST_SPREAD) return null;
+    return alarmShare(() => alarmByHours(limit, stages, hours, errorHours, draw), RUNS_BY_HOURS);
+  }
   const rate =
     threshold.metric === "crash-rate"
       ? facts.crashesPerDeviceHour
@@ -72,15 +84,45 @@ export function falseAlarmShare(
         ? facts.offlineShare
         : null;
   if (rate === null) return null;
-  // The hours are spread over the stages, each with the devices that it has.
-  const hours = Math.max(1, Math.floor(LOOKS_HOURS / Math.max(1, stages.length)));
   return alarmShare(() => alarmInRun(limit, stages, hours, rate, draw));
 }
 
-function alarmShare(alarm: () => boolean): number {
+function alarmShare(alarm: () => boolean, runs = RUNS): number {
   let alarms = 0;
-  for (let run = 0; run < RUNS; run += 1) if (alarm()) alarms += 1;
-  return alarms / RUNS;
+  for (let run = 0; run < runs; run += 1) if (alarm()) alarms += 1;
+  return alarms / runs;
+}
+
+/**
+ * Whether a limit on error logs breaks where each updated device goes on as devices did yesterday. The
+ * devices of a stage begin in the same hour of that day, so that a storm strikes all of them at once.
+ */
+function alarmByHours(
+  threshold: ThresholdPolicy & { above: number },
+  stages: readonly StagePlan[],
+  hoursEach: number,
+  errorHours: readonly (readonly number[])[],
+  draw: () => number,
+): boolean {
+  const any = <T>(list: readonly T[]) => list[Math.floor(draw() * list.length)] as T;
+  for (const { cumulativeDevices } of stages) {
+    if (cumulativeDevices < (threshold.minimumDevices ?? 1)) continue;
+    const rows = Array.from({ length: Math.min(MAX_DRAWN, cumulativeDevices) }, () =>
+      any(errorHours),
+    );
+    const began = Math.floor(draw() * DAY_HOURS);
+    const lines = new Array<number>(rows.length).fill(0);
+    for (let hour = 1; hour <= Math.min(DAY_HOURS, hoursEach); hour += 1) {
+      const at = (began + hour) % DAY_HOURS;
+      rows.forEach((row, device) => {
+        lines[device] = (lines[device] as number) + (row[at] ?? 0);
+      });
+      const deviceHours = Math.min(MAX_SAMPLE, cumulativeDevices) * hour;
+      if (deviceHours < (threshold.minimumDeviceHours ?? DEFAULT_DEVICE_HOURS)) continue;
+      if ((steadyMean(lines) ?? 0) / hour > threshold.above) return true;
+    }
+  }
+  return false;
 }
 
 /**

@@ -10,6 +10,7 @@ import {
   releasedDevices,
   type UpdateCounts,
 } from "../rollouts/index.ts";
+import { LOG_LIMITS, simulateLogLimit } from "./log-limit-simulation.ts";
 
 /**
  * Thousands of rollouts through the very gate that the product runs, on a fleet of 10,000 devices
@@ -46,6 +47,9 @@ const MAX_HOURS = 30 * 24;
 const SHOCK = { perHour: 1 / 96, hours: 6, factor: 10 };
 /** One device in a hundred crashes on its own account, every other day on average. */
 const CHRONIC = { share: 0.01, meanCrashesPerDay: 0.5, historyDays: 14, crashesToExclude: 2 };
+
+/** Rollouts under a limit on logs, device by device: each takes a thousand times as long. */
+const LOG_RUNS = 200;
 
 /** Results of `runs` rollouts with seeds `seed`, `seed + 1`, ... */
 export function simulateGate(
@@ -328,6 +332,10 @@ function main(): void {
         console.log(JSON.stringify({ name: `gate.${scenario}.${mode}.${goal.figure}`, ...goal }));
       }
     }
+  }
+  for (const { timesUsual, minimumDevices } of LOG_LIMITS) {
+    const result = simulateLogLimit(timesUsual, minimumDevices, Math.min(runs, LOG_RUNS), seed);
+    console.log(JSON.stringify({ name: "gate.log-limit", ...result }));
   }
   // Of few runs a rate of one in a hundred says nothing.
   if (missed > 0 && runs >= 2_000) process.exitCode = 1;

@@ -158,6 +158,13 @@ describe("device logs", () => {
     const among = await logs.errorRate("acme", { ...query, deviceIds: ["d1", "d2", ...crowd] });
     expect(among.lines).toBe(5);
     expect(among.steadyLinesPerDevice * 22).toBeLessThan(among.lines);
+    // Of each device only what it wrote since a time of its own, by the hour as well.
+    const late = { ...query, fromEach: [NOW + 1, query.from, query.from] };
+    const own = await logs.errorRate("acme", { ...query, deviceIds: ["d2", "d3"] });
+    expect(await logs.errorRate("acme", late)).toMatchObject({ lines: own.lines });
+    const hours = await logs.errorsByHour("acme", { ...query, from: NOW - 7_200_000 });
+    expect([...hours.values()].flat().reduce((sum, lines) => sum + lines, 0)).toBe(5);
+    expect(hours.get("d1")).toHaveLength(3);
   });
 
   it("can be followed as they come in", async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { MODES, simulateGate } from "../../src/simulator/gate-simulation.ts";
+import { simulateLogLimit } from "../../src/simulator/log-limit-simulation.ts";
 
 // Few runs, fixed seeds: wide enough to catch a gate that has lost its power or its patience.
 // `npm run sim:gate` measures the figures themselves.
@@ -23,6 +24,14 @@ describe.each(MODES)("the gate on a simulated fleet of 10,000 devices, %s", (mod
     expect(result.stoppedAtFivePercent).toBe(1);
     expect(result.hoursToPauseP50).toBeLessThanOrEqual(mode === "stepped" ? 8 : 18);
     expect(result.exposedMean).toBeLessThanOrEqual(mode === "stepped" ? 500 : 290);
+  });
+});
+
+describe("a plain limit on error logs in a simulated fleet", () => {
+  it("lets good firmware pass and stops what logs ten times as much, as its plan foretells", () => {
+    const result = simulateLogLimit(2, 400, 15, 7_000);
+    expect(result).toMatchObject({ falsePauseRate: 0, foretold: 0, x3Stopped: 1, x10Stopped: 1 });
+    expect(result.x10HoursP50).toBeLessThanOrEqual(12);
   });
 });
 

@@ -114,6 +114,7 @@ export async function createRolloutFleet(options: FleetOptions) {
       },
       logs: {
         errorRate: () => Promise.reject(new Error("no time-series store")),
+        errorsByHour: () => Promise.reject(new Error("no time-series store")),
         devicesWithErrors: async (_tenant, query) => {
           looks += 1;
           return errors(query);

@@ -149,6 +149,30 @@ describe("a plain limit", () => {
     expect(told({ growsBy: 0.01 }, { ...fleet, spreads: few })).toEqual([]);
   });
 
+  it("on error logs is told of where what devices wrote yesterday breaks it", () => {
+    const random = seededRandom(9);
+    // One line in ten hours on average, and a storm of the whole fleet at four in the morning.
+    const day = (storm: number) =>
+      Array.from(
+        { length: 24 },
+        (_, hour) => (random.next() < 0.1 ? 1 : 0) + (hour === 4 ? storm : 0),
+      );
+    const told = (above: number, storm: number, evidence = {}) =>
+      wolfWarnings(
+        completePolicy({ thresholds: [{ metric: "error-log-rate", above, ...evidence }] }),
+        stages,
+        { ...fleet, errorHours: Array.from({ length: 300 }, () => day(storm)) },
+      );
+    expect(told(0.5, 0)).toEqual([]);
+    expect(told(0.11, 0)[0]).toMatch(/error-log-rate > 0.11 would pause \d+ % of rollouts/);
+    expect(told(0.5, 5)).toHaveLength(1);
+    expect(told(6, 5)).toEqual([]);
+    // Where nobody has logged or the store was away nothing is foretold.
+    const nothing = { ...fleet, errorHours: null };
+    const policy = completePolicy({ thresholds: [{ metric: "error-log-rate", above: 0.01 }] });
+    expect(wolfWarnings(policy, stages, nothing)).toEqual([]);
+  });
+
   it.each([
     [{ metric: "telemetry.x" }, "needs either above or growsBy"],
     [{ metric: "telemetry.x", above: 1, growsBy: 1 }, "needs either above or growsBy"],

@@ -92,7 +92,7 @@ export async function createWorld(options: { db: Database; ownerUrl: string; ran
       alerts,
       telemetry: { metricByArm: absent, figuresByDevice: absent },
       queries: { series: absent, answerByDevice: absent, faultOf: () => undefined },
-      logs: { errorRate: absent, devicesWithErrors: async () => [] },
+      logs: { errorRate: absent, errorsByHour: absent, devicesWithErrors: async () => [] },
       artifactUrl: (sha256) => `https://year.invalid/artifacts/${sha256}`,
     });
     return { rollouts, life };
