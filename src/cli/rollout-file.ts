@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Rollout, RolloutPolicyInput } from "../client/index.ts";
 import type { CommonOptions } from "./cli.ts";
 import { misuse } from "./cli-error.ts";
@@ -57,8 +58,13 @@ async function checkFile(file: string, value: object): Promise<void> {
   if (schema.Check(value)) return;
   const faults = schema
     .Errors(value)
+    // Said once: of the name itself, not of the object around it as well.
+    .filter(({ keyword }) => keyword !== "additionalProperties")
     .slice(0, MAX_FAULTS)
-    .map(({ instancePath, message }) => `  ${instancePath || "/"} ${message}`);
+    .map(({ instancePath, message, keyword }) => {
+      const why = keyword === "boolean" ? "is not known" : message;
+      return `  ${instancePath || "/"} ${why}`;
+    });
   throw misuse(`${file} is no rollout:\n${faults.join("\n")}`, "vautn rollout schema");
 }
 
@@ -86,14 +92,32 @@ export interface Difference {
 }
 
 function compare(path: string, running: unknown, wanted: unknown, found: Difference[]): void {
-  if (wanted === undefined || JSON.stringify(running) === JSON.stringify(wanted)) return;
+  // The platform keeps the parts of a policy in an order of its own.
+  if (wanted === undefined || isDeepStrictEqual(running, wanted)) return;
   if (isObject(running) && isObject(wanted)) {
     for (const [key, value] of Object.entries(wanted)) {
       compare(`${path}.${key}`, running[key], value, found);
     }
+  } else if (isListOf(running) && isListOf(wanted) && running.length === wanted.length) {
+    for (const [index, value] of wanted.entries()) {
+      compareAll(`${path}[${index}]`, running[index] as object, value, found);
+    }
   } else {
     found.push({ path, running: running ?? null, wanted });
   }
+}
+
+/** Parts of a list: what the file does not say of one is a difference too. */
+function compareAll(path: string, running: object, wanted: object, found: Difference[]): void {
+  for (const key of new Set([...Object.keys(running), ...Object.keys(wanted)])) {
+    const [left, right] = [running, wanted].map((part) => (part as Record<string, unknown>)[key]);
+    if (isDeepStrictEqual(left, right)) continue;
+    found.push({ path: `${path}.${key}`, running: left ?? null, wanted: right ?? null });
+  }
+}
+
+function isListOf(value: unknown): value is Record<string, unknown>[] {
+  return Array.isArray(value) && value.every(isObject);
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

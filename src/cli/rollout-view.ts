@@ -17,7 +17,7 @@ export function describeRollout(rollout: Rollout): string {
         `${totals.succeeded} of ${totals.devices} done, ${totals.inProgress} under way, ${totals.failed} failed`,
       ],
       ["downloaded", `${bytes(bytesDownloaded)} of ${bytes(bytesFull)}${saved}`],
-      ["started", ago(rollout.startedAt)],
+      ["started", rollout.startedAt ? ago(rollout.startedAt) : "not yet"],
       ["next decision", decisionText(rollout)],
     ]),
     table(
@@ -26,8 +26,8 @@ export function describeRollout(rollout: Rollout): string {
         stage.index === rollout.stageIndex ? `> ${stage.name}` : `  ${stage.name}`,
         stage.cumulativeDevices,
         countsText(stage.counts),
-        ago(stage.startedAt),
-        ago(stage.finishedAt),
+        stage.startedAt ? ago(stage.startedAt) : "-",
+        stage.finishedAt ? ago(stage.finishedAt) : "-",
       ]),
     ),
   ];
@@ -64,6 +64,10 @@ export function decisionText(rollout: Rollout, nowMs: number = Date.now()): stri
   const soak = policy.stages[stageIndex]?.minSoakSeconds ?? policy.minSoakSeconds ?? 0;
   const soakedAt = new Date(startedMs + soak * 1_000).toISOString();
   if (Date.parse(soakedAt) > nowMs) parts.push(`may promote ${until(soakedAt, nowMs)}`);
+  if (typeof policy.maxSoakSeconds === "number") {
+    const widensAt = new Date(startedMs + policy.maxSoakSeconds * 1_000).toISOString();
+    parts.push(`promotes ${until(widensAt, nowMs)} where nothing speaks against it`);
+  }
   const asksAt = new Date(startedMs + (policy.askAfterSeconds ?? 0) * 1_000).toISOString();
   parts.push(`asks a person ${until(asksAt, nowMs)} at the latest`);
   return parts.join(", ");
@@ -71,8 +75,10 @@ export function decisionText(rollout: Rollout, nowMs: number = Date.now()): stri
 
 /** A moment as both what a clock shows and how far off it is. */
 function until(at: string, nowMs: number): string {
-  const minutes = Math.round((Date.parse(at) - nowMs) / 60_000);
-  if (minutes < 1) return "now";
+  const seconds = Math.round((Date.parse(at) - nowMs) / 1_000);
+  if (seconds < 1) return "now";
+  if (seconds < 120) return `in ${seconds} s`;
+  const minutes = Math.round(seconds / 60);
   const far =
     minutes < 120
       ? `${minutes} min`
@@ -90,12 +96,12 @@ export function evidenceLines(evidence: Rollout["evidence"]): string[] {
   return said.map(([metric, { treated, control, eValue, pauseAt }]) => {
     const rate = ({ events, deviceHours }: typeof treated) =>
       deviceHours > 0 ? `${((events * 24) / deviceHours).toFixed(4)}/day` : "-";
-    const limit = pauseAt === null ? "" : `, pauses at ${pauseAt.toPrecision(3)}`;
+    const limit = pauseAt === null ? "" : `, pauses at ${figure(pauseAt)}`;
     const isPaired = metric.startsWith("telemetry.") || metric.startsWith("query.");
     const arms = isPaired
       ? `worse in ${treated.events} of ${treated.events + control.events} pairs`
       : `${treated.events} updated (${rate(treated)}) against ${control.events} (${rate(control)})`;
-    return `${metric}: ${arms}, E ${(eValue ?? 1).toPrecision(3)}${limit}`;
+    return `${metric}: ${arms}, E ${figure(eValue ?? 1)}${limit}`;
   });
 }
 
@@ -109,7 +115,6 @@ export function countsText(counts: Record<string, number | undefined>): string {
 function evidenceTable(evidence: [string, Rollout["evidence"][string]][]): string {
   const arm = ({ events, deviceHours }: { events: number; deviceHours: number }) =>
     `${events} in ${deviceHours.toFixed(1)} h`;
-  const figure = (value: number | null) => (value === null ? "-" : value.toPrecision(3));
   return table(
     ["EVIDENCE", "UPDATED", "NOT UPDATED", "E-VALUE", "PAUSES AT", "RATIO"],
     evidence.map(([metric, { treated, control, eValue, pauseAt, likelihoodRatio }]) => [
@@ -121,6 +126,13 @@ function evidenceTable(evidence: [string, Rollout["evidence"][string]][]): strin
       figure(likelihoodRatio),
     ]),
   );
+}
+
+/** Three digits, and no exponent where it would be longer than the number. */
+function figure(value: number | null): string {
+  if (value === null) return "-";
+  const isPlain = value === 0 || (Math.abs(value) >= 0.001 && Math.abs(value) < 1e6);
+  return isPlain ? String(Number(value.toPrecision(3))) : value.toExponential(1);
 }
 
 function percent(share: number): string {

@@ -79,15 +79,16 @@ function plainLines(cli: Cli): View {
         shown.set(metric, line);
         cli.io.out(`  ${line}\n`);
       }
-      const lookAt = rollout.nextLookAt ?? "";
-      if (lookAt !== decision && lookAt) cli.io.out(`  next: ${decisionText(rollout)}\n`);
-      decision = lookAt;
+      // Looks may come every few seconds: what reads as before is not said again.
+      const next = rollout.nextLookAt ? decisionText(rollout) : "";
+      if (next !== decision && next) cli.io.out(`  next: ${next}\n`);
+      decision = next;
       const line = lineOf(rollout);
       if (line === last) return;
       last = line;
       cli.io.out(`${line}\n`);
-      const next = rollout.state === "running" ? undefined : nextStep(rollout);
-      if (next) cli.note(`Next: ${next}`);
+      const command = rollout.state === "running" ? undefined : nextStep(rollout);
+      if (command) cli.note(`Next: ${command}`);
     },
     end() {},
   };

@@ -277,6 +277,7 @@ export async function readEvidence(
     .select(["rollout_id", "metric", "arm", "cohort", "events", "raw_events", "exposure_ms"])
     .where("tenant_id", "=", tenantId)
     .where("rollout_id", "in", [...rolloutIds])
+    .orderBy("metric")
     .execute();
   const all = new Map<string, Evidence>();
   for (const row of rows) {
