@@ -24,21 +24,13 @@ const GOALS = { memoryMb: 60, monthMb: 2, bundleKb: 1024 };
 const THIN = { ...THIN_INTERVALS, reconnectsADay: 1 };
 const BUNDLE = path.resolve(import.meta.dirname, "../dist/vautn-agent.mjs");
 
-/** As deploy/agent/launch starts it, and as it does where memory is dearer than time. */
-const SMALL = "--max-semi-space-size=1";
-const LAUNCHED = [
-  SMALL,
-  "--invocation-count-for-maglev=40000",
-  "--invocation-count-for-turbofan=100000",
-];
-const SLIM = [SMALL, "--no-opt", "--no-maglev"];
-const ALLOCATOR = {
-  ...{ MALLOC_ARENA_MAX: "1", MALLOC_TRIM_THRESHOLD_: "65536", MALLOC_MMAP_THRESHOLD_: "65536" },
-};
+const LAUNCHER = path.resolve(import.meta.dirname, "../deploy/agent/launch");
 const BARE_MS = 1_000;
 
+/** Resident, the same with shared pages by halves and thirds, and what is nobody else's. */
 interface Memory {
   residentMb: number;
+  proportionalMb: number;
   ownMb: number;
 }
 
@@ -83,8 +75,7 @@ try {
     (MONTH_SECONDS / THIN.telemetrySeconds) * perSample +
     30 * THIN.reconnectsADay * quiet.bytes;
   print("agent-bundle", fs.statSync(BUNDLE).size / 1024, "KiB", GOALS.bundleKb, "goal 1 MiB");
-  const slim = await measure({ heartbeatIntervalSeconds: 1 }, SLIM);
-  await printMemory(beating.memory, slim.memory);
+  await printMemory(beating.memory);
   print("agent-connect-bytes", quiet.bytes, "bytes");
   print("agent-heartbeat-bytes", perHeartbeat, "bytes");
   print("agent-telemetry-bytes", perSample, "bytes");
@@ -97,15 +88,13 @@ try {
 }
 
 /** One life of the agent from its start until so many seconds after it is connected. */
-async function measure(config: object, flags = LAUNCHED): Promise<Life> {
+async function measure(config: object): Promise<Life> {
   const file = path.join(folder, "agent.json");
   const all = { provisioning: "identity", data: "data", thin: true, ...config };
   fs.writeFileSync(file, JSON.stringify(all));
   line.bytes = 0;
   line.segments = 0;
-  const child = spawn(process.execPath, [...flags, BUNDLE, "run", "--config", file], {
-    ...{ stdio: "ignore", env: { ...process.env, ...ALLOCATOR } },
-  });
+  const child = launch("agent", fs.readFileSync(BUNDLE, "utf8"), file);
   agent = child;
   while (line.bytes < 4_000) await pause(100);
   await pause(heartbeats * 1_000);
@@ -117,20 +106,28 @@ async function measure(config: object, flags = LAUNCHED): Promise<Life> {
   return { bytes, memory };
 }
 
-/** What is the process's own, and what it shares with every other Node of the machine. */
+/** A program in the agent's place, started by the very launcher of a device. */
+function launch(name: string, program: string, configFile: string): ChildProcess {
+  const home = path.join(folder, name);
+  fs.mkdirSync(home, { recursive: true });
+  fs.writeFileSync(path.join(home, "current.mjs"), program);
+  const places = { VAUTN_AGENT_HOME: home, VAUTN_AGENT_STATE: path.join(folder, "data") };
+  return spawn("sh", [LAUNCHER, configFile], {
+    stdio: ["ignore", "pipe", "ignore"],
+    env: { ...process.env, ...places, VAUTN_NODE: process.execPath },
+  });
+}
+
 function memoryOf(child: ChildProcess): Memory {
-  const status = fs.readFileSync(`/proc/${child.pid}/status`, "utf8");
+  const rollup = fs.readFileSync(`/proc/${child.pid}/smaps_rollup`, "utf8");
   const mb = (name: string) =>
-    Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]) / 1024;
-  return { residentMb: mb("VmRSS"), ownMb: mb("RssAnon") };
+    Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(rollup)?.[1]) / 1024;
+  return { residentMb: mb("Rss"), proportionalMb: mb("Pss"), ownMb: mb("Anonymous") };
 }
 
 /** Beside what Node itself takes that has nothing to do but wait. */
-async function printMemory(launched: Memory, slim: Memory): Promise<void> {
-  const idle = "console.log('up'); setTimeout(() => {}, 1e9)";
-  const bare = spawn(process.execPath, [...LAUNCHED, "-e", idle], {
-    ...{ stdio: ["ignore", "pipe", "ignore"], env: { ...process.env, ...ALLOCATOR } },
-  });
+async function printMemory(launched: Memory): Promise<void> {
+  const bare = launch("bare", "console.log('up'); setTimeout(() => {}, 1e9);\n", "none");
   agent = bare;
   await once(bare.stdout as NodeJS.ReadableStream, "data");
   await pause(BARE_MS);
@@ -138,10 +135,9 @@ async function printMemory(launched: Memory, slim: Memory): Promise<void> {
   bare.kill();
   const of = `bare Node, ${Math.round(floor.residentMb)} MiB`;
   print("agent-memory-resident", launched.residentMb, "MiB", GOALS.memoryMb, "goal 60 MiB");
-  print("agent-memory-resident-slim", slim.residentMb, "MiB", GOALS.memoryMb, "goal 60 MiB");
   print("agent-memory-resident-over-node", launched.residentMb, "MiB", floor.residentMb, of);
+  print("agent-memory-proportional", launched.proportionalMb, "MiB");
   print("agent-memory-own", launched.ownMb, "MiB", floor.ownMb, "bare Node's own");
-  print("agent-memory-own-slim", slim.ownMb, "MiB", floor.ownMb, "bare Node's own");
 }
 
 async function countingLine(upstreamPort: number): Promise<Line> {

@@ -6,16 +6,18 @@ const HASH3_SIZE = 1 << 16;
 const HASH2_MASK = HASH2_SIZE - 1;
 const HASH3_MASK = HASH3_SIZE - 1;
 const MIN_BYTES = 4;
-const BYTE_TABLE = byteTable();
+let madeTable: Uint32Array | undefined;
 
-/** The first table of CRC-32, which scatters single bytes. */
+/** The first table of CRC-32, which scatters single bytes; made for the first finder. */
 function byteTable(): Uint32Array {
+  if (madeTable) return madeTable;
   const table = new Uint32Array(256);
   for (let byte = 0; byte < 256; byte++) {
     // CRC-32 begins and ends inverted: what is left without both is the table's entry.
     const inverted = crc32(Uint8Array.of(byte ^ 0xff), 0) ^ 0xffffffff;
     table[byte] = (inverted ^ 0x00ffffff) >>> 0;
   }
+  madeTable = table;
   return table;
 }
 
@@ -33,6 +35,7 @@ export interface MatchFinderOptions {
  */
 export class MatchFinder {
   readonly #bytes: Uint8Array;
+  readonly #scatter = byteTable();
   readonly #nice: number;
   readonly #depth: number;
   readonly #cyclicSize: number;
@@ -97,12 +100,13 @@ export class MatchFinder {
       return;
     }
     const bytes = this.#bytes;
+    const scatter = this.#scatter;
     const at = this.position;
-    const scattered = (BYTE_TABLE[bytes[at] as number] as number) ^ (bytes[at + 1] as number);
+    const scattered = (scatter[bytes[at] as number] as number) ^ (bytes[at + 1] as number);
     const three = scattered ^ ((bytes[at + 2] as number) << 8);
     const hash2 = scattered & HASH2_MASK;
     const hash3 = three & HASH3_MASK;
-    const hash4 = (three ^ ((BYTE_TABLE[bytes[at + 3] as number] as number) << 5)) & this.#hashMask;
+    const hash4 = (three ^ ((scatter[bytes[at + 3] as number] as number) << 5)) & this.#hashMask;
     // Counted from here so that an empty entry is too far away for a match.
     const place = at + this.#cyclicSize;
     const near2 = place - (this.#hash2[hash2] as number);
