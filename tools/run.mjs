@@ -64,6 +64,10 @@ if (!task) {
   process.exit(2);
 }
 
+if (/^(bench|fuzz|kill|peers|secureboot|sim)/.test(taskName) && /^(-h|--help)$/.test(rest[0])) {
+  console.log(describeScript(taskName, task.steps.at(-1)[0]));
+  process.exit(0);
+}
 installDependencies();
 const node = pinnedNode();
 // Hundreds of processes run the same modules in a test run: they are compiled once.
@@ -157,4 +161,19 @@ function run(program, args, stdio = "inherit") {
 function fail(message) {
   console.error(`vautn: ${message}`);
   process.exit(1);
+}
+
+/** What a script says of itself: the first comment of its source, and its options with their defaults. */
+function describeScript(name, file) {
+  const source = fs.readFileSync(file, "utf8");
+  const comment = /(?:^\/\/.*\n)+|^\/\*\*[\s\S]*?\*\//m.exec(source)?.[0] ?? "";
+  const text = comment.replaceAll(/^ ?(\/\*\*|\*\/|\*|\/\/) ?/gm, "").replace(/\*\/$/, "");
+  const option =
+    /^ +"?([\w-]+)"?: \{ type: "(string|boolean)"(?:, default: (?:"([^"]*)"|\w+))? \}/gm;
+  const options = [...source.matchAll(option)].map(([, flag, type, value]) => {
+    const argument = type === "string" ? " VALUE" : "";
+    return `  --${flag}${argument}${value ? `   (default: ${value})` : ""}`;
+  });
+  const list = options.length > 0 ? ["", "Options:", ...options] : [];
+  return [`npm run ${name} -- [OPTION ...]`, "", text.trim(), ...list].join("\n");
 }
