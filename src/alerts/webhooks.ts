@@ -120,7 +120,8 @@ function assertEventTypes(eventTypes: readonly string[]): void {
   const known: readonly string[] = ["*", ...EVENT_TYPES];
   const unknown = eventTypes.find((type) => !known.includes(type));
   if (eventTypes.length === 0 || eventTypes.length > known.length || unknown !== undefined) {
-    throw new AppError("invalid-request", `${unknown ?? "no type"} is not an event type`, {
+    const message = `${unknown ?? "no type"} is not an event type; known are ${known.join(", ")}`;
+    throw new AppError("invalid-request", message, {
       path: "/eventTypes",
       known,
     });

@@ -48,6 +48,11 @@ export function fieldKind(field: string): FieldKind | undefined {
   return Object.hasOwn(FIELDS, field) ? FIELDS[field as keyof typeof FIELDS] : undefined;
 }
 
+function unknownField(field: string): string {
+  const known = Object.keys(FIELDS).join(", ");
+  return `there is no field "${field}": a tag is written tags.${field}, and the other fields are ${known}`;
+}
+
 /**
  * Reads a fleet query; null stands for the empty one, which every device matches.
  *
@@ -107,7 +112,7 @@ class Parser {
       throw invalidQuery(`the query has more than ${LIMITS.queryTerms} terms`, field.position);
     }
     const kind = fieldKind(field.text);
-    if (!kind) throw invalidQuery(`there is no field "${field.text}"`, field.position);
+    if (!kind) throw invalidQuery(unknownField(field.text), field.position);
     const base = { kind: "compare", field: field.text, position: field.position } as const;
     const negated = this.#takeWord("not");
     if (negated || this.#isWord("in")) {

@@ -81,7 +81,7 @@ export function Members() {
                     may ? (
                       <Select
                         size="xs"
-                        w={160}
+                        w={{ base: 116, xs: 160 }}
                         aria-label={`Role of ${user.name}`}
                         data={roleNames}
                         value={memberOf(user)?.role ?? null}
