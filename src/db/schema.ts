@@ -664,6 +664,17 @@ export interface DevicesTable {
   enrolled_at: Date | null;
 }
 
+export interface DownloadSharesTable {
+  tenant_id: string;
+  rollout_id: string;
+  process: string;
+  wanted: number;
+  active: number;
+  places: number;
+  bytes_per_second: number;
+  until: Date;
+}
+
 export interface FleetHistoryTable {
   tenant_id: string;
   at: Date;
@@ -1479,6 +1490,7 @@ export interface Schema {
   device_states: DeviceStatesTable;
   device_timeline: DeviceTimelineTable;
   devices: DevicesTable;
+  download_shares: DownloadSharesTable;
   fleet_history: FleetHistoryTable;
   fleet_history_labels: FleetHistoryLabelsTable;
   idempotency_keys: IdempotencyKeysTable;

@@ -6,6 +6,7 @@ import { systemRandom } from "../kernel/random.ts";
 import { answerHeaders, type ContentAnswer, decideAnswer } from "./content-answer.ts";
 import type { DeviceHttpDeps, DeviceHttpLimits } from "./deps.ts";
 import { DownloadPace, type Ticket } from "./download-pace.ts";
+import type { DownloadShares } from "./download-shares.ts";
 import { authenticate } from "./peer.ts";
 import type { DeviceServer } from "./server.ts";
 
@@ -13,6 +14,8 @@ const bytesSent = counter("vautn_artifact_bytes_total", "Bytes of artifacts sent
   "tenant",
 ]);
 const downloads = counter("vautn_artifact_requests_total", "Requests for artifacts", ["status"]);
+
+const PACED_PART_BYTES = 32 * 1024;
 
 /** Whom an artifact is sent to. */
 interface Receiver {
@@ -26,12 +29,13 @@ export function artifactRoutes(
   server: DeviceServer,
   deps: DeviceHttpDeps,
   limits: DeviceHttpLimits,
+  shares?: DownloadShares,
 ): void {
   const underWay = new Map<string, number>();
-  const byTenant = new Map<string, number>();
   const pace = new DownloadPace(
     { clock: deps.clock, random: deps.random ?? systemRandom },
     limits.downloads,
+    shares,
   );
 
   /** Lets the download in, or says when to come back. It leaves when its answer has ended. */
@@ -48,27 +52,30 @@ export function artifactRoutes(
         retryAfterSeconds: 5,
       });
     }
-    const ticket = pace.enter({
-      tenantId,
-      deviceId,
-      tenant: {
-        concurrent: settings.maxDownloads,
-        bytesPerSecond: settings.downloadBytesPerSecond,
-      },
-      ...(rollout ? { rollout: { id: rollout.rolloutId, limits: rollout } } : {}),
-    });
     underWay.set(device, count + 1);
-    const ofTenant = (byTenant.get(tenantId) ?? 0) + 1;
-    byTenant.set(tenantId, ofTenant);
-    deps.tenancy.usage?.count(tenantId, "downloads", ofTenant);
-    const end = () => {
-      ticket.leave();
-      const others = (byTenant.get(tenantId) ?? 1) - 1;
-      if (others === 0) byTenant.delete(tenantId);
-      else byTenant.set(tenantId, others);
+    const leave = () => {
       const left = (underWay.get(device) ?? 1) - 1;
       if (left === 0) underWay.delete(device);
       else underWay.set(device, left);
+    };
+    const ticket = await pace
+      .admit({
+        tenantId,
+        deviceId,
+        tenant: {
+          concurrent: settings.maxDownloads,
+          bytesPerSecond: settings.downloadBytesPerSecond,
+        },
+        ...(rollout ? { rollout: { id: rollout.rolloutId, limits: rollout } } : {}),
+      })
+      .catch((error) => {
+        leave();
+        throw error;
+      });
+    deps.tenancy.usage?.count(tenantId, "downloads", pace.underWay(tenantId));
+    const end = () => {
+      ticket.leave();
+      leave();
     };
     if (reply.raw.destroyed) end();
     else reply.raw.once("close", end);
@@ -134,15 +141,24 @@ function send(
   async function* counted(): AsyncGenerator<Uint8Array> {
     try {
       for await (const chunk of content) {
-        await ticket.take((chunk as Uint8Array).length);
-        sent += (chunk as Uint8Array).length;
-        yield chunk as Uint8Array;
+        for (const part of partsOf(chunk as Uint8Array)) {
+          await ticket.take(part.length);
+          sent += part.length;
+          yield part;
+        }
       }
     } finally {
       bytesSent.inc({ tenant: tenantId }, sent);
     }
   }
   return reply.code(status).send(Readable.from(counted(), { objectMode: false }));
+}
+
+/** So small that none takes longer than a device waits for a byte. */
+function* partsOf(chunk: Uint8Array): Iterable<Uint8Array> {
+  for (let at = 0; at < chunk.length; at += PACED_PART_BYTES) {
+    yield chunk.subarray(at, at + PACED_PART_BYTES);
+  }
 }
 
 /** Of files and kept blocks alike. */

@@ -1,10 +1,10 @@
 import type tls from "node:tls";
-import type { Artifact } from "../firmware/index.ts";
+import type { Artifact, DownloadShareStore } from "../firmware/index.ts";
 import type { Clock, Random } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import type { ArtifactLink, DeviceIdentity, Envelope, RootMetadata } from "../protocol/index.ts";
 import type { Usage } from "../tenancy/index.ts";
-import type { PaceLimits } from "./pace-scope.ts";
+import type { PaceLimits } from "./share-out.ts";
 
 /** Who is at the other end, as the certificate says. */
 export interface DevicePeer extends DeviceIdentity {
@@ -107,6 +107,8 @@ export interface DeviceHttpDeps {
       deviceId: string,
     ): Promise<({ rolloutId: string } & PaceLimits) | null>;
   };
+  /** Where several processes keep tenants' and rollouts' pace together; absent for one that is alone. */
+  downloadShares?: { store: DownloadShareStore; process: string };
   clock: Clock;
   random?: Random;
   logger: Logger;

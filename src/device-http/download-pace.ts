@@ -1,6 +1,9 @@
+import type { ShareKey } from "../firmware/index.ts";
 import { AppError, type Clock, type Random } from "../kernel/index.ts";
 import { counter } from "../kernel/metrics.ts";
-import { type PaceLimits, Scope } from "./pace-scope.ts";
+import type { DownloadShares } from "./download-shares.ts";
+import { Scope } from "./pace-scope.ts";
+import type { PaceLimits } from "./share-out.ts";
 
 export interface DownloadRequest {
   tenantId: string;
@@ -27,32 +30,51 @@ const refusals = counter("vautn_download_refusals_total", "Downloads that were t
 ]);
 
 /**
- * Lets downloads in and hands out bytes: for the whole process, for each tenant and each rollout.
+ * Lets downloads in and hands out bytes: for the whole process, for each tenant and each rollout. The
+ * limits of tenants and rollouts hold for all processes together where there are `shares`.
  * Whoever is not let in is told when to come back, at random within the time that those who wait
  * need by the rate at which downloads end: so a storm becomes a stream.
  */
 export class DownloadPace {
   readonly #deps: { clock: Clock; random: Random };
   readonly #platform: Scope;
+  readonly #shares: DownloadShares | undefined;
   readonly #scopes = new Map<string, Scope>();
   readonly #byTenant = new Map<string, number>();
 
-  constructor(deps: { clock: Clock; random: Random }, platform: PaceLimits) {
+  constructor(
+    deps: { clock: Clock; random: Random },
+    platform: PaceLimits,
+    shares?: DownloadShares,
+  ) {
     this.#deps = deps;
     this.#platform = new Scope(deps, platform);
+    this.#shares = shares;
+  }
+
+  /** As `enter`, once this process knows its part of the limits that hold for several. */
+  async admit(request: DownloadRequest): Promise<Ticket> {
+    const shares = this.#shares;
+    if (shares) {
+      const short = this.#scopesOf(request)
+        .map(({ scope }) => scope)
+        .filter((scope) => scope.isFull() && scope.mayAskForMore());
+      await Promise.all(short.map((scope) => shares.ask(scope)));
+    }
+    return this.enter(request);
+  }
+
+  /** Downloads of a tenant that are under way, in all processes. */
+  underWay(tenantId: string): number {
+    const scope = this.#scopes.get(`tenant/${tenantId}`);
+    return scope ? scope.active + (this.#shares?.elsewhere(scope) ?? 0) : 0;
   }
 
   /** Refusals: `rate-limited` (tenant, rollout), `unavailable` (platform), with when to come back. */
   enter(request: DownloadRequest): Ticket {
-    const { tenantId, rollout } = request;
+    const { tenantId } = request;
     const waiter = `${tenantId}/${request.deviceId}`;
-    const scopes: { name: string; key: string; scope: Scope }[] = [];
-    if (rollout) {
-      const key = `rollout/${tenantId}/${rollout.id}`;
-      scopes.push({ name: "rollout", key, scope: this.#scope(key, rollout.limits) });
-    }
-    const key = `tenant/${tenantId}`;
-    scopes.push({ name: "tenant", key, scope: this.#scope(key, request.tenant) });
+    const scopes = this.#scopesOf(request);
     for (const { name, scope } of scopes) {
       if (!scope.isFull()) continue;
       throw this.#refuse("rate-limited", name, scope, waiter);
@@ -89,12 +111,23 @@ export class DownloadPace {
     };
   }
 
-  #scope(key: string, limits: PaceLimits): Scope {
-    let scope = this.#scopes.get(key);
+  #scopesOf({ tenantId, tenant, rollout }: DownloadRequest): { name: string; scope: Scope }[] {
+    const ofTenant = this.#scope(`tenant/${tenantId}`, tenant, { tenantId, rolloutId: "" });
+    if (!rollout) return [{ name: "tenant", scope: ofTenant }];
+    const key = { tenantId, rolloutId: rollout.id };
+    const ofRollout = this.#scope(`rollout/${tenantId}/${rollout.id}`, rollout.limits, key);
+    return [
+      { name: "rollout", scope: ofRollout },
+      { name: "tenant", scope: ofTenant },
+    ];
+  }
+
+  #scope(name: string, limits: PaceLimits, key: ShareKey): Scope {
+    let scope = this.#scopes.get(name);
     if (scope) scope.limits = limits;
     else {
-      scope = new Scope(this.#deps, limits);
-      this.#scopes.set(key, scope);
+      scope = new Scope(this.#deps, limits, this.#shares && key);
+      this.#scopes.set(name, scope);
     }
     return scope;
   }
@@ -118,7 +151,7 @@ export class DownloadPace {
 
   #forgetIdle(): void {
     for (const [key, scope] of this.#scopes) {
-      if (scope.active === 0 && !scope.hasWaiting()) this.#scopes.delete(key);
+      if (scope.isIdle() && !this.#shares?.isHeld(scope)) this.#scopes.delete(key);
     }
   }
 }

@@ -15,6 +15,7 @@ import {
   type DeviceHttpLimits,
   type DeviceHttpOptions,
 } from "./deps.ts";
+import { DownloadShares } from "./download-shares.ts";
 import { enrolmentRoutes } from "./enrolment.ts";
 import { EST_PREFIX, estRoutes } from "./est.ts";
 import { FailureLimit } from "./failure-limit.ts";
@@ -57,7 +58,9 @@ export async function startDeviceHttp(
     maxFailures: limits.enrolmentFailures,
     windowMs: limits.failureWindowMs,
   });
-  artifactRoutes(server, options, limits);
+  const shares =
+    options.downloadShares && new DownloadShares({ clock, logger, ...options.downloadShares });
+  artifactRoutes(server, options, limits, shares);
   estRoutes(server, options, failures);
   cmpRoutes(server, options, failures);
   enrolmentRoutes(server, options, options);
@@ -86,6 +89,7 @@ export async function startDeviceHttp(
       // Downloads under way are resumed elsewhere; a slow one must not hold up the stop.
       server.server.closeAllConnections();
       await closed;
+      await shares?.stop();
     },
   };
 }

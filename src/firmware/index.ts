@@ -4,6 +4,12 @@ export { COLLECTION_GRACE_MS } from "./collection.ts";
 export { type DeltaSource, type DeltaView, type Offer, takesPatches } from "./delta-views.ts";
 export type { OfferQuery } from "./deltas.ts";
 export type { FirmwareDeps } from "./deps.ts";
+export {
+  createDownloadShareStore,
+  type DownloadShareStore,
+  type HeldShare,
+  type ShareKey,
+} from "./download-shares-store.ts";
 export { type Artifact, createFirmware, type Firmware } from "./firmware.ts";
 export * from "./offline-tools.ts";
 export type { OnlineKeys } from "./online-keys.ts";

@@ -2,6 +2,7 @@ import path from "node:path";
 import { type ApiDeps, startApi, startChallengeListener } from "../api/index.ts";
 import { answerMetrics, type Bus, gatherMetrics } from "../bus/index.ts";
 import { startDeviceHttp } from "../device-http/index.ts";
+import { createDownloadShareStore } from "../firmware/index.ts";
 import { createApplications, readGatewayLimits, startGateway } from "../gateway/index.ts";
 import {
   createDetectors,
@@ -106,6 +107,10 @@ async function startRole(
         ...modules,
         ...listen,
         port: config.deviceHttpPort,
+        downloadShares: {
+          store: createDownloadShareStore(modules.db),
+          process: `${processName}-${randomId()}`,
+        },
         mqttUrl: `mqtts://${config.publicHost}:${config.mqttPort}`,
         httpsUrl: `https://${config.publicHost}:${config.deviceHttpPort}`,
         limits: {

@@ -81,7 +81,7 @@ export const RolloutPolicy = Type.Object(
     /** Share of updates that may fail (fell back, silent, refused) in a good rollout. */
     toleratedFailureShare: Type.Number({ exclusiveMinimum: 0, exclusiveMaximum: 1 }),
     deadlines: Deadlines,
-    /** How much of the line the rollout's devices take together, in one process of the platform. */
+    /** How much of the line the rollout's devices take together. */
     downloads: Type.Optional(
       Type.Object(
         {
