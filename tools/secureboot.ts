@@ -3,7 +3,8 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
-import { Bench, CHAIN_CASES } from "../test/support/secure-boot/cases.ts";
+import { Bench, CHAIN_CASES, type ChainCase } from "../test/support/secure-boot/cases.ts";
+import { fitMatrix, missingFitPackages } from "../test/support/secure-boot/fit-board.ts";
 import { findKernel, Lab } from "../test/support/secure-boot/lab.ts";
 import { missingPackages } from "../test/support/secure-boot/machine.ts";
 
@@ -15,6 +16,12 @@ const { values } = parseArgs({
     help: { type: "boolean", short: "h" },
   },
 });
+/** Another processor and another loader: what they have in common with the rest is the keys. */
+const FIT_CASE: ChainCase = {
+  name: "arm64: U-Boot and FIT images",
+  expected: "starts ours, refuses four others",
+  run: () => fitMatrix(folder),
+};
 if (values.help) {
   console.log(`npm run secureboot -- [--only TEXT] [--short] [--json]
 
@@ -36,7 +43,10 @@ const bench = new Bench(new Lab(folder));
 let failed = 0;
 try {
   const wanted = values.only?.split(",");
-  const chosen = CHAIN_CASES.filter(
+  const noFit = missingFitPackages();
+  const all = noFit.length > 0 ? CHAIN_CASES : [...CHAIN_CASES, FIT_CASE];
+  if (noFit.length > 0) console.error(`skipped: ${FIT_CASE.name} (no ${noFit.join(", ")})`);
+  const chosen = all.filter(
     (one) =>
       (!values.short || one.short) && (!wanted || wanted.some((text) => one.name.includes(text))),
   );

@@ -41,7 +41,16 @@ export function fitCommands(secureboot: Command, cli: Cli): void {
     .action(async (file: string, options: FitOptions) => {
       const { readSigner, signFit } = await import("../../secureboot/index.ts");
       const passphrase = await passphraseOf(cli, options, "db");
-      signFit(file, readSigner(options.keys, "db", passphrase), options.keyName);
-      cli.print(options, { file }, () => facts([["signed", file]]));
+      const signer = readSigner(options.keys, "db", passphrase);
+      const { configurations } = signFit(file, signer, options.keyName);
+      cli.print(options, { file, configurations }, () =>
+        facts([
+          ["signed", file],
+          ...configurations.map(
+            ({ name, covers }) =>
+              ["configuration", `${name}: ${covers.join(", ")}`] as [string, string],
+          ),
+        ]),
+      );
     });
 }
