@@ -27,8 +27,18 @@ export interface Target {
   topic(number: number): string;
 }
 
+export interface ConnectOptions {
+  ticket?: Buffer | undefined;
+  /** A device gives up after a while: without it one waits for as long as the kernel asks. */
+  patienceMs?: number;
+}
+
 /** Connects one device and waits for its CONNACK. */
-export async function connectOne(target: Target, number: number, ticket?: Buffer): Promise<Device> {
+export async function connectOne(
+  target: Target,
+  number: number,
+  { ticket, patienceMs }: ConnectOptions = {},
+): Promise<Device> {
   // Node's types do not know that a TLS connection may choose its own address, too.
   const options: tls.ConnectionOptions & { localAddress: string } = {
     port: target.port,
@@ -49,6 +59,20 @@ export async function connectOne(target: Target, number: number, ticket?: Buffer
   // A server that closes says no error: without this a device that is sent away would wait for ever.
   const ended = once(socket, "close").then(() => Promise.reject(new Error("closed by the server")));
   ended.catch(() => {});
+  const patience = patienceMs && setTimeout(() => socket.destroy(), patienceMs);
+  try {
+    await established(device, ended);
+    return device;
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  } finally {
+    clearTimeout(patience);
+  }
+}
+
+async function established(device: Device, ended: Promise<never>): Promise<void> {
+  const { socket } = device;
   await Promise.race([once(socket, "secureConnect"), ended]);
   device.wasResumed = socket.isSessionReused();
   const connect = {
@@ -66,7 +90,6 @@ export async function connectOne(target: Target, number: number, ticket?: Buffer
     answer = Buffer.concat([answer, chunk]);
   }
   if (answer[3] !== 0) throw new Error(`connection refused with code ${answer[3]}`);
-  return device;
 }
 
 /** Connects devices first to first + count - 1, at most `concurrency` at a time. */
@@ -87,7 +110,7 @@ export async function connectMany(
     while (next < options.count) {
       const index = next++;
       const number = options.first + index;
-      const connect = () => connectOne(target, number, options.tickets?.[index]);
+      const connect = () => connectOne(target, number, { ticket: options.tickets?.[index] });
       devices[index] = await tried(connect, options.tries ?? 1);
     }
   };

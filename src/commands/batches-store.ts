@@ -7,10 +7,9 @@ import type { BatchPage, BatchState, BatchView, CommandStatus, Pace } from "./ty
 
 type BatchRow = Selectable<Schema["command_batches"]>;
 
-export async function insertBatch(
-  tx: Tx,
-  batch: Insertable<Schema["command_batches"]>,
-): Promise<void> {
+export type NewBatch = Omit<Insertable<Schema["command_batches"]>, "confined_to">;
+
+export async function insertBatch(tx: Tx, batch: NewBatch): Promise<void> {
   await tx.insertInto("command_batches").values(batch).execute();
 }
 

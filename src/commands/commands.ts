@@ -9,7 +9,6 @@ import { type Batches, checkCursor, createBatches } from "./batches.ts";
 import { unknownCommand } from "./commands-errors.ts";
 import * as store from "./commands-store.ts";
 import { doDue } from "./due-store.ts";
-import type { FreshCommand } from "./fresh-command.ts";
 import { QueueGauge } from "./queue-gauge.ts";
 import { recordReport } from "./reports.ts";
 import { checkRequest, isPlain, Sending, type SendRequest, type Sent } from "./sending.ts";
@@ -82,20 +81,29 @@ export interface Commands {
 export function createCommands(deps: CommandsDeps): Commands {
   const { db, clock, tenancy } = deps;
   const gauge = new QueueGauge(clock, deps.openPerTenant);
-  const wake = (tenantId: string, deviceIds: readonly string[], fresh?: FreshCommand) => {
+  const wake = (tenantId: string, deviceIds: readonly string[], known?: Sent["fresh"]) => {
     for (const deviceId of new Set(deviceIds)) {
+      const fresh = known?.get(deviceId);
       const message = { kind: "command", ...(fresh ? { fresh } : {}) };
       deps.bus.publish(subjects.device(tenantId, deviceId), message);
     }
   };
-  const plain = new KeyedBatcher<SendRequest, Sent | AppError>({
+  const plain = new KeyedBatcher<SendRequest, Sent | AppError | "alone">({
     ...TOGETHER,
     write: (tenantId, requests) =>
       db.tenant(
         tenantId,
         async (tx) => {
-          await gauge.check(tx, tenantId, requests.length);
-          return new Sending(tx, tenantId, tenancy.audit, clock.now()).plain(requests);
+          const refusals = new Map<SendRequest, AppError>();
+          for (const request of requests) {
+            const refusal = await gauge.refusal(tx, tenantId, sizeOf(request));
+            if (refusal) refusals.set(request, refusal);
+          }
+          const taken = requests.filter((request) => !refusals.has(request));
+          const sending = new Sending(tx, tenantId, tenancy.audit, clock.now());
+          const sent = await sending.plain(taken);
+          const results = new Map(taken.map((request, index) => [request, sent[index]]));
+          return requests.map((one) => refusals.get(one) ?? results.get(one) ?? "alone");
         },
         QUEUE_LOCK,
       ),
@@ -120,7 +128,8 @@ export function createCommands(deps: CommandsDeps): Commands {
       tenantId,
       async (tx) => {
         const sent = await new Sending(tx, tenantId, tenancy.audit, clock.now()).one(request);
-        await gauge.check(tx, tenantId, sent.total);
+        const refusal = await gauge.refusal(tx, tenantId, sent.total);
+        if (refusal) throw refusal;
         return sent;
       },
       QUEUE_LOCK,
@@ -131,9 +140,8 @@ export function createCommands(deps: CommandsDeps): Commands {
       const request = checkRequest(command, actor, traceparent);
       // What is written for several callers together is written with the rights of the platform.
       const mayShare = isPlain(request) && !confinementIn(tenantId);
-      const sent = mayShare
-        ? await plain.add(tenantId, request)
-        : await sendAlone(tenantId, request);
+      const shared = mayShare ? await plain.add(tenantId, request, sizeOf(request)) : "alone";
+      const sent = shared === "alone" ? await sendAlone(tenantId, request) : shared;
       if (sent instanceof AppError) throw sent;
       wake(tenantId, sent.deviceIds, sent.fresh);
       return sent.views;
@@ -171,6 +179,11 @@ export function createCommands(deps: CommandsDeps): Commands {
     cancel: (tenantId, id, actor) => cancelCommand(deps, tenantId, id, actor),
     batches: createBatches({ db, clock, tenancy, wake }),
   };
+}
+
+/** Devices that a plain order names. */
+function sizeOf({ command }: SendRequest): number {
+  return command.deviceIds?.length ?? 1;
 }
 
 async function cancelCommand(

@@ -21,8 +21,8 @@ export class QueueGauge {
     this.#limit = limit;
   }
 
-  /** Throws `quota-exceeded` where `more` commands would be too many. */
-  async check(tx: Tx, tenantId: string, more: number): Promise<void> {
+  /** Counts `more` commands in; `quota-exceeded` where they would be too many. */
+  async refusal(tx: Tx, tenantId: string, more: number): Promise<AppError | undefined> {
     const now = this.#clock.now();
     let count = this.#counts.get(tenantId);
     if (!count || now - count.countedAt >= COUNT_KEPT_MS) {
@@ -31,11 +31,12 @@ export class QueueGauge {
       this.#counts.set(tenantId, count);
     }
     if (count.open + more > this.#limit) {
-      throw new AppError("quota-exceeded", "the tenant has too many open commands", {
+      return new AppError("quota-exceeded", "the tenant has too many open commands", {
         open: count.open,
         limit: this.#limit,
       });
     }
     count.open += more;
+    return undefined;
   }
 }

@@ -2,6 +2,7 @@ import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
 import { type FleetQuery, fleetCondition } from "../devices/index.ts";
 import { LIMITS } from "../kernel/index.ts";
+import type { NewBatch } from "./batches-store.ts";
 import { MAX_TARGETS } from "./new-command.ts";
 
 /** The active devices among `ids`; the others are unknown or may not be spoken to. */
@@ -107,6 +108,14 @@ const RECORD = sql.raw(`number int, name text, args jsonb, status text, batch_id
   deadline_at timestamptz, max_attempts smallint, retry_seconds int, retry_on text[],
   created_at timestamptz, created_by text, expires_at timestamptz, traceparent text`);
 
+const BATCH_COLUMNS = sql.raw(`tenant_id, id, name, target_kind, target, state, device_count,
+  ttl_seconds, concurrency, batch_size, interval_seconds, release_at, created_at, created_by,
+  traceparent`);
+const BATCH =
+  sql.raw(`tenant_id text, id uuid, name text, target_kind text, target text, state text,
+  device_count int, ttl_seconds int, concurrency int, batch_size int, interval_seconds int,
+  release_at timestamptz, created_at timestamptz, created_by text, traceparent text`);
+
 export interface CommandTarget {
   id: string;
   deviceId: string;
@@ -139,38 +148,54 @@ export interface Queued {
 }
 
 /**
- * Queues commands, each if its device is active and its queue has room: the looks and the insert in
- * one statement, for this is what a call of the API waits for. Answers in the order of the targets.
+ * Queues orders, each if its devices are active and their queues have room: the looks and the insert
+ * in one statement, for this is what a call of the API waits for. An order is taken for all of its
+ * devices or for none. Answers in the order of the targets.
  */
 export async function queueEach(
   tx: Tx,
   tenantId: string,
-  targets: readonly CommandTarget[],
-  records: readonly CommandRecord[],
+  orders: {
+    targets: readonly CommandTarget[];
+    /** One for each order. */
+    records: readonly CommandRecord[];
+    /** Of those orders that make one. */
+    batches: readonly NewBatch[];
+  },
 ): Promise<Queued[]> {
+  const { targets, records, batches } = orders;
   const { rows } = await sql<Queued>`/* prepared: queue-commands */
     with wanted as (
       select t.*, d.id is not null as is_active,
-             row_number() over (partition by t.device_id order by t.place) as more
+             bool_and(d.id is not null) over (partition by t.record) as is_whole
       from ${ordered(targets)}
       left join devices d on d.id = t.device_id and d.status = 'active'
+    ), placed as (
+      select w.*, row_number() over (partition by w.device_id order by w.place) as more
+      from wanted w where w.is_whole
     ), queue as (
-      select w.device_id,
-             (select count(*) from commands c where c.device_id = w.device_id
+      select p.device_id,
+             (select count(*) from commands c where c.device_id = p.device_id
                 and c.status in ('waiting', 'queued', 'delivered', 'accepted', 'running')) as held,
              (select max(c.seq) from commands c
-              where c.device_id = w.device_id and c.status = 'queued') as ahead
-      from wanted w where w.more = 1 and w.is_active
+              where c.device_id = p.device_id and c.status = 'queued') as ahead
+      from placed p where p.more = 1
     ), taken as (
-      select w.* from wanted w join queue q using (device_id)
-      where q.held + w.more <= ${LIMITS.commandsQueuedPerDevice}
+      select p.*, bool_and(q.held + p.more <= ${LIMITS.commandsQueuedPerDevice})
+                    over (partition by p.record) as fits
+      from placed p join queue q using (device_id)
     ), added as (
       insert into commands (${COLUMNS})
       select ${tenantId}, t.id, t.device_id, ${OF_RECORD}
       from taken t
       join jsonb_to_recordset(${numbered(records)}::jsonb) as r(${RECORD}) on r.number = t.record
+      where t.fits
       order by t.place
-      returning id, seq
+      returning id, seq, batch_id
+    ), batches as (
+      insert into command_batches (${BATCH_COLUMNS})
+      select ${BATCH_COLUMNS} from jsonb_to_recordset(${JSON.stringify(batches)}::jsonb) as b(${BATCH})
+      where b.id in (select batch_id from added)
     )
     select a.seq, q.ahead,
            case when not w.is_active then 'unknown-device' when a.id is null then 'queue-full'

@@ -33,9 +33,10 @@ export function checkRequest(
   return { command, args, query, actor, traceparent };
 }
 
-/** Orders to one device with nothing to replace: they may share a transaction with others. */
+/** Orders to devices by name with nothing to replace: they may share a transaction with others. */
 export function isPlain({ command }: SendRequest): boolean {
-  return command.deviceIds?.length === 1 && command.coalesceKey === undefined && !command.pace;
+  const { deviceIds, coalesceKey, pace } = command;
+  return deviceIds !== undefined && deviceIds.length <= MAX_VIEWS && !coalesceKey && !pace;
 }
 
 export interface Sent {
@@ -44,13 +45,16 @@ export interface Sent {
   deviceIds: string[];
   batchId: string | null;
   total: number;
-  /** Of a single command: what the gateway needs to send it. */
-  fresh?: FreshCommand | undefined;
+  /** By device what its gateway needs to send the command; nothing of what it must look up. */
+  fresh?: ReadonlyMap<string, FreshCommand>;
 }
 
-interface Target {
-  id: string;
-  deviceId: string;
+type Target = Pick<store.CommandTarget, "id" | "deviceId">;
+
+interface Order {
+  request: SendRequest;
+  targets: store.CommandTarget[];
+  batchId: string | null;
 }
 
 /** Writes orders, each into the queues of its devices, in the caller's transaction. */
@@ -67,32 +71,58 @@ export class Sending {
     this.#now = now;
   }
 
-  /** Plain orders together: what is refused of one is its own affair. */
-  async plain(requests: readonly SendRequest[]): Promise<(Sent | AppError)[]> {
-    const targets = requests.map(({ command }, record) => {
-      const deviceId = command.deviceIds?.[0] as string;
-      return { id: timeOrderedId(this.#now), deviceId, record };
+  /**
+   * Plain orders together: what is refused of one is its own affair. `alone` is an order to several
+   * devices that cannot be taken as it is; by itself it will be told why.
+   */
+  async plain(requests: readonly SendRequest[]): Promise<(Sent | AppError | "alone")[]> {
+    if (requests.length === 0) return [];
+    const orders = requests.map((request, record) => this.#orderOf(request, record));
+    const queued = await store.queueEach(this.#tx, this.#tenantId, {
+      targets: orders.flatMap(({ targets }) => targets),
+      records: orders.map(({ request, batchId }) => this.#recordOf(request, batchId)),
+      batches: orders.flatMap(({ request, batchId, targets }) =>
+        batchId ? [this.#batchOf(batchId, request, targets.length)] : [],
+      ),
     });
-    const records = requests.map((request) => this.#recordOf(request, null));
-    const queued = await store.queueEach(this.#tx, this.#tenantId, targets, records);
     const last = new Map<string, number>();
     const entries: AuditRecord[] = [];
-    const results = requests.map((request, index): Sent | AppError => {
-      const target = targets[index] as Target;
-      const { outcome, seq, ahead } = queued[index] as store.Queued;
-      if (outcome === "unknown-device") return unknownTargets([target.deviceId], []);
-      if (outcome === "queue-full") return queueFull([target.deviceId]);
-      entries.push(entryOf(request, [target.deviceId], null));
-      const view = this.#viewOf(target, request, null);
-      const before = last.get(target.deviceId) ?? ahead;
-      last.set(target.deviceId, seq as number);
-      const { command, args, traceparent } = request;
-      const place = { seq: seq as number, ahead: before };
-      const fresh = freshCommand({ id: target.id, args, traceparent }, command, place, this.#now);
-      return { views: [view], deviceIds: [target.deviceId], batchId: null, total: 1, fresh };
+    let first = 0;
+    const results = orders.map((order) => {
+      const places = queued.slice(first, first + order.targets.length);
+      first += order.targets.length;
+      if (places.some(({ outcome }) => outcome !== "queued")) return refusalOf(order, places);
+      const deviceIds = order.targets.map(({ deviceId }) => deviceId);
+      entries.push(entryOf(order.request, deviceIds, order.batchId));
+      return this.#sentOf(order, places, last);
     });
     await this.#audit.recordAll(this.#tx, this.#tenantId, entries);
     return results;
+  }
+
+  #orderOf(request: SendRequest, record: number): Order {
+    const asked = request.command.deviceIds as readonly string[];
+    const targets = [...new Set(asked)].sort().map((deviceId) => {
+      return { id: timeOrderedId(this.#now), deviceId, record };
+    });
+    return { request, targets, batchId: asked.length > 1 ? timeOrderedId(this.#now) : null };
+  }
+
+  /** `last` is what each device has been given by the orders before this one. */
+  #sentOf(order: Order, places: readonly store.Queued[], last: Map<string, number>): Sent {
+    const { request, targets, batchId } = order;
+    const { command, args, traceparent } = request;
+    const fresh = new Map<string, FreshCommand>();
+    for (const [index, { id, deviceId }] of targets.entries()) {
+      const { seq, ahead } = places[index] as store.Queued;
+      const place = { seq: seq as number, ahead: last.get(deviceId) ?? ahead };
+      last.set(deviceId, place.seq);
+      const one = freshCommand({ id, args, traceparent }, command, place, this.#now);
+      if (one) fresh.set(deviceId, one);
+    }
+    const views = targets.map((target) => this.#viewOf(target, request, batchId));
+    const deviceIds = targets.map(({ deviceId }) => deviceId);
+    return { views, deviceIds, batchId, total: targets.length, fresh };
   }
 
   /** Any order; throws `not-found` or `quota-exceeded`, and then nothing may be committed. */
@@ -115,7 +145,9 @@ export class Sending {
     if (full.length > 0) throw queueFull(full);
     const isBatch = targets.length > 0 && (command.deviceIds?.length !== 1 || command.pace);
     const batchId = isBatch ? timeOrderedId(this.#now) : null;
-    if (batchId) await this.#insertBatch(batchId, request, deviceIds.length);
+    if (batchId) {
+      await batches.insertBatch(this.#tx, this.#batchOf(batchId, request, deviceIds.length));
+    }
     await store.insertCommands(this.#tx, this.#tenantId, targets, [
       this.#recordOf(request, batchId),
     ]);
@@ -143,10 +175,10 @@ export class Sending {
     return found;
   }
 
-  async #insertBatch(id: string, request: SendRequest, devices: number): Promise<void> {
+  #batchOf(id: string, request: SendRequest, devices: number): batches.NewBatch {
     const { command, query, actor, traceparent } = request;
     const { pace = {} } = command;
-    await batches.insertBatch(this.#tx, {
+    return {
       tenant_id: this.#tenantId,
       id,
       name: command.name,
@@ -162,7 +194,7 @@ export class Sending {
       created_at: new Date(this.#now),
       created_by: actor.name,
       traceparent,
-    });
+    };
   }
 
   #recordOf(request: SendRequest, batchId: string | null): store.CommandRecord {
@@ -231,6 +263,14 @@ function entryOf(
       ...(batchId ? { batchId } : {}),
     },
   };
+}
+
+function refusalOf({ targets }: Order, [place]: readonly store.Queued[]): AppError | "alone" {
+  if (targets.length > 1) return "alone";
+  const target = targets[0] as Target;
+  return place?.outcome === "unknown-device"
+    ? unknownTargets([target.deviceId], [])
+    : queueFull([target.deviceId]);
 }
 
 function queueFull(deviceIds: readonly string[]): AppError {

@@ -111,6 +111,34 @@ describe("the queue of a device", () => {
     expect(nobody).toMatchObject({ status: "rejected", reason: { code: "not-found" } });
     expect(await waiting()).toEqual(["a", "b"]);
   });
+
+  it("takes orders to several devices together, each for all of its devices or for none", async () => {
+    const pair = { deviceIds: ["d-2", "d-1", "d-2"] };
+    const orders = [
+      send({ ...pair, name: "a" }),
+      send({ deviceIds: ["d-3", "nobody", "d-1"] }),
+      send({ name: "b" }),
+      send({ ...pair, name: "c" }),
+      send({ deviceIds: Array.from({ length: 51 }, (_, index) => `d-${index}`) }),
+    ];
+    const [a, unknown, b, c, beyond] = await Promise.allSettled(orders);
+    expect([a?.status, b?.status, c?.status]).toEqual(["fulfilled", "fulfilled", "fulfilled"]);
+    expect(unknown).toMatchObject({
+      reason: { code: "not-found", details: { deviceIds: ["nobody"] } },
+    });
+    expect(beyond).toMatchObject({ reason: { code: "quota-exceeded", details: { limit: 50 } } });
+    expect([await waiting("d-1"), await waiting("d-2")]).toEqual([
+      ["a", "b", "c"],
+      ["a", "c"],
+    ]);
+    expect(await waiting("d-3")).toEqual([]);
+    const { items } = await commands.batches.list(tenant);
+    expect(items.map(({ name, devices }) => [name, devices]).sort()).toEqual([
+      ["a", 2],
+      ["c", 2],
+    ]);
+    expect(woken.toSorted()).toEqual(["d-1", "d-1", "d-1", "d-2", "d-2"]);
+  });
 });
 
 describe("the deadline of each phase", () => {
