@@ -11,6 +11,7 @@ import { memoryKbOf, pinned } from "./process-figures.ts";
 /** The generator has the other one. */
 export const SERVER_CORE = 0;
 export const PEER = "mosquitto";
+const OPENSSL_CONF = path.resolve(import.meta.dirname, "../src/platform/openssl.cnf");
 const SETTLE_MS = 1_000;
 
 export interface Server {
@@ -31,7 +32,11 @@ export async function startOurs(
   const script = path.join(import.meta.dirname, "mqtt-server.ts");
   const flags = [...(process.env.BENCH_NODE_FLAGS?.split(" ") ?? []), "--expose-gc"];
   const [program, ...rest] = [...pinned(SERVER_CORE), process.execPath, ...flags, script];
-  const child = spawn(program as string, rest, { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+  const child = spawn(program as string, rest, {
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+    // As the supervisor starts a gateway.
+    env: { OPENSSL_CONF, ...process.env },
+  });
   child.send({ ...server, durable, ...more } satisfies ServerOrder);
   const [{ port }] = (await once(child, "message")) as [{ port: number }];
   const pid = child.pid as number;

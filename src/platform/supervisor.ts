@@ -10,6 +10,8 @@ import type { FromRoleProcess, ToRoleProcess } from "./messages.ts";
 import type { StoreAddresses } from "./stores.ts";
 
 const ENTRY = path.resolve(import.meta.dirname, "role-process.ts");
+/** What Node has no option for. An operator's own configuration of OpenSSL stands. */
+const OPENSSL_CONF = path.resolve(import.meta.dirname, "openssl.cnf");
 const START_TIMEOUT_MS = 180_000;
 const STOP_TIMEOUT_MS = 15_000;
 const MAX_RESTARTS_PER_MINUTE = 5;
@@ -70,7 +72,10 @@ export async function superviseRoles(options: {
   return { failed, stop };
 
   async function startProcess(plan: ProcessPlan): Promise<void> {
-    const child = fork(ENTRY, [], { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+    const child = fork(ENTRY, [], {
+      stdio: ["ignore", "inherit", "inherit", "ipc"],
+      env: { OPENSSL_CONF, ...process.env },
+    });
     children.set(plan.name, child);
     child.on("message", (message: FromRoleProcess) => {
       if (message.kind === "bus") relay(plan.name, message.subject, message.message);

@@ -101,6 +101,21 @@ describe("several gateway processes on one port", () => {
     for (const client of [...living, ...again]) client.destroy();
   });
 
+  it("give a device one ticket to come back with", async () => {
+    const client = await RawClient.open(port, devices[1] as EnrolledDevice);
+    let tickets = 0;
+    client.socket.on("session", () => {
+      tickets += 1;
+    });
+    client.send({
+      ...({ cmd: "connect", clientId: "c", protocolId: "MQTT", protocolVersion: 5 } as const),
+      ...{ clean: true, keepalive: 600 },
+    });
+    await client.next("connack", PATIENCE_MS);
+    expect(tickets).toBe(1);
+    client.destroy();
+  });
+
   it("take one device's session over from one another", async () => {
     const device = devices[0] as EnrolledDevice;
     // Wherever the kernel puts each of them, only the newest one lives on.
