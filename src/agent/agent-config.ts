@@ -189,7 +189,12 @@ export const AgentConfig = Type.Object(
       ),
     ),
     /** Where core dumps appear, e.g. `/var/lib/systemd/coredump`. */
-    coreDumps: Type.Optional(Type.Object({ directory: FileName }, { additionalProperties: false })),
+    coreDumps: Type.Optional(
+      Type.Object(
+        { directory: FileName, describe: Type.Optional(CommandLine) },
+        { additionalProperties: false },
+      ),
+    ),
     /** Long intervals for lines that cost money: 2 MB a month for a device with nothing to say. */
     thin: Type.Optional(Type.Boolean()),
     /** How long MQTT may be silent. */

@@ -51,7 +51,7 @@ function helpersOf({ logs, coreDumps, data }: AgentConfig): HostHelper[] {
   const stateFile = path.join(data, "core-dumps.txt");
   return [
     ...(logs ? [new LogShipping({ clock, ...logs })] : []),
-    ...(coreDumps ? [new CoreDumps({ clock, directory: coreDumps.directory, stateFile })] : []),
+    ...(coreDumps ? [new CoreDumps({ clock, ...coreDumps, stateFile })] : []),
   ];
 }
 

@@ -160,6 +160,11 @@ export interface ApplicationContext {
   event(type: string, attributes?: Record<string, unknown>): void;
   /** Says what the device is: a merge patch (RFC 7396) on its reported properties. */
   report(patch: JsonObject): void;
+  /**
+   * Tells that the device will sleep for so many seconds, a week at most, so that nobody misses it.
+   * Resolves when the platform knows, and the machine may be put to sleep; rejects without a connection.
+   */
+  sleep(seconds: number): Promise<void>;
   /** The application has crashed and was started again. */
   crashed(reason: string, message: string): void;
 }

@@ -370,6 +370,7 @@ export class RunningAgent {
         sample: (sample) => this.#unlessDead(this.#outbox.add("telemetry", sample)),
         event: (type, attributes) => this.#unlessDead(this.#event(type, attributes)),
         report: (patch) => this.#unlessDead(this.#twin.report(patch)),
+        sleep: (seconds) => this.#heartbeats.announceSleep(seconds),
       }),
     );
     starting.catch((error) => {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { SCENARIOS } from "../../src/simulator/powercut-run.ts";
+import { runWithCuts, SCENARIOS } from "../../src/simulator/powercut-run.ts";
 import { simulatePowercuts } from "../../src/simulator/powercut-simulation.ts";
 import { TWINS } from "../../src/simulator/powercut-twin.ts";
 
@@ -8,6 +8,11 @@ test("a power cut at any change of the flash leaves a device that boots a signed
   expect(violations).toEqual([]);
   expect(cuts).toBeGreaterThanOrEqual(250);
   expect(outcomes.updated).toBeGreaterThan(outcomes.failed);
+});
+
+test("components whose every attempt was cut off are taken back, and that is what is reported", async () => {
+  const { outcome, cuts, violations } = await runWithCuts("components-alone", [131, 33, 21], 1);
+  expect({ outcome, cuts, violations }).toEqual({ outcome: "fell-back", cuts: 3, violations: [] });
 });
 
 test("a power cut at any change of the flash leaves a twin that converges, whole", async () => {

@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
-import type { CommandMessage } from "../../src/protocol/index.ts";
+import { Heartbeats } from "../../src/agent/work/heartbeats.ts";
+import { seededRandom, VirtualClock } from "../../src/kernel/index.ts";
+import type { CommandMessage, Heartbeat } from "../../src/protocol/index.ts";
 import { type Bench, startBench } from "../support/bench-device.ts";
 
 const TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -96,4 +98,28 @@ test("a backlog is bounded and says what it dropped", async () => {
   const backlog = bench.machine.status().agent?.backlog;
   expect(backlog?.waiting).toBeLessThanOrEqual(3_500);
   expect(backlog?.dropped).toBeGreaterThan(1_000);
+});
+
+test("a sleep is announced before it, not ended by the next heartbeat, and refused where it cannot be", async () => {
+  const clock = new VirtualClock();
+  const sent: { sleepSeconds?: number }[] = [];
+  let connected = true;
+  const heartbeats = new Heartbeats({
+    ...{ clock, random: seededRandom(1), intervalMs: 10_000, onProblem: () => {} },
+    isConnected: () => connected,
+    compose: () => ({}) as Heartbeat,
+    publish: async (payload) => void sent.push(JSON.parse(payload)),
+  });
+  heartbeats.start();
+  await heartbeats.announceSleep(3_600);
+  await clock.advance(59_000);
+  expect(sent).toEqual([{ sleepSeconds: 3_600 }]);
+  await clock.advance(1_000);
+  expect(sent).toEqual([{ sleepSeconds: 3_600 }, {}]);
+  for (const seconds of [0, 1.5, 604_801]) {
+    await expect(heartbeats.announceSleep(seconds)).rejects.toThrow("from 1 to 604800");
+  }
+  connected = false;
+  await expect(heartbeats.announceSleep(60)).rejects.toThrow("no connection");
+  heartbeats.stop();
 });

@@ -177,6 +177,7 @@ describe("the machine's log", () => {
     const context = applicationContext({
       ...{ firmware: { version: "1.0.0", hash: "", slot: "a" }, bootId: "", now: () => 0, log },
       ...{ nextSequence: () => seq++, sample: () => {}, event: () => {}, report: () => {} },
+      sleep: async () => {},
     });
     const lines = ["of the journal", "another"].map((MESSAGE) => JSON.stringify({ MESSAGE }));
     const journalctl = at("journalctl");
@@ -216,6 +217,37 @@ describe("core dumps", () => {
     expect(first).toMatchObject({ level: "core-dump" });
     expect(first?.message).toContain("sensord (process 2)");
     expect(await look(0)).toEqual([]);
+  });
+
+  it("come with the innermost calls, where a program reads them, and without where it fails", async () => {
+    const directory = at("dumps");
+    await mkdir(directory);
+    const told = async (name: string, describe: string[]) => {
+      const { said, context } = listener();
+      const dumps = new CoreDumps({
+        clock: systemClock,
+        directory,
+        describe,
+        stateFile: at("told"),
+      });
+      await writeFile(at("told"), "");
+      await writeFile(path.join(directory, name), "");
+      dumps.start(context);
+      await until(() => said.some(({ level }) => level === "core-dump"));
+      dumps.stop();
+      await rm(path.join(directory, name));
+      return said.find(({ level }) => level === "core-dump")?.message;
+    };
+    const name = `core.sensord.0.${"0".repeat(32)}.7.1700000000000000`;
+    const calls = ["sh", "-c", 'echo "#0 measure ({program}, {process})"; seq 9999; cat {file}'];
+    const message = await told(name, calls);
+    const [first, second] = message?.split("\n") ?? [];
+    expect([first, second]).toEqual([
+      `sensord (process 7) left ${name}, 0 bytes`,
+      "#0 measure (sensord, 7)",
+    ]);
+    expect(message?.length).toBeLessThan(4_096);
+    expect(await told(name, ["false"])).toBe(first);
   });
 
   it("are news once, however many lie there", async () => {

@@ -11,6 +11,7 @@ export interface ApplicationContextDeps {
   sample(sample: TelemetrySample): void;
   event(type: string, attributes: Record<string, unknown>): void;
   report(patch: JsonObject): void;
+  sleep(seconds: number): Promise<void>;
 }
 
 /** What an application is given to speak through: it never waits for the disk or the network. */
@@ -24,6 +25,7 @@ export function applicationContext(deps: ApplicationContextDeps): ApplicationCon
       log.write(level, message, { logger: "application", attributes, origin }),
     event: (type, attributes = {}) => event(type, attributes),
     report: deps.report,
+    sleep: deps.sleep,
     crashed: (reason, message) => event("crash", { reason, message }),
   };
 }

@@ -11,6 +11,11 @@ export interface HeartbeatsDeps {
   onProblem(message: string): void;
 }
 
+/** A week, as the message allows. */
+const MAX_SLEEP_SECONDS = 604_800;
+/** How long the machine has to go down before it counts as awake again. */
+const GOING_DOWN_MS = 60_000;
+
 /**
  * Tells at an interval that the device lives and what it runs. A heartbeat that cannot be sent is
  * not kept: the next one says more. The first comes at a random time, so that a fleet spreads.
@@ -39,6 +44,22 @@ export class Heartbeats {
     this.#deps.publish(JSON.stringify(this.#deps.compose())).catch((error) => {
       if (!this.#stopped) this.#deps.onProblem(`heartbeat: ${messageOf(error)}`);
     });
+  }
+
+  /**
+   * Tells that the device will not be heard for so long. Resolves when the platform knows: then the
+   * machine may be put to sleep. The next heartbeat, at the latest after the reconnect, ends it.
+   */
+  async announceSleep(seconds: number): Promise<void> {
+    if (!Number.isInteger(seconds) || seconds < 1 || seconds > MAX_SLEEP_SECONDS) {
+      throw new Error(
+        `a device sleeps for a whole number of seconds from 1 to ${MAX_SLEEP_SECONDS}`,
+      );
+    }
+    if (!this.#deps.isConnected()) throw new Error("there is no connection to tell it over");
+    this.#timer?.cancel();
+    this.#plan(Math.max(this.#deps.intervalMs, GOING_DOWN_MS));
+    await this.#deps.publish(JSON.stringify({ ...this.#deps.compose(), sleepSeconds: seconds }));
   }
 
   #plan(delayMs: number): void {
