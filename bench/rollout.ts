@@ -23,6 +23,7 @@ import { signDocument, signingKeyOf } from "../src/protocol/index.ts";
 import { createRollouts } from "../src/rollouts/index.ts";
 import { createTenancy, SYSTEM_ACTOR } from "../src/tenancy/index.ts";
 import { makeManifest } from "../test/support/signing.ts";
+import { cpuMsOf } from "./process-figures.ts";
 
 /**
  * The rollout engine on a PostgreSQL of its own with everything synced to disk: what creating costs,
@@ -110,7 +111,7 @@ async function benchFleet(size: number): Promise<number> {
   try {
     const urls = await prepareEmbeddedDatabase(server);
     db = new Database({ url: urls.appUrl, maxConnections: 10 });
-    return await measure(db, urls.ownerUrl, directory, size);
+    return await measure(db, { ownerUrl: urls.ownerUrl, pid: server.pid }, directory, size);
   } finally {
     await db?.close();
     await server.stop();
@@ -120,13 +121,13 @@ async function benchFleet(size: number): Promise<number> {
 
 async function measure(
   db: Database,
-  ownerUrl: string,
+  server: { ownerUrl: string; pid: number },
   directory: string,
   size: number,
 ): Promise<number> {
   const { rollouts, firmware, publish } = await compose(db, directory);
   const first = await publish("1.0.0");
-  await seedFleet(ownerUrl, size, first.imageSha256);
+  await seedFleet(server.ownerUrl, size, first.imageSha256);
   const next = await publish("1.1.0");
   const spec = {
     name: "bench",
@@ -135,10 +136,15 @@ async function measure(
     policy: { stages: [{ name: "all", percent: 100 }], holdbackPercent: 0 },
   };
   const label = `${size / 1_000}k`;
+  const before = cpuMsOf(server.pid);
   const plan = await timed(() => rollouts.plan(TENANT, spec));
   print(`rollout.plan.${label}`, plan.ms, "ms");
+  const between = cpuMsOf(server.pid);
   const created = await timed(() => rollouts.create(TENANT, spec, SYSTEM_ACTOR));
   print(`rollout.create.${label}`, created.ms, "ms");
+  // What other programs on the machine do not touch: the database's own processor time.
+  print(`rollout.plan.${label}.database`, between - before, "ms of processor");
+  print(`rollout.create.${label}.database`, cpuMsOf(server.pid) - between, "ms of processor");
   const both = plan.ms + created.ms;
   // The goal is one of a million devices: of fewer it says nothing.
   const isGoals = size === GOAL_DEVICES;

@@ -3,6 +3,7 @@ import type { Rollout } from "../client/index.ts";
 import { ApiRefusal } from "../client/index.ts";
 import type { Cli, CommonOptions } from "./cli.ts";
 import { CliError } from "./cli-error.ts";
+import { oneLine } from "./printable.ts";
 import {
   countsText,
   decisionText,
@@ -97,7 +98,7 @@ function plainLines(cli: Cli): View {
 function lineOf({ state, stages, stageIndex, totals, stateReason }: Rollout): string {
   const stage = stages[stageIndex];
   const counts = stage ? `${stage.name} (${countsText(stage.counts)})` : "";
-  const reason = stateReason && state !== "running" ? `: ${stateReason}` : "";
+  const reason = stateReason && state !== "running" ? `: ${oneLine(stateReason)}` : "";
   return `${state}${reason}  ${totals.succeeded}/${totals.devices} done, ${totals.failed} failed  ${counts}`;
 }
 
@@ -113,8 +114,14 @@ async function bar(): Promise<View> {
       const payload = { state, stage: stages[stageIndex]?.name ?? "" };
       if (!drawn) drawn = bars.create(totals.devices, totals.succeeded, payload);
       else drawn.update(totals.succeeded, payload);
-      // Above the bar: what the gate weighs and when it decides.
-      const lines = [...evidenceLines(rollout.evidence), `next: ${decisionText(rollout)}`];
+      // Above the bar: what the gate weighs, why it has stopped, and when who decides.
+      const { stateReason } = rollout;
+      const command = state === "running" ? undefined : nextStep(rollout);
+      const lines = [
+        ...evidenceLines(rollout.evidence),
+        ...(stateReason && state !== "running" ? [`${state}: ${oneLine(stateReason)}`] : []),
+        `next: ${command ?? decisionText(rollout)}`,
+      ];
       const text = lines.map((line) => `  ${line}\n`).join("");
       if (text !== said) bars.log(text);
       said = text;

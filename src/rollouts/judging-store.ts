@@ -55,7 +55,7 @@ export async function judgeFleet(tx: Tx, tenantId: string, question: Question): 
            ${tagOf(policy.siteTag ?? "site")} as site,
            ${policy.disruption ? tagOf(policy.disruption.tag ?? "site") : sql`null::text`} as budget,
            ${policy.window ? sql`coalesce(${tagOf(policy.window.zoneTag ?? "timezone")}, '')` : sql`null::text`} as zone,
-           case ${refusals(question)} else null end as refusal,
+           case ${refusals(tenantId, question)} else null end as refusal,
            case when c.crashes is not null
                 then 'crashed ' || c.crashes || ' times in ${sql.raw(String(CHRONIC_DAYS))} days before'
                 when h.hop < ${question.hops.length} then 'comes by a stepping stone'
@@ -93,7 +93,7 @@ function takenBy(tenantId: string, policy: RolloutPolicy) {
 }
 
 /** Why a device cannot or need not have the release, the first reason that holds. */
-function refusals({ release, policy, hops }: Question) {
+function refusals(tenantId: string, { release, policy, hops }: Question) {
   const key = versionSortKey(release.version);
   const { penalty = DEFAULT_PENALTY } = policy;
   const needed = release.minimumSourceVersion;
@@ -117,6 +117,11 @@ function refusals({ release, policy, hops }: Question) {
     }
     when s.firmware_version_key > ${key ?? "~"}
       then 'runs the newer version ' || s.firmware_version
+    when s.firmware_sha256 in (
+        select v.image_sha256 from releases v where v.tenant_id = ${tenantId}
+          and v.product = ${release.product} and v.security_counter > ${release.securityCounter})
+      then 'runs ' || coalesce(s.firmware_version, 'an image')
+        || ', below whose security floor the release lies'
     when h.hop is null
       then 'runs ' || coalesce(s.firmware_version, ${unknown}) || ${tooOld}
     when t.device_id is not null then 'takes part in the open rollout "' || t.name || '"'

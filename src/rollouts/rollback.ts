@@ -99,7 +99,11 @@ export async function beginRollback(
   };
   const changes =
     fromStage === undefined
-      ? { state: "rolling-back" as const, next_evaluation_at: now }
+      ? {
+          state: "rolling-back" as const,
+          state_reason: decision.sentence,
+          next_evaluation_at: now,
+        }
       : {
           state: "paused" as const,
           state_reason: decision.sentence,

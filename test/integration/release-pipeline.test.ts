@@ -139,9 +139,14 @@ describe("a release's way from files to a rollout", () => {
     expect(first.status, first.out + first.err).not.toBe(0);
     expect(first.err).toContain("signatures are missing");
     expect(await published(version)).toBeUndefined();
-    // Bob signs what the stopped job has left; the job builds it anew, and it is the same.
+    // Bob signs what the stopped job has left and commits that days later; the job builds it anew,
+    // and it is the same.
     const signature = path.join(folder, "signatures/bob.json");
     await firmware("sign", path.join(folder, "release.json"), ...BOB(), "--detached", signature);
+    fs.rmSync(path.join(folder, "release.json"));
+    const later = { GIT_COMMITTER_DATE: new Date(Date.now() + 3 * 86_400_000).toISOString() };
+    const author = "git -c user.name=bob -c user.email=bob@example.com";
+    await must(`git add signatures && ${author} commit -qm signed`, later, folder);
     await must(script, env, folder);
     const release = await published(version);
     expect(release).toMatchObject({ channel: "dev", notes: expect.stringContaining("louder") });

@@ -82,6 +82,13 @@ describe("the way back", () => {
     expect(withoutWayBack.find(({ deviceId }) => deviceId === second.id)?.reason).toBe(
       "1.0.0 lies below the security floor that the new image has raised",
     );
+    // Who has raised its floor would refuse what lies below it, however new that is.
+    second.running = { version: "1.2.0", hash: raising.imageSha256, slot: "b" };
+    await f.beat(second);
+    const forgetful = await f.publish("1.3.0");
+    expect((await plan(forgetful.id)).excluded).toEqual([
+      { deviceId: second.id, reason: "runs 1.2.0, below whose security floor the release lies" },
+    ]);
   });
 });
 

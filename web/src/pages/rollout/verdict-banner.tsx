@@ -48,7 +48,7 @@ export function VerdictBanner({ rollout }: { rollout: RolloutView }) {
         </ThemeIcon>
         <div style={{ minWidth: 0, flex: 1 }}>
           <Text fw={600} fz="lg" lh={1.4}>
-            {verdict?.sentence ?? (rollout.stateReason || "The rollout is being prepared.")}
+            {sentenceOf(rollout)}
           </Text>
           <Group gap="md" mt={4} c="dimmed" fz="sm">
             {verdict && (
@@ -57,7 +57,7 @@ export function VerdictBanner({ rollout }: { rollout: RolloutView }) {
                 <TimeAgo time={verdict.at} />
               </span>
             )}
-            {rollout.nextEvaluationAt && <Countdown at={rollout.nextEvaluationAt} />}
+            {rollout.nextLookAt && <NextDecision rollout={rollout} lookAt={rollout.nextLookAt} />}
           </Group>
         </div>
       </Group>
@@ -65,12 +65,28 @@ export function VerdictBanner({ rollout }: { rollout: RolloutView }) {
   );
 }
 
-function Countdown({ at }: { at: string }) {
+/** While it is prepared the latest verdict is of somebody's hand: what it waits for is said instead. */
+function sentenceOf({ state, stateReason, lastVerdict }: RolloutView): string {
+  if (state === "preparing" && stateReason) return stateReason;
+  return lastVerdict?.sentence ?? (stateReason || "The rollout is being prepared.");
+}
+
+/** When the gate looks, from when on it may widen, and when it asks a person in any case. */
+function NextDecision({ rollout, lookAt }: { rollout: RolloutView; lookAt: string }) {
   const now = useNow("second");
-  const left = Math.ceil((Date.parse(at) - now) / 1000) * 1000;
-  return (
-    <span className="figures">
-      {left > 0 ? `The gate looks again in ${formatDuration(left)}` : "The gate is looking now"}
-    </span>
-  );
+  const { state, stageStartedAt, stageIndex, policy } = rollout;
+  const until = (atMs: number) => Math.ceil((atMs - now) / 1_000) * 1_000;
+  const looks = until(Date.parse(lookAt));
+  const parts = [
+    looks > 0 ? `The gate looks again in ${formatDuration(looks)}` : "The gate is looking now",
+  ];
+  const stage = policy.stages[stageIndex];
+  if (state === "running" && stageStartedAt && stage) {
+    const began = Date.parse(stageStartedAt);
+    const soaks = until(began + (stage.minSoakSeconds ?? policy.minSoakSeconds) * 1_000);
+    if (soaks > 0) parts.push(`may widen in ${formatDuration(soaks)}`);
+    const asks = until(began + policy.askAfterSeconds * 1_000);
+    if (asks > 0) parts.push(`asks a person in ${formatDuration(asks)} at the latest`);
+  }
+  return <span className="figures">{parts.join(", ")}</span>;
 }
