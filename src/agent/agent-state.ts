@@ -54,6 +54,8 @@ export interface RememberedCommand {
   result: CommandResult | null;
   /** The platform has acknowledged `result`. */
   delivered: boolean;
+  /** Trusted time at which it was taken; unknown of those that an older agent took. */
+  beganAt?: number | undefined;
 }
 
 /** All that the agent must know again after a restart. */

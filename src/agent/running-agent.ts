@@ -1,5 +1,5 @@
 import { messageOf, randomId } from "../kernel/index.ts";
-import type { LogLevel } from "../protocol/index.ts";
+import { type LogLevel, type LogSpan, spanAttributes } from "../protocol/index.ts";
 import type { AgentDeps, AgentStatus } from "./agent.ts";
 import { outboxOf, twinOf, watchdogKeeperOf } from "./agent-parts.ts";
 import { AgentReports } from "./agent-reports.ts";
@@ -176,8 +176,10 @@ export class RunningAgent {
   }
 
   #logAs(logger: string) {
-    return (level: LogLevel, message: string, traceparent: string | null = null) =>
-      this.#log.write(level, message, { logger, traceparent });
+    return (level: LogLevel, text: string, traceparent: string | null = null, span?: LogSpan) => {
+      const attributes = span && spanAttributes(span);
+      this.#log.write(level, text, { logger, traceparent, attributes });
+    };
   }
 
   #createConnection(): Connection {

@@ -1,5 +1,6 @@
+import { createHash } from "node:crypto";
 import { AppError, LIMITS, randomInteger, systemRandom } from "../kernel/index.ts";
-import { storableJson } from "../kernel/storable.ts";
+import { storableJson, storableText } from "../kernel/storable.ts";
 import { parseTraceparent } from "../kernel/tracing.ts";
 import {
   checkMessage,
@@ -8,8 +9,9 @@ import {
   type LogLevel,
   type LogLine,
   LogLine as LogLineSchema,
+  spanOf,
 } from "../protocol/index.ts";
-import { type LogRow, PLATFORM_TENANT } from "../timeseries/index.ts";
+import { type LogRow, PLATFORM_TENANT, type SpanRow } from "../timeseries/index.ts";
 
 /** A line that was not stored, by its place in the message. */
 export interface RejectedLine {
@@ -27,6 +29,11 @@ export const SEVERITIES: Record<LogLevel, number> = {
   fatal: 21,
 };
 
+const SPAN_ID_LENGTH = 16;
+const SPAN_NAME_LENGTH = 128;
+const SPAN_MESSAGE_LENGTH = 1_024;
+/** What the spans of devices have as their service. */
+const DEVICE_SERVICE = "device";
 const MAX_REPORTED_REJECTIONS = 100;
 const MAX_ATTRIBUTES_LENGTH = 16_384;
 
@@ -36,12 +43,15 @@ export function levelOf(severity: number): LogLevel {
   return levels.findLast(([, number]) => number <= severity)?.[0] ?? "trace";
 }
 
-/** The lines of a device's message that can be stored, and the others with their reasons. */
+/**
+ * The lines of a device's message that can be stored, the spans that they close, and the other lines
+ * with their reasons.
+ */
 export function deviceLogRows(
   { tenantId, deviceId }: DeviceIdentity,
   payload: unknown,
   receivedAt: number,
-): { rows: LogRow[]; rejected: RejectedLine[] } {
+): { rows: LogRow[]; spans: SpanRow[]; rejected: RejectedLine[] } {
   const lines: unknown[] = Array.isArray(payload) ? payload : [payload];
   if (lines.length > LIMITS.logLinesPerMessage) {
     throw new AppError("message-invalid", "too many lines in one message", {
@@ -49,11 +59,15 @@ export function deviceLogRows(
     });
   }
   const rows: LogRow[] = [];
+  const spans: SpanRow[] = [];
   const rejected: RejectedLine[] = [];
   lines.forEach((line, index) => {
     try {
       checkMessage(LogLineSchema, line);
-      rows.push({ tenantId, deviceId, ...fieldsOf(line as LogLine, receivedAt) });
+      const row = { tenantId, deviceId, ...fieldsOf(line as LogLine, receivedAt) };
+      rows.push(row);
+      const span = spanRow(row, line as LogLine);
+      if (span) spans.push(span);
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
       if (rejected.length < MAX_REPORTED_REJECTIONS) {
@@ -64,7 +78,25 @@ export function deviceLogRows(
   if (rows.length === 0) {
     throw new AppError("message-invalid", "no line can be used", { rejected });
   }
-  return { rows, rejected };
+  return { rows, spans, rejected };
+}
+
+/** The same line brought twice gives the same span, which stands once. */
+function spanRow(row: LogRow, line: LogLine): SpanRow | undefined {
+  const span = spanOf(line);
+  if (!span || !row.traceId) return undefined;
+  const { tenantId, deviceId, traceId, spanId: parentSpanId } = row;
+  const id = createHash("sha256").update(JSON.stringify([deviceId, line.ts, line.seq, span.name]));
+  return {
+    ...{ tenantId, traceId, parentSpanId, spanId: id.digest("hex").slice(0, SPAN_ID_LENGTH) },
+    name: storableText(span.name, SPAN_NAME_LENGTH),
+    service: DEVICE_SERVICE,
+    startedAt: Math.round((row.ts - span.durationMs) * 1_000),
+    durationUs: Math.round(span.durationMs * 1_000),
+    status: span.error === undefined ? 1 : 2,
+    statusMessage: storableText(span.error ?? "", SPAN_MESSAGE_LENGTH),
+    attributes: JSON.stringify({ "device.id": deviceId }),
+  };
 }
 
 function fieldsOf(line: LogLine, receivedAt: number): Omit<LogRow, "tenantId" | "deviceId"> {

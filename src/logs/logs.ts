@@ -2,7 +2,7 @@ import { AppError, Batcher, type Clock } from "../kernel/index.ts";
 import { counter } from "../kernel/metrics.ts";
 import type { ReadableSpan } from "../kernel/tracing.ts";
 import type { DeviceIdentity } from "../protocol/index.ts";
-import type { LogRow, Timeseries } from "../timeseries/index.ts";
+import type { LogRow, SpanRow, Timeseries } from "../timeseries/index.ts";
 import { type LogSearch, TRACE_ID } from "./log-conditions.ts";
 import {
   countByDevice,
@@ -130,11 +130,18 @@ export function createLogs(deps: LogsDeps): Logs {
     onOverflow: () => overflows.inc(),
     write: (messages) => timeseries.insert("logs", messages.flat()),
   });
+  const spanBatcher = new Batcher<SpanRow[]>({
+    ...BATCH,
+    onOverflow: () => overflows.inc(),
+    write: (messages) => timeseries.insert("spans", messages.flat()),
+  });
 
   return {
     async ingestDeviceLogs(peer, payload, receivedAt) {
-      const { rows, rejected } = deviceLogRows(peer, payload, receivedAt);
-      await batcher.add(rows, rows.length);
+      const { rows, spans, rejected } = deviceLogRows(peer, payload, receivedAt);
+      const written = [batcher.add(rows, rows.length)];
+      if (spans.length > 0) written.push(spanBatcher.add(spans, spans.length));
+      await Promise.all(written);
       lines.inc({ outcome: "accepted" }, rows.length);
       lines.inc({ outcome: "rejected" }, rejected.length);
       return { accepted: rows.length, rejected };
@@ -216,7 +223,9 @@ export function createLogs(deps: LogsDeps): Logs {
       return { traceId, spans: outerFirst([...own, ...platform]), logs };
     },
 
-    close: () => batcher.flush(),
+    async close() {
+      await Promise.all([batcher.flush(), spanBatcher.flush()]);
+    },
   };
 }
 

@@ -6,6 +6,7 @@ export * from "./certificates.ts";
 export * from "./configuration.ts";
 export * from "./csr.ts";
 export * from "./identity.ts";
+export * from "./log-spans.ts";
 export * from "./merge-patch.ts";
 export * from "./messages.ts";
 export * from "./metadata.ts";

@@ -213,6 +213,43 @@ describe("a trace", () => {
     expect(trace.logs.map(({ message }) => message)).toEqual(["installing"]);
     await expect(logs.trace("other", traceId)).rejects.toMatchObject({ code: "not-found" });
   });
+
+  it("has the spans that devices close by their lines, once however often those come", async () => {
+    const traceId = "5".repeat(32);
+    const closing = (seq: number, attributes: object) => ({
+      ...{ ts: NOW + 10_000, seq, level: "info", message: `line ${seq}`, attributes },
+      traceparent: `00-${traceId}-00f067aa0ba902b7-01`,
+    });
+    const lines = [
+      closing(1, { "span.name": "update installing", "span.duration_ms": 2_500 }),
+      closing(2, { "span.name": "command ping", "span.duration_ms": 0, "span.error": "no\0" }),
+      closing(3, { "span.name": { toString: false }, "span.duration_ms": 1 }),
+      closing(4, { "span.name": "backwards", "span.duration_ms": -1 }),
+      {
+        ...closing(5, { "span.name": "of no trace", "span.duration_ms": 1 }),
+        traceparent: undefined,
+      },
+    ];
+    const device = { tenantId: "acme", deviceId: "d9" };
+    for (let copy = 0; copy < 2; copy += 1) {
+      await logs.ingestDeviceLogs(device, JSON.parse(JSON.stringify(lines)), NOW + 20_000);
+    }
+    const parent = { parentSpanId: "00f067aa0ba902b7", attributes: { "device.id": "d9" } };
+    const { spans, logs: told } = await logs.trace("acme", traceId);
+    expect(spans).toMatchObject([
+      {
+        ...parent,
+        name: "update installing",
+        startMs: NOW + 7_500,
+        durationMs: 2_500,
+        status: "ok",
+      },
+      { ...parent, name: "command ping", startMs: NOW + 10_000, status: "error" },
+    ]);
+    expect(spans.map(({ service }) => service)).toEqual(["device", "device"]);
+    expect(told.map(({ message }) => message)).toHaveLength(4);
+    await expect(logs.trace("other", traceId)).rejects.toMatchObject({ code: "not-found" });
+  });
 });
 
 describe("the platform's own lines", () => {

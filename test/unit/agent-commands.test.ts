@@ -8,7 +8,7 @@ import { openFileStorage } from "../../src/agent/offline/file-storage.ts";
 import { type CommandHandler, Commands } from "../../src/agent/work/commands.ts";
 import { isOpenCommand, rememberedCommands } from "../../src/agent/work/remembered-commands.ts";
 import { VirtualClock } from "../../src/kernel/index.ts";
-import type { CommandMessage, CommandResult } from "../../src/protocol/index.ts";
+import type { CommandMessage, CommandResult, LogSpan } from "../../src/protocol/index.ts";
 
 let directory: string;
 let clock: VirtualClock;
@@ -17,6 +17,7 @@ let power: AbortController;
 let said: { id: string; result: CommandResult }[];
 let isOnline: boolean;
 let begun: string[];
+let spans: LogSpan[];
 
 beforeEach(() => {
   directory = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-agent-commands-"));
@@ -25,6 +26,7 @@ beforeEach(() => {
   state = undefined;
   said = [];
   begun = [];
+  spans = [];
   isOnline = true;
 });
 afterEach(async () => {
@@ -61,7 +63,9 @@ async function boot(handlers: Record<string, CommandHandler> = {}): Promise<Comm
       if (!isOnline) throw new Error("there is no connection");
       said.push({ id: topic.split("/")[1] as string, result: JSON.parse(payload) });
     },
-    log: () => {},
+    log: (_level, _message, _traceparent, span) => {
+      if (span) spans.push(span);
+    },
   });
   await commands.start(null);
   return commands;
@@ -130,6 +134,19 @@ test("a command with a deadline is announced, and ends in time", async () => {
     { status: "failed", error: "it was not done within 5 s" },
   ]);
   expect(aborted).toBe(true);
+  const error = "it was not done within 5 s";
+  expect(spans).toEqual([{ name: "command hang", durationMs: 5_000, error }]);
+});
+
+test("a command's span ends with the restart that cut it off", async () => {
+  let commands = await boot({ hang: () => new Promise(() => {}) });
+  await commands.receive(message("cut", "hang"));
+  await clock.advance(3_000);
+  commands = await boot();
+  commands.connected();
+  await heard("cut");
+  const error = "the device restarted while it was carried out";
+  expect(spans).toEqual([{ name: "command hang", durationMs: 3_000, error }]);
 });
 
 test("a running command is heard of once a second; its last words come with the result", async () => {

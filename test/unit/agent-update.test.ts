@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import type { LogLine } from "../../src/protocol/index.ts";
 import { sha256Of } from "../../src/simulator/index.ts";
 import { type Bench, startBench } from "../support/bench-device.ts";
 
@@ -26,6 +27,10 @@ test("an update by patch ends with the new image confirmed and reported", async 
   expect(bench.running()).toMatchObject({ version: "1.1.0", slot: "b" });
   expect(lastState(bench)?.running?.hash).toBe(sha256Of(bench.newImage));
   expect(bench.machine.status().downloadedBytes).toBe(bench.patchOffer.sizeBytes);
+  const lines = () => (bench.platform.received(bench.device, "logs") as LogLine[][]).flat();
+  const spans = () => lines().flatMap(({ attributes }) => attributes?.["span.name"] ?? []);
+  await bench.until(() => spans().length >= WHOLE_WAY.length);
+  expect(spans()).toEqual(WHOLE_WAY.map((phase) => `update ${phase}`));
 });
 
 test.each([1, 5, 20, 40, 60, 80, 95])(

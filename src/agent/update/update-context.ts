@@ -2,6 +2,7 @@ import type { Clock, Random } from "../../kernel/index.ts";
 import type {
   ArtifactFormat,
   LogLevel,
+  LogSpan,
   RunningFirmware,
   UpdateState,
 } from "../../protocol/index.ts";
@@ -50,5 +51,5 @@ export interface UpdateContext {
   /** Tells the platform where the update stands; rejects while offline. */
   publish(state: UpdateState): Promise<void>;
   event(type: string, attributes: Record<string, unknown>): Promise<void>;
-  log(level: LogLevel, message: string, traceparent: string | null): void;
+  log(level: LogLevel, message: string, traceparent: string | null, span?: LogSpan): void;
 }

@@ -2,6 +2,7 @@ import { messageOf } from "../../kernel/index.ts";
 import type { UpdateState } from "../../protocol/index.ts";
 import type { ActiveUpdate } from "../agent-state.ts";
 import { PublishRefused } from "../connection/publish-refused.ts";
+import { phaseEnded } from "./change-update.ts";
 import type { Unmet } from "./conditions.ts";
 import { readSlotRecord } from "./slot-record.ts";
 import type { UpdateContext } from "./update-context.ts";
@@ -105,6 +106,7 @@ export class UpdateReporter {
       lastUpdate: { sequence: assignment.sequence, state: told },
       unreported: [...current.unreported, told],
     }));
+    phaseEnded(this.#context, update, end.phase === "succeeded" ? undefined : end.error.message);
     const detail = end.phase === "succeeded" ? "" : `: ${end.error.element}, ${end.error.message}`;
     this.#context.log(
       end.phase === "succeeded" ? "info" : "error",

@@ -4,6 +4,7 @@ import {
   type CommandResult,
   checkMessage,
   type LogLevel,
+  type LogSpan,
 } from "../../protocol/index.ts";
 import type { RememberedCommand, StateStore } from "../agent-state.ts";
 import { PublishRefused } from "../connection/publish-refused.ts";
@@ -41,7 +42,7 @@ export interface CommandsDeps {
   bootId: string;
   life: AbortSignal;
   publish(topic: string, payload: string, options?: PublishOptions): Promise<void>;
-  log(level: LogLevel, message: string, traceparent: string | null): void;
+  log(level: LogLevel, message: string, traceparent: string | null, span?: LogSpan): void;
 }
 
 const MAX_ID_LENGTH = 64;
@@ -66,7 +67,8 @@ export class Commands {
           : { status: "failed", error: "the device restarted while it was carried out" };
       await this.#remember({ ...command, result });
       const { name, traceparent } = command;
-      log("info", `command ${name} ${result.status} by the restart`, traceparent);
+      const message = `command ${name} ${result.status} by the restart`;
+      log("info", message, traceparent, this.#spanOf(command, result));
     }
   }
 
@@ -91,7 +93,8 @@ export class Commands {
       this.connected();
       return;
     }
-    const command = { id, name, expiresAt, traceparent, result: null, delivered: false };
+    const beganAt = state.trustedNow();
+    const command = { id, name, expiresAt, traceparent, result: null, delivered: false, beganAt };
     if (state.current.commands.filter(isOpenCommand).length >= MAX_OPEN_COMMANDS) {
       // Not begun, and so not remembered: memory is what there is too little of.
       const result = { status: "rejected", error: "this device has too much to do" } as const;
@@ -143,9 +146,16 @@ export class Commands {
     });
     const result = await this.#run(command, message, voice);
     if (result === RESTARTING) return;
-    log("info", `command ${name} ${result.status}`, traceparent);
+    log("info", `command ${name} ${result.status}`, traceparent, this.#spanOf(command, result));
     await this.#remember({ ...command, result: { ...result, ...(await voice.end()) } });
     this.connected();
+  }
+
+  /** Undefined for what an agent of before took on. */
+  #spanOf(command: RememberedCommand, { error }: CommandResult): LogSpan | undefined {
+    if (command.beganAt === undefined) return undefined;
+    const durationMs = this.#deps.state.trustedNow() - command.beganAt;
+    return { name: `command ${command.name}`, durationMs, error };
   }
 
   async #run(
