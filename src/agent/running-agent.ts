@@ -239,6 +239,7 @@ export class RunningAgent {
       },
       publish: (state) => this.#connection.publish("update/state", JSON.stringify(state)),
       event: (type, attributes) => this.#event(type, attributes),
+      keepWords: () => this.#outbox.keep(),
       log: this.#logAs("update"),
     });
   }
@@ -381,8 +382,9 @@ export class RunningAgent {
     });
   }
 
-  #rebootFor(commandId: string): Promise<void> {
+  async #rebootFor(commandId: string): Promise<void> {
     const { clock, reboot } = this.#deps;
+    await this.#outbox.keep();
     const publish = (topic: string, payload: string) => this.#connection.publish(topic, payload);
     const deps = { clock, state: this.#state, life: this.#life, publish, reboot };
     return restartForCommand(deps, commandId);

@@ -110,6 +110,15 @@ export class Outbox {
     this.#wake(0);
   }
 
+  /** Writes what has not been acknowledged to disk, as far as it takes it: a restart is near. */
+  async keep(): Promise<void> {
+    try {
+      for (const stream of this.#streams) await stream.save();
+    } catch (error) {
+      this.#deps.onProblem(`what waits could not be kept: ${messageOf(error)}`);
+    }
+  }
+
   /** Writes what has not been acknowledged to disk. */
   async stop(): Promise<void> {
     this.halt();

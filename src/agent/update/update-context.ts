@@ -51,5 +51,7 @@ export interface UpdateContext {
   /** Tells the platform where the update stands; rejects while offline. */
   publish(state: UpdateState): Promise<void>;
   event(type: string, attributes: Record<string, unknown>): Promise<void>;
+  /** Puts on disk what is still to be told. */
+  keepWords(): Promise<void>;
   log(level: LogLevel, message: string, traceparent: string | null, span?: LogSpan): void;
 }

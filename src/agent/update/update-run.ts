@@ -26,6 +26,9 @@ export async function restart(
   reason: "update" | "fallback",
 ): Promise<"restarting"> {
   await context.state.update((current) => ({ ...current, restart: { reason, commandId: null } }));
+  // The last lines before a restart tell most of why it came to that.
+  await context.keepWords();
+  context.life.throwIfAborted();
   context.reboot(reason);
   return "restarting";
 }
