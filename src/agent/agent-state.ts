@@ -1,6 +1,12 @@
 import type { PatchCheckpoint } from "../delta/index.ts";
 import type { Clock } from "../kernel/index.ts";
-import type { Assignment, CommandResult, Envelope, UpdateState } from "../protocol/index.ts";
+import type {
+  Assignment,
+  BytesBySource,
+  CommandResult,
+  Envelope,
+  UpdateState,
+} from "../protocol/index.ts";
 import { readDocument, writeDocument } from "./offline/atomic-file.ts";
 import type { SlotName, Storage } from "./ports.ts";
 import type { LogLevelState } from "./work/log-level.ts";
@@ -29,6 +35,8 @@ export interface ActiveUpdate {
   waiting: boolean;
   /** Bytes fetched for this update in all. */
   bytesDownloaded: number;
+  /** Of them from where; absent in what an older agent has begun. */
+  bytesBySource?: BytesBySource;
   /** Found wrong before the fall-back; reported after it. */
   fault: { phase: string; element: string; message: string } | null;
 }

@@ -1,4 +1,9 @@
-import type { IssuedCertificate, JsonObject, RunningFirmware } from "../protocol/index.ts";
+import type {
+  BytesBySource,
+  IssuedCertificate,
+  JsonObject,
+  RunningFirmware,
+} from "../protocol/index.ts";
 
 /**
  * Everything through which the agent touches the world. A platform is ported by writing these few
@@ -123,9 +128,13 @@ export interface ArtifactResponse {
   /** HTTP status: 200 from the start, 206 from `offset`. */
   status: number;
   body: AsyncIterable<Uint8Array>;
+  /** Whose bytes these are; the platform's where it is not said. */
+  servedBy?: ArtifactServer;
   /** When the server wants to be asked again, where it says so. */
   retryAfterSeconds?: number;
 }
+
+export type ArtifactServer = keyof BytesBySource;
 
 export interface ArtifactSource {
   /** GET with `Range: bytes=<offset>-` (none at offset 0); by `credentials` where they are given. */

@@ -2,6 +2,21 @@ import type { Rollout } from "../client/index.ts";
 import { ago, bytes, facts, table } from "./output.ts";
 import { printable } from "./printable.ts";
 
+/** Where the bytes came from, the most first. */
+function sourcesText({ bytesBySource }: Rollout): string {
+  const parts: [string, number][] = [
+    ["the platform", bytesBySource.platform],
+    ["the store", bytesBySource.store],
+    ["site caches", bytesBySource.cache],
+    ["(not said)", bytesBySource.unknown],
+  ];
+  return parts
+    .filter(([, sum]) => sum > 0)
+    .sort(([, left], [, right]) => right - left)
+    .map(([name, sum]) => `${name} ${bytes(sum)}`)
+    .join(", ");
+}
+
 /** A rollout as its page shows it: state, stages, the gate's word with its numbers. */
 export function describeRollout(rollout: Rollout): string {
   const { release, totals, lastVerdict, bytesDownloaded, bytesFull } = rollout;
@@ -17,6 +32,7 @@ export function describeRollout(rollout: Rollout): string {
         `${totals.succeeded} of ${totals.devices} done, ${totals.inProgress} under way, ${totals.failed} failed`,
       ],
       ["downloaded", `${bytes(bytesDownloaded)} of ${bytes(bytesFull)}${saved}`],
+      ...(bytesDownloaded > 0 ? [["came from", sourcesText(rollout)] as [string, string]] : []),
       ["started", rollout.startedAt ? ago(rollout.startedAt) : "not yet"],
       ["next decision", decisionText(rollout)],
     ]),

@@ -1852,6 +1852,7 @@ export type Rollout = {
   nextLookAt: string | null;
   bytesDownloaded: number;
   bytesFull: number;
+  bytesBySource: RolloutBytesBySource;
   createdAt: string;
   createdBy: string;
   /** Whether a second person has yet to agree */
@@ -1861,6 +1862,17 @@ export type Rollout = {
   pausedAt: string | null;
   finishedAt: string | null;
   revision: number;
+};
+
+export type RolloutBytesBySource = {
+  /** Sent by the platform itself */
+  platform: number;
+  /** Sent by the store that the platform sends devices to */
+  store: number;
+  /** Sent by download caches of the devices' sites */
+  cache: number;
+  /** Of devices that do not say where their bytes came from */
+  unknown: number;
 };
 
 export type RolloutDevice = {

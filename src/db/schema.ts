@@ -1041,6 +1041,9 @@ export interface RolloutCountersTable {
   excluded: Generated<number>;
   bytes_downloaded: Generated<number>;
   bytes_full: Generated<number>;
+  bytes_platform: Generated<number>;
+  bytes_store: Generated<number>;
+  bytes_cache: Generated<number>;
 }
 
 export interface RolloutDevicesTable {
@@ -1088,6 +1091,9 @@ export interface RolloutDevicesTable {
   waiting_for: OptionalJson;
   cohort: Generated<number>;
   is_absent: Generated<boolean>;
+  bytes_platform: number | null;
+  bytes_store: number | null;
+  bytes_cache: number | null;
 }
 
 export interface RolloutEvidenceTable {

@@ -109,6 +109,16 @@ export const CommandResult = Type.Object({
   ),
 });
 
+/** Where the bytes of an update came from, as its device says. */
+const BytesBySource = Type.Object({
+  /** From the platform itself. */
+  platform: Type.Integer({ minimum: 0 }),
+  /** From the store to which the platform has sent the device. */
+  store: Type.Integer({ minimum: 0 }),
+  /** From a download cache of its site. */
+  cache: Type.Integer({ minimum: 0 }),
+});
+
 export const UpdateState = Type.Object({
   updateId: Type.String({ maxLength: 64 }),
   phase: Type.Union(UPDATE_PHASES.map((phase) => Type.Literal(phase))),
@@ -134,8 +144,10 @@ export const UpdateState = Type.Object({
   /** Which artifact was used and how many bytes it cost. */
   format: Type.Optional(Type.String({ maxLength: 32 })),
   bytesDownloaded: Type.Optional(Type.Integer({ minimum: 0 })),
+  bytesBySource: Type.Optional(BytesBySource),
 });
 
+export type BytesBySource = Static<typeof BytesBySource>;
 export type RunningFirmware = Static<typeof RunningFirmware>;
 export type TelemetrySample = Static<typeof TelemetrySample>;
 export type Heartbeat = Omit<Static<typeof Heartbeat>, "bootChain"> & { bootChain?: BootChain };
@@ -180,6 +192,7 @@ export type UpdateState = {
   bootId?: string;
   format?: string;
   bytesDownloaded?: number;
+  bytesBySource?: BytesBySource;
 };
 
 const validators = new Map<TSchema, Validator>();

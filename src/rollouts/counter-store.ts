@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
+import type { BytesBySource } from "../protocol/index.ts";
 import { type ArmDelta, armIn, moveArms } from "./cohorts-store.ts";
 import type { MetricTotals } from "./gate/index.ts";
 import { DEVICE_STATES, type DeviceState } from "./states.ts";
@@ -16,6 +17,7 @@ export interface Step {
   /** Counted under the new state. */
   bytesDownloaded: number;
   bytesFull: number;
+  bytesBySource?: BytesBySource;
 }
 
 /** What is known of a device before it moves. */
@@ -32,7 +34,7 @@ export function stepOf(
   rolloutId: string,
   device: Member,
   to: DeviceState,
-  bytes: Partial<Pick<Step, "bytesDownloaded" | "bytesFull">> = {},
+  bytes: Partial<Pick<Step, "bytesDownloaded" | "bytesFull" | "bytesBySource">> = {},
 ): Step {
   const excluded = device.excluded_reason !== null;
   return {
@@ -44,6 +46,7 @@ export function stepOf(
     cohort: excluded || device.is_absent ? null : device.cohort,
     bytesDownloaded: bytes.bytesDownloaded ?? 0,
     bytesFull: bytes.bytesFull ?? 0,
+    ...(bytes.bytesBySource ? { bytesBySource: bytes.bytesBySource } : {}),
   };
 }
 
@@ -134,7 +137,7 @@ async function moveStates(tx: Tx, tenantId: string, steps: readonly Step[]): Pro
     let delta = deltas.get(key);
     if (!delta) {
       const { rolloutId, stageIndex } = step;
-      delta = { rolloutId, stageIndex, state, devices: 0, excluded: 0, downloaded: 0, full: 0 };
+      delta = { rolloutId, stageIndex, state, ...emptyDelta() };
       deltas.set(key, delta);
     }
     return delta;
@@ -150,10 +153,9 @@ async function moveStates(tx: Tx, tenantId: string, steps: readonly Step[]): Pro
     }
     to.downloaded += step.bytesDownloaded;
     to.full += step.bytesFull;
+    for (const source of SOURCES) to[source] += step.bytesBySource?.[source] ?? 0;
   }
-  const rows = [...deltas.values()].filter(
-    (row) => row.devices !== 0 || row.excluded !== 0 || row.downloaded !== 0 || row.full !== 0,
-  );
+  const rows = [...deltas.values()].filter((row) => AMOUNTS.some((amount) => row[amount] !== 0));
   if (rows.length === 0) return;
   await sql`
     with delta as (
@@ -161,8 +163,10 @@ async function moveStates(tx: Tx, tenantId: string, steps: readonly Step[]): Pro
         ${rows.map((row) => row.rolloutId)}::uuid[], ${rows.map((row) => row.stageIndex)}::int[],
         ${rows.map((row) => row.state)}::text[], ${rows.map((row) => row.devices)}::int[],
         ${rows.map((row) => row.excluded)}::int[], ${rows.map((row) => row.downloaded)}::bigint[],
-        ${rows.map((row) => row.full)}::bigint[]
-      ) as d(rollout_id, stage_index, state, devices, excluded, downloaded, bytes_full)),
+        ${rows.map((row) => row.full)}::bigint[], ${rows.map((row) => row.platform)}::bigint[],
+        ${rows.map((row) => row.store)}::bigint[], ${rows.map((row) => row.cache)}::bigint[]
+      ) as d(rollout_id, stage_index, state, devices, excluded, downloaded, bytes_full,
+        platform, store, cache)),
     locked as (
       select c.rollout_id, c.stage_index, c.state
       from rollout_counters c join delta d using (rollout_id, stage_index, state)
@@ -171,7 +175,9 @@ async function moveStates(tx: Tx, tenantId: string, steps: readonly Step[]): Pro
     update rollout_counters c
     set devices = c.devices + d.devices, excluded = c.excluded + d.excluded,
         bytes_downloaded = c.bytes_downloaded + d.downloaded,
-        bytes_full = c.bytes_full + d.bytes_full
+        bytes_full = c.bytes_full + d.bytes_full,
+        bytes_platform = c.bytes_platform + d.platform, bytes_store = c.bytes_store + d.store,
+        bytes_cache = c.bytes_cache + d.cache
     from locked l join delta d using (rollout_id, stage_index, state)
     where c.tenant_id = ${tenantId} and c.rollout_id = l.rollout_id
       and c.stage_index = l.stage_index and c.state = l.state`.execute(tx);
@@ -200,6 +206,16 @@ interface Delta {
   excluded: number;
   downloaded: number;
   full: number;
+  platform: number;
+  store: number;
+  cache: number;
+}
+
+const SOURCES = ["platform", "store", "cache"] as const;
+const AMOUNTS = ["devices", "excluded", "downloaded", "full", ...SOURCES] as const;
+
+function emptyDelta(): Pick<Delta, (typeof AMOUNTS)[number]> {
+  return { devices: 0, excluded: 0, downloaded: 0, full: 0, platform: 0, store: 0, cache: 0 };
 }
 
 export interface CounterRow {
@@ -210,6 +226,9 @@ export interface CounterRow {
   excluded: number;
   bytes_downloaded: number;
   bytes_full: number;
+  bytes_platform: number;
+  bytes_store: number;
+  bytes_cache: number;
 }
 
 export async function readCounters(
@@ -227,6 +246,9 @@ export async function readCounters(
       "excluded",
       "bytes_downloaded",
       "bytes_full",
+      "bytes_platform",
+      "bytes_store",
+      "bytes_cache",
     ])
     .where("tenant_id", "=", tenantId)
     .where("rollout_id", "in", [...rolloutIds])

@@ -1,4 +1,5 @@
 import type { Tx } from "../db/index.ts";
+import type { BytesBySource } from "../protocol/index.ts";
 import { graceful } from "./assignments.ts";
 import { moveCounters, type Step, stepOf } from "./counter-store.ts";
 import {
@@ -16,6 +17,7 @@ export interface TrackedMove {
   progress?: number | null;
   format?: string | null;
   bytesDownloaded?: number | null;
+  bytesBySource?: BytesBySource | null;
   deadlineAt?: Date | null;
 }
 
@@ -48,6 +50,7 @@ export async function applyMoves(
     }
     const to = move.state;
     const bytesDownloaded = Math.max(device.bytes_downloaded, told.bytesDownloaded ?? 0);
+    const bytesBySource = sourcesOf(device, told.bytesBySource, bytesDownloaded);
     changes.push({
       rolloutId: device.rollout_id,
       deviceId: device.device_id,
@@ -59,14 +62,38 @@ export async function applyMoves(
       bootId: move.bootId === undefined ? device.boot_id : move.bootId,
       format: told.format ?? null,
       bytesDownloaded,
+      bytesBySource,
     });
     const bytesFull = to === "succeeded" && device.state !== "succeeded" ? device.bytes_full : 0;
-    const news = { bytesDownloaded: bytesDownloaded - device.bytes_downloaded, bytesFull };
+    const news = {
+      bytesDownloaded: bytesDownloaded - device.bytes_downloaded,
+      bytesFull,
+      bytesBySource: {
+        platform: (bytesBySource?.platform ?? 0) - (device.bytes_platform ?? 0),
+        store: (bytesBySource?.store ?? 0) - (device.bytes_store ?? 0),
+        cache: (bytesBySource?.cache ?? 0) - (device.bytes_cache ?? 0),
+      },
+    };
     steps.push(stepOf(device.rollout_id, device, to, news));
   }
   await writeSources(tx, tenantId, starting);
   await writeDevices(tx, tenantId, changes, new Date(nowMs));
   await moveCounters(tx, tenantId, steps);
+}
+
+/** What a device has said last; not what contradicts the bytes that it says it has downloaded. */
+function sourcesOf(
+  device: TrackedDevice,
+  told: BytesBySource | null | undefined,
+  bytesDownloaded: number,
+): BytesBySource | null {
+  if (told && told.platform + told.store + told.cache <= bytesDownloaded) return told;
+  if (device.bytes_platform === null) return null;
+  return {
+    platform: device.bytes_platform,
+    store: device.bytes_store ?? 0,
+    cache: device.bytes_cache ?? 0,
+  };
 }
 
 /** By when a connected device has to begin that is told now. */

@@ -230,6 +230,7 @@ async function writeEnds(
     bootId: null,
     format: null,
     bytesDownloaded: 0,
+    bytesBySource: null,
   }));
   await writeDevices(tx, rollout.tenant_id, changes, now);
 }

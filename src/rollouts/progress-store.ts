@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
+import type { BytesBySource } from "../protocol/index.ts";
 import type { DeviceState, Failure } from "./states.ts";
 
 /** A device whose part in a rollout is about to change. */
@@ -17,6 +18,9 @@ export interface TrackedDevice {
   is_absent: boolean;
   counted: Record<string, number>;
   bytes_downloaded: number;
+  bytes_platform: number | null;
+  bytes_store: number | null;
+  bytes_cache: number | null;
   bytes_full: number;
   hops_left: number;
   finished_at: Date | null;
@@ -28,6 +32,7 @@ export interface TrackedDevice {
 
 const TRACKED = sql`d.rollout_id, d.device_id, d.stage_index, d.state, d.update_id,
   d.target_sha256, d.cancelled_at, d.boot_id, d.excluded_reason, d.cohort, d.is_absent, d.counted, d.bytes_downloaded,
+  d.bytes_platform, d.bytes_store, d.bytes_cache,
   d.bytes_full, d.hops_left, d.finished_at, r.state as rollout_state, r.started_at as rollout_started_at, r.kind as rollout_kind,
   r.policy->'deadlines' as deadlines`;
 
@@ -106,6 +111,7 @@ export interface DeviceChange {
   bootId: string | null;
   format: string | null;
   bytesDownloaded: number;
+  bytesBySource: BytesBySource | null;
 }
 
 /** Writes changed devices in one statement. */
@@ -121,6 +127,7 @@ export async function writeDevices(
     set state = c.state, phase_deadline_at = c.deadline_at, progress = c.progress,
         waiting_for = null, failure = c.failure::jsonb, finished_at = c.finished_at, boot_id = c.boot_id,
         format = coalesce(c.format, d.format), bytes_downloaded = c.bytes_downloaded,
+        bytes_platform = c.bytes_platform, bytes_store = c.bytes_store, bytes_cache = c.bytes_cache,
         updated_at = ${now}
     from unnest(
       ${changes.map((row) => row.rolloutId)}::uuid[], ${changes.map((row) => row.deviceId)}::text[],
@@ -130,9 +137,12 @@ export async function writeDevices(
       ${changes.map((row) => (row.failure ? JSON.stringify(row.failure) : null))}::text[],
       ${changes.map((row) => row.finishedAt)}::timestamptz[],
       ${changes.map((row) => row.bootId)}::text[], ${changes.map((row) => row.format)}::text[],
-      ${changes.map((row) => row.bytesDownloaded)}::bigint[]
+      ${changes.map((row) => row.bytesDownloaded)}::bigint[],
+      ${changes.map((row) => row.bytesBySource?.platform ?? null)}::bigint[],
+      ${changes.map((row) => row.bytesBySource?.store ?? null)}::bigint[],
+      ${changes.map((row) => row.bytesBySource?.cache ?? null)}::bigint[]
     ) as c(rollout_id, device_id, state, deadline_at, progress, failure, finished_at, boot_id,
-      format, bytes_downloaded)
+      format, bytes_downloaded, bytes_platform, bytes_store, bytes_cache)
     where d.tenant_id = ${tenantId} and d.rollout_id = c.rollout_id
       and d.device_id = c.device_id`.execute(tx);
 }

@@ -165,6 +165,7 @@ async function takeStates(
       const move = { ...found, bootId: found.bootId === undefined ? device.boot_id : found.bootId };
       reportsTaken.inc({ effect: "moved" });
       const { progress, format, bytesDownloaded } = state;
+      const bytesBySource = state.bytesBySource ?? earlier?.bytesBySource ?? null;
       const told = { progress: progress ?? null, format: format ?? null };
       const bytes = Math.max(earlier?.bytesDownloaded ?? 0, bytesDownloaded ?? 0);
       pending.set(origin.update_id, {
@@ -173,6 +174,7 @@ async function takeStates(
         move,
         ...told,
         bytesDownloaded: bytes,
+        bytesBySource,
       });
     } else if (state.waitingFor && state.phase === device.state) {
       reportsTaken.inc({ effect: "waiting" });

@@ -6,6 +6,7 @@ import type { Logger } from "../kernel/logger.ts";
 import type {
   ArtifactOffer,
   Assignment,
+  BytesBySource,
   Envelope,
   MetadataBundle,
   ReleaseManifest,
@@ -286,6 +287,8 @@ export interface RolloutView {
   nextLookAt: Date | null;
   bytesDownloaded: number;
   bytesFull: number;
+  /** Where the downloaded ones came from, as devices say; `unknown` of those that do not say it. */
+  bytesBySource: BytesBySource & { unknown: number };
   createdAt: Date;
   createdBy: string;
   /** Whether a second person has yet to agree. */

@@ -1,5 +1,6 @@
 import type { Tx } from "../db/index.ts";
 import { AppError } from "../kernel/index.ts";
+import type { BytesBySource } from "../protocol/index.ts";
 import { type CounterRow, readCounters, readEvidence } from "./counter-store.ts";
 import type { DeviceRow } from "./device-store.ts";
 import { countsOf } from "./facts.ts";
@@ -45,11 +46,17 @@ interface Parts {
   release: { version: string; product: string };
 }
 
+type CountedAmount = Exclude<keyof CounterRow, "rollout_id" | "stage_index" | "state">;
+
 function viewOf(row: RolloutRow, parts: Parts): RolloutView {
   const { counters } = parts;
   const groups = groupCounts(countsOf(counters));
-  const sum = (key: "devices" | "excluded" | "bytes_downloaded" | "bytes_full") =>
-    counters.reduce((total, counter) => total + counter[key], 0);
+  const sum = (key: CountedAmount) => counters.reduce((total, counter) => total + counter[key], 0);
+  const bySource = {
+    platform: sum("bytes_platform"),
+    store: sum("bytes_store"),
+    cache: sum("bytes_cache"),
+  };
   return {
     id: row.id,
     name: row.name,
@@ -86,6 +93,10 @@ function viewOf(row: RolloutRow, parts: Parts): RolloutView {
     nextLookAt: row.state === "running" && row.kind === "update" ? row.look_due_at : null,
     bytesDownloaded: sum("bytes_downloaded"),
     bytesFull: sum("bytes_full"),
+    bytesBySource: {
+      ...bySource,
+      unknown: Math.max(0, sum("bytes_downloaded") - sumOf(bySource)),
+    },
     createdAt: row.created_at,
     createdBy: row.created_by,
     needsApproval: row.needs_approval && row.approved_at === null,
@@ -95,6 +106,10 @@ function viewOf(row: RolloutRow, parts: Parts): RolloutView {
     finishedAt: row.finished_at,
     revision: row.revision,
   };
+}
+
+function sumOf({ platform, store, cache }: BytesBySource): number {
+  return platform + store + cache;
 }
 
 /** The counts as they stand, with E and the likelihood ratio of the gate's last look. */

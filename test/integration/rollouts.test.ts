@@ -43,6 +43,10 @@ describe("rollouts", () => {
     expect(view.bytesFull).toBe(20 * release.imageSizeBytes);
     expect(view.bytesDownloaded).toBeGreaterThan(0);
     expect(view.bytesDownloaded).toBeLessThan(view.bytesFull / 2);
+    const { platform, store, cache, unknown } = view.bytesBySource;
+    expect(platform + cache + unknown).toBe(view.bytesDownloaded);
+    expect(Math.min(platform, cache, unknown)).toBeGreaterThan(0);
+    expect(store).toBe(0);
     expect(f.fleet.every((device) => device.running.version === "1.1.0")).toBe(true);
     const { items } = await f.rollouts.verdicts(f.tenant, id, { limit: 100 });
     const decisions = items.map((verdict) => verdict.decision).filter((word) => word !== "wait");

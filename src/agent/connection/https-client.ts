@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import https from "node:https";
 import tls from "node:tls";
-import type { ArtifactSource, TlsCredentials } from "../ports.ts";
+import type { ArtifactServer, ArtifactSource, TlsCredentials } from "../ports.ts";
 
 const MAX_ANSWER_BYTES = 256 * 1024;
 const REQUEST_TIMEOUT_MS = 30_000;
@@ -13,6 +13,7 @@ export function createHttpsArtifacts(credentials: () => Promise<TlsCredentials>)
       const { key, certificate, root } = given ?? (await credentials());
       const headers = offset > 0 ? { range: `bytes=${offset}-` } : {};
       const request = { ca: root, headers, signal };
+      let servedBy: ArtifactServer = "platform";
       let response = await open(url, { ...request, key, cert: certificate }, undefined);
       const { location } = response.headers;
       if (response.statusCode === 307 && location) {
@@ -20,8 +21,10 @@ export function createHttpsArtifacts(credentials: () => Promise<TlsCredentials>)
         // The store is no part of our PKI: it is shown no certificate, and what it sends is hashed.
         const ca = [root, ...tls.rootCertificates];
         response = await open(new URL(location, url).href, { ...request, ca }, undefined);
+        servedBy = "store";
       }
-      return { status: response.statusCode ?? 0, body: response, ...retryAfterOf(response) };
+      const status = response.statusCode ?? 0;
+      return { status, body: response, servedBy, ...retryAfterOf(response) };
     },
   };
 }

@@ -6,6 +6,7 @@ import type { SelfTestResult } from "../ports.ts";
 import { changeUpdate } from "./change-update.ts";
 import { downloadOffer } from "./download.ts";
 import { OfferFailed } from "./offer-failed.ts";
+import { receivedSoFar, withReceived } from "./received-bytes.ts";
 import type { UpdateContext } from "./update-context.ts";
 import type { UpdateReporter } from "./update-reporter.ts";
 import { manifestOf } from "./update-steps.ts";
@@ -40,7 +41,7 @@ export async function fetchComponent(run: ComponentRun, wanted: ComponentState):
   if ((await handler.installed()) === sha256) return setState(context, component, "same");
   const { traceparent } = update.assignment.signed;
   const offer = offerOf(update.assignment.signed, wanted);
-  let bytesDownloaded = update.bytesDownloaded;
+  let received = receivedSoFar(update);
   context.log("info", `fetching component ${component}, ${offer.sizeBytes} bytes`, traceparent);
   await downloadOffer({
     offer,
@@ -51,12 +52,12 @@ export async function fetchComponent(run: ComponentRun, wanted: ComponentState):
     random: context.random,
     signal,
     stagedBytes: wanted.stagedBytes,
-    onReceived: (sizeBytes) => {
-      bytesDownloaded += sizeBytes;
+    onReceived: (sizeBytes, servedBy) => {
+      received = withReceived(received, sizeBytes, servedBy);
     },
     onStaged: (stagedBytes) =>
       changeUpdate(context, (current) => ({
-        bytesDownloaded,
+        ...received,
         components: current.components.map((one) =>
           one.component === component ? { ...one, stagedBytes } : one,
         ),

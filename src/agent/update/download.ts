@@ -1,7 +1,7 @@
 import { type Clock, messageOf, type Random, sleep } from "../../kernel/index.ts";
 import type { ComponentOffer } from "../../protocol/index.ts";
 import { fullJitter } from "../connection/back-off.ts";
-import type { ArtifactSource, Storage, StorageFile } from "../ports.ts";
+import type { ArtifactServer, ArtifactSource, Storage, StorageFile } from "../ports.ts";
 import { hashFile } from "./hash-file.ts";
 import { OfferFailed } from "./offer-failed.ts";
 
@@ -31,7 +31,7 @@ export interface DownloadOptions {
   /** Makes the number of synced bytes durable. */
   onStaged(stagedBytes: number): Promise<void>;
   onRetry(message: string): void;
-  onReceived(sizeBytes: number): void;
+  onReceived(sizeBytes: number, servedBy: ArtifactServer): void;
 }
 
 /**
@@ -130,7 +130,7 @@ async function fetchOnce(
       }
       await storing(() => file.write(position, chunk));
       position += chunk.length;
-      options.onReceived(chunk.length);
+      options.onReceived(chunk.length, response.servedBy ?? "platform");
       if (position - synced >= syncEveryBytes(offer.sizeBytes)) {
         await storing(() => syncStaged(options, file, position));
         synced = position;

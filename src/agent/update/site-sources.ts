@@ -57,7 +57,7 @@ export function createSiteSources(options: {
         (limited) => source.fetch(address, offset, limited),
       );
       if (response.status === 200 || response.status === 206) {
-        return { ...response, body: watched(base, response.body, signal) };
+        return { ...response, servedBy: "cache", body: watched(base, response.body, signal) };
       }
       // 404 says something about the artifact and nothing about the cache.
       if (response.status !== 404) leaveAlone(base, `it answered ${response.status}`);

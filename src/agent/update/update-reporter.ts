@@ -4,6 +4,7 @@ import type { ActiveUpdate } from "../agent-state.ts";
 import { PublishRefused } from "../connection/publish-refused.ts";
 import { phaseEnded } from "./change-update.ts";
 import type { Unmet } from "./conditions.ts";
+import { receivedSoFar } from "./received-bytes.ts";
 import { readSlotRecord } from "./slot-record.ts";
 import type { UpdateContext } from "./update-context.ts";
 import type { UpdateFault } from "./update-steps.ts";
@@ -94,7 +95,7 @@ export class UpdateReporter {
       ...(end.phase === "succeeded" ? {} : { error: end.error }),
       running: running(),
       bootId,
-      bytesDownloaded: update.bytesDownloaded,
+      ...receivedSoFar(update),
       ...(artifact ? { format: artifact.format } : {}),
     };
     const record = await readSlotRecord(storage, (await bootloader.status()).running);
@@ -148,7 +149,7 @@ export class UpdateReporter {
       updateId: update.assignment.signed.updateId,
       phase: update.phase,
       bootId,
-      bytesDownloaded: update.bytesDownloaded,
+      ...receivedSoFar(update),
       ...(progress === undefined ? {} : { progress }),
       ...(waitingFor ? { waitingFor } : {}),
     });

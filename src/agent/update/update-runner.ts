@@ -7,6 +7,7 @@ import type { Unmet } from "./conditions.ts";
 import { downloadOffer } from "./download.ts";
 import { installOffer } from "./install.ts";
 import { OfferFailed } from "./offer-failed.ts";
+import { receivedSoFar, withReceived } from "./received-bytes.ts";
 import {
   forgetSlot,
   hashSlot,
@@ -62,7 +63,7 @@ async function fetchOffer(run: Run, offer: ArtifactOffer): Promise<void> {
     await changeUpdate(context, { phase: "downloading", ...begun });
   }
   log("info", `fetching ${offer.format}, ${offer.sizeBytes} bytes from ${resumed}`, traceparent);
-  let bytesDownloaded = update.bytesDownloaded;
+  let received = receivedSoFar(update);
   await orNextOffer(run, offer, () =>
     downloadOffer({
       offer,
@@ -72,11 +73,11 @@ async function fetchOffer(run: Run, offer: ArtifactOffer): Promise<void> {
       random,
       signal,
       stagedBytes: resumed,
-      onReceived: (sizeBytes) => {
-        bytesDownloaded += sizeBytes;
+      onReceived: (sizeBytes, servedBy) => {
+        received = withReceived(received, sizeBytes, servedBy);
       },
       async onStaged(stagedBytes) {
-        await changeUpdate(context, { stagedBytes, bytesDownloaded });
+        await changeUpdate(context, { stagedBytes, ...received });
         reporter.progress(stagedBytes / offer.sizeBytes);
       },
       onRetry: (message) => log("warn", `download: ${message}`, traceparent),

@@ -162,6 +162,7 @@ export class Updater {
       attempts: 0,
       waiting: false,
       bytesDownloaded: 0,
+      bytesBySource: { platform: 0, store: 0, cache: 0 },
       fault: null,
     };
     await state.update((current) => ({

@@ -202,6 +202,14 @@ export const RolloutView = view("Rollout", {
   ),
   bytesDownloaded: Type.Integer(),
   bytesFull: Type.Integer(),
+  bytesBySource: view("RolloutBytesBySource", {
+    platform: Type.Integer({ description: "Sent by the platform itself" }),
+    store: Type.Integer({ description: "Sent by the store that the platform sends devices to" }),
+    cache: Type.Integer({ description: "Sent by download caches of the devices' sites" }),
+    unknown: Type.Integer({
+      description: "Of devices that do not say where their bytes came from",
+    }),
+  }),
   createdAt: Timestamp,
   createdBy: Type.String(),
   needsApproval: Type.Boolean({ description: "Whether a second person has yet to agree" }),
