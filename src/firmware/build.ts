@@ -117,9 +117,32 @@ async function readFile(
   const hashed = await hashContent(fs.createReadStream(file, { highWaterMark: 1024 * 1024 }));
   const recognised = await withFileSource(file, recognise);
   const { kind, facts, description } = recognised;
+  assertNamedAsItIs(name, kind);
   const entry: ReleaseFile = { name, ...hashed, kind };
   if (Object.keys(facts).length > 0) entry.facts = facts;
   return { entry, recognised, built: { role, name, file, ...hashed, description } };
+}
+
+/** What these names promise; whoever means something else by them renames the file. */
+const KIND_BY_EXTENSION: Record<string, string> = {
+  ".hex": "intel-hex",
+  ".ihex": "intel-hex",
+  ".uf2": "uf2",
+  ".elf": "elf",
+  ".swu": "swu",
+  ".raucb": "rauc-bundle",
+  ".mender": "mender",
+};
+
+/** A damaged file is no raw image: devices would take its bytes as they are. */
+function assertNamedAsItIs(name: string, kind: string): void {
+  const promised = KIND_BY_EXTENSION[path.extname(name).toLowerCase()];
+  if (!promised || kind !== "raw") return;
+  throw new AppError(
+    "invalid-content",
+    `${name} is named as ${promised} and is damaged or none: give it another name if it is a raw image`,
+    { file: name, kind: promised },
+  );
 }
 
 async function archived(folder: string, directory: string): Promise<string> {

@@ -218,6 +218,18 @@ describe("a build", () => {
     await expect(unnamed).rejects.toThrow(/does not say its product/);
   });
 
+  it("takes no damaged file for a raw image", async () => {
+    const image = path.join(root, "damaged.hex");
+    fs.writeFileSync(image, ":0400000000000000FF\n:00000001FF\n");
+    const facts = { product: "hub", version: "1.0.0", hardwareRevisions: ["a"] };
+    const refused = buildRelease({ ...common, ...facts, image, archiveDirectory: root });
+    await expect(refused).rejects.toThrow(/damaged\.hex is named as intel-hex and is damaged/);
+    const renamed = path.join(root, "damaged.bin");
+    fs.renameSync(image, renamed);
+    const options = { ...common, ...facts, image: renamed, archiveDirectory: root };
+    expect((await buildRelease(options)).envelope.signed.image.kind).toBe("raw");
+  });
+
   it("carries several files, a bill of materials and a provenance that somebody vouches for", async () => {
     const image = path.join(root, "pump.uf2");
     fs.writeFileSync(image, uf2Of());
