@@ -118,6 +118,24 @@ describe("admission", () => {
     expect(longestMs).toBeLessThanOrEqual(2_000);
   });
 
+  it("does not wait for clients that take their time", async () => {
+    const clock = new VirtualClock(0);
+    let admitted = 0;
+    const admission = new Admission({
+      ...{ clock, random: seededRandom(1), slots: 4, queue: 5_000, patienceMs: 30_000 },
+      admit() {
+        admitted += 1;
+      },
+    });
+    for (let index = 0; index < 100; index += 1) admission.enter(socketFrom("10.0.0.1"));
+    for (let elapsedMs = 0; elapsedMs < 7_000; elapsedMs += 50) {
+      await turn();
+      await clock.advance(50);
+    }
+    expect(admitted).toBe(100);
+    admission.close();
+  });
+
   it("does not keep an address waiting behind another one's flood", async () => {
     const clock = new VirtualClock(0);
     const admitted: net.Socket[] = [];
