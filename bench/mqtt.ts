@@ -123,6 +123,10 @@ async function compare(
   durable: boolean,
 ): Promise<void> {
   const ours = await withServer(await startOurs(pki, durable), measure);
+  // The peer takes its time, and may not come to an end: what is known is said.
+  for (const [name, { value, unit }] of Object.entries(ours)) {
+    console.error(`${prefix}.${name} ${round(value)} ${unit}`);
+  }
   const theirs = withPeer && (await withServer(await startMosquitto(pki, directory), measure));
   for (const [name, { value, unit, goal }] of Object.entries(ours)) {
     const other = theirs ? theirs[name] : undefined;
@@ -244,7 +248,7 @@ async function growth(server: Server): Promise<Record<string, Figure>> {
   const figures: Record<string, Figure> = {};
   let cpuMs = 0;
   for (const wanted of GROWTH) {
-    const size = Math.min(wanted, most);
+    const size = Math.min(wanted, most, flags.connections ? CONNECTIONS : wanted);
     if (size < wanted) console.error(`${size} instead of ${wanted} connections: open files`);
     const first = WARM_UP + 1 + devices.length;
     const load = { first, concurrency: CONCURRENCY, tries: TRIES };

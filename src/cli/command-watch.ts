@@ -85,8 +85,10 @@ function refuseUnwell(found: Found): void {
   }
   const { counts, devices, id } = found.batch;
   if (counts.succeeded === devices) return;
+  const [status] =
+    Object.entries(counts).find(([one, count]) => one !== "succeeded" && count > 0) ?? [];
   throw new CliError(`${devices - counts.succeeded} of ${devices} did not succeed`, {
-    next: `vautn command devices ${id} --status failed`,
+    next: `vautn command devices ${id} --status ${status}`,
   });
 }
 
