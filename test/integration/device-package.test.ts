@@ -21,6 +21,11 @@ beforeAll(async () => {
   const target = path.join(folder, "node_modules/@vautn/device");
   fs.cpSync(path.join(ROOT, "packages/device"), target, { recursive: true });
   fs.cpSync(path.join(ROOT, "packages/device/examples"), folder, { recursive: true });
+  fs.writeFileSync(path.join(folder, "package.json"), '{ "type": "module" }');
+  for (const name of ["typebox", "@types/node"]) {
+    fs.mkdirSync(path.dirname(path.join(folder, "node_modules", name)), { recursive: true });
+    fs.symlinkSync(path.join(ROOT, "node_modules", name), path.join(folder, "node_modules", name));
+  }
   platform = await startRotationPlatform();
 });
 afterEach(async () => {
@@ -76,4 +81,34 @@ it("runs on a board with a bootloader of its own", async () => {
 it("runs with something attached, and tells of it", async () => {
   const { name } = await start("peripheral.mjs", "lamp.bin");
   await until(() => eventsOf(name).some(({ type }) => type === "lamp"));
+});
+
+it("tells a program in TypeScript what its parts have to be", () => {
+  const program = `
+    import { type Application, type ApplicationContext, runAgent } from "@vautn/device";
+    let context: ApplicationContext | undefined;
+    const application: Application = {
+      start: async (given) => {
+        context = given;
+        given.log("info", given.firmware.version);
+      },
+      stop: async () => {},
+      selfTest: async (signal) => ({ passed: !signal.aborted }),
+      metrics: () => ({ offset: 1 }),
+    };
+    const commandHandlers = { nap: async () => context?.sleep(60) };
+    export const status: number =
+      await runAgent("agent.json", process.env, { application, commandHandlers });
+    // @ts-expect-error A version is a text: the types have no hole here.
+    export const version: number | undefined = context?.firmware.version;
+    // @ts-expect-error A self-test has a result.
+    export const wrong: Application = { ...application, selfTest: async () => {} };
+  `;
+  fs.writeFileSync(path.join(folder, "program.ts"), program);
+  const compiler = path.join(ROOT, "node_modules/typescript/bin/tsc");
+  const words = "--noEmit --strict --skipLibCheck --module nodenext --target esnext --types node";
+  const args = [compiler, ...words.split(" "), "program.ts"];
+  const { status, stdout } = spawnSync(process.execPath, args, { cwd: folder, encoding: "utf8" });
+  expect(stdout).toBe("");
+  expect(status).toBe(0);
 });

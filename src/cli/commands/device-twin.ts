@@ -135,5 +135,5 @@ function describe(id: string, twin: Twin): string {
     ["reported", twin.reportedAt ? `${ago(twin.reportedAt)}` : null],
   ]);
   const show = (document: unknown) => JSON.stringify(document, null, 2);
-  return `${head}\ndesired ${show(desired)}\nreported ${show(reported)}`;
+  return `${head}\ndesired ${show(desired)}\nreported ${show(reported)}\n`;
 }
