@@ -4,6 +4,7 @@ import {
   AGENT_DEFAULTS,
   type Agent,
   type AgentSettings,
+  type Application,
   bootFromFiles,
   CredentialStore,
   createAgent,
@@ -34,6 +35,7 @@ export async function startFileAgent(
     settings?: Partial<AgentSettings>;
     wrap?: (storage: Storage) => Storage;
     reboot?: () => void;
+    application?: Partial<Application>;
   } = {},
 ): Promise<FileAgent> {
   const { way = "auto", wrap = (storage) => storage } = options;
@@ -65,6 +67,7 @@ export async function startFileAgent(
       stop: async () => {},
       selfTest: async () => ({ passed: true }),
       metrics: () => ({}),
+      ...options.application,
     },
     reboot: options.reboot ?? (() => {}),
     localLog: (level, message) => log.push(`${level} ${message}`),
