@@ -14,7 +14,7 @@ import {
 import { addCohorts } from "./cohorts-store.ts";
 import { hopsOf, supersede } from "./creation.ts";
 import { judgeFleet, type Question } from "./judging-store.ts";
-import { countJudged, tryLockPlanning } from "./plan-store.ts";
+import { judgedGroups, tryLockPlanning } from "./plan-store.ts";
 import type { RolloutPolicy } from "./policy.ts";
 import { lockRollout, type RolloutRow, readStages, wakeRollouts } from "./rollout-store.ts";
 import type { RolloutsDeps } from "./types.ts";
@@ -89,7 +89,8 @@ async function join(
 ): Promise<boolean> {
   const id = question.arriving.rolloutId;
   await judgeFleet(tx, tenantId, question);
-  if ((await countJudged(tx)).fitting === 0) return false;
+  const groups = await judgedGroups(tx, question.nowMs);
+  if (groups.every(({ refusal }) => refusal !== null)) return false;
   const rollout = await lockRollout(tx, tenantId, id, "wait");
   if (!rollout) return false;
   const stages = await readStages(tx, tenantId, [id]);

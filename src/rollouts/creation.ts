@@ -13,11 +13,12 @@ import { judgeFleet, type Question } from "./judging-store.ts";
 import { withdraw } from "./membership-store.ts";
 import { auditRollout } from "./outcome.ts";
 import {
-  countJudged,
+  countReasons,
   crashesSince,
-  exclusionReasons,
   insertJudged,
+  type JudgedGroup,
   type JudgedKind,
+  judgedGroups,
   judgedKinds,
   judgedReach,
   judgedReasons,
@@ -64,6 +65,7 @@ interface Judged {
   ordering: Ordering;
   fitting: number;
   refused: { reason: string; devices: number }[];
+  groups: JudgedGroup[];
   kinds: JudgedKind[];
 }
 
@@ -79,11 +81,11 @@ export async function plan(
     const judged = await judge(tx, tenantId, question);
     const { stages, sizes, ordering, fitting, refused } = judged;
     const members = await stageDevices(tx, ordering, sizes, PLAN_NAMES);
-    const notCompared = await exclusionReasons(tx);
+    const notCompared = countReasons(judged.groups, "exclusion");
     const left = notCompared.reduce((sum, { devices }) => sum + devices, 0);
     const since = new Date(now - CHRONIC_DAYS * 86_400_000);
     const crashes = await crashesSince(tx, tenantId, since);
-    const reach = await judgedReach(tx, now);
+    const reach = judgedReach(judged.groups);
     const estimate = estimateDuration(question.policy, stages, {
       reach,
       devices: fitting,
@@ -99,9 +101,9 @@ export async function plan(
         cumulativeDevices: stage.cumulativeDevices,
         deviceIds: members[index] ?? [],
       })),
-      excluded: await judgedReasons(tx, "refusal", PLAN_NAMES),
+      excluded: refused.length > 0 ? await judgedReasons(tx, "refusal", PLAN_NAMES) : [],
       excludedReasons: refused,
-      notCompared: await judgedReasons(tx, "exclusion", PLAN_NAMES),
+      notCompared: left > 0 ? await judgedReasons(tx, "exclusion", PLAN_NAMES) : [],
       notComparedReasons: notCompared,
       estimate,
       facts: {
@@ -240,7 +242,10 @@ export async function hopsOf(
 export async function judge(tx: Tx, tenantId: string, question: Question): Promise<Judged> {
   const { policy, release } = question;
   await judgeFleet(tx, tenantId, question);
-  const { fitting, refused } = await countJudged(tx);
+  const groups = await judgedGroups(tx, question.nowMs);
+  const kinds = judgedKinds(groups);
+  const refused = countReasons(groups, "refusal");
+  const fitting = kinds.reduce((sum, { devices }) => sum + devices, 0);
   if (fitting === 0) {
     const why = summarise(refused) || "the query matches no device";
     throw new AppError("release-incompatible", `${release.version} fits no device: ${why}`, {
@@ -251,7 +256,7 @@ export async function judge(tx: Tx, tenantId: string, question: Question): Promi
   const sizes = stages.map((stage) => stage.cumulativeDevices);
   const isStaged = stages.filter((stage) => !stage.isHoldback).length > 1;
   const ordering = { canaries: isStaged ? (sizes[0] ?? 0) : 0, order: policy.order };
-  return { stages, sizes, ordering, fitting, refused, kinds: await judgedKinds(tx) };
+  return { stages, sizes, ordering, fitting, refused, groups, kinds };
 }
 
 /**

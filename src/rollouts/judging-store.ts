@@ -52,7 +52,7 @@ export async function judgeFleet(tx: Tx, tenantId: string, question: Question): 
     select d.id, d.hardware_revision, d.region, s.presence, s.last_seen_at, s.formats,
            s.firmware_version, s.firmware_sha256, h.hop as hop,
            hashtextextended(d.id, ${sql.raw(hash)}) as hash, ${orderKey(policy)} as key,
-           ${tagOf(policy.siteTag ?? "site")} as site,
+           ${policy.order === "one-per-site-first" ? tagOf(policy.siteTag ?? "site") : sql`null::text`} as site,
            ${policy.disruption ? tagOf(policy.disruption.tag ?? "site") : sql`null::text`} as budget,
            ${policy.window ? sql`coalesce(${tagOf(policy.window.zoneTag ?? "timezone")}, '')` : sql`null::text`} as zone,
            case ${refusals(tenantId, question)} else null end as refusal,
@@ -74,8 +74,10 @@ export async function judgeFleet(tx: Tx, tenantId: string, question: Question): 
                   and m.rollout_id = ${arriving.rolloutId}::uuid and m.device_id = d.id)`
           : sql``
       }`.execute(tx);
-  // Without statistics the counts are sorted to disk that fit into a handful of buckets.
+  // Without statistics the counts are sorted to disk that fit into a handful of buckets; a rough idea will do.
+  await sql`set local default_statistics_target = 10`.execute(tx);
   await sql`analyze judged`.execute(tx);
+  await sql`set local default_statistics_target to default`.execute(tx);
 }
 
 /** Devices that an open rollout holds: all that it has begun, and those that come before us. */

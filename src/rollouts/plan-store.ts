@@ -1,4 +1,5 @@
-import { sql } from "kysely";
+import { randomUUID } from "node:crypto";
+import { type RawBuilder, sql } from "kysely";
 import type { Tx } from "../db/index.ts";
 import { cohortOfJudged, MAX_COHORTS } from "./cohorts-store.ts";
 import type { Hop } from "./planning.ts";
@@ -41,17 +42,46 @@ export async function refreshStatistics(tx: Tx): Promise<void> {
   await sql`select vautn.analyze_rollouts()`.execute(tx);
 }
 
-/** How many devices of the judged fleet take part, and of the others why not; commonest first. */
-export async function countJudged(
-  tx: Tx,
-): Promise<{ fitting: number; refused: { reason: string; devices: number }[] }> {
-  const { rows } = await sql<{ reason: string | null; devices: number }>`
-    select refusal as reason, count(*) as devices from judged
-    group by refusal order by 2 desc, 1`.execute(tx);
-  return {
-    fitting: rows.find((row) => row.reason === null)?.devices ?? 0,
-    refused: rows.flatMap(({ reason, devices }) => (reason === null ? [] : [{ reason, devices }])),
-  };
+/** Devices of the judged fleet that are alike in all that a plan counts. */
+export interface JudgedGroup {
+  refusal: string | null;
+  exclusion: string | null;
+  firmware_version: string | null;
+  firmware_sha256: string | null;
+  formats: string[];
+  hop: number;
+  reach: keyof Reach;
+  devices: number;
+}
+
+/** The fleet in one reading: a million rows are not gone through for each thing that is counted. */
+export async function judgedGroups(tx: Tx, nowMs: number): Promise<JudgedGroup[]> {
+  const since = (days: number) => new Date(nowMs - days * 86_400_000);
+  const { rows } = await sql<JudgedGroup>`
+    select refusal, exclusion, firmware_version, firmware_sha256, formats, hop,
+           case when presence in ('online', 'late') then 'now'
+                when last_seen_at >= ${since(1)} then 'day'
+                when last_seen_at >= ${since(7)} then 'week'
+                when last_seen_at >= ${since(30)} then 'month' else 'longer' end as reach,
+           count(*) as devices
+    from judged group by 1, 2, 3, 4, 5, 6, 7`.execute(tx);
+  return rows;
+}
+
+/** How many devices there are of each reason, commonest first. */
+export function countReasons(
+  groups: readonly JudgedGroup[],
+  what: "refusal" | "exclusion",
+): { reason: string; devices: number }[] {
+  const counts = new Map<string, number>();
+  for (const group of groups) {
+    const reason = group[what];
+    if (reason === null || (what === "exclusion" && group.refusal !== null)) continue;
+    counts.set(reason, (counts.get(reason) ?? 0) + group.devices);
+  }
+  return [...counts]
+    .map(([reason, devices]) => ({ reason, devices }))
+    .sort((left, right) => right.devices - left.devices || (left.reason < right.reason ? -1 : 1));
 }
 
 export interface DeviceReason {
@@ -74,15 +104,6 @@ export async function judgedReasons(
   return rows;
 }
 
-/** Reasons for which devices that take part are not compared; commonest first. */
-export async function exclusionReasons(tx: Tx): Promise<{ reason: string; devices: number }[]> {
-  const { rows } = await sql<{ reason: string; devices: number }>`
-    select exclusion as reason, count(*) as devices from judged
-    where refusal is null and exclusion is not null
-    group by 1 order by 2 desc, 1`.execute(tx);
-  return rows;
-}
-
 /** Devices that take part, by what they run, what they understand and their first hop. */
 export interface JudgedKind {
   firmware_version: string | null;
@@ -92,11 +113,21 @@ export interface JudgedKind {
   devices: number;
 }
 
-export async function judgedKinds(tx: Tx): Promise<JudgedKind[]> {
-  const { rows } = await sql<JudgedKind>`
-    select firmware_version, firmware_sha256, formats, hop, count(*) as devices from judged
-    where refusal is null group by 1, 2, 3, 4 order by 5 desc, 1, 2`.execute(tx);
-  return rows;
+/** The commonest first. */
+export function judgedKinds(groups: readonly JudgedGroup[]): JudgedKind[] {
+  const kinds = new Map<string, JudgedKind>();
+  for (const { refusal, firmware_version, firmware_sha256, formats, hop, devices } of groups) {
+    if (refusal !== null) continue;
+    const key = JSON.stringify([firmware_version, firmware_sha256, formats, hop]);
+    const kind = kinds.get(key);
+    if (kind) kind.devices += devices;
+    else kinds.set(key, { firmware_version, firmware_sha256, formats, hop, devices });
+  }
+  const order = ({ firmware_version: version, firmware_sha256: sha256 }: JudgedKind) =>
+    `${version ?? "~"}/${sha256 ?? "~"}`;
+  return [...kinds.values()].sort(
+    (left, right) => right.devices - left.devices || (order(left) < order(right) ? -1 : 1),
+  );
 }
 
 /** Devices that run any of the images, in the order of their ids. */
@@ -131,20 +162,10 @@ export interface Reach {
   longer: number;
 }
 
-export async function judgedReach(tx: Tx, nowMs: number): Promise<Reach> {
-  const since = (days: number) => new Date(nowMs - days * 86_400_000);
-  const { rows } = await sql<Reach>`
-    select count(*) filter (where is_here) as now,
-           count(*) filter (where not is_here and last_seen_at >= ${since(1)}) as day,
-           count(*) filter (where not is_here and last_seen_at < ${since(1)}
-                            and last_seen_at >= ${since(7)}) as week,
-           count(*) filter (where not is_here and last_seen_at < ${since(7)}
-                            and last_seen_at >= ${since(30)}) as month,
-           count(*) filter (where not is_here and (last_seen_at is null
-                            or last_seen_at < ${since(30)})) as longer
-    from (select last_seen_at, presence in ('online', 'late') as is_here from judged
-          where refusal is null) fitting`.execute(tx);
-  return rows[0] as Reach;
+export function judgedReach(groups: readonly JudgedGroup[]): Reach {
+  const reached = { now: 0, day: 0, week: 0, month: 0, longer: 0 };
+  for (const group of groups) if (group.refusal === null) reached[group.reach] += group.devices;
+  return reached;
 }
 
 /** Crashes of the compared devices' kind in the last fortnight, for how long evidence takes. */
@@ -243,6 +264,17 @@ interface WrittenDevices {
   devices: number;
 }
 
+/**
+ * An update's id of a rollout's own sixty random bits and its place: random ones for each of a million
+ * rows take the database seconds, and in the order of the rows their index grows at its end. As text it
+ * is a UUID of version 4; who knows one can do nothing with it that its device could not.
+ */
+function updateIdOf(ordinal: RawBuilder<unknown>) {
+  const own = randomUUID().replaceAll("-", "").slice(0, 16);
+  // The lowest of all bigints begins with a bit that stands for the variant of RFC 9562.
+  return sql`(${own}::text || encode(int8send((-9223372036854775807 - 1) + ${ordinal}), 'hex'))::uuid`;
+}
+
 /** Writes the devices that take part into a rollout; returns what is to be counted of them. */
 export async function insertJudged(
   tx: Tx,
@@ -259,7 +291,8 @@ export async function insertJudged(
          source_sha256, target_release_id, target_sha256, excluded_reason, bytes_full, site, zone,
          hops_left, cohort, is_absent)
       select ${tenantId}, ${rolloutId}, j.id,
-             width_bucket(j.ordinal, ${[...sizes]}::bigint[]), j.ordinal, 'pending', uuidv7(),
+             width_bucket(j.ordinal, ${[...sizes]}::bigint[]), j.ordinal, 'pending',
+             ${updateIdOf(sql`j.ordinal`)},
              j.firmware_version, j.firmware_sha256, h.release_id, h.sha256, j.exclusion,
              h.bytes_full, j.budget, j.zone, ${hops.length} - j.hop,
              coalesce(c.cohort, ${MAX_COHORTS - 1}), j.presence = 'offline'

@@ -425,6 +425,32 @@ describe("rollouts", () => {
     });
   });
 
+  it("holds against a limit on error logs what devices wrote once their update was over", async () => {
+    const asked: { fromEach?: readonly number[] }[] = [];
+    f.setErrorLines((query) => {
+      asked.push(query);
+      return 1;
+    });
+    const thresholds = [{ metric: "error-log-rate", above: 4, minimumDeviceHours: 0 }];
+    const lasting = { thresholds, minSoakSeconds: 3_600, maxSoakSeconds: 7_200 };
+    const began = f.clock.now();
+    const id = await f.create((await f.publish("1.1.0")).id, lasting);
+    await f.run(60);
+    expect((await f.rollouts.get(f.tenant, id)).state).toBe("running");
+    expect(asked).toEqual([]);
+    await f.clock.advance(660 * SECOND);
+    await f.rollouts.tick(f.tenant);
+    // A line in the minutes since; what was written before the update is none of it.
+    for (const { fromEach = [] } of asked) {
+      expect(fromEach.length).toBeGreaterThan(0);
+      expect(Math.min(...fromEach)).toBeGreaterThan(began + 600 * SECOND);
+    }
+    expect((await f.rollouts.get(f.tenant, id)).lastVerdict).toMatchObject({
+      decision: "pause",
+      rule: "threshold:error-log-rate",
+    });
+  });
+
   it("writes each pause by the gate into the audit log", async () => {
     const release = await f.publish("1.1.0");
     const id = await f.create(release.id);

@@ -89,6 +89,9 @@ export async function createRolloutFleet(options: FleetOptions) {
   const alerts = createAlerts({ db: test.db, clock, bus, sealer, logger });
   /** What devices say of a metric, and who wrote errors; nothing unless a test says so. */
   let figures = (_ids: readonly string[]) => new Map<string, number>();
+  let lines = (_query: { fromEach?: readonly number[] }): number => {
+    throw new Error("no time-series store");
+  };
   let errors: (query: { from: number; to: number }) => { deviceId: string; ts: number }[] =
     () => [];
   let looks = 0;
@@ -113,7 +116,7 @@ export async function createRolloutFleet(options: FleetOptions) {
         faultOf: () => undefined,
       },
       logs: {
-        errorRate: () => Promise.reject(new Error("no time-series store")),
+        errorRate: async (_tenant, query) => ({ steadyLinesPerDevice: lines(query) }),
         errorsByHour: () => Promise.reject(new Error("no time-series store")),
         devicesWithErrors: async (_tenant, query) => {
           looks += 1;
@@ -386,6 +389,9 @@ export async function createRolloutFleet(options: FleetOptions) {
     tenancy,
     setFigures: (of: typeof figures) => {
       figures = of;
+    },
+    setErrorLines: (of: typeof lines) => {
+      lines = of;
     },
     setErrors: (list: ReturnType<typeof errors>) => {
       errors = () => list;
