@@ -1,6 +1,7 @@
 import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
 import { cohortOfJudged, MAX_COHORTS } from "./cohorts-store.ts";
+import { lastOrdinal } from "./device-store.ts";
 import { hopRows } from "./plan-store.ts";
 import type { Hop } from "./planning.ts";
 import { type RolloutRow, STOPPABLE_STATES } from "./rollout-store.ts";
@@ -86,9 +87,7 @@ export async function insertArrivals(
          source_sha256, target_release_id, target_sha256, excluded_reason, bytes_full, site, zone,
          hops_left, cohort, is_absent)
       select ${tenantId}, ${rolloutId}, j.id, ${stageIndex},
-             (select coalesce(max(ordinal), -1) from rollout_devices
-              where tenant_id = ${tenantId} and rollout_id = ${rolloutId})
-               + row_number() over (order by j.hash),
+             ${lastOrdinal(tenantId, rolloutId)} + row_number() over (order by j.hash),
              'pending', uuidv7(), j.firmware_version, j.firmware_sha256, h.release_id, h.sha256,
              j.exclusion, h.bytes_full, j.budget, j.zone,
              ${hops.length} - j.hop, coalesce(c.cohort, ${MAX_COHORTS - 1}),

@@ -54,7 +54,13 @@ export async function hasDeadlines(
 export interface DeviceFilter {
   state?: DeviceState | undefined;
   stage?: number | undefined;
-  afterOrdinal?: number | undefined;
+  after?: DevicePlace | undefined;
+}
+
+/** Where a device stands in its rollout: by stage, and in it by ordinal. */
+export interface DevicePlace {
+  stage: number;
+  ordinal: number;
 }
 
 /** In the order in which the rollout touches them. */
@@ -65,17 +71,32 @@ export async function listDevices(
   filter: DeviceFilter,
   limit: number,
 ): Promise<Omit<DeviceRow, "assignment" | "counted">[]> {
-  let query = tx
-    .selectFrom("rollout_devices")
-    .selectAll()
-    .where("tenant_id", "=", tenantId)
-    .where("rollout_id", "=", rolloutId)
-    .orderBy("ordinal")
-    .limit(limit);
-  if (filter.state) query = query.where("state", "=", filter.state);
-  if (filter.stage !== undefined) query = query.where("stage_index", "=", filter.stage);
-  if (filter.afterOrdinal !== undefined) query = query.where("ordinal", ">", filter.afterOrdinal);
-  return query.execute();
+  const { state, stage, after } = filter;
+  // Those that wait and those that have begun have an index each; one statement, or who begins
+  // meanwhile would be in both or in neither.
+  const part = (isWaiting: boolean) => sql`(
+    select * from rollout_devices
+    where tenant_id = ${tenantId} and rollout_id = ${rolloutId}::uuid
+      and state ${isWaiting ? sql`=` : sql`<>`} 'pending'
+      ${state === undefined ? sql`` : sql`and state = ${state}`}
+      ${stage === undefined ? sql`` : sql`and stage_index = ${stage}`}
+      ${after ? sql`and (stage_index, ordinal) > (${after.stage}::int, ${after.ordinal}::int)` : sql``}
+    order by stage_index, ordinal limit ${limit})`;
+  const { rows } = await sql<DeviceRow>`
+    select * from (${part(true)} union all ${part(false)}) d
+    order by stage_index, ordinal limit ${limit}`.execute(tx);
+  return rows;
+}
+
+/** The last ordinal that the rollout has given, -1 where it has none; a look into each stage. */
+export function lastOrdinal(tenantId: string, rolloutId: string) {
+  const last = (standing: "=" | "<>") => sql`(
+    select max(ordinal) from rollout_devices where tenant_id = ${tenantId}
+      and rollout_id = ${rolloutId}::uuid and stage_index = st.stage_index
+      and state ${sql.raw(standing)} 'pending')`;
+  return sql`(select coalesce(max(greatest(${last("=")}, ${last("<>")})), -1)
+    from rollout_stages st
+    where st.tenant_id = ${tenantId} and st.rollout_id = ${rolloutId}::uuid)`;
 }
 
 /** What the policy of the rollout says of downloads for which the device fetches now. */

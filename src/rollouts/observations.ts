@@ -141,7 +141,7 @@ async function readSample(tx: Tx, rollout: RolloutRow, now: number): Promise<Sam
     join device_states s on s.tenant_id = d.tenant_id and s.device_id = d.device_id
     where d.tenant_id = ${rollout.tenant_id} and d.rollout_id = ${rollout.id}
       and d.state = 'succeeded' and d.excluded_reason is null
-    order by d.ordinal desc limit ${MAX_SAMPLE}`.execute(tx);
+    order by d.stage_index desc, d.ordinal desc limit ${MAX_SAMPLE}`.execute(tx);
   const ages = rows.map((row) => Math.min(DAY_MS, now - (row.finished_at?.getTime() ?? now)));
   const oldest = Math.max(0, ...ages);
   return {

@@ -29,8 +29,9 @@ export async function pairCandidates(
     select m.device_id, d.hardware_revision || '/' || d.region as stratum
     from unnest(${ranges.map(([first]) => first)}::int[], ${ranges.map(([, past]) => past)}::int[])
       as r(first, past)
+    join rollout_stages g on g.tenant_id = ${tenantId} and g.rollout_id = ${rolloutId}
     join rollout_devices m on m.tenant_id = ${tenantId} and m.rollout_id = ${rolloutId}
-      and m.ordinal >= r.first and m.ordinal < r.past
+      and m.stage_index = g.stage_index and m.ordinal >= r.first and m.ordinal < r.past
     join devices d on d.tenant_id = m.tenant_id and d.id = m.device_id
     join device_states s on s.tenant_id = m.tenant_id and s.device_id = m.device_id
     where ${standing} and m.excluded_reason is null and not m.counted ? ${query.key}::text

@@ -10,7 +10,7 @@ import {
   stepOf,
 } from "./counter-store.ts";
 import { askForDevices } from "./delta-demand.ts";
-import { hasDeadlines } from "./device-store.ts";
+import { hasDeadlines, lastOrdinal } from "./device-store.ts";
 import { countsOf } from "./facts.ts";
 import {
   insertDevices,
@@ -331,8 +331,7 @@ function whyNot(row: Returning): string | undefined {
 
 async function nextOrdinal(tx: Tx, tenantId: string, id: string): Promise<number> {
   const { rows } = await sql<{ next: number }>`
-    select coalesce(max(ordinal) + 1, 0) as next from rollout_devices
-    where tenant_id = ${tenantId} and rollout_id = ${id}`.execute(tx);
+    select ${lastOrdinal(tenantId, id)} + 1 as next`.execute(tx);
   return rows[0]?.next ?? 0;
 }
 
@@ -372,7 +371,7 @@ async function describeEnd(
     select device_id, state, failure->>'message' as message from rollout_devices
     where tenant_id = ${rollout.tenant_id} and rollout_id = ${rollout.id}
       and state in ('withdrawn', 'failed', 'fell-back', 'rejected', 'silent')
-    order by ordinal limit ${NAMED_DEVICES + 1}`.execute(tx);
+    order by stage_index, ordinal limit ${NAMED_DEVICES + 1}`.execute(tx);
   const parts = [
     `${counts.succeeded} ${counts.succeeded === 1 ? "device is" : "devices are"} back`,
   ];

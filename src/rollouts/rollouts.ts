@@ -34,7 +34,14 @@ import {
   type VerdictView,
 } from "./types.ts";
 import { findVerdict, listVerdicts } from "./verdict-store.ts";
-import { badCursor, parsePosition, viewDevice, viewRollouts, viewVerdict } from "./views.ts";
+import {
+  badCursor,
+  parsePlace,
+  parsePosition,
+  viewDevice,
+  viewRollouts,
+  viewVerdict,
+} from "./views.ts";
 import { withinGroups } from "./within-groups.ts";
 
 interface PageOptions {
@@ -141,12 +148,12 @@ function createAll(deps: RolloutsDeps): Rollouts {
         await mustFind(tx, tenantId, id);
         const size = pageSize(limit);
         if (state !== undefined && !isDeviceState(state)) return { items: [], nextCursor: null };
-        const filter = { state, stage, afterOrdinal: parsePosition(cursor) };
+        const filter = { state, stage, after: parsePlace(cursor) };
         const rows = await devices.listDevices(tx, tenantId, id, filter, size + 1);
         const last = rows[size - 1];
         return {
           items: rows.slice(0, size).map(viewDevice),
-          nextCursor: rows.length > size && last ? String(last.ordinal) : null,
+          nextCursor: rows.length > size && last ? `${last.stage_index}.${last.ordinal}` : null,
         };
       }),
 

@@ -182,6 +182,16 @@ export function parsePosition(cursor: string | undefined): number | undefined {
   return Number(cursor);
 }
 
+/** Stage and ordinal, as a list of devices writes them. */
+export function parsePlace(
+  cursor: string | undefined,
+): { stage: number; ordinal: number } | undefined {
+  if (cursor === undefined) return undefined;
+  const [, stage, ordinal] = /^(\d{1,4})\.(\d{1,9})$/.exec(cursor) ?? [];
+  if (stage === undefined || ordinal === undefined) throw badCursor();
+  return { stage: Number(stage), ordinal: Number(ordinal) };
+}
+
 export function badCursor(): AppError {
   return new AppError("invalid-cursor", "the cursor was not made by this list");
 }

@@ -79,8 +79,22 @@ const HOT: Record<string, () => ReturnType<typeof sql>> = {
       and stage_index = 0 and is_absent and state in ('confirming', 'succeeded')
       and excluded_reason is null`,
   "devices for a pair": () => sql`
+    select m.device_id from rollout_stages g
+    join rollout_devices m on m.tenant_id = g.tenant_id and m.rollout_id = g.rollout_id
+      and m.stage_index = g.stage_index and m.ordinal >= 500 and m.ordinal < 1500
+    where g.tenant_id = ${f.tenant} and g.rollout_id = ${id} and m.state = 'pending'
+    order by m.ordinal`,
+  "a page of those that wait": () => sql`
     select device_id from rollout_devices where tenant_id = ${f.tenant} and rollout_id = ${id}
-      and ordinal >= 500 and ordinal < 1500 and state = 'pending' order by ordinal`,
+      and state = 'pending' and (stage_index, ordinal) > (1, 700)
+    order by stage_index, ordinal limit 101`,
+  "a page of those that have begun": () => sql`
+    select device_id from rollout_devices where tenant_id = ${f.tenant} and rollout_id = ${id}
+      and state <> 'pending' and (stage_index, ordinal) > (1, 700)
+    order by stage_index, ordinal limit 101`,
+  "the last place": () => sql`
+    select max(ordinal) from rollout_devices where tenant_id = ${f.tenant} and rollout_id = ${id}
+      and stage_index = 1 and state = 'pending'`,
   "lost connections": () => sql`
     select device_id from device_states where tenant_id = ${f.tenant}
       and disconnected_at > now() order by disconnected_at limit 5000`,
