@@ -104,6 +104,19 @@ describe("rollouts", () => {
     await f.run(60);
     expect((await f.rollouts.get(f.tenant, id)).totals).toMatchObject({ pending: 18 });
     await f.expectCountersToMatch(id);
+    // Who has begun and who waits are in one list, page by page.
+    const listed = async (options: object) => f.rollouts.devices(f.tenant, id, options);
+    const all = (await listed({ limit: 100 })).items.map(({ deviceId }) => deviceId);
+    const paged: string[] = [];
+    for (let cursor: string | undefined; ; ) {
+      const page = await listed({ limit: 3, ...(cursor ? { cursor } : {}) });
+      paged.push(...page.items.map(({ deviceId }) => deviceId));
+      if (page.nextCursor === null) break;
+      cursor = page.nextCursor;
+    }
+    expect(paged).toEqual(all);
+    expect(new Set(all).size).toBe(20);
+    await expect(listed({ cursor: "7" })).rejects.toMatchObject({ code: "invalid-cursor" });
   });
 
   it("takes a canary's silence past its deadline for a failure", async () => {
