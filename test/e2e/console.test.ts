@@ -204,6 +204,63 @@ describe.skipIf(!fs.existsSync(CHROMIUM))("The console in Chromium", () => {
     expect(complaints).toEqual([]);
   });
 
+  test("publishes a release from files, promotes it, and refuses another image", async () => {
+    const { manifest, image } = scene.files("1.2.0");
+    await page.getByRole("link", { name: "Releases" }).click();
+    const table = page.getByRole("table", { name: "Releases" });
+    await visible(table.getByRole("link", { name: "1.1.0" }));
+    await page.getByRole("button", { name: "Publish" }).click();
+    const dialog = page.getByRole("dialog", { name: "Publish a release" });
+    const choose = (at: number, name: string, buffer: Buffer) =>
+      page
+        .locator("input[type=file]")
+        .nth(at)
+        .setInputFiles({ name, mimeType: "application/octet-stream", buffer });
+    await choose(0, "release.json", manifest);
+    await choose(1, "other.bin", scene.files("6.6.6").image);
+    await dialog.getByRole("button", { name: "Publish" }).click();
+    await visible(page.getByRole("alert").first());
+    await choose(1, "firmware.bin", image);
+    await dialog.getByRole("button", { name: "Publish" }).click();
+    await visible(page.getByText("hub 1.2.0 is published"));
+
+    await table.getByRole("link", { name: "1.2.0" }).click();
+    await visible(page.getByRole("heading", { name: "hub 1.2.0" }));
+    await visible(page.getByText("What is new in 1.2.0."));
+    await page.getByRole("button", { name: "Promote to beta…" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Promote to beta" }).click();
+    await visible(page.getByText("hub 1.2.0 is in beta"));
+    await visible(page.getByRole("button", { name: "Promote to stable…" }));
+    expect(complaints.filter((text) => !/\b422\b|\b400\b/.test(text))).toEqual([]);
+    complaints.length = 0;
+  });
+
+  test("shows a release's deltas, withdraws it, and its rollout ends", async () => {
+    await page.getByRole("link", { name: "Releases" }).first().click();
+    const table = page.getByRole("table", { name: "Releases" });
+    await table.getByRole("link", { name: "1.1.0" }).click();
+    await visible(page.getByRole("heading", { name: "hub 1.1.0" }));
+    await visible(page.getByText("From 1.0.0"));
+    await page.getByRole("button", { name: "Withdraw…" }).click();
+    const dialog = page.getByRole("dialog");
+    const confirm = dialog.getByRole("button", { name: "Withdraw the release" });
+    expect(await confirm.isDisabled()).toBe(true);
+    await dialog.getByLabel("Reason").fill("the pump stalls");
+    await confirm.click();
+    await visible(page.getByRole("alert").getByText("the pump stalls"));
+    await expectCount(page.getByRole("button", { name: "Roll it out" }), 0);
+    await expect
+      .poll(async () => (await onlyRollout()).state, { timeout: PATIENCE_MS })
+      .toBe("cancelled");
+
+    await page.getByRole("link", { name: "Releases" }).first().click();
+    await page.getByRole("combobox", { name: "Status" }).click();
+    await page.getByRole("option", { name: "Withdrawn" }).click();
+    await expectCount(table.getByRole("link"), 1);
+    await visible(table.getByText("Withdrawn"));
+    expect(complaints).toEqual([]);
+  });
+
   test("is usable at the width of a phone and in the dark", async () => {
     await page.setViewportSize({ width: 420, height: 900 });
     await page.emulateMedia({ colorScheme: "dark" });

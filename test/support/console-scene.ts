@@ -11,6 +11,8 @@ export interface ConsoleScene {
   deviceIds: string[];
   /** Publishes a signed release; resolves with its id. */
   publish(version: string): Promise<string>;
+  /** A signed release that nobody has published, as files. */
+  files(version: string): { manifest: Buffer; image: Buffer };
   stop(): Promise<void>;
 }
 
@@ -120,6 +122,10 @@ export async function setConsoleScene(options: {
     fleet,
     deviceIds,
     publish,
+    files: (version) => ({
+      manifest: Buffer.from(JSON.stringify(signed(version))),
+      image: imageOf(version),
+    }),
     async stop() {
       await fleet.stop();
       await platform.stop();
