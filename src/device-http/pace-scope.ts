@@ -3,8 +3,10 @@ import type { Clock, Random, Timer } from "../kernel/index.ts";
 import type { SharedScope } from "./download-shares.ts";
 import { admittedBy, type PaceLimits, type Share, usefulPlaces } from "./share-out.ts";
 
-/** How long somebody who was told to wait is expected back. */
-const WAITING_MS = 5 * 60_000;
+/** How much later than it was told to somebody who waits may come, and is still expected. */
+const LATE_MS = 15_000;
+/** So often those are looked through who wait. */
+const SWEEP_MS = 1_000;
 const MAX_WAITING = 20_000;
 /** The rate at which downloads end is that of so long, or of the time since the first one. */
 const RATE_WINDOW_MS = 60_000;
@@ -32,7 +34,9 @@ export class Scope implements SharedScope {
   readonly isShared: boolean;
   active = 0;
   readonly #clock: Clock;
+  /** Until when each of those who were told to wait is expected. */
   readonly #waiting = new Map<string, number>();
+  #sweptAt = 0;
   readonly #ended: number[] = [];
   readonly #turns = new Map<string, Turn[]>();
   #limits: PaceLimits;
@@ -129,9 +133,9 @@ export class Scope implements SharedScope {
   /** Remembers who waits; in how many seconds to come back. */
   wait(waiter: string, random: Random): number {
     this.#forget();
-    this.#waiting.delete(waiter);
-    if (this.#waiting.size < MAX_WAITING) this.#waiting.set(waiter, this.#clock.now());
-    const observedMs = this.#clock.now() - this.#since;
+    const now = this.#clock.now();
+    if (this.#waiting.size < MAX_WAITING) this.#waiting.set(waiter, now + LATE_MS);
+    const observedMs = now - this.#since;
     const windowMs = Math.min(RATE_WINDOW_MS, Math.max(LEAST_WINDOW_MS, observedMs));
     const endedPerSecond = (this.#ended.length * 1000) / windowMs;
     // The first few ends say little: with them alone everybody would be sent away for minutes.
@@ -140,7 +144,9 @@ export class Scope implements SharedScope {
     const isOwed = this.isShared && (this.#validShare()?.isOwed ?? true);
     const longest = isOwed ? OWED_SECONDS : RETRY.maxSeconds;
     const within = Math.min(longest, Math.max(2, needed));
-    return Math.ceil(RETRY.minSeconds + random.next() * within);
+    const seconds = Math.ceil(RETRY.minSeconds + random.next() * within);
+    if (this.#waiting.has(waiter)) this.#waiting.set(waiter, now + seconds * 1_000 + LATE_MS);
+    return seconds;
   }
 
   /** Resolves in this party's turn; each party has one, however many streams it has. */
@@ -220,9 +226,11 @@ export class Scope implements SharedScope {
     while (this.#ended.length > 0 && now - (this.#ended[0] as number) > RATE_WINDOW_MS) {
       this.#ended.shift();
     }
-    for (const [waiter, since] of this.#waiting) {
-      if (now - since <= WAITING_MS) break;
-      this.#waiting.delete(waiter);
+    if (now - this.#sweptAt < SWEEP_MS) return;
+    this.#sweptAt = now;
+    // Who has gone to another process meanwhile is waited for no longer than it was told.
+    for (const [waiter, until] of this.#waiting) {
+      if (until < now) this.#waiting.delete(waiter);
     }
   }
 }

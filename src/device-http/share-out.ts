@@ -71,7 +71,8 @@ export function shareOut(
   const bytesPerSecond = Math.min(bytesDue, bytesFree);
   return {
     ...{ places, admits, bytesPerSecond },
-    hasSpare: free > places || bytesFree > bytesPerSecond,
+    // What division leaves over is no stream: nobody need ask for it.
+    hasSpare: free > places || bytesFree - bytesPerSecond >= MIN_STREAM_BYTES_PER_SECOND,
     isOwed: admits < due || bytesPerSecond < bytesDue,
   };
 }
