@@ -160,6 +160,12 @@ async function countsOf(
   return counts;
 }
 
+/** A batch all of whose commands have just been queued. */
+export function viewOfQueued(batch: NewBatch): BatchView {
+  const counts = { ...emptyCounts(), queued: batch.device_count };
+  return viewOf(batch as BatchRow, counts);
+}
+
 function emptyCounts(): Record<CommandStatus, number> {
   return Object.fromEntries(COMMAND_STATUSES.map((status) => [status, 0])) as Record<
     CommandStatus,

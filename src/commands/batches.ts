@@ -51,16 +51,19 @@ export function createBatches({ db, clock, tenancy, wake }: BatchesDeps): Batche
     if (!isUuid(id)) unknownBatch(id);
     let woken: string[] = [];
     const batch = await db.tenant(tenantId, async (tx) => {
-      const { state } = (await store.lockBatch(tx, id)) ?? unknownBatch(id);
+      const { state, release_at: due } = (await store.lockBatch(tx, id)) ?? unknownBatch(id);
       if (state === "cancelled") {
         throw new AppError("conflict", "the command batch is cancelled", { state });
       }
       const now = clock.now();
       if (state !== to) {
-        await store.setState(tx, id, to, to === "running" ? new Date(now) : null);
+        const isDue = !due || due.getTime() <= now;
+        // Its pace goes on over a pause: or who pauses and resumes again and again would outrun it.
+        const next = to === "running" && isDue ? new Date(now) : due;
+        await store.setState(tx, id, to, to === "cancelled" ? null : next);
         let details: Record<string, unknown> = {};
         if (to === "paused") await store.holdQueued(tx, id);
-        else if (to === "running") woken = await store.releaseDue(tx, id, now);
+        else if (to === "running") woken = isDue ? await store.releaseDue(tx, id, now) : [];
         else details = { commands: await store.cancelOpen(tx, id, new Date(now)) };
         await tenancy.audit.record(tx, tenantId, {
           actor,

@@ -13,6 +13,7 @@ import { QueueGauge } from "./queue-gauge.ts";
 import { recordReport } from "./reports.ts";
 import { checkRequest, isPlain, Sending, type SendRequest, type Sent } from "./sending.ts";
 import type {
+  BatchView,
   CommandPage,
   CommandStatus,
   CommandView,
@@ -24,6 +25,8 @@ import type {
 const DEFAULT_PAGE = 100;
 /** What arrives within so short a time shares a transaction: one commit for all of it. */
 const TOGETHER = { maxBatchSize: 200, maxDelayMs: 2, maxQueuedSize: 20_000 };
+/** Nobody waits for the record of a delivery, and its sync to disk holds up those of new orders. */
+const DELIVERIES_DELAY_MS = 20;
 
 /**
  * Makes the order of commits the order of `seq`, and the count of open commands exact: without it
@@ -53,6 +56,13 @@ export interface Commands {
     actor: Actor,
     traceparent: string | null,
   ): Promise<CommandView[]>;
+  /** The same, with the batch that it has become. */
+  order(
+    tenantId: string,
+    command: NewCommand,
+    actor: Actor,
+    traceparent: string | null,
+  ): Promise<{ items: CommandView[]; batch: BatchView | null }>;
   /** What waits for the device: by priority, then oldest first. */
   undelivered(tenantId: string, deviceId: string, limit: number): Promise<QueuedCommand[]>;
   /** The device has acknowledged the receipt of these. */
@@ -119,6 +129,8 @@ export function createCommands(deps: CommandsDeps): Commands {
   });
   const deliveries = new KeyedBatcher<{ deviceId: string; id: string }>({
     ...TOGETHER,
+    maxDelayMs: DELIVERIES_DELAY_MS,
+    gathers: true,
     write: (tenantId, commands) =>
       db.tenant(tenantId, (tx) => store.setDelivered(tx, commands, new Date(clock.now()))),
   });
@@ -135,16 +147,27 @@ export function createCommands(deps: CommandsDeps): Commands {
       QUEUE_LOCK,
     );
 
+  const send = async (tenantId: string, request: SendRequest): Promise<Sent> => {
+    // What is written for several callers together is written with the rights of the platform.
+    const mayShare = isPlain(request) && !confinementIn(tenantId);
+    const shared = mayShare ? await plain.add(tenantId, request, sizeOf(request)) : "alone";
+    const sent = shared === "alone" ? await sendAlone(tenantId, request) : shared;
+    if (sent instanceof AppError) throw sent;
+    wake(tenantId, sent.deviceIds, sent.fresh);
+    return sent;
+  };
+  const allBatches = createBatches({ db, clock, tenancy, wake });
+
   return {
     async send(tenantId, command, actor, traceparent) {
-      const request = checkRequest(command, actor, traceparent);
-      // What is written for several callers together is written with the rights of the platform.
-      const mayShare = isPlain(request) && !confinementIn(tenantId);
-      const shared = mayShare ? await plain.add(tenantId, request, sizeOf(request)) : "alone";
-      const sent = shared === "alone" ? await sendAlone(tenantId, request) : shared;
-      if (sent instanceof AppError) throw sent;
-      wake(tenantId, sent.deviceIds, sent.fresh);
-      return sent.views;
+      return (await send(tenantId, checkRequest(command, actor, traceparent))).views;
+    },
+
+    async order(tenantId, command, actor, traceparent) {
+      const sent = await send(tenantId, checkRequest(command, actor, traceparent));
+      const { views: items, batchId, batch } = sent;
+      if (batch !== undefined || !batchId) return { items, batch: batch ?? null };
+      return { items, batch: await allBatches.get(tenantId, batchId) };
     },
 
     undelivered: (tenantId, deviceId, limit) => reads.add(tenantId, { deviceId, limit }),
@@ -177,7 +200,7 @@ export function createCommands(deps: CommandsDeps): Commands {
     },
 
     cancel: (tenantId, id, actor) => cancelCommand(deps, tenantId, id, actor),
-    batches: createBatches({ db, clock, tenancy, wake }),
+    batches: allBatches,
   };
 }
 

@@ -7,7 +7,7 @@ import { unknownTargets } from "./commands-errors.ts";
 import { type FreshCommand, freshCommand } from "./fresh-command.ts";
 import { checkNewCommand, MAX_TARGETS } from "./new-command.ts";
 import * as store from "./sending-store.ts";
-import type { CommandView, NewCommand } from "./types.ts";
+import type { BatchView, CommandView, NewCommand } from "./types.ts";
 
 /** An order that has been checked, and by whom it was given. */
 export interface SendRequest {
@@ -44,6 +44,8 @@ export interface Sent {
   /** Devices for which something is queued now. */
   deviceIds: string[];
   batchId: string | null;
+  /** Where it is known without a look. */
+  batch?: BatchView | null;
   total: number;
   /** By device what its gateway needs to send the command; nothing of what it must look up. */
   fresh?: ReadonlyMap<string, FreshCommand>;
@@ -55,6 +57,7 @@ interface Order {
   request: SendRequest;
   targets: store.CommandTarget[];
   batchId: string | null;
+  batch: batches.NewBatch | null;
 }
 
 /** Writes orders, each into the queues of its devices, in the caller's transaction. */
@@ -81,9 +84,7 @@ export class Sending {
     const queued = await store.queueEach(this.#tx, this.#tenantId, {
       targets: orders.flatMap(({ targets }) => targets),
       records: orders.map(({ request, batchId }) => this.#recordOf(request, batchId)),
-      batches: orders.flatMap(({ request, batchId, targets }) =>
-        batchId ? [this.#batchOf(batchId, request, targets.length)] : [],
-      ),
+      batches: orders.flatMap(({ batch }) => batch ?? []),
     });
     const last = new Map<string, number>();
     const entries: AuditRecord[] = [];
@@ -105,7 +106,9 @@ export class Sending {
     const targets = [...new Set(asked)].sort().map((deviceId) => {
       return { id: timeOrderedId(this.#now), deviceId, record };
     });
-    return { request, targets, batchId: asked.length > 1 ? timeOrderedId(this.#now) : null };
+    const batchId = asked.length > 1 ? timeOrderedId(this.#now) : null;
+    const batch = batchId ? this.#batchOf(batchId, request, targets.length) : null;
+    return { request, targets, batchId, batch };
   }
 
   /** `last` is what each device has been given by the orders before this one. */
@@ -122,7 +125,8 @@ export class Sending {
     }
     const views = targets.map((target) => this.#viewOf(target, request, batchId));
     const deviceIds = targets.map(({ deviceId }) => deviceId);
-    return { views, deviceIds, batchId, total: targets.length, fresh };
+    const batch = order.batch && batches.viewOfQueued(order.batch);
+    return { views, deviceIds, batchId, batch, total: targets.length, fresh };
   }
 
   /** Any order; throws `not-found` or `quota-exceeded`, and then nothing may be committed. */

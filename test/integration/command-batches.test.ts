@@ -284,6 +284,12 @@ describe("a command batch", () => {
     expect(await counts(batchId)).toEqual({ expired: 2, waiting: 3 });
     await tick(1_000);
     expect(await counts(batchId)).toEqual({ expired: 2, queued: 2, waiting: 1 });
+    // A pause takes back what waits; to resume makes nothing due before its time.
+    await commands.batches.pause(tenant, batchId, SYSTEM_ACTOR);
+    await commands.batches.resume(tenant, batchId, SYSTEM_ACTOR);
+    expect(await counts(batchId)).toEqual({ expired: 2, waiting: 3 });
+    await tick(60_000);
+    expect(await counts(batchId)).toEqual({ expired: 2, queued: 2, waiting: 1 });
     await tick(60_000);
     await tick(60_000);
     expect(await counts(batchId)).toEqual({ expired: 5 });

@@ -23,7 +23,7 @@ import type { Api } from "../types.ts";
 import { commandBatchRoutes } from "./command-batches.ts";
 
 export interface CommandsDeps {
-  commands: Pick<Commands, "send" | "list" | "get" | "cancel" | "batches">;
+  commands: Pick<Commands, "order" | "list" | "get" | "cancel" | "batches">;
 }
 
 const tags = ["commands"];
@@ -100,16 +100,10 @@ function sendRoute(api: Api, { commands }: CommandsDeps): void {
       },
     },
     async (request, reply) => {
-      const tenantId = tenantOf(request);
-      const items = await commands.send(
-        tenantId,
-        commandOf(request.body),
-        actorOf(request),
-        request.traceparent,
-      );
-      const batchId = items[0]?.batchId;
-      const batch = batchId ? await commands.batches.get(tenantId, batchId) : null;
-      return reply.code(201).send({ items, batch });
+      const command = commandOf(request.body);
+      const actor = actorOf(request);
+      const sent = await commands.order(tenantOf(request), command, actor, request.traceparent);
+      return reply.code(201).send(sent);
     },
   );
 }
