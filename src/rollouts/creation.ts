@@ -6,7 +6,7 @@ import type { Actor } from "../tenancy/index.ts";
 import { countDynamic, MAX_DYNAMIC } from "./arrivals-store.ts";
 import { countCohorts, createCohorts } from "./cohorts-store.ts";
 import { countWritten, createCounters, moveCounters, stepOf } from "./counter-store.ts";
-import { demandOf } from "./delta-demand.ts";
+import { askForDeltas, askForWayBack } from "./delta-demand.ts";
 import { estimateDuration } from "./estimate.ts";
 import { initialGateState, planStages, type StagePlan } from "./gate/index.ts";
 import { judgeFleet, type Question } from "./judging-store.ts";
@@ -42,7 +42,6 @@ import type { RolloutPlan, RolloutSpec, RolloutsDeps, SignedRelease } from "./ty
 import { wolfWarnings } from "./wolf.ts";
 
 const MAX_NAME = 128;
-const MAX_DELTA_SOURCES = 200;
 /** A rollout of this size changes what the database should know of the table. */
 const ANALYZE_FROM = 500;
 /** Devices that a plan names of each stage, and of those that are left out; all are counted. */
@@ -194,6 +193,7 @@ export async function create(
     return found;
   });
   await askForDeltas(deps, tenantId, hops, judged.kinds);
+  await askForWayBack(deps, tenantId, hops, judged.kinds);
   await deps.db.tenant(tenantId, async (tx) => {
     if (judged.fitting >= ANALYZE_FROM) await refreshStatistics(tx);
     await beginPreparing(tx, tenantId, id, new Date(beginsAt));
@@ -366,27 +366,6 @@ async function expectedBytes(
     }
   }
   return { paths: [...paths.values()], bytesFull, bytesExpected };
-}
-
-/** Deltas of every hop, from what devices run now and from the hop before. */
-async function askForDeltas(
-  deps: RolloutsDeps,
-  tenantId: string,
-  hops: readonly Hop[],
-  kinds: readonly JudgedKind[],
-): Promise<void> {
-  for (const [index, hop] of hops.entries()) {
-    const direct = demandOf(kinds.filter((kind) => kind.hop === index + 1));
-    const before = hops[index - 1];
-    const passing = kinds.filter((kind) => kind.hop <= index);
-    const sources = [
-      ...(before
-        ? demandOf(passing.map((kind) => ({ ...kind, firmware_sha256: before.sha256 })))
-        : []),
-      ...direct,
-    ].slice(0, MAX_DELTA_SOURCES);
-    if (sources.length > 0) await deps.firmware.requestDeltas(tenantId, hop.sha256, sources);
-  }
 }
 
 /** The images that devices run now, the commonest first. */

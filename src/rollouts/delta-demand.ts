@@ -1,4 +1,11 @@
+import { isAppError } from "../kernel/index.ts";
+import type { JudgedKind } from "./plan-store.ts";
+import type { Hop } from "./planning.ts";
 import type { DeltaDemand, RolloutsDeps } from "./types.ts";
+
+const MAX_DELTA_SOURCES = 200;
+/** Images, the commonest first, back to which deltas are made beforehand. */
+const MAX_WAYS_BACK = 20;
 
 /** Devices that run one image and apply the same formats. */
 interface Kind {
@@ -39,5 +46,48 @@ export async function askForDevices(
   for (const [target, devices] of targets) {
     const demand = demandOf(devices.map((device) => ({ ...device, devices: 1 })));
     if (demand.length > 0) await firmware.requestDeltas(tenantId, target, demand);
+  }
+}
+
+/** Deltas of every hop, from what devices run now and from the hop before. */
+export async function askForDeltas(
+  { firmware }: Pick<RolloutsDeps, "firmware">,
+  tenantId: string,
+  hops: readonly Hop[],
+  kinds: readonly JudgedKind[],
+): Promise<void> {
+  for (const [index, hop] of hops.entries()) {
+    const direct = demandOf(kinds.filter((kind) => kind.hop === index + 1));
+    const before = hops[index - 1];
+    const passing = kinds.filter((kind) => kind.hop <= index);
+    const sources = [
+      ...(before
+        ? demandOf(passing.map((kind) => ({ ...kind, firmware_sha256: before.sha256 })))
+        : []),
+      ...direct,
+    ].slice(0, MAX_DELTA_SOURCES);
+    if (sources.length > 0) await firmware.requestDeltas(tenantId, hop.sha256, sources);
+  }
+}
+
+/**
+ * Deltas back to what devices run now, after all others: a rollback tells everybody at once, and what is
+ * not there by then is sent as a whole image to those whose other slot does not hold it any more.
+ */
+export async function askForWayBack(
+  { firmware }: Pick<RolloutsDeps, "firmware">,
+  tenantId: string,
+  hops: readonly Hop[],
+  kinds: readonly JudgedKind[],
+): Promise<void> {
+  const bad = hops.at(-1)?.sha256;
+  if (bad === undefined) return;
+  for (const { sha256, formats } of demandOf(kinds).slice(0, MAX_WAYS_BACK)) {
+    try {
+      await firmware.requestDeltas(tenantId, sha256, [{ sha256: bad, devices: 0, formats }]);
+    } catch (error) {
+      // What a device runs need not have come from this platform.
+      if (!isAppError(error, "not-found")) throw error;
+    }
   }
 }

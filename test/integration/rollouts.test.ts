@@ -179,6 +179,26 @@ describe("rollouts", () => {
     await f.expectCountersToMatch(back?.id as string);
   });
 
+  it("sends those back by a patch that have lost their other slot: it was made beforehand", async () => {
+    await f.close();
+    f = await createRolloutFleet({ devices: 20, deltas: true });
+    const release = await f.publish("1.1.0");
+    const id = await f.create(release.id);
+    const made = await f.firmware.deltas(f.tenant, f.first.imageSha256);
+    expect(made.map(({ sourceSha256 }) => sourceSha256)).toContain(release.imageSha256);
+    await f.run(20);
+    await f.rollouts.pause(f.tenant, id, actor, "smoke was seen");
+    const updated = f.fleet.filter((device) => device.running.version === "1.1.0");
+    for (const device of updated) device.other = null;
+    await f.beat(...updated);
+    await f.rollouts.rollback(f.tenant, id, actor);
+    await f.runUntil(id, "rolled-back");
+    const [back] = (await f.rollouts.list(f.tenant)).items;
+    expect(back).toMatchObject({ kind: "rollback", totals: { succeeded: updated.length } });
+    expect(back?.bytesDownloaded).toBeGreaterThan(0);
+    expect(back?.bytesDownloaded).toBeLessThan((back?.bytesFull ?? 0) / 2);
+  });
+
   it("sends devices back to what they ran last, though the plan had seen them on another image", async () => {
     const [between, bad] = [await f.publish("1.1.0"), await f.publish("1.2.0")];
     // Planned while everybody runs 1.0.0; only the canaries are offered it at once.
