@@ -64,7 +64,7 @@ if (!task) {
   process.exit(2);
 }
 
-if (/^(bench|fuzz|kill|peers|secureboot|sim)/.test(taskName) && /^(-h|--help)$/.test(rest[0])) {
+if (/^(bench|fuzz|kill|peers|sim)/.test(taskName) && /^(-h|--help)$/.test(rest[0])) {
   console.log(describeScript(taskName, task.steps.at(-1)[0]));
   process.exit(0);
 }

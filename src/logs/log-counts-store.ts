@@ -22,6 +22,12 @@ export interface ErrorQuery {
 }
 
 const DEVICES_PER_QUERY = 1_000;
+/** Lines at least as severe as an error, from one time to another. */
+const ERRORS_WITHIN = [
+  "severity >= {severity:UInt8}",
+  "ts >= fromUnixTimestamp64Milli({from:Int64})",
+  "ts < fromUnixTimestamp64Milli({to:Int64})",
+];
 const HOUR_MS = 3_600_000;
 
 export async function countErrors(
@@ -37,9 +43,7 @@ export async function countErrors(
       select: "uniqExact(ts, seq) as lines",
       where: [
         "has({devices:Array(String)}, device_id)",
-        "severity >= {severity:UInt8}",
-        "ts >= fromUnixTimestamp64Milli({from:Int64})",
-        "ts < fromUnixTimestamp64Milli({to:Int64})",
+        ...ERRORS_WITHIN,
         ...(query.fromEach ? [OWN_TIME] : []),
       ],
       groupBy: "device_id",
@@ -89,12 +93,7 @@ export async function errorsByHour(
         select:
           "device_id as device, uniqExact(ts, seq) as lines, " +
           `intDiv(toUnixTimestamp64Milli(ts) - {from:Int64}, ${HOUR_MS}) as hour`,
-        where: [
-          "has({devices:Array(String)}, device_id)",
-          "severity >= {severity:UInt8}",
-          "ts >= fromUnixTimestamp64Milli({from:Int64})",
-          "ts < fromUnixTimestamp64Milli({to:Int64})",
-        ],
+        where: ["has({devices:Array(String)}, device_id)", ...ERRORS_WITHIN],
         groupBy: "device_id, hour",
         limit: DEVICES_PER_QUERY * hours,
         params: { devices, severity: SEVERITIES.error, from, to },
@@ -118,11 +117,7 @@ export async function devicesWithErrors(
   const rows = await timeseries.tenantQuery<{ device: string; last: number }>(tenantId, {
     table: "logs",
     select: "device_id as device, toUnixTimestamp64Milli(max(ts)) as last",
-    where: [
-      "severity >= {severity:UInt8}",
-      "ts >= fromUnixTimestamp64Milli({from:Int64})",
-      "ts < fromUnixTimestamp64Milli({to:Int64})",
-    ],
+    where: [...ERRORS_WITHIN],
     groupBy: "device_id",
     limit: query.limit,
     params: { severity: SEVERITIES.error, from: query.from, to: query.to },

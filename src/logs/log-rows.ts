@@ -30,8 +30,6 @@ export const SEVERITIES: Record<LogLevel, number> = {
 };
 
 const SPAN_ID_LENGTH = 16;
-const SPAN_NAME_LENGTH = 128;
-const SPAN_MESSAGE_LENGTH = 1_024;
 /** What the spans of devices have as their service. */
 const DEVICE_SERVICE = "device";
 const MAX_REPORTED_REJECTIONS = 100;
@@ -89,12 +87,12 @@ function spanRow(row: LogRow, line: LogLine): SpanRow | undefined {
   const id = createHash("sha256").update(JSON.stringify([deviceId, line.ts, line.seq, span.name]));
   return {
     ...{ tenantId, traceId, parentSpanId, spanId: id.digest("hex").slice(0, SPAN_ID_LENGTH) },
-    name: storableText(span.name, SPAN_NAME_LENGTH),
+    name: storableText(span.name),
     service: DEVICE_SERVICE,
     startedAt: Math.round((row.ts - span.durationMs) * 1_000),
     durationUs: Math.round(span.durationMs * 1_000),
     status: span.error === undefined ? 1 : 2,
-    statusMessage: storableText(span.error ?? "", SPAN_MESSAGE_LENGTH),
+    statusMessage: storableText(span.error ?? ""),
     attributes: JSON.stringify({ "device.id": deviceId }),
   };
 }
