@@ -37,9 +37,10 @@ const ports: number[] = [];
 
 async function startProcess(name: string): Promise<void> {
   const child = fork(ENTRY, [test.appUrl, directory, name]);
-  children.push(child);
+  // Both start at once, and the second may be the first to listen.
+  const index = children.push(child) - 1;
   const [{ port }] = (await once(child, "message")) as [{ port: number }];
-  ports.push(port);
+  ports[index] = port;
 }
 
 beforeAll(async () => {
