@@ -26,12 +26,13 @@ import { whyNoWayBack } from "./planning.ts";
 import type { Stepped } from "./reconciler.ts";
 import {
   insertRollout,
+  openStageRollback,
   type RolloutRow,
   readStages,
   rollbackOf,
   updateRollout,
 } from "./rollout-store.ts";
-import { endStageRollback, stopStages, untellReturning } from "./stage-rollback.ts";
+import * as stages from "./stage-rollback.ts";
 import { groupCounts } from "./states.ts";
 import type { RolloutsDeps } from "./types.ts";
 
@@ -185,24 +186,27 @@ export async function stepRollback(
   rollout: RolloutRow,
 ): Promise<Stepped> {
   const { tenant_id: tenantId, id } = rollout;
+  const undoneId = rollout.rolls_back as string;
   const now = deps.clock.now();
   const said: Announcements = [];
   const fromStage = rollout.rolls_back_stage;
-  const stopped = fromStage === null ? 0 : await stopStages(deps, tx, rollout, fromStage, said);
+  const undone = await stages.undoneBy(tx, rollout);
+  const stopped = undone === "stages" ? await stages.stopStages(deps, tx, rollout, said) : 0;
   const original = await countsToUndo(tx, rollout);
   const held = (await readCounters(tx, tenantId, [id])).reduce((sum, row) => sum + row.devices, 0);
   const mayJoin = fromStage === null ? original.succeeded > held : original.succeeded > 0;
-  const joined = mayJoin ? await joinDevices(deps, tx, rollout) : 0;
+  const joined = mayJoin ? await joinDevices(deps, tx, rollout, undone) : 0;
   const retried = await retryByInstall(tx, rollout);
   const offered = await offerNext(deps, tx, rollout, 0, OFFER_BATCH, said);
   const counts = groupCounts(countsOf(await readCounters(tx, tenantId, [id])));
   const waiting =
     counts.pending > 0 ||
     counts.underway > 0 ||
-    (fromStage === null && original.pending > 0) ||
+    (undone === "whole" && original.pending > 0) ||
     original.underway > 0 ||
+    (fromStage === null && (await openStageRollback(tx, tenantId, undoneId))) ||
     (await hasDeadlines(tx, tenantId, id)) ||
-    (await hasDeadlines(tx, tenantId, rollout.rolls_back as string, fromStage ?? 0));
+    (await hasDeadlines(tx, tenantId, undoneId, fromStage ?? 0));
   if (waiting) {
     const next = new Date(now + LOOK_AGAIN_MS);
     await updateRollout(tx, tenantId, id, { next_evaluation_at: next });
@@ -219,7 +223,7 @@ export async function stepRollback(
   };
   const event = counts.failed > 0 ? "vautn.rollout.failed" : "vautn.rollout.succeeded";
   await carryOut(deps, tx, rollout, decision, { changes, event });
-  if (fromStage !== null) await endStageRollback(tx, rollout, sentence);
+  if (fromStage !== null) await stages.endStageRollback(tx, rollout, sentence);
   return { said, more: false, changed: true };
 }
 
@@ -253,11 +257,17 @@ interface Returning {
 }
 
 /**
- * Devices of the original that run the bad image and are not on their way back yet. Those whose
+ * Devices of the original that run the bad image and are on no way back yet. Those whose
  * earlier image was never published here, or lies below the floor that the new one has raised,
  * cannot go back; they are kept in the list, with the reason.
  */
-async function joinDevices(deps: RolloutsDeps, tx: Tx, rollout: RolloutRow): Promise<number> {
+async function joinDevices(
+  deps: RolloutsDeps,
+  tx: Tx,
+  rollout: RolloutRow,
+  undone: stages.Undone,
+): Promise<number> {
+  if (undone === "overtaken") return 0;
   const { tenant_id: tenantId, id } = rollout;
   const { rows } = await sql<Returning>`
     select d.device_id, d.source_version, d.source_sha256, p.id as release_id,
@@ -274,7 +284,9 @@ async function joinDevices(deps: RolloutsDeps, tx: Tx, rollout: RolloutRow): Pro
     where d.tenant_id = ${tenantId} and d.rollout_id = ${rollout.rolls_back}
       and d.state = 'succeeded' and d.stage_index >= ${rollout.rolls_back_stage ?? 0}
       and not exists (select from rollout_devices b
-        where b.tenant_id = d.tenant_id and b.rollout_id = ${id} and b.device_id = d.device_id)
+        where b.tenant_id = d.tenant_id and b.device_id = d.device_id and b.rollout_id = any(array(
+          select id from rollouts where tenant_id = ${tenantId}
+            and rolls_back = ${rollout.rolls_back} and (id = ${id} or state = 'running'))))
     order by d.ordinal for key share of v`.execute(tx);
   if (rows.length === 0) return 0;
   const first = await nextOrdinal(tx, tenantId, id);
@@ -288,9 +300,9 @@ async function joinDevices(deps: RolloutsDeps, tx: Tx, rollout: RolloutRow): Pro
   // Only new rows are pending or withdrawn without having been moved: the counters take them all in.
   await recount(tx, tenantId, id, rows);
   await setStageSize(tx, tenantId, id, first + rows.length);
-  if (rollout.rolls_back_stage !== null) {
+  if (undone === "stages") {
     const leaving = rows.filter((row) => !whyNot(row)).map((row) => row.device_id);
-    await untellReturning(tx, rollout, leaving);
+    await stages.untellReturning(tx, rollout, leaving);
   }
   const bad = await deps.firmware.releases.get(tenantId, rollout.release_id);
   const bound = rows.flatMap(({ release_id, source_sha256, formats }) =>

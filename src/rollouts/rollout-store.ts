@@ -256,6 +256,8 @@ export async function reopenRollbacks(
     .set({ state: "running", finished_at: null, next_evaluation_at: now })
     .where("tenant_id", "=", tenantId)
     .where("rolls_back", "in", [...undone])
+    // Of its stages there is nothing to go back to any more.
+    .where("rolls_back_stage", "is", null)
     .where("state", "in", ["succeeded", "failed"])
     .execute();
 }

@@ -15,15 +15,36 @@ import type { RolloutsDeps } from "./types.ts";
 
 const BATCH = 5_000;
 
+/**
+ * What a way back is about by now: the `whole` rollout, which is wound down; its `stages`, before
+ * which it stands, so that devices return to them; what has `ended`, to which none returns though
+ * late ones still go back; or only who is on the way already, where a way back of the whole has
+ * `overtaken` that of the stages.
+ */
+export type Undone = "whole" | "stages" | "ended" | "overtaken";
+
+/** The answer holds until the transaction ends. */
+export async function undoneBy(tx: Tx, rollout: RolloutRow): Promise<Undone> {
+  const { tenant_id: tenantId, rolls_back_stage: fromStage } = rollout;
+  const originalId = rollout.rolls_back as string;
+  if (fromStage === null) {
+    const original = await findRollout(tx, tenantId, originalId);
+    return original?.state === "rolling-back" ? "whole" : "ended";
+  }
+  const original = await lockRollout(tx, tenantId, originalId, "wait");
+  if (original?.state === "paused") return "stages";
+  return original?.state === "cancelled" ? "ended" : "overtaken";
+}
+
 /** A way back of stages: who has not begun waits again, who is on the way is told to stop. */
 export async function stopStages(
   deps: RolloutsDeps,
   tx: Tx,
   rollout: RolloutRow,
-  fromStage: number,
   said: Announcements,
 ): Promise<number> {
-  const { tenant_id: tenantId } = rollout;
+  const { tenant_id: tenantId, rolls_back_stage: fromStage } = rollout;
+  if (fromStage === null) return 0;
   const original = await findRollout(tx, tenantId, rollout.rolls_back as string);
   if (!original) return 0;
   const untold = await lockUntold(tx, tenantId, original.id, fromStage, BATCH);

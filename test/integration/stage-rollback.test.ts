@@ -117,3 +117,94 @@ describe("a stage that is rolled back", () => {
     await f.expectCountersToMatch(id);
   });
 });
+
+describe("a stage that is on its way back when more is decided", () => {
+  /** Two devices of the second stage have the image, two have begun; then the stage is undone. */
+  const untilUndone = async () => {
+    const id = await f.create((await f.publish("1.1.0")).id, POLICY);
+    const { items } = await f.rollouts.devices(f.tenant, id, { limit: 100, stage: 1 });
+    const slow = f.fleet.filter(({ id }) => items.slice(2).some((item) => item.deviceId === id));
+    const fate = (device: (typeof slow)[number]) => (slow.includes(device) ? "ignores" : "well");
+    await f.run(300, fate, async () => {
+      const { stageIndex, stages } = await f.rollouts.get(f.tenant, id);
+      return stageIndex === 1 && stages[1]?.counts.succeeded === 2;
+    });
+    const begun = await Promise.all(slow.map((device) => f.assignmentOf(device)));
+    const say = async (state: object) => {
+      for (const [index, device] of slow.entries()) {
+        const assignment = begun[index];
+        if (assignment) await f.say(device, assignment, state);
+      }
+    };
+    await say({ phase: "downloading" });
+    await f.rollouts.rollback(f.tenant, id, actor, "", 1);
+    await f.rollouts.tick(f.tenant);
+    /** They had the image all the same, whatever they were told. */
+    const comeLate = async () => {
+      const { version, imageSha256: hash } = await f.firmware.releases.get(
+        f.tenant,
+        (await f.rollouts.get(f.tenant, id)).releaseId,
+      );
+      for (const device of slow) f.boot(device, { version, hash });
+      const [running] = slow.map((device) => device.running);
+      await say({ phase: "succeeded", running });
+      await f.beat(...slow);
+    };
+    const settled = async () => {
+      const all = [...(await ways(id)), await f.rollouts.get(f.tenant, id)];
+      return all.every((item) => !["running", "rolling-back"].includes(item.state));
+    };
+    return { id, fate, comeLate, settled };
+  };
+  const ways = async (id: string) => {
+    const { items } = await f.rollouts.list(f.tenant);
+    return items.filter((item) => item.rollsBack === id);
+  };
+  const expectAllBack = async (id: string, state: string) => {
+    expect((await f.rollouts.get(f.tenant, id)).state).toBe(state);
+    for (const back of await ways(id)) {
+      expect([back.name, back.state]).toEqual([back.name, "succeeded"]);
+      await f.expectCountersToMatch(back.id);
+    }
+    expect([...(await f.states(id)).values()]).not.toContain("pending");
+    await f.expectCountersToMatch(id);
+  };
+
+  it.each([
+    ["while the whole is undone", 10],
+    ["when the whole has been undone", 120],
+  ])("takes nobody in who comes %s", async (_when, seconds) => {
+    const { id, fate, comeLate, settled } = await untilUndone();
+    await f.rollouts.rollback(f.tenant, id, actor);
+    await f.run(seconds, fate);
+    await comeLate();
+    await f.run(120, undefined, settled);
+    await expectAllBack(id, "rolled-back");
+    expect(versions()).toBe(0);
+  });
+
+  it.each([10, 120])("sends back who comes %i s after a cancellation", async (seconds) => {
+    const { id, fate, comeLate, settled } = await untilUndone();
+    await f.rollouts.cancel(f.tenant, id, actor);
+    await f.run(seconds, fate);
+    await comeLate();
+    await f.run(120, undefined, settled);
+    await expectAllBack(id, "cancelled");
+    // What the first stage has stays: only the second was undone, and that had ended.
+    expect(versions()).toBe(seconds === 120 ? 4 : 2);
+    await f.rollouts.rollback(f.tenant, id, actor);
+    await f.run(120, undefined, settled);
+    await expectAllBack(id, "rolled-back");
+    expect(versions()).toBe(0);
+  });
+
+  it("goes on while the tenant's updates are stopped", async () => {
+    const { id, fate } = await untilUndone();
+    await f.rollouts.stopUpdates(f.tenant, actor, "storm");
+    await f.run(60, fate);
+    const [back] = await ways(id);
+    expect(back).toMatchObject({ state: "succeeded", totals: { succeeded: 2 } });
+    expect(new Set(await stage(1)(id))).toEqual(new Set(["pending"]));
+    await f.expectCountersToMatch(id);
+  });
+});
