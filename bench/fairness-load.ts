@@ -26,7 +26,15 @@ export interface LoadFigures {
 }
 
 const figures: LoadFigures = { messages: 0, queries: 0, rollouts: 0, refused: 0 };
-let running = true;
+/** Counts the saturations: what belongs to an earlier one than the last has ended. */
+let turn = 0;
+let burning: NodeJS.Timeout | undefined;
+let version = 0;
+
+/** What the bench says to the load; `share` is of one processor. */
+export type LoadWord =
+  | { do: "begin" | "rest" | "figures" | "stop" }
+  | { do: "burn"; share: number };
 
 process.once("message", async (order: LoadOrder) => {
   const api = new ApiClient(order.apiUrl, { apiKey: order.apiKey });
@@ -39,20 +47,40 @@ process.once("message", async (order: LoadOrder) => {
     await device.beat(sources[index % SOURCES] as Buffer);
   }
   process.send?.({ ready: true });
-  process.on("message", (word: string) => {
-    if (word === "begin") void saturate(tenant, base, random);
-    if (word === "figures") process.send?.(figures);
-    if (word !== "stop") return;
-    running = false;
-    void tenant.close().finally(() => process.exit());
+  process.on("message", (word: LoadWord) => {
+    if (word.do === "figures") {
+      process.send?.(figures);
+      return;
+    }
+    turn += 1;
+    clearInterval(burning);
+    if (word.do === "begin") saturate(tenant, base, random);
+    if (word.do === "burn") burning = burn(word.share);
+    if (word.do === "stop") void tenant.close().finally(() => process.exit());
   });
 });
 
-async function saturate(
-  tenant: BenchTenant,
-  base: Buffer,
-  random: { next(): number },
-): Promise<void> {
+/** Takes so much of a processor as the load does, and nothing of the platform. */
+function burn(share: number): NodeJS.Timeout {
+  let used = process.cpuUsage();
+  let at = performance.now();
+  return setInterval(() => {
+    const elapsed = performance.now() - at;
+    // No more than a moment at once, and nothing is made up for that the machine did not give.
+    const end = performance.now() + Math.min(50, elapsed);
+    while (performance.now() < end && cpuMsSince(used) < elapsed * share);
+    if (elapsed < 1_000) return;
+    used = process.cpuUsage();
+    at = performance.now();
+  }, 5);
+}
+
+function cpuMsSince(usage: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(usage);
+  return (user + system) / 1_000;
+}
+
+function saturate(tenant: BenchTenant, base: Buffer, random: { next(): number }): void {
   const started = Date.now();
   for (const device of tenant.devices) {
     let ts = started - 3 * HOUR_MS;
@@ -66,7 +94,6 @@ async function saturate(
   for (let number = 0; number < QUERIES_AT_ONCE; number += 1) {
     void again("queries", () => ask(tenant, number));
   }
-  let version = 0;
   void again("rollouts", async () => {
     version += 1;
     const release = await tenant.publish(`2.0.${version}`, rebuilt(base, random));
@@ -90,7 +117,8 @@ function ask({ api, params }: BenchTenant, number: number): Promise<unknown> {
 
 /** The same again as soon as it is done; a refusal counts as such and is not held against anybody. */
 async function again(kind: "messages" | "queries" | "rollouts", work: () => Promise<unknown>) {
-  while (running) {
+  const own = turn;
+  while (own === turn) {
     try {
       await work();
       figures[kind] += 1;

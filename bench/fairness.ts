@@ -7,26 +7,32 @@ import { parseArgs } from "node:util";
 import { ApiClient } from "../src/client/index.ts";
 import { seededRandom } from "../src/kernel/index.ts";
 import { fixedPorts, signInTo, startProcess } from "../test/support/platform-process.ts";
-import type { LoadFigures } from "./fairness-load.ts";
+import type { LoadFigures, LoadWord } from "./fairness-load.ts";
 import { type BenchTenant, imageOf, openTenant, pause, rebuilt } from "./fairness-tenant.ts";
-import { cpuByProcess } from "./process-figures.ts";
+import { cpuByProcess, cpuMsOf } from "./process-figures.ts";
 import { report } from "./report.ts";
 import { METRICS } from "./telemetry-points.ts";
 
 /**
  * What one tenant feels of another that takes all it can get: a whole platform with its stores, synced
- * to disk, in processes of its own. First the one tenant alone, then with another that saturates ingest,
- * queries, rollouts and the building of deltas. The ratio is that of the 95th percentiles.
+ * to disk, in processes of its own. In turns, so that what else the machine does falls on each alike:
+ * the one tenant alone; beside another that saturates ingest, queries, rollouts and the building of
+ * deltas; and alone again while the process that stands for the other takes as much of the processors
+ * as before and asks the platform for nothing. The ratio is that of the 95th percentiles of the latter two.
  */
 
 const { values } = parseArgs({
   options: {
-    /** Of each of the two phases. */
-    seconds: { type: "string", default: "45" },
+    /** Of each of the three phases, of each round. */
+    seconds: { type: "string", default: "15" },
+    rounds: { type: "string", default: "3" },
     devices: { type: "string", default: "20" },
   },
 });
 const PHASE_MS = Number(values.seconds) * 1_000;
+const ROUNDS = Number(values.rounds);
+/** Between the phases: what is under way ends, and what is paced finds its pace. */
+const SETTLE_MS = 5_000;
 const GOAL = 1.5;
 const CALM_DEVICES = 4;
 const IMAGE_BYTES = 256 * 1024;
@@ -39,6 +45,7 @@ const KINDS = {
   delta: "a delta from the rollout's creation until it is ready",
 } as const;
 type Kind = keyof typeof KINDS;
+const NOTHING: LoadFigures = { messages: 0, queries: 0, rollouts: 0, refused: 0 };
 
 class Latencies {
   readonly #samples = new Map<Kind, number[]>();
@@ -103,43 +110,73 @@ async function run(calm: BenchTenant, greedy: ChildProcess): Promise<void> {
   const deltas = deltaProbe(calm, base, random);
   answerCommands(calm);
   // What is loaded at the first use is loaded now.
-  await probe(calm, deltas, 5_000);
-  const alone = await probe(calm, deltas, PHASE_MS);
-  greedy.send("begin");
-  await pause(5_000);
-  const before = await figuresOf(greedy);
-  const cpuBefore = cpuByProcess(process.pid);
-  const started = performance.now();
-  const beside = await probe(calm, deltas, PHASE_MS);
-  const seconds = (performance.now() - started) / 1_000;
-  const after = await figuresOf(greedy);
-  for (const [name, ms] of cpuByProcess(process.pid)) {
-    const cores = (ms - (cpuBefore.get(name) ?? 0)) / 1_000 / seconds;
-    report(`fairness.cpu.${name}`, cores, "cores");
+  await probe(new Latencies(), calm, deltas, 5_000);
+  const [alone, beside, burdened] = [new Latencies(), new Latencies(), new Latencies()];
+  const sum = { seconds: 0, cpu: new Map<string, number>(), load: { ...NOTHING } };
+  for (let round = 0; round < ROUNDS; round += 1) {
+    await probe(alone, calm, deltas, PHASE_MS);
+    tell(greedy, { do: "begin" });
+    await pause(SETTLE_MS);
+    const [before, cpuBefore, started] = [await figuresOf(greedy), cpu(), performance.now()];
+    const loadBefore = cpuMsOf(greedy.pid as number);
+    await probe(beside, calm, deltas, PHASE_MS);
+    const elapsedMs = performance.now() - started;
+    const share = (cpuMsOf(greedy.pid as number) - loadBefore) / elapsedMs;
+    const after = await figuresOf(greedy);
+    sum.seconds += elapsedMs / 1_000;
+    for (const name of names(after)) sum.load[name] += after[name] - before[name];
+    for (const [name, ms] of cpu()) {
+      sum.cpu.set(name, (sum.cpu.get(name) ?? 0) + ms - (cpuBefore.get(name) ?? 0));
+    }
+    tell(greedy, { do: "burn", share });
+    await pause(SETTLE_MS);
+    await probe(burdened, calm, deltas, PHASE_MS);
+    tell(greedy, { do: "rest" });
+    await pause(1_000);
+  }
+  for (const [name, ms] of sum.cpu) {
+    report(`fairness.cpu.${name}`, ms / 1_000 / sum.seconds, "cores");
   }
   for (const [name, title] of Object.entries(KINDS)) {
     const kind = name as Kind;
-    const [usual, with95] = [alone.percentile(kind, 0.95), beside.percentile(kind, 0.95)];
-    report(`fairness.${kind}.alone.p50`, alone.percentile(kind, 0.5), "ms");
-    report(`fairness.${kind}.alone.p95`, usual, "ms", `${alone.count(kind)} of ${title}`);
-    report(`fairness.${kind}.beside.p50`, beside.percentile(kind, 0.5), "ms");
-    const against = `the same alone, goal ${GOAL}; ${beside.count(kind)} samples`;
+    for (const [phase, latencies] of Object.entries({ alone, burdened, beside })) {
+      report(`fairness.${kind}.${phase}.p50`, latencies.percentile(kind, 0.5), "ms");
+    }
+    report(
+      `fairness.${kind}.alone.p95`,
+      alone.percentile(kind, 0.95),
+      "ms",
+      `${alone.count(kind)} of ${title}`,
+    );
+    const usual = burdened.percentile(kind, 0.95);
+    const with95 = beside.percentile(kind, 0.95);
+    report(`fairness.${kind}.burdened.p95`, usual, "ms", `${burdened.count(kind)} samples`);
+    const against = `burdened, goal ${GOAL}; ${beside.count(kind)} samples`;
     report(`fairness.${kind}.beside.p95`, with95, "ms", against, with95 / usual);
   }
-  for (const name of ["messages", "queries", "rollouts", "refused"] as const) {
-    report(`fairness.greedy.${name}`, (after[name] - before[name]) / seconds, "1/s");
+  for (const name of names(sum.load)) {
+    report(`fairness.greedy.${name}`, sum.load[name] / sum.seconds, "1/s");
   }
-  report("fairness.failures", alone.failures + beside.failures, "requests", "none", 0);
+  const failures = alone.failures + beside.failures + burdened.failures;
+  report("fairness.failures", failures, "requests", "none", 0);
+}
+
+function names(figures: LoadFigures): (keyof LoadFigures)[] {
+  return Object.keys(figures) as (keyof LoadFigures)[];
+}
+
+function cpu(): Map<string, number> {
+  return cpuByProcess(process.pid);
 }
 
 /** What the calm tenant does for so long, each thing at its own pace, however long an answer takes. */
 async function probe(
+  latencies: Latencies,
   calm: BenchTenant,
   delta: (latencies: Latencies) => Promise<void>,
   durationMs: number,
-): Promise<Latencies> {
+): Promise<void> {
   const { api, params, devices } = calm;
-  const latencies = new Latencies();
   const under = new Set<Promise<void>>();
   const every = (delayMs: number, kind: Kind, work: (turn: number) => Promise<unknown>) => {
     let turn = 0;
@@ -173,7 +210,6 @@ async function probe(
   while (Date.now() < end) await delta(latencies);
   for (const timer of timers) clearInterval(timer);
   await Promise.all(under);
-  return latencies;
 }
 
 function answerCommands({ devices }: BenchTenant): void {
@@ -239,9 +275,13 @@ async function startLoad(order: object): Promise<ChildProcess> {
 }
 
 async function figuresOf(child: ChildProcess): Promise<LoadFigures> {
-  child.send("figures");
+  tell(child, { do: "figures" });
   const [figures] = await once(child, "message");
   return { ...(figures as LoadFigures) };
+}
+
+function tell(child: ChildProcess, word: LoadWord): void {
+  child.send(word);
 }
 
 function reprioritise(pid: number, by: number): void {

@@ -22,6 +22,7 @@ import { auditRequests } from "./audit-requests.ts";
 import { serveConsole } from "./console.ts";
 import { assertSameSite, readCredential, setSessionCookie } from "./credentials.ts";
 import { EventStreams } from "./event-stream.ts";
+import { takeTurns } from "./fair-turns.ts";
 import { rememberAnswers } from "./idempotency.ts";
 import { describeApi } from "./openapi.ts";
 import { boundReading, DEFAULT_READING_LIMITS, type ReadingLimits } from "./read-deadline.ts";
@@ -56,6 +57,8 @@ export interface ApiDeps extends ResourceDeps {
   /** Requests a minute from one address. */
   requestsPerMinute?: number;
   limits?: Partial<ReadingLimits>;
+  /** How busy the process is, 0 to 1, since it was last asked; without it no tenant waits for others. */
+  busy?: () => number;
   /** Takes requests to change the protocol: MQTT over WebSocket. */
   upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
   /** The certificate to serve with; plain HTTP where absent. Asked for again every few seconds. */
@@ -120,6 +123,7 @@ export async function buildApi(
   api.addHook("onRequest", api.rateLimit());
   boundReading(api, limits);
   letIn(api, deps);
+  takeTurns(api, deps);
   auditRequests(api, deps);
   rememberAnswers(api, deps);
   // An image is handed on as it arrives: it never stands in memory as a whole.
@@ -212,6 +216,9 @@ function handleErrors(api: Api, logger: Logger): void {
       const route = request.routeOptions.url;
       logger.error({ err: thrown, route, method: request.method }, "a request failed");
     }
+    const { retryAfterSeconds } = error.details;
+    // RFC 9110 §10.2.3.
+    if (typeof retryAfterSeconds === "number") reply.header("retry-after", retryAfterSeconds);
     return reply
       .code(error.status)
       .type("application/problem+json")

@@ -1,4 +1,5 @@
 import type tls from "node:tls";
+import type { FairShare } from "../kernel/fair-share.ts";
 import type { Connection } from "./connection.ts";
 import type { GatewayDeps } from "./deps.ts";
 import type { FanOut } from "./fan-out.ts";
@@ -29,6 +30,8 @@ export interface GatewayContext {
   /** What those of one tenant, and those behind one address, may send together. */
   tenantAllowances: Allowances;
   addressAllowances: Allowances;
+  /** Slows whoever sends most while the process has no time for the others. */
+  fairShare: FairShare;
   /** The CONNECT of this socket has been answered: the next one of those who wait may come. */
   answered(socket: tls.TLSSocket): void;
   load: {

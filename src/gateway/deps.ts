@@ -147,6 +147,8 @@ export interface GatewayOptions {
   /** Whether other processes of this machine listen on the same port: the kernel shares it out. */
   sharesPort?: boolean;
   limits?: Partial<GatewayLimits>;
+  /** How busy the process is, 0 to 1, since it was last asked; without it no tenant is slowed for others. */
+  busy?: () => number;
   /** For tenants' applications that come with a certificate. */
   applicationLimits?: Partial<ApplicationLimits>;
 }

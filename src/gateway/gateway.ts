@@ -1,4 +1,5 @@
 import { readFreshCommand } from "../commands/index.ts";
+import { FairShare } from "../kernel/fair-share.ts";
 import { createApplications } from "./applications/applications.ts";
 import { Connection } from "./connection.ts";
 import type { GatewayContext } from "./context.ts";
@@ -50,6 +51,11 @@ export async function startGateway(deps: GatewayDeps & GatewayOptions): Promise<
     deviceConnects: new TokenBuckets(limits.deviceRate, limits.deviceBurst),
     tenantAllowances: new Allowances(ratesOf(limits, "tenant")),
     addressAllowances: new Allowances(ratesOf(limits, "address")),
+    fairShare: new FairShare({
+      clock: deps.clock,
+      busy: deps.busy ?? (() => 0),
+      floorPerSecond: limits.sharedMessageRate,
+    }),
     load: { inboundBytes: 0, revocations: 0 },
     answered: () => {},
   };

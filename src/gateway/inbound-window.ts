@@ -11,6 +11,8 @@ import { InboundAliases } from "./topic-aliases.ts";
 
 /** Messages of QoS 0 that may wait for each one that may wait for its acknowledgement. */
 const ZEROES_A_PLACE = 4;
+/** A message of so many bytes takes the process about twice as long as the smallest. */
+const BYTES_A_MESSAGE = 4_096;
 /** The longest time for which a device that sends too much is not read at once. */
 const MAX_PACE_MS = 10_000;
 
@@ -147,6 +149,12 @@ export class InboundWindow {
       if (waitMs <= delayMs) continue;
       delayMs = waitMs;
       met = limit;
+    }
+    const { context, peer } = this.#connection;
+    const turnMs = context.fairShare.take(peer.tenantId, 1 + sizeBytes / BYTES_A_MESSAGE);
+    if (turnMs > delayMs) {
+      delayMs = Math.min(MAX_PACE_MS, turnMs);
+      met = "fair-share";
     }
     if (delayMs < 1 || this.#isPaced) return;
     this.#isPaced = true;

@@ -49,6 +49,8 @@ export interface GatewayLimits {
   tenantMessageBurst: number;
   tenantByteRate: number;
   tenantByteBurst: number;
+  /** Messages a second that a tenant may send however busy the process is with it and others. */
+  sharedMessageRate: number;
   /** The same of all devices behind one address: whole sites may stand there. */
   addressMessageRate: number;
   addressMessageBurst: number;
@@ -96,6 +98,7 @@ export const DEFAULT_GATEWAY_LIMITS: GatewayLimits = {
   tenantMessageBurst: 200_000,
   tenantByteRate: 64 * 1024 * 1024,
   tenantByteBurst: 256 * 1024 * 1024,
+  sharedMessageRate: 200,
   addressMessageRate: 50_000,
   addressMessageBurst: 200_000,
   addressByteRate: 64 * 1024 * 1024,

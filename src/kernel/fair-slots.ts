@@ -77,7 +77,10 @@ export class FairSlots {
 
   #mayStart(tenantId: string): boolean {
     const own = this.#runningOf.get(tenantId) ?? 0;
-    return this.#running < this.#limits.running && own < this.#limits.runningPerTenant;
+    const { running, runningPerTenant } = this.#limits;
+    // The last one is for who has none: however many ask for much, who asks for one thing gets it.
+    const open = own > 0 && running > runningPerTenant ? running - 1 : running;
+    return this.#running < open && own < runningPerTenant;
   }
 
   #begin(tenantId: string): void {

@@ -11,6 +11,7 @@ import {
   WatchShares,
 } from "../health/index.ts";
 import { startJobs } from "../jobs/index.ts";
+import { createBusyMeter } from "../kernel/busy-meter.ts";
 import { type Config, type Role, servesApiByTls } from "../kernel/config.ts";
 import { randomId } from "../kernel/index.ts";
 import { createLogger } from "../kernel/logger.ts";
@@ -99,6 +100,7 @@ async function startRole(
         gatewayId: processName,
         sharesPort: config.gatewayProcesses > 1,
         limits: readGatewayLimits(config.gatewayLimits),
+        busy: createBusyMeter(),
       });
       return () => gateway.close();
     }
@@ -128,6 +130,7 @@ async function startRole(
         ...modules,
         ...listen,
         upgrade: applications.upgrade,
+        busy: createBusyMeter(),
         port: config.apiPort,
         webDirectory: WEB_DIRECTORY,
         tls: apiTlsOf(modules),
