@@ -234,7 +234,13 @@ export function assertMayGrant(
  */
 export function authorize(principal: Principal, tenantId: string, permission: Permission): void {
   const grant = grantIn(principal, tenantId);
-  if (!grant) throw new AppError("not-found", "there is no such tenant", { tenant: tenantId });
+  if (!grant) {
+    const message =
+      principal.platformRole === "platform-operator"
+        ? "operators of the platform see nothing of a tenant before they have broken the glass"
+        : "there is no such tenant";
+    throw new AppError("not-found", message, { tenant: tenantId });
+  }
   if (permits(grant, permission, principal.scopes)) return;
   const { role, groups } = grant;
   const reason = permits(grant, permission, undefined)

@@ -274,14 +274,49 @@ describe.skipIf(!fs.existsSync(CHROMIUM))("The console in Chromium", () => {
     expect(complaints).toEqual([]);
   });
 
-  test("lets nobody back in after signing out", async () => {
+  test("takes a passkey in place of the password, until it is removed", async () => {
+    complaints.length = 0;
     await page.setViewportSize({ width: 1440, height: 1000 });
-    await page.getByRole("button", { name: /Appearance and signing out/ }).click();
-    await page.getByRole("menuitem", { name: "Sign out" }).click();
-    await visible(page.getByRole("heading", { name: "Sign in" }));
+    const { removed } = await virtualAuthenticator(page);
+    const account = `${scene.platform.consoleUrl}/t/${scene.tenant}/account`;
+    await page.goto(account);
+    await page.getByRole("button", { name: "Add a passkey" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel("Name").fill("Laptop");
+    await dialog.getByRole("button", { name: "Go on" }).click();
+    const remove = page.getByRole("button", { name: "Remove the passkey Laptop" });
+    await visible(remove);
+    await signOut();
+    await page.getByRole("button", { name: "Use a passkey" }).click();
+    await visible(page.getByRole("heading", { name: "Fleet" }));
+    await page.goto(account);
+    await visible(page.getByRole("cell", { name: "passkey" }));
+    await remove.click();
+    await visible(page.getByText("The passkey is removed"));
+    await signOut();
+    // The authenticator has it still: it is the platform that does not know it any more.
+    await page.getByRole("button", { name: "Use a passkey" }).click();
+    await visible(page.getByRole("alert").getByText("The passkey did not sign you in."));
+    await removed();
+    await page.getByLabel("E-mail").fill(scene.platform.administrator?.email ?? "");
+    await page.getByLabel("Password", { exact: true }).fill(scene.platform.adminPassword);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await visible(page.getByRole("heading", { name: "Fleet" }));
+    expect(complaints.filter((text) => !/\b401\b/.test(text))).toEqual([]);
+    complaints.length = 0;
+  });
+
+  test("lets nobody back in after signing out", async () => {
+    await signOut();
     await page.goto(`${scene.platform.consoleUrl}/fleet`);
     await visible(page.getByRole("heading", { name: "Sign in" }));
   });
+
+  async function signOut(): Promise<void> {
+    await page.getByRole("button", { name: /Appearance and signing out/ }).click();
+    await page.getByRole("menuitem", { name: "Sign out" }).click();
+    await visible(page.getByRole("heading", { name: "Sign in" }));
+  }
 
   async function onlyRollout(): Promise<{ state: string }> {
     const { body } = await scene.platform.api("GET", `/tenants/${scene.tenant}/rollouts`);
@@ -289,6 +324,26 @@ describe.skipIf(!fs.existsSync(CHROMIUM))("The console in Chromium", () => {
     return body.items[0];
   }
 });
+
+/** An authenticator within the browser, whose owner agrees to everything at once (WebAuthn §11). */
+async function virtualAuthenticator(page: Page): Promise<{ removed(): Promise<void> }> {
+  const protocol = await page.context().newCDPSession(page);
+  await protocol.send("WebAuthn.enable");
+  const { authenticatorId } = await protocol.send("WebAuthn.addVirtualAuthenticator", {
+    options: {
+      ...({ protocol: "ctap2", transport: "internal" } as const),
+      ...{ hasResidentKey: true, hasUserVerification: true, isUserVerified: true },
+      automaticPresenceSimulation: true,
+    },
+  });
+  return {
+    async removed() {
+      await protocol.send("WebAuthn.removeVirtualAuthenticator", { authenticatorId });
+      await protocol.send("WebAuthn.disable");
+      await protocol.detach();
+    },
+  };
+}
 
 /** What is being tested is the console as it is built now. */
 function buildConsole(): void {

@@ -12,6 +12,7 @@ export const PLACES = [
   "logs",
   "audit",
   "settings",
+  "account",
   "platform",
 ];
 

@@ -54,7 +54,11 @@ export function signInCommands(program: Command, cli: Cli): void {
         ["kind", me.actor.kind],
         ["platform role", me.platformRole],
       ]);
-      const rows = me.tenants.map(({ id, name, role }) => [id, name, role ?? "administrator"]);
+      const without = me.platformRole === "platform-operator" ? "" : "administrator";
+      const rows = me.tenants.map(({ id, name, role, groups }) => [
+        ...[id, name],
+        [role ?? without, ...(groups ? [`in ${groups.join(", ")}`] : [])].join(" "),
+      ]);
       const tenants =
         rows.length > 0
           ? table(["TENANT", "NAME", "ROLE"], rows)
@@ -79,11 +83,23 @@ async function login(cli: Cli, address: string, options: LoginOptions): Promise<
   }
   const file = writeContext(environment, { url, apiKey, ...(tenant ? { tenant } : {}) });
   cli.note(`signed in as ${me.actor.name}; kept in ${file}`);
+  const isOutside = me.platformRole === "platform-operator" && !roleIn(me, tenant);
+  if (tenant && isOutside) {
+    cli.note(`Next: vautn tenant break-glass --tenant ${tenant} --reason TEXT`);
+    return;
+  }
   cli.note(
     tenant
       ? `tenant ${tenant}. Next: vautn device list`
       : "Next: vautn tenant list, then vautn tenant use ID",
   );
+}
+
+function roleIn(
+  { tenants }: { tenants: readonly { id: string; role: string | null }[] },
+  tenant: string | undefined,
+): string | null {
+  return tenants.find(({ id }) => id === tenant)?.role ?? null;
 }
 
 function parseUrl(text: string): string {
