@@ -38,6 +38,7 @@ const NEXT_STEPS: Record<string, string> = {
   unauthenticated: "sign in with: vautn login URL",
   "invalid-credentials": "check e-mail and password, then: vautn login URL",
   forbidden: "ask an administrator of the tenant for a role that includes this",
+  "own-approval": "have somebody else whose role includes it run the same command",
   "rate-limited": "wait a minute, then try again",
   unavailable: "see which store is down with: vautn doctor",
 };

@@ -1518,6 +1518,7 @@ export type Problem = {
     | "storage-full"
     | "link-refused"
     | "rollout-state"
+    | "own-approval"
     | "update-refused";
   traceId: string;
   /** Fields that were refused */

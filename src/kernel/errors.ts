@@ -68,6 +68,7 @@ export const ERROR_CATALOGUE = {
   "link-refused": { status: 403, title: "The link permits this to nobody, or not any more" },
   // Rollouts
   "rollout-state": { status: 409, title: "The rollout's state does not allow this" },
+  "own-approval": { status: 403, title: "A second person has to approve this" },
   "update-refused": { status: 409, title: "The device refused the update" },
 } as const satisfies Record<string, { status: number; title: string }>;
 

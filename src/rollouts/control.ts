@@ -291,7 +291,10 @@ async function agree(
     throw new AppError("rollout-state", "this rollout waits for nobody's approval");
   }
   if (rollout.created_by_id === actor.id) {
-    throw new AppError("forbidden", "a second person has to approve what one has made");
+    throw new AppError(
+      "own-approval",
+      `${actor.name} made this rollout: somebody else approves it`,
+    );
   }
   const changes = {
     approved_at: now,

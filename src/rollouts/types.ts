@@ -229,7 +229,7 @@ export interface RolloutPlan {
   /** Devices by the version that they come from, and those between. */
   paths: { from: string | null; via: string[]; to: string; devices: number }[];
   estimate: DurationEstimate;
-  /** Limits that would cry wolf, by simulation. */
+  /** Limits that would cry wolf, by simulation, and those that too few devices speak of to simulate. */
   warnings: string[];
   /** What full images would cost, and what the artifacts that are ready now do. */
   bytesFull: number;

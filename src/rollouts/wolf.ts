@@ -44,6 +44,15 @@ export function wolfWarnings(
   facts: WolfFacts,
 ): string[] {
   return policy.thresholds.flatMap((threshold) => {
+    const shown = devicesShown(threshold, facts);
+    if (shown !== undefined && shown < LEAST_SPREAD) {
+      const spoke = `${shown} ${shown === 1 ? "device" : "devices"} of this rollout`;
+      return [
+        `the limit ${figureOf(threshold)} > ${threshold.growsBy ?? threshold.above} was not tried out: what ` +
+          `${spoke} showed in the last day is too little to tell what is usual (${LEAST_SPREAD} are needed). One ` +
+          "device may break it alone: leave room above what you see, or ask for more evidence",
+      ];
+    }
     const share = falseAlarmShare(threshold, stages, facts);
     if (share === null || share <= TOLERATED) return [];
     const percent = Math.round(share * 100);
@@ -53,6 +62,12 @@ export function wolfWarnings(
         "it to the statistics",
     ];
   });
+}
+
+/** Devices by whose figures a limit would be tried out; undefined where it needs none, or none could be read. */
+function devicesShown({ metric }: ThresholdPolicy, facts: WolfFacts): number | undefined {
+  if (metric === "error-log-rate") return facts.errorHours?.length;
+  return facts.spreads?.get(metric)?.length;
 }
 
 /** Share of good rollouts that a limit would pause; null where it cannot be simulated. */

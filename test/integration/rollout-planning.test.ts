@@ -276,7 +276,7 @@ describe("what stands above a rollout", () => {
       needsApproval: true,
     });
     await expect(f.rollouts.approve(f.tenant, id, actor)).rejects.toMatchObject({
-      code: "forbidden",
+      code: "own-approval",
     });
     await f.rollouts.approve(f.tenant, id, second);
     await f.runUntil(id, "succeeded");

@@ -144,9 +144,21 @@ describe("a plain limit", () => {
     expect(warning).toMatch(/growth of p50 of telemetry.boot_ms > 0.01 would pause \d+ % of/);
     expect(told({ growsBy: 0.05, aggregate: "p50", minimumDevices: 400 })).toEqual([]);
     expect(told({ growsBy: undefined, above: 25_000 })).toHaveLength(1);
-    // Of a handful nothing is known.
-    const few = new Map([["telemetry.boot_ms", boots.slice(0, 5)]]);
-    expect(told({ growsBy: 0.01 }, { ...fleet, spreads: few })).toEqual([]);
+  });
+
+  it.each([0, 1, 5, 29])("that %i devices speak of was not tried out, and that is said", (few) => {
+    const boot = { metric: "telemetry.boot_ms", growsBy: 0.2 };
+    const logs = { metric: "error-log-rate", above: 100 };
+    const figures = Array.from({ length: few }, () => 20_000);
+    const facts = {
+      ...fleet,
+      spreads: new Map([["telemetry.boot_ms", figures]]),
+      errorHours: figures.map(() => new Array<number>(24).fill(0)),
+    };
+    const warnings = wolfWarnings(completePolicy({ thresholds: [boot, logs] }), stages, facts);
+    const devices = few === 1 ? "1 device" : `${few} devices`;
+    expect(warnings[0]).toContain("the limit growth of telemetry.boot_ms > 0.2 was not tried out");
+    expect(warnings[1]).toContain(`what ${devices} of this rollout showed in the last day`);
   });
 
   it("on error logs is told of where what devices wrote yesterday breaks it", () => {

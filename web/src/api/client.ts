@@ -189,6 +189,11 @@ export const api = {
     call("listRolloutDevices", { params: { tenant, rollout }, query }),
   verdicts: (tenant: string, rollout: string) =>
     call("listRolloutVerdicts", { params: { tenant, rollout }, query: { limit: 100 } }),
+  replayVerdict: (tenant: string, rollout: string, seq: number) =>
+    call("replayRolloutVerdict", { params: { tenant, rollout, seq } }),
+  penaltyBox: (tenant: string) => call("listPenaltyBox", { params: { tenant } }),
+  pardonDevice: (tenant: string, device: string) =>
+    call("pardonDevice", { params: { tenant, device }, body: {} }),
   updateStop: (tenant: string) => call("getUpdateStop", { params: { tenant } }),
   stopUpdates: (tenant: string) => call("stopUpdates", { params: { tenant }, body: {} }),
   allowUpdates: (tenant: string) => call("allowUpdates", { params: { tenant }, body: {} }),

@@ -252,7 +252,6 @@ export const rolloutDevicesQuery = (t: string, id: string, input: RolloutDevices
     placeholderData: keepPreviousData,
   });
 
-/** `latest`: the time of the newest verdict, so that the list follows it. */
 /** Whether the tenant's kill switch is on. */
 export const updateStopQuery = (t: string) =>
   queryOptions({
@@ -261,6 +260,15 @@ export const updateStopQuery = (t: string) =>
     refetchInterval: FRESH_MS.usual,
   });
 
+/** Devices that rollouts leave out since their updates kept failing. */
+export const penaltyBoxQuery = (t: string) =>
+  queryOptions({
+    queryKey: key(t, "penalty-box"),
+    queryFn: () => api.penaltyBox(t),
+    refetchInterval: FRESH_MS.usual,
+  });
+
+/** `latest`: the time of the newest verdict, so that the list follows it. */
 export const verdictsQuery = (t: string, id: string, latest: string) =>
   queryOptions({
     queryKey: key(t, "rollout", id, "verdicts", latest),

@@ -17,10 +17,10 @@ import { DataTable } from "../../components/data-table.tsx";
 import { EmptyState, Loaded } from "../../components/states.tsx";
 import { TimeAgo } from "../../components/time-ago.tsx";
 import { useAction } from "../../components/use-action.ts";
+import { YamlEditor } from "../../components/yaml-editor.tsx";
 import { useMay, useTenantId } from "../../shell/use-tenant.ts";
 import { SettingsList } from "../settings/secret-list.tsx";
 import { NewChannelDialog } from "./new-channel.tsx";
-import { YamlEditor } from "./yaml-editor.tsx";
 
 /** Where people are told of alerts. */
 export function ChannelList() {

@@ -16,11 +16,11 @@ import { DataTable } from "../../components/data-table.tsx";
 import { EmptyState, Loaded } from "../../components/states.tsx";
 import { TimeAgo } from "../../components/time-ago.tsx";
 import { useAction } from "../../components/use-action.ts";
+import { YamlEditor } from "../../components/yaml-editor.tsx";
 import { useMay, useTenantId } from "../../shell/use-tenant.ts";
 import type { Tone } from "../../theme/tones.ts";
 import { SettingsList } from "../settings/secret-list.tsx";
 import { RULE_TEMPLATES } from "./rule-templates.ts";
-import { YamlEditor } from "./yaml-editor.tsx";
 
 const TONES: Record<AlertRuleView["state"], Tone> = {
   firing: "bad",

@@ -10,6 +10,7 @@ import { toneFill } from "../../theme/tones.ts";
 import { DeviceDrill } from "./device-drill.tsx";
 import { EvidenceChart } from "./evidence-chart.tsx";
 import { EvidencePanel } from "./evidence-panel.tsx";
+import { PlanPanel } from "./plan-panel.tsx";
 import { Savings } from "./savings.tsx";
 import { StageSteps } from "./stage-steps.tsx";
 import { SteerButtons } from "./steer-buttons.tsx";
@@ -57,6 +58,7 @@ export function RolloutPage() {
                 <Stack gap="md">
                   <Savings rollout={view} />
                   <ThresholdTable rollout={view} />
+                  <PlanPanel rollout={view} />
                   <Panel title="Verdicts">
                     <VerdictHistory rollout={view} />
                   </Panel>

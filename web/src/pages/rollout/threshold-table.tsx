@@ -3,6 +3,8 @@ import { numbersOf, type RolloutView } from "../../api/index.ts";
 import { formatDuration, formatFigure, formatPercent } from "../../components/format.ts";
 import { Fact, Panel } from "../../components/page.tsx";
 
+const BREACH = { pause: "pause", rollback: "roll back", "rollback-stage": "roll back the stage" };
+
 /** The rules of this rollout: the gate's settings and the plain limits beside it. */
 export function ThresholdTable({ rollout }: { rollout: RolloutView }) {
   const { policy } = rollout;
@@ -19,7 +21,7 @@ export function ThresholdTable({ rollout }: { rollout: RolloutView }) {
       <Fact label="Crashes of canaries that pause">{policy.canaryCrashLimit}</Fact>
       <Fact label="Kept back as control">{policy.holdbackPercent} %</Fact>
       <Fact label="When it is bad">
-        {policy.onBreach === "rollback" || policy.rollbackAutomatically ? "roll back" : "pause"}
+        {policy.rollbackAutomatically ? "roll back" : BREACH[policy.onBreach]}
       </Fact>
       {policy.thresholds.length > 0 && (
         <Table fz="sm" mt="xs" horizontalSpacing={0}>

@@ -57,7 +57,7 @@ export function VerdictBanner({ rollout }: { rollout: RolloutView }) {
                 <TimeAgo time={verdict.at} />
               </span>
             )}
-            {rollout.nextLookAt && <NextDecision rollout={rollout} lookAt={rollout.nextLookAt} />}
+            <NextDecision rollout={rollout} />
           </Group>
         </div>
       </Group>
@@ -72,19 +72,29 @@ function sentenceOf({ state, stateReason, lastVerdict }: RolloutView): string {
 }
 
 /** When the gate looks, from when on it may widen, and when it asks a person in any case. */
-function NextDecision({ rollout, lookAt }: { rollout: RolloutView; lookAt: string }) {
+function NextDecision({ rollout }: { rollout: RolloutView }) {
   const now = useNow("second");
-  const { state, stageStartedAt, stageIndex, policy } = rollout;
+  const { state, kind, stageStartedAt, stageIndex, policy, nextLookAt: lookAt } = rollout;
+  if (rollout.needsApproval) return <span>Next decides a second person</span>;
+  if (state === "paused" || state === "needs-decision") {
+    return <span>Next decides a person: nobody else begins until then</span>;
+  }
+  if (!lookAt || state !== "running" || kind !== "update") return null;
   const until = (atMs: number) => Math.ceil((atMs - now) / 1_000) * 1_000;
   const looks = until(Date.parse(lookAt));
   const parts = [
     looks > 0 ? `The gate looks again in ${formatDuration(looks)}` : "The gate is looking now",
   ];
   const stage = policy.stages[stageIndex];
-  if (state === "running" && stageStartedAt && stage) {
+  if (stageStartedAt && stage) {
     const began = Date.parse(stageStartedAt);
     const soaks = until(began + (stage.minSoakSeconds ?? policy.minSoakSeconds) * 1_000);
     if (soaks > 0) parts.push(`may widen in ${formatDuration(soaks)}`);
+    if (policy.maxSoakSeconds !== null) {
+      const widens = until(began + policy.maxSoakSeconds * 1_000);
+      if (widens > 0)
+        parts.push(`widens in ${formatDuration(widens)} where nothing speaks against it`);
+    }
     const asks = until(began + policy.askAfterSeconds * 1_000);
     if (asks > 0) parts.push(`asks a person in ${formatDuration(asks)} at the latest`);
   }

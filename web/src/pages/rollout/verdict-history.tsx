@@ -5,6 +5,7 @@ import { ListSkeleton, Loaded } from "../../components/states.tsx";
 import { TimeAgo } from "../../components/time-ago.tsx";
 import { useTenantId } from "../../shell/use-tenant.ts";
 import { TONE_COLORS } from "../../theme/tones.ts";
+import { ReplayVerdict } from "./replay-verdict.tsx";
 import { DECISIONS } from "./verdict-banner.tsx";
 
 const SHOWN = 20;
@@ -44,7 +45,11 @@ export function VerdictHistory({ rollout }: { rollout: RolloutView }) {
                     <TimeAgo time={verdict.at} />
                     {verdict.stageIndex !== undefined &&
                       ` · stage ${rollout.stages[verdict.stageIndex]?.name ?? verdict.stageIndex + 1}`}
+                    {verdict.decidedBy && verdict.decidedBy !== "gate" && ` · ${verdict.decidedBy}`}
                   </Text>
+                  {verdict.decidedBy === "gate" && verdict.seq !== undefined && (
+                    <ReplayVerdict rollout={rollout.id} seq={verdict.seq} />
+                  )}
                 </Timeline.Item>
               );
             })}

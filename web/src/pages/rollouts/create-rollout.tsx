@@ -4,6 +4,7 @@ import {
   Group,
   Modal,
   Radio,
+  SegmentedControl,
   Select,
   Stack,
   Stepper,
@@ -21,6 +22,7 @@ import { useAction } from "../../components/use-action.ts";
 import { useTenantId } from "../../shell/use-tenant.ts";
 import { PlanPreview } from "./plan-preview.tsx";
 import { POLICY_PRESETS } from "./policies.ts";
+import { SpecFile } from "./spec-file.tsx";
 
 interface CreateRolloutProps {
   releaseId: string | undefined;
@@ -33,6 +35,7 @@ export function CreateRollout({ releaseId, onClose }: CreateRolloutProps) {
   const navigate = useNavigate();
   const releases = useQuery(releasesQuery(tenant));
   const [spec, setSpec] = useState<RolloutSpec>();
+  const [way, setWay] = useState<"form" | "file">("form");
   const plan = useMutation({
     mutationFn: (wanted: RolloutSpec) => api.planRollout(tenant, wanted),
   });
@@ -79,7 +82,26 @@ export function CreateRollout({ releaseId, onClose }: CreateRolloutProps) {
         </Stack>
       ) : (
         <Stack>
-          {releases.data ? (
+          <SegmentedControl
+            aria-label="How the rollout is described"
+            data={[
+              { value: "form", label: "By form" },
+              { value: "file", label: "As a file" },
+            ]}
+            value={way}
+            onChange={(chosen) => setWay(chosen as "form" | "file")}
+          />
+          {releases.data && way === "file" ? (
+            <SpecFile
+              releases={releases.data.items}
+              initial={spec}
+              releaseId={releaseId}
+              onPreview={(wanted) => {
+                setSpec(wanted);
+                return plan.mutateAsync(wanted);
+              }}
+            />
+          ) : releases.data ? (
             <SpecForm
               releases={releases.data.items.filter((release) => release.status === "published")}
               initial={spec}
@@ -90,7 +112,9 @@ export function CreateRollout({ releaseId, onClose }: CreateRolloutProps) {
           ) : (
             <ListSkeleton rows={4} />
           )}
-          {plan.error && <ErrorState error={plan.error} title="This cannot be planned" />}
+          {plan.error && way === "form" && (
+            <ErrorState error={plan.error} title="This cannot be planned" />
+          )}
         </Stack>
       )}
     </Modal>

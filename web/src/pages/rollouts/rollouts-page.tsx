@@ -14,6 +14,7 @@ import { EmptyState, Loaded } from "../../components/states.tsx";
 import { TimeAgo } from "../../components/time-ago.tsx";
 import { useMay, useTenantId } from "../../shell/use-tenant.ts";
 import { barOfTotals } from "../rollout/counts.ts";
+import { PenaltyBox } from "./penalty-box.tsx";
 import { StopUpdatesButton, UpdateStopBanner } from "./update-stop.tsx";
 
 const CreateRollout = lazy(() =>
@@ -66,6 +67,7 @@ export function RolloutsPage() {
           }
         </Loaded>
       </Paper>
+      <PenaltyBox />
       {creating && (
         <Suspense>
           <CreateRollout releaseId={release} onClose={close} />

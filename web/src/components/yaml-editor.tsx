@@ -1,7 +1,7 @@
 import { Alert, Button, Group, Stack, Text, Textarea } from "@mantine/core";
 import { type ReactNode, useState } from "react";
 import { parse } from "yaml";
-import { ApiError } from "../../api/index.ts";
+import { ApiError } from "../api/index.ts";
 
 interface YamlEditorProps<Document> {
   label: string;
