@@ -19,8 +19,8 @@ export function SpecFile({ releases, initial, releaseId, onPreview }: SpecFilePr
   return (
     <>
       <Text size="sm" c="dimmed">
-        The same file as <span className="mono">vautn rollout create -f</span> takes; what it leaves
-        out has the platform’s defaults. Lines that begin with # are examples.{" "}
+        The same file as <span className="mono">vautn rollout create -f rollout.yaml</span> takes;
+        what it leaves out has the platform’s defaults. Lines that begin with # are examples.{" "}
         <Anchor href="/api/v1/openapi.json" target="_blank" size="sm">
           All fields
         </Anchor>{" "}
