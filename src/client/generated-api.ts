@@ -345,6 +345,14 @@ export type AuditCheckpointPage = {
       public: string;
     };
   };
+  /** Of master keys that were replaced, the last one first: what they had signed stands */
+  replacedKeys: Array<{
+    keytype: string;
+    scheme: string;
+    keyval: {
+      public: string;
+    };
+  }>;
   items: Array<AuditCheckpoint>;
   nextCursor: string | null;
 };

@@ -45,6 +45,7 @@ export interface Config extends AcmeConfig {
   smtpUrl: string | undefined;
   smtpFrom: string | undefined;
   masterKey: string | undefined;
+  replacedMasterKeys: string | undefined;
   /** Certificate of the root that the first start takes instead of making one. */
   rootFile: string | undefined;
   /** Where that root's key lies; offline where absent. */
@@ -160,6 +161,17 @@ export const SETTINGS: { [Name in keyof Config]: Setting } = {
     parse: (text) => {
       if (text !== undefined && !/^[0-9a-f]{64}$/i.test(text))
         throw new Error("needs 64 hex digits");
+      return text;
+    },
+  },
+  replacedMasterKeys: {
+    variable: "VAUTN_REPLACED_MASTER_KEYS",
+    describe:
+      "master keys of before, the last one first, separated by commas: still open what they sealed",
+    secret: true,
+    parse: (text) => {
+      if (text !== undefined && !/^[0-9a-f]{64}(\s*,\s*[0-9a-f]{64}){0,9}$/i.test(text))
+        throw new Error("needs up to ten keys of 64 hex digits, separated by commas");
       return text;
     },
   },

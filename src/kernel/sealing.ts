@@ -16,18 +16,28 @@ export interface Sealer {
   open(sealed: Uint8Array, context: string): Buffer;
   /** 32 bytes that only who has the master key can make; others for each purpose (RFC 5869). */
   deriveKey(purpose: string): Buffer;
+  /** The same of the master keys that were replaced, the last one first. */
+  deriveReplacedKeys(purpose: string): Buffer[];
 }
 
 const VERSION = 1;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 
-/** AES-256-GCM with a random nonce: version, nonce, tag, ciphertext. */
-export function createSealer(masterKey: Uint8Array): Sealer {
-  if (masterKey.length !== 32) throw new Error("the master key must have 32 bytes");
+/**
+ * AES-256-GCM with a random nonce: version, nonce, tag, ciphertext. What was sealed by one of the keys
+ * in `replaced` is still opened, and sealed anew by the master key whenever it is written.
+ */
+export function createSealer(masterKey: Uint8Array, replaced: readonly Uint8Array[] = []): Sealer {
+  const all = [masterKey, ...replaced];
+  if (all.some(({ length }) => length !== 32)) {
+    throw new Error("the master key must have 32 bytes");
+  }
+  const derive = (key: Uint8Array, purpose: string) =>
+    Buffer.from(hkdfSync("sha256", key, Buffer.alloc(0), `vautn ${purpose}`, 32));
   return {
-    deriveKey: (purpose) =>
-      Buffer.from(hkdfSync("sha256", masterKey, Buffer.alloc(0), `vautn ${purpose}`, 32)),
+    deriveKey: (purpose) => derive(masterKey, purpose),
+    deriveReplacedKeys: (purpose) => replaced.map((key) => derive(key, purpose)),
     seal(plaintext, context) {
       const nonce = randomBytes(NONCE_BYTES);
       const cipher = createCipheriv("aes-256-gcm", masterKey, nonce).setAAD(Buffer.from(context));
@@ -41,11 +51,19 @@ export function createSealer(masterKey: Uint8Array): Sealer {
       }
       const nonce = bytes.subarray(1, 1 + NONCE_BYTES);
       const tag = bytes.subarray(1 + NONCE_BYTES, 1 + NONCE_BYTES + TAG_BYTES);
-      const decipher = createDecipheriv("aes-256-gcm", masterKey, nonce)
-        .setAAD(Buffer.from(context))
-        .setAuthTag(tag);
       const body = bytes.subarray(1 + NONCE_BYTES + TAG_BYTES);
-      return Buffer.concat([decipher.update(body), decipher.final()]);
+      let failure: unknown;
+      for (const key of all) {
+        const decipher = createDecipheriv("aes-256-gcm", key, nonce)
+          .setAAD(Buffer.from(context))
+          .setAuthTag(tag);
+        try {
+          return Buffer.concat([decipher.update(body), decipher.final()]);
+        } catch (error) {
+          failure ??= error;
+        }
+      }
+      throw failure;
     },
   };
 }
@@ -65,6 +83,12 @@ export function loadMasterKey(dataDirectory: string, fromEnvironment?: string): 
     throw new Error(`${file} can be read by others: run chmod 600 on it`);
   }
   return parseKey(fs.readFileSync(file, "utf8").trim(), file);
+}
+
+/** The master keys that were replaced, as the configuration names them. */
+export function parseReplacedKeys(text: string | undefined): Buffer[] {
+  const keys = (text ?? "").split(",").flatMap((key) => key.trim() || []);
+  return keys.map((key) => parseKey(key, "VAUTN_REPLACED_MASTER_KEYS"));
 }
 
 function parseKey(text: string, where: string): Buffer {

@@ -15,7 +15,7 @@ import type { Logger } from "../kernel/logger.ts";
 import { parseMailServer } from "../kernel/mail-server.ts";
 import { Tokens } from "../kernel/pkcs11.ts";
 import { systemRandom } from "../kernel/random.ts";
-import { createSealer, loadMasterKey } from "../kernel/sealing.ts";
+import { createSealer, loadMasterKey, parseReplacedKeys } from "../kernel/sealing.ts";
 import { createLogs, createSavedSearches } from "../logs/index.ts";
 import { createRollouts } from "../rollouts/index.ts";
 import { createSignIn } from "../sign-in/index.ts";
@@ -53,7 +53,10 @@ export type Modules = ReturnType<typeof createModules>;
 export function createModules(options: ModuleOptions) {
   const { config, stores, bus, logger } = options;
   const clock = systemClock;
-  const sealer = createSealer(loadMasterKey(config.dataDirectory, config.masterKey));
+  const sealer = createSealer(
+    loadMasterKey(config.dataDirectory, config.masterKey),
+    parseReplacedKeys(config.replacedMasterKeys),
+  );
   const db = new Database({
     url: stores.database.appUrl,
     becomeAppRole: stores.database.becomeAppRole,

@@ -30,6 +30,8 @@ export interface SignedAuditVerification extends AuditVerification {
 export interface AuditCheckpoints {
   /** Comes from the master key: whoever pins it trusts no answer of this platform. */
   readonly key: SigningKey;
+  /** Those of master keys that were replaced, the last one first: what they had signed stands. */
+  readonly replacedKeys: readonly SigningKey[];
   /** Signs the end of the chain; false where it has not moved since the last time. */
   sign(tenantId: string): Promise<boolean>;
   /** A document of the platform's, under the same key; its `_type` keeps it from being another. */
@@ -48,6 +50,7 @@ export interface AuditCheckpoints {
   forgetOld(tenantId: string): Promise<number>;
 }
 
+const PURPOSE = "audit checkpoints";
 const DAY_MS = 86_400_000;
 const PAGE = 1_000;
 /** Hourly ones of a hundred years, the longest that a log is kept. */
@@ -63,8 +66,11 @@ export function createAuditCheckpoints(deps: {
 }): AuditCheckpoints {
   const { db, clock, tenancy } = deps;
   const { audit } = tenancy;
-  const signer = signerOf(ed25519KeyOf(deps.sealer.deriveKey("audit checkpoints")));
-  const keyId = signingKeyId(signer.key);
+  const signer = signerOf(ed25519KeyOf(deps.sealer.deriveKey(PURPOSE)));
+  const replacedKeys = deps.sealer
+    .deriveReplacedKeys(PURPOSE)
+    .map((key) => signerOf(ed25519KeyOf(key)).key);
+  const keys = [signer.key, ...replacedKeys];
 
   /** All that was signed, and the entry of the first one that is missing or not ours. */
   async function signed(tenantId: string) {
@@ -75,7 +81,7 @@ export function createAuditCheckpoints(deps: {
       const page = await db.tenant(tenantId, (tx) =>
         store.checkpointsAfter(tx, tenantId, after, PAGE),
       );
-      const flawed = firstFlawed(tenantId, page, last, signer.key);
+      const flawed = firstFlawed(tenantId, page, last, keys);
       if (flawed !== undefined) return { checkpoints, last, flawed };
       for (const { seq, hash } of page) checkpoints.push({ seq, hash: hash.toString("hex") });
       last = page.at(-1) ?? last;
@@ -86,6 +92,7 @@ export function createAuditCheckpoints(deps: {
 
   return {
     key: signer.key,
+    replacedKeys,
 
     sign: (tenantId) => db.tenant(tenantId, (tx) => signHead(tx, tenantId, signer, clock)),
 
@@ -109,8 +116,8 @@ export function createAuditCheckpoints(deps: {
       const all = kept ? [...checkpoints, kept] : checkpoints;
       const verification = await audit.verify(tenantId, all);
       if (!last) return verification;
-      const { number, seq, at } = last;
-      return { ...verification, signed: { number, seq, at, keyId } };
+      const { number, seq, at, key_id } = last;
+      return { ...verification, signed: { number, seq, at, keyId: key_id } };
     },
 
     async forgetOld(tenantId) {
@@ -166,19 +173,24 @@ async function signHead(tx: Tx, tenantId: string, signer: Signer, clock: Clock):
   return true;
 }
 
-/** The entry of the first checkpoint that is missing, out of order or not signed by the key. */
+/**
+ * The entry of the first checkpoint that is missing, out of order or not signed by one of the keys,
+ * the newest of which comes first. A key that was replaced signs nothing after the next one has.
+ */
 function firstFlawed(
   tenantId: string,
   rows: readonly store.CheckpointRow[],
   before: store.CheckpointRow | undefined,
-  key: SigningKey,
+  keys: readonly SigningKey[],
 ): number | undefined {
-  const keyid = signingKeyId(key);
-  const role = { keyids: [keyid], threshold: 1 };
+  const keyids = keys.map(signingKeyId);
+  const byId = Object.fromEntries(keys.map((key) => [signingKeyId(key), key]));
   let previous = before;
   for (const row of rows) {
     const follows = !previous || (row.number === previous.number + 1 && row.seq > previous.seq);
-    const [by] = validSigners(envelopeOf(tenantId, row), role, { [keyid]: key });
+    const newest = previous ? keyids.indexOf(previous.key_id) + 1 : keyids.length;
+    const role = { keyids: keyids.slice(0, newest), threshold: 1 };
+    const [by] = validSigners(envelopeOf(tenantId, row), role, byId);
     if (!follows || by === undefined) return row.seq;
     previous = row;
   }

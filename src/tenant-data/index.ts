@@ -1,4 +1,4 @@
-import type { SigningKey } from "../protocol/index.ts";
+import { type SigningKey, signingKeyId } from "../protocol/index.ts";
 import type { Actor } from "../tenancy/index.ts";
 import {
   type DeletionDeps,
@@ -30,7 +30,10 @@ export interface TenantData {
 }
 
 export function createTenantData(
-  deps: DeletionDeps & ExportDeps & { auditCheckpoints: { key: SigningKey } },
+  deps: DeletionDeps &
+    ExportDeps & {
+      auditCheckpoints: { key: SigningKey; replacedKeys: readonly SigningKey[] };
+    },
 ): TenantData {
   return {
     export: (tenantId) => exportTenant(deps, tenantId),
@@ -38,10 +41,13 @@ export function createTenantData(
     restore: (tenantId, actor) => restore(deps, tenantId, actor),
     deleteDue: () => deleteDue(deps),
     sweepGone: () => sweepGone(deps),
-    receipt: async (tenantId) => ({
-      receipt: await receiptOf(deps, tenantId),
-      key: deps.auditCheckpoints.key,
-    }),
+    async receipt(tenantId) {
+      const receipt = await receiptOf(deps, tenantId);
+      const { key, replacedKeys } = deps.auditCheckpoints;
+      const by = receipt.signatures[0]?.keyid;
+      // What was signed before the master key was replaced is of that time's key.
+      return { receipt, key: replacedKeys.find((one) => signingKeyId(one) === by) ?? key };
+    },
   };
 }
 

@@ -157,6 +157,25 @@ describe("what the platform signs of the audit log", () => {
     expect(await checkpoints.verify(tenant)).toMatchObject({ intact: false, reason });
   });
 
+  it("stands after the master key was replaced, and the key of before signs nothing any more", async () => {
+    const [old, fresh] = [Buffer.alloc(32, 7), Buffer.alloc(32, 8)];
+    const given = { db: test.db, clock, tenancy };
+    const renewed = createAuditCheckpoints({ ...given, sealer: createSealer(fresh, [old]) });
+    await record(2);
+    await checkpoints.sign(tenant);
+    await record(2);
+    await renewed.sign(tenant);
+    expect(await renewed.verify(tenant)).toMatchObject({ intact: true, signed: { number: 2 } });
+    expect(renewed.replacedKeys).toEqual([checkpoints.key]);
+    // Without the key of before nobody can tell who has signed.
+    const without = createAuditCheckpoints({ ...given, sealer: createSealer(fresh) });
+    expect(await without.verify(tenant)).toMatchObject({ intact: false, reason: "signature" });
+    // Whoever has found the old key alone cannot go on with it.
+    await record(1);
+    await checkpoints.sign(tenant);
+    expect(await renewed.verify(tenant)).toMatchObject({ intact: false, reason: "signature" });
+  });
+
   it("cannot be written by the application a second time, or be changed", async () => {
     const client = new pg.Client({ connectionString: test.appUrl });
     await client.connect();

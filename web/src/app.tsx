@@ -25,7 +25,8 @@ const router = createConsoleRouter(queryClient);
 
 /** The session ended while the page was open. */
 function leaveWhenSignedOut(error: Error): void {
-  if (!(error instanceof ApiError) || error.status !== 401) return;
+  // A code or a password that is wrong is 401 as well, and ends nothing.
+  if (!(error instanceof ApiError) || error.code !== "unauthenticated") return;
   const { pathname, href } = router.state.location;
   if (pathname === "/sign-in") return;
   queryClient.removeQueries({ queryKey: ["session"] });

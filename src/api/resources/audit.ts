@@ -10,7 +10,7 @@ import { momentMs } from "../validation.ts";
 
 export interface AuditRouteDeps {
   tenancy: { audit: Pick<Tenancy["audit"], "list"> };
-  auditCheckpoints: Pick<AuditCheckpoints, "list" | "verify" | "key">;
+  auditCheckpoints: Pick<AuditCheckpoints, "list" | "verify" | "key" | "replacedKeys">;
 }
 
 const tags = ["audit"];
@@ -62,7 +62,8 @@ export function auditRoutes(api: Api, { tenancy, auditCheckpoints }: AuditRouteD
     const after = Number(decodeCursor("audit-checkpoints", cursor) ?? 0);
     if (!Number.isSafeInteger(after)) throw new AppError("invalid-cursor", "no page of this list");
     const page = await auditCheckpoints.list(chain, { after, limit: limit ?? 50 });
-    return { key: auditCheckpoints.key, ...wrapPage("audit-checkpoints", page) };
+    const { key, replacedKeys } = auditCheckpoints;
+    return { key, replacedKeys, ...wrapPage("audit-checkpoints", page) };
   };
 
   api.get(

@@ -309,11 +309,17 @@ const AuditCheckpointView = view("AuditCheckpoint", {
   }),
   signatures: Type.Array(Type.Object({ keyid: Type.String(), sig: Type.String() })),
 });
+const SigningKeyView = Type.Object({
+  keytype: Type.String(),
+  scheme: Type.String(),
+  keyval: Type.Object({ public: Type.String() }),
+});
+
 export const AuditCheckpointPage = view("AuditCheckpointPage", {
-  key: Type.Object({
-    keytype: Type.String(),
-    scheme: Type.String(),
-    keyval: Type.Object({ public: Type.String() }),
+  key: SigningKeyView,
+  replacedKeys: Type.Array(SigningKeyView, {
+    description:
+      "Of master keys that were replaced, the last one first: what they had signed stands",
   }),
   items: Type.Array(AuditCheckpointView),
   nextCursor: nullable(Type.String()),

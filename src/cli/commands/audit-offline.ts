@@ -17,8 +17,8 @@ interface OfflineCheck {
   /** JSON Lines of `vautn audit export`. */
   file: string;
   checkpoints: string | undefined;
-  /** Hex of the Ed25519 key, learnt elsewhere; the one in the checkpoints' file where left out. */
-  key: string | undefined;
+  /** Hex of the Ed25519 keys, learnt elsewhere; those in the checkpoints' file where left out. */
+  key: readonly string[] | undefined;
   kept: AuditCheckpoint | undefined;
 }
 
@@ -104,7 +104,11 @@ async function readSigned(
   { key, log }: Pick<OfflineCheck, "key" | "log">,
 ): Promise<SignedAuditCheckpoint[]> {
   const { signingKeyId, validSigners } = await import("../../protocol/index.ts");
-  let kept: { key: SigningKey; items: Envelope<SignedAuditCheckpoint>[] };
+  let kept: {
+    key: SigningKey;
+    replacedKeys?: SigningKey[];
+    items: Envelope<SignedAuditCheckpoint>[];
+  };
   try {
     kept = JSON.parse(fs.readFileSync(file, "utf8"));
     if (!Array.isArray(kept.items) || typeof kept.key.keyval.public !== "string") {
@@ -113,22 +117,29 @@ async function readSigned(
   } catch (error) {
     throw misuse(`${file} is not what vautn audit checkpoints writes: ${messageOf(error)}`);
   }
-  if (key !== undefined && kept.key.keyval.public !== key.toLowerCase()) {
+  const given = key?.map((hex) => hex.toLowerCase());
+  if (given && !given.includes(kept.key.keyval.public)) {
     throw new CliError(`${file} names another key than --key`);
   }
-  const keyid = signingKeyId(kept.key);
-  const role = { keyids: [keyid], threshold: 1 };
+  const keys = [kept.key, ...(kept.replacedKeys ?? [])].filter(
+    ({ keyval }) => !given || given.includes(keyval.public),
+  );
+  const byId = Object.fromEntries(keys.map((one) => [signingKeyId(one), one]));
+  // Newest first: a key that was replaced signs nothing after the next one has.
+  let keyids = Object.keys(byId);
   let number = 0;
   return kept.items.map((envelope) => {
     const { signed } = envelope;
     const follows = number === 0 || signed.number === number + 1;
     number = signed.number;
     const isOurs = signed._type === "audit-checkpoint" && signed.log === log;
-    if (!follows || !isOurs || validSigners(envelope, role, { [keyid]: kept.key }).length === 0) {
+    const [by] = validSigners(envelope, { keyids, threshold: 1 }, byId);
+    if (!follows || !isOurs || by === undefined) {
       throw new CliError(
         `checkpoint ${number} in ${file} is not signed, missing, or of another log`,
       );
     }
+    keyids = keyids.slice(0, keyids.indexOf(by) + 1);
     return signed;
   });
 }

@@ -25,7 +25,7 @@ interface VerifyOptions extends CommonOptions {
   against?: string;
   export?: string;
   checkpoints?: string;
-  key?: string;
+  key?: string[];
 }
 
 export function auditCommands(program: Command, cli: Cli): void {
@@ -85,7 +85,10 @@ export function auditCommands(program: Command, cli: Cli): void {
       "verify what was exported as JSON Lines, without asking the platform",
     )
     .option("--checkpoints <file>", "with --export: what vautn audit checkpoints wrote")
-    .option("--key <hex>", "with --checkpoints: the key that must have signed them")
+    .option(
+      "--key <hex...>",
+      "with --checkpoints: the key that must have signed them, and those that it replaced",
+    )
     .action(async (options: VerifyOptions) => {
       if (options.export !== undefined)
         return verifyExport(cli, { ...options, file: options.export });
@@ -122,10 +125,13 @@ export function auditCommands(program: Command, cli: Cli): void {
     .action(async (options: CommonOptions & { platform?: boolean; out?: string }) => {
       const session = cli.session(options);
       const operation = options.platform ? "listPlatformAuditCheckpoints" : "listAuditCheckpoints";
-      const { key } = await session.call(operation, { query: { limit: 1 } });
+      const { key, replacedKeys } = await session.call(operation, { query: { limit: 1 } });
       const page = await session.collect(operation, { query: {} }, MAX_CHECKPOINTS);
       if (options.out !== undefined) {
-        fs.writeFileSync(options.out, `${JSON.stringify({ key, items: page.items })}\n`);
+        fs.writeFileSync(
+          options.out,
+          `${JSON.stringify({ key, replacedKeys, items: page.items })}\n`,
+        );
         const verify = `vautn audit verify --export FILE --checkpoints ${options.out}`;
         cli.note(`${page.items.length} checkpoints: ${options.out}. Next: ${verify}`);
         return;
