@@ -33,6 +33,8 @@ const PHASE_MS = Number(values.seconds) * 1_000;
 const ROUNDS = Number(values.rounds);
 /** Between the phases: what is under way ends, and what is paced finds its pace. */
 const SETTLE_MS = 5_000;
+/** On a machine with much else to do. */
+const START_TIMEOUT_MS = 300_000;
 const GOAL = 1.5;
 const CALM_DEVICES = 4;
 const IMAGE_BYTES = 256 * 1024;
@@ -82,7 +84,7 @@ const ports = await fixedPorts();
 const platform = startProcess(["up", "--no-fleet"], { VAUTN_DATA: folder, ...ports });
 let load: ChildProcess | undefined;
 try {
-  await platform.untilSaid(/Ctrl-C stops everything/);
+  await platform.untilSaid(/Ctrl-C stops everything/, START_TIMEOUT_MS);
   const apiUrl = `http://localhost:${ports.VAUTN_API_PORT}`;
   const mqttPort = Number(ports.VAUTN_MQTT_PORT);
   const administrator = await signInTo(apiUrl, platform.output());

@@ -36,7 +36,7 @@ export function AppDialog({
   });
   const confirm = useAction({
     run: () => api.confirmTotp(code),
-    refresh: ["account"],
+    refresh: ownFactorsQuery.queryKey,
     onDone: ({ recoveryCodes }) => {
       onCodes(recoveryCodes);
       onClose();
