@@ -18,7 +18,7 @@ function sourcesText({ bytesBySource }: Rollout): string {
 }
 
 /** A rollout as its page shows it: state, stages, the gate's word with its numbers. */
-export function describeRollout(rollout: Rollout): string {
+export function describeRollout(rollout: Rollout, stop: UpdateStop = null): string {
   const { release, totals, lastVerdict, bytesDownloaded, bytesFull } = rollout;
   const saved = bytesFull > 0 ? `, ${percent(1 - bytesDownloaded / bytesFull)} saved` : "";
   const parts = [
@@ -35,6 +35,7 @@ export function describeRollout(rollout: Rollout): string {
       ...(bytesDownloaded > 0 ? [["came from", sourcesText(rollout)] as [string, string]] : []),
       ["started", rollout.startedAt ? ago(rollout.startedAt) : "not yet"],
       ["next decision", decisionText(rollout)],
+      ...(stop ? [["stopped", stopText(stop)] as [string, string]] : []),
     ]),
     table(
       ["STAGE", "UP TO", "COUNTS", "STARTED", "FINISHED"],
@@ -53,8 +54,16 @@ export function describeRollout(rollout: Rollout): string {
     const { decision, rule, sentence, at } = lastVerdict;
     parts.push(`gate: ${decision} by ${rule}, ${ago(at)}\n  ${printable(sentence)}\n`);
   }
-  const next = nextStep(rollout);
+  const next = stop ? "vautn rollout allow-all" : nextStep(rollout);
   return next ? `${parts.join("\n")}\nNext: ${next}\n` : parts.join("\n");
+}
+
+/** The tenant's kill switch, while it is on. */
+export type UpdateStop = { stoppedAt: string; stoppedBy: string; reason: string } | null;
+
+function stopText({ stoppedAt, stoppedBy, reason }: NonNullable<UpdateStop>): string {
+  const why = reason ? `: ${printable(reason)}` : "";
+  return `no update begins since ${stoppedBy} stopped all of them ${ago(stoppedAt)}${why}`;
 }
 
 /** What a person can do about a rollout in its state. */

@@ -35,8 +35,8 @@ async function readErrorHours(
   deviceIds: readonly string[],
   now: number,
 ): Promise<number[][] | null> {
-  if (deviceIds.length === 0 || !thresholds.some(({ metric }) => metric === ERROR_LOGS))
-    return null;
+  if (!thresholds.some(({ metric }) => metric === ERROR_LOGS)) return null;
+  if (deviceIds.length === 0) return [];
   try {
     const found = await logs.errorsByHour(tenantId, { deviceIds, from: now - DAY_MS, to: now });
     const silent = new Array<number>(24).fill(0);
@@ -56,9 +56,12 @@ async function readTelemetry(
   now: number,
 ): Promise<Map<string, number[]>> {
   const spreads = new Map<string, number[]>();
-  if (deviceIds.length === 0) return spreads;
   for (const metric of new Set(thresholds.map((threshold) => threshold.metric))) {
     if (!metric.startsWith(TELEMETRY)) continue;
+    if (deviceIds.length === 0) {
+      spreads.set(metric, []);
+      continue;
+    }
     const name = metric.slice(TELEMETRY.length);
     const query = { metric: name, deviceIds, from: now - DAY_MS, to: now };
     try {

@@ -123,3 +123,28 @@ test("a sleep is announced before it, not ended by the next heartbeat, and refus
   await expect(heartbeats.announceSleep(60)).rejects.toThrow("no connection");
   heartbeats.stop();
 });
+
+test("a sleep that could not be announced delays no heartbeat", async () => {
+  const clock = new VirtualClock();
+  const sent: { sleepSeconds?: number }[] = [];
+  const heartbeats = new Heartbeats({
+    ...{ clock, random: seededRandom(1), intervalMs: 10_000, onProblem: () => {} },
+    isConnected: () => true,
+    compose: () => ({}) as Heartbeat,
+    publish: async (payload) => {
+      const beat = JSON.parse(payload);
+      if (beat.sleepSeconds) throw new Error("the connection was lost");
+      sent.push(beat);
+    },
+  });
+  heartbeats.start();
+  await clock.advance(10_000);
+  const before = sent.length;
+  await clock.advance(2_000);
+  await expect(heartbeats.announceSleep(60)).rejects.toThrow("connection was lost");
+  await clock.advance(8_000);
+  expect(sent).toHaveLength(before + 1);
+  await clock.advance(30_000);
+  expect(sent).toHaveLength(before + 4);
+  heartbeats.stop();
+});

@@ -23,6 +23,7 @@ const GOING_DOWN_MS = 60_000;
 export class Heartbeats {
   readonly #deps: HeartbeatsDeps;
   #timer: Timer | undefined;
+  #dueMs = 0;
   #stopped = false;
 
   constructor(deps: HeartbeatsDeps) {
@@ -57,12 +58,23 @@ export class Heartbeats {
       );
     }
     if (!this.#deps.isConnected()) throw new Error("there is no connection to tell it over");
+    const { clock, intervalMs } = this.#deps;
+    const dueMs = this.#dueMs;
     this.#timer?.cancel();
-    this.#plan(Math.max(this.#deps.intervalMs, GOING_DOWN_MS));
-    await this.#deps.publish(JSON.stringify({ ...this.#deps.compose(), sleepSeconds: seconds }));
+    this.#plan(Math.max(intervalMs, GOING_DOWN_MS));
+    try {
+      await this.#deps.publish(JSON.stringify({ ...this.#deps.compose(), sleepSeconds: seconds }));
+    } catch (error) {
+      // It stays awake, and is heard when it would have been; the clock may have been set meanwhile.
+      this.#timer?.cancel();
+      const left = Math.min(intervalMs, Math.max(0, dueMs - clock.now()));
+      if (!this.#stopped) this.#plan(left);
+      throw error;
+    }
   }
 
   #plan(delayMs: number): void {
+    this.#dueMs = this.#deps.clock.now() + delayMs;
     this.#timer = this.#deps.clock.after(delayMs, () => {
       this.send();
       this.#plan(this.#deps.intervalMs);

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { type Cli, type CommonOptions, leaf } from "../cli.ts";
 import { ago, table } from "../output.ts";
 import { confirm } from "../prompt.ts";
+import type { UpdateStop } from "../rollout-view.ts";
 
 type ReasonOptions = CommonOptions & { reason?: string; yes?: boolean };
 
@@ -65,7 +66,7 @@ export function brakeCommands(rollout: Command, cli: Cli): void {
   });
 }
 
-function describeStop(stop: { stoppedAt: string; stoppedBy: string; reason: string } | null) {
+function describeStop(stop: UpdateStop) {
   if (!stop) return "Updates may begin.\n";
   const why = stop.reason ? `: ${stop.reason}` : "";
   return `Updates are stopped by ${stop.stoppedBy}, ${ago(stop.stoppedAt)}${why}\n`;

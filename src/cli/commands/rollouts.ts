@@ -131,8 +131,12 @@ function readingCommands(rollout: Command, cli: Cli): void {
   }).action(async (id: string, options: CommonOptions) => {
     const session = cli.session(options);
     const params = { rollout: await rolloutId(session, id) };
-    const found = await session.call("getRollout", { params });
-    cli.print(options, found, () => describeRollout(found));
+    const [found, { stop }] = await Promise.all([
+      session.call("getRollout", { params }),
+      session.call("getUpdateStop", {}),
+    ]);
+    const isHeld = found.kind === "update" && ["preparing", "running"].includes(found.state);
+    cli.print(options, found, () => describeRollout(found, isHeld ? stop : null));
   });
 
   leaf(rollout, {

@@ -7,6 +7,7 @@ import { Loaded } from "../../components/states.tsx";
 import { TimeAgo } from "../../components/time-ago.tsx";
 import { useTenantId } from "../../shell/use-tenant.ts";
 import { toneFill } from "../../theme/tones.ts";
+import { UpdateStopBanner } from "../rollouts/update-stop.tsx";
 import { DeviceDrill } from "./device-drill.tsx";
 import { EvidenceChart } from "./evidence-chart.tsx";
 import { EvidencePanel } from "./evidence-panel.tsx";
@@ -44,6 +45,7 @@ export function RolloutPage() {
       <Loaded query={rollout}>
         {(view) => (
           <Stack gap="md">
+            <UpdateStopBanner />
             <VerdictBanner rollout={view} />
             <StageSteps rollout={view} />
             <Grid gap="md">
