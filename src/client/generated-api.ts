@@ -804,6 +804,12 @@ export type CreatedWebhook = {
   secret: string;
 };
 
+export type DayOfTelemetry = {
+  day: number;
+  points: number;
+  sizeBytes: number;
+};
+
 export type DeclaredMetric = {
   name: string;
   type: "number" | "integer" | "boolean" | "string" | "position";
@@ -1004,6 +1010,11 @@ export type EscalationStep = {
   channels: Array<string | "*">;
 };
 
+export type EstimatedSize = {
+  rows: number;
+  sizeBytes: number;
+};
+
 export type ExchangedToken = {
   /** A key (`vk_…`) */
   access_token: string;
@@ -1054,6 +1065,7 @@ export type FleetLatest = {
   metric: string;
   ts: number;
   value: number;
+  unit: string;
 };
 
 export type FleetLatestPage = {
@@ -1070,6 +1082,9 @@ export type FleetMetric = {
   /** About how many devices have spoken of it */
   devices: number;
   lastTs: number;
+  /** As declared; empty: not, or products differ */
+  unit: string;
+  description: string;
 };
 
 export type FleetMetricList = {
@@ -1090,6 +1105,9 @@ export type FleetMoment = {
 export type FleetSeries = {
   metric: string;
   resolution: SeriesResolution;
+  /** Of the values; empty: none is declared, or products differ */
+  unit: string;
+  description: string;
   devices: number | null;
   series: Array<FleetSeriesLine>;
 };
@@ -1171,6 +1189,14 @@ export type IssuedApplicationCertificate = {
   keyPem?: string | undefined;
 };
 
+export type KeptDays = {
+  /** Days */
+  points: number;
+  minutes: number;
+  hours: number;
+  days: number;
+};
+
 export type KindComparison = {
   kind: string;
   target: Rate;
@@ -1203,6 +1229,9 @@ export type LatestMetric = {
   metric: string;
   ts: number;
   value: number;
+  /** As the device's product declares it; else empty */
+  unit: string;
+  description: string;
 };
 
 export type LatestMetrics = {
@@ -1306,6 +1335,16 @@ export type MetricRule = {
 
 export type MetricRuleList = {
   items: Array<MetricRule>;
+};
+
+export type MetricUse = {
+  metric: string;
+  unit: string;
+  points: number;
+  pointBytes: number;
+  rollupBytes: number;
+  rollups: RollupRows;
+  kept: KeptDays;
 };
 
 export type NamedCount = {
@@ -1792,6 +1831,24 @@ export type ReleasePage = {
   nextCursor: string | null;
 };
 
+export type RetentionEstimate = {
+  points: EstimatedSize;
+  rollups: EstimatedSize;
+  sizeBytes: number;
+  /** Of what the telemetry takes now, 0 to 1 */
+  share: number;
+};
+
+export type RetentionRule = {
+  /** A metric's name, in which * stands for any text */
+  pattern: string;
+  /** Days */
+  points: number;
+  minutes: number;
+  hours: number;
+  days: number;
+};
+
 export type RevocationOutcome = {
   /** Certificates whose standing changed */
   certificates: number;
@@ -2247,6 +2304,12 @@ export type RolloutVerdictPage = {
   nextCursor: string | null;
 };
 
+export type RollupRows = {
+  minutes: number;
+  hours: number;
+  days: number;
+};
+
 export type RootEnvelope = {
   signed: RootMetadata;
   signatures: Array<Signature>;
@@ -2484,6 +2547,19 @@ export type Span = {
   attributes: Record<string, unknown>;
 };
 
+export type TableUse = {
+  table: string;
+  rows: number;
+  sizeBytes: number;
+  /** Before compression */
+  rawBytes: number;
+  bytesPerRow: number;
+  /** How many bytes became one */
+  compression: number;
+  /** Where the files are shared: the tenant's part of the rows */
+  isEstimate: boolean;
+};
+
 export type TargetsEnvelope = {
   signed: TargetsMetadata;
   signatures: Array<Signature>;
@@ -2512,9 +2588,31 @@ export type TelemetryPoint = {
   count: number;
 };
 
+export type TelemetryRetention = {
+  all: KeptDays;
+  /** The first whose pattern fits a metric counts */
+  rules: Array<RetentionRule>;
+};
+
 export type TelemetrySeries = {
   metric: string;
+  /** As the device's product declares it; else empty */
+  unit: string;
+  description: string;
   points: Array<TelemetryPoint>;
+};
+
+export type TelemetryUsage = {
+  at: number;
+  storageClass: "shared" | "separate";
+  points: number;
+  /** Of points and rollups */
+  sizeBytes: number;
+  bytesPerPoint: number | null;
+  bytesPerPointWithRollups: number | null;
+  tables: Array<TableUse>;
+  metrics: Array<MetricUse>;
+  days: Array<DayOfTelemetry>;
 };
 
 export type Tenant = {
@@ -2522,6 +2620,8 @@ export type Tenant = {
   name: string;
   status: "active" | "suspended";
   settings: TenantSettings;
+  /** separate: in partitions and folders of its own. It stays as it was created */
+  storageClass: "shared" | "separate";
   createdAt: string;
   deletesAt: string | null;
 };
@@ -2621,6 +2721,9 @@ export type TenantSettings = {
   maxDeltaSecondsPerDay: number;
   rolloutApprovals: number;
   telemetryRetentionDays: number;
+  minuteRollupRetentionDays: number;
+  hourRollupRetentionDays: number;
+  dayRollupRetentionDays: number;
   logRetentionDays: number;
   auditRetentionDays: number;
 };
@@ -3210,6 +3313,8 @@ export interface Operations {
       name: string;
       /** heartbeatIntervalSeconds, offlineAfterMissed, certificateLifetimeHours, … */
       settings?: Record<string, unknown> | undefined;
+      /** separate: in partitions and folders of its own. It stays as it was created */
+      storageClass?: "shared" | "separate" | undefined;
     };
     answer: Tenant;
   };
@@ -4266,6 +4371,65 @@ export interface Operations {
     };
     body: undefined;
     answer: string;
+  };
+  /** How long points and rollups are kept; `all` is of the tenant's settings */
+  getTelemetryRetention: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: TelemetryRetention;
+  };
+  /** Replaces the rules; the first whose pattern fits a metric counts */
+  setTelemetryRetention: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      rules: Array<{
+        /** A metric's name, in which * stands for any text */
+        pattern: string;
+        /** Days */
+        points: number;
+        minutes: number;
+        hours: number;
+        days: number;
+      }>;
+    };
+    answer: TelemetryRetention;
+  };
+  /** What another retention would remove; what is left out stays as it is */
+  estimateTelemetryRetention: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      all?:
+        | {
+            /** Days */
+            points: number;
+            minutes: number;
+            hours: number;
+            days: number;
+          }
+        | undefined;
+      rules?:
+        | Array<{
+            /** A metric's name, in which * stands for any text */
+            pattern: string;
+            /** Days */
+            points: number;
+            minutes: number;
+            hours: number;
+            days: number;
+          }>
+        | undefined;
+    };
+    answer: RetentionEstimate;
+  };
+  /** Bytes of a tenant's telemetry by table, by metric and by point; up to 30 s old */
+  getTelemetryUsage: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: TelemetryUsage;
   };
   listDeclaredMetrics: {
     params: { tenant: string };
@@ -5550,6 +5714,13 @@ export const ROUTES = {
   listFleetMetrics: { method: "GET", path: "/api/v1/tenants/{tenant}/telemetry/metrics" },
   exportTelemetry: { method: "GET", path: "/api/v1/tenants/{tenant}/telemetry/export" },
   watchTelemetry: { method: "GET", path: "/api/v1/tenants/{tenant}/telemetry/live" },
+  getTelemetryRetention: { method: "GET", path: "/api/v1/tenants/{tenant}/telemetry/retention" },
+  setTelemetryRetention: { method: "PUT", path: "/api/v1/tenants/{tenant}/telemetry/retention" },
+  estimateTelemetryRetention: {
+    method: "POST",
+    path: "/api/v1/tenants/{tenant}/telemetry/retention/estimate",
+  },
+  getTelemetryUsage: { method: "GET", path: "/api/v1/tenants/{tenant}/telemetry/usage" },
   listDeclaredMetrics: { method: "GET", path: "/api/v1/tenants/{tenant}/declared-metrics" },
   getProductMetrics: { method: "GET", path: "/api/v1/tenants/{tenant}/products/{product}/metrics" },
   declareProductMetrics: {

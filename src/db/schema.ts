@@ -1313,6 +1313,16 @@ export interface StandingChangesTable {
   serial: string | null;
 }
 
+export interface TelemetryRetentionRulesTable {
+  tenant_id: string;
+  position: number;
+  pattern: string;
+  point_days: number;
+  minute_days: number;
+  hour_days: number;
+  day_days: number;
+}
+
 export interface TenantDeletionsTable {
   tenant: string;
   deleted_at: Date;
@@ -1334,6 +1344,7 @@ export interface TenantsTable {
   status: Generated<"active" | "suspended">;
   settings: OptionalJson;
   created_at: Date;
+  storage_class: Generated<"shared" | "separate">;
   deletes_at: Date | null;
 }
 
@@ -1543,6 +1554,7 @@ export interface Schema {
   sessions: SessionsTable;
   sign_in_providers: SignInProvidersTable;
   standing_changes: StandingChangesTable;
+  telemetry_retention_rules: TelemetryRetentionRulesTable;
   tenant_deletions: TenantDeletionsTable;
   tenant_usage: TenantUsageTable;
   tenants: TenantsTable;

@@ -1,40 +1,48 @@
 import type { Clock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
+import type { RetentionPolicy } from "../protocol/index.ts";
+import type { Retention, Tenancy } from "../tenancy/index.ts";
 import type { Job } from "./ticker.ts";
 
 export interface RetentionJobsDeps {
   clock: Clock;
   logger: Logger;
   tenancy: {
-    tenants: { list(): Promise<readonly { id: string }[]> };
-    settings(
-      tenantId: string,
-    ): Promise<{ telemetryRetentionDays: number; logRetentionDays: number }>;
+    tenants: Pick<Tenancy["tenants"], "list" | "tellKeptApart">;
+    settings(tenantId: string): Promise<{ logRetentionDays: number }>;
+    retention: Pick<Retention, "policy">;
   };
   timeseries: {
-    forgetBefore(tenantId: string, before: { telemetry: number; logs: number }): Promise<string[]>;
+    forget(
+      tenantId: string,
+      forgetting: { policy: RetentionPolicy; logDays: number; now: number },
+    ): Promise<string[]>;
   };
 }
 
 const EVERY_MS = 3_600_000;
-const DAY_MS = 86_400_000;
 
 /** Removes what tenants do not keep any longer; reads leave it out from the moment on already. */
 export function retentionJob({ clock, logger, tenancy, timeseries }: RetentionJobsDeps): Job {
+  /** What each tenant kept in the round before: what has changed since waits for the next one, so
+   * that every gateway refuses points of a time whose buckets are not there any more. */
+  let before = new Map<string, string>();
   return {
     name: "retention",
     everyMs: EVERY_MS,
     async run() {
+      await tenancy.tenants.tellKeptApart();
+      const seen = new Map<string, string>();
       for (const { id } of await tenancy.tenants.list()) {
-        const { telemetryRetentionDays, logRetentionDays } = await tenancy.settings(id);
-        const now = clock.now();
-        const before = {
-          telemetry: now - telemetryRetentionDays * DAY_MS,
-          logs: now - logRetentionDays * DAY_MS,
-        };
-        const tables = await timeseries.forgetBefore(id, before);
+        const { logRetentionDays: logDays } = await tenancy.settings(id);
+        const policy = await tenancy.retention.policy(id);
+        const kept = JSON.stringify(policy);
+        seen.set(id, kept);
+        if ((before.get(id) ?? kept) !== kept) continue;
+        const tables = await timeseries.forget(id, { policy, logDays, now: clock.now() });
         if (tables.length > 0) logger.info({ tenantId: id, tables }, "old rows were removed");
       }
+      before = seen;
     },
   };
 }

@@ -104,6 +104,7 @@ export function createModules(options: ModuleOptions) {
   });
   const telemetry = createTelemetry({
     ...{ timeseries, clock, declared, ...batches },
+    retention: (tenantId) => tenancy.retention.policy(tenantId),
     clockOffset: (tenantId, deviceId) => devices.metrics.clockOffset(tenantId, deviceId),
   });
   const telemetryQueries = createTelemetryQueries({
@@ -151,6 +152,7 @@ export function createModules(options: ModuleOptions) {
       settings: (tenantId) => tenancy.settings(tenantId),
     },
   });
+  tenancy.onTenantsKeptApart((tenantIds) => timeseries.keepApart(tenantIds));
   tenancy.onTenantCreated(async (tenantId) => {
     await identity.ensureTenantAuthority(tenantId);
     await firmware.ensureOnlineKeys(tenantId);

@@ -12,6 +12,7 @@ export * from "./messages.ts";
 export * from "./metadata.ts";
 export * from "./metadata-rules.ts";
 export * from "./metrics.ts";
+export * from "./retention.ts";
 export * from "./script.ts";
 export * from "./signing.ts";
 export * from "./slot-image.ts";

@@ -1,3 +1,4 @@
+import type { Kept } from "./latest-store.ts";
 import { COST, type Reader } from "./series-store.ts";
 
 export interface ExportRow {
@@ -13,6 +14,8 @@ export interface ExportQuery {
   metrics?: readonly string[] | undefined;
   from: number;
   to: number;
+  /** What is kept still. */
+  kept: Kept;
 }
 
 const PAGE_ROWS = 20_000;
@@ -71,8 +74,9 @@ export async function countPoints(
   return rows[0]?.n ?? 0;
 }
 
-function conditions({ ids, metrics }: ExportQuery): string[] {
+function conditions({ ids, metrics, kept }: ExportQuery): string[] {
   return [
+    ...kept.where,
     "ts >= fromUnixTimestamp64Milli({from:Int64})",
     "ts < fromUnixTimestamp64Milli({to:Int64})",
     ...(ids ? ["device_id in {devices:Array(String)}"] : []),
@@ -80,6 +84,10 @@ function conditions({ ids, metrics }: ExportQuery): string[] {
   ];
 }
 
-function paramsOf({ ids, metrics, from, to }: ExportQuery): Record<string, unknown> {
-  return { from, to, ...(ids ? { devices: ids } : {}), ...(metrics ? { metrics } : {}) };
+function paramsOf({ ids, metrics, from, to, kept }: ExportQuery): Record<string, unknown> {
+  return {
+    ...{ from, to, ...kept.params },
+    ...(ids ? { devices: ids } : {}),
+    ...(metrics ? { metrics } : {}),
+  };
 }

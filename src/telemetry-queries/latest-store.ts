@@ -1,6 +1,12 @@
 import { AppError } from "../kernel/index.ts";
 import { COST, type Reader } from "./series-store.ts";
 
+/** Conditions by which rows are left out that are not kept any longer. */
+export interface Kept {
+  where: readonly string[];
+  params: Record<string, string | number>;
+}
+
 export interface LatestQuery {
   /** Null for every device. */
   ids: readonly string[] | null;
@@ -11,6 +17,8 @@ export interface LatestQuery {
   /** Only values within, both included. */
   above?: number | undefined;
   below?: number | undefined;
+  /** What is kept still. */
+  kept: Kept;
   sort: LatestSort;
   cursor?: string | undefined;
   limit: number;
@@ -54,6 +62,7 @@ export async function readLatestPage(
       argMax(value, (ts, seq)) as newest`,
     where: [
       "ts >= fromUnixTimestamp64Milli({since:Int64})",
+      ...query.kept.where,
       ...(query.ids ? ["device_id in {devices:Array(String)}"] : []),
       ...(query.metrics ? ["metric in {metrics:Array(String)}"] : []),
     ],
@@ -74,6 +83,7 @@ export async function readLatestPage(
     limit: query.limit + 1,
     cost: COST,
     params: {
+      ...query.kept.params,
       since: query.since,
       ...(query.ids ? { devices: query.ids } : {}),
       ...(query.metrics ? { metrics: query.metrics } : {}),
@@ -151,19 +161,24 @@ export async function readKnownMetrics(
 export async function readMetricNames(
   timeseries: Reader,
   tenantId: string,
-  query: { ids: readonly string[] | null; since: number; limit: number },
+  query: { ids: readonly string[] | null; since: number; kept: Kept; limit: number },
 ): Promise<{ metric: string; devices: number; lastTs: number }[]> {
   return timeseries.tenantQuery(tenantId, {
     table: "points",
     select: `metric, uniq(device_id) as devices, toUnixTimestamp64Milli(max(ts)) as lastTs`,
     where: [
       "ts >= fromUnixTimestamp64Milli({since:Int64})",
+      ...query.kept.where,
       ...(query.ids ? ["device_id in {devices:Array(String)}"] : []),
     ],
     groupBy: "metric",
     orderBy: "metric",
     limit: query.limit,
     cost: COST,
-    params: { since: query.since, ...(query.ids ? { devices: query.ids } : {}) },
+    params: {
+      ...query.kept.params,
+      since: query.since,
+      ...(query.ids ? { devices: query.ids } : {}),
+    },
   });
 }

@@ -41,16 +41,16 @@ const LEAST_LOOKBACK_MS = 10 * MINUTE;
  * a step and say what is asked. A counter's growth within a rollup's bucket is not known (it may have
  * begun again), so it needs a step of several buckets.
  */
-export function chooseResolution(query: {
-  from: number;
-  to: number;
-  stepMs?: number | undefined;
-  points?: number | undefined;
-  transform: Transform;
-}): Resolution {
+export function chooseResolution(
+  query: ResolutionQuery,
+  horizons: Horizons = NO_HORIZONS,
+): Resolution {
   const { from, to } = query;
   if (!(to > from)) throw new AppError("invalid-request", "`to` must come after `from`");
-  const stepMs = query.stepMs ?? niceStep((to - from) / (query.points ?? DEFAULT_POINTS));
+  const perStep = query.transform === "none" ? 1 : MIN_BUCKETS_OF_A_COUNTER;
+  const stepMs =
+    query.stepMs ??
+    keptStep(niceStep((to - from) / (query.points ?? DEFAULT_POINTS)), perStep, from, horizons);
   const first = Math.floor(from / stepMs) * stepMs;
   const buckets = Math.ceil((to - first) / stepMs);
   if (buckets > QUERY_LIMITS.bucketsPerSeries) {
@@ -59,14 +59,40 @@ export function chooseResolution(query: {
       maximum: QUERY_LIMITS.bucketsPerSeries,
     });
   }
-  const perStep = query.transform === "none" ? 1 : MIN_BUCKETS_OF_A_COUNTER;
-  const rollup = ROLLUPS.find(
-    ({ widthMs }) => stepMs % widthMs === 0 && stepMs / widthMs >= perStep,
-  );
+  const rollup = rollupFor(stepMs, perStep);
   const lookbackMs = Math.max(stepMs, LEAST_LOOKBACK_MS);
   // A rollup's bucket is read whole or not at all.
   const end = rollup ? Math.ceil(to / rollup.widthMs) * rollup.widthMs : to;
   return { source: rollup?.source ?? "raw", stepMs, from: first, to: end, lookbackMs };
+}
+
+interface ResolutionQuery {
+  from: number;
+  to: number;
+  stepMs?: number | undefined;
+  points?: number | undefined;
+  transform: Transform;
+}
+
+/** Since when each source is kept, milliseconds since the epoch. */
+export type Horizons = Record<Source, number>;
+
+const NO_HORIZONS: Horizons = { raw: 0, "1m": 0, "1h": 0, "1d": 0 };
+
+function rollupFor(stepMs: number, perStep: number) {
+  return ROLLUPS.find(({ widthMs }) => stepMs % widthMs === 0 && stepMs / widthMs >= perStep);
+}
+
+/** A step as narrow as was asked for, or one wide enough for rollups that reach back further. */
+function keptStep(stepMs: number, perStep: number, from: number, horizons: Horizons): number {
+  const reaches = (step: number) => horizons[rollupFor(step, perStep)?.source ?? "raw"];
+  let best = stepMs;
+  for (const { widthMs } of [...ROLLUPS].reverse()) {
+    if (reaches(best) <= from) break;
+    const wider = niceStep(Math.max(stepMs, widthMs * perStep));
+    if (reaches(wider) < reaches(best)) best = wider;
+  }
+  return best;
 }
 
 /** Restarts between two buckets are seen, restarts within one are not: the finer the better. */

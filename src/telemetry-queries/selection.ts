@@ -5,7 +5,7 @@ import { type DeviceFilter, type GroupBy, QUERY_LIMITS } from "./types.ts";
 
 export interface SelectionDeps {
   db: Pick<Database, "tenant">;
-  devices: Pick<Devices, "matching" | "groups">;
+  devices: Pick<Devices, "matching" | "groups" | "metrics">;
 }
 
 export type Member = Awaited<ReturnType<Devices["matching"]>>[number];

@@ -1,4 +1,7 @@
-import { AppError } from "../kernel/index.ts";
+import { AppError, type Clock } from "../kernel/index.ts";
+import type { RetentionPolicy } from "../protocol/index.ts";
+import { horizonOf, type KeptLevel } from "../timeseries/index.ts";
+import { type MeaningsOf, UNKNOWN, unitOfAnswer } from "./meanings.ts";
 import { chooseResolution, quantileOf, type Resolution } from "./resolution.ts";
 import { type Selection, type SelectionDeps, selectDevices } from "./selection.ts";
 import { type BucketRow, type Reader, readBuckets } from "./series-store.ts";
@@ -7,8 +10,10 @@ import { QUERY_LIMITS, type Series, type SeriesAnswer, type SeriesQuery } from "
 
 export interface SeriesDeps extends SelectionDeps {
   timeseries: Reader;
-  /** Before it the tenant keeps nothing, and reads show nothing. */
-  horizon(tenantId: string): Promise<number>;
+  clock: Clock;
+  /** What is kept no longer, reads do not show. */
+  retention(tenantId: string): Promise<RetentionPolicy>;
+  meanings: MeaningsOf;
 }
 
 /** Series of one metric over many devices. */
@@ -20,17 +25,22 @@ export async function querySeries(
   if (query.across === "last") {
     throw new AppError("invalid-request", "`across` takes devices together: none is the last");
   }
-  const resolution = chooseResolution(query);
+  const policy = await deps.retention(tenantId);
+  const at = (level: KeptLevel) => horizonOf(policy, level, query.metric, deps.clock.now());
+  const horizons = { raw: at("points"), "1m": at("minutes"), "1h": at("hours"), "1d": at("days") };
+  const resolution = chooseResolution(query, horizons);
   const { source, stepMs, from, to } = resolution;
   const buckets = Math.ceil((to - from) / stepMs);
-  const horizon = await deps.horizon(tenantId);
+  const horizon = horizons[source];
   const chosen = await selectDevices(deps, tenantId, query, query.groupBy);
+  const { unit, description } = (await deps.meanings(tenantId)).get(query.metric) ?? UNKNOWN;
   const answer = {
+    ...{ unit: unitOfAnswer(unit, query), description },
     resolution: { source, stepMs, from, to, approximate: isApproximate(query, resolution) },
     devices: chosen.ids?.length ?? null,
   };
   const selection: Ranked = query.top
-    ? await onlyTop(deps, tenantId, query, chosen, resolution)
+    ? await onlyTop(deps, tenantId, query, chosen, resolution, horizon)
     : chosen;
   if (selection.ids?.length === 0) return { ...answer, series: [] };
   const rows = await readBuckets(deps.timeseries, tenantId, query, selection, resolution, horizon);
@@ -58,9 +68,9 @@ async function onlyTop(
   query: SeriesQuery,
   selection: Selection,
   resolution: Resolution,
+  horizon: number,
 ): Promise<Ranked> {
   if (selection.ids?.length === 0) return selection;
-  const horizon = await deps.horizon(tenantId);
   const { from, to } = resolution;
   const whole = { ...resolution, stepMs: Math.max(1, to - from) };
   const rows = await readBuckets(deps.timeseries, tenantId, query, selection, whole, horizon);

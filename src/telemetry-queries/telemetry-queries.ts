@@ -2,26 +2,31 @@ import { confinementIn, unconfined } from "../kernel/confinement.ts";
 import { FairSlots } from "../kernel/fair-slots.ts";
 import { AppError, type Clock } from "../kernel/index.ts";
 import { counter, gauge } from "../kernel/metrics.ts";
+import type { RetentionPolicy } from "../protocol/index.ts";
+import { type Timeseries, whereKept } from "../timeseries/index.ts";
 import { csvOf, type ExportFormat, parquetOf } from "./export-formats.ts";
 import { countPoints, exportPages } from "./export-store.ts";
 import {
   type LatestItem,
-  type LatestPage,
   type LatestSort,
   readLatestPage,
   readMetricNames,
 } from "./latest-store.ts";
 import { LivePoints, PendingPoints } from "./live.ts";
+import { createMeanings, type Meaning, UNKNOWN } from "./meanings.ts";
 import { PromqlError } from "./promql/error.ts";
 import { createPrometheus, type Prometheus } from "./promql/prometheus.ts";
 import { parsePromql } from "./promql/syntax.ts";
 import { findMembers, selectDevices } from "./selection.ts";
 import { querySeries, type SeriesDeps } from "./series.ts";
 import { type DeviceFilter, QUERY_LIMITS, type SeriesAnswer, type SeriesQuery } from "./types.ts";
+import { createTelemetryUsage, type TelemetryUsage } from "./usage.ts";
 
-export interface TelemetryQueriesDeps extends Omit<SeriesDeps, "horizon"> {
+export interface TelemetryQueriesDeps
+  extends Omit<SeriesDeps, "retention" | "meanings" | "timeseries"> {
   clock: Clock;
-  tenancy: { settings(tenantId: string): Promise<{ telemetryRetentionDays: number }> };
+  tenancy: { retention: { policy(tenantId: string): Promise<RetentionPolicy> } };
+  timeseries: Pick<Timeseries, "tenantQuery" | "storage">;
   /** Where points are followed as they come in. */
   telemetry: PointsFollower;
   limits?: Partial<typeof QUERY_LIMITS>;
@@ -49,7 +54,7 @@ export interface ExportRequest extends DeviceFilter {
   to: number;
 }
 
-export interface MetricSummary {
+export interface MetricSummary extends Meaning {
   metric: string;
   devices: number;
   lastTs: number;
@@ -58,7 +63,10 @@ export interface MetricSummary {
 /** Telemetry of many devices. Each query waits for its turn among those of other tenants. */
 export interface TelemetryQueries {
   series(tenantId: string, query: SeriesQuery): Promise<SeriesAnswer>;
-  latest(tenantId: string, query: LatestRequest): Promise<LatestPage>;
+  latest(
+    tenantId: string,
+    query: LatestRequest,
+  ): Promise<{ items: (LatestItem & { unit: string })[]; nextCursor: string | null }>;
   metrics(
     tenantId: string,
     query: DeviceFilter & { since?: number | undefined },
@@ -76,6 +84,8 @@ export interface TelemetryQueries {
   ): Promise<{ count: number; chunks: AsyncIterable<Buffer> }>;
   /** The same data to who speaks PromQL. */
   prometheus: Prometheus;
+  /** What telemetry takes on the disk. */
+  storage: TelemetryUsage;
   answerByDevice: Prometheus["answerByDevice"];
   /** Why a text is no query in PromQL; undefined where it is one. */
   faultOf(query: string): string | undefined;
@@ -93,9 +103,12 @@ const MAX_METRICS = 1_000;
 
 export function createTelemetryQueries(given: TelemetryQueriesDeps): TelemetryQueries {
   const { timeseries, clock, tenancy } = given;
-  const horizon = async (tenantId: string) =>
-    clock.now() - (await tenancy.settings(tenantId)).telemetryRetentionDays * DAY_MS;
-  const deps = { ...given, horizon };
+  const retention = (tenantId: string) => tenancy.retention.policy(tenantId);
+  /** Which points a tenant still keeps. */
+  const keptPoints = async (tenantId: string) =>
+    whereKept(await retention(tenantId), "points", clock.now());
+  const meanings = createMeanings(given);
+  const deps = { ...given, retention, meanings };
   const slots = new FairSlots(
     { ...QUERY_LIMITS, ...deps.limits },
     { refused: (reason) => refusals.inc({ reason }), running: (count) => running.set(count) },
@@ -109,16 +122,23 @@ export function createTelemetryQueries(given: TelemetryQueriesDeps): TelemetryQu
     slots.run(tenantId, async () => {
       await assertKnown(deps, tenantId, query);
       const { metrics, above, below, sort = "device", cursor, limit = DEFAULT_PAGE } = query;
-      const asked = query.since ?? clock.now() - LATEST_WINDOW_MS;
-      const since = Math.max(asked, await horizon(tenantId));
+      const since = query.since ?? clock.now() - LATEST_WINDOW_MS;
+      const kept = await keptPoints(tenantId);
       const ids = await idsOf(tenantId, query);
       if (ids?.length === 0) return { items: [], nextCursor: null };
-      const wanted = { ids, metrics, since, above, below, sort, cursor, limit };
-      return readLatestPage(timeseries, tenantId, wanted);
+      const wanted = { ids, metrics, since, kept, above, below, sort, cursor, limit };
+      const page = await readLatestPage(timeseries, tenantId, wanted);
+      const known = await meanings(tenantId);
+      return {
+        ...page,
+        items: page.items.map((item) => ({ ...item, unit: known.get(item.metric)?.unit ?? "" })),
+      };
     });
   const prometheus = createPrometheus(deps, slots);
+  const inTurn = <T>(tenantId: string, work: () => Promise<T>) => slots.run(tenantId, work);
   return {
     prometheus,
+    storage: createTelemetryUsage({ ...deps, timeseries: given.timeseries, inTurn }),
     answerByDevice: prometheus.answerByDevice,
     faultOf,
 
@@ -160,16 +180,16 @@ export function createTelemetryQueries(given: TelemetryQueriesDeps): TelemetryQu
       if (!(to > from)) throw new AppError("invalid-request", "`to` must come after `from`");
       await assertKnown(deps, tenantId, request);
       const ids = await idsOf(tenantId, request);
-      const query = { ids, metrics, to, from: Math.max(from, await horizon(tenantId)) };
+      const query = { ids, metrics, from, to, kept: await keptPoints(tenantId) };
       const count =
         ids?.length === 0
           ? 0
           : await slots.run(tenantId, () => countPoints(timeseries, tenantId, query));
       // A page takes its turn like any query: a long export holds nobody up.
-      const inTurn: typeof timeseries = {
+      const paced: Pick<Timeseries, "tenantQuery"> = {
         tenantQuery: (of, page) => slots.run(of, () => timeseries.tenantQuery(of, page)),
       };
-      const pages = count === 0 ? noPages() : exportPages(inTurn, tenantId, query);
+      const pages = count === 0 ? noPages() : exportPages(paced, tenantId, query);
       return { count, chunks: format === "csv" ? csvOf(pages) : parquetOf(pages) };
     },
 
@@ -179,9 +199,11 @@ export function createTelemetryQueries(given: TelemetryQueriesDeps): TelemetryQu
       slots.run(tenantId, async () => {
         const ids = await idsOf(tenantId, query);
         if (ids?.length === 0) return [];
-        const asked = query.since ?? clock.now() - METRICS_WINDOW_MS;
-        const since = Math.max(asked, await horizon(tenantId));
-        return readMetricNames(timeseries, tenantId, { ids, since, limit: MAX_METRICS });
+        const since = query.since ?? clock.now() - METRICS_WINDOW_MS;
+        const wanted = { ids, since, kept: await keptPoints(tenantId), limit: MAX_METRICS };
+        const names = await readMetricNames(timeseries, tenantId, wanted);
+        const known = await meanings(tenantId);
+        return names.map((one) => ({ ...one, ...(known.get(one.metric) ?? UNKNOWN) }));
       }),
   };
 }

@@ -60,6 +60,9 @@ export interface Series {
 }
 
 export interface SeriesAnswer {
+  /** Of the values of this answer; empty where none is declared, or products differ. */
+  unit: string;
+  description: string;
   resolution: {
     source: Source;
     stepMs: number;

@@ -1,6 +1,7 @@
 import { AppError, LIMITS } from "../kernel/index.ts";
 import { isMetricName } from "../protocol/index.ts";
 import type { Declaration, DeclaredMetric } from "./declaration.ts";
+import type { KeptPoints } from "./kept-points.ts";
 
 /** A value that was not stored, and why. */
 export interface RejectedValue {
@@ -15,6 +16,7 @@ export type RejectionReason =
   | "sample-malformed"
   | "timestamp-invalid"
   | "timestamp-too-old"
+  | "beyond-retention"
   | "timestamp-in-future"
   | "sequence-invalid"
   | "metric-name-invalid"
@@ -50,6 +52,8 @@ export interface CheckOptions {
   offsetMs?: number;
   /** Likewise, for times that cannot be believed as they are: of a clock that is right by now. */
   rescueMs?: number | undefined;
+  /** How old values may be. */
+  kept?: KeptPoints | undefined;
 }
 
 const MAX_REPORTED_REJECTIONS = 100;
@@ -89,7 +93,7 @@ function checkSample(
   now: number,
   result: CheckedTelemetry,
   sink: PointSink,
-  { declaration, offsetMs = 0, rescueMs }: CheckOptions,
+  { declaration, offsetMs = 0, rescueMs, kept }: CheckOptions,
 ): void {
   if (!isRecord(sample) || !isRecord(sample.values)) {
     reject(result, index, "", null, "sample-malformed");
@@ -104,17 +108,26 @@ function checkSample(
   }
   sink.beginSample?.(shift);
   const fault = timestampFault(ts, now) ?? (isSequence(seq) ? undefined : "sequence-invalid");
+  const old = kept && !fault && now - (ts as number) > kept.shortestMs ? kept : undefined;
   let metrics = 0;
   for (const metric in values) {
     metrics += 1;
     const reason =
       fault ??
+      (old && isTooOld(old, metric, values[metric], now - (ts as number))
+        ? "beyond-retention"
+        : undefined) ??
       (metrics > LIMITS.telemetryMetricsPerSample ? "too-many-metrics" : undefined) ??
       (result.accepted >= LIMITS.telemetryPointsPerMessage ? "too-many-points" : undefined) ??
       take(values[metric], metric, ts as number, seq as number, sink, declaration?.get(metric));
     if (reason) reject(result, index, metric, typeof ts === "number" ? ts : null, reason);
     else result.accepted += 1;
   }
+}
+
+/** A position is kept as what its parts are kept as. */
+function isTooOld(kept: KeptPoints, metric: string, value: unknown, ageMs: number): boolean {
+  return ageMs > kept.of(isRecord(value) ? `${metric}.lat` : metric);
 }
 
 /** Gives the sink one value, or says why not. */

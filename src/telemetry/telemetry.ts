@@ -9,11 +9,13 @@ import {
   type DeviceIdentity,
   type Heartbeat,
   isMetricName,
+  type RetentionPolicy,
 } from "../protocol/index.ts";
 import type { DeviceEventRow, HeartbeatRow, Timeseries } from "../timeseries/index.ts";
 import { BacklogLane, backlogSize } from "./backlog-lane.ts";
 import type { DeclaredMetrics } from "./declared-metrics.ts";
 import { DeviceClocks } from "./device-clocks.ts";
+import { createKeptPoints } from "./kept-points.ts";
 import { PointIntake } from "./point-intake.ts";
 import { sinkFor } from "./point-sink.ts";
 import * as store from "./telemetry-store.ts";
@@ -72,6 +74,8 @@ export interface TelemetryDeps {
   clockOffset?(tenantId: string, deviceId: string): Promise<number | null>;
   /** What products declare of their metrics; nothing where absent. */
   declared?: DeclaredMetrics;
+  /** How long a tenant keeps its points; for ever where absent. */
+  retention?(tenantId: string): Promise<RetentionPolicy>;
   /** How long the first message of a batch waits for company: short where an insert is cheap. */
   batchDelayMs?: number;
   /** Batches of points that are written at the same time, default one. */
@@ -113,6 +117,7 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
     write: (points) => timeseries.insertPoints(points),
   });
   const backlogs = new BacklogLane();
+  const kept = deps.retention && createKeptPoints(clock, deps.retention);
   const clocks = new DeviceClocks(deps.clockOffset);
   const heartbeats = new Batcher<HeartbeatRow>({
     ...SMALL_BATCH,
@@ -132,7 +137,11 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
       const found = deps.declared?.of(peer.tenantId, peer.deviceId);
       const declaration = found instanceof Promise ? await found : found;
       const shift = clocks.shiftOf(peer);
-      const options = { declaration, ...shift };
+      const stays = kept?.(peer.tenantId);
+      const options = {
+        ...{ declaration, ...shift },
+        kept: stays instanceof Promise ? await stays : stays,
+      };
       const size = backlogSize(payload, receivedAt, shift.offsetMs);
       const checked = await (size === 0
         ? take(telemetry, peer, payload, receivedAt, options)

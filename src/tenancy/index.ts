@@ -42,6 +42,7 @@ export {
   tenantsOf,
 } from "./permissions.ts";
 export { QUOTAS, type QuotaName, quotaAlert, WARN_AT } from "./quotas.ts";
+export type { Retention } from "./retention.ts";
 export { type GivenRole, MAX_ROLE_GROUPS, type Roles, type RoleView } from "./roles.ts";
 export {
   effectiveSettings,
@@ -50,7 +51,14 @@ export {
   type TenantSettings,
 } from "./settings.ts";
 export { createTenancy, type Tenancy } from "./tenancy.ts";
-export type { Tenant, TenantListener, Tenants } from "./tenants.ts";
+export {
+  MAX_SEPARATE_TENANTS,
+  type NewTenant,
+  type StorageClass,
+  type Tenant,
+  type TenantListener,
+  type Tenants,
+} from "./tenants.ts";
 export type { QuotaNews, QuotaUse, Usage } from "./usage.ts";
 export {
   type MembershipView,

@@ -1,4 +1,5 @@
 import { AppError } from "../kernel/index.ts";
+import { type KeptDays, keptDaysFault } from "../protocol/index.ts";
 
 /** What a tenant may set for itself; every value is a whole number within its bounds. */
 interface Setting {
@@ -33,6 +34,10 @@ export const TENANT_SETTINGS = {
   /** 1: a rollout begins when a second person has agreed to it. */
   rolloutApprovals: { default: 0, minimum: 0, maximum: 1 },
   telemetryRetentionDays: { default: 90, minimum: 1, maximum: 3_650 },
+  /** Of rollups; 0: as long as what they are made from. Never shorter than that. */
+  minuteRollupRetentionDays: { default: 0, minimum: 0, maximum: 3_650 },
+  hourRollupRetentionDays: { default: 0, minimum: 0, maximum: 3_650 },
+  dayRollupRetentionDays: { default: 0, minimum: 0, maximum: 3_650 },
   logRetentionDays: { default: 30, minimum: 1, maximum: 3_650 },
   /** Of the audit log. The database itself refuses to delete what is younger than the minimum. */
   auditRetentionDays: { default: 3_650, minimum: 90, maximum: 36_500 },
@@ -66,6 +71,29 @@ export function effectiveSettings(stored: Record<string, unknown>): TenantSettin
     ]),
   ) as TenantSettings;
 }
+
+/** How long telemetry is kept for which no rule says otherwise. */
+export function keptBySettings(settings: TenantSettings): KeptDays {
+  const points = settings.telemetryRetentionDays;
+  const minutes = settings.minuteRollupRetentionDays || points;
+  const hours = settings.hourRollupRetentionDays || minutes;
+  return { points, minutes, hours, days: settings.dayRollupRetentionDays || hours };
+}
+
+/** Settings that are each within their bounds and do not go together. */
+export function checkTogether(settings: TenantSettings): void {
+  const fault = keptDaysFault(keptBySettings(settings));
+  if (!fault) return;
+  throw new AppError("invalid-content", `some settings do not go together: ${fault}`, {
+    errors: [{ field: ROLLUP_FIELDS[fault.split(":")[0] ?? ""] ?? "settings", message: fault }],
+  });
+}
+
+const ROLLUP_FIELDS: Record<string, keyof TenantSettings> = {
+  minutes: "minuteRollupRetentionDays",
+  hours: "hourRollupRetentionDays",
+  days: "dayRollupRetentionDays",
+};
 
 /** The settings of a request, or `invalid-content` with every field that is wrong. */
 export function checkSettings(patch: Record<string, unknown>): Partial<TenantSettings> {

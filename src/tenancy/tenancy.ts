@@ -6,6 +6,7 @@ import { type BreakGlass, createBreakGlass } from "./break-glass.ts";
 import { createKeys, type Keys } from "./keys.ts";
 import { createPasswords, type Passwords } from "./passwords.ts";
 import { authorize, type Permission, type Principal } from "./permissions.ts";
+import { createRetention, type Retention } from "./retention.ts";
 import { createRoles, type Roles } from "./roles.ts";
 import type { TenantSettings } from "./settings.ts";
 import { TenantDirectory, type TenantListener, type Tenants } from "./tenants.ts";
@@ -22,6 +23,8 @@ export interface Tenancy {
   breakGlass: BreakGlass;
   /** Cached for up to five seconds; `not-found` for a tenant that does not exist. */
   settings(tenantId: string): Promise<TenantSettings>;
+  /** How long a tenant keeps its telemetry, by metric. */
+  retention: Retention;
   /** What tenants use of their quotas. */
   usage: Usage;
   passwords: Passwords;
@@ -33,6 +36,11 @@ export interface Tenancy {
   authorize(principal: Principal, tenantId: string, permission: Permission): void;
   /** Called after a tenant was created, one listener after the other. */
   onTenantCreated(listener: TenantListener): void;
+  /**
+   * Called with the ids of all tenants that have partitions of their own before one more of them
+   * exists; where it fails, that one is not created.
+   */
+  onTenantsKeptApart(listener: (tenantIds: readonly string[]) => Promise<void>): void;
   /** Called after a tenant was suspended or resumed. */
   onTenantStatusChanged(listener: TenantListener): void;
   /** Called after a tenant, which was suspended first, is gone. */
@@ -57,6 +65,7 @@ export function createTenancy(deps: { db: Database; clock: Clock }): Tenancy {
     audit,
     breakGlass: createBreakGlass(inner),
     settings,
+    retention: createRetention({ ...inner, settings }),
     usage: new Usage({ ...deps, audit, settings }),
     passwords,
     authenticate,
@@ -64,6 +73,7 @@ export function createTenancy(deps: { db: Database; clock: Clock }): Tenancy {
     forget,
     authorize,
     onTenantCreated: (listener) => directory.onCreated(listener),
+    onTenantsKeptApart: (listener) => directory.onKeptApart(listener),
     onTenantStatusChanged: (listener) => directory.onStatusChanged(listener),
     onTenantDeleted: (listener) => directory.onDeleted(listener),
     ensureAdministrator: () => ensureAdministrator(inner),

@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
 
 export interface TenantRow {
@@ -5,11 +6,15 @@ export interface TenantRow {
   name: string;
   status: "active" | "suspended";
   settings: Record<string, unknown>;
+  storage_class: "shared" | "separate";
   created_at: Date;
   deletes_at: Date | null;
 }
 
-const COLUMNS = ["id", "name", "status", "settings", "created_at", "deletes_at"] as const;
+const COLUMNS = [
+  ...(["id", "name", "status", "settings", "storage_class"] as const),
+  ...(["created_at", "deletes_at"] as const),
+];
 
 export async function insertTenant(tx: Tx, row: TenantRow): Promise<void> {
   await tx
@@ -44,6 +49,21 @@ export function lockTenant(tx: Tx, id: string): Promise<TenantRow | undefined> {
 
 export function listTenants(tx: Tx, limit: number): Promise<TenantRow[]> {
   return tx.selectFrom("tenants").select(COLUMNS).orderBy("id").limit(limit).execute();
+}
+
+/** One at a time becomes one that is kept apart. */
+export async function lockSeparate(tx: Tx): Promise<void> {
+  await sql`select pg_advisory_xact_lock(hashtextextended('storage-class', 0))`.execute(tx);
+}
+
+export async function listSeparate(tx: Tx): Promise<string[]> {
+  const rows = await tx
+    .selectFrom("tenants")
+    .select("id")
+    .where("storage_class", "=", "separate")
+    .orderBy("id")
+    .execute();
+  return rows.map(({ id }) => id);
 }
 
 export async function updateTenant(

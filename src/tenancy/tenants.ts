@@ -1,11 +1,16 @@
-import { type Database, isUniqueViolation } from "../db/index.ts";
+import { type Database, isUniqueViolation, type Tx } from "../db/index.ts";
 import { AppError, type Clock } from "../kernel/index.ts";
 import { TtlCache } from "../kernel/ttl-cache.ts";
 import { isTenantId } from "../protocol/index.ts";
 import { type Actor, PLATFORM_CHAIN } from "./actor.ts";
 import type { Audit } from "./audit.ts";
 import { auditChange } from "./audit-details.ts";
-import { checkSettings, effectiveSettings, type TenantSettings } from "./settings.ts";
+import {
+  checkSettings,
+  checkTogether,
+  effectiveSettings,
+  type TenantSettings,
+} from "./settings.ts";
 import * as store from "./tenants-store.ts";
 
 export interface Tenant {
@@ -13,19 +18,29 @@ export interface Tenant {
   name: string;
   status: "active" | "suspended";
   settings: TenantSettings;
+  storageClass: StorageClass;
   createdAt: Date;
   /** When it is going to be deleted, where that is planned. */
   deletesAt: Date | null;
 }
 
+/** `separate`: rows and files of its own partitions and folders. It stays as it was created. */
+export type StorageClass = "shared" | "separate";
+
+export interface NewTenant {
+  id: string;
+  name: string;
+  settings?: Partial<TenantSettings>;
+  storageClass?: StorageClass;
+}
+
 export interface Tenants {
   /** Ids are never used twice: telemetry and audit of a deleted tenant keep its id. */
-  create(
-    tenant: { id: string; name: string; settings?: Partial<TenantSettings> },
-    actor: Actor,
-  ): Promise<Tenant>;
+  create(tenant: NewTenant, actor: Actor): Promise<Tenant>;
   get(id: string): Promise<Tenant>;
   list(): Promise<Tenant[]>;
+  /** Tells the listeners of `onTenantsKeptApart` how it is: some tenants may be gone. */
+  tellKeptApart(): Promise<void>;
   /** `precondition` throws when the tenant, locked until the update is done, is not as it should be. */
   updateSettings(
     id: string,
@@ -57,6 +72,7 @@ export class TenantDirectory implements Tenants {
   readonly #deps: TenantDeps;
   readonly #settings: TtlCache<TenantSettings>;
   readonly #created: TenantListener[] = [];
+  readonly #keptApart: ((tenantIds: readonly string[]) => Promise<void>)[] = [];
   readonly #statusChanged: TenantListener[] = [];
   readonly #deleted: TenantListener[] = [];
 
@@ -70,6 +86,21 @@ export class TenantDirectory implements Tenants {
     this.#created.push(listener);
   }
 
+  onKeptApart(listener: (tenantIds: readonly string[]) => Promise<void>): void {
+    this.#keptApart.push(listener);
+  }
+
+  async tellKeptApart(): Promise<void> {
+    await this.#deps.db.platform(async (tx) => {
+      await store.lockSeparate(tx);
+      await this.#tellKeptApart(await store.listSeparate(tx));
+    });
+  }
+
+  async #tellKeptApart(tenantIds: readonly string[]): Promise<void> {
+    for (const listener of this.#keptApart) await listener(tenantIds);
+  }
+
   onStatusChanged(listener: TenantListener): void {
     this.#statusChanged.push(listener);
   }
@@ -78,29 +109,35 @@ export class TenantDirectory implements Tenants {
     this.#deleted.push(listener);
   }
 
-  async create(
-    tenant: { id: string; name: string; settings?: Partial<TenantSettings> },
-    actor: Actor,
-  ): Promise<Tenant> {
+  async create(tenant: NewTenant, actor: Actor): Promise<Tenant> {
     const { db, clock, audit } = this.#deps;
     if (!isTenantId(tenant.id)) {
       throw new AppError("invalid-content", "a tenant id is lower-case letters, digits, hyphens", {
         errors: [{ field: "id", message: "needs [a-z0-9][a-z0-9-]{0,62}" }],
       });
     }
+    const settings = checkSettings(tenant.settings ?? {});
+    checkTogether(effectiveSettings(settings));
+    const storageClass = tenant.storageClass ?? "shared";
     const row: store.TenantRow = {
       id: tenant.id,
+      storage_class: storageClass,
       name: checkName(tenant.name),
       status: "active",
-      settings: checkSettings(tenant.settings ?? {}),
+      settings,
       created_at: new Date(clock.now()),
       deletes_at: null,
     };
     try {
       await db.platform(async (tx) => {
         if (await store.wasUsed(tx, row.id)) throw alreadyExists(row.id);
+        // Before the tenant is there: no row of it is ever among those of others.
+        if (storageClass === "separate") await this.#tellKeptApart([...(await room(tx)), row.id]);
         await store.insertTenant(tx, row);
-        const record = { ...change(actor, "tenant.create", row.id), details: { name: row.name } };
+        const record = {
+          ...change(actor, "tenant.create", row.id),
+          details: { name: row.name, storageClass },
+        };
         await audit.record(tx, PLATFORM_CHAIN, record);
         await audit.record(tx, row.id, record);
       });
@@ -139,6 +176,7 @@ export class TenantDirectory implements Tenants {
     const tenant = await this.#change(id, actor, "tenant.update-settings", (row) => {
       const before = tenantOf(row);
       precondition?.(before);
+      checkTogether(effectiveSettings({ ...row.settings, ...checked }));
       const details = auditChange({ ...before.settings }, checked);
       return { changed: { settings: { ...row.settings, ...checked } }, details };
     });
@@ -188,6 +226,21 @@ export class TenantDirectory implements Tenants {
   }
 }
 
+/** Each has parts of its own in every month of every table: the engine bears some of that. */
+export const MAX_SEPARATE_TENANTS = 100;
+
+/** The tenants that have such parts, where one more can. */
+async function room(tx: Tx): Promise<string[]> {
+  await store.lockSeparate(tx);
+  const taken = await store.listSeparate(tx);
+  if (taken.length < MAX_SEPARATE_TENANTS) return taken;
+  throw new AppError(
+    "quota-exceeded",
+    `${taken.length} tenants have partitions of their own, and no more can have them`,
+    { quota: "separateTenants", limit: MAX_SEPARATE_TENANTS, used: taken.length },
+  );
+}
+
 function change(actor: Actor, action: string, id: string) {
   return { actor, action, targetKind: "tenant", targetId: id, outcome: "done" as const };
 }
@@ -198,6 +251,7 @@ function tenantOf(row: store.TenantRow): Tenant {
     name: row.name,
     status: row.status,
     settings: effectiveSettings(row.settings),
+    storageClass: row.storage_class,
     createdAt: row.created_at,
     deletesAt: row.deletes_at,
   };

@@ -1,9 +1,18 @@
 export { decodePosition, encodePosition, type Position } from "./cursor.ts";
 export { type EmbeddedClickHouse, startEmbeddedClickHouse } from "./embedded-clickhouse.ts";
+export type { Forgetting } from "./forgetting.ts";
 export { type JournaledTimeseries, withJournal } from "./journaled-timeseries.ts";
+export { type Horizons, horizonOf, horizonsOf, type KeptLevel, whereKept } from "./kept.ts";
 export { PointColumns } from "./point-columns.ts";
-export { type Readable, ROLLUP_LEVELS, ROLLUP_TABLES, type RollupLevel } from "./readable.ts";
+export {
+  type Readable,
+  ROLLUP_LEVELS,
+  ROLLUP_TABLES,
+  type RollupLevel,
+  WIDE_SLOTS,
+} from "./readable.ts";
 export type { RollupResult } from "./rollups.ts";
+export type { TableStorage } from "./storage.ts";
 export type {
   DeviceEventRow,
   HeartbeatRow,

@@ -34,7 +34,8 @@ const BUCKETS: Record<RollupLevel, string> = {
   "1d": "toStartOfDay",
 };
 
-const COLUMNS = `storage_class, tenant_id, device_id, metric, ts, count, min, max, sum, first, last,
+/** The engine gives the storage class. */
+const COLUMNS = `tenant_id, device_id, metric, ts, count, min, max, sum, first, last,
   first_ts, last_ts, sketch, pass`;
 
 /**
@@ -107,9 +108,9 @@ async function rollUpPoints(
       (${dirty("telemetry")} union distinct ${dirty("telemetry_wide")})`;
     await client.command({
       query: `INSERT INTO telemetry_1m (${COLUMNS})
-        SELECT storage_class, tenant_id, device_id, metric, toStartOfMinute(ts), ${FROM_POINTS}, {pass:UInt64}
+        SELECT tenant_id, device_id, metric, toStartOfMinute(ts), ${FROM_POINTS}, {pass:UInt64}
         FROM ${sourceOf("points", true, `${within} and ${isDirty}`)}
-        GROUP BY storage_class, tenant_id, device_id, metric, toStartOfMinute(ts)`,
+        GROUP BY tenant_id, device_id, metric, toStartOfMinute(ts)`,
       query_params: { ...window, ...span, pass },
       clickhouse_settings: DERIVE_SETTINGS,
     });
@@ -141,11 +142,11 @@ async function rollUpLevel(
     const within = "ts >= toDateTime({from:Int64} / 1000) and ts < toDateTime({to:Int64} / 1000)";
     await client.command({
       query: `INSERT INTO telemetry_${level} (${COLUMNS})
-        SELECT storage_class, tenant_id, device_id, metric, ${bucket}, ${FROM_BUCKETS}, {pass:UInt64}
+        SELECT tenant_id, device_id, metric, ${bucket}, ${FROM_BUCKETS}, {pass:UInt64}
         FROM ${table} FINAL
         WHERE ${within} and (tenant_id, device_id, metric, ${bucket}) in
           (select tenant_id, device_id, metric, ${bucket} from ${table} where ${changed} and ${within})
-        GROUP BY storage_class, tenant_id, device_id, metric, ${bucket}`,
+        GROUP BY tenant_id, device_id, metric, ${bucket}`,
       query_params: { ...window, ...span, pass },
       clickhouse_settings: DERIVE_SETTINGS,
     });

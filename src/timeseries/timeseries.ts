@@ -3,11 +3,14 @@ import { type ClickHouseClient, ClickHouseError, createClient } from "@clickhous
 import { AppError, assert } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { READ_SETTINGS, WRITE_SETTINGS } from "./engine-settings.ts";
+import { type Forgetting, forget } from "./forgetting.ts";
 import { migrateTimeseries } from "./migrate-timeseries.ts";
 import { encodeNativeBlock } from "./native-block.ts";
 import type { PointColumns } from "./point-columns.ts";
 import { ROLLUP_LEVELS, ROLLUP_TABLES, type RollupLevel, TENANT_TABLES } from "./readable.ts";
 import { type RollupResult, readProgress, rollUp } from "./rollups.ts";
+import { readStorage, type TableStorage } from "./storage.ts";
+import { dropOwnPartitions, keepApart } from "./storage-class.ts";
 import { type Rows, TABLES, type TableName } from "./tables.ts";
 import { compileTenantQuery, type QueryCost, type TenantQuery } from "./tenant-query.ts";
 
@@ -27,8 +30,12 @@ export interface Timeseries {
   rollUp(levels?: readonly RollupLevel[]): Promise<RollupResult>;
   /** What was received up to then, milliseconds since the epoch, is in the rollups by the minute. */
   rolledUpTo(): Promise<number>;
-  /** Removes a tenant's rows from before these moments (milliseconds); the result names the tables. */
-  forgetBefore(tenantId: string, before: { telemetry: number; logs: number }): Promise<string[]>;
+  /** Removes a tenant's rows that are out of date; the result names the tables. See `forget`. */
+  forget(tenantId: string, forgetting: Forgetting): Promise<string[]>;
+  /** Whose rows lie in partitions of their own from now on; all others share theirs. */
+  keepApart(tenantIds: readonly string[]): Promise<void>;
+  /** What a tenant's rows take on the disk, by table. */
+  storage(tenantId: string): Promise<TableStorage[]>;
   /** How many rows of a tenant there are, by table. */
   countTenant(tenantId: string): Promise<Record<string, number>>;
   /** Every row of a tenant as JSON, by table; rollups are left out, which are made of the points. */
@@ -81,7 +88,9 @@ export function createTimeseries(options: TimeseriesOptions): Timeseries {
     rollUp: (levels = ROLLUP_LEVELS) => guarded(() => rollUp(client, levels)),
     rolledUpTo: () =>
       guarded(async () => (await readProgress(client)).get("1m")?.receivedUntil ?? 0),
-    forgetBefore: (tenantId, before) => guarded(() => forgetBefore(client, tenantId, before)),
+    forget: (tenantId, forgetting) => guarded(() => forget(client, tenantId, forgetting)),
+    keepApart: (tenantIds) => guarded(() => keepApart(client, tenantIds)),
+    storage: (tenantId) => guarded(() => readStorage(client, tenantId)),
     countTenant: (tenantId) => guarded(() => countTenant(client, tenantId)),
     exportTenant: (tenantId) => exportTenant(client, tenantId),
     deleteTenant: (tenantId) => guarded(() => deleteTenant(client, tenantId)),
@@ -169,32 +178,6 @@ function asTooExpensive(error: unknown, { maxSeconds, maxRowsRead }: QueryCost):
   return new AppError("query-too-expensive", hint, details, { cause: error });
 }
 
-const LOG_TABLES = ["logs", "spans"];
-
-/** A mutation rewrites marks of every part that it meets: only where there is something to remove. */
-async function forgetBefore(
-  client: ClickHouseClient,
-  tenantId: string,
-  before: { telemetry: number; logs: number },
-): Promise<string[]> {
-  const forgotten: string[] = [];
-  for (const table of TENANT_TABLES) {
-    const time = table === "spans" ? "started_at" : "ts";
-    const where = `tenant_id = {tenant:String} AND ${time} < fromUnixTimestamp64Milli({before:Int64})`;
-    const moment = LOG_TABLES.includes(table) ? before.logs : before.telemetry;
-    const query_params = { tenant: tenantId, before: moment };
-    const found = await client.query({
-      query: `SELECT 1 FROM ${table} WHERE ${where} LIMIT 1`,
-      query_params,
-      format: "JSONEachRow",
-    });
-    if ((await found.json()).length === 0) continue;
-    await client.command({ query: `DELETE FROM ${table} WHERE ${where}`, query_params });
-    forgotten.push(table);
-  }
-  return forgotten;
-}
-
 async function countTenant(
   client: ClickHouseClient,
   tenantId: string,
@@ -247,6 +230,7 @@ async function* rowsOf(
 }
 
 async function deleteTenant(client: ClickHouseClient, tenantId: string): Promise<void> {
+  await dropOwnPartitions(client, tenantId);
   const counts = await countTenant(client, tenantId);
   // Of an empty table nothing is deleted, and to say so costs the engine a mutation.
   for (const table of TENANT_TABLES.filter((name) => counts[name] !== 0)) {

@@ -104,6 +104,7 @@ export async function startTestApi(
     modules,
     adminKey,
     timeseries: series.timeseries,
+    engineUrl: series.engine.url,
     superuserUrl: database.superuserUrl,
     appUrl: database.appUrl,
     blobDirectory: directory,
@@ -156,7 +157,11 @@ function createModules(
     ...identityDeps,
   });
   const devices = createDevices(inner);
-  const telemetry = createTelemetry({ timeseries, clock });
+  const telemetry = createTelemetry({
+    ...{ timeseries, clock },
+    retention: (tenantId) => tenancy.retention.policy(tenantId),
+  });
+  tenancy.onTenantsKeptApart((tenantIds) => timeseries.keepApart(tenantIds));
   const telemetryQueries = createTelemetryQueries({
     ...{ db, clock, timeseries, devices, telemetry, tenancy },
   });

@@ -144,6 +144,19 @@ const device = createRoute({
   component: lazyRouteComponent(() => import("./pages/device/device-page.tsx"), "DevicePage"),
 });
 
+const telemetry = createRoute({
+  getParentRoute: () => tenant,
+  path: "/telemetry",
+  validateSearch: optional(
+    ...(["tab", "metric", "q", "by", "aggregate", "transform"] as const),
+    ...(["across", "top", "fill", "range", "from", "to"] as const),
+  ),
+  component: lazyRouteComponent(
+    () => import("./pages/telemetry/telemetry-page.tsx"),
+    "TelemetryPage",
+  ),
+});
+
 const rollouts = createRoute({
   getParentRoute: () => tenant,
   path: "/rollouts",
@@ -255,6 +268,7 @@ const tree = root.addChildren([
       tenantHome,
       fleet,
       health,
+      telemetry,
       device,
       rollouts,
       rollout,

@@ -36,6 +36,7 @@ import {
   type RegisteredAuthorityDeps,
   registeredAuthorityRoutes,
 } from "./registered-authorities.ts";
+import { type RetentionRouteDeps, retentionRoutes } from "./retention.ts";
 import { type RoleDeps, roleRoutes } from "./roles.ts";
 import { type RolloutsDeps, rolloutRoutes } from "./rollouts.ts";
 import { type CampaignsDeps, campaignRoutes } from "./rotation-campaigns.ts";
@@ -89,6 +90,7 @@ export type ResourceDeps = AcmeDeps &
   ProviderDeps &
   RegisteredAuthorityDeps &
   RadarDeps &
+  RetentionRouteDeps &
   RoleDeps &
   RolloutsDeps &
   ServiceAccountDeps &
@@ -141,6 +143,7 @@ export async function registerResources(
       telemetryQueryRoutes(routes, deps);
       telemetryExportRoutes(routes, deps);
       telemetryLiveRoutes(routes, deps);
+      retentionRoutes(routes, deps);
       // A scope of its own: forms, and errors in the shape that its callers know.
       await scope.register(async (inner) => prometheusRoutes(inner as unknown as Api, deps));
       declaredMetricRoutes(routes, deps);

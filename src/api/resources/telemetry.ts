@@ -10,7 +10,7 @@ import { DeviceParams } from "./devices.ts";
 
 export interface TelemetryDeps {
   clock: Clock;
-  devices: Pick<Devices, "get">;
+  devices: Pick<Devices, "get"> & { metrics: Pick<Devices["metrics"], "list"> };
   telemetry: {
     series(
       tenantId: string,
@@ -48,12 +48,16 @@ export function telemetryRoutes(api: Api, { clock, devices, telemetry }: Telemet
     async (request) => {
       const tenantId = tenantOf(request);
       const { device: deviceId } = request.params;
-      const { metric, points = 600 } = request.query;
-      await devices.get(tenantId, deviceId);
+      const { metric, points: maxPoints = 600 } = request.query;
+      const { product } = await devices.get(tenantId, deviceId);
       const to = momentMs(request.query.to) ?? clock.now();
       const from = momentMs(request.query.from) ?? to - DEFAULT_SPAN_MS;
-      const options = { deviceId, metric, from, to, maxPoints: points };
-      return { metric, points: await telemetry.series(tenantId, options) };
+      const options = { deviceId, metric, from, to, maxPoints };
+      const [points, meaning] = await Promise.all([
+        telemetry.series(tenantId, options),
+        meaningsOf(devices, tenantId, product),
+      ]);
+      return { metric, ...meaning(metric), points };
     },
   );
 
@@ -71,8 +75,25 @@ export function telemetryRoutes(api: Api, { clock, devices, telemetry }: Telemet
     async (request) => {
       const tenantId = tenantOf(request);
       const { device } = request.params;
-      await devices.get(tenantId, device);
-      return { items: await telemetry.latest(tenantId, device) };
+      const { product } = await devices.get(tenantId, device);
+      const [items, meaning] = await Promise.all([
+        telemetry.latest(tenantId, device),
+        meaningsOf(devices, tenantId, product),
+      ]);
+      return { items: items.map((item) => ({ ...item, ...meaning(item.metric) })) };
     },
   );
+}
+
+/** Unit and description that a product declares of a metric. */
+async function meaningsOf(
+  { metrics }: TelemetryDeps["devices"],
+  tenantId: string,
+  product: string,
+): Promise<(metric: string) => { unit: string; description: string }> {
+  const declared = new Map((await metrics.list(tenantId, product)).map((one) => [one.name, one]));
+  return (metric) => {
+    const { unit = "", description = "" } = declared.get(metric) ?? {};
+    return { unit, description };
+  };
 }

@@ -196,6 +196,8 @@ export const PresenceRuleList = listOf(
 
 export const SeriesView = view("TelemetrySeries", {
   metric: Type.String(),
+  unit: Type.String({ description: "As the device's product declares it; else empty" }),
+  description: Type.String(),
   points: Type.Array(
     view("TelemetryPoint", {
       ts: Type.Number(),
@@ -208,7 +210,11 @@ export const SeriesView = view("TelemetrySeries", {
 });
 export const LatestMetrics = listOf(
   "LatestMetrics",
-  view("LatestMetric", { metric: Type.String(), ts: Type.Number(), value: Type.Number() }),
+  view("LatestMetric", {
+    ...{ metric: Type.String(), ts: Type.Number(), value: Type.Number() },
+    unit: Type.String({ description: "As the device's product declares it; else empty" }),
+    description: Type.String(),
+  }),
 );
 
 export const FleetHealth = listOf(

@@ -67,6 +67,8 @@ export const FleetSeriesView = view("FleetSeries", {
       description: "Percentiles and counters from rollups are not exact",
     }),
   }),
+  unit: Type.String({ description: "Of the values; empty: none is declared, or products differ" }),
+  description: Type.String(),
   devices: nullable(Type.Integer({ description: "Devices that were chosen; null: all" })),
   series: Type.Array(
     view("FleetSeriesLine", {
@@ -85,6 +87,7 @@ export const FleetLatestPage = page(
     metric: Type.String(),
     ts: Type.Number(),
     value: Type.Number(),
+    unit: Type.String(),
   }),
 );
 
@@ -94,5 +97,7 @@ export const FleetMetricList = listOf(
     metric: Type.String(),
     devices: Type.Integer({ description: "About how many devices have spoken of it" }),
     lastTs: Type.Number(),
+    unit: Type.String({ description: "As declared; empty: not, or products differ" }),
+    description: Type.String(),
   }),
 );

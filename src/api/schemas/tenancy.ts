@@ -80,11 +80,15 @@ const TenantSettingsView = view(
   ) as Record<keyof TenantSettings, TInteger>,
 );
 
+const StorageClass = Type.Enum(["shared", "separate"] as const, {
+  description: "separate: in partitions and folders of its own. It stays as it was created",
+});
 export const TenantView = view("Tenant", {
   id: TenantId,
   name: Type.String(),
   status: Type.Enum(["active", "suspended"] as const),
   settings: TenantSettingsView,
+  storageClass: StorageClass,
   createdAt: Timestamp,
   deletesAt: nullable(
     Type.String({ format: "date-time", description: "Until then the tenant can be restored" }),
@@ -95,6 +99,7 @@ export const CreateTenantBody = strict({
   id: TenantId,
   name: Name,
   settings: Type.Optional(TenantSettingsPatch),
+  storageClass: Type.Optional(StorageClass),
 });
 export const UpdateTenantBody = strict({ settings: TenantSettingsPatch });
 

@@ -75,13 +75,18 @@ function seriesCommand(telemetry: Command, cli: Cli): void {
           ...(step === undefined ? { points } : {}),
         },
       });
-      const { source, stepMs, approximate } = answer.resolution;
+      const { unit, resolution } = answer;
+      const { source, stepMs, approximate } = resolution;
       cli.printList(
         options,
         { ...answer, items: answer.series },
         (series) =>
           table(
-            ["TIME", by === "none" ? "SERIES" : by.toUpperCase(), "VALUE"],
+            [
+              "TIME",
+              by === "none" ? "SERIES" : by.toUpperCase(),
+              unit ? `VALUE (${unit})` : "VALUE",
+            ],
             series.flatMap(({ key, points: values }) =>
               values.map(([ts, value]) => {
                 return [new Date(ts ?? 0).toISOString(), key ?? "(none)", value ?? ""];
@@ -132,9 +137,9 @@ function latestCommand(telemetry: Command, cli: Cli): void {
         page,
         (items) =>
           table(
-            ["DEVICE", "METRIC", "VALUE", "TIME"],
-            items.map(({ deviceId, metric, value, ts }) => [
-              ...[deviceId, metric, value, new Date(ts).toISOString()],
+            ["DEVICE", "METRIC", "VALUE", "UNIT", "TIME"],
+            items.map(({ deviceId, metric, value, unit, ts }) => [
+              ...[deviceId, metric, value, unit, new Date(ts).toISOString()],
             ]),
           ),
         "No values in that time. Look further back with --since 7d",

@@ -7,6 +7,8 @@ import { fleetTelemetryCommands } from "./fleet-telemetry.ts";
 import { logSearchCommands } from "./log-searches.ts";
 import { logCommand } from "./logs.ts";
 import { metricCommands } from "./metrics.ts";
+import { retentionCommands } from "./retention.ts";
+import { telemetryUsageCommand } from "./telemetry-usage.ts";
 
 export function lookingCommands(program: Command, cli: Cli): void {
   logCommand(program, cli);
@@ -34,6 +36,8 @@ function telemetryCommand(program: Command, cli: Cli): void {
   );
   fleetTelemetryCommands(telemetry, cli);
   metricCommands(telemetry, cli);
+  retentionCommands(telemetry, cli);
+  telemetryUsageCommand(telemetry, cli);
   leaf(telemetry, {
     usage: "query <device> [metric]",
     summary: "a metric over time; without one, the latest value of each",
@@ -65,7 +69,7 @@ function telemetryCommand(program: Command, cli: Cli): void {
         { ...series, items: series.points },
         (items) =>
           table(
-            ["TIME", "MEAN", "MIN", "MAX", "VALUES"],
+            ["TIME", ...["MEAN", "MIN", "MAX"].map((name) => inUnit(name, series.unit)), "VALUES"],
             items.map(({ ts, mean, min, max, count }) => [
               new Date(ts).toISOString(),
               mean,
@@ -79,11 +83,16 @@ function telemetryCommand(program: Command, cli: Cli): void {
     });
 }
 
+/** The heading of a column of figures: `MEAN (°C)`. */
+function inUnit(name: string, unit: string): string {
+  return unit === "" ? name : `${name} (${unit})`;
+}
+
 type QueryOptions = CommonOptions & { since: string; until?: string; points: number };
 
-function latestTable(items: { metric: string; ts: number; value: number }[]): string {
+function latestTable(items: { metric: string; ts: number; value: number; unit: string }[]): string {
   return table(
-    ["METRIC", "VALUE", "TIME"],
-    items.map(({ metric, value, ts }) => [metric, value, new Date(ts).toISOString()]),
+    ["METRIC", "VALUE", "UNIT", "TIME"],
+    items.map(({ metric, value, unit, ts }) => [metric, value, unit, new Date(ts).toISOString()]),
   );
 }

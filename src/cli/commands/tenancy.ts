@@ -13,6 +13,11 @@ export function tenancyCommands(program: Command, cli: Cli): void {
   userCommands(program, cli);
 }
 
+function storageClassOf(text: string): "shared" | "separate" {
+  if (text === "shared" || text === "separate") return text;
+  throw misuse(`--storage is shared or separate, not "${text}"`);
+}
+
 function tenantCommands(program: Command, cli: Cli): void {
   const tenant = group(program, "tenant", "tenants of the platform", "vautn tenant list");
 
@@ -28,9 +33,9 @@ function tenantCommands(program: Command, cli: Cli): void {
       page,
       (items) =>
         table(
-          ["TENANT", "NAME", "STATUS", "CREATED"],
-          items.map(({ id, name, status, createdAt, deletesAt }) => [
-            ...[id, name, deletesAt ? `${status}, ends ${deletesAt}` : status],
+          ["TENANT", "NAME", "STATUS", "STORAGE", "CREATED"],
+          items.map(({ id, name, status, storageClass, createdAt, deletesAt }) => [
+            ...[id, name, deletesAt ? `${status}, ends ${deletesAt}` : status, storageClass],
             ago(createdAt),
           ]),
         ),
@@ -45,8 +50,10 @@ function tenantCommands(program: Command, cli: Cli): void {
     data: true,
   })
     .option("--name <name>", "name for people (default: the id)")
-    .action(async (id: string, options: CommonOptions & { name?: string }) => {
-      const body = { id, name: options.name ?? id };
+    .option("--storage <class>", "shared, or separate: partitions of its own; for ever", "shared")
+    .action(async (id: string, options: CommonOptions & { name?: string; storage: string }) => {
+      const storageClass = storageClassOf(options.storage);
+      const body = { id, name: options.name ?? id, storageClass };
       const created = await cli.session().call("createTenant", { body });
       cli.print(options, created, () => `tenant ${id} was created\n`);
       cli.note(`Next: vautn tenant use ${id}, then vautn device enroll ID`);

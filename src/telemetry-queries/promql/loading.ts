@@ -1,7 +1,10 @@
 import { confinementIn } from "../../kernel/confinement.ts";
 import { AppError, type Clock } from "../../kernel/index.ts";
 import { TtlCache } from "../../kernel/ttl-cache.ts";
+import type { RetentionPolicy } from "../../protocol/index.ts";
+import { whereKept } from "../../timeseries/index.ts";
 import { readKnownMetrics } from "../latest-store.ts";
+import type { MeaningsOf } from "../meanings.ts";
 import { findMembers, type Member, type SelectionDeps } from "../selection.ts";
 import type { Reader } from "../series-store.ts";
 import { QUERY_LIMITS, type Source } from "../types.ts";
@@ -15,7 +18,8 @@ import { COUNTER_FUNCTIONS, type Samples } from "./windows.ts";
 export interface LoadingDeps extends SelectionDeps {
   timeseries: Reader;
   clock: Clock;
-  horizon(tenantId: string): Promise<number>;
+  retention(tenantId: string): Promise<RetentionPolicy>;
+  meanings: MeaningsOf;
 }
 
 /** Labels and names change seldom, and one look at a dashboard asks for them twenty times. */
@@ -78,12 +82,12 @@ export class Loading {
     return async (load) => {
       const { metrics, members, isAll } = await this.choose(tenantId, load.matchers, only);
       if (metrics.length === 0 || members.length === 0) return [];
+      const { source, take } = sourceOf(load);
+      const policy = await this.#deps.retention(tenantId);
       const query: SampleQuery = {
-        ...sourceOf(load),
-        metrics,
+        ...{ source, take, metrics, from: load.from, to: load.to },
         devices: isAll ? null : members.map(({ id }) => id),
-        from: Math.max(load.from, await this.#deps.horizon(tenantId)),
-        to: load.to,
+        kept: whereKept(policy, LEVELS[source], this.#deps.clock.now()),
       };
       const rows = await readSamples(this.#deps.timeseries, tenantId, query);
       loaded += rows.length;
@@ -92,6 +96,8 @@ export class Loading {
     };
   }
 }
+
+const LEVELS = { raw: "points", "1m": "minutes", "1h": "hours", "1d": "days" } as const;
 
 const NEEDS_POINTS = ["quantile_over_time", "stddev_over_time", "irate", "idelta"];
 const LEAST_BUCKETS_OF_A_COUNTER = 5;

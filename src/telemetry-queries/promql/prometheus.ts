@@ -1,5 +1,6 @@
 import type { FairSlots } from "../../kernel/fair-slots.ts";
 import { AppError } from "../../kernel/index.ts";
+import { UNKNOWN } from "../meanings.ts";
 import { PromqlError } from "./error.ts";
 import { Evaluation, type Steps } from "./evaluate.ts";
 import { labelsOf, promName } from "./labels.ts";
@@ -100,11 +101,13 @@ export function createPrometheus(deps: LoadingDeps, slots: FairSlots): Prometheu
     },
 
     async metadata(tenantId, metric) {
-      const names = (await loading.metrics(tenantId)).map(promName);
-      const known = names.filter((name) => metric === undefined || name === metric);
-      return Object.fromEntries(
-        known.map((name) => [name, [{ type: "unknown", help: "", unit: "" }]]),
-      );
+      const meanings = await deps.meanings(tenantId);
+      const entries = (await loading.metrics(tenantId)).map((name) => {
+        const { unit, description: help } = meanings.get(name) ?? UNKNOWN;
+        return [promName(name), [{ type: "unknown", help, unit }]] as [string, unknown[]];
+      });
+      const known = entries.filter(([name]) => metric === undefined || name === metric);
+      return Object.fromEntries(known);
     },
   };
 }

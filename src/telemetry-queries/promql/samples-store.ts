@@ -1,4 +1,5 @@
 import type { QueryStage } from "../../timeseries/index.ts";
+import type { Kept } from "../latest-store.ts";
 import { COST, type Reader, tableOf } from "../series-store.ts";
 import type { Source } from "../types.ts";
 
@@ -21,6 +22,8 @@ export interface SampleQuery {
   /** After `from` up to `to`, milliseconds since the epoch. */
   from: number;
   to: number;
+  /** What is kept still. */
+  kept: Kept;
 }
 
 export const MAX_SAMPLES = 500_000;
@@ -31,7 +34,7 @@ export function readSamples(
   tenantId: string,
   query: SampleQuery,
 ): Promise<SampleRow[]> {
-  const { source, metrics, devices, from, to } = query;
+  const { source, metrics, devices, from, to, kept } = query;
   const { select, where, params } = source === "raw" ? ofPoints(query) : ofBuckets(query);
   const stages: QueryStage[] = [{ select: "d, m, t, v, c", orderBy: "d, m, t" }];
   return timeseries.tenantQuery<SampleRow>(tenantId, {
@@ -41,12 +44,13 @@ export function readSamples(
       "metric in {metrics:Array(String)}",
       ...(devices ? ["device_id in {devices:Array(String)}"] : []),
       ...where,
+      ...kept.where,
     ],
     stages,
     final: true,
     limit: MAX_SAMPLES + 1,
     cost: COST,
-    params: { metrics, from, to, ...(devices ? { devices } : {}), ...params },
+    params: { ...kept.params, metrics, from, to, ...(devices ? { devices } : {}), ...params },
   });
 }
 

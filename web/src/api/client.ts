@@ -40,7 +40,7 @@ export const api = {
   endSession: (session: string) => call("endOwnSession", { params: { session } }),
   endOtherSessions: () => call("endOtherSessions", {}),
   whoami: () => call("whoami", {}),
-  createTenant: (body: { id: string; name: string }) => call("createTenant", { body }),
+  createTenant: (body: Body<"createTenant">) => call("createTenant", { body }),
   tenant: (tenant: string) => call("getTenant", { params: { tenant } }),
   updateTenant: (tenant: string, settings: Partial<TenantSettings>) =>
     call("updateTenant", { params: { tenant }, body: { settings } }),

@@ -13,4 +13,5 @@ export { ApiError } from "./http.ts";
 export { type Liveness, rolloutKey, useLiveRollout } from "./live-rollout.ts";
 export * from "./platform.ts";
 export * from "./queries.ts";
+export * from "./telemetry.ts";
 export * from "./types.ts";

@@ -1,4 +1,4 @@
-import { Button, Group, Modal, Stack, TextInput } from "@mantine/core";
+import { Button, Group, Modal, Stack, Switch, TextInput } from "@mantine/core";
 import { useForm } from "@mantine/form";
 import { useNavigate } from "@tanstack/react-router";
 import { api } from "../api/index.ts";
@@ -9,7 +9,7 @@ const TENANT_ID = /^[a-z0-9][a-z0-9-]{0,62}$/;
 export function NewTenantDialog({ opened, onClose }: { opened: boolean; onClose: () => void }) {
   const navigate = useNavigate();
   const form = useForm({
-    initialValues: { id: "", name: "" },
+    initialValues: { id: "", name: "", isSeparate: false },
     validate: {
       name: (name) => (name.trim() ? null : "Give it a name"),
       id: (id) =>
@@ -17,7 +17,8 @@ export function NewTenantDialog({ opened, onClose }: { opened: boolean; onClose:
     },
   });
   const create = useAction({
-    run: (tenant: { id: string; name: string }) => api.createTenant(tenant),
+    run: ({ id, name, isSeparate }: { id: string; name: string; isSeparate: boolean }) =>
+      api.createTenant({ id, name, storageClass: isSeparate ? "separate" : "shared" }),
     done: (_, tenant) => `Tenant ${tenant.name} is ready`,
     refresh: ["session"],
     onDone: (_, { id }) => {
@@ -36,6 +37,11 @@ export function NewTenantDialog({ opened, onClose }: { opened: boolean; onClose:
             description="Part of every device's identity; it stays for ever"
             className="mono"
             {...form.getInputProps("id")}
+          />
+          <Switch
+            label="Partitions of its own"
+            description="Its telemetry and logs lie in files apart from other tenants'; this stays"
+            {...form.getInputProps("isSeparate", { type: "checkbox" })}
           />
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>

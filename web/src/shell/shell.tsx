@@ -4,6 +4,7 @@ import {
   IconBellRinging,
   IconBuildingCommunity,
   IconCertificate,
+  IconChartLine,
   IconChecklist,
   IconCpu,
   IconFileText,
@@ -26,6 +27,7 @@ import { useGroups, useIsPlatformAdministrator, useSession, useTenantId } from "
 const PLACES = [
   { path: "fleet", also: "devices", label: "Fleet", icon: IconCpu },
   { path: "health", label: "Health", icon: IconHeartbeat },
+  { path: "telemetry", label: "Telemetry", icon: IconChartLine },
   { path: "rollouts", label: "Rollouts", icon: IconRocket },
   { path: "commands", label: "Commands", icon: IconTerminal2 },
   { path: "releases", label: "Releases", icon: IconPackage },

@@ -35,11 +35,18 @@ export function MetricChart({ deviceId, metric, rangeMs, latest }: MetricChartPr
       <Group justify="space-between" mb={4}>
         <Text fw={600} size="sm">
           {metric}
+          {latest?.unit && (
+            <Text span inherit c="dimmed" fw={400} title={latest.description}>
+              {" "}
+              ({latest.unit})
+            </Text>
+          )}
         </Text>
         {latest && (
           <Text size="sm" c="dimmed">
             <Text span inherit fw={600} c="var(--mantine-color-text)">
               {formatFigure(latest.value)}
+              {latest.unit ? ` ${latest.unit}` : ""}
             </Text>{" "}
             <TimeAgo time={latest.ts} />
           </Text>

@@ -48,7 +48,25 @@ const RETENTION: readonly Field[] = [
   {
     name: "telemetryRetentionDays",
     label: "Telemetry is kept",
-    description: "Measurements, heartbeats and events",
+    description: "Measurements, heartbeats and events; by metric under Telemetry",
+    suffix: " days",
+  },
+  {
+    name: "minuteRollupRetentionDays",
+    label: "Rollups by the minute",
+    description: "At least as long; 0 is as long as telemetry",
+    suffix: " days",
+  },
+  {
+    name: "hourRollupRetentionDays",
+    label: "Rollups by the hour",
+    description: "0 is as long as those by the minute",
+    suffix: " days",
+  },
+  {
+    name: "dayRollupRetentionDays",
+    label: "Rollups by the day",
+    description: "0 is as long as those by the hour",
     suffix: " days",
   },
   {
@@ -119,6 +137,11 @@ function Form({ tenant }: { tenant: TenantView }) {
             <CopyText text={tenant.id} />
           </Fact>
           <Fact label="State">{tenant.status}</Fact>
+          <Fact label="Storage">
+            {tenant.storageClass === "separate"
+              ? "partitions of its own, for ever"
+              : "shared with other tenants"}
+          </Fact>
           <Fact label="Since">
             <TimeAgo time={tenant.createdAt} />
           </Fact>

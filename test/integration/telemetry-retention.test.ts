@@ -1,0 +1,262 @@
+import { createClient } from "@clickhouse/client";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { retentionJob } from "../../src/jobs/retention-jobs.ts";
+import type { Clock } from "../../src/kernel/index.ts";
+import { PointColumns } from "../../src/timeseries/index.ts";
+import { startTestApi, type TestApi } from "../support/api.ts";
+import { until } from "../support/gateway.ts";
+import { ownerRows } from "../support/owner-rows.ts";
+import { silentLogger } from "../support/timeseries.ts";
+
+const DAY = 86_400_000;
+/** In the middle of a day: what is removed goes by whole days. */
+const NOON = Math.floor(Date.now() / DAY) * DAY + DAY / 2;
+const ago = (days: number) => NOON - days * DAY;
+
+let test: TestApi;
+beforeAll(async () => {
+  test = await startTestApi();
+});
+afterAll(() => test.close());
+
+const call = (method: string, path: string, body?: object, tenant = "acme") =>
+  test.call(method, `/tenants/${tenant}/telemetry/${path}`, {
+    ...(body ? { body } : {}),
+  });
+const job = (clock: Clock = test.modules.clock) =>
+  retentionJob({
+    ...{ clock, logger: silentLogger },
+    ...{ tenancy: test.modules.tenancy, timeseries: test.timeseries },
+  }).run();
+
+/** How old, in days, what is left of each metric is; in the store, whatever reads leave out. */
+async function left(tenantId: string, table: "points" | "telemetry_1m" | "telemetry_1d") {
+  const rows = await test.timeseries.tenantQuery<{ m: string; at: number }>(tenantId, {
+    table,
+    select: "toString(metric) as m, toInt64(toUnixTimestamp(ts)) * 1000 as at",
+    orderBy: "m, at desc",
+    final: true,
+    limit: 1_000,
+  });
+  const ages: Record<string, number[]> = {};
+  for (const { m, at } of rows) {
+    ages[m] = [...(ages[m] ?? []), Math.round((NOON - at) / DAY)];
+  }
+  return ages;
+}
+
+const AGES = [1, 5, 20, 60, 200];
+
+/** Points of every age, narrow and wide, in two tenants. */
+async function fill() {
+  const columns = new PointColumns();
+  for (const tenant of ["acme", "globex"]) {
+    for (const [index, age] of AGES.entries()) {
+      columns.add(tenant, "d1", "heat", ago(age), index, 20 + index);
+      columns.add(tenant, "d1", "debug.rpm", ago(age), index, 900);
+      columns.add(tenant, "d1", "debug_x", ago(age), index, 1);
+      columns.wide.begin(tenant, "d1", "hub", "debug.load=1,load=1", ago(age), index);
+      columns.wide.set(1, 11);
+      columns.wide.set(2, 22);
+    }
+  }
+  await test.timeseries.insertPoints(columns);
+  await until(async () => (await test.timeseries.rollUp()).points > 0);
+  await test.timeseries.rollUp();
+}
+
+describe("rules of retention", () => {
+  it("are refused with all that is wrong, and say who changed them", async () => {
+    const rule = { pattern: "debug.*", points: 7, minutes: 7, hours: 7, days: 7 };
+    const wrong = [{ ...rule, minutes: 5 }, { ...rule, pattern: "a%b" }, rule];
+    const refused = await call("PUT", "retention", { rules: wrong });
+    expect([refused.status, refused.body.code]).toEqual([422, "invalid-content"]);
+    expect(refused.body.errors.length).toBe(3);
+    const far = await call("PUT", "retention", { rules: [{ ...rule, days: 99_999 }] });
+    expect(far.status).toBe(400);
+    const settings = { telemetryRetentionDays: 90, minuteRollupRetentionDays: 30 };
+    const short = await test.call("PATCH", "/tenants/acme", { body: { settings } });
+    expect(short.status).toBe(422);
+    expect(JSON.stringify(short.body.errors)).toContain("minuteRollupRetentionDays");
+    const viewer = await test.keyOf("acme", "viewer");
+    const put = { key: viewer, body: { rules: [rule] } };
+    const forbidden = await test.call("PUT", "/tenants/acme/telemetry/retention", put);
+    expect(forbidden.status).toBe(403);
+    const { headers } = await call("GET", "retention");
+    const stale = { headers: { "if-match": '"other"' }, body: { rules: [rule] } };
+    const late = await test.call("PUT", "/tenants/acme/telemetry/retention", stale);
+    expect(late.status).toBe(412);
+    const good = { headers: { "if-match": String(headers.etag) }, body: { rules: [rule] } };
+    const set = await test.call("PUT", "/tenants/acme/telemetry/retention", good);
+    expect([set.status, set.body.rules]).toEqual([200, [rule]]);
+    const audit = await test.call("GET", "/tenants/acme/audit?action=telemetry-retention.change");
+    expect(audit.body.items[0].details.after[0].pattern).toBe("debug.*");
+  });
+
+  it("remove points and rollups of each metric by their own days, and nobody else's", async () => {
+    await fill();
+    const all = { telemetryRetentionDays: 90, dayRollupRetentionDays: 365 };
+    await test.call("PATCH", "/tenants/acme", { body: { settings: all } });
+    const debug = { pattern: "debug.*", points: 7, minutes: 30, hours: 30, days: 30 };
+    await call("PUT", "retention", { rules: [debug] });
+    const estimate = await call("POST", "retention/estimate", {});
+    expect(estimate.body.points.rows).toBe(0);
+    const weekly = { points: 7, minutes: 7, hours: 7, days: 7 };
+    const saving = await call("POST", "retention/estimate", { all: weekly, rules: [] });
+    // Of heat, debug_x and load those of 20 and 60 days; debug is removed in any case.
+    expect(saving.body.points.rows).toBe(6);
+    expect(saving.body.rollups.rows).toBeGreaterThan(20);
+    expect(saving.body.share).toBeGreaterThan(0.2);
+
+    await job();
+    await until(async () => (await left("acme", "points"))["debug.load"]?.length === 2);
+    const young = [1, 5, 20, 60];
+    expect(await left("acme", "points")).toEqual({
+      ...{ heat: young, load: young, debug_x: young },
+      ...{ "debug.rpm": [1, 5], "debug.load": [1, 5] },
+    });
+    expect(await left("acme", "telemetry_1m")).toEqual({
+      ...{ heat: young, load: young, debug_x: young },
+      ...{ "debug.rpm": [1, 5, 20], "debug.load": [1, 5, 20] },
+    });
+    expect((await left("acme", "telemetry_1d")).heat?.length).toBe(5);
+    expect((await left("acme", "telemetry_1d"))["debug.rpm"]?.length).toBe(3);
+    // Which keep 90 days of everything.
+    for (const table of ["points", "telemetry_1m", "telemetry_1d"] as const) {
+      for (const ages of Object.values(await left("globex", table))) expect(ages).toEqual(young);
+    }
+  });
+
+  it("serve a chart of long ago from the rollups that are kept", async () => {
+    const query = `series?metric=heat&from=${ago(250)}&to=${ago(150)}`;
+    const { body } = await call("GET", query);
+    expect(body.resolution.source).toBe("1d");
+    expect(body.series[0].points.map(([, value]: number[]) => value)).toEqual([24]);
+  });
+
+  it("hold for what a device brings late, whose rollups stay as they were", async () => {
+    const { telemetry } = test.modules;
+    const peer = { tenantId: "acme", deviceId: "d1" };
+    const sample = (age: number, seq: number) => {
+      return { ts: ago(age) + 1_000, seq, values: { heat: 50, "debug.rpm": 50 } };
+    };
+    const late = [sample(20, 7), sample(100, 8)];
+    const { rejected, accepted } = await telemetry.ingestTelemetry(peer, late, Date.now());
+    expect(accepted).toBe(1);
+    expect(rejected.map(({ metric, sample: of, reason }) => [of, metric, reason])).toEqual([
+      [0, "debug.rpm", "beyond-retention"],
+      [1, "heat", "beyond-retention"],
+      [1, "debug.rpm", "beyond-retention"],
+    ]);
+    await until(async () => (await test.timeseries.rollUp()).points > 0);
+    const minute = await test.timeseries.tenantQuery<{ n: number }>("acme", {
+      table: "telemetry_1m",
+      select: "max(count) as n",
+      where: ["metric = 'heat'", "ts > toDateTime(intDiv({from:Int64}, 1000), 'UTC')"],
+      params: { from: ago(21) },
+      final: true,
+      limit: 1,
+    });
+    // The two of that minute: the one from before, and the late one.
+    expect(minute[0]?.n).toBe(2);
+    expect((await left("acme", "telemetry_1d"))["debug.rpm"]?.length).toBe(3);
+  });
+
+  it("say what telemetry takes, by table, metric and day", async () => {
+    const { body } = await call("GET", "usage", undefined, "globex");
+    expect(body.points).toBe(20);
+    expect(body.storageClass).toBe("shared");
+    const heat = body.metrics.find(({ metric }: { metric: string }) => metric === "heat");
+    expect(heat).toMatchObject({ points: 4, rollups: { minutes: 4, hours: 4, days: 4 } });
+    expect(heat.kept).toEqual({ points: 90, minutes: 90, hours: 90, days: 90 });
+    expect(body.bytesPerPoint).toBeGreaterThan(1);
+    expect(body.days.map(({ points }: { points: number }) => points)).toEqual([5, 5, 5]);
+    expect(body.tables.every(({ isEstimate }: { isEstimate: boolean }) => isEstimate)).toBe(false);
+  });
+});
+
+describe("a tenant that is kept apart", () => {
+  const partsOf = async (own: string) => {
+    const client = createClient({ url: test.engineUrl, database: "vautn" });
+    try {
+      const result = await client.query({
+        query: `select table, sum(rows) as rows from system.parts where active
+          and startsWith(partition, {own:String}) group by table order by table`,
+        query_params: { own },
+        format: "JSONEachRow",
+      });
+      const rows = await result.json<{ table: string; rows: number }>();
+      return Object.fromEntries(rows.map(({ table, rows: count }) => [table, Number(count)]));
+    } finally {
+      await client.close();
+    }
+  };
+
+  it("has parts of its own in every table, and its end removes them whole", async () => {
+    const body = { id: "umbra", name: "Umbra", storageClass: "separate" };
+    const created = await test.call("POST", "/tenants", { body });
+    expect([created.status, created.body.storageClass]).toEqual([201, "separate"]);
+    // A name that could be taken for the class of all others.
+    await test.call("POST", "/tenants", { body: { id: "shared", name: "Shared" } });
+    const before = await partsOf("('shared',");
+    const { telemetry, logs } = test.modules;
+    await test.call("POST", "/tenants/umbra/devices", {
+      body: { id: "d1", product: "hub", hardwareRevision: "a" },
+    });
+    for (const tenantId of ["umbra", "shared"]) {
+      const peer = { tenantId, deviceId: "d1" };
+      const now = Date.now();
+      const values = { heat: 1, mode: "on" };
+      await telemetry.ingestTelemetry(peer, { ts: now, seq: 1, values }, now);
+      await telemetry.ingestEvents(peer, { ts: now, seq: 1, type: "boot" }, now);
+      await logs.ingestDeviceLogs(peer, [{ ts: now, seq: 1, level: "info", message: "m" }], now);
+    }
+    await until(async () => (await test.timeseries.rollUp()).points > 0);
+    const own = await partsOf("('tenant/umbra',");
+    expect(own).toMatchObject({
+      ...{ telemetry: 1, telemetry_texts: 1, device_events: 1, logs: 1 },
+      ...{ telemetry_1m: 1, telemetry_1h: 1, telemetry_1d: 1 },
+    });
+    expect(await partsOf("('tenant/shared',")).toEqual({});
+    const among = await test.timeseries.tenantQuery("umbra", {
+      ...{ table: "telemetry" as const, select: "value", limit: 10 },
+      where: ["storage_class = 'shared'"],
+    });
+    expect(among).toEqual([]);
+    const usage = await call("GET", "usage", undefined, "umbra");
+    expect(usage.body.storageClass).toBe("separate");
+    const { isEstimate, rows } = usage.body.tables[0];
+    expect([isEstimate, rows]).toEqual([false, 1]);
+
+    const shared = await partsOf("('shared',");
+    expect(shared.telemetry).toBe((before.telemetry ?? 0) + 1);
+    await test.timeseries.deleteTenant("umbra");
+    expect(await partsOf("('tenant/umbra',")).toEqual({});
+    await test.timeseries.deleteTenant("shared");
+    // Nothing of what others have there went with it.
+    expect((await left("globex", "points")).heat?.length).toBe(4);
+  });
+
+  it("is refused beyond as many as the engine bears, and stays as it was created", async () => {
+    const { tenants } = test.modules.tenancy;
+    const set = await test.call("PATCH", "/tenants/acme", { body: { storageClass: "separate" } });
+    expect(set.status).toBe(400);
+    const unknown = { id: "a1", name: "A", storageClass: "own" };
+    expect((await test.call("POST", "/tenants", { body: unknown })).status).toBe(400);
+    await ownerRows(
+      test.superuserUrl,
+      `insert into tenants (id, name, status, settings, created_at, storage_class)
+      select 'full-' || n, 'n', 'active', '{}', now(), 'separate' from generate_series(1, 99) n`,
+    );
+    const body = { id: "one-more", name: "One more", storageClass: "separate" };
+    const refused = await test.call("POST", "/tenants", { body });
+    expect([refused.status, refused.body.code]).toEqual([429, "quota-exceeded"]);
+    expect((await test.call("GET", "/tenants/one-more")).status).toBe(404);
+    await ownerRows(
+      test.superuserUrl,
+      "delete from tenants where id like 'full-%' or id = 'umbra'",
+    );
+    await tenants.tellKeptApart();
+    expect((await test.call("POST", "/tenants", { body })).status).toBe(201);
+  });
+});
