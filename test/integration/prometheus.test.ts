@@ -222,6 +222,8 @@ describe("the Prometheus API", () => {
     const series = await data("series", [["match[]", 'fuel{region="eu"}']]);
     expect(series.length).toBe(4);
     expect(Object.keys(await data("metadata"))).toEqual(["fuel", "odometer"]);
+    expect(Object.keys(await data("metadata", [["limit", "1"]]))).toEqual(["fuel"]);
+    expect((await data("labels", [["limit", "1"]])).length).toBe(1);
     expect((await data("status/buildinfo")).version).toMatch(/^2\./);
     expect(await data("query_exemplars", [["query", "fuel"]])).toEqual([]);
     expect(await data("rules")).toEqual({ groups: [] });

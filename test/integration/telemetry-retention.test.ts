@@ -128,9 +128,15 @@ describe("rules of retention", () => {
   });
 
   it("serve a chart of long ago from the rollups that are kept", async () => {
+    const heat = { name: "heat", type: "number", unit: "°C", description: "Of the oil" };
+    const declared = { body: { items: [heat] } };
+    await test.call("PATCH", "/tenants/acme/products/hub/metrics", declared);
     const query = `series?metric=heat&from=${ago(250)}&to=${ago(150)}`;
     const { body } = await call("GET", query);
     expect(body.resolution.source).toBe("1d");
+    expect([body.unit, body.description]).toEqual(["°C", "Of the oil"]);
+    expect((await call("GET", `${query}&transform=rate`)).body.unit).toBe("°C/s");
+    expect((await call("GET", `${query}&aggregate=count`)).body.unit).toBe("");
     expect(body.series[0].points.map(([, value]: number[]) => value)).toEqual([24]);
   });
 

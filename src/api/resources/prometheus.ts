@@ -13,6 +13,7 @@ export interface PrometheusDeps {
 const PREFIX = "/tenants/:tenant/prometheus/api/v1";
 const MAX_FORM_BYTES = 64 * 1024;
 const DEFAULT_SERIES = 10_000;
+const MAX_VALUES = 100_000;
 /** Who reads a chart of a year does not want the end of the year 9999. */
 const MAX_MOMENT_S = 253_402_300_799;
 
@@ -50,16 +51,19 @@ export function prometheusRoutes(api: Api, deps: PrometheusDeps): void {
   read(api, "series", (tenantId, form) =>
     prometheus().series(tenantId, form.getAll("match[]"), limitOf(form)),
   );
-  read(api, "labels", (tenantId, form) =>
-    prometheus().labelNames(tenantId, form.getAll("match[]")),
-  );
-  read(api, "label/:label/values", (tenantId, form, request) => {
-    const { label } = request.params as { label: string };
-    return prometheus().labelValues(tenantId, label, form.getAll("match[]"));
+  read(api, "labels", async (tenantId, form) => {
+    const names = await prometheus().labelNames(tenantId, form.getAll("match[]"));
+    return names.slice(0, limitOf(form));
   });
-  read(api, "metadata", (tenantId, form) =>
-    prometheus().metadata(tenantId, form.get("metric") ?? undefined),
-  );
+  read(api, "label/:label/values", async (tenantId, form, request) => {
+    const { label } = request.params as { label: string };
+    const values = await prometheus().labelValues(tenantId, label, form.getAll("match[]"));
+    return values.slice(0, limitOf(form, MAX_VALUES));
+  });
+  read(api, "metadata", async (tenantId, form) => {
+    const all = await prometheus().metadata(tenantId, form.get("metric") ?? undefined);
+    return Object.fromEntries(Object.entries(all).slice(0, limitOf(form)));
+  });
   // What Grafana asks to learn whom it speaks with, and for what there is none of here.
   read(api, "status/buildinfo", async () => BUILD);
   read(api, "query_exemplars", async () => []);
@@ -117,9 +121,10 @@ function stepOf(text: string): number {
   return durationOf(text, 0);
 }
 
-function limitOf(form: URLSearchParams): number {
-  const limit = Number(form.get("limit") ?? DEFAULT_SERIES);
-  return limit >= 1 ? Math.min(Math.floor(limit), DEFAULT_SERIES) : DEFAULT_SERIES;
+/** As in Prometheus, 0 is as many as there may be. */
+function limitOf(form: URLSearchParams, most = DEFAULT_SERIES): number {
+  const limit = Number(form.get("limit") ?? most);
+  return limit >= 1 ? Math.min(Math.floor(limit), most) : most;
 }
 
 const TYPES: Record<number, string> = {
@@ -127,6 +132,7 @@ const TYPES: Record<number, string> = {
   401: "unauthorized",
   403: "forbidden",
   404: "not_found",
+  413: "bad_data",
   422: "execution",
   429: "too_many_requests",
   503: "unavailable",
