@@ -73,7 +73,7 @@ export function telemetryUsageCommand(telemetry: Command, cli: Cli): void {
     const more = usage.metrics.length - METRICS_SHOWN;
     if (more > 0) cli.note(`${more} more metrics: --json shows all`);
     cli.note("~ is the tenant's part of files that tenants share.");
-    cli.note("Next: vautn telemetry retention estimate PATTERN --points DAYS");
+    cli.note("Next: vautn telemetry retention estimate PATTERN --points 30");
   });
 }
 
