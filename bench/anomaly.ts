@@ -1,6 +1,8 @@
+import { ALERT_SCORE } from "../src/health/metric-rules.ts";
 import { STATE_BYTES, STATE_LENGTH, scoreNext } from "../src/health/series-detector.ts";
 import { SeriesSlab } from "../src/health/series-slab.ts";
 import { seededRandom } from "../src/kernel/index.ts";
+import { FAULTS, faultySeries, NO_FAULT, SHAPES } from "../test/support/faulty-fleet.ts";
 import { labelledSeries } from "../test/support/labelled-series.ts";
 import { report } from "./report.ts";
 
@@ -15,11 +17,13 @@ const GOAL_NS = 500;
 const GOAL_BYTES = 256;
 const FALSE_COST = 0.11;
 const PROBATION = 600;
+const DAY_MS = 86_400_000;
 
 time();
 memory();
 quiet();
 score();
+faults();
 
 /** Nanoseconds of a point, one series in cache, and many in a slab that is not. */
 function time(): void {
@@ -144,6 +148,50 @@ function score(): void {
     best.found / all.length,
   );
   report("anomaly.synthetic.false", best.wrong, `reports outside, in ${all.length} series`);
+}
+
+/** Of faults in series of many shapes, at the threshold of alerts and five minutes a point. */
+function faults(): void {
+  const delays: number[] = [];
+  let wrong = 0;
+  let right = 0;
+  let planted = 0;
+  let days = 0;
+  for (const shape of SHAPES) {
+    for (const fault of [undefined, ...FAULTS]) {
+      if (fault && NO_FAULT.has(`${shape} ${fault}`)) continue;
+      for (const seed of [201, 202, 203]) {
+        const series = faultySeries({
+          shape,
+          seed,
+          days: 21,
+          stepMs: 300_000,
+          ...(fault && { fault }),
+        });
+        const { ts, values, faultAt } = series;
+        const state = new Float32Array(STATE_LENGTH);
+        let first = Number.NaN;
+        for (const [index, at] of ts.entries()) {
+          if (scoreNext(state, 0, at, values[index] as number) < ALERT_SCORE) continue;
+          if (at < faultAt) wrong += 1;
+          else if (at < faultAt + 2 * DAY_MS) {
+            right += 1;
+            if (Number.isNaN(first)) first = (at - faultAt) / 60_000;
+          }
+        }
+        if (!Number.isNaN(first)) delays.push(first);
+        planted += fault ? 1 : 0;
+        days += fault ? 15.5 : 21;
+      }
+    }
+  }
+  delays.sort((left, right) => left - right);
+  const share = delays.length / planted;
+  report("anomaly.faults.recall", share, `of ${planted} faults in ${SHAPES.length} shapes`);
+  report("anomaly.faults.precision", right / (right + wrong), "of reports");
+  const delay = delays[delays.length >>> 1] as number;
+  report("anomaly.faults.delay", delay, "minutes, median");
+  report("anomaly.faults.false", (wrong / days) * 30, "false alarms in a device-month");
 }
 
 /** 1 for a report at the beginning of its window, 0 at its end. */

@@ -21,7 +21,7 @@ export class RowFault extends Error {
 }
 
 /**
- * Scores rows `timestamp,value` one by one: one score from 0 to 1 for each row, before the next row is
+ * Scores rows `timestamp,value`, or JSON objects with these names, one by one: one score from 0 to 1 for each row, before the next row is
  * read. A heading and empty lines are passed over; further columns are ignored; a row that says that
  * its value is missing scores 0. Throws {@link RowFault} at the first row that is none.
  */
@@ -77,6 +77,7 @@ interface Row {
 }
 
 function parseRow(text: string, line: number, mayBeHeading: boolean): Row | undefined {
+  if (text.trimStart().startsWith("{")) return parseJson(text, line);
   const comma = text.indexOf(",");
   if (comma < 0) {
     if (mayBeHeading && Number.isNaN(parseTime(text))) return undefined;
@@ -91,6 +92,23 @@ function parseRow(text: string, line: number, mayBeHeading: boolean): Row | unde
     throw new RowFault(line, `the value ${quoted(word)} is no number`);
   }
   return { timestamp: Number.isNaN(time) ? undefined : time, value };
+}
+
+/** `{"timestamp", "value"}`; `ts` and `time` are the same as `timestamp`. */
+function parseJson(text: string, line: number): Row {
+  let row: Record<string, unknown>;
+  try {
+    row = JSON.parse(text) as Record<string, unknown>;
+  } catch {
+    throw new RowFault(line, `this is no JSON: ${quoted(text)}`);
+  }
+  if (!("value" in row)) throw new RowFault(line, `no "value" in ${quoted(text)}`);
+  const { value } = row;
+  if (value !== null && typeof value !== "number") {
+    throw new RowFault(line, `the value ${quoted(JSON.stringify(value))} is no number`);
+  }
+  const time = parseTime(String(row.timestamp ?? row.ts ?? row.time ?? ""));
+  return { timestamp: Number.isNaN(time) ? undefined : time, value: value ?? Number.NaN };
 }
 
 /** Decimal numbers only: "0x10" and the like are slips, not values. */

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { linesOf, scoreStream } from "../../src/health/score-stream.ts";
 import {
+  expectedValue,
   REFRACTORY_POINTS,
   STATE_BYTES,
   STATE_LENGTH,
@@ -94,6 +95,70 @@ describe("the anomaly detector", () => {
     }
   });
 
+  it("finds a value that stands where it never stood for long, and not one that often does", () => {
+    const stuck = (base: (index: number) => number) => {
+      const values = Array.from({ length: 5_000 }, (_, index) => base(Math.min(index, 4_000)));
+      return Math.max(...scores(values, 5 * MINUTE).slice(4_000, 4_200));
+    };
+    const values = noisy(3, 5_000);
+    expect(stuck((index) => values[index] as number)).toBeGreaterThan(ALERT);
+    expect(stuck((index) => (index % 400 < 300 ? 0 : (values[index] as number)))).toBeLessThan(
+      ALERT,
+    );
+  });
+
+  it("takes a total for how fast it grows, over resets and gaps", () => {
+    const random = seededRandom(4);
+    const state = new Float32Array(STATE_LENGTH);
+    let total = 8e9;
+    let at = START;
+    const next = (growth: number, minutes = 1) => {
+      total += minutes * (growth + 50 * gaussian(random));
+      at += minutes * MINUTE;
+      return scoreNext(state, 0, at, total);
+    };
+    for (let index = 0; index < 6_000; index += 1) {
+      if (index % 1_500 === 1_400) total = 0;
+      const score = next(1_000, index % 500 === 499 ? 30 : 1);
+      expect(score, `point ${index}`).toBeLessThan(ALERT);
+    }
+    const before = total;
+    expect(next(3_000)).toBeGreaterThan(ALERT);
+    expect(expectedValue(state, 0) - before).toBeGreaterThan(800);
+    expect(expectedValue(state, 0) - before).toBeLessThan(1_200);
+  });
+
+  it("gives up to take for a total what falls again and again", () => {
+    const wave = (index: number) => 20 + 10 * Math.sin((2 * Math.PI * index) / 720);
+    const values = Array.from({ length: 6_000 }, (_, index) => wave(index));
+    values[5_500] = 60;
+    expect(Math.max(...scores(values).slice(5_499, 5_503))).toBeGreaterThan(ALERT);
+  });
+
+  it("knows the weekend after it has seen some", () => {
+    const values = noisy(6, 288 * 35, (index) => {
+      const isWeekend = Math.floor(index / 288) % 7 > 4;
+      return (isWeekend ? 2 : 16) * Math.max(0, Math.sin((2 * Math.PI * index) / 288));
+    });
+    const state = new Float32Array(STATE_LENGTH);
+    let off = 0;
+    for (const [index, value] of values.entries()) {
+      scoreNext(state, 0, START + index * 5 * MINUTE, value);
+      if (index >= 288 * 33) off = Math.max(off, Math.abs(expectedValue(state, 0) - value));
+    }
+    expect(off).toBeLessThan(7);
+  });
+
+  it("tells bytes by the thousand million apart", () => {
+    const values = noisy(7, 3_000).map((value) => 6e11 + 1e11 * value);
+    values[2_900] = 3e12;
+    expect(Math.max(...scores(values).slice(2_900, 2_902))).toBeGreaterThan(ALERT);
+  });
+
+  it("says nothing before it knows a series", () => {
+    expect(scores(noisy(8, 40)).every((score) => score === 0)).toBe(true);
+  });
+
   it("raises at most one alert on a quiet series in thirty days", () => {
     const minutes = 30 * 1440;
     const day = (index: number) => 3 * Math.sin((2 * Math.PI * index) / 1440);
@@ -159,6 +224,9 @@ describe("scores of rows", () => {
       ["1,2\n2,abc", 'line 2: the value "abc" is no number'],
       ["time,value\n\n1,2\n2,0x10", 'line 4: the value "0x10" is no number'],
       ["1,2\n2;3", 'line 2: a row is `timestamp,value`, not "2;3"'],
+      ['{"ts":1,"value":2}\n{"ts":2}', 'line 2: no "value" in "{\\"ts\\":2}"'],
+      ['{"ts":1,"value":"2"}', 'line 1: the value "\\"2\\"" is no number'],
+      ['{"ts":1', 'line 1: this is no JSON: "{\\"ts\\":1"'],
       ["5\n6", 'line 1: a row is `timestamp,value`, not "5"'],
       ["time,value\ntime,value", 'line 2: the value "value" is no number'],
     ] as const;
@@ -171,6 +239,16 @@ describe("scores of rows", () => {
     })();
     await expect(reading).rejects.toMatchObject({ name: "RowFault", line: 3 });
     expect(answered).toHaveLength(2);
+  });
+
+  it("are the same of JSON lines, whose null is a missing value", async () => {
+    const values = noisy(9, 300);
+    values[200] = 40;
+    const rows = values.map((value, index) => `${index * 60},${index === 150 ? "" : value}`);
+    const lines = values.map((value, index) =>
+      JSON.stringify({ timestamp: index * 60, value: index === 150 ? null : value }),
+    );
+    expect(await score(lines)).toEqual(await score(rows));
   });
 
   it("are none for no rows", async () => {

@@ -3,13 +3,14 @@ import { type Cli, leaf } from "../cli.ts";
 import { CliError, misuse } from "../cli-error.ts";
 
 const ROWS_HELP =
-  "rows are `timestamp,value`: seconds, milliseconds or a date, then a number (empty or NaN for none)";
+  "rows are `timestamp,value`, or JSON objects with these names: seconds, milliseconds or a date, then a number (empty, NaN or null for none)";
 const BATCH_LENGTH = 16_384;
 
 export function detectCommand(program: Command, cli: Cli): void {
   leaf(program, {
     usage: "detect",
-    summary: "score `timestamp,value` rows of standard input: one score from 0 to 1 a row",
+    summary:
+      "score rows of standard input, `timestamp,value` or JSON lines: one score from 0 to 1 a row",
     example: "vautn detect --period 300 < temperature.csv",
   })
     .option("--period <seconds>", "time between rows whose timestamps cannot be read", periodOf)
