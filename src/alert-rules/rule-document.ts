@@ -17,7 +17,14 @@ export const SOURCE_KINDS = [
 export type SourceKind = (typeof SOURCE_KINDS)[number];
 
 const LEVELS = ["trace", "debug", "info", "warn", "error", "fatal"] as const;
-export const PLATFORM_CHECKS = ["postgresql", "clickhouse", "disk", "journal", "any"] as const;
+export const PLATFORM_CHECKS = [
+  "postgresql",
+  "clickhouse",
+  "blobs",
+  "disk",
+  "journal",
+  "any",
+] as const;
 
 /** Where a rule's figures come from; which parts it has depends on its kind. */
 export const RuleSource = Type.Object(

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { createReadStream, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { constants, createReadStream, mkdirSync, readdirSync, rmSync } from "node:fs";
 import fs from "node:fs/promises";
 import path from "node:path";
 import type { Readable } from "node:stream";
@@ -48,6 +48,8 @@ export interface BlobStore {
   /** Name for a file that a caller fills, puts and removes; swept if the caller dies. */
   temporaryPath(): string;
   delete(sha256: string): Promise<void>;
+  /** Rejects where nothing could be stored or read now. */
+  ping(): Promise<void>;
   /** Everything that is stored, in no order. */
   list(): AsyncIterable<ListedBlob>;
   /** Where a device may fetch the blob by itself, for a few minutes; undefined where it cannot. */
@@ -103,6 +105,12 @@ class FileBlobStore implements BlobStore {
 
   async localPath(sha256: string): Promise<string> {
     return this.#path(sha256);
+  }
+
+  async ping(): Promise<void> {
+    for (const folder of [this.#directory, this.#incoming, path.join(this.#directory, "uploads")]) {
+      await fs.access(folder, constants.R_OK | constants.W_OK | constants.X_OK);
+    }
   }
 
   #path(sha256: string): string {

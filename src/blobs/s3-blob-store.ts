@@ -61,6 +61,11 @@ export class S3BlobStore implements BlobStore {
     return this.#files.temporaryPath();
   }
 
+  async ping(): Promise<void> {
+    // That there is no such blob is an answer, too.
+    await this.stat("0".repeat(64));
+  }
+
   async put(content: AsyncIterable<Uint8Array>, options: PutOptions): Promise<BlobStat> {
     const temporary = this.temporaryPath();
     try {

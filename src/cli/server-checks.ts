@@ -107,6 +107,8 @@ const STATES_OF_PARTS = { up: "ok", degraded: "note", down: "problem" } as const
 const NEXT: Record<string, string> = {
   postgresql: "is it running, and does DATABASE_URL reach it?",
   clickhouse: "is it running, and does CLICKHOUSE_URL reach it? Devices keep what they measure",
+  blobs:
+    "put the folder back from a backup, with its owner and rights, or see whether BLOB_URL answers",
   disk: "make room in the data folder, or shorten what is kept",
   journal: "the time-series store does not keep up: look at it first",
 };

@@ -20,10 +20,11 @@ export interface HealthDeps {
   clock: Clock;
   db: { ping(): Promise<void> };
   timeseries: { ping(): Promise<void> };
+  blobs: { ping(): Promise<void> };
 }
 
 /** What the platform depends on, asked anew at most once a second. */
-export function createPlatformHealth({ config, clock, db, timeseries }: HealthDeps) {
+export function createPlatformHealth({ config, clock, db, timeseries, blobs }: HealthDeps) {
   const answers =
     (ping: () => Promise<void>): HealthCheck =>
     async () => {
@@ -35,9 +36,20 @@ export function createPlatformHealth({ config, clock, db, timeseries }: HealthDe
   return createHealthChecks(clock, {
     postgresql: answers(() => db.ping()),
     clickhouse: answers(() => timeseries.ping()),
+    blobs: answers(() => blobs.ping().catch(unreadable)),
     disk: async () => diskReason(config.dataDirectory),
     journal: async () => journalReason(path.join(config.dataDirectory, "journal")),
   });
+}
+
+/** Says what is amiss in words that name no place. */
+function unreadable(cause: unknown): never {
+  const { code } = cause as NodeJS.ErrnoException;
+  if (code === "ENOENT") throw new Unwell("the folder of images is missing", { cause });
+  if (code === "EACCES" || code === "EROFS") {
+    throw new Unwell("the folder of images cannot be written to", { cause });
+  }
+  throw cause;
 }
 
 /** A full disk is found before the stores stumble over it. */

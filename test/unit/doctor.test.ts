@@ -1,8 +1,13 @@
+import fs from "node:fs/promises";
+import os from "node:os";
+import path from "node:path";
 import { describe, expect, it } from "vitest";
+import { openBlobStore } from "../../src/blobs/index.ts";
 import { judge } from "../../src/cli/commands/operations.ts";
 import { checkClock, findingsOf } from "../../src/cli/server-checks.ts";
 import { createHealthChecks, Unwell } from "../../src/kernel/health-checks.ts";
 import { VirtualClock } from "../../src/kernel/index.ts";
+import { createPlatformHealth } from "../../src/platform/health.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -35,6 +40,22 @@ describe("vautn doctor", () => {
 });
 
 describe("the platform's health", () => {
+  it("misses a folder of images that is not there, and says so without its name", async () => {
+    const directory = await fs.mkdtemp(path.join(os.tmpdir(), "vautn-health-"));
+    const blobs = openBlobStore({ directory: path.join(directory, "blobs") });
+    const clock = new VirtualClock(0);
+    const ping = async () => undefined;
+    const parts = { db: { ping }, timeseries: { ping }, blobs };
+    const health = createPlatformHealth({ config: { dataDirectory: directory }, clock, ...parts });
+    const found = async () => (await health()).find(({ name }) => name === "blobs");
+    expect(await found()).toEqual({ name: "blobs", state: "ok", reason: "" });
+    await fs.rm(path.join(directory, "blobs"), { recursive: true });
+    await clock.advance(2_000);
+    const reason = "the folder of images is missing";
+    expect(await found()).toEqual({ name: "blobs", state: "failed", reason });
+    await fs.rm(directory, { recursive: true });
+  });
+
   it("asks each part at most once a second, and gives no more than it may say away", async () => {
     const clock = new VirtualClock(0);
     let asked = 0;
