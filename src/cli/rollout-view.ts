@@ -68,7 +68,7 @@ function stopText({ stoppedAt, stoppedBy, reason }: NonNullable<UpdateStop>): st
 
 /** What a person can do about a rollout in its state. */
 export function nextStep({ id, state, needsApproval }: Rollout): string | undefined {
-  if (needsApproval) return `a second person: vautn rollout approve ${id}`;
+  if (needsApproval && state === "preparing") return `a second person: vautn rollout approve ${id}`;
   if (state === "paused") return `vautn rollout resume ${id}, or vautn rollout rollback ${id}`;
   if (state === "needs-decision")
     return `vautn rollout approve ${id}, or vautn rollout rollback ${id}`;
@@ -77,9 +77,10 @@ export function nextStep({ id, state, needsApproval }: Rollout): string | undefi
 
 /** When the gate looks next, and from when on it may promote or has to ask. */
 export function decisionText(rollout: Rollout, nowMs: number = Date.now()): string {
-  const { state, kind, nextLookAt, stageStartedAt, stageIndex, policy } = rollout;
+  const { state, kind, nextLookAt, stageStartedAt, stageIndex, policy, startedAt } = rollout;
   if (state === "needs-decision") return "a person's";
   if (state === "paused") return "a person's: it is paused";
+  if (state === "preparing" && !startedAt) return beginningText(rollout, nowMs);
   if (state !== "running" || kind !== "update" || !nextLookAt) return "-";
   const parts = [`look ${until(nextLookAt, nowMs)}`];
   const startedMs = Date.parse(stageStartedAt ?? "");
@@ -96,6 +97,15 @@ export function decisionText(rollout: Rollout, nowMs: number = Date.now()): stri
   const asksAt = new Date(startedMs + (policy.askAfterSeconds ?? 0) * 1_000).toISOString();
   parts.push(`asks a person ${until(asksAt, nowMs)} at the latest`);
   return parts.join(", ");
+}
+
+/** What a rollout waits for before it begins. */
+function beginningText({ needsApproval, policy }: Rollout, nowMs: number): string {
+  if (needsApproval) return "a second person's, who approves its beginning";
+  const { startAt } = policy;
+  return startAt !== undefined && Date.parse(startAt) > nowMs
+    ? `begins ${until(startAt, nowMs)}`
+    : "begins when its deltas are ready";
 }
 
 /** A moment as both what a clock shows and how far off it is. */

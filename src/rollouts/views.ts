@@ -99,7 +99,8 @@ function viewOf(row: RolloutRow, parts: Parts): RolloutView {
     },
     createdAt: row.created_at,
     createdBy: row.created_by,
-    needsApproval: row.needs_approval && row.approved_at === null,
+    // What has ended waits for nobody.
+    needsApproval: row.needs_approval && row.approved_at === null && row.finished_at === null,
     approvedBy: row.approved_by,
     startedAt: row.started_at,
     pausedAt: row.paused_at,

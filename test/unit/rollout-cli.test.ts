@@ -52,4 +52,17 @@ describe("when a rollout decides next", () => {
     );
     expect(decisionText(running({ ...policy, maxSoakSeconds: null }), AT)).not.toContain("where");
   });
+
+  it("says before the beginning what the rollout waits for", () => {
+    const policy = { stages: [{ name: "canary" }] };
+    const waiting = (more: object, startAt?: string) => ({
+      ...running({ ...policy, ...(startAt ? { startAt } : {}) }),
+      ...{ state: "preparing" as const, startedAt: null, needsApproval: false },
+      ...more,
+    });
+    expect(decisionText(waiting({}), AT)).toBe("begins when its deltas are ready");
+    expect(decisionText(waiting({ needsApproval: true }), AT)).toContain("a second person's");
+    const later = new Date(AT + 86_400_000).toISOString();
+    expect(decisionText(waiting({}, later), AT)).toMatch(/^begins in 24 h \(/);
+  });
 });

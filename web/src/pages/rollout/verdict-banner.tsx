@@ -50,7 +50,7 @@ export function VerdictBanner({ rollout }: { rollout: RolloutView }) {
           <Text fw={600} fz="lg" lh={1.4}>
             {sentenceOf(rollout)}
           </Text>
-          <Group gap="md" mt={4} c="dimmed" fz="sm">
+          <Group gap="2px 16px" mt={4} c="dimmed" fz="sm">
             {verdict && (
               <span>
                 {look.label} by rule <span className="mono">{humanize(verdict.rule)}</span>,{" "}
@@ -71,11 +71,20 @@ function sentenceOf({ state, stateReason, lastVerdict }: RolloutView): string {
   return lastVerdict?.sentence ?? (stateReason || "The rollout is being prepared.");
 }
 
+/** What a rollout waits for before it begins. */
+function beginningOf({ needsApproval, policy }: RolloutView, now: number): string {
+  if (needsApproval) return "A second person decides whether it begins";
+  const startsMs = policy.startAt ? Date.parse(policy.startAt) : 0;
+  return startsMs > now
+    ? `Begins in ${formatDuration(startsMs - now)}`
+    : "Begins when its deltas are ready";
+}
+
 /** When the gate looks, from when on it may widen, and when it asks a person in any case. */
 function NextDecision({ rollout }: { rollout: RolloutView }) {
   const now = useNow("second");
   const { state, kind, stageStartedAt, stageIndex, policy, nextLookAt: lookAt } = rollout;
-  if (rollout.needsApproval) return <span>Next decides a second person</span>;
+  if (state === "preparing") return <span>{beginningOf(rollout, now)}</span>;
   if (state === "paused" || state === "needs-decision") {
     return <span>Next decides a person: nobody else begins until then</span>;
   }

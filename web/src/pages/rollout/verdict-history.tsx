@@ -9,6 +9,8 @@ import { ReplayVerdict } from "./replay-verdict.tsx";
 import { DECISIONS } from "./verdict-banner.tsx";
 
 const SHOWN = 20;
+/** Decisions that follow from figures. */
+const JUDGED: ReadonlySet<string> = new Set(["wait", "promote", "pause", "ask", "finish"]);
 
 /** What the gate and people decided, the newest first; looks that changed nothing are folded. */
 export function VerdictHistory({ rollout }: { rollout: RolloutView }) {
@@ -47,9 +49,11 @@ export function VerdictHistory({ rollout }: { rollout: RolloutView }) {
                       ` · stage ${rollout.stages[verdict.stageIndex]?.name ?? verdict.stageIndex + 1}`}
                     {verdict.decidedBy && verdict.decidedBy !== "gate" && ` · ${verdict.decidedBy}`}
                   </Text>
-                  {verdict.decidedBy === "gate" && verdict.seq !== undefined && (
-                    <ReplayVerdict rollout={rollout.id} seq={verdict.seq} />
-                  )}
+                  {verdict.decidedBy === "gate" &&
+                    verdict.seq !== undefined &&
+                    JUDGED.has(verdict.decision) && (
+                      <ReplayVerdict rollout={rollout.id} seq={verdict.seq} />
+                    )}
                 </Timeline.Item>
               );
             })}
