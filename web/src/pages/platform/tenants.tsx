@@ -48,6 +48,13 @@ export function Tenants() {
                 { id: "name", header: "Tenant", cell: (tenant) => <Name tenant={tenant} /> },
                 { id: "state", header: "State", cell: (tenant) => <State tenant={tenant} /> },
                 {
+                  id: "storage",
+                  header: "Storage",
+                  visibleFrom: "md",
+                  cell: ({ storageClass }) =>
+                    storageClass === "separate" ? "partitions of its own" : "shared",
+                },
+                {
                   id: "created",
                   header: "Created",
                   visibleFrom: "sm",
