@@ -3,11 +3,11 @@ import path from "node:path";
 import type { Config } from "../kernel/config.ts";
 import { createHealthChecks, type HealthCheck, Unwell } from "../kernel/health-checks.ts";
 import type { Clock } from "../kernel/index.ts";
+import { RESERVED_DISK_BYTES } from "../timeseries/index.ts";
 
 const GIB = 1024 ** 3;
-/** Below these the disk is nearly, or as good as, full. */
+/** Below this the disk is nearly full; below what is reserved gateways take nothing in. */
 const LOW_DISK_BYTES = GIB;
-const FULL_DISK_BYTES = 128 * 1024 ** 2;
 /** Of the gibibyte that a process's journal may hold before it refuses. */
 const LAGGING_JOURNAL_BYTES = 256 * 1024 ** 2;
 const FULL_JOURNAL_BYTES = 0.9 * GIB;
@@ -59,7 +59,7 @@ function diskReason(directory: string): { reason: string } | undefined {
   const { bavail, bsize } = fs.statfsSync(directory);
   const free = bavail * bsize;
   const reason = `${Math.round(free / 1024 ** 2)} MiB are free`;
-  if (free < FULL_DISK_BYTES) throw new Unwell(reason);
+  if (free < RESERVED_DISK_BYTES) throw new Unwell(reason);
   return free < LOW_DISK_BYTES ? { reason } : undefined;
 }
 

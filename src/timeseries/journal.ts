@@ -2,10 +2,12 @@ import fs from "node:fs";
 import { AppError, messageOf } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { counter, gauge } from "../kernel/metrics.ts";
+import { DiskRoom } from "./disk-room.ts";
 import { batchesOf, type JournalBatch } from "./journal-batches.ts";
 import { JournalFiles } from "./journal-files.ts";
 import { encodeRecord, type JournalRecord, readRecords } from "./journal-record.ts";
 import { Segment, SegmentTaken } from "./journal-segment.ts";
+import { RepeatedLine } from "./repeated-line.ts";
 
 export interface JournalOptions {
   /** Folder of all journals of this machine. */
@@ -21,9 +23,13 @@ export interface JournalOptions {
   maxBytes?: number;
   /** From the beginning of one feeding of the store to that of the next. */
   feedEveryMs?: number;
+  /** With less room on the disk `append` refuses: the rest is for the stores, which share it. */
+  minFreeBytes?: number;
 }
 
 const MAX_BYTES = 1024 ** 3;
+/** Messages that come in do not fill the disk to its end: a database that cannot write falls over. */
+export const RESERVED_DISK_BYTES = 128 * 1024 ** 2;
 /** An INSERT costs the engine 25 ms whatever it holds, so small ones are kept apart. */
 const FEED_EVERY_MS = 500;
 /** A segment of this size is fed without waiting: more would not make it cheaper. */
@@ -61,6 +67,8 @@ interface Waiting {
 export class Journal {
   readonly #options: JournalOptions;
   readonly #files: JournalFiles;
+  readonly #disk: DiskRoom;
+  readonly #faults: RepeatedLine;
   #waiting: Waiting[] = [];
   #waitingBytes = 0;
   readonly #commits = new Set<Promise<void>>();
@@ -78,6 +86,9 @@ export class Journal {
   private constructor(options: JournalOptions, files: JournalFiles) {
     this.#options = options;
     this.#files = files;
+    const { directory, logger, minFreeBytes = RESERVED_DISK_BYTES } = options;
+    this.#disk = new DiskRoom({ directory, logger, minFreeBytes });
+    this.#faults = new RepeatedLine(logger);
   }
 
   /** Opens the journal and begins to feed the store with what was left over. */
@@ -109,6 +120,10 @@ export class Journal {
       return Promise.reject(
         new AppError("unavailable", "the ingest journal is full", { limit: maxBytes }),
       );
+    }
+    if (!this.#disk.hasRoom()) {
+      refused.inc({ reason: "disk-full" });
+      return Promise.reject(new AppError("unavailable", "the disk of the ingest journal is full"));
     }
     return new Promise((resolve, reject) => {
       this.#waiting.push({ record, resolve, reject });
@@ -180,7 +195,7 @@ export class Journal {
   #onFault(cause: unknown, group: readonly Waiting[]): void {
     const reason = cause instanceof SegmentTaken ? "taken" : "disk";
     refused.inc({ reason }, group.length);
-    this.#options.logger.error({ error: messageOf(cause), reason }, "the ingest journal failed");
+    this.#faults.error({ error: messageOf(cause), reason }, "the ingest journal failed");
     const text = "the ingest journal cannot be written";
     for (const { reject } of group) reject(new AppError("unavailable", text, {}, { cause }));
   }
@@ -269,6 +284,8 @@ export class Journal {
       } catch (error) {
         if (!(error instanceof AppError) || error.code !== "unavailable") return { error };
         if (this.#state === "closed") return "later";
+        const cause = messageOf(error.cause ?? error);
+        this.#faults.warn({ cause, attempt }, "the store does not take what the journal holds");
         const delayMs = RETRY_DELAYS_MS[Math.min(attempt, RETRY_DELAYS_MS.length - 1)] as number;
         await pause(delayMs);
       }

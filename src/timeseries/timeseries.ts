@@ -256,14 +256,20 @@ async function retried(work: () => Promise<void>): Promise<void> {
   }
 }
 
-/** ClickHouse's codes for "not now": timeouts, too many queries or parts, memory, no connection. */
-const PASSING_CODES = new Set(["159", "202", "209", "210", "241", "242", "252", "279", "319"]);
+/**
+ * ClickHouse's codes for "not now": timeouts, too many queries or parts, memory, no connection; and a
+ * disk that is full or fails (74 to 76, 243). None of them says anything of the rows.
+ */
+const PASSING_CODES = new Set("74 75 76 159 202 209 210 241 242 243 252 279 319".split(" "));
+/** What the engine and its endpoint pass on of the system's own errors, under codes for anything. */
+const DISK_FAULT =
+  /No space left on device|ENOSPC|EDQUOT|Input\/output error|Read-only file system/;
 
 async function guarded<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    if (error instanceof ClickHouseError && !PASSING_CODES.has(error.code)) throw error;
+    if (error instanceof ClickHouseError && !isPassing(error)) throw error;
     if (!(error instanceof ClickHouseError) && !isConnectionFault(error)) throw error;
     throw new AppError(
       "unavailable",
@@ -272,6 +278,10 @@ async function guarded<T>(work: () => Promise<T>): Promise<T> {
       { cause: error },
     );
   }
+}
+
+function isPassing({ code, message }: ClickHouseError): boolean {
+  return PASSING_CODES.has(code) || DISK_FAULT.test(message);
 }
 
 function isConnectionFault(error: unknown): boolean {
