@@ -32,6 +32,9 @@ const MAX_BYTES = 1024 ** 3;
 export const RESERVED_DISK_BYTES = 128 * 1024 ** 2;
 /** An INSERT costs the engine 25 ms whatever it holds, so small ones are kept apart. */
 const FEED_EVERY_MS = 500;
+/** Of a fleet that says little: each table's INSERT, and the merge that follows it, for a few rows. */
+const FEED_LITTLE_EVERY_MS = 2_000;
+const LITTLE_BYTES = 64 * 1024;
 /** A segment of this size is fed without waiting: more would not make it cheaper. */
 const FULL_BYTES = 6 * 1024 ** 2;
 const MAX_SEGMENT_BYTES = 16 * 1024 ** 2;
@@ -226,7 +229,8 @@ export class Journal {
   /** Small inserts wait for one another; the time comes by itself. */
   #isTooSoon(sizeBytes: number): boolean {
     if (sizeBytes >= FULL_BYTES) return false;
-    const every = this.#options.feedEveryMs ?? FEED_EVERY_MS;
+    const usual = sizeBytes < LITTLE_BYTES ? FEED_LITTLE_EVERY_MS : FEED_EVERY_MS;
+    const every = this.#options.feedEveryMs ?? usual;
     const waitMs = this.#fedAt + every - performance.now();
     if (waitMs <= 0) return false;
     this.#timer ??= setTimeout(() => {
