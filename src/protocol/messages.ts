@@ -232,6 +232,8 @@ export function decodePayload(payload: Uint8Array, contentType?: string): unknow
       ? decodeCbor(payload, { allowUndefined: false, rejectDuplicateMapKeys: true })
       : JSON.parse(textOf(payload));
   } catch (error) {
+    // Both readers go as deep as the stack does.
+    if (error instanceof RangeError) throw nestedTooDeeply();
     throw new AppError(
       "message-invalid",
       `the payload is not valid ${cbor ? "CBOR" : "JSON"}: ${messageOf(error)}`,
@@ -248,8 +250,12 @@ function startsJson(byte: number): boolean {
   return byte < 0x80 && /[\s{["0-9tfn-]/.test(String.fromCharCode(byte));
 }
 
+function nestedTooDeeply(): AppError {
+  return new AppError("message-invalid", "the payload is nested too deeply");
+}
+
 function assertDepth(value: unknown, remaining: number): void {
-  if (remaining < 0) throw new AppError("message-invalid", "the payload is nested too deeply");
+  if (remaining < 0) throw nestedTooDeeply();
   if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return;
   // Without a list of the members: each message of each device comes along here.
   for (const key in value) assertDepth((value as Record<string, unknown>)[key], remaining - 1);
