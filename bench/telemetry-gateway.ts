@@ -22,7 +22,7 @@ const HUB: DeclaredProduct = {
   slots: METRICS.map((name, index) => ({ slot: index + 1, name, decimals: 2, from: 0 })),
 };
 
-interface Load {
+export interface Load {
   connections: number;
   window: number;
   seconds: number;
@@ -96,7 +96,11 @@ function splitOf(pid: number): number {
 }
 
 /** Publishes for a while with a window of messages under way; how many were acknowledged. */
-async function publish(target: Target, devices: readonly Device[], load: Load): Promise<number> {
+export async function publish(
+  target: Target,
+  devices: readonly Device[],
+  load: Load,
+): Promise<number> {
   let acknowledged = 0;
   let running = true;
   for (const [index, { socket }] of devices.entries()) {
@@ -124,18 +128,21 @@ async function publish(target: Target, devices: readonly Device[], load: Load): 
   return acknowledged;
 }
 
-/** Messages of one device, each a second after the one before; made ready, for the load's own sake. */
+/**
+ * Messages of one device, a tenth of a second apart; made ready, for the load's own sake. They begin where
+ * they are live and not a backlog, and reach as far into the future as is believed.
+ */
 function messagesOf(topic: string, seed: number): () => Buffer {
   const random = seededRandom(seed + 1);
   const levels = METRICS.map(() => 20 + random.next());
-  let ts = Date.now() - 3 * 3_600_000;
+  let ts = Date.now() - 9 * 60_000;
   let seq = 0;
   let messageId = 0;
   let ready: Buffer[] = [];
   return () => {
     if (ready.length === 0) {
       ready = Array.from({ length: MESSAGES_KEPT }, () => {
-        ts += 1_000;
+        ts += 100;
         seq += 1;
         messageId = (messageId % 65_000) + 1;
         const values = Object.fromEntries(

@@ -17,7 +17,7 @@ import { METRICS, pointBatches } from "./telemetry-points.ts";
 
 const LAYOUT = METRICS.map((name) => `${name}=2`).join(",");
 
-function narrow(rows: readonly TelemetryRow[], tenantId = "bench"): PointColumns {
+export function narrow(rows: readonly TelemetryRow[], tenantId = "bench"): PointColumns {
   const columns = new PointColumns();
   for (const { deviceId, metric, ts, seq, value } of rows) {
     columns.add(tenantId, deviceId, metric, ts, seq, value);

@@ -1,13 +1,14 @@
 /**
  * Telemetry from end to end: how fast points become durable beside PostgreSQL's COPY and beside blocks
  * that somebody else has encoded (all in one interleaved run), how little room they take, and how many a
- * second one busy core of the whole platform takes over MQTT with mutual TLS.
+ * second one busy core takes over MQTT with mutual TLS: of the whole platform, and of gateway and engine.
  */
 import { parseArgs } from "node:util";
 import { measureGateway } from "./telemetry-gateway.ts";
 import { measureInserts } from "./telemetry-inserts.ts";
+import { measurePlatform } from "./telemetry-platform.ts";
 
-const SECTIONS = ["inserts", "gateway"];
+const SECTIONS = ["inserts", "gateway", "platform"];
 
 const { values: flags } = parseArgs({
   options: {
@@ -26,7 +27,10 @@ for (const section of sections) {
 if (sections.includes("inserts")) {
   await measureInserts({ devices: Number(flags.devices), batch: Number(flags.batch) });
 }
-if (sections.includes("gateway")) {
-  const load = { connections: Number(flags.connections), window: Number(flags.window) };
-  await measureGateway({ ...load, seconds: Number(flags.seconds) });
-}
+const load = {
+  ...{ connections: Number(flags.connections), window: Number(flags.window) },
+  seconds: Number(flags.seconds),
+};
+if (sections.includes("platform")) await measurePlatform(load);
+// Keeps itself to one core from then on: it comes last.
+if (sections.includes("gateway")) await measureGateway(load);

@@ -37,6 +37,7 @@ const tasks = {
   "bench:ingest": { steps: [["bench/ingest.ts"]] },
   "bench:logs": { steps: [["bench/logs.ts"]] },
   "bench:telemetry": { steps: [["bench/telemetry.ts"]] },
+  "bench:telemetry-queries": { steps: [["bench/telemetry-queries.ts"]] },
   "kill:engine": { steps: [["tools/kill-engine.ts"]] },
   "bench:commands": { steps: [["bench/commands.ts"]] },
   "bench:mqtt": { steps: [["bench/mqtt.ts"]] },

@@ -1,0 +1,137 @@
+import { spawnSync } from "node:child_process";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { createLogger } from "../src/kernel/logger.ts";
+import { createTelemetry } from "../src/telemetry/index.ts";
+import { readLatestPage } from "../src/telemetry-queries/latest-store.ts";
+import { querySeries } from "../src/telemetry-queries/series.ts";
+import type { SeriesQuery } from "../src/telemetry-queries/types.ts";
+import {
+  createTimeseries,
+  startEmbeddedClickHouse,
+  type Timeseries,
+} from "../src/timeseries/index.ts";
+import { report } from "./report.ts";
+import { narrow } from "./telemetry-inserts.ts";
+import { DAY_MS, METRICS, pointBatches } from "./telemetry-points.ts";
+
+export const GROWTH_TENANT = "growth";
+export const EVERY_MS = 2_000;
+export const DAYS = 2;
+/** Points of one device: a larger fleet is what grows, and not the time that a chart shows. */
+export const DEVICE_POINTS = ((DAYS * DAY_MS) / EVERY_MS) * METRICS.length;
+/** A midnight, so that days are whole. */
+export const GROWTH_START = Date.UTC(2026, 5, 1);
+const END = GROWTH_START + DAYS * DAY_MS;
+const RUNS = 9;
+const MAX_PASSES = 2_000;
+const INSERTS = 10;
+const BATCH = 50_000;
+
+/** At each size: how fast points come in beside what is there, and how long a dashboard's questions take. */
+export async function measureGrowth(sizes: readonly number[]): Promise<void> {
+  for (const size of sizes) await measureSize(size);
+}
+
+async function measureSize(size: number): Promise<void> {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-growth-"));
+  const logger = createLogger({ level: "silent" });
+  const start = () => startEmbeddedClickHouse({ directory, logger });
+  try {
+    const first = await start();
+    const empty = createTimeseries({ url: first.url, logger });
+    await empty.migrate();
+    await empty.close();
+    await first.stop();
+    const script = path.join(import.meta.dirname, "telemetry-growth-data.ts");
+    const args = [script, path.join(directory, "store"), String(size)];
+    const made = spawnSync(process.execPath, args, { stdio: ["ignore", "ignore", "inherit"] });
+    if (made.status !== 0) throw new Error("the data could not be made");
+    const engine = await start();
+    const timeseries = createTimeseries({ url: engine.url, logger });
+    try {
+      await measureOn(timeseries, size);
+    } finally {
+      await timeseries.close();
+      await engine.stop();
+    }
+  } finally {
+    fs.rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+async function measureOn(timeseries: Timeseries, size: number): Promise<void> {
+  const label = `at ${size.toExponential(0)} points`;
+  const started = performance.now();
+  for (let pass = 0; pass < MAX_PASSES; pass += 1) {
+    // What came within the last second is for the next pass.
+    if (pass === 0) await new Promise((resolve) => setTimeout(resolve, 2_000));
+    if ((await timeseries.rollUp()).complete) break;
+  }
+  report(`${label}, rollups of all`, (performance.now() - started) / 1_000, "s");
+  for (const [name, ask] of questions(timeseries)) {
+    const times: number[] = [];
+    for (let run = 0; run < RUNS; run += 1) {
+      const from = performance.now();
+      await ask();
+      times.push(performance.now() - from);
+    }
+    const [goal, against] = name.startsWith("one device, one day, raw")
+      ? [10, "10 ms"]
+      : [50, "50 ms"];
+    const median = times.sort((left, right) => left - right)[(RUNS - 1) / 2] as number;
+    report(`${label}, ${name}`, median, "ms", `goal of ${against}`, goal / median);
+  }
+  let points = 0;
+  let seconds = 0;
+  for (const rows of pointBatches(20, BATCH)) {
+    const from = performance.now();
+    await timeseries.insertPoints(narrow(rows));
+    seconds += (performance.now() - from) / 1_000;
+    points += rows.length;
+    if (points >= INSERTS * BATCH) break;
+  }
+  report(`${label}, insert beside them`, points / seconds, "points/s");
+}
+
+function questions(timeseries: Timeseries): [string, () => Promise<unknown>][] {
+  const clock = { now: () => END, after: () => ({ cancel() {} }) };
+  const telemetry = createTelemetry({ timeseries, clock });
+  const base = { metric: "voltage", from: GROWTH_START, to: END, transform: "none" } as const;
+  const fleet = (more: Partial<SeriesQuery>) => () =>
+    querySeries(
+      { timeseries, db: NO_REGISTRY, devices: NO_REGISTRY, horizon: async () => 0 },
+      GROWTH_TENANT,
+      { ...base, aggregate: "avg", groupBy: "none", fill: "none", ...more },
+    );
+  const day = {
+    deviceId: "device-7",
+    metric: "voltage",
+    from: GROWTH_START,
+    to: GROWTH_START + DAY_MS,
+  };
+  const hour = 3_600_000;
+  return [
+    ["one device, one day, raw", () => telemetry.series(GROWTH_TENANT, { ...day, maxPoints: 600 })],
+    ["fleet by the hour", fleet({ stepMs: hour })],
+    ["fleet by ten minutes", fleet({ stepMs: 600_000 })],
+    ["fleet's 95th percentile by the hour", fleet({ stepMs: hour, aggregate: "p95" })],
+    ["ten devices with the greatest mean", fleet({ stepMs: hour, groupBy: "device", top: 10 })],
+    ["fleet's growth by six hours", fleet({ stepMs: 6 * hour, transform: "increase" })],
+    [
+      "latest values, first page",
+      () =>
+        readLatestPage(timeseries, GROWTH_TENANT, {
+          ...{ ids: null, since: END - hour, sort: "device", limit: 100 },
+        }),
+    ],
+  ];
+}
+
+/** Of the whole fleet nothing is asked of the registry. */
+const NO_REGISTRY = new Proxy({} as never, {
+  get(_target, name) {
+    throw new Error(`the registry is not asked: ${String(name)}`);
+  },
+});
