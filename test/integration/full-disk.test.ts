@@ -1,4 +1,3 @@
-import { execFileSync, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
@@ -13,6 +12,7 @@ import {
   type Timeseries,
   withJournal,
 } from "../../src/timeseries/index.ts";
+import { canMountMemory, mountMemory, unmount } from "../support/small-disk.ts";
 import { silentLogger } from "../support/timeseries.ts";
 
 const DISK_BYTES = 64 * 1024 ** 2;
@@ -20,15 +20,14 @@ const PIECE = Buffer.alloc(64 * 1024);
 const TENANT = "acme";
 const DEVICES = 8;
 
-const disk = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-full-disk-"));
-const filler = path.join(disk, "filler");
-const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", `size=${DISK_BYTES}`, "tmpfs", disk]);
-const isMounted = mounted.status === 0;
-
+let disk: string;
+let filler: string;
 let engine: EmbeddedClickHouse;
 let direct: Timeseries;
 beforeAll(async () => {
-  if (!isMounted) return;
+  disk = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-full-disk-"));
+  filler = path.join(disk, "filler");
+  expect(mountMemory(disk, DISK_BYTES)).toBe(true);
   engine = await startEmbeddedClickHouse({
     directory: path.join(disk, "ch"),
     logger: silentLogger,
@@ -39,7 +38,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await direct?.close();
   await engine?.stop();
-  if (isMounted) execFileSync("umount", ["-l", disk]);
+  unmount(disk);
   fs.rmSync(disk, { recursive: true, force: true });
 });
 
@@ -132,7 +131,7 @@ async function expectAllOnce(senders: Senders, timeseries: JournaledTimeseries):
   await timeseries.close();
 }
 
-describe.skipIf(!isMounted)("a full disk (needs root, for a small disk of its own)", () => {
+describe.skipIf(!canMountMemory())("a full disk (needs root, for a small disk of its own)", () => {
   it("has devices wait before the stores are short of room, and goes on by itself", async () => {
     const { timeseries, telemetry } = open("gateway-1", 8 * 1024 ** 2);
     const senders = new Senders(telemetry, 1);

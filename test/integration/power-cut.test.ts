@@ -1,4 +1,3 @@
-import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
@@ -11,6 +10,7 @@ import {
   startEmbeddedClickHouse,
   withJournal,
 } from "../../src/timeseries/index.ts";
+import { canMountDisks, makeDisk, mountDisk, run, unmount } from "../support/small-disk.ts";
 import { silentLogger } from "../support/timeseries.ts";
 
 const DISK_BYTES = 192 * 1024 ** 2;
@@ -18,23 +18,8 @@ const CUTS = 2;
 const DEVICES = 8;
 const TENANT = "acme";
 
-const directory = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-power-cut-"));
-const image = path.join(directory, "disk");
-
-function run(program: string, ...args: string[]): boolean {
-  return spawnSync(program, args).status === 0;
-}
-
-/** A file as a disk with a file system of its own; false where that cannot be had here. */
-function mount(file: string, at: string): boolean {
-  fs.mkdirSync(at);
-  return run("mount", "-o", "loop", file, at);
-}
-
-fs.writeFileSync(image, "");
-fs.truncateSync(image, DISK_BYTES);
-const live = path.join(directory, "live");
-const isMounted = run("mkfs.ext4", "-q", "-F", image) && mount(image, live);
+let directory: string;
+let image: string;
 
 interface Installed {
   engine: EmbeddedClickHouse;
@@ -65,14 +50,16 @@ async function install(place: string, isNew: boolean): Promise<Installed> {
 
 let installed: Installed;
 beforeAll(async () => {
-  if (isMounted) installed = await install(live, true);
+  directory = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-power-cut-"));
+  image = path.join(directory, "disk");
+  const live = path.join(directory, "live");
+  expect(makeDisk(image, DISK_BYTES) && mountDisk(image, live)).toBe(true);
+  installed = await install(live, true);
 });
 afterAll(async () => {
   await installed?.stop();
   for (const name of fs.readdirSync(directory)) {
-    if (fs.statSync(path.join(directory, name)).isDirectory()) {
-      run("umount", "-l", path.join(directory, name));
-    }
+    if (fs.statSync(path.join(directory, name)).isDirectory()) unmount(path.join(directory, name));
   }
   fs.rmSync(directory, { recursive: true, force: true });
 });
@@ -97,14 +84,14 @@ function cutPower(number: number): { place: string; promised: string[] } {
     const copy = `${image}-${number}`;
     expect(run("cp", "--sparse=always", image, copy)).toBe(true);
     const place = path.join(directory, `after-${number}`);
-    expect(mount(copy, place)).toBe(true);
+    expect(mountDisk(copy, place)).toBe(true);
     return { place, promised };
   } finally {
     process.kill(installed.engine.pid, "SIGCONT");
   }
 }
 
-describe.skipIf(!isMounted)("a power cut (needs root, mkfs.ext4 and loop devices)", () => {
+describe.skipIf(!canMountDisks())("a power cut (needs root, mkfs.ext4 and loop devices)", () => {
   it("costs nothing that was acknowledged, and doubles nothing", async () => {
     const senders = Array.from({ length: DEVICES }, (_, device) => send(`d-${device}`));
     const cuts: ReturnType<typeof cutPower>[] = [];
