@@ -17,8 +17,12 @@ const GOAL = 100_000;
 const SETTLE_MS = 15_000;
 const WARM_UP_SECONDS = 3;
 const UNLIMITED = [
-  ...["deviceMessageRate", "tenantMessageRate", "addressMessageRate"].map((name) => `${name}=1000000`),
-  ...["deviceMessageBurst", "tenantMessageBurst", "addressMessageBurst"].map((one) => `${one}=1000000`),
+  ...["deviceMessageRate", "tenantMessageRate", "addressMessageRate"].map(
+    (name) => `${name}=1000000`,
+  ),
+  ...["deviceMessageBurst", "tenantMessageBurst", "addressMessageBurst"].map(
+    (one) => `${one}=1000000`,
+  ),
   ...["deviceByteRate", "tenantByteRate", "addressByteRate"].map((name) => `${name}=1000000000`),
   ...["deviceByteBurst", "tenantByteBurst", "addressByteBurst"].map((name) => `${name}=1000000000`),
 ].join(",");

@@ -14,7 +14,7 @@ import { TruckReference } from "../support/tsbs-reference.ts";
 const TENANT = "acme";
 /** Two days that are over, from a midnight on. */
 const START = (Math.floor(Date.now() / 86_400_000) - 3) * 86_400_000;
-const OPTIONS = { seed: 9, trucks: 20, start: START, hours: 30, everyMs: 150_000 };
+const OPTIONS = { seed: 7, trucks: 12, start: START, hours: 26, everyMs: 300_000 };
 const trucks = trucksOf(OPTIONS);
 const fleets = [...new Set(trucks.map(({ fleet }) => fleet))];
 const END = START + OPTIONS.hours * 3_600_000;
