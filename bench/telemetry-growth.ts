@@ -101,7 +101,11 @@ function questions(timeseries: Timeseries): [string, () => Promise<unknown>][] {
   const base = { metric: "voltage", from: GROWTH_START, to: END, transform: "none" } as const;
   const fleet = (more: Partial<SeriesQuery>) => () =>
     querySeries(
-      { timeseries, db: NO_REGISTRY, devices: NO_REGISTRY, horizon: async () => 0 },
+      {
+        ...{ timeseries, clock, db: NO_REGISTRY, devices: NO_REGISTRY },
+        retention: async () => ({ all: KEPT, rules: [] }),
+        meanings: async () => new Map(),
+      },
       GROWTH_TENANT,
       { ...base, aggregate: "avg", groupBy: "none", fill: "none", ...more },
     );
@@ -124,10 +128,13 @@ function questions(timeseries: Timeseries): [string, () => Promise<unknown>][] {
       () =>
         readLatestPage(timeseries, GROWTH_TENANT, {
           ...{ ids: null, since: END - hour, sort: "device", limit: 100 },
+          kept: { where: [], params: {} },
         }),
     ],
   ];
 }
+
+const KEPT = { points: 1_000, minutes: 1_000, hours: 1_000, days: 1_000 };
 
 /** Of the whole fleet nothing is asked of the registry. */
 const NO_REGISTRY = new Proxy({} as never, {
