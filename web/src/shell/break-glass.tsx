@@ -2,6 +2,7 @@ import { Alert, Button, Center, Group, Paper, Select, Stack, Text, Textarea } fr
 import { useForm } from "@mantine/form";
 import { IconLock, IconLockOpen } from "@tabler/icons-react";
 import { api, type Body } from "../api/index.ts";
+import { plural } from "../components/format.ts";
 import { useAction } from "../components/use-action.ts";
 import { useTenantId } from "./use-tenant.ts";
 
@@ -15,7 +16,7 @@ const ROLES: readonly { value: Role; label: string }[] = [
 ];
 const MINUTES = ["15", "60", "240", "480"].map((value) => ({
   value,
-  label: Number(value) < 60 ? `${value} minutes` : `${Number(value) / 60} hours`,
+  label: Number(value) < 60 ? `${value} minutes` : plural(Number(value) / 60, "hour"),
 }));
 const MIN_REASON = 10;
 

@@ -140,7 +140,7 @@ export function RecoveryCodes({
           ))}
         </SimpleGrid>
         <Group justify="space-between">
-          <CopyText text={codes.join("\n")} />
+          <CopyText text={codes.join("\n")} shown="all of them" />
           <Button onClick={onClose}>I have them</Button>
         </Group>
       </Stack>

@@ -2,6 +2,7 @@ import { SimpleGrid, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { fleetSummaryQuery } from "../../api/index.ts";
+import { plural } from "../../components/format.ts";
 import { Page } from "../../components/page.tsx";
 import { useTenantId } from "../../shell/use-tenant.ts";
 import { DeviceTable } from "./device-table.tsx";
@@ -34,7 +35,7 @@ export function FleetPage() {
       aside={
         summary.data && (
           <Text c="dimmed" size="sm">
-            {summary.data.total.toLocaleString("en")} devices
+            {plural(summary.data.total, "device")}
           </Text>
         )
       }
