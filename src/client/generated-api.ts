@@ -3347,6 +3347,13 @@ export interface Operations {
     body: undefined;
     answer: Usage;
   };
+  /** The same for the platform's operators: how much there is, and nothing of what it is */
+  getTenantFigures: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: Usage;
+  };
   /** All that the tenant owns as a tar archive, without secrets; see manifest.json */
   exportTenant: {
     params: { tenant: string };
@@ -5559,6 +5566,7 @@ export const ROUTES = {
   updateTenant: { method: "PATCH", path: "/api/v1/tenants/{tenant}" },
   deleteTenant: { method: "DELETE", path: "/api/v1/tenants/{tenant}" },
   getUsage: { method: "GET", path: "/api/v1/tenants/{tenant}/usage" },
+  getTenantFigures: { method: "GET", path: "/api/v1/tenants/{tenant}/figures" },
   exportTenant: { method: "GET", path: "/api/v1/tenants/{tenant}/export" },
   restoreTenant: { method: "POST", path: "/api/v1/tenants/{tenant}/restore" },
   getDeletionReceipt: { method: "GET", path: "/api/v1/tenant-deletions/{deletedTenant}" },

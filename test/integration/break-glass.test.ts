@@ -35,6 +35,12 @@ describe("an operator of the platform", () => {
     for (const what of ["", "/devices", "/logs?q=x", "/audit", "/rollouts", "/break-glass"]) {
       expect((await by("GET", `/tenants/acme${what}`)).status, what).toBe(404);
     }
+    const figures = await by("GET", "/tenants/acme/figures");
+    expect([figures.status, figures.body.items[0].quota]).toEqual([200, "devices"]);
+    expect((await by("GET", "/tenants/nobody/figures")).status).toBe(404);
+    for (const [key, status] of [[test.acme, 403] as const, [test.globex, 404] as const]) {
+      expect((await test.call("GET", "/tenants/acme/figures", { key })).status).toBe(status);
+    }
     expect((await by("POST", "/tenants", { id: "mine", name: "Mine" })).status).toBe(403);
     expect((await by("GET", "/api/v1/users")).status).toBe(403);
     expect((await by("GET", "/api/v1/audit")).status).toBe(403);

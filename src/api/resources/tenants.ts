@@ -30,6 +30,11 @@ export interface TenantDeps {
 
 const tags = ["tenants"];
 
+async function useOf({ usage }: TenantDeps["tenancy"], tenantId: string) {
+  const uses = await usage.today(tenantId);
+  return { warnAt: WARN_AT, items: uses.map((use) => ({ ...use, ...QUOTAS[use.quota] })) };
+}
+
 export function tenantRoutes(api: Api, { tenancy, tenantData }: TenantDeps): void {
   api.get(
     "/tenants",
@@ -95,13 +100,23 @@ export function tenantRoutes(api: Api, { tenancy, tenantData }: TenantDeps): voi
         response: answers(200, UsageView),
       },
     },
-    async (request) => {
-      const uses = await tenancy.usage.today(tenantOf(request));
-      return {
-        warnAt: WARN_AT,
-        items: uses.map((use) => ({ ...use, ...QUOTAS[use.quota] })),
-      };
+    (request) => useOf(tenancy, tenantOf(request)),
+  );
+
+  api.get(
+    "/tenants/:tenant/figures",
+    {
+      config: { access: "platform-operator" },
+      schema: {
+        operationId: "getTenantFigures",
+        tags,
+        summary:
+          "The same for the platform's operators: how much there is, and nothing of what it is",
+        params: TenantParams,
+        response: answers(200, UsageView),
+      },
     },
+    (request) => useOf(tenancy, request.params.tenant),
   );
 
   api.patch(

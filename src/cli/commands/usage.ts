@@ -4,6 +4,10 @@ import { table } from "../output.ts";
 
 const BAR = 20;
 
+interface UsageOptions extends CommonOptions {
+  platform?: boolean;
+}
+
 /** What a tenant has used of its quotas. */
 export function usageCommand(tenant: Command, cli: Cli): void {
   leaf(tenant, {
@@ -12,23 +16,28 @@ export function usageCommand(tenant: Command, cli: Cli): void {
     example: "vautn tenant usage --tenant acme",
     data: true,
     tenant: true,
-  }).action(async (options: CommonOptions) => {
-    const usage = await cli.session(options).call("getUsage");
-    cli.print(options, usage, () =>
-      table(
-        ["QUOTA", "USED", "LIMIT", "", "AT THE LIMIT"],
-        usage.items.map(({ title, used, limit, state, refusal }) => [
-          title,
-          used.toLocaleString("en"),
-          limit === 0 ? "none" : limit.toLocaleString("en"),
-          limit === 0 ? "" : `${bar(used / limit)}${state === "ok" ? "" : ` ${state}`}`,
-          limit === 0 ? "" : refusal,
-        ]),
-      ),
-    );
-    const near = usage.items.find(({ state }) => state !== "ok");
-    if (near) cli.note(`Next: ask the platform for more: vautn tenant set ${near.setting}=…`);
-  });
+  })
+    .option("--platform", "as an operator of the platform, who sees these figures and no data")
+    .action((options: UsageOptions) => showUsage(cli, options));
+}
+
+async function showUsage(cli: Cli, options: UsageOptions): Promise<void> {
+  const session = cli.session(options);
+  const usage = await session.call(options.platform ? "getTenantFigures" : "getUsage");
+  cli.print(options, usage, () =>
+    table(
+      ["QUOTA", "USED", "LIMIT", "", "AT THE LIMIT"],
+      usage.items.map(({ title, used, limit, state, refusal }) => [
+        title,
+        used.toLocaleString("en"),
+        limit === 0 ? "none" : limit.toLocaleString("en"),
+        limit === 0 ? "" : `${bar(used / limit)}${state === "ok" ? "" : ` ${state}`}`,
+        limit === 0 ? "" : refusal,
+      ]),
+    ),
+  );
+  const near = usage.items.find(({ state }) => state !== "ok");
+  if (near) cli.note(`Next: ask the platform for more: vautn tenant set ${near.setting}=…`);
 }
 
 function bar(part: number): string {
