@@ -20,9 +20,16 @@ export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, http
     const value = httpPart === "body" ? input : readText(input, properties);
     if (validator.Check(value)) return { value };
     const errors = validator.Errors(value) as FastifySchemaValidationError[];
-    return { error: errors.filter((error) => error.keyword !== "boolean") };
+    return { error: errors.filter((error) => error.keyword !== "boolean").map(withAllowed) };
   };
 };
+
+/** Who has written a word that is none of the list's is told the list. */
+function withAllowed(error: FastifySchemaValidationError): FastifySchemaValidationError {
+  const allowed = error.keyword === "enum" && error.params.allowedValues;
+  if (!Array.isArray(allowed)) return error;
+  return { ...error, message: `must be one of ${allowed.join(", ")}` };
+}
 
 function readText(input: unknown, properties: Record<string, PropertySchema>): unknown {
   if (typeof input !== "object" || input === null) return input;

@@ -48,15 +48,18 @@ export function describeCommand(item: DeviceCommand): string {
       ["name", item.name],
       ["device", item.deviceId],
       ["status", `${item.status}${item.error ? `: ${item.error}` : ""}${progress}`],
-      ["attempt", `${item.attempt} of ${item.maxAttempts}`],
+      ["attempt", attemptText(item)],
       ["batch", item.batchId],
       ["priority", item.priority],
       ["key", item.coalesceKey],
       ["arguments", JSON.stringify(item.args)],
       ["sent", `${ago(item.createdAt)} by ${item.createdBy}`],
       ["expires", item.expiresAt],
+      ["deadlines", deadlinesText(item)],
       ["delivered", ago(item.deliveredAt)],
+      ["accepted", ago(item.acceptedAt)],
       ["finished", ago(item.finishedAt)],
+      ["attempt before", item.retryOf],
       ["next attempt", item.retriedBy],
       ["replaced by", item.replacedBy],
       ["trace", trace],
@@ -69,7 +72,25 @@ export function describeCommand(item: DeviceCommand): string {
   if (item.output !== null && item.output !== undefined) {
     parts.push(`output:\n${printable(JSON.stringify(item.output, null, 2))}\n`);
   }
+  if (item.lateResult !== null && item.lateResult !== undefined) {
+    parts.push(`said after its end:\n${printable(JSON.stringify(item.lateResult, null, 2))}\n`);
+  }
   return parts.join("\n");
+}
+
+function attemptText({ attempt, maxAttempts, retryDelaySeconds, retryOn }: DeviceCommand): string {
+  const text = `${attempt} of ${maxAttempts}`;
+  if (maxAttempts === 1) return text;
+  return `${text}, another ${retryDelaySeconds} s after it ${retryOn.join(" or ")}`;
+}
+
+function deadlinesText({ deadlines }: DeviceCommand): string | null {
+  const parts = Object.entries({
+    delivered: deadlines.deliveredSeconds,
+    accepted: deadlines.acceptedSeconds,
+    finished: deadlines.runningSeconds,
+  }).flatMap(([phase, seconds]) => (seconds === null ? [] : [`${phase} within ${seconds} s`]));
+  return parts.length === 0 ? null : parts.join(", ");
 }
 
 export function batchTable(items: CommandBatch[]): string {

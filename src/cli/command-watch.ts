@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { ApiRefusal, type CommandBatch, type Command as DeviceCommand } from "../client/index.ts";
 import type { Cli, CommonOptions } from "./cli.ts";
-import { CliError } from "./cli-error.ts";
+import { CliError, misuse } from "./cli-error.ts";
 import { describeBatch, describeCommand, ended, isFinal } from "./command-view.ts";
 import { printable } from "./printable.ts";
 import { countsText } from "./rollout-view.ts";
@@ -13,12 +13,26 @@ const POLL_MS = 1_000;
 export type Found = { command: DeviceCommand } | { batch: CommandBatch };
 
 export async function findById(session: Session, id: string): Promise<Found> {
+  checkId(id);
   try {
     return { command: await session.call("getCommand", { params: { command: id } }) };
   } catch (error) {
     if (!(error instanceof ApiRefusal) || error.code !== "not-found") throw error;
-    return { batch: await session.call("getCommandBatch", { params: { batch: id } }) };
   }
+  try {
+    return { batch: await session.call("getCommandBatch", { params: { batch: id } }) };
+  } catch (error) {
+    if (!(error instanceof ApiRefusal) || error.code !== "not-found") throw error;
+    throw new CliError(`there is no command and no command batch ${id}`, {
+      next: "vautn command list, or vautn command batches",
+    });
+  }
+}
+
+/** Ids of commands and batches, which people copy by hand. */
+export function checkId(id: string): void {
+  if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id)) return;
+  throw misuse(`"${id}" is no id of a command`, "vautn command list, or vautn command batches");
 }
 
 /**

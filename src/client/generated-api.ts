@@ -638,6 +638,14 @@ export type Command = {
   /** Each attempt is a command of its own */
   attempt: number;
   maxAttempts: number;
+  retryDelaySeconds: number;
+  /** Ends after which another attempt is made */
+  retryOn: Array<string>;
+  deadlines: {
+    deliveredSeconds: number | null;
+    acceptedSeconds: number | null;
+    runningSeconds: number | null;
+  };
   retryOf: string | null;
   retriedBy: string | null;
   replacedBy: string | null;

@@ -196,6 +196,13 @@ function viewOf(row: CommandRow): CommandView {
     coalesceKey: row.coalesce_key,
     attempt: row.attempt,
     maxAttempts: row.max_attempts,
+    retryDelaySeconds: row.retry_seconds,
+    retryOn: row.retry_on,
+    deadlines: {
+      deliveredSeconds: row.deliver_seconds,
+      acceptedSeconds: row.accept_seconds,
+      runningSeconds: row.run_seconds,
+    },
     retryOf: row.retry_of,
     retriedBy: row.retried_by,
     replacedBy: row.replaced_by,

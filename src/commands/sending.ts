@@ -236,6 +236,13 @@ export class Sending {
       coalesceKey: command.coalesceKey ?? null,
       attempt: 1,
       maxAttempts: command.retry?.attempts ?? 1,
+      retryDelaySeconds: command.retry?.delaySeconds ?? 0,
+      retryOn: command.retry?.on ?? [],
+      deadlines: {
+        deliveredSeconds: command.deadlines?.deliveredSeconds ?? null,
+        acceptedSeconds: command.deadlines?.acceptedSeconds ?? null,
+        runningSeconds: command.deadlines?.runningSeconds ?? null,
+      },
       ...{ retryOf: null, retriedBy: null, replacedBy: null },
       createdAt: new Date(this.#now).toISOString(),
       createdBy: actor.name,

@@ -27,6 +27,10 @@ export interface CommandView {
   /** 1 for the first; each attempt is a command of its own. */
   attempt: number;
   maxAttempts: number;
+  retryDelaySeconds: number;
+  retryOn: readonly string[];
+  /** How long each phase may take, in seconds; null where it may take until the expiry. */
+  deadlines: { [Phase in keyof Deadlines]-?: number | null };
   retryOf: string | null;
   retriedBy: string | null;
   replacedBy: string | null;

@@ -140,7 +140,7 @@ const health = createRoute({
 const device = createRoute({
   getParentRoute: () => tenant,
   path: "/devices/$device",
-  validateSearch: optional("tab"),
+  validateSearch: optional("tab", "command"),
   component: lazyRouteComponent(() => import("./pages/device/device-page.tsx"), "DevicePage"),
 });
 

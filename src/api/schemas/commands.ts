@@ -43,6 +43,13 @@ export const CommandView = view("Command", {
   coalesceKey: nullable(Type.String()),
   attempt: Type.Integer({ description: "Each attempt is a command of its own" }),
   maxAttempts: Type.Integer(),
+  retryDelaySeconds: Type.Integer(),
+  retryOn: Type.Array(Type.String(), { description: "Ends after which another attempt is made" }),
+  deadlines: strict({
+    deliveredSeconds: nullable(Type.Integer()),
+    acceptedSeconds: nullable(Type.Integer()),
+    runningSeconds: nullable(Type.Integer()),
+  }),
   retryOf: nullable(Uuid),
   retriedBy: nullable(Uuid),
   replacedBy: nullable(Uuid),

@@ -3,7 +3,7 @@ import type { CallInput } from "../../client/index.ts";
 import { type Cli, type CommonOptions, group, leaf, wholeNumber } from "../cli.ts";
 import { sendCommand, sendOptions } from "../command-send.ts";
 import { batchTable, commandTable, describeBatch, describeCommand } from "../command-view.ts";
-import { findById, watchCommand } from "../command-watch.ts";
+import { checkId, findById, watchCommand } from "../command-watch.ts";
 
 interface ListOptions extends CommonOptions {
   device?: string;
@@ -71,6 +71,7 @@ function listingCommands(command: Command, cli: Cli): void {
     .option("-s, --status <status>", "in one state, e.g. queued or failed")
     .option("--limit <count>", "at most so many", wholeNumber("--limit", 1, 50_000), 50)
     .action(async (id: string, { limit, ...options }: ListOptions) => {
+      checkId(id);
       const input = { params: { batch: id }, query: { status: options.status as Status } };
       const page = await cli.session(options).collect("listCommandBatchDevices", input, limit);
       cli.printList(options, page, commandTable, "No device is in that state.");
@@ -130,6 +131,7 @@ function steeringCommands(command: Command, cli: Cli): void {
       data: true,
       tenant: true,
     }).action(async (id: string, options: CommonOptions) => {
+      checkId(id);
       const batch = await cli.session(options).call(operation, { params: { batch: id } });
       cli.print(options, batch, () => describeBatch(batch));
     });

@@ -126,6 +126,7 @@ export const api = {
 
   commands: (tenant: string, query: Query<"listCommands">) =>
     call("listCommands", { params: { tenant }, query }),
+  command: (tenant: string, command: string) => call("getCommand", { params: { tenant, command } }),
   sendCommand: (tenant: string, body: Body<"sendCommand">) =>
     call("sendCommand", { params: { tenant }, body }),
   twin: (tenant: string, device: string) => call("getTwin", { params: { tenant, device } }),

@@ -1,8 +1,34 @@
 import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 import { api } from "./client.ts";
-import type { CommandStatus } from "./types.ts";
+import type { CommandStatus, CommandView } from "./types.ts";
 
 const FRESH_MS = 2_000;
+/** Somebody waits before it. */
+const QUICK_MS = 1_000;
+
+const ENDS: readonly CommandStatus[] = [
+  "succeeded",
+  "failed",
+  "rejected",
+  "expired",
+  "timed-out",
+  "replaced",
+  "cancelled",
+];
+
+/** One command with what it has written; asked for again until its end. */
+export const commandQuery = (t: string, id: string) =>
+  queryOptions({
+    queryKey: ["tenant", t, "command", id],
+    queryFn: () => api.command(t, id),
+    refetchInterval: ({ state: { data } }) =>
+      data && ENDS.includes(data.status) && !mayBeRetried(data) ? false : QUICK_MS,
+  });
+
+/** Its next attempt is made with its end, or a moment later. */
+function mayBeRetried({ retriedBy, retryOn, status, ...counts }: CommandView): boolean {
+  return !retriedBy && retryOn.includes(status) && counts.attempt < counts.maxAttempts;
+}
 
 export const commandBatchesKey = (t: string) => ["tenant", t, "command-batches"];
 

@@ -17,7 +17,7 @@ import { Panel } from "../../components/page.tsx";
 import { EmptyState, ListSkeleton, Loaded } from "../../components/states.tsx";
 import { TimeAgo } from "../../components/time-ago.tsx";
 import { commandTone, TONE_COLORS } from "../../theme/tones.ts";
-import { CommandAnswer } from "../device/command-list.tsx";
+import { CommandAnswer } from "../device/command-answer.tsx";
 import { COMMAND_STATES } from "./batch-bar.ts";
 
 const PAGE_SIZE = 20;
@@ -107,9 +107,17 @@ function columnsOf(tenant: string): Column<CommandView>[] {
     {
       id: "status",
       header: "State",
-      cell: ({ status, attempt, maxAttempts }) => (
+      cell: ({ id, deviceId, status, attempt, maxAttempts }) => (
         <>
-          <CommandBadge status={status} />
+          <CommandBadge status={status} />{" "}
+          <Link
+            to="/t/$tenant/devices/$device"
+            params={{ tenant, device: deviceId }}
+            search={{ tab: "commands", command: id }}
+            size="xs"
+          >
+            details
+          </Link>
           {maxAttempts > 1 && ` attempt ${attempt} of ${maxAttempts}`}
         </>
       ),

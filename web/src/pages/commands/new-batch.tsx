@@ -5,17 +5,40 @@ import {
   JsonInput,
   Modal,
   NumberInput,
+  SegmentedControl,
+  Select,
   Stack,
   TextInput,
 } from "@mantine/core";
-import { useForm } from "@mantine/form";
+import { type UseFormReturnType, useForm } from "@mantine/form";
+import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { api, commandBatchesKey } from "../../api/index.ts";
+import { api, commandBatchesKey, groupsQuery } from "../../api/index.ts";
 import { useAction } from "../../components/use-action.ts";
 import { useTenantId } from "../../shell/use-tenant.ts";
 import { isJson, KNOWN_COMMANDS } from "../device/send-command.tsx";
+import {
+  CommandOptions,
+  checkOptions,
+  filled,
+  NO_OPTIONS,
+  optionsBody,
+} from "./command-options.tsx";
 
-const DEFAULTS = { name: "", query: "", args: "{}", ttlSeconds: 3_600, concurrency: 50 };
+type Maybe = number | "";
+
+const DEFAULTS = {
+  name: "",
+  target: "query" as "query" | "group",
+  query: "",
+  group: null as string | null,
+  args: "{}",
+  ttlSeconds: 3_600,
+  concurrency: 50 as Maybe,
+  batchSize: "" as Maybe,
+  intervalSeconds: "" as Maybe,
+  ...NO_OPTIONS,
+};
 
 /** Asks for one order to all that a query finds, and goes to its page. */
 export function NewBatch({ opened, onClose }: { opened: boolean; onClose: () => void }) {
@@ -26,16 +49,23 @@ export function NewBatch({ opened, onClose }: { opened: boolean; onClose: () => 
     validate: {
       name: (name) => (name.trim() ? null : "Which command?"),
       args: (args) => (isJson(args) ? null : "This is not JSON"),
+      group: (group, { target }) => (target === "query" || group ? null : "Which group?"),
+      batchSize: (size, { intervalSeconds }) =>
+        size === "" && intervalSeconds !== "" ? "How many of them?" : null,
+      intervalSeconds: (interval, { batchSize }) =>
+        interval === "" && batchSize !== "" ? "How far apart?" : null,
+      ...checkOptions,
     },
   });
   const send = useAction({
     run: (values: typeof DEFAULTS) =>
       api.sendCommand(tenant, {
-        query: values.query,
+        ...(values.target === "group" ? { group: values.group ?? "" } : { query: values.query }),
         name: values.name.trim(),
         args: JSON.parse(values.args || "{}"),
         ttlSeconds: values.ttlSeconds,
-        pace: { concurrency: values.concurrency },
+        ...paceBody(values),
+        ...optionsBody(values),
       }),
     refresh: commandBatchesKey(tenant),
     done: ({ batch }) => (batch ? "" : "No device fits the query"),
@@ -56,13 +86,7 @@ export function NewBatch({ opened, onClose }: { opened: boolean; onClose: () => 
             data-autofocus
             {...form.getInputProps("name")}
           />
-          <TextInput
-            label="Devices"
-            description="A fleet query; empty means every device"
-            placeholder='tags.site = "berlin" and online'
-            classNames={{ input: "mono" }}
-            {...form.getInputProps("query")}
-          />
+          <Target form={form} />
           <JsonInput
             label="Arguments"
             autosize
@@ -75,10 +99,32 @@ export function NewBatch({ opened, onClose }: { opened: boolean; onClose: () => 
             <NumberInput
               label="At once"
               description="So many devices are busy with it at a time"
+              placeholder="all"
               min={1}
               max={50_000}
               allowDecimal={false}
               {...form.getInputProps("concurrency")}
+            />
+            <NumberInput
+              label="Together"
+              description="So many are sent it at each interval"
+              placeholder="all"
+              min={1}
+              max={1_000}
+              allowDecimal={false}
+              {...form.getInputProps("batchSize")}
+            />
+          </Group>
+          <Group grow align="start">
+            <NumberInput
+              label="Interval"
+              description="Between two of these"
+              placeholder="none"
+              min={1}
+              max={86_400}
+              suffix=" s"
+              allowDecimal={false}
+              {...form.getInputProps("intervalSeconds")}
             />
             <NumberInput
               label="Expires after, in seconds"
@@ -89,6 +135,7 @@ export function NewBatch({ opened, onClose }: { opened: boolean; onClose: () => 
               {...form.getInputProps("ttlSeconds")}
             />
           </Group>
+          <CommandOptions form={form} />
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>
               Close
@@ -101,4 +148,44 @@ export function NewBatch({ opened, onClose }: { opened: boolean; onClose: () => 
       </form>
     </Modal>
   );
+}
+
+/** For whom: what a query finds, or a group under its name. */
+function Target({ form }: { form: UseFormReturnType<typeof DEFAULTS> }) {
+  const groups = useQuery(groupsQuery(useTenantId()));
+  return (
+    <Stack gap="xs">
+      <SegmentedControl
+        aria-label="For whom"
+        data={[
+          { value: "query", label: "By query" },
+          { value: "group", label: "A group" },
+        ]}
+        {...form.getInputProps("target")}
+      />
+      {form.values.target === "query" ? (
+        <TextInput
+          label="Devices"
+          description="A fleet query; empty means every device"
+          placeholder='tags.site = "berlin" and online'
+          classNames={{ input: "mono" }}
+          {...form.getInputProps("query")}
+        />
+      ) : (
+        <Select
+          label="Group"
+          placeholder={groups.data?.items.length === 0 ? "There is none yet" : "Choose one"}
+          data={groups.data?.items.map(({ name }) => name) ?? []}
+          searchable
+          {...form.getInputProps("group")}
+        />
+      )}
+    </Stack>
+  );
+}
+
+/** Without a bound the batch goes out all at once. */
+function paceBody({ concurrency, batchSize, intervalSeconds }: typeof DEFAULTS) {
+  const pace = filled({ concurrency, batchSize, intervalSeconds });
+  return Object.keys(pace).length > 0 ? { pace } : {};
 }

@@ -1,15 +1,17 @@
-import { Button, Code, Paper, Stack, Text } from "@mantine/core";
+import { Button, Paper, Stack, Text } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconTerminal2 } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
-import { api, type CommandView, deviceCommandsQuery } from "../../api/index.ts";
+import { useNavigate, useSearch } from "@tanstack/react-router";
+import { type CommandView, deviceCommandsQuery } from "../../api/index.ts";
 import { CommandBadge } from "../../components/badges.tsx";
 import { DataTable } from "../../components/data-table.tsx";
 import { Link } from "../../components/link.tsx";
 import { EmptyState, Loaded } from "../../components/states.tsx";
 import { TimeAgo } from "../../components/time-ago.tsx";
-import { useAction } from "../../components/use-action.ts";
 import { useMay, useTenantId } from "../../shell/use-tenant.ts";
+import { CommandAnswer } from "./command-answer.tsx";
+import { CancelCommand, CommandDetails } from "./command-details.tsx";
 import { SendCommand } from "./send-command.tsx";
 
 /** What was asked of the device and what it answered. */
@@ -18,6 +20,10 @@ export function CommandList({ deviceId }: { deviceId: string }) {
   const may = useMay();
   const commands = useQuery(deviceCommandsQuery(tenant, deviceId));
   const [sending, send] = useDisclosure(false);
+  const { command: shown } = useSearch({ from: "/signed-in/t/$tenant/devices/$device" });
+  const navigate = useNavigate({ from: "/t/$tenant/devices/$device" });
+  const show = (command: string | undefined) =>
+    void navigate({ search: { tab: "commands", command }, replace: true, resetScroll: false });
   return (
     <>
       <Loaded query={commands}>
@@ -45,9 +51,15 @@ export function CommandList({ deviceId }: { deviceId: string }) {
                     header: "Command",
                     cell: (command) => (
                       <>
-                        <Text size="sm" fw={550}>
+                        <Link
+                          to="/t/$tenant/devices/$device"
+                          params={{ tenant, device: deviceId }}
+                          search={{ tab: "commands", command: command.id }}
+                          resetScroll={false}
+                          fw={550}
+                        >
                           {command.name}
-                        </Text>
+                        </Link>
                         <Text size="xs" c="dimmed" className="mono" lineClamp={1} maw={280}>
                           {JSON.stringify(command.args)}
                         </Text>
@@ -57,7 +69,16 @@ export function CommandList({ deviceId }: { deviceId: string }) {
                   {
                     id: "status",
                     header: "Status",
-                    cell: (command) => <CommandBadge status={command.status} />,
+                    cell: ({ status, attempt, maxAttempts, progress }) => (
+                      <>
+                        <CommandBadge status={status} />
+                        <Text size="xs" c="dimmed">
+                          {status === "running" && progress !== null
+                            ? `${Math.round(progress * 100)} %`
+                            : maxAttempts > 1 && `attempt ${attempt} of ${maxAttempts}`}
+                        </Text>
+                      </>
+                    ),
                   },
                   {
                     id: "answer",
@@ -90,43 +111,14 @@ export function CommandList({ deviceId }: { deviceId: string }) {
           )
         }
       </Loaded>
+      {shown && <CommandDetails id={shown} onOther={show} onClose={() => show(undefined)} />}
       <SendCommand deviceId={deviceId} opened={sending} onClose={send.close} />
     </>
   );
 }
 
-/** Characters of an answer that is shown in one line. */
-const SHORT_ANSWER = 60;
-
-export function CommandAnswer({ command }: { command: CommandView }) {
-  if (command.error) {
-    return (
-      <Text size="sm" c="var(--vautn-bad)">
-        {command.error}
-      </Text>
-    );
-  }
-  if (command.output === null || command.output === undefined) return <Text c="dimmed">–</Text>;
-  const { output } = command;
-  const short = typeof output === "string" ? output : JSON.stringify(output);
-  // A list of many answers is read line by line: what fits one line gets no more.
-  if (short.length <= SHORT_ANSWER && !short.includes("\n")) return <Code>{short}</Code>;
-  const text = typeof output === "string" ? output : JSON.stringify(output, null, 2);
-  return (
-    <Code block mah={160} style={{ overflow: "auto" }}>
-      {text}
-    </Code>
-  );
-}
-
 function CommandActions({ command }: { command: CommandView }) {
   const tenant = useTenantId();
-  const may = useMay();
-  const cancel = useAction({
-    run: () => api.cancelCommand(tenant, command.id),
-    done: () => "The command was cancelled",
-    refresh: ["tenant", tenant, "device", command.deviceId],
-  });
   const trace = command.traceparent?.split("-")[1];
   return (
     <Stack gap={2} align="flex-end">
@@ -137,16 +129,7 @@ function CommandActions({ command }: { command: CommandView }) {
           </Link>
         </Text>
       )}
-      {["queued", "delivered"].includes(command.status) && may("operate") && (
-        <Button
-          size="compact-xs"
-          variant="default"
-          loading={cancel.isPending}
-          onClick={() => cancel.mutate()}
-        >
-          Cancel
-        </Button>
-      )}
+      <CancelCommand command={command} />
     </Stack>
   );
 }

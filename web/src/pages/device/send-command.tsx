@@ -1,23 +1,18 @@
-import {
-  Autocomplete,
-  Button,
-  Group,
-  JsonInput,
-  Modal,
-  Progress,
-  Select,
-  Stack,
-  Text,
-} from "@mantine/core";
+import { Autocomplete, Button, Group, JsonInput, Modal, Select, Stack } from "@mantine/core";
 import { useForm } from "@mantine/form";
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
-import { api, type CommandView, deviceCommandsQuery } from "../../api/index.ts";
-import { CommandBadge } from "../../components/badges.tsx";
-import { Link } from "../../components/link.tsx";
+import { useEffect, useState } from "react";
+import { api, commandQuery } from "../../api/index.ts";
+import { Loaded } from "../../components/states.tsx";
 import { useAction } from "../../components/use-action.ts";
 import { useTenantId } from "../../shell/use-tenant.ts";
-import { CommandAnswer } from "./command-list.tsx";
+import {
+  CommandOptions,
+  checkOptions,
+  NO_OPTIONS,
+  optionsBody,
+} from "../commands/command-options.tsx";
+import { CommandBody } from "./command-details.tsx";
 
 export const KNOWN_COMMANDS = ["ping", "reboot", "set-log-level", "collect-diagnostics"];
 const LIFETIMES = [
@@ -38,10 +33,11 @@ export function SendCommand({ deviceId, opened, onClose }: SendCommandProps) {
   const tenant = useTenantId();
   const [sentId, setSentId] = useState<string>();
   const form = useForm({
-    initialValues: { name: "", args: "{}", ttlSeconds: "3600" },
+    initialValues: { name: "", args: "{}", ttlSeconds: "3600", ...NO_OPTIONS },
     validate: {
       name: (name) => (name.trim() ? null : "Which command?"),
       args: (args) => (isJson(args) ? null : "This is not JSON"),
+      ...checkOptions,
     },
   });
   const send = useAction({
@@ -51,6 +47,7 @@ export function SendCommand({ deviceId, opened, onClose }: SendCommandProps) {
         name: values.name.trim(),
         args: JSON.parse(values.args || "{}"),
         ttlSeconds: Number(values.ttlSeconds),
+        ...optionsBody(values),
       }),
     refresh: ["tenant", tenant, "device", deviceId],
     onDone: ({ items }) => setSentId(items[0]?.id),
@@ -63,7 +60,7 @@ export function SendCommand({ deviceId, opened, onClose }: SendCommandProps) {
   return (
     <Modal opened={opened} onClose={close} title={`Command to ${deviceId}`} size="lg">
       {sentId ? (
-        <CommandProgress deviceId={deviceId} id={sentId} onClose={close} />
+        <CommandProgress id={sentId} onOther={setSentId} onClose={close} />
       ) : (
         <form onSubmit={form.onSubmit((values) => send.mutate(values))}>
           <Stack>
@@ -90,6 +87,7 @@ export function SendCommand({ deviceId, opened, onClose }: SendCommandProps) {
               allowDeselect={false}
               {...form.getInputProps("ttlSeconds")}
             />
+            <CommandOptions form={form} />
             <Group justify="flex-end">
               <Button variant="default" onClick={close}>
                 Close
@@ -105,53 +103,24 @@ export function SendCommand({ deviceId, opened, onClose }: SendCommandProps) {
   );
 }
 
-const STEPS = ["queued", "delivered", "accepted", "running"];
-
 interface CommandProgressProps {
-  deviceId: string;
   id: string;
+  onOther: (id: string) => void;
   onClose: () => void;
 }
 
-function CommandProgress({ deviceId, id, onClose }: CommandProgressProps) {
+/** Follows what was sent; a new attempt takes the place of the one before. */
+function CommandProgress({ id, onOther, onClose }: CommandProgressProps) {
   const tenant = useTenantId();
-  const commands = useQuery(deviceCommandsQuery(tenant, deviceId));
-  const command: CommandView | undefined = commands.data?.items.find((item) => item.id === id);
-  const step = STEPS.indexOf(command?.status ?? "queued");
-  const done = step < 0;
-  const trace = command?.traceparent?.split("-")[1];
+  const command = useQuery(commandQuery(tenant, id));
+  const next = command.data?.retriedBy;
+  useEffect(() => {
+    if (next) onOther(next);
+  }, [next, onOther]);
   return (
-    <Stack>
-      <Group justify="space-between">
-        <Text fw={600}>{command?.name ?? "Sending …"}</Text>
-        <CommandBadge status={command?.status ?? "queued"} />
-      </Group>
-      <Progress
-        value={done ? 100 : ((step + 1) / (STEPS.length + 1)) * 100}
-        animated={!done}
-        aria-label="Progress of the command"
-      />
-      {!done && (
-        <Text size="sm" c="dimmed">
-          {step === 0
-            ? "Waiting for the device. You can close this; it goes on by itself."
-            : "The device has it."}
-        </Text>
-      )}
-      {command && done && <CommandAnswer command={command} />}
-      <Group justify="space-between">
-        {trace ? (
-          <Link to="/t/$tenant/traces/$trace" params={{ tenant, trace }} size="sm">
-            Follow its trace
-          </Link>
-        ) : (
-          <span />
-        )}
-        <Button variant="default" onClick={onClose}>
-          Close
-        </Button>
-      </Group>
-    </Stack>
+    <Loaded query={command}>
+      {(found) => <CommandBody command={found} onOther={onOther} onClose={onClose} />}
+    </Loaded>
   );
 }
 
