@@ -12,6 +12,8 @@ export interface ClientOrder {
   ca: string;
   first: number;
   count: number;
+  /** Whether each device says in the end that it has done what it was told. */
+  answers: boolean;
 }
 
 export type ClientNews = { kind: "ready" } | { kind: "arrived"; latenciesMs: number[] };
@@ -23,8 +25,11 @@ const TYPE_PUBLISH = 3;
 const TYPE_SUBACK = 9;
 
 let latenciesMs: number[] = [];
+let isAnswering = false;
+let lastPacketId = 0;
 
-process.once("message", async ({ port, first, count, ...credentials }: ClientOrder) => {
+process.once("message", async ({ port, first, count, answers, ...credentials }: ClientOrder) => {
+  isAnswering = answers;
   const context = tls.createSecureContext(credentials);
   const devices = await connectMany(
     { port, context, topic: topicOf },
@@ -89,4 +94,17 @@ function take(socket: tls.TLSSocket, packet: Buffer): void {
   const at = /"at":(\d+)/.exec(packet.toString("latin1", topicEnd + 2))?.[1];
   latenciesMs.push(Number(process.hrtime.bigint() / 1_000n - BigInt(at ?? 0)) / 1_000);
   socket.write(Buffer.from([0x40, 2, packet[topicEnd] as number, packet[topicEnd + 1] as number]));
+  if (isAnswering) answer(socket, packet.toString("latin1", end + 2, topicEnd), packet);
+}
+
+function answer(socket: tls.TLSSocket, topic: string, packet: Buffer): void {
+  const id = /"id":"([^"]+)"/.exec(packet.toString("latin1"))?.[1];
+  lastPacketId = (lastPacketId % 60_000) + 1;
+  socket.write(
+    mqttPacket.generate({
+      ...{ cmd: "publish", qos: 1, dup: false, retain: false, messageId: lastPacketId },
+      topic: `${topic}/${id}/result`,
+      payload: JSON.stringify({ status: "succeeded", output: { ok: true } }),
+    }),
+  );
 }

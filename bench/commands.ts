@@ -1,7 +1,7 @@
 // How long does a command take from the call of the API to the device? N devices are connected over
 // mutual TLS, and M commands a second are sent to devices at random, E of them by each call.
 // Usage: npm run bench:commands -- [--connections N] [--rate M,M] [--each E,E] [--seconds S] [--clients C]
-//   [--profile]
+//   [--answers] [--profile]
 // The goal's own load is --connections 10000 --rate 1000. Several rates are sent one after the other to the
 // same connections: what can the machine carry? --profile leaves the server's CPU profile.
 import { type ChildProcess, fork } from "node:child_process";
@@ -20,6 +20,8 @@ const { values: flags } = parseArgs({
     each: { type: "string", default: "1" },
     seconds: { type: "string", default: "5" },
     clients: { type: "string", default: "2" },
+    /** Each device says in the end that it has done it. */
+    answers: { type: "boolean", default: false },
     profile: { type: "boolean", default: false },
   },
 });
@@ -99,7 +101,13 @@ async function connectAll({ mqttPort: port }: Ready): Promise<ChildProcess[]> {
     const client = start("commands-client.ts");
     const first = 1 + index * share;
     const count = Math.min(share, CONNECTIONS - first + 1);
-    client.send({ port, first, count, ...credentials } satisfies ClientOrder);
+    client.send({
+      port,
+      first,
+      count,
+      answers: flags.answers,
+      ...credentials,
+    } satisfies ClientOrder);
     const failed = once(client, "exit").then(() => Promise.reject(new Error("a client ended")));
     await Promise.race([once(client, "message"), failed]);
     failed.catch(() => {});

@@ -102,6 +102,8 @@ export async function connectMany(
     tickets?: (Buffer | undefined)[];
     /** A server that is busy may turn a device away; it comes again. */
     tries?: number;
+    /** Of one try. */
+    patienceMs?: number;
   },
 ): Promise<Device[]> {
   const devices: Device[] = [];
@@ -110,7 +112,10 @@ export async function connectMany(
     while (next < options.count) {
       const index = next++;
       const number = options.first + index;
-      const connect = () => connectOne(target, number, { ticket: options.tickets?.[index] });
+      const ticket = options.tickets?.[index];
+      const { patienceMs } = options;
+      const connect = () =>
+        connectOne(target, number, { ticket, ...(patienceMs ? { patienceMs } : {}) });
       devices[index] = await tried(connect, options.tries ?? 1);
     }
   };
