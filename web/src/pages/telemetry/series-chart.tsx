@@ -172,7 +172,12 @@ function columnsOf(lines: readonly Line[]): uPlot.AlignedData {
     }
     return [times, values];
   });
-  return tables.length === 0 ? [[]] : uPlot.join(tables);
+  if (tables.length === 0) return [[]];
+  // A gap reaches to its line's next value, though others have values between (2: expand).
+  return uPlot.join(
+    tables,
+    tables.map((): [1, 2] => [1, 2]),
+  );
 }
 
 /** A gap of more than this many usual distances is shown as a gap. */
