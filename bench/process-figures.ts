@@ -29,6 +29,8 @@ function treeOf(pid: number): number[] {
 export function cpuByProcess(pid: number): Map<string, number> {
   const found = new Map<string, number>();
   for (const one of treeOf(pid)) {
+    // A database's connection may have ended meanwhile: its time is its parent's by now.
+    if (!fs.existsSync(`/proc/${one}/cmdline`)) continue;
     const words = fs.readFileSync(`/proc/${one}/cmdline`, "utf8").split(/[\0 ]/);
     const script = words.find((word) => /\.[mt]js?$|\.ts$/.test(word));
     const name = path.basename(script ?? words[0] ?? "").replace(/:$/, "");
