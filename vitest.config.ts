@@ -14,8 +14,6 @@ export default defineConfig({
     // One more than the cores of a small machine: a test that waits leaves a core to another.
     maxWorkers: 3,
     maxConcurrency: 8,
-    // What one process has compiled, the hundreds after it read.
-    experimental: { fsModuleCache: true },
   },
 });
 

@@ -258,8 +258,9 @@ async function takeSightings(
   const moves: TrackedMove[] = [];
   for (const device of rows) {
     const seen = latest.get(device.device_id) as SightingItem;
-    // While a rollout is being undone its devices run another image, and rightly so.
-    if (device.state === "succeeded" && device.rollout_state === "rolling-back") continue;
+    // Once a rollout is being undone its devices run another image, and rightly so.
+    const isUndone = ["rolling-back", "rolled-back"].includes(device.rollout_state);
+    if (device.state === "succeeded" && isUndone) continue;
     const move = moveBySighting(progressOf(device), seen);
     if (move) moves.push({ device, move });
   }
