@@ -1,9 +1,11 @@
 import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
 import { timeOrderedId } from "../kernel/index.ts";
-import type { CommandRow } from "./commands-store.ts";
+import type { ReportedRow } from "./commands-store.ts";
 import { retryAt } from "./lifecycle.ts";
 import type { CommandStatus } from "./types.ts";
+
+type RetryField = "attempt" | "max_attempts" | "retry_on" | "retry_seconds" | "expires_at";
 
 /**
  * Makes the next attempts of commands that have come to such an end, where their policy wants one.
@@ -12,7 +14,7 @@ import type { CommandStatus } from "./types.ts";
  */
 export async function insertAttempts(
   tx: Tx,
-  ended: readonly { row: CommandRow; status: CommandStatus }[],
+  ended: readonly { row: Pick<ReportedRow, "id" | RetryField>; status: CommandStatus }[],
   nowMs: number,
 ): Promise<void> {
   const attempts = ended.flatMap(({ row, status }) => {

@@ -67,51 +67,70 @@ export async function setDelivered(
     where c.id = locked.id and c.status in ('queued', 'waiting')`.execute(tx);
 }
 
-/** One device's command, locked until the transaction ends. */
-export async function lockCommand(
-  tx: Tx,
-  id: string,
-  deviceId?: string,
-): Promise<CommandRow | undefined> {
-  return tx
-    .selectFrom("commands")
-    .selectAll()
-    .where("id", "=", id)
-    .$if(deviceId !== undefined, (query) => query.where("device_id", "=", deviceId as string))
-    .forUpdate()
-    .executeTakeFirst();
+/** One command, locked until the transaction ends. */
+export async function lockCommand(tx: Tx, id: string): Promise<CommandRow | undefined> {
+  return tx.selectFrom("commands").selectAll().where("id", "=", id).forUpdate().executeTakeFirst();
 }
 
-export interface ResultChange {
-  status: "accepted" | "running" | "succeeded" | "failed" | "rejected";
+/** What a report looks at and changes. */
+export type ReportedRow = Pick<
+  CommandRow,
+  | "id"
+  | "device_id"
+  | "status"
+  | "progress"
+  | "delivered_at"
+  | "accepted_at"
+  | "run_seconds"
+  | "attempt"
+  | "max_attempts"
+  | "retry_seconds"
+  | "retry_on"
+  | "expires_at"
+>;
+
+/** Commands that reports are about, locked in the order of ids, as deliveries lock them. */
+export async function lockReported(
+  tx: Tx,
+  ids: readonly string[],
+): Promise<Map<string, ReportedRow>> {
+  const { rows } = await sql<ReportedRow>`/* prepared: reported-commands */
+    select id, device_id, status, progress, delivered_at, accepted_at, run_seconds, attempt,
+           max_attempts, retry_seconds, retry_on, expires_at
+    from commands where id = any(${ids}::uuid[])
+    order by id for update`.execute(tx);
+  return new Map(rows.map((row) => [row.id, row]));
+}
+
+/** Where reports have brought a command; `output` is JSON text. */
+export interface ReportedState {
+  id: string;
+  status: CommandStatus;
   output: string | null;
   error: string | null;
   progress: number | null;
-  now: Date;
-  finished: boolean;
+  deliveredAt: Date;
+  acceptedAt: Date;
+  deadlineAt: Date | null;
+  finishedAt: Date | null;
 }
 
-export async function setResult(tx: Tx, row: CommandRow, change: ResultChange): Promise<void> {
-  const { now } = change;
-  const acceptedAt = row.accepted_at ?? now;
-  const runsUntil =
-    row.run_seconds === null ? null : new Date(acceptedAt.getTime() + row.run_seconds * 1_000);
-  await tx
-    .updateTable("commands")
-    .set({
-      status: change.status,
-      output: change.output,
-      error: change.error,
-      progress: change.progress ?? row.progress,
-      // A result proves the delivery, even where the acknowledgement was lost.
-      delivered_at: row.delivered_at ?? now,
-      accepted_at: acceptedAt,
-      release_at: null,
-      deadline_at: change.finished ? null : runsUntil,
-      finished_at: change.finished ? now : null,
-    })
-    .where("id", "=", row.id)
-    .execute();
+export async function setReported(tx: Tx, states: readonly ReportedState[]): Promise<void> {
+  if (states.length === 0) return;
+  const column = <Key extends keyof ReportedState>(key: Key) => states.map((state) => state[key]);
+  await sql`/* prepared: set-reported-commands */
+    update commands c
+    set status = t.status, output = t.output, error = t.error, progress = t.progress,
+        delivered_at = t.delivered_at, accepted_at = t.accepted_at, release_at = null,
+        deadline_at = t.deadline_at, finished_at = t.finished_at
+    from unnest(${column("id")}::uuid[], ${column("status")}::text[],
+                ${column("output")}::jsonb[], ${column("error")}::text[],
+                ${column("progress")}::float8[], ${column("deliveredAt")}::timestamptz[],
+                ${column("acceptedAt")}::timestamptz[], ${column("deadlineAt")}::timestamptz[],
+                ${column("finishedAt")}::timestamptz[])
+      as t(id, status, output, error, progress, delivered_at, accepted_at, deadline_at,
+           finished_at)
+    where c.id = t.id`.execute(tx);
 }
 
 /**

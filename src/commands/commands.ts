@@ -10,7 +10,7 @@ import { unknownCommand } from "./commands-errors.ts";
 import * as store from "./commands-store.ts";
 import { doDue } from "./due-store.ts";
 import { QueueGauge } from "./queue-gauge.ts";
-import { recordReport } from "./reports.ts";
+import { type Report, readReport, recordReports } from "./reports.ts";
 import { checkRequest, isPlain, Sending, type SendRequest, type Sent } from "./sending.ts";
 import type {
   BatchView,
@@ -134,6 +134,10 @@ export function createCommands(deps: CommandsDeps): Commands {
     write: (tenantId, commands) =>
       db.tenant(tenantId, (tx) => store.setDelivered(tx, commands, new Date(clock.now()))),
   });
+  const reports = new KeyedBatcher<Report, boolean>({
+    ...TOGETHER,
+    write: (tenantId, some) => db.tenant(tenantId, (tx) => recordReports(tx, some, clock.now())),
+  });
 
   const sendAlone = (tenantId: string, request: SendRequest): Promise<Sent> =>
     db.tenant(
@@ -177,9 +181,8 @@ export function createCommands(deps: CommandsDeps): Commands {
     },
 
     async recordResult(peer, commandId, result) {
-      await db.tenant(peer.tenantId, (tx) =>
-        recordReport(tx, peer, commandId, result, clock.now()),
-      );
+      const report = readReport(peer, commandId, result);
+      if (!(await reports.add(peer.tenantId, report))) unknownCommand(commandId);
     },
 
     async expireDue(tenantId, nowMs) {

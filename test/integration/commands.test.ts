@@ -3,6 +3,7 @@ import { LocalBus, subjects } from "../../src/bus/index.ts";
 import { type Commands, createCommands } from "../../src/commands/index.ts";
 import { createDevices } from "../../src/devices/index.ts";
 import { LIMITS, VirtualClock } from "../../src/kernel/index.ts";
+import type { CommandResult } from "../../src/protocol/index.ts";
 import { createTenancy, SYSTEM_ACTOR, type Tenancy } from "../../src/tenancy/index.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 
@@ -187,6 +188,43 @@ describe("the way of a command", () => {
       output: { text: "a\uFFFDb\uFFFD" },
       error: null,
       finishedAt: new Date(clock.now()).toISOString(),
+    });
+  });
+
+  it("goes by reports that come together as by those that come one by one", async () => {
+    const [first] = await send({ retry: { attempts: 2, delaySeconds: 0, on: ["failed"] } });
+    const [second] = await send({ deviceIds: ["d-2"], deadlines: { runningSeconds: 9 } });
+    const [third] = await send({ deviceIds: ["d-3"] });
+    const [one, two, three] = [first?.id, second?.id, third?.id] as [string, string, string];
+    await commands.cancel(tenant, three, SYSTEM_ACTOR);
+    const say = (device: string, id: string, result: CommandResult) =>
+      commands.recordResult(peer(device), id, result).then(
+        () => "taken",
+        (error) => error.code,
+      );
+    const answers = await Promise.all([
+      say("d-1", one, { status: "running", progress: 0.5, stream: { seq: 0, text: "a" } }),
+      say("d-2", one, { status: "succeeded" }),
+      say("d-1", one, { status: "running", stream: { seq: 1, text: "b" } }),
+      say("d-2", two, { status: "running", progress: 0.1 }),
+      say("d-1", one, { status: "failed", error: "no power" }),
+      say("d-1", one, { status: "succeeded", output: "an echo" }),
+      say("d-1", "0199aaaa-bbbb-7ccc-8ddd-eeeeeeeeeeee", { status: "succeeded" }),
+      say("d-3", three, { status: "succeeded", output: "too late" }),
+    ]);
+    const unknown = "not-found";
+    expect(answers).toEqual([..."t.tttt.t"].map((sign) => (sign === "t" ? "taken" : unknown)));
+    const ended = await commands.get(tenant, one);
+    expect(ended).toMatchObject({
+      ...{ status: "failed", error: "no power", output: null, progress: 0.5, stream: "ab" },
+    });
+    expect(ended.retriedBy).not.toBeNull();
+    expect(await commands.get(tenant, two)).toMatchObject({
+      ...{ status: "running", progress: 0.1, finishedAt: null },
+      deadlines: { deliveredSeconds: null, acceptedSeconds: null, runningSeconds: 9 },
+    });
+    expect(await commands.get(tenant, three)).toMatchObject({
+      ...{ status: "cancelled", lateResult: { status: "succeeded", output: "too late" } },
     });
   });
 
