@@ -77,6 +77,12 @@ describe("topics of others", () => {
     `/${OWN}telemetry`,
     `${OWN}commands/a/b/result`,
     "tenants/acme/devices/d-1",
+    "tenants/acme/devices/d%2D2/telemetry",
+    `${OWN}%2e%2e/d-2/telemetry`,
+    `${OWN}telemetry/`,
+    "tenants/acme/devices/d\u20102/telemetry",
+    "tenants/acme/devices/d-1\u200b/telemetry",
+    "tenants/ACME/devices/d-1/telemetry",
   ])("cannot be published to: %s", async (topic) => {
     const client = await connect();
     client.send(publish(topic));
