@@ -76,6 +76,8 @@ const PAGE = 500;
 const MAX_PAGES = 40;
 /** A single silence is told after so long: who loses the platform with others goes with them. */
 const WAIT_FOR_COMPANY_MS = 2_000;
+/** Windows of silence that devices may take to come back after the platform was away. */
+const RETURN_WINDOWS = 1.5;
 const COUNT_AGAIN_MS = 10_000;
 /** Silences of one tenant that may wait; of more the cause is a common one. */
 const MAX_WAITING = 10_000;
@@ -84,10 +86,17 @@ const USUAL_MS = 86_400_000;
 /** After so long those who are still away are named one by one, if they are few enough to be. */
 const COMMON_CAUSE_LASTS_MS = 3_600_000;
 
+/** A device whose silence nobody has been told of, and since when it is known. */
+interface Untold {
+  change: PresenceChange;
+  at: number;
+}
+
 /** What a watch remembers of one tenant. */
 interface Waiting {
-  /** Devices whose silence nobody has been told of, and since when. */
-  silences: { change: PresenceChange; at: number }[];
+  silences: Untold[];
+  /** Those of them that may yet come back from a time in which the platform was away. */
+  putOff: Untold[];
   /** When the last silence of a common cause was told. */
   commonAt: number;
   /** When its alert was last given new numbers. */
@@ -171,6 +180,7 @@ export function createPresenceWatch({ clock, devices, alerts }: PresenceWatchDep
     if (known) return known;
     const fresh: Waiting = {
       silences: [],
+      putOff: [],
       commonAt: Number.NEGATIVE_INFINITY,
       toldAt: Number.NEGATIVE_INFINITY,
       fewSince: undefined,
@@ -199,7 +209,8 @@ export function createPresenceWatch({ clock, devices, alerts }: PresenceWatchDep
   async function tell(tenantId: string, state: Waiting): Promise<void> {
     const { silences } = state;
     const now = clock.now();
-    if (silences.length === 0) {
+    const hasWaited = (one: Untold) => now - one.at >= WAIT_FOR_COMPANY_MS;
+    if (silences.length === 0 && state.putOff.length === 0) {
       // Nothing is remembered of a tenant at peace.
       if (state.fewSince === undefined && now - state.commonAt > USUAL_MS) waiting.delete(tenantId);
       return;
@@ -228,14 +239,20 @@ export function createPresenceWatch({ clock, devices, alerts }: PresenceWatchDep
       state.toldAt = now;
       state.fewSince = undefined;
       silences.length = 0;
+      state.putOff = [];
       return;
     }
-    while (silences[0] && now - silences[0].at >= WAIT_FOR_COMPANY_MS) {
-      const { deviceId } = silences[0].change;
+    const alone = [...state.putOff, ...silences.filter(hasWaited)];
+    state.silences = silences.filter((one) => !hasWaited(one));
+    // Who has not been heard since the platform was away comes back in a while of its own.
+    const isReturning = now - graceSince <= RETURN_WINDOWS * windowMs;
+    const mayReturn = ({ change: { lastSeenAt } }: Untold) =>
+      isReturning && lastSeenAt !== null && lastSeenAt.getTime() < graceSince;
+    state.putOff = alone.filter(mayReturn).slice(-MAX_WAITING);
+    for (const { change } of alone.filter((one) => !mayReturn(one))) {
       // Who is back meanwhile is no news.
-      const [silent] = await devices.stillSilent(tenantId, [deviceId]);
+      const [silent] = await devices.stillSilent(tenantId, [change.deviceId]);
       if (silent) await alerts.raise(tenantId, offlineAlert(silent));
-      silences.shift();
     }
   }
 

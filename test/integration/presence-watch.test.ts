@@ -117,6 +117,18 @@ describe("the silence of many", () => {
     expect(await open()).toEqual([]);
   });
 
+  it("after a start of the platform names nobody who takes a little longer to come back", async () => {
+    const first = start();
+    await live(first, 60, f.fleet);
+    await f.clock.advance(3_600 * SECOND);
+    const second = start();
+    // Five of them find their way back only after the grace.
+    await live(second, 130, f.fleet.slice(5));
+    expect((await presenceOf("d-000")) === "online").toBe(false);
+    await live(second, 60, f.fleet);
+    expect((await f.alerts.list(f.tenant, { limit: 100 })).items).toEqual([]);
+  });
+
   it("after a start of the platform is one alarm, which says what it may be", async () => {
     await f.clock.advance(3_600 * SECOND);
     const watch = start();
