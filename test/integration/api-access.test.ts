@@ -17,7 +17,12 @@ const gives = (role: TenantRole, access: Permission) =>
 const adminOnly = ["deleteTenant", "restoreTenant"];
 
 /** These take a plan's body and change nothing. */
-const READ_BY_POST = ["planRollout", "listRolloutPlanDevices", "previewAlertRule"];
+const READ_BY_POST = [
+  "planRollout",
+  "listRolloutPlanDevices",
+  "previewAlertRule",
+  "estimateTelemetryRetention",
+];
 
 describe("who may call the API", () => {
   let test: TestApi;

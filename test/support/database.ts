@@ -21,7 +21,10 @@ export interface TestDatabase {
 export async function createTestDatabase(): Promise<TestDatabase> {
   const { superuserUrl, appUrl, ownerUrl, template } = inject("postgres");
   const name = `test_${process.pid}_${copies++}`;
-  await asSuperuser(superuserUrl, `create database ${name} template ${template} owner vautn_owner strategy file_copy`);
+  await asSuperuser(
+    superuserUrl,
+    `create database ${name} template ${template} owner vautn_owner strategy file_copy`,
+  );
   const copy = (url: string) => url.replace(/\/[^/]*$/, `/${name}`);
   const db = new Database({ url: copy(appUrl), maxConnections: 10 });
   return {
