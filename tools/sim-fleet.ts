@@ -44,7 +44,9 @@ async function main(): Promise<void> {
     let db: Database | undefined;
     try {
       const urls = await prepareEmbeddedDatabase(server);
-      db = new Database({ url: urls.appUrl, maxConnections: 10 });
+      // Its time stands still while it waits: a busy machine is no fault of the platform's.
+      const patience = { connectionMs: 3_600_000, statementMs: 3_600_000 };
+      db = new Database({ url: urls.appUrl, maxConnections: 10, patience });
       const started = performance.now();
       const progress = (line: string) => console.error(`seed ${seed}: ${line}`);
       const report = await simulateYear({ ...shape, seed, db, ownerUrl: urls.ownerUrl, progress });

@@ -14,7 +14,6 @@ interface Waiting {
 const SHARE = 0.75;
 /** A pool so small has no parts. */
 const SMALL_POOL = 4;
-const PATIENCE_MS = 10_000;
 /** Beyond it nobody would be served in time. */
 const MAX_WAITING_PER_TENANT = 10_000;
 
@@ -23,7 +22,10 @@ const MAX_WAITING_PER_TENANT = 10_000;
  * behind their own requests. A transaction within another one is let in at once: what it is part of
  * has been, and would wait for itself.
  */
-export function createConnectionShares(maxConnections: number): ConnectionShares {
+export function createConnectionShares(
+  maxConnections: number,
+  patienceMs: number,
+): ConnectionShares {
   const share = maxConnections <= SMALL_POOL ? maxConnections : Math.floor(maxConnections * SHARE);
   /** The transaction that a call is part of, while it lasts: what it has set going goes on without it. */
   const within = new AsyncLocalStorage<{ isOpen: boolean }>();
@@ -61,7 +63,7 @@ export function createConnectionShares(maxConnections: number): ConnectionShares
       const timer = setTimeout(() => {
         leave();
         reject(tooBusy(tenantId));
-      }, PATIENCE_MS);
+      }, patienceMs);
       queue.add(waiting);
     });
   }

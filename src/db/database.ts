@@ -22,8 +22,17 @@ export interface DatabaseOptions {
   /** Whether to become `vautn_app` on each connection (a login that owns the tables). */
   becomeAppRole?: boolean;
   maxConnections?: number;
+  /** How long a transaction waits for a connection, and a statement or a pause within one may last. */
+  patience?: Patience;
   onError?: (error: Error) => void;
 }
+
+export interface Patience {
+  connectionMs: number;
+  statementMs: number;
+}
+
+const PATIENCE: Patience = { connectionMs: 10_000, statementMs: 60_000 };
 
 /**
  * The one way to the control plane's tables. Every query runs in a transaction that names its
@@ -34,15 +43,15 @@ export class Database {
   readonly #shares: ConnectionShares;
 
   constructor(options: DatabaseOptions) {
-    const { maxConnections = 10 } = options;
-    this.#shares = createConnectionShares(maxConnections);
+    const { maxConnections = 10, patience = PATIENCE } = options;
+    this.#shares = createConnectionShares(maxConnections, patience.connectionMs);
     const pool = new pg.Pool({
       connectionString: options.url,
       max: maxConnections,
-      connectionTimeoutMillis: 10_000,
+      connectionTimeoutMillis: patience.connectionMs,
       idleTimeoutMillis: 30_000,
-      statement_timeout: 60_000,
-      idle_in_transaction_session_timeout: 60_000,
+      statement_timeout: patience.statementMs,
+      idle_in_transaction_session_timeout: patience.statementMs,
       ...(options.becomeAppRole ? { options: "-c role=vautn_app" } : {}),
     });
     // Without a listener a server that goes away would end the process.

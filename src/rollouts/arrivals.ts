@@ -12,11 +12,12 @@ import {
   wasSwept,
 } from "./arrivals-store.ts";
 import { addCohorts } from "./cohorts-store.ts";
-import { hopsOf, supersede } from "./creation.ts";
+import { hopsOf } from "./creation.ts";
 import { judgeFleet, type Question } from "./judging-store.ts";
 import { judgedGroups, tryLockPlanning } from "./plan-store.ts";
 import type { RolloutPolicy } from "./policy.ts";
 import { lockRollout, type RolloutRow, readStages, wakeRollouts } from "./rollout-store.ts";
+import { beginsLater, supersede } from "./taking-over.ts";
 import type { RolloutsDeps } from "./types.ts";
 
 const BATCH = 1_000;
@@ -99,6 +100,7 @@ async function join(
   await addCohorts(tx, tenantId, id);
   const added = await insertArrivals(tx, tenantId, id, stage, question.hops);
   await growStages(tx, tenantId, id, stage, added);
-  await supersede(tx, tenantId, id, now);
+  const waits = rollout.state === "preparing" && beginsLater(rollout);
+  if (!waits) await supersede(tx, tenantId, id, now);
   return added.devices > 0;
 }

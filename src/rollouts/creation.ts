@@ -5,12 +5,11 @@ import { currentTraceparent } from "../kernel/tracing.ts";
 import type { Actor } from "../tenancy/index.ts";
 import { countDynamic, MAX_DYNAMIC } from "./arrivals-store.ts";
 import { countCohorts, createCohorts } from "./cohorts-store.ts";
-import { countWritten, createCounters, moveCounters, stepOf } from "./counter-store.ts";
+import { countWritten, createCounters } from "./counter-store.ts";
 import { askForDeltas, askForWayBack } from "./delta-demand.ts";
 import { estimateDuration } from "./estimate.ts";
 import { initialGateState, planStages, type StagePlan } from "./gate/index.ts";
 import { judgeFleet, type Question } from "./judging-store.ts";
-import { withdraw } from "./membership-store.ts";
 import { auditRollout } from "./outcome.ts";
 import {
   countReasons,
@@ -30,14 +29,12 @@ import {
   refreshStatistics,
   releasesByVersion,
   stageDevices,
-  superseded,
 } from "./plan-store.ts";
 import { CHRONIC_DAYS, type Hop, hopsTo, summarise, whyNoWayBack } from "./planning.ts";
 import { comparedMetrics, completePolicy, type RolloutPolicy, startsAt } from "./policy.ts";
-import { lockByDevices, type TrackedDevice } from "./progress-store.ts";
-import { ACTIVE_STATES, beginPreparing, insertRollout } from "./rollout-store.ts";
+import { beginPreparing, insertRollout } from "./rollout-store.ts";
 import { asksForFigures, readSpreads, SPREAD_SAMPLE } from "./spreads.ts";
-import { UNDERWAY_STATES } from "./states.ts";
+import { beginsLater, supersede } from "./taking-over.ts";
 import type { RolloutPlan, RolloutSpec, RolloutsDeps, SignedRelease } from "./types.ts";
 import { wolfWarnings } from "./wolf.ts";
 
@@ -183,7 +180,7 @@ export async function create(
     const written = await insertJudged(tx, tenantId, id, ordering, sizes, hops);
     await countWritten(tx, tenantId, id, written);
     await countCohorts(tx, tenantId, id, written);
-    await supersede(tx, tenantId, id, now);
+    if (!beginsLater(row)) await supersede(tx, tenantId, id, now);
     await auditRollout(deps, tx, tenantId, id, actor, "create", {
       name,
       releaseId: release.id,
@@ -257,53 +254,6 @@ export async function judge(tx: Tx, tenantId: string, question: Question): Promi
   const isStaged = stages.filter((stage) => !stage.isHoldback).length > 1;
   const ordering = { canaries: isStaged ? (sizes[0] ?? 0) : 0, order: policy.order };
   return { stages, sizes, ordering, fitting, refused, groups, kinds };
-}
-
-/**
- * Takes the rollout's devices out of others: what an ended one still had on offer, and what one that
- * comes after had not begun. A device that has begun elsewhere since it was judged stays there, and
- * is taken out of this one: it must not have two updates at once.
- */
-export async function supersede(tx: Tx, tenantId: string, id: string, now: Date): Promise<void> {
-  const stale = await superseded(tx, tenantId, id);
-  const busy = new Set<string>();
-  for (const [rolloutId, rows] of Map.groupBy(stale, (row) => row.rollout_id)) {
-    const deviceIds = rows.map((row) => row.device_id);
-    const devices = await lockByDevices(tx, tenantId, [rolloutId], deviceIds);
-    const isActive = (state: string) => (ACTIVE_STATES as readonly string[]).includes(state);
-    const open = devices.filter(
-      ({ state, rollout_state: rollout }) =>
-        state === "pending" || (state === "offered" && !isActive(rollout)),
-    );
-    for (const device of devices) {
-      const hasBegun = device.state === "offered" || UNDERWAY_STATES.includes(device.state);
-      if (hasBegun && !open.includes(device)) busy.add(device.device_id);
-    }
-    await withdrawAll(tx, tenantId, rolloutId, open, now);
-  }
-  if (busy.size === 0) return;
-  const own = await lockByDevices(tx, tenantId, [id], [...busy]);
-  await withdrawAll(
-    tx,
-    tenantId,
-    id,
-    own.filter((device) => device.state === "pending"),
-    now,
-  );
-}
-
-async function withdrawAll(
-  tx: Tx,
-  tenantId: string,
-  rolloutId: string,
-  devices: readonly TrackedDevice[],
-  now: Date,
-): Promise<void> {
-  if (devices.length === 0) return;
-  const deviceIds = devices.map((device) => device.device_id);
-  await withdraw(tx, tenantId, rolloutId, deviceIds, now);
-  const steps = devices.map((device) => stepOf(rolloutId, device, "withdrawn"));
-  await moveCounters(tx, tenantId, steps);
 }
 
 /** Devices that could not return to what they run now: better known before than after. */

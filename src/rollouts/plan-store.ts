@@ -4,7 +4,6 @@ import type { Tx } from "../db/index.ts";
 import { cohortOfJudged, MAX_COHORTS } from "./cohorts-store.ts";
 import type { Hop } from "./planning.ts";
 import type { RolloutPolicy } from "./policy.ts";
-import { ACTIVE_STATES } from "./rollout-store.ts";
 
 /** Security counters of a product's published images, by hash; of the given ones. */
 export async function publishedImages(
@@ -310,46 +309,6 @@ export function hopRows(hops: readonly Hop[]) {
   return sql`unnest(${hops.map((_, index) => index + 1)}::int[],
       ${hops.map((hop) => hop.releaseId)}::uuid[], ${hops.map((hop) => hop.sha256)}::text[],
       ${hops.map((hop) => hop.sizeBytes)}::bigint[]) as h(hop, release_id, sha256, bytes_full)`;
-}
-
-/**
- * Parts of the rollout's devices in others that could stand in its way: offers of ended rollouts,
- * places in rollouts that come after, and what has begun since the fleet was judged.
- */
-export async function superseded(
-  tx: Tx,
-  tenantId: string,
-  rolloutId: string,
-): Promise<{ rollout_id: string; device_id: string }[]> {
-  const others = await rolloutsWithOpenDevices(tx, tenantId, rolloutId);
-  // Asked by itself: in one statement the new rows, all of them, would be hashed before it is known.
-  if (others.length === 0) return [];
-  const { rows } = await sql<{ rollout_id: string; device_id: string }>`
-    select d.rollout_id, d.device_id
-    from unnest(${others.map(({ id }) => id)}::uuid[],
-                ${others.map((other) => other.is_active)}::bool[]) as o(id, is_active)
-    join rollout_devices d on d.tenant_id = ${tenantId} and d.rollout_id = o.id
-    where ((d.state = 'offered' and not o.is_active)
-           or (o.is_active and d.state in ('pending', 'offered', 'downloading', 'installing',
-                                           'rebooting', 'confirming')))
-      and exists (select from rollout_devices m where m.tenant_id = ${tenantId}
-        and m.rollout_id = ${rolloutId} and m.device_id = d.device_id)`.execute(tx);
-  return rows;
-}
-
-async function rolloutsWithOpenDevices(
-  tx: Tx,
-  tenantId: string,
-  except: string,
-): Promise<{ id: string; is_active: boolean }[]> {
-  const { rows } = await sql<{ id: string; is_active: boolean }>`
-    select r.id, r.state = any(${[...ACTIVE_STATES]}::text[]) as is_active from rollouts r
-    where r.tenant_id = ${tenantId} and r.id <> ${except} and exists (
-      select from rollout_counters c
-      where c.tenant_id = r.tenant_id and c.rollout_id = r.id and c.devices > 0
-        and c.state in ('pending', 'offered', 'downloading', 'installing', 'rebooting',
-                        'confirming'))`.execute(tx);
-  return rows;
 }
 
 /** Published releases of a product by version: where stepping stones come from. */

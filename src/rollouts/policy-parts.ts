@@ -98,7 +98,7 @@ export const planningParts = {
   /** Tags by which devices are ordered: `criticality` (a number or low to critical) and `site`. */
   criticalityTag: Type.Optional(Tag),
   siteTag: Type.Optional(Tag),
-  /** A rollout takes over devices that one of less priority has not begun. */
+  /** A rollout that begins takes over devices that one of less priority has not begun. */
   priority: Type.Optional(Type.Integer({ minimum: -1_000, maximum: 1_000 })),
   /** Nothing begins before this time. */
   startAt: Type.Optional(Type.String({ format: "date-time" })),

@@ -4,6 +4,7 @@ import { carryOut } from "./outcome.ts";
 import { type RolloutPolicy, startsAt } from "./policy.ts";
 import type { Stepped } from "./reconciler.ts";
 import { beginStage, type RolloutRow, updateRollout } from "./rollout-store.ts";
+import { beginsLater, supersede } from "./taking-over.ts";
 import type { RolloutsDeps } from "./types.ts";
 
 const LOOK_AGAIN_MS = 500;
@@ -43,6 +44,7 @@ export async function stepPreparation(
     return { said: [], more: false, changed: false };
   }
   const at = new Date(now);
+  if (beginsLater(rollout)) await supersede(tx, tenantId, id, at);
   const ready = deltas.filter((delta) => delta.status === "ready").length;
   const decision = {
     decision: "start",

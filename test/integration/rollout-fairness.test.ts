@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { supersede } from "../../src/rollouts/creation.ts";
+import { supersede } from "../../src/rollouts/taking-over.ts";
 import { actor, createRolloutFleet, type RolloutFleet, SECOND } from "../support/rollout-fleet.ts";
 
 const ALL = { stages: [{ name: "all", percent: 100 }], holdbackPercent: 0 };

@@ -187,7 +187,7 @@ describe("a pace", () => {
 
   it("waits for the time that it was scheduled for", async () => {
     const release = await f.publish("1.1.0");
-    const startAt = new Date(f.clock.now() + 3_600_000).toISOString();
+    const startAt = new Date(f.clock.now() + 120_000).toISOString();
     const id = await f.create(release.id, { ...ALL, startAt });
     await f.run(60);
     expect((await f.rollouts.get(f.tenant, id)).state).toBe("preparing");
@@ -264,6 +264,38 @@ describe("what stands above a rollout", () => {
     expect((await f.rollouts.get(f.tenant, id)).totals.devices).toBe(10);
     expect((await f.rollouts.get(f.tenant, low)).totals.pending).toBe(0);
     await f.expectCountersToMatch(low);
+  });
+
+  it("takes no device before it begins, and then none that has begun", async () => {
+    const { clock, rollouts, tenant } = f;
+    const low = await f.create((await f.publish("1.1.0")).id, {
+      ...QUICK_POLICY,
+      stages: [
+        { name: "canary", devices: 2 },
+        { name: "all", percent: 100 },
+      ],
+      holdbackPercent: 0,
+      minSoakSeconds: 600,
+      maxSoakSeconds: 1_200,
+    });
+    const startAt = new Date(clock.now() + 120_000).toISOString();
+    const later = { ...ALL, priority: 10, startAt };
+    const urgent = await f.publish("1.2.0");
+    const never = await f.create(urgent.id, later);
+    await rollouts.cancel(tenant, never, actor);
+    const id = await f.create(urgent.id, later);
+    await f.run(30);
+    await rollouts.pause(tenant, low, actor);
+    const { succeeded, pending } = (await rollouts.get(tenant, low)).totals;
+    expect(succeeded).toBeGreaterThan(0);
+    expect(pending).toBeGreaterThan(0);
+    expect(succeeded + pending).toBe(12);
+    await clock.advance(120_000);
+    await f.runUntil(id, "succeeded");
+    expect((await rollouts.get(tenant, id)).totals.succeeded).toBe(pending);
+    expect((await rollouts.get(tenant, low)).totals).toMatchObject({ succeeded, pending: 0 });
+    await f.expectCountersToMatch(low);
+    await f.expectCountersToMatch(id);
   });
 
   it("is a second person's agreement, where the tenant asks for it", async () => {

@@ -21,7 +21,7 @@ function createWork() {
 
 describe("a tenant's share of the database's connections", () => {
   it("leaves some to the others, however much the one asks for", async () => {
-    const shares = createConnectionShares(8);
+    const shares = createConnectionShares(8, 10_000);
     const { begun, work, endOldest } = createWork();
     const all = Array.from({ length: 20 }, () => shares.run("greedy", () => work("greedy")));
     all.push(shares.run("calm", () => work("calm")));
@@ -36,7 +36,7 @@ describe("a tenant's share of the database's connections", () => {
   });
 
   it("lets in at once what is part of a transaction, and nothing that has outlived it", async () => {
-    const shares = createConnectionShares(8);
+    const shares = createConnectionShares(8, 10_000);
     const { begun, work, endOldest } = createWork();
     let later: () => Promise<void> = async () => {};
     await shares.run("acme", async () => {
@@ -60,7 +60,7 @@ describe("a tenant's share of the database's connections", () => {
   });
 
   it("is given back where the work fails", async () => {
-    const shares = createConnectionShares(5);
+    const shares = createConnectionShares(5, 10_000);
     for (let time = 0; time < 10; time += 1) {
       await expect(shares.run("acme", () => Promise.reject(new Error("no")))).rejects.toThrow("no");
     }
