@@ -3,6 +3,10 @@ import type { TSchema } from "typebox";
 import { Compile } from "typebox/compile";
 import { AppError, LIMITS } from "../kernel/index.ts";
 
+/** Of the fields that nobody knows. */
+const MAX_NAMED = 10;
+const MAX_NAME_LENGTH = 64;
+
 interface PropertySchema {
   type?: string;
   default?: unknown;
@@ -20,15 +24,23 @@ export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, http
     const value = httpPart === "body" ? input : readText(input, properties);
     if (validator.Check(value)) return { value };
     const errors = validator.Errors(value) as FastifySchemaValidationError[];
-    return { error: errors.filter((error) => error.keyword !== "boolean").map(withAllowed) };
+    return { error: errors.filter((error) => error.keyword !== "boolean").map(plainly) };
   };
 };
 
-/** Who has written a word that is none of the list's is told the list. */
-function withAllowed(error: FastifySchemaValidationError): FastifySchemaValidationError {
-  const allowed = error.keyword === "enum" && error.params.allowedValues;
-  if (!Array.isArray(allowed)) return error;
-  return { ...error, message: `must be one of ${allowed.join(", ")}` };
+/** Who has written a word that is none of the list's is told the list; a field unknown here is named. */
+function plainly(error: FastifySchemaValidationError): FastifySchemaValidationError {
+  const { allowedValues, additionalProperties } = error.params as Record<string, unknown>;
+  if (error.keyword === "enum" && Array.isArray(allowedValues)) {
+    return { ...error, message: `must be one of ${allowedValues.join(", ")}` };
+  }
+  if (error.keyword === "additionalProperties" && Array.isArray(additionalProperties)) {
+    const names = additionalProperties
+      .slice(0, MAX_NAMED)
+      .map((name) => JSON.stringify(String(name).slice(0, MAX_NAME_LENGTH)));
+    return { ...error, message: `must not have ${names.join(", ")}: there is no such field` };
+  }
+  return error;
 }
 
 function readText(input: unknown, properties: Record<string, PropertySchema>): unknown {
