@@ -43,8 +43,8 @@ describe("hostile input to the API", () => {
     const failures: string[] = [];
     const statuses = new Map<number, number>();
     for (const [index, request] of [...hostileRequests()].entries()) {
-      // A third of the values at each place, another third at the next one; VAUTN_TEST_ALL=1 tries all.
-      if (!process.env.VAUTN_TEST_ALL && index % 3 !== 0) continue;
+      // A fifth of the values at each place, another fifth at the next one; VAUTN_TEST_ALL=1 tries all.
+      if (!process.env.VAUTN_TEST_ALL && index % 5 !== 0) continue;
       const answer = await send(request);
       statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1);
       if (answer.status >= 500)

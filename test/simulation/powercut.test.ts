@@ -4,9 +4,9 @@ import { simulatePowercuts } from "../../src/simulator/powercut-simulation.ts";
 import { TWINS } from "../../src/simulator/powercut-twin.ts";
 
 test("a power cut at any change of the flash leaves a device that boots a signed image and reports", async () => {
-  const { cuts, outcomes, violations } = await simulatePowercuts(250, 20_261_123, SCENARIOS);
+  const { cuts, outcomes, violations } = await simulatePowercuts(160, 20_261_123, SCENARIOS);
   expect(violations).toEqual([]);
-  expect(cuts).toBeGreaterThanOrEqual(250);
+  expect(cuts).toBeGreaterThanOrEqual(160);
   expect(outcomes.updated).toBeGreaterThan(outcomes.failed);
 });
 
@@ -16,7 +16,7 @@ test("components whose every attempt was cut off are taken back, and that is wha
 });
 
 test("a power cut at any change of the flash leaves a twin that converges, whole", async () => {
-  const { cuts, violations } = await simulatePowercuts(150, 20_261_129, TWINS);
+  const { cuts, violations } = await simulatePowercuts(100, 20_261_129, TWINS);
   expect(violations).toEqual([]);
-  expect(cuts).toBeGreaterThanOrEqual(150);
+  expect(cuts).toBeGreaterThanOrEqual(100);
 });

@@ -59,7 +59,7 @@ const tool = (name: string) =>
   [`${name}${hasTool(name) ? "" : " (skipped: not installed)"}`, hasTool(name)] as const;
 
 describe.each([
-  [...tool("gzip"), "gzip", "gzip", ["-1", "-3", "-4", "-6", "-9"].map((level) => ["-nc", level])],
+  [...tool("gzip"), "gzip", "gzip", ["-1", "-4", "-6", "-9"].map((level) => ["-nc", level])],
   [
     ...tool("pigz"),
     "pigz",
