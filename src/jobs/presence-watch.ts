@@ -95,7 +95,7 @@ interface Untold {
 /** What a watch remembers of one tenant. */
 interface Waiting {
   silences: Untold[];
-  /** Those of them that may yet come back from a time in which the platform was away. */
+  /** Those who have waited alone, and may yet come back from a time in which the platform was away. */
   putOff: Untold[];
   /** When the last silence of a common cause was told. */
   commonAt: number;
@@ -248,11 +248,18 @@ export function createPresenceWatch({ clock, devices, alerts }: PresenceWatchDep
     const isReturning = now - graceSince <= RETURN_WINDOWS * windowMs;
     const mayReturn = ({ change: { lastSeenAt } }: Untold) =>
       isReturning && lastSeenAt !== null && lastSeenAt.getTime() < graceSince;
-    state.putOff = alone.filter(mayReturn).slice(-MAX_WAITING);
-    for (const { change } of alone.filter((one) => !mayReturn(one))) {
-      // Who is back meanwhile is no news.
-      const [silent] = await devices.stillSilent(tenantId, [change.deviceId]);
-      if (silent) await alerts.raise(tenantId, offlineAlert(silent));
+    const told = new Set<Untold>();
+    try {
+      for (const one of alone) {
+        if (mayReturn(one)) continue;
+        // Who is back meanwhile is no news.
+        const [silent] = await devices.stillSilent(tenantId, [one.change.deviceId]);
+        if (silent) await alerts.raise(tenantId, offlineAlert(silent));
+        told.add(one);
+      }
+    } finally {
+      // Whom a store that failed kept from being told of is tried again.
+      state.putOff = alone.filter((one) => !told.has(one)).slice(-MAX_WAITING);
     }
   }
 
