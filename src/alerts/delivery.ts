@@ -5,6 +5,7 @@ import { type Clock, messageOf } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { counter } from "../kernel/metrics.ts";
 import type { Sealer } from "../kernel/sealing.ts";
+import { type DeliveryOutcome, pruneDeliveries, recordOutcome } from "./delivery-log.ts";
 import * as store from "./webhook-store.ts";
 import { secretContext } from "./webhooks.ts";
 
@@ -12,6 +13,7 @@ const deliveries = counter("vautn_webhook_deliveries_total", "Webhook attempts b
   "outcome",
 ]);
 
+const TABLE = "webhook_deliveries";
 const BATCH = 20;
 const CONCURRENCY = 5;
 /** Longer than an attempt can take: a delivery whose worker died comes up again after it. */
@@ -38,7 +40,7 @@ export interface DeliveryDeps {
 export async function deliverDue(deps: DeliveryDeps, tenantId: string): Promise<number> {
   const now = deps.clock.now();
   const due = await deps.db.tenant(tenantId, async (tx) => {
-    await store.pruneDeliveries(tx, tenantId, new Date(now - KEEP_MS), PRUNE_BATCH);
+    await pruneDeliveries(tx, TABLE, tenantId, new Date(now - KEEP_MS), PRUNE_BATCH);
     const lease = new Date(now + LEASE_MS);
     return store.claimDueDeliveries(tx, tenantId, new Date(now), lease, BATCH);
   });
@@ -73,7 +75,7 @@ async function attempt(
     );
   }
   await deps.db.tenant(tenantId, async (tx) => {
-    await store.recordOutcome(tx, tenantId, delivery.id, outcome, new Date(now));
+    await recordOutcome(tx, TABLE, tenantId, delivery.id, outcome, new Date(now));
     // Standard Webhooks: 410 means that the receiver wants no more of it.
     if (status === 410) await store.disableWebhook(tx, tenantId, delivery.webhook_id);
   });
@@ -111,7 +113,7 @@ export function outcomeOf(
   status: number | null,
   failure: string | null,
   nowMs: number,
-): store.DeliveryOutcome {
+): DeliveryOutcome {
   const base = { lastStatus: status, lastError: failure };
   if (failure === null) return { ...base, status: "delivered", nextAttemptAt: null };
   if (attempts >= MAX_ATTEMPTS || status === 410) {

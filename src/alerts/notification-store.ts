@@ -1,9 +1,9 @@
 import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
-import { storableJson, storableText } from "../kernel/storable.ts";
+import { storableJson } from "../kernel/storable.ts";
 import type { ChannelKind, ChannelSettingsDocument } from "./channel-settings.ts";
+import { LOG_COLUMNS, type LoggedDelivery } from "./delivery-log.ts";
 import type { Notification } from "./notification.ts";
-import type { DeliveryOutcome } from "./webhook-store.ts";
 
 /**
  * Queues a notification for the channels of these names (`*`: all) that are enabled and have room in
@@ -103,38 +103,7 @@ export async function channelForSending(
   return row as Pick<DueNotification, "kind" | "settings" | "secret_sealed"> | undefined;
 }
 
-export async function recordNotification(
-  tx: Tx,
-  tenantId: string,
-  id: string,
-  outcome: DeliveryOutcome,
-  now: Date,
-): Promise<void> {
-  await tx
-    .updateTable("alert_deliveries")
-    .set({
-      status: outcome.status,
-      next_attempt_at: outcome.nextAttemptAt,
-      last_status: outcome.lastStatus,
-      last_error: outcome.lastError === null ? null : storableText(outcome.lastError, 512),
-      delivered_at: outcome.status === "delivered" ? now : null,
-    })
-    .where("tenant_id", "=", tenantId)
-    .where("id", "=", id)
-    .execute();
-}
-
-export interface NotificationRow {
-  id: string;
-  notification: Notification;
-  status: "pending" | "delivered" | "failed";
-  attempts: number;
-  next_attempt_at: Date | null;
-  last_status: number | null;
-  last_error: string | null;
-  created_at: Date;
-  delivered_at: Date | null;
-}
+export type LoggedNotification = LoggedDelivery & { notification: Notification };
 
 /** The log of a channel's messages, newest first. */
 export async function listNotifications(
@@ -142,39 +111,10 @@ export async function listNotifications(
   tenantId: string,
   channelId: string,
   limit: number,
-): Promise<NotificationRow[]> {
-  const rows = await tx
-    .selectFrom("alert_deliveries")
-    .select([
-      "id",
-      "notification",
-      "status",
-      "attempts",
-      "next_attempt_at",
-      "last_status",
-      "last_error",
-      "created_at",
-      "delivered_at",
-    ])
-    .where("tenant_id", "=", tenantId)
-    .where("channel_id", "=", channelId)
-    .orderBy("created_at", "desc")
-    .orderBy("id", "desc")
-    .limit(limit)
-    .execute();
-  return rows as NotificationRow[];
-}
-
-/** Forgets messages that ended before `before`, at most `limit` at once. */
-export async function pruneNotifications(
-  tx: Tx,
-  tenantId: string,
-  before: Date,
-  limit: number,
-): Promise<void> {
-  await sql`
-    delete from alert_deliveries where tenant_id = ${tenantId} and id in (
-      select id from alert_deliveries
-      where tenant_id = ${tenantId} and status <> 'pending' and created_at < ${before}
-      limit ${limit})`.execute(tx);
+): Promise<LoggedNotification[]> {
+  const { rows } = await sql<LoggedNotification>`
+    select ${LOG_COLUMNS}, notification from alert_deliveries
+    where tenant_id = ${tenantId} and channel_id = ${channelId}
+    order by created_at desc, id desc limit ${limit}`.execute(tx);
+  return rows;
 }

@@ -5,6 +5,7 @@ import { counter } from "../kernel/metrics.ts";
 import type { Sealer } from "../kernel/sealing.ts";
 import { channelContext } from "./channel-settings.ts";
 import { outcomeOf } from "./delivery.ts";
+import { pruneDeliveries, recordOutcome } from "./delivery-log.ts";
 import { notificationOf } from "./notification.ts";
 import * as store from "./notification-store.ts";
 import { type Message, type SendingDeps, type Sent, sendMessage } from "./senders.ts";
@@ -15,6 +16,7 @@ const sent = counter(
   ["kind", "outcome"],
 );
 
+const TABLE = "alert_deliveries";
 const BATCH = 50;
 const CONCURRENCY = 5;
 /** Longer than an attempt can take: a message whose worker died comes up again after it. */
@@ -36,7 +38,7 @@ export interface DeliveryDeps extends SendingDeps {
 export async function notifyDue(deps: DeliveryDeps, tenantId: string): Promise<number> {
   const now = deps.clock.now();
   const due = await deps.db.tenant(tenantId, async (tx) => {
-    await store.pruneNotifications(tx, tenantId, new Date(now - KEEP_MS), PRUNE_BATCH);
+    await pruneDeliveries(tx, TABLE, tenantId, new Date(now - KEEP_MS), PRUNE_BATCH);
     const lease = new Date(now + LEASE_MS);
     return store.claimDueNotifications(tx, tenantId, { now: new Date(now), lease, limit: BATCH });
   });
@@ -119,7 +121,7 @@ async function attempt(
     deps.logger.warn({ tenantId, channelId, attempts, failure }, "an alert was not delivered");
   }
   await deps.db.tenant(tenantId, (tx) =>
-    store.recordNotification(tx, tenantId, claimed.id, outcome, new Date(now)),
+    recordOutcome(tx, TABLE, tenantId, claimed.id, outcome, new Date(now)),
   );
 }
 

@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
-import { storableText } from "../kernel/storable.ts";
+import { LOG_COLUMNS, type LoggedDelivery } from "./delivery-log.ts";
 import type { CloudEvent } from "./events.ts";
 
 export interface WebhookRow {
@@ -117,45 +117,7 @@ export async function claimDueDeliveries(
   return rows;
 }
 
-export interface DeliveryOutcome {
-  status: "delivered" | "pending" | "failed";
-  nextAttemptAt: Date | null;
-  lastStatus: number | null;
-  lastError: string | null;
-}
-
-export async function recordOutcome(
-  tx: Tx,
-  tenantId: string,
-  id: string,
-  outcome: DeliveryOutcome,
-  now: Date,
-): Promise<void> {
-  await tx
-    .updateTable("webhook_deliveries")
-    .set({
-      status: outcome.status,
-      next_attempt_at: outcome.nextAttemptAt,
-      last_status: outcome.lastStatus,
-      last_error: outcome.lastError === null ? null : storableText(outcome.lastError, 512),
-      delivered_at: outcome.status === "delivered" ? now : null,
-    })
-    .where("tenant_id", "=", tenantId)
-    .where("id", "=", id)
-    .execute();
-}
-
-export interface DeliveryRow {
-  id: string;
-  event: CloudEvent;
-  status: "pending" | "delivered" | "failed";
-  attempts: number;
-  next_attempt_at: Date | null;
-  last_status: number | null;
-  last_error: string | null;
-  created_at: Date;
-  delivered_at: Date | null;
-}
+export type WebhookDelivery = LoggedDelivery & { event: CloudEvent };
 
 /** The log of a webhook's deliveries, newest first. */
 export async function listDeliveries(
@@ -163,38 +125,10 @@ export async function listDeliveries(
   tenantId: string,
   webhookId: string,
   limit: number,
-): Promise<DeliveryRow[]> {
-  return tx
-    .selectFrom("webhook_deliveries")
-    .select([
-      "id",
-      "event",
-      "status",
-      "attempts",
-      "next_attempt_at",
-      "last_status",
-      "last_error",
-      "created_at",
-      "delivered_at",
-    ])
-    .where("tenant_id", "=", tenantId)
-    .where("webhook_id", "=", webhookId)
-    .orderBy("created_at", "desc")
-    .orderBy("id", "desc")
-    .limit(limit)
-    .execute();
-}
-
-/** Forgets deliveries that ended before `before`, at most `limit` at once. */
-export async function pruneDeliveries(
-  tx: Tx,
-  tenantId: string,
-  before: Date,
-  limit: number,
-): Promise<void> {
-  await sql`
-    delete from webhook_deliveries where tenant_id = ${tenantId} and id in (
-      select id from webhook_deliveries
-      where tenant_id = ${tenantId} and status <> 'pending' and created_at < ${before}
-      limit ${limit})`.execute(tx);
+): Promise<WebhookDelivery[]> {
+  const { rows } = await sql<WebhookDelivery>`
+    select ${LOG_COLUMNS}, event from webhook_deliveries
+    where tenant_id = ${tenantId} and webhook_id = ${webhookId}
+    order by created_at desc, id desc limit ${limit}`.execute(tx);
+  return rows;
 }

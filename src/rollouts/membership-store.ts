@@ -1,4 +1,4 @@
-import { sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
 import type { Tx } from "../db/index.ts";
 import type { Member } from "./counter-store.ts";
 import type { Failure } from "./states.ts";
@@ -51,6 +51,24 @@ export async function insertDevices(
   }
 }
 
+type MemberDevice = Member & { device_id: string };
+
+/** Locks devices of the rollout for which `condition` holds, in the order of their ids. */
+async function lockMembers(
+  tx: Tx,
+  tenantId: string,
+  rolloutId: string,
+  condition: RawBuilder<unknown>,
+  limit: number,
+): Promise<MemberDevice[]> {
+  const { rows } = await sql<MemberDevice>`
+    select device_id, stage_index, state, excluded_reason, cohort, is_absent
+    from rollout_devices
+    where tenant_id = ${tenantId} and rollout_id = ${rolloutId} and (${condition})
+    order by device_id limit ${limit} for update`.execute(tx);
+  return rows;
+}
+
 /** Takes back what nobody has taken up: pending devices, and offers that were never delivered. */
 export async function lockUntouched(
   tx: Tx,
@@ -58,13 +76,8 @@ export async function lockUntouched(
   rolloutId: string,
   limit: number,
 ): Promise<MemberDevice[]> {
-  const { rows } = await sql<MemberDevice>`
-    select device_id, stage_index, state, excluded_reason, cohort, is_absent
-    from rollout_devices
-    where tenant_id = ${tenantId} and rollout_id = ${rolloutId}
-      and (state = 'pending' or (state = 'offered' and phase_deadline_at is null))
-    order by device_id limit ${limit} for update`.execute(tx);
-  return rows;
+  const untouched = sql`state = 'pending' or (state = 'offered' and phase_deadline_at is null)`;
+  return lockMembers(tx, tenantId, rolloutId, untouched, limit);
 }
 
 export async function withdraw(
@@ -82,8 +95,6 @@ export async function withdraw(
       and device_id = any(${[...deviceIds]}::text[])`.execute(tx);
 }
 
-type MemberDevice = Member & { device_id: string };
-
 /** Devices that were told to start from their other slot and did not. */
 export async function lockFailedSwitches(
   tx: Tx,
@@ -91,14 +102,9 @@ export async function lockFailedSwitches(
   rolloutId: string,
   limit: number,
 ): Promise<MemberDevice[]> {
-  const { rows } = await sql<MemberDevice>`
-    select device_id, stage_index, state, excluded_reason, cohort, is_absent
-    from rollout_devices
-    where tenant_id = ${tenantId} and rollout_id = ${rolloutId}
-      and state in ('rejected', 'failed', 'fell-back')
-      and assignment->'signed'->>'action' = 'switch-slot'
-    order by device_id limit ${limit} for update`.execute(tx);
-  return rows;
+  const failed = sql`state in ('rejected', 'failed', 'fell-back')
+    and assignment->'signed'->>'action' = 'switch-slot'`;
+  return lockMembers(tx, tenantId, rolloutId, failed, limit);
 }
 
 /** Begins anew, as an update of another name: what is still said of the old one is not its word. */
@@ -125,13 +131,8 @@ export async function lockUntold(
   fromStage: number,
   limit: number,
 ): Promise<MemberDevice[]> {
-  const { rows } = await sql<MemberDevice>`
-    select device_id, stage_index, state, excluded_reason, cohort, is_absent
-    from rollout_devices
-    where tenant_id = ${tenantId} and rollout_id = ${rolloutId} and stage_index >= ${fromStage}
-      and state = 'offered' and phase_deadline_at is null
-    order by device_id limit ${limit} for update`.execute(tx);
-  return rows;
+  const untold = sql`stage_index >= ${fromStage} and state = 'offered' and phase_deadline_at is null`;
+  return lockMembers(tx, tenantId, rolloutId, untold, limit);
 }
 
 /** Devices of those stages that were told to stop and did. */
@@ -142,13 +143,8 @@ export async function lockStopped(
   fromStage: number,
   limit: number,
 ): Promise<MemberDevice[]> {
-  const { rows } = await sql<MemberDevice>`
-    select device_id, stage_index, state, excluded_reason, cohort, is_absent
-    from rollout_devices
-    where tenant_id = ${tenantId} and rollout_id = ${rolloutId} and stage_index >= ${fromStage}
-      and state = 'withdrawn' and cancelled_at is not null
-    order by device_id limit ${limit} for update`.execute(tx);
-  return rows;
+  const stopped = sql`stage_index >= ${fromStage} and state = 'withdrawn' and cancelled_at is not null`;
+  return lockMembers(tx, tenantId, rolloutId, stopped, limit);
 }
 
 /** As though they had never been told: the stage that they are in may come to them again. */
