@@ -4,8 +4,8 @@ import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useState } from "react";
 import { type AlertView, anomalySeriesQuery, api } from "../../api/index.ts";
 import { formatFigure } from "../../components/format.ts";
-import { Link } from "../../components/link.tsx";
 import { useAction } from "../../components/use-action.ts";
+import { DeviceLink } from "../../shell/device-link.tsx";
 import { useMay, useTenantId } from "../../shell/use-tenant.ts";
 
 const BandChart = lazy(() =>
@@ -53,7 +53,6 @@ export function findingOf({ kind, details, subjectKind, subjectId }: AlertView) 
 
 /** The values around a finding, what would have been usual, and whether it was worth telling. */
 export function AnomalyFinding({ alert, finding }: { alert: AlertView; finding: Finding }) {
-  const tenant = useTenantId();
   return (
     <Stack gap="xs">
       <FindingChart finding={finding} />
@@ -72,9 +71,7 @@ export function AnomalyFinding({ alert, finding }: { alert: AlertView; finding: 
       {finding.devices.length > 0 && (
         <Group gap="xs">
           {finding.devices.slice(0, MOST_LINKS).map((device) => (
-            <Link key={device} to="/t/$tenant/devices/$device" params={{ tenant, device }}>
-              {device}
-            </Link>
+            <DeviceLink key={device} deviceId={device} />
           ))}
           {finding.devices.length > MOST_LINKS && (
             <Text size="sm" c="dimmed">

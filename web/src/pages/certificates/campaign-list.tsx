@@ -5,12 +5,12 @@ import { api, type Campaign, campaignDevicesQuery, campaignsQuery } from "../../
 import { ToneBadge } from "../../components/badges.tsx";
 import { DataTable } from "../../components/data-table.tsx";
 import { formatDuration, humanize, plural } from "../../components/format.ts";
-import { Link } from "../../components/link.tsx";
 import { Panel } from "../../components/page.tsx";
 import { BarLegend, type BarPart, StackedBar } from "../../components/stacked-bar.tsx";
 import { EmptyState, Loaded } from "../../components/states.tsx";
 import { TimeAgo } from "../../components/time-ago.tsx";
 import { useAction } from "../../components/use-action.ts";
+import { DeviceLink } from "../../shell/device-link.tsx";
 import { useMay, useTenantId } from "../../shell/use-tenant.ts";
 import type { Tone } from "../../theme/tones.ts";
 
@@ -104,15 +104,7 @@ function Failures({ campaign }: { campaign: Campaign }) {
             {
               id: "device",
               header: "Did not rotate",
-              cell: ({ deviceId }) => (
-                <Link
-                  to="/t/$tenant/devices/$device"
-                  params={{ tenant, device: deviceId }}
-                  search={{ tab: "certificates" }}
-                >
-                  {deviceId}
-                </Link>
-              ),
+              cell: ({ deviceId }) => <DeviceLink deviceId={deviceId} tab="certificates" />,
             },
             { id: "step", header: "Step", cell: (row) => humanize(row.step ?? "–") },
             { id: "error", header: "Why", cell: (row) => row.error ?? "–" },

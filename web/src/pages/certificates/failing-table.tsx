@@ -7,9 +7,9 @@ import { ToneBadge } from "../../components/badges.tsx";
 import { CursorPager, useCursors } from "../../components/cursor-pager.tsx";
 import { DataTable } from "../../components/data-table.tsx";
 import { humanize, plural } from "../../components/format.ts";
-import { Link } from "../../components/link.tsx";
 import { EmptyState, Loaded } from "../../components/states.tsx";
 import { TimeAgo } from "../../components/time-ago.tsx";
+import { DeviceLink } from "../../shell/device-link.tsx";
 import { useTenantId } from "../../shell/use-tenant.ts";
 
 export function FailingTable() {
@@ -47,15 +47,7 @@ export function FailingTable() {
                   {
                     id: "device",
                     header: "Device",
-                    cell: ({ deviceId }) => (
-                      <Link
-                        to="/t/$tenant/devices/$device"
-                        params={{ tenant, device: deviceId }}
-                        search={{ tab: "certificates" }}
-                      >
-                        {deviceId}
-                      </Link>
-                    ),
+                    cell: ({ deviceId }) => <DeviceLink deviceId={deviceId} tab="certificates" />,
                   },
                   {
                     id: "step",

@@ -16,6 +16,7 @@ import { Link } from "../../components/link.tsx";
 import { Panel } from "../../components/page.tsx";
 import { EmptyState, ListSkeleton, Loaded } from "../../components/states.tsx";
 import { TimeAgo } from "../../components/time-ago.tsx";
+import { DeviceLink } from "../../shell/device-link.tsx";
 import { commandTone, TONE_COLORS } from "../../theme/tones.ts";
 import { CommandAnswer } from "../device/command-answer.tsx";
 import { COMMAND_STATES } from "./batch-bar.ts";
@@ -93,16 +94,7 @@ function columnsOf(tenant: string): Column<CommandView>[] {
     {
       id: "device",
       header: "Device",
-      cell: ({ deviceId }) => (
-        <Link
-          to="/t/$tenant/devices/$device"
-          params={{ tenant, device: deviceId }}
-          search={{ tab: "commands" }}
-          fw={550}
-        >
-          {deviceId}
-        </Link>
-      ),
+      cell: ({ deviceId }) => <DeviceLink deviceId={deviceId} tab="commands" fw={550} />,
     },
     {
       id: "status",

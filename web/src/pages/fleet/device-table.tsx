@@ -6,9 +6,9 @@ import { PresenceBadge } from "../../components/badges.tsx";
 import { CursorPager, useCursors } from "../../components/cursor-pager.tsx";
 import { type Column, DataTable } from "../../components/data-table.tsx";
 import { formatNumber } from "../../components/format.ts";
-import { Link } from "../../components/link.tsx";
 import { EmptyState, ListSkeleton, Loaded } from "../../components/states.tsx";
 import { TimeAgo } from "../../components/time-ago.tsx";
+import { DeviceLink } from "../../shell/device-link.tsx";
 import { useTenantId } from "../../shell/use-tenant.ts";
 import { QueryBox } from "./query-box.tsx";
 
@@ -21,6 +21,63 @@ interface DeviceTableProps {
   onSearch: (query: string) => void;
   onSort: (sort: string) => void;
 }
+
+const COLUMNS: Column<DeviceView>[] = [
+  {
+    id: "id",
+    header: "Device",
+    sortKey: "id",
+    cell: (device) => (
+      <DeviceLink deviceId={device.id} fw={550} style={{ overflowWrap: "anywhere" }} />
+    ),
+  },
+  {
+    id: "presence",
+    header: "Presence",
+    cell: (device) => <PresenceBadge presence={device.presence} />,
+  },
+  {
+    id: "firmware",
+    header: "Firmware",
+    cell: (device) =>
+      device.firmware ? (
+        <Text span inherit className="mono">
+          {device.firmware.version}
+        </Text>
+      ) : (
+        <Text span inherit c="dimmed">
+          not known
+        </Text>
+      ),
+  },
+  {
+    id: "hardware",
+    header: "Hardware",
+    visibleFrom: "md",
+    cell: (device) => (
+      <>
+        {device.product}{" "}
+        <Text span inherit c="dimmed">
+          {device.hardwareRevision}
+        </Text>
+      </>
+    ),
+  },
+  { id: "region", header: "Region", visibleFrom: "sm", cell: (device) => device.region || "–" },
+  {
+    id: "tags",
+    header: "Tags",
+    visibleFrom: "lg",
+    cell: (device) => <Tags tags={device.tags} />,
+  },
+  {
+    id: "lastSeen",
+    header: "Last seen",
+    sortKey: "lastSeen",
+    visibleFrom: "xs",
+    cell: (device) => <TimeAgo time={device.lastSeenAt} fallback="never" />,
+  },
+];
 
 export function DeviceTable({ query, sort, onSearch, onSort }: DeviceTableProps) {
   const tenant = useTenantId();
@@ -49,7 +106,7 @@ export function DeviceTable({ query, sort, onSearch, onSort }: DeviceTableProps)
               <Box style={{ opacity: devices.isPlaceholderData ? 0.6 : 1 }}>
                 <DataTable
                   caption="Devices"
-                  columns={columnsOf(tenant)}
+                  columns={COLUMNS}
                   rows={items}
                   rowId={(device) => device.id}
                   sort={sort ?? "id"}
@@ -71,72 +128,6 @@ export function DeviceTable({ query, sort, onSearch, onSort }: DeviceTableProps)
       )}
     </Paper>
   );
-}
-
-function columnsOf(tenant: string): Column<DeviceView>[] {
-  return [
-    {
-      id: "id",
-      header: "Device",
-      sortKey: "id",
-      cell: (device) => (
-        <Link
-          to="/t/$tenant/devices/$device"
-          params={{ tenant, device: device.id }}
-          fw={550}
-          style={{ overflowWrap: "anywhere" }}
-        >
-          {device.id}
-        </Link>
-      ),
-    },
-    {
-      id: "presence",
-      header: "Presence",
-      cell: (device) => <PresenceBadge presence={device.presence} />,
-    },
-    {
-      id: "firmware",
-      header: "Firmware",
-      cell: (device) =>
-        device.firmware ? (
-          <Text span inherit className="mono">
-            {device.firmware.version}
-          </Text>
-        ) : (
-          <Text span inherit c="dimmed">
-            not known
-          </Text>
-        ),
-    },
-    {
-      id: "hardware",
-      header: "Hardware",
-      visibleFrom: "md",
-      cell: (device) => (
-        <>
-          {device.product}{" "}
-          <Text span inherit c="dimmed">
-            {device.hardwareRevision}
-          </Text>
-        </>
-      ),
-    },
-    { id: "region", header: "Region", visibleFrom: "sm", cell: (device) => device.region || "–" },
-    {
-      id: "tags",
-      header: "Tags",
-      visibleFrom: "lg",
-      cell: (device) => <Tags tags={device.tags} />,
-    },
-    {
-      id: "lastSeen",
-      header: "Last seen",
-      sortKey: "lastSeen",
-      visibleFrom: "xs",
-      cell: (device) => <TimeAgo time={device.lastSeenAt} fallback="never" />,
-    },
-  ];
 }
 
 export function Tags({ tags }: { tags: Record<string, unknown> }) {

@@ -3,10 +3,10 @@ import { useQuery } from "@tanstack/react-query";
 import { type CrashGroupView, crashGroupsQuery } from "../../api/index.ts";
 import { type Column, DataTable } from "../../components/data-table.tsx";
 import { formatNumber } from "../../components/format.ts";
-import { Link } from "../../components/link.tsx";
 import { Panel } from "../../components/page.tsx";
 import { Loaded } from "../../components/states.tsx";
 import { TimeAgo } from "../../components/time-ago.tsx";
+import { DeviceLink } from "../../shell/device-link.tsx";
 import { useTenantId } from "../../shell/use-tenant.ts";
 
 /** Crashes of one cause together, the most frequent first. */
@@ -51,15 +51,7 @@ export function CrashTable() {
       id: "example",
       header: "Example",
       visibleFrom: "xs",
-      cell: ({ example }) => (
-        <Link
-          to="/t/$tenant/devices/$device"
-          params={{ tenant, device: example.deviceId }}
-          search={{ tab: "timeline" }}
-        >
-          {example.deviceId}
-        </Link>
-      ),
+      cell: ({ example }) => <DeviceLink deviceId={example.deviceId} tab="timeline" />,
     },
   ];
   return (

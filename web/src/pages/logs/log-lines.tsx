@@ -5,6 +5,7 @@ import { type LogRecord, logContextQuery } from "../../api/index.ts";
 import { LevelBadge } from "../../components/badges.tsx";
 import { formatExact } from "../../components/format.ts";
 import { Link } from "../../components/link.tsx";
+import { DeviceLink } from "../../shell/device-link.tsx";
 import { useTenantId } from "../../shell/use-tenant.ts";
 import classes from "./log-lines.module.css";
 
@@ -61,9 +62,7 @@ function LogLine({ line, showDevice }: { line: LogRecord; showDevice: boolean })
         <Group gap="md" p="xs" align="flex-start">
           {line.deviceId && (
             <Text size="xs">
-              <Link to="/t/$tenant/devices/$device" params={{ tenant, device: line.deviceId }}>
-                {line.deviceId}
-              </Link>
+              <DeviceLink deviceId={line.deviceId} />
             </Text>
           )}
           {line.logger && (

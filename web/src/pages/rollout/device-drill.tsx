@@ -12,10 +12,10 @@ import { UpdateBadge } from "../../components/badges.tsx";
 import { CursorPager, useCursors } from "../../components/cursor-pager.tsx";
 import { type Column, DataTable } from "../../components/data-table.tsx";
 import { formatBytes, formatNumber, humanize } from "../../components/format.ts";
-import { Link } from "../../components/link.tsx";
 import { Panel } from "../../components/page.tsx";
 import { EmptyState, ListSkeleton, Loaded } from "../../components/states.tsx";
 import { TimeAgo } from "../../components/time-ago.tsx";
+import { DeviceLink } from "../../shell/device-link.tsx";
 import { useTenantId } from "../../shell/use-tenant.ts";
 import { TONE_COLORS, updateTone } from "../../theme/tones.ts";
 import { DEVICE_STATES } from "./counts.ts";
@@ -97,7 +97,7 @@ export function DeviceDrill({ rollout }: { rollout: RolloutView }) {
                 caption="Devices of the rollout"
                 rows={items}
                 rowId={(device) => device.deviceId}
-                columns={columnsOf(tenant, rollout)}
+                columns={columnsOf(rollout)}
               />
               <CursorPager
                 pages={pages}
@@ -123,21 +123,18 @@ function countStates(rollout: RolloutView, stage: string | undefined): Record<st
   return counts;
 }
 
-function columnsOf(tenant: string, rollout: RolloutView): Column<RolloutDevice>[] {
+function columnsOf(rollout: RolloutView): Column<RolloutDevice>[] {
   return [
     {
       id: "device",
       header: "Device",
       cell: (device) => (
-        <Link
-          to="/t/$tenant/devices/$device"
-          params={{ tenant, device: device.deviceId }}
-          search={{ tab: "updates" }}
+        <DeviceLink
+          deviceId={device.deviceId}
+          tab="updates"
           fw={550}
           style={{ whiteSpace: "nowrap" }}
-        >
-          {device.deviceId}
-        </Link>
+        />
       ),
     },
     {

@@ -2,10 +2,10 @@ import { Button, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { api, penaltyBoxQuery } from "../../api/index.ts";
 import { DataTable } from "../../components/data-table.tsx";
-import { Link } from "../../components/link.tsx";
 import { Panel } from "../../components/page.tsx";
 import { TimeAgo } from "../../components/time-ago.tsx";
 import { useAction } from "../../components/use-action.ts";
+import { DeviceLink } from "../../shell/device-link.tsx";
 import { useMay, useTenantId } from "../../shell/use-tenant.ts";
 
 /** Devices that rollouts leave out, and the way out for each; nothing while there are none. */
@@ -33,16 +33,7 @@ export function PenaltyBox() {
           {
             id: "device",
             header: "Device",
-            cell: ({ deviceId }) => (
-              <Link
-                to="/t/$tenant/devices/$device"
-                params={{ tenant, device: deviceId }}
-                search={{ tab: "updates" }}
-                fw={550}
-              >
-                {deviceId}
-              </Link>
-            ),
+            cell: ({ deviceId }) => <DeviceLink deviceId={deviceId} tab="updates" fw={550} />,
           },
           { id: "failures", header: "Failed updates", cell: ({ failures }) => failures },
           {

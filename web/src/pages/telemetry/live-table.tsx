@@ -2,9 +2,9 @@ import { Group, Text } from "@mantine/core";
 import { ToneBadge } from "../../components/badges.tsx";
 import { DataTable } from "../../components/data-table.tsx";
 import { formatFigure } from "../../components/format.ts";
-import { Link } from "../../components/link.tsx";
 import { Panel } from "../../components/page.tsx";
 import { TimeAgo } from "../../components/time-ago.tsx";
+import { DeviceLink } from "../../shell/device-link.tsx";
 import { useTenantId } from "../../shell/use-tenant.ts";
 import { type LiveState, useLiveValues } from "./use-live-values.ts";
 
@@ -48,11 +48,7 @@ export function LiveTable({ metric, q, unit }: LiveTableProps) {
             {
               id: "device",
               header: "Device",
-              cell: ({ deviceId }) => (
-                <Link to="/t/$tenant/devices/$device" params={{ tenant, device: deviceId }}>
-                  {deviceId}
-                </Link>
-              ),
+              cell: ({ deviceId }) => <DeviceLink deviceId={deviceId} />,
             },
             {
               id: "value",

@@ -2,8 +2,7 @@ import { Code, Group, Text, Tooltip, UnstyledButton } from "@mantine/core";
 import { useState } from "react";
 import type { Trace } from "../../api/index.ts";
 import { formatDuration } from "../../components/format.ts";
-import { Link } from "../../components/link.tsx";
-import { useTenantId } from "../../shell/use-tenant.ts";
+import { DeviceLink } from "../../shell/device-link.tsx";
 import { levelTone, toneFill } from "../../theme/tones.ts";
 import { extentOf, rowsOf, type TraceRow } from "./trace-rows.ts";
 import classes from "./waterfall.module.css";
@@ -92,7 +91,6 @@ function SpanRow({ row, color, left, width }: SpanRowProps) {
 }
 
 function LogRow({ row, left }: { row: TraceRow & { kind: "log" }; left: number }) {
-  const tenant = useTenantId();
   const { log } = row;
   return (
     <div className={classes.row}>
@@ -101,9 +99,7 @@ function LogRow({ row, left }: { row: TraceRow & { kind: "log" }; left: number }
         <Text span size="xs" className="mono clip" title={log.message}>
           {log.deviceId && (
             <>
-              <Link to="/t/$tenant/devices/$device" params={{ tenant, device: log.deviceId }}>
-                {log.deviceId}
-              </Link>{" "}
+              <DeviceLink deviceId={log.deviceId} />{" "}
             </>
           )}
           {log.message}
