@@ -9,6 +9,7 @@ import { querySeries } from "../src/telemetry-queries/series.ts";
 import type { SeriesQuery } from "../src/telemetry-queries/types.ts";
 import {
   createTimeseries,
+  PointColumns,
   startEmbeddedClickHouse,
   type Timeseries,
 } from "../src/timeseries/index.ts";
@@ -23,53 +24,85 @@ export const DAYS = 2;
 export const DEVICE_POINTS = ((DAYS * DAY_MS) / EVERY_MS) * METRICS.length;
 /** A midnight, so that days are whole. */
 export const GROWTH_START = Date.UTC(2026, 5, 1);
+/** What is there of the points, in the folder itself. */
+export const MADE = "made.json";
+export const devicesOf = (points: number) => Math.max(1, Math.round(points / DEVICE_POINTS));
 const END = GROWTH_START + DAYS * DAY_MS;
 const RUNS = 9;
 const MAX_PASSES = 2_000;
 const INSERTS = 10;
 const BATCH = 50_000;
 
+/** Where the points of a size are kept for the next time, and how long making them may take at once. */
+export interface GrowthData {
+  /** Absent: a folder for this run alone. */
+  directory?: string | undefined;
+  /** Only makes what is missing, for so many seconds. */
+  prepareSeconds?: number | undefined;
+}
+
 /** At each size: how fast points come in beside what is there, and how long a dashboard's questions take. */
-export async function measureGrowth(sizes: readonly number[]): Promise<void> {
-  for (const size of sizes) await measureSize(size);
+export async function measureGrowth(sizes: readonly number[], data: GrowthData): Promise<void> {
+  for (const size of sizes) await measureSize(size, data);
 }
 
-async function measureSize(size: number): Promise<void> {
-  const directory = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-growth-"));
-  const logger = createLogger({ level: "silent" });
-  const start = () => startEmbeddedClickHouse({ directory, logger });
+async function measureSize(size: number, { directory: kept, prepareSeconds }: GrowthData) {
+  const directory = kept
+    ? path.join(path.resolve(kept), size.toExponential(0))
+    : fs.mkdtempSync(path.join(os.tmpdir(), "vautn-growth-"));
+  fs.mkdirSync(directory, { recursive: true });
+  const deadline = Date.now() + (prepareSeconds ?? Number.POSITIVE_INFINITY) * 1_000;
   try {
-    const first = await start();
-    const empty = createTimeseries({ url: first.url, logger });
-    await empty.migrate();
-    await empty.close();
-    await first.stop();
-    const script = path.join(import.meta.dirname, "telemetry-growth-data.ts");
-    const args = [script, path.join(directory, "store"), String(size)];
-    const made = spawnSync(process.execPath, args, { stdio: ["ignore", "ignore", "inherit"] });
-    if (made.status !== 0) throw new Error("the data could not be made");
-    const engine = await start();
-    const timeseries = createTimeseries({ url: engine.url, logger });
-    try {
-      await measureOn(timeseries, size);
-    } finally {
-      await timeseries.close();
-      await engine.stop();
-    }
+    await withStore(directory, (timeseries) => timeseries.migrate());
+    const isThere = makePoints(directory, size, deadline);
+    await withStore(directory, async (timeseries) => {
+      const started = performance.now();
+      const isRolledUp = isThere && (await rollUpAll(timeseries, deadline));
+      if (!isRolledUp) report(`at ${size.toExponential(0)} points, still to be made`, 1, "");
+      else if (prepareSeconds === undefined) {
+        const seconds = (performance.now() - started) / 1_000;
+        await measureOn(timeseries, size, seconds);
+      }
+    });
   } finally {
-    fs.rmSync(directory, { recursive: true, force: true });
+    if (!kept) fs.rmSync(directory, { recursive: true, force: true });
   }
 }
 
-async function measureOn(timeseries: Timeseries, size: number): Promise<void> {
-  const label = `at ${size.toExponential(0)} points`;
-  const started = performance.now();
-  for (let pass = 0; pass < MAX_PASSES; pass += 1) {
-    // What came within the last second is for the next pass.
-    if (pass === 0) await new Promise((resolve) => setTimeout(resolve, 2_000));
-    if ((await timeseries.rollUp()).complete) break;
+async function withStore(directory: string, work: (timeseries: Timeseries) => Promise<unknown>) {
+  const logger = createLogger({ level: "silent" });
+  const engine = await startEmbeddedClickHouse({ directory, logger });
+  const timeseries = createTimeseries({ url: engine.url, logger });
+  try {
+    await work(timeseries);
+  } finally {
+    await timeseries.close();
+    await engine.stop();
   }
-  report(`${label}, rollups of all`, (performance.now() - started) / 1_000, "s");
+}
+
+/** In a process of its own; false where the time was not enough. */
+function makePoints(directory: string, size: number, deadline: number): boolean {
+  const script = path.join(import.meta.dirname, "telemetry-growth-data.ts");
+  const args = [script, directory, String(size), String(deadline)];
+  const made = spawnSync(process.execPath, args, { stdio: ["ignore", "ignore", "inherit"] });
+  if (made.status !== 0) throw new Error("the data could not be made");
+  const { devices } = JSON.parse(fs.readFileSync(path.join(directory, MADE), "utf8"));
+  return devices >= devicesOf(size);
+}
+
+async function rollUpAll(timeseries: Timeseries, deadline: number): Promise<boolean> {
+  // What came within the last second is for the next pass.
+  await new Promise((resolve) => setTimeout(resolve, 2_000));
+  for (let pass = 0; pass < MAX_PASSES && Date.now() < deadline; pass += 1) {
+    if ((await timeseries.rollUp()).complete) return true;
+  }
+  return false;
+}
+
+async function measureOn(timeseries: Timeseries, size: number, rollUpSeconds: number) {
+  const label = `at ${size.toExponential(0)} points`;
+  report(`${label}, rollups of all that was not rolled up`, rollUpSeconds, "s");
   for (const [name, ask] of questions(timeseries)) {
     const times: number[] = [];
     for (let run = 0; run < RUNS; run += 1) {
@@ -87,7 +120,7 @@ async function measureOn(timeseries: Timeseries, size: number): Promise<void> {
   let seconds = 0;
   for (const rows of pointBatches(20, BATCH)) {
     const from = performance.now();
-    await timeseries.insertPoints(narrow(rows));
+    await timeseries.insertPoints(narrow(rows, new PointColumns()));
     seconds += (performance.now() - from) / 1_000;
     points += rows.length;
     if (points >= INSERTS * BATCH) break;

@@ -16,6 +16,8 @@ const { values: flags } = parseArgs({
     trucks: { type: "string", default: "100" },
     hours: { type: "string", default: "72" },
     seed: { type: "string", default: "1" },
+    data: { type: "string" },
+    prepare: { type: "string" },
   },
 });
 const sections = flags.only.split(",");
@@ -26,4 +28,9 @@ if (sections.includes("tsbs")) {
   const { trucks, hours, seed } = flags;
   await measureTrucks({ trucks: Number(trucks), hours: Number(hours), seed: Number(seed) });
 }
-if (sections.includes("growth")) await measureGrowth(flags.sizes.split(",").map(Number));
+if (sections.includes("growth")) {
+  await measureGrowth(flags.sizes.split(",").map(Number), {
+    directory: flags.data,
+    prepareSeconds: flags.prepare === undefined ? undefined : Number(flags.prepare),
+  });
+}

@@ -57,7 +57,7 @@ export async function readLatestPage(
   const after = query.cursor === undefined ? undefined : readPosition(query.cursor, type);
   const direction = descending ? "desc" : "asc";
   const rows = await timeseries.tenantQuery<LatestRow>(tenantId, {
-    table: "points",
+    table: "latest",
     select: `device_id as device, metric, toUnixTimestamp64Milli(max(ts)) as at,
       argMax(value, (ts, seq)) as newest`,
     where: [
@@ -130,31 +130,25 @@ function readPosition(cursor: string, type: string) {
 }
 
 const KNOWN_WINDOW_MS = 30 * 86_400_000;
-/** How far the rollups of hours may be behind. */
-const UNROLLED_MS = 3_600_000;
 const MAX_KNOWN = 5_000;
 
-/** Names of the metrics that the tenant has spoken of in a month: a look at rollups, not at points. */
+/** Names of the metrics that the tenant has spoken of in a month. */
 export async function readKnownMetrics(
   timeseries: Reader,
   tenantId: string,
   now: number,
 ): Promise<string[]> {
-  const names = (table: "points" | "telemetry_1h", since: number) =>
-    timeseries.tenantQuery<{ metric: string }>(tenantId, {
-      table,
-      select: "metric",
-      where: ["ts >= toDateTime(intDiv({since:Int64}, 1000), 'UTC')"],
-      groupBy: "metric",
-      limit: MAX_KNOWN,
-      cost: COST,
-      params: { since },
-    });
-  const [older, newer] = await Promise.all([
-    names("telemetry_1h", now - KNOWN_WINDOW_MS),
-    names("points", now - UNROLLED_MS),
-  ]);
-  return [...new Set([...older, ...newer].map(({ metric }) => metric))].sort();
+  const rows = await timeseries.tenantQuery<{ metric: string }>(tenantId, {
+    table: "latest",
+    select: "metric",
+    where: ["ts >= fromUnixTimestamp64Milli({since:Int64})"],
+    groupBy: "metric",
+    orderBy: "metric",
+    limit: MAX_KNOWN,
+    cost: COST,
+    params: { since: now - KNOWN_WINDOW_MS },
+  });
+  return rows.map(({ metric }) => metric);
 }
 
 /** Metrics that the devices have spoken of, with how many of them and when last. */
@@ -164,7 +158,7 @@ export async function readMetricNames(
   query: { ids: readonly string[] | null; since: number; kept: Kept; limit: number },
 ): Promise<{ metric: string; devices: number; lastTs: number }[]> {
   return timeseries.tenantQuery(tenantId, {
-    table: "points",
+    table: "latest",
     select: `metric, uniq(device_id) as devices, toUnixTimestamp64Milli(max(ts)) as lastTs`,
     where: [
       "ts >= fromUnixTimestamp64Milli({since:Int64})",

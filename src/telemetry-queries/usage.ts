@@ -152,7 +152,10 @@ async function count(
   };
 }
 
-const TELEMETRY = ["telemetry", "telemetry_wide", "telemetry_texts", ...Object.values(ROLLUPS)];
+const TELEMETRY = [
+  ...["telemetry", "telemetry_wide", "telemetry_texts", "telemetry_latest"],
+  ...Object.values(ROLLUPS),
+];
 
 function summaryOf(
   counts: Counts,

@@ -131,7 +131,7 @@ export async function readLatest(
 ): Promise<LatestValue[]> {
   const read = (since: number) =>
     timeseries.tenantQuery<{ metric: string; at: number; newest: number }>(tenantId, {
-      table: "points",
+      table: "latest",
       select: `metric, toUnixTimestamp64Milli(max(ts)) as at, argMax(value, (ts, seq)) as newest`,
       where: ["device_id = {device:String}", "ts >= fromUnixTimestamp64Milli({since:Int64})"],
       groupBy: "metric",
@@ -150,7 +150,7 @@ export async function listMetrics(
   deviceId: string,
 ): Promise<string[]> {
   const rows = await timeseries.tenantQuery<{ metric: string }>(tenantId, {
-    table: "points",
+    table: "latest",
     select: "metric",
     where: ["device_id = {device:String}"],
     groupBy: "metric",

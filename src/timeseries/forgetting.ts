@@ -3,7 +3,7 @@ import type { RetentionPolicy } from "../protocol/index.ts";
 import { READ_SETTINGS } from "./engine-settings.ts";
 import { type Horizons, horizonsOf, LEVEL_TABLES } from "./kept.ts";
 import { WIDE_SLOTS } from "./readable.ts";
-import { readProgress } from "./rollups.ts";
+import { readProgress } from "./rollup-progress.ts";
 
 /** What a tenant keeps, and the moment by which that is reckoned. */
 export interface Forgetting {
@@ -43,6 +43,7 @@ export async function forget(
     await remove(table, beyond(horizons), paramsOf(horizons));
   }
   await remove("telemetry_texts", beyond(points), paramsOf(points));
+  await remove("telemetry_latest", beyond(points), paramsOf(points));
   if (await rollupsLag(client, now - UNROLLED_MS)) return forgotten;
   await remove("telemetry", beyond(points), paramsOf(points));
   await remove(

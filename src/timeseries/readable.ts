@@ -9,31 +9,48 @@ export type RollupTable = `telemetry_${RollupLevel}`;
 
 /**
  * What a query of a tenant can read: our tables, the rollups, and `points`, which is every number however
- * it is stored, with the columns `tenant_id, device_id, metric, ts, seq, value, received_at`.
+ * it is stored, with the columns `tenant_id, device_id, metric, ts, seq, value, received_at`. `latest` has
+ * the same but the last, and of each device's metric a few points only: the newest, the one with the
+ * greatest `(ts, seq)`, is among them.
  */
-export type Readable = TableName | RollupTable | "telemetry_wide" | "points";
+export type Readable = TableName | RollupTable | "telemetry_wide" | "points" | "latest";
 
 export const ROLLUP_TABLES: readonly RollupTable[] = ROLLUP_LEVELS.map(
   (level) => `telemetry_${level}` as const,
 );
 
+/** What is computed from points, and can be again. */
+export const DERIVED_TABLES: readonly string[] = [...ROLLUP_TABLES, "telemetry_latest"];
+
 /** Every table that holds rows of tenants. */
 export const TENANT_TABLES: readonly string[] = [
   ...Object.keys(TABLES),
   "telemetry_wide",
-  ...ROLLUP_TABLES,
+  ...DERIVED_TABLES,
 ];
 
 export const WIDE_SLOTS = 32;
 
 export function isReadable(name: string): name is Readable {
-  return name === "points" || TENANT_TABLES.includes(name);
+  return name === "points" || name === "latest" || TENANT_TABLES.includes(name);
 }
 
 /** What stands behind FROM; rows beyond `where` are not looked at. */
 export function sourceOf(name: Readable, final: boolean, where: string): string {
   const suffix = final ? " final" : "";
-  return name === "points" ? `(${pointsSource(suffix, where)})` : `${name}${suffix}`;
+  if (name === "points") return `(${pointsSource(suffix, where)})`;
+  return name === "latest" ? `(${latestSource(where)})` : `${name}${suffix}`;
+}
+
+/** What has been taken over, and every point that came after it. */
+function latestSource(where: string): string {
+  const after = "received_at > fromUnixTimestamp64Milli({latestAfter:Int64})";
+  return `select tenant_id, device_id, toString(metric) as metric, newest.1 as ts, newest.2 as seq,
+      newest.3 as value
+    from telemetry_latest where ${where}
+    union all
+    select tenant_id, device_id, metric, ts, seq, value
+    from (${pointsSource("", `${where} and ${after}`)})`;
 }
 
 const SLOTS = Array.from({ length: WIDE_SLOTS }, (_, index) => `i${index + 1}`).join(", ");

@@ -1,6 +1,16 @@
 import type { ClickHouseClient } from "@clickhouse/client";
-import { DERIVE_SETTINGS, READ_SETTINGS, WRITE_SETTINGS } from "./engine-settings.ts";
+import { DERIVE_SETTINGS } from "./engine-settings.ts";
+import { takeLatest } from "./latest.ts";
 import { ROLLUP_LEVELS, type RollupLevel, sourceOf } from "./readable.ts";
+import {
+  NOTHING_YET,
+  type Progress,
+  query,
+  type RollupProgress,
+  readProgress,
+  spansOf,
+  writeProgress,
+} from "./rollup-progress.ts";
 
 /** What one pass has done. */
 export interface RollupResult {
@@ -12,19 +22,9 @@ export interface RollupResult {
   complete: boolean;
 }
 
-export interface RollupProgress {
-  pass: number;
-  /** Level 1m: what was received up to then, milliseconds since the epoch, is in the buckets. */
-  receivedUntil: number;
-  /** Other levels: the pass of the level below that they have seen. */
-  sourcePass: number;
-}
-
 /** Points of one pass: what an engine that was away for days takes in one go. */
 const MAX_POINTS = 2_000_000;
 const MAX_HALVINGS = 40;
-/** Days of one pass that are computed one by one; more are taken by the month. */
-const MAX_DAYS = 120;
 /** An insert becomes visible a little after the moment that it carries. */
 const SETTLED_MS = 1_000;
 
@@ -37,6 +37,7 @@ const BUCKETS: Record<RollupLevel, string> = {
 /** The engine gives the storage class. */
 const COLUMNS = `tenant_id, device_id, metric, ts, count, min, max, sum, first, last,
   first_ts, last_ts, sketch, pass`;
+const MINUTE_COLUMNS = `${COLUMNS}, last_seq`;
 
 /**
  * A value as the sketch takes it, which refuses a bucket whose numbers are too many powers apart: one
@@ -49,11 +50,6 @@ const FROM_POINTS = `count(), min(value), max(value), sum(value), argMin(value, 
 
 const FROM_BUCKETS = `sum(count), min(min), max(max), sum(sum), argMin(first, first_ts),
   argMax(last, last_ts), min(first_ts), max(last_ts), quantilesDDMergeState(0.005, 0.5)(sketch)`;
-
-interface Span {
-  from: number;
-  to: number;
-}
 
 /**
  * Computes anew every bucket that a point has come into since the last time, from what the tables hold
@@ -69,19 +65,31 @@ export async function rollUp(
   const progress = await readProgress(client);
   for (const level of ROLLUP_LEVELS) {
     if (!levels.includes(level)) continue;
-    const known = progress.get(level) ?? { pass: 0, receivedUntil: 0, sourcePass: 0 };
+    const known = progress.get(level) ?? NOTHING_YET;
     const pass = Math.max(Date.now(), known.pass + 1);
     const done = await (level === "1m"
       ? rollUpPoints(client, known, pass)
       : rollUpLevel(client, level, known, pass, progress));
-    if (!done) continue;
-    progress.set(level, { pass, ...done.next });
-    await writeProgress(client, level, { pass, ...done.next });
-    total.points += done.points;
-    total.spans += done.spans;
-    total.complete &&= done.complete;
+    if (done) {
+      progress.set(level, { pass, ...done.next });
+      await writeProgress(client, level, { pass, ...done.next });
+      total.points += done.points;
+      total.spans += done.spans;
+      total.complete &&= done.complete;
+    }
+    if (level === "1m") total.spans += await followLatest(client, progress);
   }
   return total;
+}
+
+async function followLatest(client: ClickHouseClient, progress: Progress): Promise<number> {
+  const minutes = progress.get("1m") ?? NOTHING_YET;
+  const known = progress.get("latest") ?? NOTHING_YET;
+  if (minutes.pass <= known.sourcePass) return 0;
+  const spans = await takeLatest(client, { after: known.sourcePass, until: minutes.pass });
+  const next = { ...minutes, pass: Math.max(Date.now(), known.pass + 1), sourcePass: minutes.pass };
+  await writeProgress(client, "latest", next);
+  return spans;
 }
 
 type Done = RollupResult & { next: Omit<RollupProgress, "pass"> };
@@ -107,8 +115,9 @@ async function rollUpPoints(
     const isDirty = `(tenant_id, device_id, toStartOfMinute(ts)) in
       (${dirty("telemetry")} union distinct ${dirty("telemetry_wide")})`;
     await client.command({
-      query: `INSERT INTO telemetry_1m (${COLUMNS})
-        SELECT tenant_id, device_id, metric, toStartOfMinute(ts), ${FROM_POINTS}, {pass:UInt64}
+      query: `INSERT INTO telemetry_1m (${MINUTE_COLUMNS})
+        SELECT tenant_id, device_id, metric, toStartOfMinute(ts), ${FROM_POINTS}, {pass:UInt64},
+          argMax(seq, (ts, seq))
         FROM ${sourceOf("points", true, `${within} and ${isDirty}`)}
         GROUP BY tenant_id, device_id, metric, toStartOfMinute(ts)`,
       query_params: { ...window, ...span, pass },
@@ -127,7 +136,7 @@ async function rollUpLevel(
   level: RollupLevel,
   { sourcePass }: RollupProgress,
   pass: number,
-  progress: ReadonlyMap<RollupLevel, RollupProgress>,
+  progress: Progress,
 ): Promise<Done | undefined> {
   const below = ROLLUP_LEVELS[ROLLUP_LEVELS.indexOf(level) - 1] as RollupLevel;
   const until = progress.get(below)?.pass ?? 0;
@@ -155,30 +164,6 @@ async function rollUpLevel(
     ...{ points: 0, spans: spans.length, complete: true },
     next: { receivedUntil: 0, sourcePass: until },
   };
-}
-
-/** Whole days in which something has changed, newest first: what is live does not wait for what is late. */
-async function spansOf(
-  client: ClickHouseClient,
-  source: string,
-  window: { after: number; until: number },
-): Promise<Span[]> {
-  const days = await query<{ day: number }>(
-    client,
-    `select distinct toUnixTimestamp(toStartOfDay(ts)) as day from ${source} order by day desc`,
-    window,
-  );
-  const dayMs = 86_400_000;
-  const starts = days.map(({ day }) => day * 1_000);
-  if (starts.length <= MAX_DAYS) return starts.map((from) => ({ from, to: from + dayMs }));
-  const months = new Map<number, Span>();
-  for (const start of starts) {
-    const date = new Date(start);
-    const [year, month] = [date.getUTCFullYear(), date.getUTCMonth()];
-    const from = Date.UTC(year, month);
-    months.set(from, { from, to: Date.UTC(year, month + 1) });
-  }
-  return [...months.values()];
 }
 
 /** The moment up to which every row is visible that carries it: no insert that runs began before it. */
@@ -226,44 +211,3 @@ const IN_WINDOW = `received_at > fromUnixTimestamp64Milli({after:Int64})
   and received_at <= fromUnixTimestamp64Milli({until:Int64})`;
 const RECEIVED = `(select received_at from telemetry where ${IN_WINDOW}
   union all select received_at from telemetry_wide where ${IN_WINDOW})`;
-
-export async function readProgress(
-  client: ClickHouseClient,
-): Promise<Map<RollupLevel, RollupProgress>> {
-  const rows = await query<RollupProgress & { level: RollupLevel }>(
-    client,
-    `select level, pass, toUnixTimestamp64Milli(received_until) as receivedUntil,
-       source_pass as sourcePass
-     from rollup_progress final`,
-    {},
-  );
-  return new Map(rows.map(({ level, ...progress }) => [level, progress]));
-}
-
-async function writeProgress(
-  client: ClickHouseClient,
-  level: RollupLevel,
-  progress: RollupProgress,
-): Promise<void> {
-  await client.insert({
-    table: "rollup_progress",
-    columns: ["level", "pass", "received_until", "source_pass"],
-    values: [[level, progress.pass, progress.receivedUntil, progress.sourcePass]],
-    format: "JSONCompactEachRow",
-    clickhouse_settings: WRITE_SETTINGS,
-  });
-}
-
-async function query<Row>(
-  client: ClickHouseClient,
-  sql: string,
-  params: Record<string, unknown>,
-): Promise<Row[]> {
-  const result = await client.query({
-    query: sql,
-    query_params: params,
-    format: "JSONEachRow",
-    clickhouse_settings: READ_SETTINGS,
-  });
-  return result.json<Row>();
-}

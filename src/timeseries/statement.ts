@@ -1,3 +1,4 @@
+import { DERIVED_TABLES } from "./readable.ts";
 import { isWord, type SqlToken, tokenizeSql } from "./sql-tokens.ts";
 
 /** What a request asks of the embedded engine. */
@@ -102,7 +103,7 @@ function parseRead(sql: string, tokens: SqlToken[], defaultFormat: string): Stat
 }
 
 /** What is computed from our own tables, within the engine. */
-const DERIVED_TABLES = new Set(["telemetry_1m", "telemetry_1h", "telemetry_1d"]);
+const DERIVED = new Set(DERIVED_TABLES);
 /** Words that change how a statement runs or where its answer goes. */
 const STEERING_WORDS = new Set(["SETTINGS", "FORMAT", "INTO"]);
 
@@ -134,7 +135,7 @@ function parseInsert(sql: string, tokens: SqlToken[]): Statement {
     while (symbol(",")) columns.push(identifier());
     if (!symbol(")")) throw fail();
   }
-  if (isWord(tokens[position], "SELECT") && columns && DERIVED_TABLES.has(table)) {
+  if (isWord(tokens[position], "SELECT") && columns && DERIVED.has(table)) {
     const steers = tokens
       .slice(position)
       .some(({ kind, text }) => kind === "word" && STEERING_WORDS.has(text.toUpperCase()));

@@ -52,17 +52,19 @@ const MAX_STAGES = 4;
 
 /**
  * The statement and its parameters; the tenant is always the first condition, and the devices that
- * the call is confined to are the second, where it is.
+ * the call is confined to are the second, where it is. `latestAfter` is due where `latest` is read: what
+ * came after that moment is read from the points.
  */
 export function compileTenantQuery(
   tenantId: string,
   query: TenantQuery,
+  latestAfter?: number,
 ): { sql: string; params: Record<string, unknown> } {
   assert(isTenantId(tenantId) || tenantId === PLATFORM_TENANT, "a query names its tenant");
   assert(isReadable(query.table), "a query reads one of our tables");
   assert(Number.isInteger(query.limit) && query.limit > 0, "a query has a limit");
   assert(query.limit <= MAX_LIMIT, "the limit is bounded");
-  for (const own of ["tenant", "confined"]) {
+  for (const own of ["tenant", "confined", "latestAfter"]) {
     assert(!(own in (query.params ?? {})), `the parameter ${own} belongs to the builder`);
   }
   const confinement = confinementIn(tenantId);
@@ -79,6 +81,7 @@ export function compileTenantQuery(
     params: {
       ...query.params,
       tenant: tenantId,
+      ...(latestAfter === undefined ? {} : { latestAfter }),
       ...(confinement ? { confined: [...confinement.deviceIds] } : {}),
     },
   };

@@ -4,11 +4,13 @@ import { AppError, assert } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { READ_SETTINGS, WRITE_SETTINGS } from "./engine-settings.ts";
 import { type Forgetting, forget } from "./forgetting.ts";
+import { LatestProgress } from "./latest.ts";
 import { migrateTimeseries } from "./migrate-timeseries.ts";
 import { encodeNativeBlock } from "./native-block.ts";
 import type { PointColumns } from "./point-columns.ts";
-import { ROLLUP_LEVELS, ROLLUP_TABLES, type RollupLevel, TENANT_TABLES } from "./readable.ts";
-import { type RollupResult, readProgress, rollUp } from "./rollups.ts";
+import { DERIVED_TABLES, ROLLUP_LEVELS, type RollupLevel, TENANT_TABLES } from "./readable.ts";
+import { readProgress } from "./rollup-progress.ts";
+import { type RollupResult, rollUp } from "./rollups.ts";
 import { readStorage, type TableStorage } from "./storage.ts";
 import { dropOwnPartitions, keepApart } from "./storage-class.ts";
 import { type Rows, TABLES, type TableName } from "./tables.ts";
@@ -64,6 +66,7 @@ export function createTimeseries(options: TimeseriesOptions): Timeseries {
   const database = options.database ?? "vautn";
   assert(/^\w{1,64}$/.test(database), "the database has a plain name");
   const client = connect(options.url, database);
+  const latest = new LatestProgress(client);
   return {
     migrate: () =>
       guarded(async () => {
@@ -84,7 +87,7 @@ export function createTimeseries(options: TimeseriesOptions): Timeseries {
       );
     },
     insertBlocks: (target, blocks) => guarded(() => insertBlocks(client, target, blocks)),
-    tenantQuery: (tenantId, query) => guarded(() => runQuery(client, tenantId, query)),
+    tenantQuery: (tenantId, query) => guarded(() => runQuery(client, latest, tenantId, query)),
     rollUp: (levels = ROLLUP_LEVELS) => guarded(() => rollUp(client, levels)),
     rolledUpTo: () =>
       guarded(async () => (await readProgress(client)).get("1m")?.receivedUntil ?? 0),
@@ -145,10 +148,12 @@ async function insertBlocks(
 
 async function runQuery<Row>(
   client: ClickHouseClient,
+  latest: LatestProgress,
   tenantId: string,
   query: TenantQuery,
 ): Promise<Row[]> {
-  const { sql, params } = compileTenantQuery(tenantId, query);
+  const latestAfter = query.table === "latest" ? await latest.receivedUntil() : undefined;
+  const { sql, params } = compileTenantQuery(tenantId, query, latestAfter);
   const result = await client
     .query({
       query: sql,
@@ -196,8 +201,7 @@ async function countTenant(
 }
 
 function* exportTenant(client: ClickHouseClient, tenantId: string) {
-  const derived: readonly string[] = ROLLUP_TABLES;
-  for (const table of TENANT_TABLES.filter((name) => !derived.includes(name))) {
+  for (const table of TENANT_TABLES.filter((name) => !DERIVED_TABLES.includes(name))) {
     yield { table, rows: rowsOf(client, table, tenantId) };
   }
 }

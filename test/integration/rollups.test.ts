@@ -179,6 +179,66 @@ describe("rollups", () => {
     expect(result).toEqual({ points: 0, spans: 0, complete: true });
   });
 
+  it("know the newest point of each series, before they have seen it and after", async () => {
+    const random = seededRandom(11);
+    const tenantId = "newest";
+    const series = ["load", "heat"].flatMap((metric) => [1, 2, 3].map((n) => ({ metric, n })));
+    const all: TelemetryRow[] = [];
+    const asked = () =>
+      store.timeseries.tenantQuery(tenantId, {
+        table: "latest",
+        select: `device_id as device, metric, toUnixTimestamp64Milli(max(ts)) as at,
+          argMax(value, (ts, seq)) as newest`,
+        groupBy: "device, metric",
+        orderBy: "device, metric",
+        limit: 100,
+      });
+    const wanted = () => {
+      const newest = new Map<string, TelemetryRow>();
+      for (const row of all) {
+        const key = `${row.deviceId} ${row.metric}`;
+        const known = newest.get(key);
+        if (!known || row.ts > known.ts || (row.ts === known.ts && row.seq > known.seq)) {
+          newest.set(key, row);
+        }
+      }
+      return [...newest.entries()]
+        .sort(([left], [right]) => (left < right ? -1 : 1))
+        .map(([, row]) => {
+          return { device: row.deviceId, metric: row.metric, at: row.ts, newest: row.value };
+        });
+    };
+    for (let round = 0; round < 2; round += 1) {
+      const rows = series.flatMap(({ metric, n }) =>
+        Array.from({ length: 40 }, (_, index) => {
+          const ts = START + Math.floor(random.next() * (round + 1) * 7_200_000);
+          const value = Math.round(random.next() * 1_000);
+          return { tenantId, deviceId: `d${n}`, metric, ts, seq: index, value };
+        }),
+      );
+      // What was the newest gets another value, an older number for the same moment does not count, and
+      // some comes again.
+      const before = all.reduce<TelemetryRow | undefined>(
+        (best, row) => (best && best.ts >= row.ts ? best : row),
+        undefined,
+      );
+      if (before) {
+        rows.push(
+          { ...before, seq: before.seq + 1_000, value: 7 },
+          { ...before, value: 8, seq: 0 },
+        );
+      }
+      const sent = [...rows, ...all.slice(0, 50)];
+      all.push(...rows);
+      await insert(sent);
+      expect(await asked()).toEqual(wanted());
+      await rolledUp(["1m"]);
+      expect(await asked()).toEqual(wanted());
+    }
+    const taken = await store.timeseries.countTenant(tenantId);
+    expect(taken.telemetry_latest).toBeGreaterThanOrEqual(series.length);
+  });
+
   it("leave nothing stale when the engine is killed in the middle of a pass", async () => {
     const rows = Array.from({ length: 20_000 }, (_, index) =>
       point(START + 86_400_000 + index * 500, index % 100, { tenantId: "killed", seq: index }),

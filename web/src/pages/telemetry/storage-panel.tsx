@@ -148,6 +148,7 @@ const TABLES: Record<string, string> = {
   telemetry_1m: "Rollups by the minute",
   telemetry_1h: "Rollups by the hour",
   telemetry_1d: "Rollups by the day",
+  telemetry_latest: "Newest values",
   heartbeats: "Heartbeats",
   device_events: "Events",
   logs: "Log lines",

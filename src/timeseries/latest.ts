@@ -1,0 +1,51 @@
+import type { ClickHouseClient } from "@clickhouse/client";
+import { DERIVE_SETTINGS } from "./engine-settings.ts";
+import { readProgress, spansOf } from "./rollup-progress.ts";
+
+const KNOWN_FOR_MS = 1_000;
+
+/**
+ * Takes the newest point of each series over from rollups by the minute that were computed in the passes
+ * after `after`, up to `until`; see `migrations/clickhouse/1011_latest_values.sql`. How many statements.
+ */
+export async function takeLatest(
+  client: ClickHouseClient,
+  window: { after: number; until: number },
+): Promise<number> {
+  const changed = "pass > {after:UInt64} and pass <= {until:UInt64}";
+  const spans = await spansOf(client, `(select ts from telemetry_1m where ${changed})`, window);
+  for (const span of spans) {
+    await client.command({
+      query: `INSERT INTO telemetry_latest (tenant_id, device_id, metric, ts, newest)
+        SELECT tenant_id, device_id, metric, max(last_ts), max((last_ts, last_seq, last))
+        FROM telemetry_1m WHERE ${changed}
+          and ts >= toDateTime({from:Int64} / 1000) and ts < toDateTime({to:Int64} / 1000)
+        GROUP BY tenant_id, device_id, metric`,
+      query_params: { ...window, ...span },
+      clickhouse_settings: DERIVE_SETTINGS,
+    });
+  }
+  return spans.length;
+}
+
+/**
+ * The moment up to which the newest points have been taken over, at most a second old: what is missing
+ * from a look at an older one is only read from the points once more.
+ */
+export class LatestProgress {
+  readonly #client: ClickHouseClient;
+  #known = 0;
+  #readAt = Number.NEGATIVE_INFINITY;
+
+  constructor(client: ClickHouseClient) {
+    this.#client = client;
+  }
+
+  async receivedUntil(): Promise<number> {
+    const now = performance.now();
+    if (now - this.#readAt < KNOWN_FOR_MS) return this.#known;
+    this.#known = (await readProgress(this.#client)).get("latest")?.receivedUntil ?? 0;
+    this.#readAt = now;
+    return this.#known;
+  }
+}

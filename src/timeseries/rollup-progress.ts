@@ -1,0 +1,87 @@
+import type { ClickHouseClient } from "@clickhouse/client";
+import { READ_SETTINGS, WRITE_SETTINGS } from "./engine-settings.ts";
+import type { RollupLevel } from "./readable.ts";
+
+export interface RollupProgress {
+  pass: number;
+  /** Level 1m: what was received up to then, milliseconds since the epoch, is in the buckets. */
+  receivedUntil: number;
+  /** Other levels: the pass of the level below that they have seen. */
+  sourcePass: number;
+}
+
+/** What is followed: rollups, and the newest point of each series, which is made of those by the minute. */
+type Followed = RollupLevel | "latest";
+export type Progress = Map<Followed, RollupProgress>;
+export const NOTHING_YET: RollupProgress = { pass: 0, receivedUntil: 0, sourcePass: 0 };
+
+/** Days of one pass that are computed one by one; more are taken by the month. */
+const MAX_DAYS = 120;
+
+export interface Span {
+  from: number;
+  to: number;
+}
+
+/** Whole days in which something has changed, newest first: what is live does not wait for what is late. */
+export async function spansOf(
+  client: ClickHouseClient,
+  source: string,
+  window: { after: number; until: number },
+): Promise<Span[]> {
+  const days = await query<{ day: number }>(
+    client,
+    `select distinct toUnixTimestamp(toStartOfDay(ts)) as day from ${source} order by day desc`,
+    window,
+  );
+  const dayMs = 86_400_000;
+  const starts = days.map(({ day }) => day * 1_000);
+  if (starts.length <= MAX_DAYS) return starts.map((from) => ({ from, to: from + dayMs }));
+  const months = new Map<number, Span>();
+  for (const start of starts) {
+    const date = new Date(start);
+    const [year, month] = [date.getUTCFullYear(), date.getUTCMonth()];
+    const from = Date.UTC(year, month);
+    months.set(from, { from, to: Date.UTC(year, month + 1) });
+  }
+  return [...months.values()];
+}
+
+export async function readProgress(client: ClickHouseClient): Promise<Progress> {
+  const rows = await query<RollupProgress & { level: Followed }>(
+    client,
+    `select level, pass, toUnixTimestamp64Milli(received_until) as receivedUntil,
+       source_pass as sourcePass
+     from rollup_progress final`,
+    {},
+  );
+  return new Map(rows.map(({ level, ...progress }) => [level, progress]));
+}
+
+export async function writeProgress(
+  client: ClickHouseClient,
+  level: Followed,
+  progress: RollupProgress,
+): Promise<void> {
+  await client.insert({
+    table: "rollup_progress",
+    columns: ["level", "pass", "received_until", "source_pass"],
+    values: [[level, progress.pass, progress.receivedUntil, progress.sourcePass]],
+    format: "JSONCompactEachRow",
+    clickhouse_settings: WRITE_SETTINGS,
+  });
+}
+
+export async function query<Row>(
+  client: ClickHouseClient,
+  sql: string,
+  params: Record<string, unknown>,
+): Promise<Row[]> {
+  const result = await client.query({
+    query: sql,
+    query_params: params,
+    format: "JSONEachRow",
+    clickhouse_settings: READ_SETTINGS,
+  });
+  return result.json<Row>();
+}
