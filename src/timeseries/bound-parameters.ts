@@ -1,4 +1,4 @@
-/** What chDB binds to a placeholder. Values never become part of a statement's text. */
+/** The value of a placeholder, as it was sent beside the statement. */
 export type BoundValue = string | null | (string | number)[];
 
 const PLACEHOLDER = /\{\s*(\w+)\s*:\s*([^{}]+?)\s*\}/g;
@@ -51,4 +51,42 @@ function parseArray(text: string): (string | number)[] {
     more = match[3] === ",";
   }
   return elements;
+}
+
+/** Quotes and comments, in which nothing is a placeholder, or a placeholder. */
+const QUOTED_OR_PLACEHOLDER =
+  /'(?:[^'\\]|\\[\s\S]|'')*'|`(?:[^`\\]|\\[\s\S]|``)*`|"(?:[^"\\]|\\[\s\S]|"")*"|--[^\n]*|#[^\n]*|\/\*[\s\S]*?\*\/|\{\s*(\w+)\s*:\s*([^{}]+?)\s*\}/g;
+
+/**
+ * Puts the values where their placeholders stand, each as one string literal and, unless it is a String,
+ * as the engine's cast of that literal to the declared type: what a value holds never leaves its quotes.
+ * chDB's own binding does the same one query at a time, whichever session it comes from.
+ */
+export function withValues(sql: string, values: Readonly<Record<string, BoundValue>>): string {
+  return sql.replace(QUOTED_OR_PLACEHOLDER, (whole, name?: string, type?: string) => {
+    if (name === undefined || type === undefined) return whole;
+    const value = Object.hasOwn(values, name) ? values[name] : undefined;
+    if (value === undefined) {
+      throw new Error(
+        `Code: 456. DB::Exception: Substitution ${name} is not set. (UNKNOWN_QUERY_PARAMETER)`,
+      );
+    }
+    return literalOf(value, type);
+  });
+}
+
+function literalOf(value: BoundValue, type: string): string {
+  if (value === null) return `CAST(NULL, ${quoteText(type)})`;
+  if (typeof value === "string") {
+    return type === "String" ? quoteText(value) : `CAST(${quoteText(value)}, ${quoteText(type)})`;
+  }
+  const elements = value.map((element) =>
+    typeof element === "number" ? String(element) : quoteText(element),
+  );
+  return `CAST(${quoteText(`[${elements.join(",")}]`)}, ${quoteText(type)})`;
+}
+
+/** A string literal of ClickHouse: only a backslash and a quote mean anything within. */
+export function quoteText(text: string): string {
+  return `'${text.replace(/[\\'\0]/g, (found) => (found === "\0" ? "\\0" : `\\${found}`))}'`;
 }

@@ -6,7 +6,7 @@ import { systemClock } from "../kernel/clock.ts";
 import { isAppError } from "../kernel/errors.ts";
 import { FairSlots } from "../kernel/fair-slots.ts";
 import { createRecentUse } from "../kernel/recent-use.ts";
-import type { BoundValue } from "./bound-parameters.ts";
+import { type BoundValue, quoteText, withValues } from "./bound-parameters.ts";
 import { DERIVE_SETTINGS, READ_SETTINGS, WRITE_SETTINGS } from "./engine-settings.ts";
 import { forbidFunctions } from "./statement.ts";
 
@@ -43,8 +43,17 @@ const FEW_THREADS = Math.max(1, Math.ceil(os.availableParallelism() / 2));
 const READ_PATIENCE_MS = 60_000;
 /** From so many seconds of reading of late on, and more than of all others, a tenant stands back. */
 const MUCH_READING_SECONDS = 2;
-const STEP_BACK = 10;
+/** The less, the sooner: whoever stands back pauses between blocks, this long at most, while another reads. */
+const IN_FRONT = { priority: 1 };
+const STANDING_BACK = {
+  priority: 10,
+  low_priority_query_wait_time_ms: 100,
+  max_threads: FEW_THREADS,
+  os_threads_nice_value_query: 10,
+};
 const MAX_WAITING = 512;
+/** A statement with its values: what an endpoint takes of them, every byte of it quoted twice. */
+const MAX_QUERY_BYTES = 64 * 1024 ** 2;
 
 /** The engine's queue is full. */
 export class EngineBusy extends Error {}
@@ -78,7 +87,8 @@ export class Engine {
     fs.mkdirSync(data, { recursive: true, mode: 0o700 });
     const lane = async (settings: Record<string, string | number>) => {
       const session = new chdb.Session(data);
-      for (const [name, value] of Object.entries(settings)) {
+      const all = { max_query_size: MAX_QUERY_BYTES, ...settings };
+      for (const [name, value] of Object.entries(all)) {
         await session.queryAsync(
           `SET ${name} = ${typeof value === "number" ? value : `'${value}'`}`,
         );
@@ -94,7 +104,7 @@ export class Engine {
     // `readonly` comes last: from then on the session writes nothing. 2, because a read may be held
     // to less than the session's limits; a statement that names settings itself is refused before.
     for (let index = 0; index < READERS; index += 1) {
-      readers.push(await lane({ ...READ_SETTINGS, readonly: 2 }));
+      readers.push(await lane({ ...READ_SETTINGS, ...IN_FRONT, readonly: 2 }));
     }
     return new Engine(writer, await lane(DERIVE_SETTINGS), readers);
   }
@@ -122,8 +132,7 @@ export class Engine {
 
   #inItsPlace(tenantId: string, request: EngineRequest): EngineRequest {
     if (this.#recent.ofTheGreedy(tenantId) < MUCH_READING_SECONDS) return request;
-    const inPlace = { max_threads: FEW_THREADS, os_threads_nice_value_query: STEP_BACK };
-    return { ...request, limits: { ...request.limits, ...inPlace } };
+    return { ...request, limits: { ...request.limits, ...STANDING_BACK } };
   }
 
   derive(request: EngineRequest): Promise<EngineResult> {
@@ -148,7 +157,7 @@ export class Engine {
         );
       return `\`${column}\` ${type}`;
     });
-    const source = [insert.file, insert.format, structure.join(", ")].map(quote).join(", ");
+    const source = [insert.file, insert.format, structure.join(", ")].map(quoteText).join(", ");
     const list = columns.map((column) => `\`${column}\``).join(", ");
     const sql = `INSERT INTO ${table} (${list}) SELECT * FROM file(${source})`;
     return this.#writer.run({ database, sql }, "TabSeparated");
@@ -218,11 +227,9 @@ class Lane {
       await this.#session.queryAsync(`USE \`${database}\``);
       this.#database = database;
     }
-    const run = async () =>
-      values && Object.keys(values).length > 0
-        ? await this.#session.queryBindAsync(sql, values, { format })
-        : await this.#session.queryAsync(sql, { format });
-    const result = await run().catch((error: unknown) => {
+    // Not `queryBindAsync`: bound queries of all sessions wait for each other.
+    const statement = withValues(sql, values ?? {});
+    const result = await this.#session.queryAsync(statement, { format }).catch((error: unknown) => {
       this.#mayHoldRemains = true;
       throw error;
     });
@@ -259,10 +266,6 @@ function withLimits(sql: string, limits: Record<string, number>): string {
   const settings = Object.entries(limits).map(([name, value]) => `${name} = ${value}`);
   // On a line of its own: the statement may end in a comment.
   return settings.length > 0 ? `${sql}\nSETTINGS ${settings.join(", ")}` : sql;
-}
-
-function quote(text: string): string {
-  return `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
 }
 
 async function loadChdb(): Promise<typeof import("chdb")> {

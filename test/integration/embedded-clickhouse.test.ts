@@ -141,6 +141,27 @@ describe("the embedded ClickHouse engine", () => {
     expect(await result.json()).toEqual([{ n: 20_000, second: ids[1] }]);
   });
 
+  it("answers beside a query that takes long, and each with its own values", async () => {
+    const ask = async (values: { seconds: number; x: string; nth: number }) => {
+      const result = await client.query({
+        query: "SELECT {x:String} AS x, {nth:Float64} AS nth, sleep({seconds:Float64}) AS slept",
+        query_params: values,
+        format: "JSONEachRow",
+      });
+      return result.json();
+    };
+    let longIsDone = false;
+    const long = ask({ seconds: 1.5, x: "long", nth: 0 }).finally(() => {
+      longIsDone = true;
+    });
+    const short = await Promise.all(
+      [1, 2, 3, 4].map((nth) => ask({ seconds: 0, x: "short", nth })),
+    );
+    expect(longIsDone).toBe(false);
+    expect(short).toEqual([1, 2, 3, 4].map((nth) => [{ x: "short", nth, slept: 0 }]));
+    expect(await long).toEqual([{ x: "long", nth: 0, slept: 0 }]);
+  });
+
   it("keeps what a failed query had answered already from the next one, whosever it is", async () => {
     const query = "SELECT number, throwIf(number = 200000) FROM numbers(300000)";
     for (let turn = 0; turn < 2; turn += 1) {

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { parseBoundValues } from "../../src/timeseries/bound-parameters.ts";
+import { parseBoundValues, withValues } from "../../src/timeseries/bound-parameters.ts";
+import { tokenizeSql } from "../../src/timeseries/sql-tokens.ts";
 import { parseStatement, StatementRefused } from "../../src/timeseries/statement.ts";
 import { compileTenantQuery } from "../../src/timeseries/tenant-query.ts";
 
@@ -122,6 +123,48 @@ describe("parameters", () => {
     });
     expect(() => parseBoundValues("{a:Array(String)}", new Map([["a", "['x'"]]))).toThrow();
     expect(() => parseBoundValues("{a:Array(String)}", new Map([["a", "['x'y]"]]))).toThrow();
+  });
+});
+
+describe("values in their places", () => {
+  it("are one literal each, of their type, and nowhere where the statement quotes", () => {
+    const sql = "select '{a:String}', `{a:String}` -- {a:String}\n, {a:String}, { n : Int64 }";
+    expect(withValues(sql, { a: "it's \\ \0", n: "5" })).toBe(
+      "select '{a:String}', `{a:String}` -- {a:String}\n, 'it\\'s \\\\ \\0', CAST('5', 'Int64')",
+    );
+    expect(withValues("{l:Array(String)}", { l: ["a'b"] })).toBe(
+      "CAST('[\\'a\\\\\\'b\\']', 'Array(String)')",
+    );
+    expect(withValues("{o:Nullable(Int64)}", { o: null })).toBe("CAST(NULL, 'Nullable(Int64)')");
+  });
+
+  it("are never read as statements or placeholders themselves", () => {
+    expect(withValues("{a:String}{b:String}", { a: "{b:String}", b: "' or 1 --" })).toBe(
+      "'{b:String}''\\' or 1 --'",
+    );
+    fc.assert(
+      fc.property(fc.string({ unit: "binary" }), (text) => {
+        const tokens = tokenizeSql(
+          withValues("select {a:String}, {l:Array(String)}", { a: text, l: [text] }),
+        );
+        expect(tokens?.map(({ kind }) => kind)).toEqual([
+          "word",
+          "string",
+          "symbol",
+          "word",
+          "symbol",
+          "string",
+          "symbol",
+          "string",
+          "symbol",
+        ]);
+      }),
+    );
+  });
+
+  it("must be there", () => {
+    expect(() => withValues("{a:String}", {})).toThrow(/456.*Substitution a is not set/);
+    expect(() => withValues("{constructor:String}", {})).toThrow(/not set/);
   });
 });
 
