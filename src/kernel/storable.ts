@@ -3,8 +3,18 @@
  * JavaScript, and would make the whole statement, with everyone else's rows in it, fail.
  */
 export function storableText(text: string, maxLength = Number.POSITIVE_INFINITY): string {
+  if (text.length <= maxLength && text.isWellFormed() && !text.includes("\0")) return text;
   const whole = text.toWellFormed().replaceAll("\0", "\uFFFD");
   return whole.length <= maxLength ? whole : whole.slice(0, maxLength).toWellFormed();
+}
+
+/**
+ * `storableJson` of a value that JSON itself can hold (no CBOR): nearly always its own JSON text, in
+ * which what cannot be stored would stand escaped.
+ */
+export function storablePlainJson(value: unknown): string {
+  const text = JSON.stringify(value) ?? "null";
+  return /\\u(0000|d[89a-f])/i.test(text) ? storableJson(value) : text;
 }
 
 /** JSON text of a value from outside that PostgreSQL accepts as `jsonb`; see `storableText`. */

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { AppError, LIMITS, randomInteger, systemRandom } from "../kernel/index.ts";
-import { storableJson, storableText } from "../kernel/storable.ts";
+import { storableJson, storablePlainJson, storableText } from "../kernel/storable.ts";
 import { parseTraceparent } from "../kernel/tracing.ts";
 import {
   checkMessage,
@@ -116,9 +116,22 @@ function fieldsOf(line: LogLine, receivedAt: number): Omit<LogRow, "tenantId" | 
 
 /** At most the permitted number of attributes; none where their text is too long. */
 export function serializeAttributes(attributes: Record<string, unknown>): string {
-  const entries = Object.entries(attributes).slice(0, LIMITS.logAttributes);
   // CBOR brings what JSON has no word for: large integers, bytes.
-  const text = storableJson(Object.fromEntries(entries));
+  return withinLength(storableJson(firstOf(attributes)));
+}
+
+/** The same for attributes that hold nothing but what JSON has words for. */
+export function serializePlainAttributes(attributes: Record<string, unknown>): string {
+  return withinLength(storablePlainJson(firstOf(attributes)));
+}
+
+function firstOf(attributes: Record<string, unknown>): Record<string, unknown> {
+  const names = Object.keys(attributes);
+  if (names.length <= LIMITS.logAttributes) return attributes;
+  return Object.fromEntries(Object.entries(attributes).slice(0, LIMITS.logAttributes));
+}
+
+function withinLength(text: string): string {
   return text.length <= MAX_ATTRIBUTES_LENGTH ? text : '{"truncated":true}';
 }
 

@@ -103,7 +103,7 @@ export interface Trace {
   logs: LogEntry[];
 }
 
-const BATCH = { maxBatchSize: 20_000, maxDelayMs: 50, maxQueuedSize: 200_000 };
+const BATCH = { maxBatchSize: 50_000, maxDelayMs: 50, maxQueuedSize: 200_000 };
 const DEFAULT_TAIL_LIMIT = 200;
 
 const lines = counter("vautn_log_lines_total", "Log lines of devices by outcome", ["outcome"]);

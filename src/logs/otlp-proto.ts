@@ -14,14 +14,21 @@ interface Field {
     | "bool"
     | "int64"
     | "fixed64"
+    | "time"
     | "sfixed64"
     | "double"
     | "varint"
     | Shape;
   isRepeated?: boolean;
+  /** Its messages keep the bytes that they were read from, see {@link BYTES}. */
+  keepsBytes?: boolean;
 }
 
+/** Where a message keeps its bytes: by them a record that is sent again is known. */
+export const BYTES = Symbol("bytes");
+
 const MAX_DEPTH = 24;
+const MAX_VARINT_BYTES = 10;
 
 const text = (name: string): Field => ({ name, type: "string" });
 const many = (name: string, type: Shape): Field => ({ name, type, isRepeated: true });
@@ -41,14 +48,14 @@ const RESOURCE: Field = { name: "resource", type: { 1: many("attributes", KEY_VA
 const SCOPE: Field = { name: "scope", type: { 1: text("name"), 2: text("version") } };
 
 const LOG_RECORD: Shape = {
-  1: { name: "timeUnixNano", type: "fixed64" },
+  1: { name: "timeUnixNano", type: "time" },
   2: { name: "severityNumber", type: "varint" },
   3: text("severityText"),
   5: { name: "body", type: VALUE },
   6: many("attributes", KEY_VALUE),
   9: { name: "traceId", type: "hex" },
   10: { name: "spanId", type: "hex" },
-  11: { name: "observedTimeUnixNano", type: "fixed64" },
+  11: { name: "observedTimeUnixNano", type: "time" },
   12: text("eventName"),
 };
 const SPAN: Shape = {
@@ -57,21 +64,21 @@ const SPAN: Shape = {
   4: { name: "parentSpanId", type: "hex" },
   5: text("name"),
   6: { name: "kind", type: "varint" },
-  7: { name: "startTimeUnixNano", type: "fixed64" },
-  8: { name: "endTimeUnixNano", type: "fixed64" },
+  7: { name: "startTimeUnixNano", type: "time" },
+  8: { name: "endTimeUnixNano", type: "time" },
   9: many("attributes", KEY_VALUE),
   15: { name: "status", type: { 2: text("message"), 3: { name: "code", type: "varint" } } },
 };
 
 const NUMBER_POINT: Shape = {
-  3: { name: "timeUnixNano", type: "fixed64" },
+  3: { name: "timeUnixNano", type: "time" },
   4: { name: "asDouble", type: "double" },
   6: { name: "asInt", type: "sfixed64" },
   7: many("attributes", KEY_VALUE),
 };
 /** Histograms of both kinds: what they have in common has the same names, but not the same numbers. */
 const histogramPoint = (numbers: { attributes: number; min: number; max: number }): Shape => ({
-  3: { name: "timeUnixNano", type: "fixed64" },
+  3: { name: "timeUnixNano", type: "time" },
   4: { name: "count", type: "fixed64" },
   5: { name: "sum", type: "double" },
   [numbers.attributes]: many("attributes", KEY_VALUE),
@@ -79,7 +86,7 @@ const histogramPoint = (numbers: { attributes: number; min: number; max: number 
   [numbers.max]: { name: "max", type: "double" },
 });
 const SUMMARY_POINT: Shape = {
-  3: { name: "timeUnixNano", type: "fixed64" },
+  3: { name: "timeUnixNano", type: "time" },
   4: { name: "count", type: "fixed64" },
   5: { name: "sum", type: "double" },
   7: many("attributes", KEY_VALUE),
@@ -106,7 +113,7 @@ export const METRICS_REQUEST: Shape = {
 export const LOGS_REQUEST: Shape = {
   1: many("resourceLogs", {
     1: RESOURCE,
-    2: many("scopeLogs", { 1: SCOPE, 2: many("logRecords", LOG_RECORD) }),
+    2: many("scopeLogs", { 1: SCOPE, 2: { ...many("logRecords", LOG_RECORD), keepsBytes: true } }),
   }),
 };
 export const TRACES_REQUEST: Shape = {
@@ -135,7 +142,7 @@ class Reader {
     if (depth > MAX_DEPTH) throw broken();
     const result: Record<string, unknown> = {};
     while (this.#at < end) {
-      const tag = Number(this.#varint(end));
+      const tag = this.#number(end);
       const field = shape[tag >>> 3];
       const value = this.#value(tag & 7, field, end, depth);
       if (!field || value === undefined) continue;
@@ -149,28 +156,32 @@ class Reader {
   #value(wire: number, field: Field | undefined, end: number, depth: number): unknown {
     switch (wire) {
       case 0: {
-        const value = this.#varint(end);
-        if (field?.type === "bool") return value !== 0n;
-        if (field?.type === "int64") return String(BigInt.asIntN(64, value));
-        return field?.type === "varint" ? Number(value) : undefined;
+        if (field?.type === "int64") return String(BigInt.asIntN(64, this.#varint(end)));
+        const value = this.#number(end);
+        if (field?.type === "bool") return value !== 0;
+        return field?.type === "varint" ? value : undefined;
       }
       case 1: {
         const at = this.#skip(8, end);
+        if (field?.type === "time") return this.#bytes.readBigUInt64LE(at);
         if (field?.type === "fixed64") return String(this.#bytes.readBigUInt64LE(at));
         if (field?.type === "sfixed64") return String(this.#bytes.readBigInt64LE(at));
         return field?.type === "double" ? this.#bytes.readDoubleLE(at) : undefined;
       }
       case 2: {
-        const length = Number(this.#varint(end));
+        const length = this.#number(end);
         const at = this.#skip(length, end);
+        const to = at + length;
         if (typeof field?.type === "object") {
           this.#at = at;
-          return this.message(field.type, at + length, depth + 1);
+          const message = this.message(field.type, to, depth + 1);
+          if (!field.keepsBytes) return message;
+          return Object.assign(message, { [BYTES]: this.#bytes.subarray(at, to) });
         }
-        const slice = this.#bytes.subarray(at, at + length);
-        if (field?.type === "string") return slice.toString("utf8");
-        if (field?.type === "hex") return slice.toString("hex");
-        return field?.type === "base64" ? slice.toString("base64") : undefined;
+        // Not of a slice: an object for each would cost more than its text.
+        if (field?.type === "string") return this.#bytes.toString("utf8", at, to);
+        if (field?.type === "hex") return this.#bytes.toString("hex", at, to);
+        return field?.type === "base64" ? this.#bytes.toString("base64", at, to) : undefined;
       }
       case 5:
         this.#skip(4, end);
@@ -187,13 +198,28 @@ class Reader {
     return at;
   }
 
-  #varint(end: number): bigint {
-    let value = 0n;
-    for (let shift = 0n; shift < 70n; shift += 7n) {
+  /** A varint of which nothing beyond 2^53 is meant to be exact: tags, lengths, enumerations. */
+  #number(end: number): number {
+    let value = 0;
+    let weight = 1;
+    for (let count = 0; count < MAX_VARINT_BYTES; count += 1) {
       if (this.#at >= end) throw broken();
       const byte = this.#bytes[this.#at] as number;
       this.#at += 1;
-      value |= BigInt(byte & 0x7f) << shift;
+      value += (byte & 0x7f) * weight;
+      if (byte < 0x80) return value;
+      weight *= 0x80;
+    }
+    throw broken();
+  }
+
+  #varint(end: number): bigint {
+    let value = 0n;
+    for (let count = 0; count < MAX_VARINT_BYTES; count += 1) {
+      if (this.#at >= end) throw broken();
+      const byte = this.#bytes[this.#at] as number;
+      this.#at += 1;
+      value |= BigInt(byte & 0x7f) << BigInt(7 * count);
       if (byte < 0x80) return value;
     }
     throw broken();

@@ -1,9 +1,10 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { LIMITS } from "../kernel/index.ts";
 import { storableText } from "../kernel/storable.ts";
 import { DEVICE_ID, type LogLevel } from "../protocol/index.ts";
 import type { LogRow, SpanRow } from "../timeseries/index.ts";
-import { SEVERITIES, serializeAttributes } from "./log-rows.ts";
+import { SEVERITIES, serializePlainAttributes } from "./log-rows.ts";
+import { BYTES } from "./otlp-proto.ts";
 
 /** Records of one request; the rest is rejected. */
 const MAX_RECORDS = 10_000;
@@ -43,7 +44,7 @@ export function otlpLogRows(tenantId: string, body: unknown, nowMs: number): Otl
       message: storableText(message || eventName, LIMITS.logMessageLength),
       traceId: idOf(record.traceId, TRACE_ID),
       spanId: idOf(record.spanId, SPAN_ID),
-      attributes: serializeAttributes({
+      attributes: serializePlainAttributes({
         ...attributes,
         ...(eventName ? { "event.name": eventName } : {}),
       }),
@@ -72,7 +73,10 @@ export function otlpSpanRows(tenantId: string, body: unknown): OtlpRows<SpanRow>
       durationUs: Math.max(0, endedAt - startedAt),
       status: [1, 2].includes(Number(status.code)) ? Number(status.code) : 0,
       statusMessage: storableText(String(status.message ?? ""), 1_024),
-      attributes: serializeAttributes({ ...context.resource, ...attributesOf(record.attributes) }),
+      attributes: serializePlainAttributes({
+        ...context.resource,
+        ...attributesOf(record.attributes),
+      }),
     };
   });
 }
@@ -80,6 +84,8 @@ export function otlpSpanRows(tenantId: string, body: unknown): OtlpRows<SpanRow>
 export interface OtlpContext {
   resource: Json;
   scope: string;
+  /** 48 bits that tell resource and scope from others. */
+  origin: number;
 }
 
 /** Walks resources, scopes and records; what cannot be read is counted, and the rest is kept. */
@@ -93,11 +99,12 @@ export function collect<Row>(
     const attributes = attributesOf(objectOf(resource.resource).attributes);
     for (const scope of listOf(resource[scopes])) {
       const name = String(objectOf(scope.scope).name ?? "");
+      const origin = fingerprint(JSON.stringify([attributes, name]));
       for (const record of listOf(scope[records])) {
         const isFull = result.rows.length >= MAX_RECORDS;
         const row = isFull
           ? `a request holds at most ${MAX_RECORDS} records`
-          : rowOf(record, { resource: attributes, scope: name });
+          : rowOf(record, { resource: attributes, scope: name, origin });
         if (typeof row === "string") {
           result.rejected += 1;
           result.reason ||= row;
@@ -119,11 +126,18 @@ export function listOf(value: unknown): Json[] {
 }
 
 export function attributesOf(list: unknown): Json {
-  return Object.fromEntries(
-    listOf(list)
-      .slice(0, LIMITS.logAttributes)
-      .map(({ key, value }) => [storableText(String(key ?? ""), 128), plainOf(value, 0)]),
-  );
+  const attributes: Json = {};
+  if (!Array.isArray(list)) return attributes;
+  const count = Math.min(list.length, LIMITS.logAttributes);
+  for (let index = 0; index < count; index += 1) {
+    const { key, value } = objectOf(list[index]);
+    const name = storableText(String(key ?? ""), 128);
+    const plain = plainOf(value, 0);
+    if (name !== "__proto__") attributes[name] = plain;
+    // A name like any other, but not for an assignment.
+    else Object.defineProperty(attributes, name, { value: plain, enumerable: true });
+  }
+  return attributes;
 }
 
 /** An `AnyValue` as plain JSON. */
@@ -165,9 +179,13 @@ function idOf(value: unknown, form: RegExp): string {
 }
 
 function microsecondsOf(nano: unknown): number | undefined {
+  if (typeof nano === "bigint") return believableMicroseconds(Number(nano / 1_000n));
   const digits = typeof nano === "string" || typeof nano === "number" ? String(nano) : "";
   if (!/^\d{1,20}$/.test(digits)) return undefined;
-  const micro = Number(BigInt(digits) / 1_000n);
+  return believableMicroseconds(Number(BigInt(digits) / 1_000n));
+}
+
+function believableMicroseconds(micro: number): number | undefined {
   return micro > 0 && micro < 8.64e18 / 1_000 ? micro : undefined;
 }
 
@@ -186,7 +204,14 @@ function severityOf({ severityNumber, severityText }: Json): number {
 }
 
 /** The same for the same record, so that a request that is sent again counts once. */
-function sequenceOf(record: Json, { resource, scope }: OtlpContext): number {
-  const text = JSON.stringify([record, resource, scope]);
-  return createHash("sha256").update(text).digest().readUIntBE(0, 6);
+function sequenceOf(record: Json, { origin }: OtlpContext): number {
+  const bytes = (record as { [BYTES]?: Buffer })[BYTES];
+  return (fingerprint(bytes ?? JSON.stringify(record)) + origin) % 2 ** FINGERPRINT_BITS;
+}
+
+const FINGERPRINT_BITS = 48;
+
+/** As a number from hex: to make a buffer for it takes longer than the hash. */
+function fingerprint(content: string | Buffer): number {
+  return Number.parseInt(hash("sha256", content, "hex").slice(0, FINGERPRINT_BITS / 4), 16);
 }

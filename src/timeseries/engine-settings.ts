@@ -6,6 +6,8 @@ export const READ_SETTINGS: Record<string, string | number> = {
   result_overflow_mode: "throw",
   // Sort keys hold the timestamp, so that duplicates of a row always share its partition.
   do_not_merge_across_partitions_select_final: 1,
+  // What a word or an id leaves over is known before anything is read (docs/decisions/1123).
+  use_skip_indexes_on_data_read: 0,
   output_format_json_quote_64bit_integers: 0,
   output_format_json_quote_denormals: 0,
 };

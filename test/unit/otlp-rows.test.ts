@@ -1,0 +1,58 @@
+import { describe, expect, it } from "vitest";
+import { otlpRequest } from "../../bench/otlp-requests.ts";
+import { decodeProto, LOGS_REQUEST } from "../../src/logs/otlp-proto.ts";
+import { otlpLogRows } from "../../src/logs/otlp-rows.ts";
+
+const NOW = Date.UTC(2026, 5, 2);
+const START = Date.UTC(2026, 5, 1);
+
+describe("records of OTLP", () => {
+  const read = (bytes: Buffer) => otlpLogRows("acme", decodeProto(bytes, LOGS_REQUEST), NOW).rows;
+
+  it("come out of protobuf with their time, ids, device and attributes", () => {
+    expect(read(otlpRequest(70, 1, START))).toMatchObject([
+      {
+        ...{ ts: START + 70, deviceId: "device-330", severity: 9, logger: "pump" },
+        message: "sensor measured sample in 1190 ms 2170",
+        traceId: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa7",
+        attributes: '{"service.name":"agent","vautn.device":"device-330","thread":"main"}',
+      },
+    ]);
+  });
+
+  it("have the same number when they are sent again, alone or with others, and no two have the same", () => {
+    const all = read(otlpRequest(0, 500, START)).map(({ seq }) => seq);
+    expect(new Set(all).size).toBe(500);
+    expect(read(otlpRequest(100, 50, START)).map(({ seq }) => seq)).toEqual(all.slice(100, 150));
+    expect(all.every((seq) => Number.isSafeInteger(seq) && seq >= 0)).toBe(true);
+  });
+
+  it("of two resources differ in number, and any name of an attribute is kept", () => {
+    const attribute = (key: string, value: string) => ({ key, value: { stringValue: value } });
+    const request = (host: string) => ({
+      resourceLogs: [
+        {
+          resource: { attributes: [attribute("host", host)] },
+          scopeLogs: [
+            {
+              logRecords: [
+                { body: { stringValue: "x" }, attributes: [attribute("__proto__", "a\0b")] },
+              ],
+            },
+          ],
+        },
+      ],
+    });
+    const [one, other] = ["a", "b"].map((host) => otlpLogRows("acme", request(host), NOW).rows[0]);
+    expect(one?.seq).not.toBe(other?.seq);
+    expect(one?.attributes).toBe('{"host":"a","__proto__":"a\uFFFDb"}');
+  });
+
+  it("that end within a number, a length or a text are refused", () => {
+    const whole = otlpRequest(0, 1, START);
+    for (let length = 1; length < whole.length; length += 1) {
+      expect(() => decodeProto(whole.subarray(0, length), LOGS_REQUEST)).toThrow(/no OTLP message/);
+    }
+    expect(() => decodeProto(Buffer.alloc(12, 0xff), LOGS_REQUEST)).toThrow(/no OTLP message/);
+  });
+});
