@@ -35,8 +35,8 @@ export function readBuckets(
     table: tableOf(source),
     select,
     ...(groupBy ? { groupBy } : {}),
+    metric: query.metric,
     where: [
-      "metric = {metric:String}",
       ...windowOf(source),
       ...(selection.ids ? ["device_id in {devices:Array(String)}"] : []),
     ],
@@ -45,7 +45,6 @@ export function readBuckets(
     limit: QUERY_LIMITS.points + 1,
     cost: COST,
     params: {
-      metric: query.metric,
       start: Math.max(start, horizon),
       from,
       to,

@@ -107,14 +107,14 @@ export async function readSeries(
     table: "points",
     select: `toUnixTimestamp64Milli(min(ts)) as at, min(value) as min, max(value) as max,
       avg(value) as mean, count() as count`,
-    where: ["device_id = {device:String}", "metric = {metric:String}", ...IN_WINDOW],
+    metric,
+    where: ["device_id = {device:String}", ...IN_WINDOW],
     groupBy: "intDiv(toUnixTimestamp64Milli(ts) - {from:Int64}, {width:Int64})",
     orderBy: "at",
     limit: maxPoints,
     final: true,
     params: {
       device: deviceId,
-      metric,
       from,
       to,
       width: Math.max(1, Math.ceil((to - from) / maxPoints)),
@@ -229,11 +229,12 @@ async function* rowsByDevice<Row>(
     yield* await timeseries.tenantQuery<Row>(tenantId, {
       table: "points",
       select,
-      where: ["has({devices:Array(String)}, device_id)", "metric = {metric:String}", ...IN_WINDOW],
+      metric,
+      where: ["has({devices:Array(String)}, device_id)", ...IN_WINDOW],
       groupBy: "device_id",
       limit: DEVICES_PER_QUERY,
       final: true,
-      params: { devices, metric, from, to },
+      params: { devices, from, to },
     });
   }
 }

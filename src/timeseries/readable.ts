@@ -1,4 +1,5 @@
 import { TABLES, type TableName } from "./tables.ts";
+import type { MetricPlace } from "./wide-layouts.ts";
 
 /** Beginnings of buckets, in the order in which each is made of the one before it. */
 export const ROLLUP_LEVELS = ["1m", "1h", "1d"] as const;
@@ -40,6 +41,25 @@ export function sourceOf(name: Readable, final: boolean, where: string): string 
   const suffix = final ? " final" : "";
   if (name === "points") return `(${pointsSource(suffix, where)})`;
   return name === "latest" ? `(${latestSource(where)})` : `${name}${suffix}`;
+}
+
+/** Numbers of the metric that the parameter `metric` names, and of wide rows nothing but its own slots. */
+export function pointsOfMetric(
+  places: readonly MetricPlace[],
+  final: boolean,
+  where: string,
+): string {
+  const suffix = final ? " final" : "";
+  const wide = places.map(
+    ({ slot, decimals }, index) =>
+      `select tenant_id, device_id, {metric:String} as metric, ts, seq,
+        assumeNotNull(i${slot}) / ${10 ** decimals} as value, received_at
+      from telemetry_wide${suffix}
+      where ${where} and layout in {layouts${index}:Array(String)} and isNotNull(i${slot})`,
+  );
+  const narrow = `select tenant_id, device_id, {metric:String} as metric, ts, seq, value, received_at
+    from telemetry${suffix} where ${where} and telemetry.metric = {metric:String}`;
+  return `(${[narrow, ...wide].join(" union all ")})`;
 }
 
 /** What has been taken over, and every point that came after it. */

@@ -1,8 +1,9 @@
 import { confinementIn } from "../kernel/confinement.ts";
 import { assert } from "../kernel/index.ts";
 import { isTenantId } from "../protocol/index.ts";
-import { isReadable, type Readable, sourceOf } from "./readable.ts";
+import { isReadable, pointsOfMetric, type Readable, sourceOf } from "./readable.ts";
 import { tokenizeSql } from "./sql-tokens.ts";
+import type { MetricPlace } from "./wide-layouts.ts";
 
 /**
  * A read of one tenant's rows in one table. The fragments of SQL are constants of our code; what comes
@@ -11,6 +12,8 @@ import { tokenizeSql } from "./sql-tokens.ts";
 export interface TenantQuery extends QueryStage {
   table: Readable;
   limit: number;
+  /** Of numbers, those of this metric alone; `where` speaks neither of metrics nor of values then. */
+  metric?: string;
   /** Whether rows that were delivered more than once count once. */
   final?: boolean;
   params?: Record<string, unknown>;
@@ -49,42 +52,91 @@ export const SETTLED = "received_at <= now64(3) - interval 1 second";
 const TENANT = "tenant_id = {tenant:String}";
 const MAX_LIMIT = 1_000_000;
 const MAX_STAGES = 4;
+const MAX_LAYOUTS = 1_000;
+
+/** What the store knows of its rows, for queries that ask for less by it. */
+export interface KnownOfStore {
+  /** Due where `latest` is read: what came after that moment is read from the points. */
+  latestAfter?: number | undefined;
+  /** Of the metric that the query names, in wide rows; without it every row's own layout is read. */
+  places?: readonly MetricPlace[] | undefined;
+}
+
+export interface CompiledQuery {
+  sql: string;
+  params: Record<string, unknown>;
+}
 
 /**
  * The statement and its parameters; the tenant is always the first condition, and the devices that
- * the call is confined to are the second, where it is. `latestAfter` is due where `latest` is read: what
- * came after that moment is read from the points.
+ * the call is confined to are the second, where it is.
  */
 export function compileTenantQuery(
   tenantId: string,
   query: TenantQuery,
-  latestAfter?: number,
-): { sql: string; params: Record<string, unknown> } {
+  known: KnownOfStore = {},
+): CompiledQuery {
   assert(isTenantId(tenantId) || tenantId === PLATFORM_TENANT, "a query names its tenant");
   assert(isReadable(query.table), "a query reads one of our tables");
   assert(Number.isInteger(query.limit) && query.limit > 0, "a query has a limit");
   assert(query.limit <= MAX_LIMIT, "the limit is bounded");
-  for (const own of ["tenant", "confined", "latestAfter"]) {
+  const { metric, final = false, where = [] } = query;
+  const { latestAfter, places } = known;
+  const layouts = Object.fromEntries(
+    (places ?? []).map((place, index) => [`layouts${index}`, place.layouts]),
+  );
+  const confinement = confinementIn(tenantId);
+  const added = {
+    tenant: tenantId,
+    ...(metric === undefined ? {} : { metric }),
+    ...(latestAfter === undefined ? {} : { latestAfter }),
+    ...(confinement ? { confined: [...confinement.deviceIds] } : {}),
+    ...layouts,
+  };
+  for (const own of ["confined", "latestAfter", ...Object.keys(added)]) {
     assert(!(own in (query.params ?? {})), `the parameter ${own} belongs to the builder`);
   }
-  const confinement = confinementIn(tenantId);
   const own = confinement ? `${TENANT} and ${confinedTo(query.table)}` : TENANT;
-  let sql = stageSql(
-    { ...query, where: [own, ...(query.where ?? [])] },
-    sourceOf(query.table, query.final ?? false, own),
-  );
+  const ofMetric = metric === undefined ? [] : ["metric = {metric:String}"];
+  const source = places
+    ? pointsOfMetric(places, final, [own, ...where.map(ofAnyMetric)].join(" and "))
+    : sourceOf(query.table, final, own);
+  let sql = stageSql({ ...query, where: [own, ...ofMetric, ...where] }, source);
   const stages = query.stages ?? [];
   assert(stages.length <= MAX_STAGES, "the stages are bounded");
   for (const stage of stages) sql = stageSql(stage, `(\n${sql}\n)`);
   return {
     sql: `${sql}\nlimit ${query.limit}`,
-    params: {
-      ...query.params,
-      tenant: tenantId,
-      ...(latestAfter === undefined ? {} : { latestAfter }),
-      ...(confinement ? { confined: [...confinement.deviceIds] } : {}),
-    },
+    params: { ...query.params, ...added },
   };
+}
+
+/** Which layouts the wide rows have that a query of one metric looks at, but for those of `known`. */
+export function compileLayoutsQuery(
+  tenantId: string,
+  query: TenantQuery,
+  known: readonly string[],
+): CompiledQuery {
+  const { where = [], params } = query;
+  return compileTenantQuery(tenantId, {
+    table: "telemetry_wide",
+    select: "toString(layout) as layout",
+    where: [...where.map(ofAnyMetric), "layout not in {knownLayouts:Array(String)}"],
+    groupBy: "layout",
+    params: { ...params, knownLayouts: known },
+    limit: MAX_LAYOUTS,
+  });
+}
+
+/** A condition on columns that rows of every metric have, wide ones too. */
+function ofAnyMetric(condition: string): string {
+  const tokens = tokenizeSql(condition) ?? [];
+  const isColumn = (index: number) => tokens[index - 1]?.text !== "{";
+  assert(
+    !tokens.some(({ text }, index) => /^(metric|value)$/i.test(text) && isColumn(index)),
+    "a query of one metric has no other conditions on metrics and values",
+  );
+  return `(${checked(condition)})`;
 }
 
 /** Spans name no device: they are nobody's who is confined to some. */

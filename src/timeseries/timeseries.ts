@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
 import { type ClickHouseClient, ClickHouseError, createClient } from "@clickhouse/client";
-import { AppError, assert } from "../kernel/index.ts";
+import { AppError, assert, systemClock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { READ_SETTINGS, WRITE_SETTINGS } from "./engine-settings.ts";
 import { type Forgetting, forget } from "./forgetting.ts";
@@ -11,10 +11,12 @@ import type { PointColumns } from "./point-columns.ts";
 import { DERIVED_TABLES, ROLLUP_LEVELS, type RollupLevel, TENANT_TABLES } from "./readable.ts";
 import { readProgress } from "./rollup-progress.ts";
 import { type RollupResult, rollUp } from "./rollups.ts";
+import { runQuery } from "./run-query.ts";
 import { readStorage, type TableStorage } from "./storage.ts";
 import { dropOwnPartitions, keepApart } from "./storage-class.ts";
 import { type Rows, TABLES, type TableName } from "./tables.ts";
-import { compileTenantQuery, type QueryCost, type TenantQuery } from "./tenant-query.ts";
+import type { TenantQuery } from "./tenant-query.ts";
+import { WideLayouts } from "./wide-layouts.ts";
 
 /** The store of telemetry, logs and traces. Every failure to reach it is `AppError("unavailable")`. */
 export interface Timeseries {
@@ -67,6 +69,7 @@ export function createTimeseries(options: TimeseriesOptions): Timeseries {
   assert(/^\w{1,64}$/.test(database), "the database has a plain name");
   const client = connect(options.url, database);
   const latest = new LatestProgress(client);
+  const layouts = new WideLayouts(systemClock);
   return {
     migrate: () =>
       guarded(async () => {
@@ -87,7 +90,8 @@ export function createTimeseries(options: TimeseriesOptions): Timeseries {
       );
     },
     insertBlocks: (target, blocks) => guarded(() => insertBlocks(client, target, blocks)),
-    tenantQuery: (tenantId, query) => guarded(() => runQuery(client, latest, tenantId, query)),
+    tenantQuery: (tenantId, query) =>
+      guarded(() => runQuery({ client, latest, layouts }, tenantId, query)),
     rollUp: (levels = ROLLUP_LEVELS) => guarded(() => rollUp(client, levels)),
     rolledUpTo: () =>
       guarded(async () => (await readProgress(client)).get("1m")?.receivedUntil ?? 0),
@@ -144,43 +148,6 @@ async function insertBlocks(
   });
   // The answer is empty; reading it to the end gives the connection back.
   for await (const _ of stream);
-}
-
-async function runQuery<Row>(
-  client: ClickHouseClient,
-  latest: LatestProgress,
-  tenantId: string,
-  query: TenantQuery,
-): Promise<Row[]> {
-  const latestAfter = query.table === "latest" ? await latest.receivedUntil() : undefined;
-  const { sql, params } = compileTenantQuery(tenantId, query, latestAfter);
-  const result = await client
-    .query({
-      query: sql,
-      query_params: params,
-      // Thousands of device ids do not fit into an address.
-      use_multipart_params_auto: true,
-      format: "JSONEachRow",
-      clickhouse_settings: { ...READ_SETTINGS, ...(query.cost ? costSettings(query.cost) : {}) },
-    })
-    .catch((error: unknown) => {
-      throw query.cost ? asTooExpensive(error, query.cost) : error;
-    });
-  return result.json<Row>();
-}
-
-function costSettings({ maxSeconds, maxRowsRead }: QueryCost): Record<string, string | number> {
-  return { max_execution_time: maxSeconds, max_rows_to_read: String(maxRowsRead) };
-}
-
-/** ClickHouse's codes for a query that would read, last or hold more than it may. */
-const COST_CODES = new Set(["158", "159", "160", "241", "307", "396"]);
-
-function asTooExpensive(error: unknown, { maxSeconds, maxRowsRead }: QueryCost): unknown {
-  if (!(error instanceof ClickHouseError) || !COST_CODES.has(error.code)) return error;
-  const details = { maxSeconds, maxRowsRead };
-  const hint = "ask for less time, fewer devices or a coarser step";
-  return new AppError("query-too-expensive", hint, details, { cause: error });
 }
 
 async function countTenant(

@@ -6,6 +6,7 @@ import {
   createTelemetry,
   type Telemetry,
 } from "../../src/telemetry/index.ts";
+import { PointColumns } from "../../src/timeseries/index.ts";
 import { createTestTimeseries, type TestTimeseries } from "../support/timeseries.ts";
 
 const NOW = Math.floor(Date.now() / 60_000) * 60_000;
@@ -122,6 +123,39 @@ it("holds every number as it came, wherever it is kept, once however often it ca
   );
   expect(await count("telemetry_wide")).toBeGreaterThan(150);
   expect(await pointsOf("other")).toEqual([]);
+});
+
+it("finds the points of one metric, in whichever columns it has ever been kept", async () => {
+  const ofMetric = (tenantId: string, metric: string) =>
+    store.timeseries.tenantQuery<Point>(tenantId, {
+      ...{ table: "points", metric, limit: 100_000, final: true },
+      select: "device_id as device, metric, toUnixTimestamp64Milli(ts) as at, value",
+      orderBy: "device, metric, at",
+      where: ["ts >= fromUnixTimestamp64Milli({from:Int64})"],
+      params: { from: NOW - 600 * 400 },
+    });
+  const all = await pointsOf(TENANT);
+  for (const metric of ["heat", "steps", "open", "free", "late", "nothing"]) {
+    const wanted = all.filter((point) => point.metric === metric);
+    // Asked twice: the second time the columns are known.
+    expect(await ofMetric(TENANT, metric)).toEqual(wanted);
+    expect(await ofMetric(TENANT, metric)).toEqual(wanted);
+  }
+  // Another layout than those that are known is seen at once, and nobody else's.
+  for (const [index, layout] of ["heat=2", "steps=0,heat=3", "heat=0"].entries()) {
+    const columns = new PointColumns();
+    columns.wide.begin("next", "n", "hub", layout, NOW + index, 1);
+    columns.wide.set(index === 1 ? 2 : 1, 1_500);
+    await store.timeseries.insertPoints(columns);
+    const values = (await ofMetric("next", "heat")).map(({ value }) => value);
+    expect(values).toEqual([15, 1.5, 1_500].slice(0, index + 1));
+  }
+  await expect(
+    store.timeseries.tenantQuery(TENANT, {
+      ...{ table: "points", metric: "heat", select: "value", limit: 1 },
+      where: ["metric != ''"],
+    }),
+  ).rejects.toThrow("no other conditions");
 });
 
 it("rolls up both kinds of rows together", async () => {

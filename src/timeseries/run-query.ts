@@ -1,0 +1,92 @@
+import { type ClickHouseClient, ClickHouseError } from "@clickhouse/client";
+import { AppError } from "../kernel/index.ts";
+import { READ_SETTINGS } from "./engine-settings.ts";
+import type { LatestProgress } from "./latest.ts";
+import {
+  type CompiledQuery,
+  compileLayoutsQuery,
+  compileTenantQuery,
+  type QueryCost,
+  type TenantQuery,
+} from "./tenant-query.ts";
+import { placesOf, type WideLayouts } from "./wide-layouts.ts";
+
+export interface QueryRunner {
+  client: ClickHouseClient;
+  latest: LatestProgress;
+  layouts: WideLayouts;
+}
+
+/** Rows of one tenant. */
+export async function runQuery<Row>(
+  runner: QueryRunner,
+  tenantId: string,
+  query: TenantQuery,
+): Promise<Row[]> {
+  const { client, latest } = runner;
+  if (query.table === "points" && query.metric !== undefined) {
+    return runMetricQuery(runner, tenantId, query, query.metric);
+  }
+  const latestAfter = query.table === "latest" ? await latest.receivedUntil() : undefined;
+  return run(client, compileTenantQuery(tenantId, query, { latestAfter }), query.cost);
+}
+
+/** With the layouts that are known, and once more where beside it one shows that is not. */
+async function runMetricQuery<Row>(
+  { client, layouts }: QueryRunner,
+  tenantId: string,
+  query: TenantQuery,
+  metric: string,
+): Promise<Row[]> {
+  const ask = () => {
+    const places = placesOf(layouts.of(tenantId), metric);
+    return run<Row>(client, compileTenantQuery(tenantId, query, { places }), query.cost);
+  };
+  const known = layouts.of(tenantId);
+  const looked = run<{ layout: string }>(
+    client,
+    compileLayoutsQuery(tenantId, query, known),
+    query.cost,
+  );
+  const [rows, found] = await Promise.all([known.length > 0 ? ask() : undefined, looked]);
+  if (found.length === 0) return rows ?? ask();
+  layouts.add(
+    tenantId,
+    found.map(({ layout }) => layout),
+  );
+  return ask();
+}
+
+async function run<Row>(
+  client: ClickHouseClient,
+  { sql, params }: CompiledQuery,
+  cost: QueryCost | undefined,
+): Promise<Row[]> {
+  const result = await client
+    .query({
+      query: sql,
+      query_params: params,
+      // Thousands of device ids do not fit into an address.
+      use_multipart_params_auto: true,
+      format: "JSONEachRow",
+      clickhouse_settings: { ...READ_SETTINGS, ...(cost ? costSettings(cost) : {}) },
+    })
+    .catch((error: unknown) => {
+      throw cost ? asTooExpensive(error, cost) : error;
+    });
+  return result.json<Row>();
+}
+
+function costSettings({ maxSeconds, maxRowsRead }: QueryCost): Record<string, string | number> {
+  return { max_execution_time: maxSeconds, max_rows_to_read: String(maxRowsRead) };
+}
+
+/** ClickHouse's codes for a query that would read, last or hold more than it may. */
+const COST_CODES = new Set(["158", "159", "160", "241", "307", "396"]);
+
+function asTooExpensive(error: unknown, { maxSeconds, maxRowsRead }: QueryCost): unknown {
+  if (!(error instanceof ClickHouseError) || !COST_CODES.has(error.code)) return error;
+  const details = { maxSeconds, maxRowsRead };
+  const hint = "ask for less time, fewer devices or a coarser step";
+  return new AppError("query-too-expensive", hint, details, { cause: error });
+}
