@@ -226,6 +226,7 @@ function textOf(payload: Uint8Array): string {
 export function decodePayload(payload: Uint8Array, contentType?: string): unknown {
   if (payload.length === 0) throw new AppError("message-invalid", "the payload is empty");
   const cbor = contentType ? /\bcbor\b/i.test(contentType) : !startsJson(payload[0] as number);
+  if (!cbor && payload.length > SMALL_BYTES) assertShallow(payload);
   let value: unknown;
   try {
     value = cbor
@@ -248,6 +249,26 @@ export function decodePayload(payload: Uint8Array, contentType?: string): unknow
 function startsJson(byte: number): boolean {
   // White space, and the first characters of every JSON value (RFC 8259 §2, §3).
   return byte < 0x80 && /[\s{["0-9tfn-]/.test(String.fromCharCode(byte));
+}
+
+/** What is smaller cannot be nested so deeply that it would take long to read. */
+const SMALL_BYTES = 512;
+const [QUOTE, BACKSLASH] = [0x22, 0x5c];
+
+/** Brackets within one another: a parser takes 25 ms for a message of nothing else. */
+function assertShallow(payload: Uint8Array): void {
+  let depth = 0;
+  for (let at = 0; at < payload.length; at += 1) {
+    const byte = payload[at] as number;
+    if (byte === QUOTE) {
+      at += 1;
+      while (at < payload.length && payload[at] !== QUOTE) at += payload[at] === BACKSLASH ? 2 : 1;
+    } else if (byte === 0x7b || byte === 0x5b) {
+      depth += 1;
+      // What lies in the innermost of so many is refused or let in below, by what it is.
+      if (depth > LIMITS.jsonDepth + 1) throw nestedTooDeeply();
+    } else if (byte === 0x7d || byte === 0x5d) depth -= 1;
+  }
 }
 
 function nestedTooDeeply(): AppError {

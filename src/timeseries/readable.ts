@@ -43,22 +43,27 @@ export function sourceOf(name: Readable, final: boolean, where: string): string 
   return name === "latest" ? `(${latestSource(where)})` : `${name}${suffix}`;
 }
 
-/** Numbers of the metric that the parameter `metric` names, and of wide rows nothing but its own slots. */
+/**
+ * Numbers of the metric that the parameter `metric` names, and of wide rows nothing but its own slots. What
+ * was written last of a moment counts there, as the engine takes rows together; FINAL would do it row by
+ * row, in five times as long.
+ */
 export function pointsOfMetric(
   places: readonly MetricPlace[],
   final: boolean,
   where: string,
 ): string {
-  const suffix = final ? " final" : "";
+  const moment = "tenant_id, device_id, product, ts";
+  const last = final ? `order by ${moment}, received_at desc, seq desc limit 1 by ${moment}` : "";
   const wide = places.map(
     ({ slot, decimals }, index) =>
-      `select tenant_id, device_id, {metric:String} as metric, ts, seq,
+      `(select tenant_id, device_id, {metric:String} as metric, ts, seq,
         assumeNotNull(i${slot}) / ${10 ** decimals} as value, received_at
-      from telemetry_wide${suffix}
-      where ${where} and layout in {layouts${index}:Array(String)} and isNotNull(i${slot})`,
+      from telemetry_wide
+      where ${where} and layout in {layouts${index}:Array(String)} and isNotNull(i${slot}) ${last})`,
   );
   const narrow = `select tenant_id, device_id, {metric:String} as metric, ts, seq, value, received_at
-    from telemetry${suffix} where ${where} and telemetry.metric = {metric:String}`;
+    from telemetry${final ? " final" : ""} where ${where} and telemetry.metric = {metric:String}`;
   return `(${[narrow, ...wide].join(" union all ")})`;
 }
 

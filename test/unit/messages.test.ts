@@ -1,7 +1,7 @@
 import { encode } from "cborg";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { AppError } from "../../src/kernel/index.ts";
+import { AppError, LIMITS } from "../../src/kernel/index.ts";
 import { canonicalJson, checkMessage, decodePayload, Heartbeat } from "../../src/protocol/index.ts";
 
 const json = (value: unknown) => Buffer.from(JSON.stringify(value));
@@ -25,6 +25,25 @@ describe("payloads", () => {
   ])("are refused when they hold %s", (_, payload) => {
     expect(() => decodePayload(payload)).toThrow(AppError);
   });
+
+  it.each(["[", '{"a":'])(
+    "are refused before anybody reads %s nested for a quarter of a second",
+    (part) => {
+      const deep = Buffer.from(part.repeat(40_000));
+      const flat = Buffer.from(JSON.stringify({ text: `\\"${part.repeat(10_000)}` }));
+      const started = performance.now();
+      for (let round = 0; round < 30; round += 1) {
+        expect(() => decodePayload(deep)).toThrow("nested too deeply");
+      }
+      // A parser would have taken 200 ms and more; a scan takes 1.
+      expect(performance.now() - started).toBeLessThan(100);
+      expect(decodePayload(flat)).toEqual(JSON.parse(flat.toString()));
+      const bounded = (depth: number) =>
+        Buffer.from(`${"[".repeat(depth)}"${"x".repeat(600)}"${"]".repeat(depth)}`);
+      expect(decodePayload(bounded(LIMITS.jsonDepth))).toBeInstanceOf(Array);
+      expect(() => decodePayload(bounded(LIMITS.jsonDepth + 1))).toThrow("nested too deeply");
+    },
+  );
 
   it("are decoded or refused, and never fail in another way", () => {
     fc.assert(
