@@ -59,10 +59,6 @@ process.once("message", async (order: Order) => {
   const apiUrl = await api.listen({ port: 0, host: "127.0.0.1" });
   const ready: Ready = { mqttPort: gateway.port, apiUrl, apiKey: key.key };
   process.send?.(ready);
-  process.on("message", () => {
-    const { user, system } = process.cpuUsage();
-    process.send?.({ cpuMs: (user + system) / 1_000 });
-  });
   process.once("disconnect", async () => {
     await gateway.close();
     await api.close();

@@ -52,19 +52,26 @@ export async function setDelivered(
   commands: readonly { deviceId: string; id: string }[],
   now: Date,
 ): Promise<void> {
-  await sql`/* prepared: delivered-commands */
+  // Planned each time: a plan kept from when the table was small reads the whole of it.
+  await sql`
+    with locked as materialized (
+      select l.id
+      -- Always in one order, so that two that lock the same commands do not wait for each other.
+      from (select t.id, t.device_id
+            from unnest(${commands.map((one) => one.id)}::uuid[],
+                        ${commands.map((one) => one.deviceId)}::text[]) as t(id, device_id)
+            order by t.id) t
+      -- One by one, whatever the planner believes of the tenant's number of rows: it has read all of
+      -- them for each of these.
+      cross join lateral (
+        select q.id, q.device_id, q.status from commands q where q.id = t.id limit 1 for update
+      ) l
+      where l.device_id = t.device_id and l.status in ('queued', 'waiting')
+    )
     update commands c
     set status = 'delivered', delivered_at = ${now}, release_at = null,
         deadline_at = ${now}::timestamptz + make_interval(secs => c.accept_seconds)
-    from (
-      -- Always in one order, so that two that lock the same commands do not wait for each other.
-      select l.id from commands l
-      join unnest(${commands.map((one) => one.id)}::uuid[],
-                  ${commands.map((one) => one.deviceId)}::text[]) as t(id, device_id)
-        on l.id = t.id and l.device_id = t.device_id
-      order by l.id for update of l
-    ) locked
-    where c.id = locked.id and c.status in ('queued', 'waiting')`.execute(tx);
+    where c.id = any(array(select id from locked))`.execute(tx);
 }
 
 /** One command, locked until the transaction ends. */
@@ -118,7 +125,8 @@ export interface ReportedState {
 export async function setReported(tx: Tx, states: readonly ReportedState[]): Promise<void> {
   if (states.length === 0) return;
   const column = <Key extends keyof ReportedState>(key: Key) => states.map((state) => state[key]);
-  await sql`/* prepared: set-reported-commands */
+  // Planned each time, and the ids named once more, so that they are looked up by the key.
+  await sql`
     update commands c
     set status = t.status, output = t.output, error = t.error, progress = t.progress,
         delivered_at = t.delivered_at, accepted_at = t.accepted_at, release_at = null,
@@ -130,7 +138,7 @@ export async function setReported(tx: Tx, states: readonly ReportedState[]): Pro
                 ${column("finishedAt")}::timestamptz[])
       as t(id, status, output, error, progress, delivered_at, accepted_at, deadline_at,
            finished_at)
-    where c.id = t.id`.execute(tx);
+    where c.id = t.id and c.id = any(${column("id")}::uuid[])`.execute(tx);
 }
 
 /**

@@ -169,7 +169,10 @@ export async function queueEach(
       select t.*, d.id is not null as is_active,
              bool_and(d.id is not null) over (partition by t.record) as is_whole
       from ${ordered(targets)}
-      left join devices d on d.id = t.device_id and d.status = 'active'
+      left join lateral (
+        -- One by one, whatever the planner believes: see setDelivered.
+        select id from devices where id = t.device_id and status = 'active' limit 1
+      ) d on true
     ), placed as (
       select w.*, row_number() over (partition by w.device_id order by w.place) as more
       from wanted w where w.is_whole

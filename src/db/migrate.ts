@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import pg from "pg";
+import { giveFirstStatistics } from "./first-statistics.ts";
 
 export const MIGRATIONS_DIRECTORY = path.resolve(import.meta.dirname, "../../migrations");
 
@@ -37,6 +38,7 @@ export async function migrate(
       await apply(client, name, text, sha256);
       added.push(name);
     }
+    await giveFirstStatistics(client);
     return added;
   } finally {
     await client.end();

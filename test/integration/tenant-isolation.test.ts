@@ -1,4 +1,5 @@
 import { sql } from "kysely";
+import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 
@@ -77,6 +78,30 @@ describe("tenant isolation in the database", () => {
       expect(row, row.relname).toMatchObject({ enabled: true, forced: true, owner: "vautn_owner" });
       expect(row.policies, row.relname).toBeGreaterThan(0);
     }
+  });
+
+  it("is planned for a tenant with many rows before anybody has counted them", async () => {
+    const rows = Array.from({ length: 500 }, (_, index) => ({
+      ...{ tenant_id: "acme", id: `new-${index}`, product: "hub", hardware_revision: "a" },
+      created_at: now,
+    }));
+    const expected = await test.db.tenant("acme", async (tx) => {
+      await tx.insertInto("devices").values(rows).execute();
+      const { rows: plans } = await sql<{ "QUERY PLAN": [{ Plan: { "Plan Rows": number } }] }>`
+        explain (format json) select id from devices`.execute(tx);
+      return plans[0]?.["QUERY PLAN"][0].Plan["Plan Rows"];
+    });
+    // Of a column that it knows nothing of PostgreSQL expects one row in two hundred.
+    expect(expected).toBeGreaterThan(100);
+    const client = new pg.Client({ connectionString: test.superuserUrl });
+    await client.connect();
+    const { rows: without } = await client.query(`
+      select c.relname from pg_class c
+      join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_id'
+      where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and c.relrowsecurity
+        and not exists (select from pg_statistic where starelid = c.oid and staattnum = a.attnum)`);
+    await client.end();
+    expect(without).toEqual([]);
   });
 
   it("lets the application's role neither bypass policies nor change the schema", async () => {
