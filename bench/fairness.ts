@@ -39,6 +39,8 @@ const GOAL = 1.5;
 const CALM_DEVICES = 4;
 const IMAGE_BYTES = 256 * 1024;
 const DELTA_TIMEOUT_MS = 30_000;
+/** Who wants the next delta as soon as it has one is not calm. */
+const DELTA_EVERY_MS = 2_000;
 const KINDS = {
   telemetry: "telemetry over MQTT until it is acknowledged",
   read: "a read of the API",
@@ -209,7 +211,11 @@ async function probe(
     every(500, "command", (turn) => order(calm, device(turn).id)),
   ];
   const end = Date.now() + durationMs;
-  while (Date.now() < end) await delta(latencies);
+  while (Date.now() < end) {
+    const next = Date.now() + DELTA_EVERY_MS;
+    await delta(latencies);
+    await pause(Math.max(0, Math.min(next, end) - Date.now()));
+  }
   for (const timer of timers) clearInterval(timer);
   await Promise.all(under);
 }

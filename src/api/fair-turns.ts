@@ -5,7 +5,7 @@ import { counter } from "../kernel/metrics.ts";
 import type { Api } from "./types.ts";
 
 /** Requests a second of which no tenant is kept, however busy the process is. */
-const FLOOR_PER_SECOND = 10;
+const FLOOR_PER_SECOND = 40;
 /** A body that comes in, and one that goes out, of so many bytes is as much work as a small request. */
 const RECEIVED_A_REQUEST = 256 * 1024;
 const SENT_A_REQUEST = 32 * 1024;

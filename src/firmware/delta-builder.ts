@@ -1,21 +1,28 @@
+import { type ChildProcess, fork } from "node:child_process";
 import { createReadStream } from "node:fs";
 import fs from "node:fs/promises";
-import { Worker } from "node:worker_threads";
+import { fileURLToPath } from "node:url";
 import type { BlobStat, BlobStore } from "../blobs/index.ts";
 import type { UnpackedInfo } from "../delta/index.ts";
-import type { DeltaJob, DeltaNews, DeltaOutcome } from "./delta-worker.ts";
+import type { DeltaJob, DeltaNews } from "./delta-process.ts";
 
-const WORKER = new URL("./delta-worker.ts", import.meta.url);
+type Ended = Extract<DeltaNews, { outcome: unknown }>;
+
+const PROGRAM = fileURLToPath(new URL("./delta-process.ts", import.meta.url));
 /** A build that takes longer hangs; 2 GiB at the slowest setting take a fraction of it. */
 const BUILD_TIMEOUT_MS = 2 * 3_600_000;
 
-export type BuiltDelta =
+export type BuiltDelta = (
   | { status: "made"; stored: BlobStat; unpacked: UnpackedInfo | null }
-  | { status: "pointless"; reason: string };
+  | { status: "pointless"; reason: string }
+) & {
+  /** Of a processor. */
+  cpuSeconds: number;
+};
 
 export interface DeltaBuilder {
   /**
-   * Builds and verifies in a worker thread, then stores the patch; an Error says what failed. Of a
+   * Builds and verifies in a process of its own, then stores the patch; an Error says what failed. Of a
    * kind that gains nothing for these images there is none.
    */
   build(
@@ -26,28 +33,30 @@ export interface DeltaBuilder {
   stop(): Promise<void>;
 }
 
+const IDLE_MS = 60_000;
 /** Old and new image of the builds under way; the encoder takes about ten times as much memory. */
 const MAX_BYTES_AT_ONCE = 512 * 1024 ** 2;
 
 /**
- * At most `maxWorkers` builds at once, and of large images fewer; further ones wait their turn. A single
+ * At most `maxProcesses` builds at once, and of large images fewer; further ones wait their turn. A single
  * one is built whatever its size.
  */
 export function createDeltaBuilder(options: {
   blobs: BlobStore;
-  maxWorkers: number;
+  maxProcesses: number;
 }): DeltaBuilder {
   const { blobs } = options;
-  const running = new Set<Worker>();
+  const running = new Set<ChildProcess>();
   const waiting: { sizeBytes: number; begin: () => void }[] = [];
   let building = 0;
   let bytesAtOnce = 0;
   let stopped = false;
+  let idle: { child: ChildProcess; timer: NodeJS.Timeout } | undefined;
 
   function admit(): void {
     for (let next = waiting[0]; next !== undefined; next = waiting[0]) {
       const isTooMuch = bytesAtOnce + next.sizeBytes > MAX_BYTES_AT_ONCE;
-      if (building >= options.maxWorkers || (building > 0 && isTooMuch)) return;
+      if (building >= options.maxProcesses || (building > 0 && isTooMuch)) return;
       waiting.shift();
       building += 1;
       bytesAtOnce += next.sizeBytes;
@@ -59,17 +68,42 @@ export function createDeltaBuilder(options: {
   const bytesOf = ({ source, target }: Omit<DeltaJob, "patchFile">) =>
     source ? 2 * target.sizeBytes : target.sizeBytes;
 
-  async function run(job: DeltaJob, onProgress: (progress: number) => void): Promise<DeltaOutcome> {
+  async function run(job: DeltaJob, onProgress: (progress: number) => void): Promise<Ended> {
     if (stopped) throw new Error("the platform stops");
-    // A thread of its own for each build: what it held is given back, and its death is only its own.
-    const worker = new Worker(WORKER, { workerData: job });
-    running.add(worker);
+    const child = take() ?? start();
+    running.add(child);
+    let mayBuildAgain = false;
     try {
-      return await outcome(worker, onProgress);
+      const ended = outcome(child, onProgress);
+      child.send(job, () => {}); // Where it cannot be told it has ended, which says `outcome`.
+      const result = await ended;
+      mayBuildAgain = result.canBuildAgain;
+      return result;
     } finally {
-      running.delete(worker);
-      await worker.terminate();
+      running.delete(child);
+      if (mayBuildAgain && !stopped) keep(child);
+      else child.kill("SIGKILL");
     }
+  }
+
+  /** One that has built little waits for the next: to begin takes longer than to build a small delta. */
+  function keep(child: ChildProcess): void {
+    idle?.child.kill("SIGKILL");
+    const timer = setTimeout(() => take()?.kill("SIGKILL"), IDLE_MS).unref();
+    idle = { child, timer };
+    child.once("error", () => {}); // What has ended is not taken.
+    child.unref();
+    child.channel?.unref();
+  }
+
+  function take(): ChildProcess | undefined {
+    const child = idle?.child;
+    clearTimeout(idle?.timer);
+    idle = undefined;
+    if (!child?.connected) return undefined;
+    child.ref();
+    child.channel?.ref();
+    return child;
   }
 
   return {
@@ -81,11 +115,11 @@ export function createDeltaBuilder(options: {
       });
       const patchFile = blobs.temporaryPath();
       try {
-        const outcome = await run({ ...request, patchFile }, onProgress);
-        if (outcome.status === "pointless") return outcome;
+        const { outcome, cpuSeconds } = await run({ ...request, patchFile }, onProgress);
+        if (outcome.status === "pointless") return { ...outcome, cpuSeconds };
         const { size } = await fs.stat(patchFile);
         const stored = await blobs.put(createReadStream(patchFile), { maxBytes: size });
-        return { ...outcome, stored };
+        return { ...outcome, stored, cpuSeconds };
       } finally {
         await fs.rm(patchFile, { force: true });
         building -= 1;
@@ -95,20 +129,40 @@ export function createDeltaBuilder(options: {
     },
     async stop() {
       stopped = true;
-      await Promise.all([...running].map((worker) => worker.terminate()));
+      for (const child of running) child.kill("SIGKILL");
+      take()?.kill("SIGKILL");
     },
   };
 }
 
-function outcome(worker: Worker, onProgress: (progress: number) => void): Promise<DeltaOutcome> {
+/**
+ * A process apart: what it held is given back, its death is only its own, and none of its threads competes with
+ * those of this one at the same priority. It knows nothing of what this one knows.
+ */
+function start(): ChildProcess {
+  return fork(PROGRAM, {
+    execArgv: [],
+    stdio: ["ignore", "ignore", "inherit", "ipc"],
+    env: {},
+  });
+}
+
+function outcome(child: ChildProcess, onProgress: (progress: number) => void): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error("the build took too long")), BUILD_TIMEOUT_MS);
-    worker.on("message", (news: DeltaNews) => {
-      if ("outcome" in news) resolve(news.outcome);
+    const end = (settle: () => void) => {
+      clearTimeout(timer);
+      for (const name of ["message", "exit", "error"]) child.removeAllListeners(name);
+      settle();
+    };
+    child.on("message", (news: DeltaNews) => {
+      if ("outcome" in news) end(() => resolve(news));
+      else if ("failure" in news) end(() => reject(new Error(news.failure)));
       else onProgress(news.progress);
     });
-    worker.once("error", reject);
-    worker.once("exit", (code) => reject(new Error(`the builder ended with status ${code}`)));
-    worker.once("exit", () => clearTimeout(timer));
+    child.on("error", (error) => end(() => reject(error)));
+    child.on("exit", (status, signal) =>
+      end(() => reject(new Error(`the builder ended with ${signal ?? `status ${status}`}`))),
+    );
   });
 }

@@ -52,9 +52,11 @@ export interface Deltas {
   stop(): Promise<void>;
 }
 
-/** Threads that build; jobs give each tenant one at most. */
+/** Processes that build; jobs give each tenant one at most. */
 const DELTA_WORKERS = 3;
 const LEASE_MS = 30_000;
+/** Who has stopped asking for much is soon as good as anybody else. */
+const RECENT_HALF_LIFE_MS = 20_000;
 const MAX_SOURCES = 200;
 const MAX_LISTED = 1_000;
 /** Old and new together; the encoder takes about ten times as much memory. */
@@ -71,8 +73,8 @@ const buildSeconds = histogram(
 
 export function createDeltas(deps: FirmwareDeps): Deltas {
   const { db, clock, blobs } = deps;
-  const builder = createDeltaBuilder({ blobs, maxWorkers: deps.deltaWorkers ?? DELTA_WORKERS });
-  const recent = createRecentUse(clock);
+  const builder = createDeltaBuilder({ blobs, maxProcesses: deps.deltaWorkers ?? DELTA_WORKERS });
+  const recent = createRecentUse(clock, RECENT_HALF_LIFE_MS);
   let stopping = false;
   const now = () => new Date(clock.now());
   const leaseEnd = () => new Date(clock.now() + LEASE_MS);
@@ -110,11 +112,12 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
     }
   }
 
+  /** Resolves with what it took of a processor, in seconds. */
   async function build(
     tenantId: string,
     row: store.DeltaRow,
     onProgress: (progress: number) => void,
-  ): Promise<void> {
+  ): Promise<number> {
     const started = performance.now();
     const { format, source_sha256: source, target_sha256: target } = row;
     const skip = async (reason: string) => {
@@ -125,7 +128,7 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
     const reason = isUnpacked(format)
       ? await db.tenant(tenantId, (tx) => store.skippedBecause(tx, tenantId, row))
       : null;
-    if (reason !== null) return skip(reason);
+    if (reason !== null) return skip(reason).then(() => 0);
     const built = await builder.build(
       {
         format,
@@ -139,8 +142,8 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
       },
       onProgress,
     );
-    if (built.status === "pointless") return skip(built.reason);
-    const { stored, unpacked } = built;
+    if (built.status === "pointless") return skip(built.reason).then(() => built.cpuSeconds);
+    const { stored, unpacked, cpuSeconds } = built;
     const buildMs = Math.round(performance.now() - started);
     buildSeconds.observe({ format }, buildMs / 1000);
     const finishedAt = now();
@@ -162,6 +165,7 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
         unpacked,
       });
     });
+    return cpuSeconds;
   }
 
   async function recordFailure(
@@ -225,8 +229,10 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
       if (!row) return false;
       const { format, source_sha256: source, target_sha256: target } = row;
       const began = performance.now();
+      const elapsed = () => (performance.now() - began) / 1_000;
+      let cpuSeconds: number | undefined;
       try {
-        await withSpan(
+        cpuSeconds = await withSpan(
           "firmware.build-delta",
           { "vautn.tenant": tenantId, format, source, target },
           () => whileLeased(tenantId, row, (onProgress) => build(tenantId, row, onProgress)),
@@ -235,9 +241,9 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
       } catch (error) {
         await recordFailure(tenantId, row, error);
       } finally {
-        const seconds = (performance.now() - began) / 1_000;
-        recent.add(tenantId, seconds);
-        deps.tenancy.usage?.count(tenantId, "deltaSeconds", Math.ceil(seconds));
+        // Of a build that failed nobody knows.
+        recent.add(tenantId, cpuSeconds ?? elapsed());
+        deps.tenancy.usage?.count(tenantId, "deltaSeconds", Math.ceil(elapsed()));
       }
       return true;
     },

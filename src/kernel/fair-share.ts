@@ -20,7 +20,7 @@ interface Taking {
 
 const WINDOW_MS = 200;
 /** A tenant that was last heard of before has nobody to share with, and nobody shares with it. */
-const PRESENT_MS = 60_000;
+const PRESENT_MS = 10_000;
 const MAX_TENANTS = 10_000;
 /** Above it whoever comes waits noticeably, for what comes before it. */
 const TOO_BUSY = 0.8;

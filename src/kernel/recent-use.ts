@@ -2,22 +2,21 @@ import type { Clock } from "./clock.ts";
 
 export interface RecentUse {
   add(tenantId: string, seconds: number): void;
-  /** What of it still counts: half of it after a minute, and nothing after a quarter of an hour. */
+  /** What of it still counts: half of it after a half-life, and nothing after fifteen. */
   of(tenantId: string): number;
   /** The same of a tenant that has used more than all the others together; 0 for anybody else. */
   ofTheGreedy(tenantId: string): number;
 }
 
-const HALF_LIFE_MS = 60_000;
 const MAX_TENANTS = 1_000;
 /** So little makes no difference to anybody. */
 const FORGOTTEN_SECONDS = 0.001;
 
 /** How much of something each tenant has used of late, in this process. */
-export function createRecentUse(clock: Pick<Clock, "now">): RecentUse {
+export function createRecentUse(clock: Pick<Clock, "now">, halfLifeMs = 60_000): RecentUse {
   const uses = new Map<string, { seconds: number; at: number }>();
   const left = ({ seconds, at }: { seconds: number; at: number }) =>
-    seconds * 2 ** (-Math.max(0, clock.now() - at) / HALF_LIFE_MS);
+    seconds * 2 ** (-Math.max(0, clock.now() - at) / halfLifeMs);
   const of = (tenantId: string) => {
     const use = uses.get(tenantId);
     return use ? left(use) : 0;

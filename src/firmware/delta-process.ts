@@ -1,8 +1,7 @@
 import { createHash } from "node:crypto";
-import { createReadStream, readlinkSync } from "node:fs";
+import { createReadStream, readdirSync } from "node:fs";
 import fs from "node:fs/promises";
 import os from "node:os";
-import { parentPort, workerData } from "node:worker_threads";
 import {
   applyPatch,
   createPatch,
@@ -11,21 +10,27 @@ import {
   patchInfo,
   type UnpackedInfo,
 } from "../delta/index.ts";
-import { AppError } from "../kernel/errors.ts";
+import { AppError, messageOf } from "../kernel/errors.ts";
 import type { ArtifactFormat } from "../protocol/index.ts";
 
-/** What a worker thread is told; the files lie on this machine. */
+/** What a process that builds is told; the files lie on this machine. */
 export interface DeltaJob {
   format: ArtifactFormat;
   source: { file: string; sha256: string } | null;
   target: { file: string; sha256: string; sizeBytes: number };
   patchFile: string;
-  /** Seconds that have gone of late into building for the same tenant, where they were the most. */
+  /** Of a processor, what has gone of late into building for the same tenant, where it was the most. */
   recentSeconds?: number;
 }
 
-/** What a worker thread says: how far it is, 0 to 1, and at last what came of it. */
-export type DeltaNews = { progress: number } | { outcome: DeltaOutcome };
+/**
+ * What it says: how far it is, 0 to 1, and at last what came of it and how many seconds of a processor it
+ * took. How long it took says little: who waits for others would seem to be who keeps them waiting.
+ */
+export type DeltaNews =
+  | { progress: number }
+  | { outcome: DeltaOutcome; cpuSeconds: number; canBuildAgain: boolean }
+  | { failure: string };
 
 export type DeltaOutcome =
   | { status: "made"; unpacked: UnpackedInfo | null }
@@ -43,16 +48,45 @@ const NEWS_STEP = 0.01;
 
 /** What a tenant's building has taken of late, and how far it stands back from then on. */
 const STEPS_BACK = [
-  { fromSeconds: 30, by: 19 },
-  { fromSeconds: 5, by: 10 },
+  { fromSeconds: 3, by: 19 },
+  { fromSeconds: 1, by: 10 },
 ];
 const LOWEST_PRIORITY = 19;
-const startedAt = performance.now();
+const STEP_BACK_EVERY_MS = 250;
+/** Building these leaves nothing behind that is worth giving back. */
+const SMALL_BYTES = 8 * 1024 ** 2;
+let recentSeconds = 0;
+let usedBefore: NodeJS.CpuUsage | undefined;
 let steppedBack = 0;
 
-if (parentPort) {
+process.on("message", (job: DeltaJob) => void run(job));
+// Whoever asked is gone: nobody would take what comes of it.
+process.once("disconnect", () => process.exit());
+// These reach the whole process group; whoever asked decides what ends when.
+process.on("SIGINT", () => {});
+process.on("SIGTERM", () => {});
+
+async function run(job: DeltaJob): Promise<void> {
+  recentSeconds = job.recentSeconds ?? 0;
+  usedBefore = process.cpuUsage();
   standBack();
-  tell({ outcome: await outcomeOf(workerData as DeltaJob) });
+  // Besides the stages: compressors that work in threads of their own tell of none.
+  const timer = setInterval(standBack, STEP_BACK_EVERY_MS);
+  try {
+    const outcome = await outcomeOf(job);
+    const isSmall = job.target.sizeBytes <= SMALL_BYTES;
+    tell({ outcome, cpuSeconds: ownSeconds(), canBuildAgain: isSmall && steppedBack === 0 });
+  } catch (error) {
+    tell({ failure: messageOf(error) });
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/** What this build has taken of a processor. */
+function ownSeconds(): number {
+  const { user, system } = process.cpuUsage(usedBefore);
+  return (user + system) / 1e6;
 }
 
 async function outcomeOf(job: DeltaJob): Promise<DeltaOutcome> {
@@ -77,28 +111,33 @@ async function unpackedInfo(patchFile: string): Promise<UnpackedInfo | null> {
 }
 
 function tell(news: DeltaNews): void {
-  parentPort?.postMessage(news);
+  if (process.connected) process.send?.(news);
 }
 
 /**
  * Whoever builds little is served at once; whoever builds much does it with what the others leave of
- * the processor: ingest, the API, and the small builds of other tenants come first. The priority is
- * that of this thread alone, which ends with the build.
+ * the processor: ingest, the API, and the small builds of other tenants come first. Of a process of its
+ * own all threads step back, those of the compressors and of the collection of garbage as well.
  */
 function standBack(): void {
-  const { recentSeconds = 0 } = workerData as DeltaJob;
-  const seconds = recentSeconds + (performance.now() - startedAt) / 1_000;
+  const seconds = recentSeconds + ownSeconds();
   const by = STEPS_BACK.find(({ fromSeconds }) => seconds >= fromSeconds)?.by ?? 0;
-  if (by <= steppedBack || process.platform !== "linux") return;
+  if (by <= steppedBack) return;
   const further = by - steppedBack;
   steppedBack = by;
   try {
-    // proc(5): /proc/thread-self names the thread that asks.
-    const thread = Number(readlinkSync("/proc/thread-self").split("/").at(-1));
-    os.setPriority(thread, Math.min(LOWEST_PRIORITY, os.getPriority(thread) + further));
+    for (const thread of threads()) {
+      os.setPriority(thread, Math.min(LOWEST_PRIORITY, os.getPriority(thread) + further));
+    }
   } catch {
-    // Without it the build takes its share as any other thread does.
+    // Without it the build takes its share as any other process does.
   }
+}
+
+/** setpriority(2): on Linux a priority is that of a thread, elsewhere that of the process. */
+function threads(): number[] {
+  if (process.platform !== "linux") return [process.pid];
+  return readdirSync("/proc/self/task").map(Number);
 }
 
 function reporter(): (stage: string, share: number) => void {
