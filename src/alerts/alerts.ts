@@ -5,6 +5,7 @@ import { AppError, type Clock, isUuid, LIMITS, timeOrderedId } from "../kernel/i
 import type { Logger } from "../kernel/logger.ts";
 import type { MailServer } from "../kernel/mail-server.ts";
 import { counter } from "../kernel/metrics.ts";
+import type { PrivateAddresses } from "../kernel/public-address.ts";
 import type { Sealer } from "../kernel/sealing.ts";
 import type { Actor } from "../tenancy/index.ts";
 import { labelsOf } from "./alert-labels.ts";
@@ -115,7 +116,7 @@ export interface AlertsDeps {
   sealer: Sealer;
   logger: Logger;
   /** Lets webhooks reach private and loopback addresses: on-premises receivers, tests. */
-  allowPrivateAddresses?: boolean;
+  allowPrivateAddresses?: PrivateAddresses;
   /** Name resolution, for tests. */
   resolve?: Resolve;
   /** The platform's own, for channels that name none. */

@@ -1,6 +1,7 @@
 import { type Static, Type } from "typebox";
 import { parseWebhookUrl } from "../kernel/guarded-request.ts";
 import { AppError } from "../kernel/index.ts";
+import type { PrivateAddresses } from "../kernel/public-address.ts";
 
 const strict = { additionalProperties: false };
 const Address = Type.String({
@@ -59,7 +60,7 @@ export function checkChannel(
   {
     allowPrivateAddresses,
     hasMailServer,
-  }: { allowPrivateAddresses: boolean; hasMailServer: boolean },
+  }: { allowPrivateAddresses: PrivateAddresses; hasMailServer: boolean },
 ): void {
   const refuse = (path: string, message: string) => {
     throw new AppError("invalid-request", `${path}: ${message}`, { errors: [{ path, message }] });
@@ -83,7 +84,11 @@ export function checkChannel(
     if (!settings.smtp && !hasMailServer) {
       refuse("/settings/smtp", "is missing, and the platform has no mail server (VAUTN_SMTP_URL)");
     }
-    if (settings.smtp?.username && settings.smtp.security === "none" && !allowPrivateAddresses) {
+    if (
+      settings.smtp?.username &&
+      settings.smtp.security === "none" &&
+      allowPrivateAddresses !== true
+    ) {
       refuse("/settings/smtp/security", "a password is not sent without TLS");
     }
   }

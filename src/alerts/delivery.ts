@@ -4,6 +4,7 @@ import { parseWebhookUrl, type Resolve, sendWebhook } from "../kernel/guarded-re
 import { type Clock, messageOf } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { counter } from "../kernel/metrics.ts";
+import type { PrivateAddresses } from "../kernel/public-address.ts";
 import type { Sealer } from "../kernel/sealing.ts";
 import { type DeliveryOutcome, pruneDeliveries, recordOutcome } from "./delivery-log.ts";
 import * as store from "./webhook-store.ts";
@@ -29,7 +30,7 @@ export interface DeliveryDeps {
   clock: Clock;
   sealer: Sealer;
   logger: Logger;
-  allowPrivateAddresses: boolean;
+  allowPrivateAddresses: PrivateAddresses;
   resolve?: Resolve | undefined;
 }
 

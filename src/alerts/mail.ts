@@ -2,6 +2,7 @@ import { isIP } from "node:net";
 import { createTransport } from "nodemailer";
 import { type Resolve, resolveGuarded } from "../kernel/guarded-request.ts";
 import { messageOf } from "../kernel/index.ts";
+import type { PrivateAddresses } from "../kernel/public-address.ts";
 import { headline, plainText } from "./notification.ts";
 import type { Message, SendingDeps, Sent } from "./senders.ts";
 
@@ -19,8 +20,8 @@ export async function sendMail(deps: SendingDeps, message: Message): Promise<Sen
     return { status: 0, failure: "the platform has no mail server", isFinal: true };
   }
   // The platform's own server was chosen by who runs it; a tenant's could be any of ours.
-  const allowPrivateAddresses = own === undefined || deps.allowPrivateAddresses;
-  const options: { allowPrivateAddresses: boolean; resolve?: Resolve | undefined } = {
+  const allowPrivateAddresses = own === undefined ? true : deps.allowPrivateAddresses;
+  const options: { allowPrivateAddresses: PrivateAddresses; resolve?: Resolve | undefined } = {
     allowPrivateAddresses,
     resolve: deps.resolve,
   };

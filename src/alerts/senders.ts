@@ -3,6 +3,7 @@ import { Webhook } from "standardwebhooks";
 import { parseWebhookUrl, type Resolve, sendWebhook } from "../kernel/guarded-request.ts";
 import type { Clock } from "../kernel/index.ts";
 import type { MailServer } from "../kernel/mail-server.ts";
+import type { PrivateAddresses } from "../kernel/public-address.ts";
 import {
   type ChannelKind,
   type ChannelSettingsDocument,
@@ -13,7 +14,7 @@ import { headline, type Notification } from "./notification.ts";
 
 export interface SendingDeps {
   clock: Clock;
-  allowPrivateAddresses: boolean;
+  allowPrivateAddresses: PrivateAddresses;
   resolve?: Resolve | undefined;
   /** The platform's own, for channels that name none. */
   mailServer?: MailServer | undefined;

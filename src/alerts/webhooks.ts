@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { Database } from "../db/index.ts";
 import { parseWebhookUrl } from "../kernel/guarded-request.ts";
 import { AppError, type Clock, isUuid, LIMITS, timeOrderedId } from "../kernel/index.ts";
+import type { PrivateAddresses } from "../kernel/public-address.ts";
 import type { Sealer } from "../kernel/sealing.ts";
 import type { Actor } from "../tenancy/index.ts";
 import { EVENT_TYPES } from "./events.ts";
@@ -49,7 +50,7 @@ export interface WebhooksDeps {
   db: Database;
   clock: Clock;
   sealer: Sealer;
-  allowPrivateAddresses: boolean;
+  allowPrivateAddresses: PrivateAddresses;
 }
 
 export function createWebhooks(deps: WebhooksDeps): Webhooks {

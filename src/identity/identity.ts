@@ -5,6 +5,7 @@ import type { TlsListener } from "../kernel/acme-settings.ts";
 import { AppError, type Clock, LIMITS } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import type { Tokens } from "../kernel/pkcs11.ts";
+import type { PrivateAddresses } from "../kernel/public-address.ts";
 import type { Sealer } from "../kernel/sealing.ts";
 import { type Actor, PLATFORM_CHAIN, type Tenancy } from "../tenancy/index.ts";
 import { AcmeCertificates } from "./acme/acme.ts";
@@ -173,7 +174,7 @@ export interface IdentityDeps {
   publicUrl?: string | undefined;
   logger: Logger;
   /** Lets enrolment webhooks reach private addresses; false where absent. */
-  allowPrivateAddresses?: boolean;
+  allowPrivateAddresses?: PrivateAddresses;
   /** How long a device is told to wait for a person; a minute where absent. */
   askAgainSeconds?: number;
   /** For keys that lie in tokens (PKCS#11). */

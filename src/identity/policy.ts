@@ -4,6 +4,7 @@ import { parseWebhookUrl, type Resolve, sendWebhook } from "../kernel/guarded-re
 import { AppError, type Clock, messageOf, timeOrderedId } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { counter } from "../kernel/metrics.ts";
+import type { PrivateAddresses } from "../kernel/public-address.ts";
 import type { Sealer } from "../kernel/sealing.ts";
 import type { DeviceAttributes } from "./enrolment-store.ts";
 import { readDecision } from "./policy-decision.ts";
@@ -31,7 +32,7 @@ export interface PolicyDeps {
   sealer: Sealer;
   logger: Logger;
   /** Lets webhooks reach private addresses; false where absent. */
-  allowPrivateAddresses?: boolean | undefined;
+  allowPrivateAddresses?: PrivateAddresses | undefined;
   resolve?: Resolve | undefined;
 }
 

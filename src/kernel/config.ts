@@ -5,6 +5,7 @@ import { parseTokenUri } from "./pkcs11-uri.ts";
 import {
   file,
   integer,
+  networks,
   numbers,
   oneOf,
   port,
@@ -32,6 +33,8 @@ export interface Config extends AcmeConfig {
   publicOrigin: string | undefined;
   /** Origins of OpenID issuers that may lie at private addresses and speak plain HTTP. */
   privateIssuers: readonly string[];
+  /** Networks that are not public and that webhooks, syslog and mail servers of tenants may lie in. */
+  privateReceivers: readonly string[];
   trustDomain: string;
   logLevel: string;
   databaseUrl: string | undefined;
@@ -104,6 +107,11 @@ export const SETTINGS: { [Name in keyof Config]: Setting } = {
     variable: "VAUTN_PRIVATE_ISSUERS",
     describe: "comma-separated URLs of OpenID issuers that may lie at private addresses",
     parse: webOrigins,
+  },
+  privateReceivers: {
+    variable: "VAUTN_PRIVATE_RECEIVERS",
+    describe: "comma-separated private networks that tenants' webhooks and syslog may lead to",
+    parse: networks,
   },
   trustDomain: {
     variable: "VAUTN_TRUST_DOMAIN",

@@ -5,6 +5,7 @@ const MAX_ANSWER_BYTES = 512 * 1024;
 const BODILESS: readonly number[] = [204, 205, 304];
 
 export interface GuardedFetchOptions extends SendOptions {
+  allowPrivateAddresses: boolean;
   /** Origins that may lie at private addresses and speak plain HTTP: what the installation names. */
   privateOrigins: readonly string[];
 }

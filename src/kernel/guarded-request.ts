@@ -4,18 +4,20 @@ import https from "node:https";
 import { isIP } from "node:net";
 import type { Clock } from "./clock.ts";
 import { AppError, messageOf } from "./errors.ts";
-import { isPublicAddress } from "./public-address.ts";
+import { mayReach, type PrivateAddresses } from "./public-address.ts";
 
 const TIMEOUT_MS = 10_000;
 /** What is read of an answer; the rest is cut off. */
 const MAX_ANSWER_BYTES = 16 * 1024;
 const MAX_URL_LENGTH = 2_048;
+const REMEDY =
+  "receivers in a network of your own are for who runs the platform to permit (VAUTN_PRIVATE_RECEIVERS)";
 
 export type Resolve = (host: string) => Promise<{ address: string; family: number }[]>;
 
 export interface SendOptions {
   clock: Clock;
-  allowPrivateAddresses: boolean;
+  allowPrivateAddresses: PrivateAddresses;
   resolve?: Resolve | undefined;
   /** How long the whole exchange may take; ten seconds where absent. */
   timeoutMs?: number | undefined;
@@ -28,7 +30,7 @@ export interface Answer {
 }
 
 /** A URL that a webhook may have; `invalid-request` says what is wrong with it. */
-export function parseWebhookUrl(text: string, allowPrivateAddresses: boolean): URL {
+export function parseWebhookUrl(text: string, allowPrivateAddresses: PrivateAddresses): URL {
   const url = text.length <= MAX_URL_LENGTH ? URL.parse(text) : null;
   const refuse = (why: string) => new AppError("invalid-request", why, { path: "/url" });
   if (!url || !["http:", "https:"].includes(url.protocol)) {
@@ -38,8 +40,8 @@ export function parseWebhookUrl(text: string, allowPrivateAddresses: boolean): U
     throw refuse("a webhook's URL carries no credentials; the signature proves who sends");
   }
   const literal = hostOf(url);
-  if (isIP(literal) !== 0 && !allowPrivateAddresses && !isPublicAddress(literal)) {
-    throw refuse("a webhook may not point at a private, loopback or link-local address");
+  if (isIP(literal) !== 0 && !mayReach(literal, allowPrivateAddresses)) {
+    throw refuse(`a webhook may not point at a private, loopback or link-local address; ${REMEDY}`);
   }
   return url;
 }
@@ -146,11 +148,8 @@ export async function resolveGuarded(
   }
   const [first] = addresses;
   if (!first) throw new Error("the host name has no address");
-  if (
-    !options.allowPrivateAddresses &&
-    addresses.some((candidate) => !isPublicAddress(candidate.address))
-  ) {
-    throw new Error("the host name leads to a private, loopback or link-local address");
+  if (addresses.some((each) => !mayReach(each.address, options.allowPrivateAddresses))) {
+    throw new Error(`the host name leads to a private, loopback or link-local address; ${REMEDY}`);
   }
   return first;
 }

@@ -1,9 +1,7 @@
-import { lookup } from "node:dns/promises";
 import net, { isIP } from "node:net";
 import tls from "node:tls";
-import { messageOf } from "./errors.ts";
-import type { Resolve } from "./guarded-request.ts";
-import { isPublicAddress } from "./public-address.ts";
+import { type Resolve, resolveGuarded } from "./guarded-request.ts";
+import type { PrivateAddresses } from "./public-address.ts";
 import { TLS_POLICY } from "./tls-policy.ts";
 
 export interface SocketTarget {
@@ -21,9 +19,13 @@ export interface SocketTarget {
 export async function sendGuarded(
   target: SocketTarget,
   bytes: Buffer,
-  options: { allowPrivateAddresses: boolean; resolve?: Resolve | undefined; timeoutMs: number },
+  options: {
+    allowPrivateAddresses: PrivateAddresses;
+    resolve?: Resolve | undefined;
+    timeoutMs: number;
+  },
 ): Promise<void> {
-  const address = await resolveChecked(target.host, options);
+  const { address } = await resolveGuarded(target.host, options);
   await new Promise<void>((resolve, reject) => {
     const place = { host: address, port: target.port };
     const servername = isIP(target.host) ? "" : target.host;
@@ -46,26 +48,4 @@ export async function sendGuarded(
     socket.once(target.tls ? "secureConnect" : "connect", () => socket.end(bytes));
     socket.resume();
   });
-}
-
-async function resolveChecked(
-  host: string,
-  {
-    allowPrivateAddresses,
-    resolve,
-  }: { allowPrivateAddresses: boolean; resolve?: Resolve | undefined },
-): Promise<string> {
-  const find = resolve ?? ((name: string) => lookup(name, { all: true, verbatim: true }));
-  let addresses: { address: string }[];
-  try {
-    addresses = isIP(host) ? [{ address: host }] : await find(host);
-  } catch (error) {
-    throw new Error(`the host name cannot be resolved (${messageOf(error)})`, { cause: error });
-  }
-  const [first] = addresses;
-  if (!first) throw new Error("the host name has no address");
-  if (!allowPrivateAddresses && addresses.some(({ address }) => !isPublicAddress(address))) {
-    throw new Error("the host name leads to a private, loopback or link-local address");
-  }
-  return first.address;
 }

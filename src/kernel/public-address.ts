@@ -36,6 +36,48 @@ const globalUnicast = new BlockList();
 globalUnicast.addSubnet("2000::", 3, "ipv6");
 
 /**
+ * Which addresses are reached that are no part of the public Internet: all, none, or those of the networks that the
+ * installation names.
+ */
+export type PrivateAddresses = boolean | BlockList;
+
+/** Whether something may be sent to an address that somebody else has named. */
+export function mayReach(address: string, allowed: PrivateAddresses): boolean {
+  if (typeof allowed === "boolean") return allowed || isPublicAddress(address);
+  return isPublicAddress(address) || isWithin(address, allowed);
+}
+
+/** `10.1.0.0/16`, `fd00:1::/32`, or one address; undefined for anything else. */
+export function networkOf(text: string): { address: string; bits: number } | undefined {
+  const [, address = "", prefix] = /^([0-9a-f.:]+)(?:\/(\d{1,3}))?$/i.exec(text) ?? [];
+  const most = { 4: 32, 6: 128 }[isIP(address)];
+  const bits = prefix === undefined ? most : Number(prefix);
+  if (most === undefined || bits === undefined || bits > most) return undefined;
+  return { address, bits };
+}
+
+/** The addresses of several networks together. */
+export function addressesOf(networks: readonly string[]): BlockList {
+  const list = new BlockList();
+  for (const network of networks) {
+    const { address, bits } = networkOf(network) ?? assertNever(network);
+    list.addSubnet(address, bits, isIP(address) === 4 ? "ipv4" : "ipv6");
+  }
+  return list;
+}
+
+function assertNever(network: string): never {
+  throw new Error(`${network} is no network`);
+}
+
+function isWithin(address: string, list: BlockList): boolean {
+  const bare = address.replace(/%.*$/, "");
+  // What IPv6 only carries (`::ffff:10.0.0.1`) is no address of a network of IPv4 here.
+  const family = isIP(bare);
+  return family !== 0 && list.check(bare, family === 4 ? "ipv4" : "ipv6");
+}
+
+/**
  * Whether an address belongs to a host of the public Internet. Of IPv6 only global unicast does:
  * loopback, link-local, unique local, IPv4-mapped and translated addresses all lie outside it.
  */

@@ -1,4 +1,5 @@
 import path from "node:path";
+import { networkOf } from "./public-address.ts";
 
 /** One setting: where it comes from, what it is for, and how its text becomes a value. */
 export interface Setting {
@@ -73,6 +74,18 @@ export function webOrigin(text: string): string {
 }
 
 const MAX_ORIGINS = 50;
+const MAX_NETWORKS = 50;
+
+/** `10.1.0.0/16,192.168.7.5` */
+export function networks(text: string | undefined): readonly string[] {
+  const parts = (text ?? "").split(",").map((part) => part.trim());
+  const named = parts.filter((part) => part !== "");
+  if (named.length > MAX_NETWORKS) throw new Error(`names more than ${MAX_NETWORKS}`);
+  for (const each of named) {
+    if (!networkOf(each)) throw new Error(`"${each}" is no network such as 10.1.0.0/16`);
+  }
+  return Object.freeze(named);
+}
 
 export function webOrigins(text: string | undefined): readonly string[] {
   const parts = (text ?? "").split(",").filter((part) => part.trim() !== "");

@@ -14,6 +14,7 @@ import { systemClock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { parseMailServer } from "../kernel/mail-server.ts";
 import { Tokens } from "../kernel/pkcs11.ts";
+import { addressesOf } from "../kernel/public-address.ts";
 import { systemRandom } from "../kernel/random.ts";
 import { createSealer, loadMasterKey, parseReplacedKeys } from "../kernel/sealing.ts";
 import { createLogs, createSavedSearches } from "../logs/index.ts";
@@ -67,10 +68,11 @@ export function createModules(options: ModuleOptions) {
   const timeseries = options.journal ? withJournal(store, { ...options.journal, logger }) : store;
   const blobs = openBlobStore({ directory: stores.blobDirectory, url: config.blobUrl });
   const tenancy = createTenancy({ db, clock });
+  const receivers = options.allowPrivateWebhooks || addressesOf(config.privateReceivers);
   const auditCheckpoints = createAuditCheckpoints({ db, clock, sealer, tenancy });
   const auditStreams = createAuditStreams({
     ...{ db, clock, sealer, tenancy, publicHost: config.publicHost },
-    allowPrivateAddresses: options.allowPrivateWebhooks ?? false,
+    allowPrivateAddresses: receivers,
   });
   const signIn = createSignIn({
     ...{ db, clock, sealer, logger, tenancy },
@@ -87,7 +89,7 @@ export function createModules(options: ModuleOptions) {
     publicHost: config.publicHost,
     ...publicUrlOf(config),
     logger,
-    allowPrivateAddresses: options.allowPrivateWebhooks ?? false,
+    allowPrivateAddresses: receivers,
     ...pkiSources(config),
   });
   const devices = createDevices({ db, clock, bus, tenancy });
@@ -118,7 +120,7 @@ export function createModules(options: ModuleOptions) {
     bus,
     sealer,
     logger,
-    allowPrivateAddresses: options.allowPrivateWebhooks ?? false,
+    allowPrivateAddresses: receivers,
     ...(config.smtpUrl ? { mailServer: parseMailServer(config.smtpUrl, config.smtpFrom) } : {}),
     consoleUrl: config.publicOrigin,
   });

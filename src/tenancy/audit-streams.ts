@@ -4,6 +4,7 @@ import type { Database } from "../db/index.ts";
 import { parseWebhookUrl, type Resolve, sendWebhook } from "../kernel/guarded-request.ts";
 import { sendGuarded } from "../kernel/guarded-socket.ts";
 import { AppError, type Clock, isUuid, messageOf, timeOrderedId } from "../kernel/index.ts";
+import type { PrivateAddresses } from "../kernel/public-address.ts";
 import type { Sealer } from "../kernel/sealing.ts";
 import type { Actor } from "./actor.ts";
 import type { Audit } from "./audit.ts";
@@ -62,7 +63,7 @@ export interface AuditStreamsDeps {
   clock: Clock;
   sealer: Sealer;
   tenancy: { audit: Pick<Audit, "record"> };
-  allowPrivateAddresses: boolean;
+  allowPrivateAddresses: PrivateAddresses;
   /** Names the platform in syslog messages. */
   publicHost: string;
   resolve?: Resolve | undefined;
@@ -196,7 +197,7 @@ function plainOf({ hash, previousHash, ...facts }: StoredAuditEntry) {
 }
 
 /** Refuses what is no place to send to; whether its addresses are public is asked at each sending. */
-function parseStreamUrl(text: string, allowPrivateAddresses: boolean): string {
+function parseStreamUrl(text: string, allowPrivateAddresses: PrivateAddresses): string {
   if (!/^syslog\+/i.test(text)) return parseWebhookUrl(text, allowPrivateAddresses).href;
   const url = text.length <= 512 ? URL.parse(text) : null;
   const refuse = (why: string) => new AppError("invalid-request", why, { path: "/url" });

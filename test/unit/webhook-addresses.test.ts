@@ -1,5 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { isPublicAddress, outcomeOf, parseWebhookUrl } from "../../src/alerts/index.ts";
+import { readConfig } from "../../src/kernel/config.ts";
+import { resolveGuarded } from "../../src/kernel/guarded-request.ts";
+import { addressesOf, networkOf } from "../../src/kernel/public-address.ts";
 
 describe("addresses that webhooks may reach", () => {
   it.each(["1.1.1.1", "93.184.216.34", "2606:4700::1111", "2a00:1450:4001:80e::200e"])(
@@ -62,6 +65,34 @@ describe("a webhook's URL", () => {
     expect(parseWebhookUrl("http://127.0.0.1:9000/hook", true).port).toBe("9000");
     expect(parseWebhookUrl("https://example.com/hook", false).host).toBe("example.com");
   });
+
+  it("may lead to the networks that the installation names, and to no other of its own", async () => {
+    const networks = addressesOf(["10.1.0.0/16", "192.168.7.5", "fd00:1::/32"]);
+    const allowed = ["10.1.255.1", "192.168.7.5", "[fd00:1::9]"];
+    for (const host of allowed) {
+      expect(parseWebhookUrl(`http://${host}/hook`, networks).hostname).toBe(host);
+    }
+    for (const host of ["10.2.0.1", "192.168.7.6", "127.0.0.1", "169.254.169.254", "[fd00:2::9]"]) {
+      expect(() => parseWebhookUrl(`http://${host}/hook`, networks)).toThrow(
+        /VAUTN_PRIVATE_RECEIVERS/,
+      );
+    }
+    const leading = (...addresses: string[]) =>
+      resolveGuarded("siem.corp.example", {
+        allowPrivateAddresses: networks,
+        resolve: async () => addresses.map((address) => ({ address, family: 4 })),
+      });
+    expect(await leading("10.1.2.3")).toMatchObject({ address: "10.1.2.3" });
+    await expect(leading("10.1.2.3", "127.0.0.1")).rejects.toThrow(/VAUTN_PRIVATE_RECEIVERS/);
+  });
+
+  it.each(["10.0.0.0/33", "10.1", "example.com", "10.0.0.0/8/8", "::/129", "10.0.0.0/-1"])(
+    "is permitted by no such network as %s",
+    (network) => {
+      expect(networkOf(network)).toBeUndefined();
+      expect(() => readConfig({ VAUTN_PRIVATE_RECEIVERS: network })).toThrow(/is no network/);
+    },
+  );
 });
 
 describe("the schedule of deliveries", () => {
