@@ -2628,8 +2628,15 @@ export type Tenant = {
   name: string;
   status: "active" | "suspended";
   settings: TenantSettings;
-  /** separate: in partitions and folders of its own. It stays as it was created */
+  /** Of telemetry, events, log lines and spans; separate: in partitions of its own */
   storageClass: "shared" | "separate";
+  storageMove: {
+    since: string;
+    /** Tables whose rows are there */
+    done: number;
+    /** All of them; 0 before the first is begun */
+    of: number;
+  } | null;
   createdAt: string;
   deletesAt: string | null;
 };
@@ -3321,7 +3328,7 @@ export interface Operations {
       name: string;
       /** heartbeatIntervalSeconds, offlineAfterMissed, certificateLifetimeHours, … */
       settings?: Record<string, unknown> | undefined;
-      /** separate: in partitions and folders of its own. It stays as it was created */
+      /** Of telemetry, events, log lines and spans; separate: in partitions of its own */
       storageClass?: "shared" | "separate" | undefined;
     };
     answer: Tenant;
@@ -3361,6 +3368,16 @@ export interface Operations {
     query: Record<never, never>;
     body: undefined;
     answer: Usage;
+  };
+  /** Moves the tenant's rows into partitions of its own, or back; until they are there it is suspended */
+  moveTenantStorage: {
+    params: { tenant: string };
+    query: Record<never, never>;
+    body: {
+      /** Of telemetry, events, log lines and spans; separate: in partitions of its own */
+      storageClass: "shared" | "separate";
+    };
+    answer: Tenant;
   };
   /** All that the tenant owns as a tar archive, without secrets; see manifest.json */
   exportTenant: {
@@ -5575,6 +5592,7 @@ export const ROUTES = {
   deleteTenant: { method: "DELETE", path: "/api/v1/tenants/{tenant}" },
   getUsage: { method: "GET", path: "/api/v1/tenants/{tenant}/usage" },
   getTenantFigures: { method: "GET", path: "/api/v1/tenants/{tenant}/figures" },
+  moveTenantStorage: { method: "PUT", path: "/api/v1/tenants/{tenant}/storage" },
   exportTenant: { method: "GET", path: "/api/v1/tenants/{tenant}/export" },
   restoreTenant: { method: "POST", path: "/api/v1/tenants/{tenant}/restore" },
   getDeletionReceipt: { method: "GET", path: "/api/v1/tenant-deletions/{deletedTenant}" },

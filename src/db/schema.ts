@@ -1346,6 +1346,7 @@ export interface TenantsTable {
   created_at: Date;
   storage_class: Generated<"shared" | "separate">;
   deletes_at: Date | null;
+  storage_move: OptionalJson;
 }
 
 export interface TlsTicketKeysTable {

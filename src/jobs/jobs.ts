@@ -7,7 +7,7 @@ import type { Logger } from "../kernel/logger.ts";
 import { type AlertingDeps, alertingJobs } from "./alerting-jobs.ts";
 import { type CertificateWatchDeps, createCertificateWatch } from "./certificate-watch.ts";
 import { createPresenceWatch, type PresenceWatchDeps } from "./presence-watch.ts";
-import { type RetentionJobsDeps, retentionJob } from "./retention-jobs.ts";
+import { moveJob, type RetentionJobsDeps, retentionJob } from "./retention-jobs.ts";
 import { type RollupJobsDeps, rollupJobs } from "./rollup-jobs.ts";
 import { createRootListWatch, type RootListWatchDeps } from "./root-list-watch.ts";
 import { createTenantLanes, type TenantLanes } from "./tenant-lanes.ts";
@@ -243,6 +243,7 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
     { name: "acme", everyMs: 5_000, run: () => deps.identity.acme.renewIfDue() },
     ...rollupJobs(deps.timeseries),
     retentionJob(deps),
+    moveJob(deps),
     { name: "detectors", everyMs: 5_000, run: async () => void (await deps.detectors.runOnce()) },
   ];
   const inLanes = (what: "due_rollouts" | "open_deltas", lanes: TenantLanes, everyMs: number) => ({

@@ -1,14 +1,17 @@
 import type { Clock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import type { RetentionPolicy } from "../protocol/index.ts";
-import type { Retention, Tenancy } from "../tenancy/index.ts";
+import { type Retention, SYSTEM_ACTOR, type Tenancy } from "../tenancy/index.ts";
 import type { Job } from "./ticker.ts";
 
 export interface RetentionJobsDeps {
   clock: Clock;
   logger: Logger;
   tenancy: {
-    tenants: Pick<Tenancy["tenants"], "list" | "tellKeptApart">;
+    tenants: Pick<
+      Tenancy["tenants"],
+      "list" | "tellKeptApart" | "moving" | "progressMove" | "endMove"
+    >;
     settings(tenantId: string): Promise<{ logRetentionDays: number }>;
     retention: Pick<Retention, "policy">;
   };
@@ -17,10 +20,36 @@ export interface RetentionJobsDeps {
       tenantId: string,
       forgetting: { policy: RetentionPolicy; logDays: number; now: number },
     ): Promise<string[]>;
+    moveTenant(
+      tenantId: string,
+      to: "shared" | "separate",
+      progressed: (progress: { done: number; of: number }) => Promise<void>,
+    ): Promise<boolean>;
   };
 }
 
 const EVERY_MS = 3_600_000;
+/** An insert that began before the class changed has ended by then. */
+const MOVE_AFTER_MS = 90_000;
+
+/** Brings the rows of tenants whose storage class has changed to where they belong. */
+export function moveJob({ clock, logger, tenancy, timeseries }: RetentionJobsDeps): Job {
+  const { tenants } = tenancy;
+  return {
+    name: "storage-moves",
+    everyMs: 10_000,
+    async run() {
+      for (const { id, storageClass, storageMove } of await tenants.moving()) {
+        if (!storageMove || clock.now() - storageMove.since.getTime() < MOVE_AFTER_MS) continue;
+        const progressed = (progress: { done: number; of: number }) =>
+          tenants.progressMove(id, progress);
+        if (!(await timeseries.moveTenant(id, storageClass, progressed))) continue;
+        await tenants.endMove(id, SYSTEM_ACTOR);
+        logger.info({ tenantId: id, storageClass }, "a tenant's rows are where they belong");
+      }
+    },
+  };
+}
 
 /** Removes what tenants do not keep any longer; reads leave it out from the moment on already. */
 export function retentionJob({ clock, logger, tenancy, timeseries }: RetentionJobsDeps): Job {

@@ -7,19 +7,21 @@ export interface TenantRow {
   status: "active" | "suspended";
   settings: Record<string, unknown>;
   storage_class: "shared" | "separate";
+  /** While its rows are on their way there. */
+  storage_move: { since: string; done: number; of: number } | null;
   created_at: Date;
   deletes_at: Date | null;
 }
 
 const COLUMNS = [
-  ...(["id", "name", "status", "settings", "storage_class"] as const),
+  ...(["id", "name", "status", "settings", "storage_class", "storage_move"] as const),
   ...(["created_at", "deletes_at"] as const),
 ];
 
 export async function insertTenant(tx: Tx, row: TenantRow): Promise<void> {
   await tx
     .insertInto("tenants")
-    .values({ ...row, settings: JSON.stringify(row.settings) })
+    .values({ ...row, settings: JSON.stringify(row.settings), storage_move: null })
     .execute();
 }
 
@@ -66,16 +68,30 @@ export async function listSeparate(tx: Tx): Promise<string[]> {
   return rows.map(({ id }) => id);
 }
 
+/** Tenants whose rows are on their way. */
+export function listMoving(tx: Tx): Promise<TenantRow[]> {
+  return tx
+    .selectFrom("tenants")
+    .select(COLUMNS)
+    .where("storage_move", "is not", null)
+    .orderBy("id")
+    .execute() as Promise<TenantRow[]>;
+}
+
 export async function updateTenant(
   tx: Tx,
   id: string,
-  change: { settings?: Record<string, unknown>; status?: TenantRow["status"] },
+  change: Partial<Pick<TenantRow, "settings" | "status" | "storage_class" | "storage_move">>,
 ): Promise<void> {
   await tx
     .updateTable("tenants")
     .set({
       ...(change.settings ? { settings: JSON.stringify(change.settings) } : {}),
       ...(change.status ? { status: change.status } : {}),
+      ...(change.storage_class ? { storage_class: change.storage_class } : {}),
+      ...(change.storage_move === undefined
+        ? {}
+        : { storage_move: change.storage_move && JSON.stringify(change.storage_move) }),
     })
     .where("id", "=", id)
     .execute();

@@ -19,12 +19,20 @@ export interface Tenant {
   status: "active" | "suspended";
   settings: TenantSettings;
   storageClass: StorageClass;
+  /** While its rows are on their way to where that class has them: of how many tables so many are done. */
+  storageMove: StorageMove | null;
   createdAt: Date;
   /** When it is going to be deleted, where that is planned. */
   deletesAt: Date | null;
 }
 
-/** `separate`: rows and files of its own partitions and folders. It stays as it was created. */
+export interface StorageMove {
+  since: Date;
+  done: number;
+  of: number;
+}
+
+/** `separate`: rows in partitions of its own. */
 export type StorageClass = "shared" | "separate";
 
 export interface NewTenant {
@@ -51,6 +59,12 @@ export interface Tenants {
   /** A suspended tenant's devices are refused; its people can still look. */
   setStatus(id: string, status: Tenant["status"], actor: Actor): Promise<Tenant>;
   delete(id: string, actor: Actor): Promise<void>;
+  /** Its rows are to lie elsewhere: until they do, the tenant is suspended. */
+  beginMove(id: string, to: StorageClass, actor: Actor): Promise<Tenant>;
+  moving(): Promise<Tenant[]>;
+  progressMove(id: string, progress: { done: number; of: number }): Promise<void>;
+  /** The tenant is as it was before, and its rows are where they belong. */
+  endMove(id: string, actor: Actor): Promise<void>;
 }
 
 /** Runs after the tenant exists (or is gone); what fails here fails the request, and is retried by
@@ -122,6 +136,7 @@ export class TenantDirectory implements Tenants {
     const row: store.TenantRow = {
       id: tenant.id,
       storage_class: storageClass,
+      storage_move: null,
       name: checkName(tenant.name),
       status: "active",
       settings,
@@ -206,12 +221,61 @@ export class TenantDirectory implements Tenants {
     for (const listener of this.#deleted) await listener(id);
   }
 
+  async beginMove(id: string, to: StorageClass, actor: Actor): Promise<Tenant> {
+    const { db, clock, audit } = this.#deps;
+    const tenant = await db.platform(async (tx) => {
+      // As where one is created: first who is kept apart, then the tenant.
+      await store.lockSeparate(tx);
+      const row = (await store.lockTenant(tx, id)) ?? notFound(id);
+      assertMovable(row, to);
+      const others = (await store.listSeparate(tx)).filter((other) => other !== id);
+      // Before anything is moved: what comes from now on lies where it belongs.
+      await this.#tellKeptApart(to === "separate" ? [...(await room(tx)), id] : others);
+      const since = new Date(clock.now()).toISOString();
+      const changed = {
+        ...{ storage_class: to, storage_move: { since, done: 0, of: 0 } },
+        status: "suspended" as const,
+      };
+      await store.updateTenant(tx, id, changed);
+      const record = {
+        ...change(actor, "tenant.move-storage", id),
+        details: auditChange({ storageClass: row.storage_class }, { storageClass: to }),
+      };
+      await audit.record(tx, PLATFORM_CHAIN, record);
+      await audit.record(tx, id, record);
+      return tenantOf({ ...row, ...changed });
+    });
+    for (const listener of this.#statusChanged) await listener(id);
+    return tenant;
+  }
+
+  async moving(): Promise<Tenant[]> {
+    return (await this.#deps.db.platform(store.listMoving)).map(tenantOf);
+  }
+
+  async progressMove(id: string, progress: { done: number; of: number }): Promise<void> {
+    await this.#deps.db.platform(async (tx) => {
+      const row = await store.lockTenant(tx, id);
+      if (!row?.storage_move) return;
+      await store.updateTenant(tx, id, { storage_move: { ...row.storage_move, ...progress } });
+    });
+  }
+
+  async endMove(id: string, actor: Actor): Promise<void> {
+    await this.#change(id, actor, "tenant.storage-moved", (row) => ({
+      // Of one that is about to be deleted the devices stay refused.
+      changed: { storage_move: null, ...(row.deletes_at ? {} : { status: "active" as const }) },
+      details: { storageClass: row.storage_class },
+    }));
+    for (const listener of this.#statusChanged) await listener(id);
+  }
+
   async #change(
     id: string,
     actor: Actor,
     action: string,
     decide: (row: store.TenantRow) => {
-      changed: Partial<Pick<store.TenantRow, "settings" | "status">>;
+      changed: Parameters<typeof store.updateTenant>[2];
       details?: Record<string, unknown>;
     },
   ): Promise<Tenant> {
@@ -241,6 +305,14 @@ async function room(tx: Tx): Promise<string[]> {
   );
 }
 
+function assertMovable(row: store.TenantRow, to: StorageClass): void {
+  const refuse = (why: string) =>
+    new AppError("conflict", why, { storageClass: row.storage_class });
+  if (row.storage_move) throw refuse("its rows are being moved already: wait until they are there");
+  if (row.deletes_at) throw refuse("the tenant is being deleted: restore it first");
+  if (row.storage_class === to) throw refuse(`the storage of the tenant is ${to} already`);
+}
+
 function change(actor: Actor, action: string, id: string) {
   return { actor, action, targetKind: "tenant", targetId: id, outcome: "done" as const };
 }
@@ -252,6 +324,10 @@ function tenantOf(row: store.TenantRow): Tenant {
     status: row.status,
     settings: effectiveSettings(row.settings),
     storageClass: row.storage_class,
+    storageMove: row.storage_move && {
+      ...row.storage_move,
+      since: new Date(row.storage_move.since),
+    },
     createdAt: row.created_at,
     deletesAt: row.deletes_at,
   };

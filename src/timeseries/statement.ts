@@ -1,4 +1,4 @@
-import { DERIVED_TABLES } from "./readable.ts";
+import { DERIVED_TABLES, TENANT_TABLES } from "./readable.ts";
 import { isWord, type SqlToken, tokenizeSql } from "./sql-tokens.ts";
 
 /** What a request asks of the embedded engine. */
@@ -135,7 +135,7 @@ function parseInsert(sql: string, tokens: SqlToken[]): Statement {
     while (symbol(",")) columns.push(identifier());
     if (!symbol(")")) throw fail();
   }
-  if (isWord(tokens[position], "SELECT") && columns && DERIVED.has(table)) {
+  if (isWord(tokens[position], "SELECT") && columns && isOurs(table, tokens.slice(position))) {
     const steers = tokens
       .slice(position)
       .some(({ kind, text }) => kind === "word" && STEERING_WORDS.has(text.toUpperCase()));
@@ -147,6 +147,16 @@ function parseInsert(sql: string, tokens: SqlToken[]): Statement {
   if (position !== tokens.length) throw fail();
   if (!INPUT_FORMATS.has(format)) throw new StatementRefused(`format ${format} is not offered`);
   return { kind: "insert", table, columns, format };
+}
+
+/** Rollups are made of other tables; rows of any are only copied within their own (`moveTenant`). */
+function isOurs(table: string, select: readonly SqlToken[]): boolean {
+  if (DERIVED.has(table)) return true;
+  const sources = select.flatMap((token, index) => (isWord(token, "FROM") ? [index + 1] : []));
+  const joins = select.some((token) => isWord(token, "JOIN"));
+  const [source, ...more] = sources;
+  const isOwn = source !== undefined && select[source]?.text === table;
+  return TENANT_TABLES.includes(table) && isOwn && more.length === 0 && !joins;
 }
 
 function isDefinition(tokens: SqlToken[]): boolean {

@@ -72,6 +72,11 @@ export async function ownPartitions(
   return answer.json<OwnPartition>();
 }
 
+/** The class of a tenant that is kept apart. */
+export function ownClass(tenantId: string): string {
+  return `${OWN}${tenantId}`;
+}
+
 /** How the names of these partitions begin. */
 export function partitionPrefix(tenantId: string): string {
   return `('${OWN}${tenantId}',`;

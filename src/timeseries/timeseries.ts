@@ -6,6 +6,7 @@ import { READ_SETTINGS, WRITE_SETTINGS } from "./engine-settings.ts";
 import { type Forgetting, forget } from "./forgetting.ts";
 import { LatestProgress } from "./latest.ts";
 import { migrateTimeseries } from "./migrate-timeseries.ts";
+import { type MoveProgress, moveTenant } from "./moving.ts";
 import { encodeNativeBlock } from "./native-block.ts";
 import type { PointColumns } from "./point-columns.ts";
 import { DERIVED_TABLES, ROLLUP_LEVELS, type RollupLevel, TENANT_TABLES } from "./readable.ts";
@@ -38,6 +39,12 @@ export interface Timeseries {
   forget(tenantId: string, forgetting: Forgetting): Promise<string[]>;
   /** Whose rows lie in partitions of their own from now on; all others share theirs. */
   keepApart(tenantIds: readonly string[]): Promise<void>;
+  /** Brings a tenant's rows to where its class has them; see `moveTenant`. */
+  moveTenant(
+    tenantId: string,
+    to: "shared" | "separate",
+    progressed: (progress: MoveProgress) => Promise<void>,
+  ): Promise<boolean>;
   /** What a tenant's rows take on the disk, by table. */
   storage(tenantId: string): Promise<TableStorage[]>;
   /** How many rows of a tenant there are, by table. */
@@ -97,6 +104,8 @@ export function createTimeseries(options: TimeseriesOptions): Timeseries {
       guarded(async () => (await readProgress(client)).get("1m")?.receivedUntil ?? 0),
     forget: (tenantId, forgetting) => guarded(() => forget(client, tenantId, forgetting)),
     keepApart: (tenantIds) => guarded(() => keepApart(client, tenantIds)),
+    moveTenant: (tenantId, to, progressed) =>
+      guarded(() => moveTenant(client, tenantId, to, progressed)),
     storage: (tenantId) => guarded(() => readStorage(client, tenantId)),
     countTenant: (tenantId) => guarded(() => countTenant(client, tenantId)),
     exportTenant: (tenantId) => exportTenant(client, tenantId),

@@ -1,7 +1,8 @@
 import { createClient } from "@clickhouse/client";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { retentionJob } from "../../src/jobs/retention-jobs.ts";
+import { moveJob, retentionJob } from "../../src/jobs/retention-jobs.ts";
 import type { Clock } from "../../src/kernel/index.ts";
+import { SYSTEM_ACTOR } from "../../src/tenancy/index.ts";
 import { PointColumns } from "../../src/timeseries/index.ts";
 import { startTestApi, type TestApi } from "../support/api.ts";
 import { until } from "../support/gateway.ts";
@@ -248,7 +249,72 @@ describe("a tenant that is kept apart", () => {
     expect((await left("globex", "points")).heat?.length).toBe(4);
   });
 
-  it("is refused beyond as many as the engine bears, and stays as it was created", async () => {
+  it("changes: rows are moved whole, counted, and neither lost nor doubled", async () => {
+    await test.call("POST", "/tenants", { body: { id: "mover", name: "Mover" } });
+    const { telemetry, logs, tenancy, clock } = test.modules;
+    const peer = { tenantId: "mover", deviceId: "d1" };
+    const now = Date.now();
+    for (const [seq, ts] of [now, now - 40 * DAY].entries()) {
+      await telemetry.ingestTelemetry(peer, { ts, seq, values: { heat: seq } }, now);
+    }
+    await logs.ingestDeviceLogs(peer, [{ ts: now, seq: 1, level: "info", message: "m" }], now);
+    const rolledUp = () => left("mover", "telemetry_1d").then(({ heat }) => heat?.length === 2);
+    await until(async () => (await test.timeseries.rollUp()) && rolledUp());
+    const seen = async () => ({
+      points: await left("mover", "points"),
+      days: await left("mover", "telemetry_1d"),
+      logs: await test.timeseries.tenantQuery("mover", {
+        ...{ table: "logs" as const, select: "message", limit: 10, final: true },
+      }),
+    });
+    const before = await seen();
+    expect(before.logs).toHaveLength(1);
+    const run = (at: number) =>
+      moveJob({
+        ...{ clock: { ...clock, now: () => at }, logger: silentLogger },
+        ...{ tenancy, timeseries: test.timeseries },
+      }).run();
+    const put = (storageClass: string) =>
+      test.call("PUT", "/tenants/mover/storage", { body: { storageClass } });
+
+    const same = await put("shared");
+    expect([same.status, same.body.code]).toEqual([409, "conflict"]);
+    const begun = await put("separate");
+    expect(begun.status).toBe(202);
+    expect(begun.body).toMatchObject({ status: "suspended", storageClass: "separate" });
+    expect(begun.body.storageMove).toMatchObject({ done: 0 });
+    expect((await put("shared")).status).toBe(409);
+    // What an insert that began before still brings is waited for.
+    await run(clock.now());
+    expect((await tenancy.tenants.get("mover")).status).toBe("suspended");
+    await run(clock.now() + 120_000);
+    const after = await tenancy.tenants.get("mover");
+    expect([after.status, after.storageMove]).toEqual(["active", null]);
+    expect(await seen()).toEqual(before);
+    expect(await partsOf("('tenant/mover',")).toMatchObject({ telemetry: 2, telemetry_1d: 2 });
+    const among = await test.timeseries.tenantQuery("mover", {
+      ...{ table: "logs" as const, select: "message", limit: 10 },
+      where: ["storage_class = 'shared'"],
+    });
+    expect(among).toEqual([]);
+
+    // What is still copied to where it was has not arrived, and nothing of it is removed.
+    const move = (progressed = async (_: { done: number }) => {}) =>
+      test.timeseries.moveTenant("mover", "shared", progressed);
+    await expect(move()).rejects.toThrow(/have arrived/);
+    await tenancy.tenants.beginMove("mover", "shared", SYSTEM_ACTOR);
+    await expect(
+      move(async ({ done }) => {
+        if (done === 3) throw new Error("stopped");
+      }),
+    ).rejects.toThrow("stopped");
+    expect(await move()).toBe(true);
+    expect(await seen()).toEqual(before);
+    expect(await partsOf("('tenant/mover',")).toEqual({});
+    await test.timeseries.deleteTenant("mover");
+  });
+
+  it("is refused beyond as many as the engine bears, and is no setting", async () => {
     const { tenants } = test.modules.tenancy;
     const set = await test.call("PATCH", "/tenants/acme", { body: { storageClass: "separate" } });
     expect(set.status).toBe(400);

@@ -26,8 +26,14 @@ describe("what the embedded engine may be asked", () => {
   it("computes rows within the engine for the rollups only, and nothing steers how", () => {
     const derived = "INSERT INTO telemetry_1m (ts) SELECT ts FROM telemetry";
     expect(parseStatement(derived)).toEqual({ kind: "derivation", sql: derived });
+    const copied = "INSERT INTO logs (ts) SELECT ts FROM logs WHERE tenant_id = 'a'";
+    expect(parseStatement(copied)).toEqual({ kind: "derivation", sql: copied });
     for (const sql of [
       "INSERT INTO telemetry (ts) SELECT ts FROM logs",
+      "INSERT INTO telemetry (ts) SELECT ts FROM telemetry, logs FROM logs",
+      "INSERT INTO telemetry (ts) SELECT ts FROM telemetry JOIN logs USING ts",
+      "INSERT INTO telemetry (ts) SELECT (SELECT max(ts) FROM logs) FROM telemetry",
+      "INSERT INTO telemetry (ts) SELECT 1",
       "INSERT INTO system.telemetry_1m (ts) SELECT 1",
       "INSERT INTO telemetry_1m SELECT 1",
       `${derived} SETTINGS readonly = 0`,

@@ -16,6 +16,7 @@ import {
   CreateTenantBody,
   DeletionReceiptView,
   DeletionView,
+  MoveStorageBody,
   TenantList,
   TenantView,
   UpdateTenantBody,
@@ -146,6 +147,28 @@ export function tenantRoutes(api: Api, { tenancy, tenantData }: TenantDeps): voi
         (before) => assertIfMatch(request, before.settings),
       );
       return reply.header("etag", etagOf(tenant.settings)).send(tenant);
+    },
+  );
+
+  api.put(
+    "/tenants/:tenant/storage",
+    {
+      config: { access: "platform-administrator", action: "tenant.move-storage" },
+      schema: {
+        operationId: "moveTenantStorage",
+        tags,
+        summary:
+          "Moves the tenant's rows into partitions of its own, or back; until they are there it is suspended",
+        params: TenantParams,
+        body: MoveStorageBody,
+        response: answers(202, TenantView),
+      },
+    },
+    async (request, reply) => {
+      const { storageClass } = request.body;
+      const { tenant } = request.params;
+      const moving = await tenancy.tenants.beginMove(tenant, storageClass, actorOf(request));
+      return reply.code(202).send(moving);
     },
   );
 

@@ -81,7 +81,7 @@ const TenantSettingsView = view(
 );
 
 const StorageClass = Type.Enum(["shared", "separate"] as const, {
-  description: "separate: in partitions and folders of its own. It stays as it was created",
+  description: "Of telemetry, events, log lines and spans; separate: in partitions of its own",
 });
 export const TenantView = view("Tenant", {
   id: TenantId,
@@ -89,6 +89,16 @@ export const TenantView = view("Tenant", {
   status: Type.Enum(["active", "suspended"] as const),
   settings: TenantSettingsView,
   storageClass: StorageClass,
+  storageMove: nullable(
+    strict(
+      {
+        since: Timestamp,
+        done: Type.Integer({ description: "Tables whose rows are there" }),
+        of: Type.Integer({ description: "All of them; 0 before the first is begun" }),
+      },
+      { description: "While its rows are on their way to where the class has them" },
+    ),
+  ),
   createdAt: Timestamp,
   deletesAt: nullable(
     Type.String({ format: "date-time", description: "Until then the tenant can be restored" }),
@@ -101,6 +111,7 @@ export const CreateTenantBody = strict({
   settings: Type.Optional(TenantSettingsPatch),
   storageClass: Type.Optional(StorageClass),
 });
+export const MoveStorageBody = strict({ storageClass: StorageClass });
 export const UpdateTenantBody = strict({ settings: TenantSettingsPatch });
 
 const streamParts = {

@@ -15,7 +15,11 @@ export function tenancyCommands(program: Command, cli: Cli): void {
 
 function storageClassOf(text: string): "shared" | "separate" {
   if (text === "shared" || text === "separate") return text;
-  throw misuse(`--storage is shared or separate, not "${text}"`);
+  throw misuse(`the storage is shared or separate, not "${text}"`);
+}
+
+function movedOf({ done, of }: { done: number; of: number }): string {
+  return of === 0 ? "about to be moved" : `moving: ${done} of ${of} tables`;
 }
 
 function tenantCommands(program: Command, cli: Cli): void {
@@ -34,8 +38,9 @@ function tenantCommands(program: Command, cli: Cli): void {
       (items) =>
         table(
           ["TENANT", "NAME", "STATUS", "STORAGE", "CREATED"],
-          items.map(({ id, name, status, storageClass, createdAt, deletesAt }) => [
-            ...[id, name, deletesAt ? `${status}, ends ${deletesAt}` : status, storageClass],
+          items.map(({ id, name, status, storageClass, storageMove, createdAt, deletesAt }) => [
+            ...[id, name, deletesAt ? `${status}, ends ${deletesAt}` : status],
+            storageMove ? `${storageClass}, ${movedOf(storageMove)}` : storageClass,
             ago(createdAt),
           ]),
         ),
@@ -50,7 +55,7 @@ function tenantCommands(program: Command, cli: Cli): void {
     data: true,
   })
     .option("--name <name>", "name for people (default: the id)")
-    .option("--storage <class>", "shared, or separate: partitions of its own; for ever", "shared")
+    .option("--storage <class>", "shared, or separate: partitions of its own", "shared")
     .action(async (id: string, options: CommonOptions & { name?: string; storage: string }) => {
       const storageClass = storageClassOf(options.storage);
       const body = { id, name: options.name ?? id, storageClass };
@@ -76,6 +81,22 @@ function tenantCommands(program: Command, cli: Cli): void {
     cli.print(options, updated.settings, () =>
       facts(Object.entries(updated.settings).map(([name, value]) => [name, String(value)])),
     );
+  });
+
+  leaf(tenant, {
+    usage: "storage <id> <class>",
+    summary: "move a tenant's rows into partitions of its own (separate), or back (shared)",
+    example: "vautn tenant storage acme separate",
+    data: true,
+  }).action(async (id: string, text: string, options: CommonOptions) => {
+    const body = { storageClass: storageClassOf(text) };
+    const moving = await cli.session().call("moveTenantStorage", { params: { tenant: id }, body });
+    cli.print(
+      options,
+      moving,
+      () => `the rows of ${id} are being moved: it is suspended until then\n`,
+    );
+    cli.note("Next: vautn tenant list, which says how far it is");
   });
 
   breakGlassCommand(tenant, cli);

@@ -25,6 +25,8 @@ export const platformApi = {
   tenants: () => call("listTenants", {}),
   deleteTenant: (tenant: string, confirm: string, graceHours: number) =>
     call("deleteTenant", { params: { tenant }, query: { confirm, graceHours } }),
+  moveTenantStorage: (tenant: string, storageClass: "shared" | "separate") =>
+    call("moveTenantStorage", { params: { tenant }, body: { storageClass } }),
   restoreTenant: (tenant: string) => call("restoreTenant", { params: { tenant } }),
   providers: () => call("listSignInProviders", {}),
   createProvider: (body: Body<"createSignInProvider">) => call("createSignInProvider", { body }),

@@ -51,8 +51,7 @@ export function Tenants() {
                   id: "storage",
                   header: "Storage",
                   visibleFrom: "md",
-                  cell: ({ storageClass }) =>
-                    storageClass === "separate" ? "partitions of its own" : "shared",
+                  cell: (tenant) => <Storage tenant={tenant} />,
                 },
                 {
                   id: "created",
@@ -108,6 +107,52 @@ function Name({ tenant }: { tenant: TenantView }) {
         {tenant.id}
       </Text>
     </>
+  );
+}
+
+/** Where its rows lie, and the way to have them elsewhere. */
+function Storage({ tenant }: { tenant: TenantView }) {
+  const [asking, { open, close }] = useDisclosure(false);
+  const isSeparate = tenant.storageClass === "separate";
+  const to = isSeparate ? "shared" : "separate";
+  const move = useAction({
+    run: (_: null) => api.moveTenantStorage(tenant.id, to),
+    done: () => `${tenant.id} is suspended until its rows are moved`,
+    refresh: ["platform", "tenants"],
+    onDone: close,
+  });
+  const { storageMove } = tenant;
+  if (storageMove) {
+    const { done, of } = storageMove;
+    return (
+      <Text size="sm">{of === 0 ? "about to be moved" : `moving: ${done} of ${of} tables`}</Text>
+    );
+  }
+  return (
+    <Group gap={6}>
+      <Text size="sm">{isSeparate ? "partitions of its own" : "shared"}</Text>
+      {!tenant.deletesAt && (
+        <Button size="compact-xs" variant="subtle" onClick={open}>
+          Move
+        </Button>
+      )}
+      <Confirm
+        opened={asking}
+        onClose={close}
+        title={
+          isSeparate
+            ? `Move ${tenant.id} to the shared partitions?`
+            : `Give ${tenant.id} partitions of its own?`
+        }
+        confirmLabel="Move its rows"
+        busy={move.isPending}
+        onConfirm={() => move.mutate(null)}
+      >
+        Its telemetry, events, log lines and spans are copied, counted and removed where they were.
+        Until then it is suspended: devices are refused, keep what they measure and come back by
+        themselves.
+      </Confirm>
+    </Group>
   );
 }
 
