@@ -34,14 +34,17 @@ export function commandTable(items: DeviceCommand[]): string {
 
 function outcomeOf(item: DeviceCommand): string {
   if (item.replacedBy) return `by ${item.replacedBy}`;
-  if (item.status === "expired") return item.deliveredAt ? "not finished" : "not delivered in time";
+  if (item.status === "expired") {
+    return item.deliveredAt ? "expired before it was finished" : "expired before it was delivered";
+  }
   return shorten(item.output);
 }
 
 /** Everything about one command. */
 export function describeCommand(item: DeviceCommand): string {
   const trace = item.traceparent?.split("-")[1];
-  const progress = item.progress === null ? "" : `, ${Math.round(item.progress * 100)} %`;
+  const isRunning = item.status === "running" && item.progress !== null;
+  const progress = isRunning ? `, ${Math.round((item.progress ?? 0) * 100)} %` : "";
   const parts = [
     facts([
       ["command", item.id],

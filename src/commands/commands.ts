@@ -9,6 +9,7 @@ import { type Batches, checkCursor, createBatches } from "./batches.ts";
 import { unknownCommand } from "./commands-errors.ts";
 import * as store from "./commands-store.ts";
 import { doDue } from "./due-store.ts";
+import { isFinalStatus } from "./lifecycle.ts";
 import { QueueGauge } from "./queue-gauge.ts";
 import { type Report, readReport, recordReports } from "./reports.ts";
 import { checkRequest, isPlain, Sending, type SendRequest, type Sent } from "./sending.ts";
@@ -223,9 +224,10 @@ async function cancelCommand(
     const command = (await store.lockCommand(tx, id)) ?? unknownCommand(id);
     const { status } = command;
     if (status !== "queued" && status !== "waiting") {
-      throw new AppError("conflict", `the command is ${status} and cannot be cancelled`, {
-        status,
-      });
+      const message = isFinalStatus(status)
+        ? `the command has come to its end before: it is ${status}`
+        : `the device holds the command (${status}): it cannot be called back`;
+      throw new AppError("conflict", message, { status });
     }
     await store.setCancelled(tx, id, new Date(clock.now()));
     await tenancy.audit.record(tx, tenantId, {

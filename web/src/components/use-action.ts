@@ -9,6 +9,8 @@ interface ActionOptions<Input, Output> {
   /** Lists that it changed. */
   refresh?: QueryKey;
   onDone?: (output: Output, input: Input) => void;
+  /** True where it has said what is wrong in its own place, beside the field that it is about, say. */
+  onFailed?: (error: Error) => boolean;
 }
 
 /** A write: tells how it ended and refreshes what it changed. */
@@ -22,7 +24,9 @@ export function useAction<Input = void, Output = unknown>(options: ActionOptions
       if (message) notifications.show({ color: "moss", message });
       options.onDone?.(output, input);
     },
-    onError: (error) => notifications.show(describeFailure(error)),
+    onError: (error) => {
+      if (!options.onFailed?.(error)) notifications.show(describeFailure(error));
+    },
   });
 }
 

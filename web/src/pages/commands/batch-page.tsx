@@ -1,4 +1,5 @@
 import { Button, Text } from "@mantine/core";
+import { useDisclosure } from "@mantine/hooks";
 import { useQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
 import {
@@ -7,6 +8,7 @@ import {
   commandBatchesKey,
   commandBatchQuery,
 } from "../../api/index.ts";
+import { Confirm } from "../../components/confirm.tsx";
 import { formatNumber } from "../../components/format.ts";
 import { Link } from "../../components/link.tsx";
 import { Page, Panel } from "../../components/page.tsx";
@@ -65,32 +67,54 @@ function Shown({ tenant, batch }: { tenant: string; batch: CommandBatchView }) {
 const REINS = [
   { verb: "pause", label: "Pause", done: "Nothing more is delivered", states: ["running"] },
   { verb: "resume", label: "Resume", done: "It goes on", states: ["paused"] },
-  {
-    verb: "cancel",
-    label: "Cancel the rest",
-    done: "What was not delivered is cancelled",
-    states: ["running", "paused"],
-  },
 ] as const;
+const CANCEL = { verb: "cancel", done: "What was not delivered is cancelled" } as const;
+const CANCELLABLE = ["running", "paused"];
 
 function Reins({ tenant, batch }: { tenant: string; batch: CommandBatchView }) {
   const may = useMay();
+  const [asking, ask] = useDisclosure(false);
   const steer = useAction({
-    run: (rein: (typeof REINS)[number]) => api.steerCommandBatch(tenant, batch.id, rein.verb),
+    run: ({ verb }: (typeof REINS)[number] | typeof CANCEL) =>
+      api.steerCommandBatch(tenant, batch.id, verb),
     done: (_batch, { done }) => done,
     refresh: commandBatchesKey(tenant),
+    onDone: ask.close,
   });
   if (!may("operate")) return null;
-  return REINS.filter(({ states }) => (states as readonly string[]).includes(batch.state)).map(
-    (rein) => (
-      <Button
-        key={rein.verb}
-        variant="default"
-        loading={steer.isPending}
-        onClick={() => steer.mutate(rein)}
+  const reins = REINS.filter(({ states }) => (states as readonly string[]).includes(batch.state));
+  const left = (batch.counts.waiting ?? 0) + (batch.counts.queued ?? 0);
+  return (
+    <>
+      {reins.map((rein) => (
+        <Button
+          key={rein.verb}
+          variant="default"
+          loading={steer.isPending}
+          onClick={() => steer.mutate(rein)}
+        >
+          {rein.label}
+        </Button>
+      ))}
+      {CANCELLABLE.includes(batch.state) && (
+        <Button variant="default" onClick={ask.open}>
+          Cancel the rest
+        </Button>
+      )}
+      <Confirm
+        opened={asking}
+        title={`Cancel the rest of ${batch.name}?`}
+        confirmLabel="Cancel the rest"
+        destructive
+        busy={steer.isPending}
+        onConfirm={() => steer.mutate(CANCEL)}
+        onClose={ask.close}
       >
-        {rein.label}
-      </Button>
-    ),
+        <Text>
+          {left === 1 ? "1 device that has" : `${formatNumber(left)} devices that have`} not been
+          given it will never get it. What devices hold goes on.
+        </Text>
+      </Confirm>
+    </>
   );
 }

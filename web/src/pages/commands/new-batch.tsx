@@ -13,7 +13,7 @@ import {
 import { type UseFormReturnType, useForm } from "@mantine/form";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { api, commandBatchesKey, groupsQuery } from "../../api/index.ts";
+import { ApiError, api, commandBatchesKey, groupsQuery } from "../../api/index.ts";
 import { useAction } from "../../components/use-action.ts";
 import { useTenantId } from "../../shell/use-tenant.ts";
 import { isJson, KNOWN_COMMANDS } from "../device/send-command.tsx";
@@ -74,6 +74,11 @@ export function NewBatch({ opened, onClose }: { opened: boolean; onClose: () => 
       onClose();
       form.reset();
       void navigate({ to: "/t/$tenant/commands/$batch", params: { tenant, batch: batch.id } });
+    },
+    onFailed: (error) => {
+      if (!(error instanceof ApiError) || error.code !== "invalid-query") return false;
+      form.setFieldError("query", error.message);
+      return true;
     },
   });
   return (

@@ -12,7 +12,13 @@ export function CommandAnswer({ command }: { command: CommandView }) {
       </Text>
     );
   }
-  if (command.output === null || command.output === undefined) return <Text c="dimmed">–</Text>;
+  if (command.output === null || command.output === undefined) {
+    return (
+      <Text size="sm" c="dimmed">
+        {endOf(command)}
+      </Text>
+    );
+  }
   const { output } = command;
   const short = typeof output === "string" ? output : JSON.stringify(output);
   // A list of many answers is read line by line: what fits one line gets no more.
@@ -23,4 +29,12 @@ export function CommandAnswer({ command }: { command: CommandView }) {
       {text}
     </Code>
   );
+}
+
+/** Why there is no answer, and will be none. */
+function endOf({ status, deliveredAt }: CommandView): string {
+  if (status === "expired") {
+    return deliveredAt ? "it expired before it was finished" : "it expired before it was delivered";
+  }
+  return status === "replaced" ? "a newer one of its key took its place" : "–";
 }
