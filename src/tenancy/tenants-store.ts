@@ -7,8 +7,8 @@ export interface TenantRow {
   status: "active" | "suspended";
   settings: Record<string, unknown>;
   storage_class: "shared" | "separate";
-  /** While its rows are on their way there. */
-  storage_move: { since: string; done: number; of: number } | null;
+  /** While its rows are on their way there; `resumes`: it is active again afterwards. */
+  storage_move: { since: string; done: number; of: number; resumes: boolean } | null;
   created_at: Date;
   deletes_at: Date | null;
 }

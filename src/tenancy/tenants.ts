@@ -201,7 +201,11 @@ export class TenantDirectory implements Tenants {
 
   async setStatus(id: string, status: Tenant["status"], actor: Actor): Promise<Tenant> {
     const action = status === "suspended" ? "tenant.suspend" : "tenant.resume";
-    const tenant = await this.#change(id, actor, action, () => ({ changed: { status } }));
+    const tenant = await this.#change(id, actor, action, ({ storage_move: move }) => {
+      if (move === null) return { changed: { status } };
+      // Until its rows are where they belong it stays suspended, whatever it is to be afterwards.
+      return { changed: { storage_move: { ...move, resumes: status === "active" } } };
+    });
     for (const listener of this.#statusChanged) await listener(id);
     return tenant;
   }
@@ -233,7 +237,8 @@ export class TenantDirectory implements Tenants {
       await this.#tellKeptApart(to === "separate" ? [...(await room(tx)), id] : others);
       const since = new Date(clock.now()).toISOString();
       const changed = {
-        ...{ storage_class: to, storage_move: { since, done: 0, of: 0 } },
+        storage_class: to,
+        storage_move: { since, done: 0, of: 0, resumes: row.status === "active" },
         status: "suspended" as const,
       };
       await store.updateTenant(tx, id, changed);
@@ -262,11 +267,14 @@ export class TenantDirectory implements Tenants {
   }
 
   async endMove(id: string, actor: Actor): Promise<void> {
-    await this.#change(id, actor, "tenant.storage-moved", (row) => ({
-      // Of one that is about to be deleted the devices stay refused.
-      changed: { storage_move: null, ...(row.deletes_at ? {} : { status: "active" as const }) },
-      details: { storageClass: row.storage_class },
-    }));
+    await this.#change(id, actor, "tenant.storage-moved", (row) => {
+      // Of one that was suspended for another reason, or is about to be deleted, the devices stay refused.
+      const resumes = row.storage_move?.resumes === true && row.deletes_at === null;
+      return {
+        changed: { storage_move: null, ...(resumes ? { status: "active" as const } : {}) },
+        details: { storageClass: row.storage_class },
+      };
+    });
     for (const listener of this.#statusChanged) await listener(id);
   }
 
@@ -305,6 +313,10 @@ async function room(tx: Tx): Promise<string[]> {
   );
 }
 
+function moveOf(move: store.TenantRow["storage_move"]): StorageMove | null {
+  return move && { since: new Date(move.since), done: move.done, of: move.of };
+}
+
 function assertMovable(row: store.TenantRow, to: StorageClass): void {
   const refuse = (why: string) =>
     new AppError("conflict", why, { storageClass: row.storage_class });
@@ -324,10 +336,7 @@ function tenantOf(row: store.TenantRow): Tenant {
     status: row.status,
     settings: effectiveSettings(row.settings),
     storageClass: row.storage_class,
-    storageMove: row.storage_move && {
-      ...row.storage_move,
-      since: new Date(row.storage_move.since),
-    },
+    storageMove: moveOf(row.storage_move),
     createdAt: row.created_at,
     deletesAt: row.deletes_at,
   };

@@ -284,6 +284,8 @@ describe("a tenant that is kept apart", () => {
     expect(begun.body).toMatchObject({ status: "suspended", storageClass: "separate" });
     expect(begun.body.storageMove).toMatchObject({ done: 0 });
     expect((await put("shared")).status).toBe(409);
+    const early = await tenancy.tenants.setStatus("mover", "active", SYSTEM_ACTOR);
+    expect(early.status).toBe("suspended");
     // What an insert that began before still brings is waited for.
     await run(clock.now());
     expect((await tenancy.tenants.get("mover")).status).toBe("suspended");
@@ -303,12 +305,17 @@ describe("a tenant that is kept apart", () => {
       test.timeseries.moveTenant("mover", "shared", progressed);
     await expect(move()).rejects.toThrow(/have arrived/);
     await tenancy.tenants.beginMove("mover", "shared", SYSTEM_ACTOR);
+    // Suspended for another reason meanwhile, it stays so.
+    await tenancy.tenants.setStatus("mover", "suspended", SYSTEM_ACTOR);
     await expect(
       move(async ({ done }) => {
         if (done === 3) throw new Error("stopped");
       }),
     ).rejects.toThrow("stopped");
     expect(await move()).toBe(true);
+    await tenancy.tenants.endMove("mover", SYSTEM_ACTOR);
+    const { status, storageMove } = await tenancy.tenants.get("mover");
+    expect([status, storageMove]).toEqual(["suspended", null]);
     expect(await seen()).toEqual(before);
     expect(await partsOf("('tenant/mover',")).toEqual({});
     await test.timeseries.deleteTenant("mover");
