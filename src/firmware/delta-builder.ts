@@ -1,9 +1,11 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { createReadStream } from "node:fs";
 import fs from "node:fs/promises";
+import os from "node:os";
 import { fileURLToPath } from "node:url";
 import type { BlobStat, BlobStore } from "../blobs/index.ts";
 import type { UnpackedInfo } from "../delta/index.ts";
+import { priorityBehind, stepBackAfter } from "./delta-priority.ts";
 import type { DeltaJob, DeltaNews } from "./delta-process.ts";
 
 type Ended = Extract<DeltaNews, { outcome: unknown }>;
@@ -70,7 +72,8 @@ export function createDeltaBuilder(options: {
 
   async function run(job: DeltaJob, onProgress: (progress: number) => void): Promise<Ended> {
     if (stopped) throw new Error("the platform stops");
-    const child = take() ?? start();
+    const by = stepBackAfter(job.recentSeconds ?? 0);
+    const child = by > 0 ? start(by) : (take() ?? start(0));
     running.add(child);
     let mayBuildAgain = false;
     try {
@@ -139,12 +142,19 @@ export function createDeltaBuilder(options: {
  * A process apart: what it held is given back, its death is only its own, and none of its threads competes with
  * those of this one at the same priority. It knows nothing of what this one knows.
  */
-function start(): ChildProcess {
-  return fork(PROGRAM, {
+function start(by: number): ChildProcess {
+  const child = fork(PROGRAM, {
     execArgv: [],
     stdio: ["ignore", "ignore", "inherit", "ipc"],
     env: {},
   });
+  try {
+    // To begin takes as much as a small build: what comes of it inherits the priority.
+    if (by > 0 && child.pid) os.setPriority(child.pid, priorityBehind(process.pid, by));
+  } catch {
+    // It stands back by itself, as far as that is allowed.
+  }
+  return child;
 }
 
 function outcome(child: ChildProcess, onProgress: (progress: number) => void): Promise<Ended> {

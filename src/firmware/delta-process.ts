@@ -12,6 +12,7 @@ import {
 } from "../delta/index.ts";
 import { AppError, messageOf } from "../kernel/errors.ts";
 import type { ArtifactFormat } from "../protocol/index.ts";
+import { priorityBehind, stepBackAfter } from "./delta-priority.ts";
 
 /** What a process that builds is told; the files lie on this machine. */
 export interface DeltaJob {
@@ -46,16 +47,11 @@ const STAGES: Record<string, readonly [number, number]> = {
 };
 const NEWS_STEP = 0.01;
 
-/** What a tenant's building has taken of late, and how far it stands back from then on. */
-const STEPS_BACK = [
-  { fromSeconds: 3, by: 19 },
-  { fromSeconds: 1, by: 10 },
-];
-const LOWEST_PRIORITY = 19;
 const STEP_BACK_EVERY_MS = 250;
 /** Building these leaves nothing behind that is worth giving back. */
 const SMALL_BYTES = 8 * 1024 ** 2;
 let recentSeconds = 0;
+/** What went into beginning belongs to the first build. */
 let usedBefore: NodeJS.CpuUsage | undefined;
 let steppedBack = 0;
 
@@ -68,7 +64,6 @@ process.on("SIGTERM", () => {});
 
 async function run(job: DeltaJob): Promise<void> {
   recentSeconds = job.recentSeconds ?? 0;
-  usedBefore = process.cpuUsage();
   standBack();
   // Besides the stages: compressors that work in threads of their own tell of none.
   const timer = setInterval(standBack, STEP_BACK_EVERY_MS);
@@ -80,6 +75,7 @@ async function run(job: DeltaJob): Promise<void> {
     tell({ failure: messageOf(error) });
   } finally {
     clearInterval(timer);
+    usedBefore = process.cpuUsage();
   }
 }
 
@@ -120,15 +116,12 @@ function tell(news: DeltaNews): void {
  * own all threads step back, those of the compressors and of the collection of garbage as well.
  */
 function standBack(): void {
-  const seconds = recentSeconds + ownSeconds();
-  const by = STEPS_BACK.find(({ fromSeconds }) => seconds >= fromSeconds)?.by ?? 0;
+  const by = stepBackAfter(recentSeconds + ownSeconds());
   if (by <= steppedBack) return;
-  const further = by - steppedBack;
   steppedBack = by;
   try {
-    for (const thread of threads()) {
-      os.setPriority(thread, Math.min(LOWEST_PRIORITY, os.getPriority(thread) + further));
-    }
+    const priority = priorityBehind(process.ppid, by);
+    for (const thread of threads()) os.setPriority(thread, priority);
   } catch {
     // Without it the build takes its share as any other process does.
   }

@@ -1,4 +1,4 @@
-import { AppError, messageOf } from "../kernel/index.ts";
+import { AppError, isAppError, messageOf } from "../kernel/index.ts";
 import { counter, histogram } from "../kernel/metrics.ts";
 import { createRecentUse } from "../kernel/recent-use.ts";
 import { storableText } from "../kernel/storable.ts";
@@ -78,6 +78,16 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
   let stopping = false;
   const now = () => new Date(clock.now());
   const leaseEnd = () => new Date(clock.now() + LEASE_MS);
+
+  async function isGranted(asked: Promise<void>): Promise<boolean> {
+    try {
+      await asked;
+      return true;
+    } catch (error) {
+      if (isAppError(error) && error.code === "quota-exceeded") return false;
+      throw error;
+    }
+  }
 
   /** Who has used up the day's building gets whole images, which work as well and cost more. */
   function isSpent(tenantId: string): boolean {
@@ -202,7 +212,12 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
       const wanted = [...distinct.values()].filter(({ sha256 }) => sha256 !== targetSha256);
       const sources = wanted.slice(0, MAX_SOURCES);
       const hashes = sources.map(({ sha256 }) => sha256);
+      const assertRoom = await deps.tenancy.usage?.roomOf(tenantId);
       return db.tenant(tenantId, async (tx) => {
+        // Without room devices get whole images, which are there.
+        if (assertRoom && !(await isGranted(assertRoom(tx, 1)))) {
+          return { queued: 0, unknownSources: [], leftOut: asking.length };
+        }
         const images = await findImages(tx, tenantId, [targetSha256, ...hashes]);
         const targetSizeBytes = images.get(targetSha256);
         if (targetSizeBytes === undefined) throw noImage(targetSha256);
