@@ -22,14 +22,20 @@ export interface TenantLanesOptions {
   logger: Logger;
 }
 
+const FIRST_REST_MS = 1_000;
+const MAX_REST_MS = 30_000;
+
 /**
  * Work for tenants side by side, never twice at once for one of them: who has much to do keeps nobody
- * waiting who has little. Where the lanes do not suffice, whoever was served longest ago comes first.
+ * waiting who has little. Where the lanes do not suffice, whoever was served longest ago comes first. Whose work fails rests for
+ * a while, longer each time; nobody else does.
  */
 export function createTenantLanes(options: TenantLanesOptions): TenantLanes {
   const { name, atOnce, work, ended, clock, logger } = options;
   const underWay = new Map<string, Promise<void>>();
   let servedAt = new Map<string, number>();
+  /** Of those whose work has failed: how often in a row, and until when they rest. */
+  let resting = new Map<string, { times: number; until: number }>();
   let failures: unknown[] = [];
   let someWait = false;
 
@@ -37,9 +43,13 @@ export function createTenantLanes(options: TenantLanesOptions): TenantLanes {
     let hasMore = false;
     try {
       hasMore = (await work(tenantId)) === true;
+      resting.delete(tenantId);
     } catch (error) {
       logger.warn({ tenantId, job: name, err: error }, "a job failed for a tenant");
       if (failures.length < atOnce) failures.push(error);
+      const times = (resting.get(tenantId)?.times ?? 0) + 1;
+      const restMs = Math.min(MAX_REST_MS, FIRST_REST_MS * 2 ** (times - 1));
+      resting.set(tenantId, { times, until: clock.now() + restMs });
     }
     servedAt.set(tenantId, clock.now());
     underWay.delete(tenantId);
@@ -53,8 +63,10 @@ export function createTenantLanes(options: TenantLanesOptions): TenantLanes {
       servedAt = new Map(
         tenants.filter((id) => servedAt.has(id)).map((id) => [id, served(id)] as const),
       );
+      resting = new Map([...resting].filter(([id]) => tenants.includes(id)));
+      const rests = (tenantId: string) => (resting.get(tenantId)?.until ?? 0) > clock.now();
       const waiting = tenants
-        .filter((tenantId) => !underWay.has(tenantId))
+        .filter((tenantId) => !underWay.has(tenantId) && !rests(tenantId))
         .sort((left, right) => served(left) - served(right));
       const free = Math.max(0, atOnce - underWay.size);
       for (const tenantId of waiting.slice(0, free)) underWay.set(tenantId, run(tenantId));

@@ -26,12 +26,16 @@ export interface Ticker {
 
 const MAX_BACKOFF_MS = 30_000;
 
-/** Runs a job again and again, never twice at once; failures are logged, counted and backed off. */
+/**
+ * Runs a job again and again, never twice at once; failures are logged, counted and backed off. Not so
+ * those of single tenants (an AggregateError): the others' work goes on at its pace.
+ */
 export function startTicker(job: Job, deps: { clock: Clock; logger: Logger }): Ticker {
   let stopped = false;
   let running: Promise<void> | undefined;
   let wanted = false;
   let failuresInARow = 0;
+  let toldAt = Number.NEGATIVE_INFINITY;
   let timer = deps.clock.after(job.everyMs, start);
   return {
     wake() {
@@ -66,8 +70,10 @@ export function startTicker(job: Job, deps: { clock: Clock; logger: Logger }): T
       await job.run();
       failuresInARow = 0;
     } catch (error) {
-      failuresInARow += 1;
       failures.inc({ job: job.name });
+      if (!(error instanceof AggregateError)) failuresInARow += 1;
+      else if (deps.clock.now() - toldAt < MAX_BACKOFF_MS) return;
+      toldAt = deps.clock.now();
       deps.logger.error({ job: job.name, error: messageOf(error), err: error }, "a job failed");
     } finally {
       stopTiming();

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createConnectionShares } from "../../src/db/connection-shares.ts";
 import { createTenantLanes } from "../../src/jobs/tenant-lanes.ts";
+import { startTicker } from "../../src/jobs/ticker.ts";
 import { createLogger } from "../../src/kernel/logger.ts";
 import { createRecentUse } from "../../src/kernel/recent-use.ts";
 
@@ -121,6 +122,55 @@ describe("lanes for tenants", () => {
     await lanes.idle();
     lanes.begin(["good"]);
     await lanes.idle();
+  });
+
+  it("let who has failed rest, longer each time, and nobody else", async () => {
+    let now = 0;
+    const begun: string[] = [];
+    const lanes = createTenantLanes({
+      ...{ name: "test", atOnce: 2, logger, clock: { now: () => now } },
+      async work(tenantId) {
+        begun.push(`${tenantId} ${now}`);
+        if (tenantId === "bad" && now < 4_000) throw new Error("broken");
+      },
+    });
+    for (; now <= 8_000; now += 500) {
+      try {
+        lanes.begin(["bad", "good"]);
+      } catch {
+        // What has failed before; the others were begun all the same.
+      }
+      await lanes.idle();
+    }
+    expect(begun.filter((each) => each.startsWith("bad")).slice(0, 4)).toEqual([
+      "bad 0",
+      "bad 1000",
+      "bad 3000",
+      "bad 7000",
+    ]);
+    expect(begun.filter((each) => each.startsWith("good"))).toHaveLength(17);
+  });
+
+  it("do not slow a job that runs for all of them", async () => {
+    const scheduled: number[] = [];
+    let next: () => void = () => {};
+    const clock = {
+      now: () => 0,
+      after: (delayMs: number, work: () => void) => {
+        scheduled.push(delayMs);
+        next = work;
+        return { cancel() {} };
+      },
+    } as never;
+    const errors = [new AggregateError([new Error("one tenant's")]), new Error("everybody's")];
+    const job = { name: "test", everyMs: 1_000, run: () => Promise.reject(errors.shift()) };
+    const ticker = startTicker(job, { clock, logger });
+    next();
+    await settled();
+    next();
+    await settled();
+    await ticker.stop();
+    expect(scheduled).toEqual([1_000, 1_000, 2_000]);
   });
 });
 
