@@ -12,7 +12,7 @@ export interface FirmwareDeps {
   sealer: Sealer;
   tenancy: Pick<Tenancy, "settings"> & {
     /** Without it nothing is counted. */
-    usage?: Pick<Tenancy["usage"], "count" | "assertWithin" | "assertRoom">;
+    usage?: Pick<Tenancy["usage"], "count" | "assertWithin" | "roomOf">;
   } & { audit: Pick<Tenancy["audit"], "record" | "recordAll"> };
   logger: Logger;
   /** Deltas that are built at once in this process; 1 unless said otherwise. */

@@ -91,15 +91,23 @@ export function createReleases(
       withSpan("firmware.publish", { "vautn.tenant": tenantId }, async (span) => {
         // Read first: a connection must not be held while another one is waited for.
         const { maxReleases } = await tenancy.settings(tenantId);
+        const assertRoom = await tenancy.usage?.roomOf(tenantId);
+        const assertRoomFor = async (tx: Tx, { image }: ReleaseManifest) => {
+          const isThere = (await store.findImages(tx, tenantId, [image.sha256])).size > 0;
+          // What was uploaded has its place already.
+          if (!isThere && !("uploadId" in options.image)) await assertRoom?.(tx, image.sizeBytes);
+        };
         const envelope = await db.tenant(tenantId, async (tx) => {
           const judged = await judge(tx, deps, tenantId, options);
           if ((await store.countReleases(tx, tenantId)) >= maxReleases) throw quota(maxReleases);
+          await assertRoomFor(tx, judged.signed);
           return judged;
         });
         const { product, version, image } = envelope.signed;
         span.setAttributes({ product, version, sizeBytes: image.sizeBytes });
         if (!("uploadId" in options.image)) await takeImage(deps, envelope.signed, options.image);
-        const row = await insert(deps, metadata, tenantId, envelope, options, actor);
+        const publication = { tenantId, envelope, options, assertRoomFor };
+        const row = await insert(deps, metadata, publication, actor);
         return releaseView(row);
       }),
 
@@ -227,12 +235,18 @@ async function takeUpload(
   await deleteUpload(tx, tenantId, id);
 }
 
+interface Publication {
+  tenantId: string;
+  envelope: Envelope<ReleaseManifest>;
+  options: PublishOptions;
+  /** Of what is sent with the release; others may have taken the room meanwhile. */
+  assertRoomFor(tx: Tx, manifest: ReleaseManifest): Promise<void>;
+}
+
 async function insert(
   deps: FirmwareDeps,
   metadata: Pick<MetadataWriter, "refresh">,
-  tenantId: string,
-  envelope: Envelope<ReleaseManifest>,
-  options: PublishOptions,
+  { tenantId, envelope, options, assertRoomFor }: Publication,
   actor: Actor,
 ): Promise<store.ReleaseRow> {
   const manifest = envelope.signed;
@@ -263,6 +277,7 @@ async function insert(
       if ("uploadId" in options.image) {
         await takeUpload(tx, tenantId, options.image.uploadId, manifest, deps.clock.now());
       }
+      await assertRoomFor(tx, manifest);
       await addArtifact(deps, tx, {
         tenant_id: tenantId,
         sha256: row.image_sha256,

@@ -151,7 +151,7 @@ export function createUploads(deps: FirmwareDeps): Uploads {
         });
       }
       await blobs.staging.assertRoom(sizeBytes);
-      await deps.tenancy.usage?.assertRoom(tenantId, sizeBytes);
+      const assertRoom = await deps.tenancy.usage?.roomOf(tenantId);
       const now = new Date(clock.now());
       const row: store.UploadRow = {
         tenant_id: tenantId,
@@ -183,6 +183,7 @@ export function createUploads(deps: FirmwareDeps): Uploads {
             usedBytes: open.sizeBytes,
           });
         }
+        await assertRoom?.(tx, sizeBytes);
         await store.insertUpload(tx, row);
         await record(tx, tenantId, row, { action: "upload.create", actor });
       });

@@ -55,11 +55,17 @@ export async function forgetUsage(tx: Tx, before: string): Promise<void> {
 }
 
 /** What stands at the moment: devices, and bytes of artifacts and of uploads that are under way. */
+/** Until the transaction ends nobody else adds to what stands. */
+export async function lockStanding(tx: Tx, tenantId: string): Promise<void> {
+  const key = `storage/${tenantId}`;
+  await sql`select pg_advisory_xact_lock(hashtextextended(${key}, 0))`.execute(tx);
+}
+
 export async function readStanding(tx: Tx): Promise<{ devices: number; storage: number }> {
   const { rows } = await sql<{ devices: number; storage: number }>`
     select (select count(*) from devices) as devices,
            (select coalesce(sum(size_bytes), 0) from artifacts)::bigint
-           + (select coalesce(sum(size_bytes), 0) from uploads where status <> 'complete')::bigint
+           + (select coalesce(sum(size_bytes), 0) from uploads)::bigint
              as storage`.execute(tx);
   return rows[0] ?? { devices: 0, storage: 0 };
 }

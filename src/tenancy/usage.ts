@@ -1,4 +1,4 @@
-import type { Database } from "../db/index.ts";
+import type { Database, Tx } from "../db/index.ts";
 import { AppError, type Clock, type Timer } from "../kernel/index.ts";
 import { SYSTEM_ACTOR } from "./actor.ts";
 import type { Audit } from "./audit.ts";
@@ -99,12 +99,18 @@ export class Usage {
     throw exceeded("apiRequests", requests, limit, { retryAfterSeconds });
   }
 
-  /** Throws `quota-exceeded` where so many bytes more are too many. */
-  async assertRoom(tenantId: string, moreBytes: number): Promise<void> {
+  /**
+   * What says, within the transaction that takes it, whether there is room for so many bytes more: it
+   * throws `quota-exceeded` where there is none, and lets one at a time ask until its transaction ends.
+   */
+  async roomOf(tenantId: string): Promise<(tx: Tx, moreBytes: number) => Promise<void>> {
     const { maxStorageBytes: limit } = await this.#deps.settings(tenantId);
-    if (limit === 0) return;
-    const { storage } = await this.#deps.db.tenant(tenantId, store.readStanding);
-    if (storage + moreBytes > limit) throw exceeded("storage", storage, limit, { moreBytes });
+    return async (tx, moreBytes) => {
+      if (limit === 0) return;
+      await store.lockStanding(tx, tenantId);
+      const { storage } = await store.readStanding(tx);
+      if (storage + moreBytes > limit) throw exceeded("storage", storage, limit, { moreBytes });
+    };
   }
 
   /** What has been used today, each against its limit. */

@@ -1,7 +1,11 @@
+import { createHash } from "node:crypto";
+import { Readable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { MessageRouter } from "../../src/gateway/message-router.ts";
+import { signDocument } from "../../src/protocol/index.ts";
 import { SYSTEM_ACTOR } from "../../src/tenancy/index.ts";
 import { startTestApi, type TestApi } from "../support/api.ts";
+import { makeKey, makeManifest, makeRoot } from "../support/signing.ts";
 
 let test: TestApi;
 const peer = { tenantId: "acme", deviceId: "hub-1", serial: "1", notAfter: new Date(4e12) };
@@ -113,6 +117,50 @@ describe("the quotas of a tenant", () => {
     ]);
     expect(asked).toEqual({ queued: 0, unknownSources: [], leftOut: 1 });
     expect(await used("storage")).toMatchObject({ used: 900, state: "warning" });
+  });
+
+  it("hold for every way of storing, and for those who ask at the same moment", async () => {
+    const { firmware, tenancy } = test.modules;
+    const [keys, online] = [
+      { root: makeKey(), release: [makeKey()] },
+      await firmware.ensureOnlineKeys("acme"),
+    ];
+    await firmware.setTrustRoot("acme", makeRoot("acme", keys, online as never), SYSTEM_ACTOR);
+    const image = Buffer.alloc(5_000, 7);
+    const publish = (version: string) =>
+      firmware.publish(
+        "acme",
+        {
+          envelope: signDocument(makeManifest(image, { tenant: "acme", version }), keys.release),
+          image: Readable.from([image]),
+        },
+        SYSTEM_ACTOR,
+      );
+    await limit({ maxStorageBytes: 5_500, maxDeltaSecondsPerDay: 0 });
+    // 900 are taken by the upload above.
+    await expect(publish("1.0.0")).rejects.toMatchObject({
+      code: "quota-exceeded",
+      details: { quota: "storage", used: 900, moreBytes: 5_000 },
+    });
+    await limit({ maxStorageBytes: 6_000 });
+    await publish("1.0.0");
+    // The same image again takes no room.
+    await publish("1.0.1");
+    expect(await used("storage")).toMatchObject({ used: 5_900, state: "warning" });
+    const upload = { metadata: "", name: "y", expectedSha256: null, sizeBytes: 60 };
+    const begun = await Promise.allSettled(
+      [1, 2, 3, 4].map(() => firmware.uploads.create("acme", upload, SYSTEM_ACTOR)),
+    );
+    expect(begun.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
+    await limit({ maxStorageBytes: 5_960 });
+    const asked = await firmware.requestDeltas(
+      "acme",
+      createHash("sha256").update(image).digest("hex"),
+      [{ sha256: "a".repeat(64), formats: ["zstd-patch"], devices: 1 }],
+    );
+    expect(asked).toEqual({ queued: 0, unknownSources: [], leftOut: 1 });
+    await limit({ maxStorageBytes: 0 });
+    await tenancy.usage.flush();
   });
 
   it("are the platform's to set", async () => {
