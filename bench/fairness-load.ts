@@ -1,4 +1,6 @@
 // The tenant of bench/fairness.ts that takes all it can get, in a process of its own.
+import { once } from "node:events";
+import net, { type AddressInfo } from "node:net";
 import { ApiClient } from "../src/client/index.ts";
 import { seededRandom } from "../src/kernel/index.ts";
 import { type BenchTenant, imageOf, openTenant, pause, rebuilt } from "./fairness-tenant.ts";
@@ -37,7 +39,7 @@ export type LoadWord =
   | { do: "burn"; share: number };
 
 process.once("message", async (order: LoadOrder) => {
-  const api = new ApiClient(order.apiUrl, { apiKey: order.apiKey });
+  const api = new ApiClient(await elsewhere(order.apiUrl), { apiKey: order.apiKey });
   const tenant = await openTenant(api, order);
   const random = seededRandom(2);
   const base = imageOf(IMAGE_BYTES, random);
@@ -59,6 +61,25 @@ process.once("message", async (order: LoadOrder) => {
     if (word.do === "stop") void tenant.close().finally(() => process.exit());
   });
 });
+
+/**
+ * The same platform, reached from an address of its own: what strangers may ask of the API is limited by
+ * address, and the two tenants are no neighbours behind one.
+ */
+async function elsewhere(url: string): Promise<string> {
+  const { port } = new URL(url);
+  const relay = net.createServer((socket) => {
+    const own = process.platform === "linux" ? { localAddress: "127.0.0.2" } : {};
+    const onward = net.connect({ host: "127.0.0.1", port: Number(port), ...own });
+    socket.pipe(onward).pipe(socket);
+    for (const end of [socket, onward]) end.on("error", () => end.destroy());
+    socket.once("close", () => onward.destroy());
+    onward.once("close", () => socket.destroy());
+  });
+  relay.listen(0, "127.0.0.1");
+  await once(relay, "listening");
+  return `http://127.0.0.1:${(relay.address() as AddressInfo).port}`;
+}
 
 /** Takes so much of a processor as the load does, and nothing of the platform. */
 function burn(share: number): NodeJS.Timeout {
