@@ -224,6 +224,7 @@ export const api = {
   createKey: (tenant: string, body: Body<"createKey">) =>
     call("createKey", { params: { tenant }, body }),
   usage: (tenant: string) => call("getUsage", { params: { tenant } }),
+  figures: (tenant: string) => call("getTenantFigures", { params: { tenant } }),
   roles: (tenant: string) => call("listRoles", { params: { tenant } }),
   createRole: (tenant: string, body: Body<"createRole">) =>
     call("createRole", { params: { tenant }, body }),

@@ -308,6 +308,14 @@ export const usageQuery = (t: string) =>
     refetchInterval: 10_000,
   });
 
+/** The same for who runs the platform, and is no member of the tenant. */
+export const figuresQuery = (t: string) =>
+  queryOptions({
+    queryKey: key(t, "figures"),
+    queryFn: () => api.figures(t),
+    refetchInterval: 10_000,
+  });
+
 export const rolesQuery = (t: string) =>
   queryOptions({ queryKey: key(t, "roles"), queryFn: () => api.roles(t) });
 

@@ -1,8 +1,11 @@
-import { Alert, Button, Center, Group, Paper, Select, Stack, Text, Textarea } from "@mantine/core";
+import { Alert, Button, Group, Paper, Select, Stack, Text, Textarea } from "@mantine/core";
 import { useForm } from "@mantine/form";
 import { IconLock, IconLockOpen } from "@tabler/icons-react";
-import { api, type Body } from "../api/index.ts";
+import { useQuery } from "@tanstack/react-query";
+import { api, type Body, figuresQuery } from "../api/index.ts";
 import { plural } from "../components/format.ts";
+import { QuotaCards } from "../components/quota-cards.tsx";
+import { Loaded } from "../components/states.tsx";
 import { useAction } from "../components/use-action.ts";
 import { useTenantId } from "./use-tenant.ts";
 
@@ -23,6 +26,7 @@ const MIN_REASON = 10;
 /** What an operator of the platform sees in place of a tenant's pages, until there is a reason. */
 export function BreakGlass() {
   const tenant = useTenantId();
+  const figures = useQuery(figuresQuery(tenant));
   const form = useForm({
     initialValues: { reason: "", role: "viewer", minutes: "60" },
     validate: {
@@ -36,8 +40,8 @@ export function BreakGlass() {
     refresh: ["session"],
   });
   return (
-    <Center mih="70vh">
-      <Paper maw={560} w="100%" p="lg" withBorder>
+    <Stack maw={640} mx="auto" py="xl">
+      <Paper p="lg" withBorder>
         <form onSubmit={form.onSubmit((values) => open.mutate(values))}>
           <Stack>
             <Group gap="sm" wrap="nowrap">
@@ -83,7 +87,11 @@ export function BreakGlass() {
           </Stack>
         </form>
       </Paper>
-    </Center>
+      <Text component="h2" fw={600} fz="md" mt="md" mb={0}>
+        How much it uses today
+      </Text>
+      <Loaded query={figures}>{({ items }) => <QuotaCards items={items} />}</Loaded>
+    </Stack>
   );
 }
 

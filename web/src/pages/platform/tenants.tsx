@@ -1,13 +1,14 @@
-import { Button, Group, NumberInput, Stack, Text, TextInput } from "@mantine/core";
+import { Button, Group, Modal, NumberInput, Stack, Text, TextInput } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconBuilding } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { api, type TenantView, tenantsQuery } from "../../api/index.ts";
+import { api, figuresQuery, type TenantView, tenantsQuery } from "../../api/index.ts";
 import { ToneBadge } from "../../components/badges.tsx";
 import { Confirm } from "../../components/confirm.tsx";
 import { DataTable } from "../../components/data-table.tsx";
 import { Link } from "../../components/link.tsx";
+import { QuotaCards } from "../../components/quota-cards.tsx";
 import { EmptyState, Loaded } from "../../components/states.tsx";
 import { TimeAgo } from "../../components/time-ago.tsx";
 import { useAction } from "../../components/use-action.ts";
@@ -22,6 +23,7 @@ export function Tenants() {
   const tenants = useQuery(tenantsQuery);
   const [creating, { open, close }] = useDisclosure(false);
   const [ending, setEnding] = useState<TenantView>();
+  const [seen, setSeen] = useState<TenantView>();
   const restore = useAction({
     run: (tenant: TenantView) => api.restoreTenant(tenant.id),
     done: (_, { id }) => `${id} is active again`,
@@ -63,26 +65,32 @@ export function Tenants() {
                   id: "actions",
                   header: "",
                   align: "right",
-                  cell: (tenant) =>
-                    tenant.deletesAt ? (
-                      <Button
-                        size="compact-sm"
-                        variant="light"
-                        loading={restore.isPending && restore.variables?.id === tenant.id}
-                        onClick={() => restore.mutate(tenant)}
-                      >
-                        Restore
+                  cell: (tenant) => (
+                    <Group gap={6} justify="flex-end" wrap="nowrap">
+                      <Button size="compact-sm" variant="subtle" onClick={() => setSeen(tenant)}>
+                        Use
                       </Button>
-                    ) : (
-                      <Button
-                        size="compact-sm"
-                        variant="light"
-                        color="red"
-                        onClick={() => setEnding(tenant)}
-                      >
-                        Delete
-                      </Button>
-                    ),
+                      {tenant.deletesAt ? (
+                        <Button
+                          size="compact-sm"
+                          variant="light"
+                          loading={restore.isPending && restore.variables?.id === tenant.id}
+                          onClick={() => restore.mutate(tenant)}
+                        >
+                          Restore
+                        </Button>
+                      ) : (
+                        <Button
+                          size="compact-sm"
+                          variant="light"
+                          color="red"
+                          onClick={() => setEnding(tenant)}
+                        >
+                          Delete
+                        </Button>
+                      )}
+                    </Group>
+                  ),
                 },
               ]}
             />
@@ -90,6 +98,7 @@ export function Tenants() {
         }
       </Loaded>
       <NewTenantDialog opened={creating} onClose={close} />
+      {seen && <Figures tenant={seen} onClose={() => setSeen(undefined)} />}
       {ending && <DeleteTenant tenant={ending} onClose={() => setEnding(undefined)} />}
     </SettingsList>
   );
@@ -107,6 +116,15 @@ function Name({ tenant }: { tenant: TenantView }) {
         {tenant.id}
       </Text>
     </>
+  );
+}
+
+function Figures({ tenant, onClose }: { tenant: TenantView; onClose: () => void }) {
+  const figures = useQuery(figuresQuery(tenant.id));
+  return (
+    <Modal opened onClose={onClose} size="lg" title={`What ${tenant.name} uses today`}>
+      <Loaded query={figures}>{({ items }) => <QuotaCards items={items} />}</Loaded>
+    </Modal>
   );
 }
 
