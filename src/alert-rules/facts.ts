@@ -233,7 +233,7 @@ async function anomalySamples(
     const { items } = await sources.alerts.list(tenantId, {
       ...{ state: "active", kind, limit: LIMITS.pageSize },
     });
-    open.push(...items.filter(({ details }) => metric === undefined || details.metric === metric));
+    open.push(...items.filter(({ details }) => metric === undefined || tells(details, metric)));
   }
   if (per === "fleet") return [{ key: "", value: open.length, labels: {}, subject: FLEET }];
   const bySubject = Map.groupBy(open, ({ subjectId }) => subjectId);
@@ -242,6 +242,12 @@ async function anomalySamples(
     const labels: Sample["labels"] = subject.kind === "device" ? { device: id } : {};
     return { key: id, value: alerts.length, labels, subject };
   });
+}
+
+/** An alert may tell of several figures of a device. */
+function tells({ metric, also }: AlertView["details"], asked: string): boolean {
+  const others = Array.isArray(also) ? (also as { metric?: unknown }[]) : [];
+  return metric === asked || others.some((one) => one?.metric === asked);
 }
 
 async function logSamples(

@@ -1839,6 +1839,29 @@ export type ReleasePage = {
   nextCursor: string | null;
 };
 
+export type RestartGroup = {
+  /** What the restarts have in common */
+  signature: string;
+  /** As devices gave it: watchdog, power-on, brown-out, update, command … */
+  reason: string;
+  /** By an update, a command or a user */
+  isAsked: boolean;
+  count: number;
+  devices: number;
+  firmware: Array<{
+    version: string;
+    count: number;
+  }>;
+  firstSeenAt: string;
+  lastSeenAt: string;
+  /** The device of the last of them */
+  exampleDeviceId: string;
+};
+
+export type RestartGroupList = {
+  items: Array<RestartGroup>;
+};
+
 export type RetentionEstimate = {
   points: EstimatedSize;
   rollups: EstimatedSize;
@@ -4595,6 +4618,12 @@ export interface Operations {
     body: undefined;
     answer: CrashGroupList;
   };
+  listRestartGroups: {
+    params: { tenant: string };
+    query: { q?: string | undefined; from?: string | undefined };
+    body: undefined;
+    answer: RestartGroupList;
+  };
   compareFirmware: {
     params: { tenant: string };
     query: { target?: string | undefined; source?: string | undefined; from?: string | undefined };
@@ -5776,6 +5805,7 @@ export const ROUTES = {
   getFleetMatrix: { method: "GET", path: "/api/v1/tenants/{tenant}/fleet/matrix" },
   getFleetHistory: { method: "GET", path: "/api/v1/tenants/{tenant}/fleet/history" },
   listCrashGroups: { method: "GET", path: "/api/v1/tenants/{tenant}/fleet/crashes" },
+  listRestartGroups: { method: "GET", path: "/api/v1/tenants/{tenant}/fleet/restarts" },
   compareFirmware: { method: "GET", path: "/api/v1/tenants/{tenant}/fleet/comparison" },
   getDeviceTimeline: { method: "GET", path: "/api/v1/tenants/{tenant}/devices/{device}/timeline" },
   listPresenceRules: { method: "GET", path: "/api/v1/tenants/{tenant}/presence-rules" },

@@ -1,4 +1,5 @@
 import type { Residual } from "./fleet-slots.ts";
+import type { Finding } from "./open-alerts.ts";
 import type { RestartFinding } from "./restarts.ts";
 
 /** An alert as the detectors word it: the title says what, by how much, and where to look. */
@@ -43,6 +44,36 @@ export function deviceAlert(
     subjectKind: "device",
     subjectId: deviceId,
     details: { metric, ts, value, usual, score, median, peers },
+  };
+}
+
+const MAX_NAMED_METRICS = 4;
+
+/** One alert for what became unusual on a device at about the same time; the first comes first. */
+export function companyAlert(key: string, findings: readonly Finding[]): AlertReport {
+  const [first, ...others] = findings as [Finding, ...Finding[]];
+  const { deviceId, metric, ts, value, usual, score } = first;
+  const told = findings
+    .slice(0, MAX_NAMED_METRICS)
+    .map(
+      (one) =>
+        `${nameOf(one.metric)} is ${figure(one.value)}, ${comparedWith(one.value, one.usual)}`,
+    );
+  const more = findings.length - told.length;
+  return {
+    key,
+    kind: "anomaly",
+    severity: "warning",
+    title:
+      `${findings.length} figures of ${deviceId} are unusual at once: ${told.join("; ")}` +
+      `${more > 0 ? `; and ${more} more` : ""}. ` +
+      `Look at its telemetry around ${moment(ts)}: /devices/${deviceId}`,
+    subjectKind: "device",
+    subjectId: deviceId,
+    details: {
+      ...{ metric, ts, value, usual, score },
+      also: others.map(({ deviceId: _device, ...finding }) => finding),
+    },
   };
 }
 

@@ -4,11 +4,26 @@ const CALM_SLOTS = 10;
 /** A series that has brought nothing for so many slots is not unusual any more: it is silent. */
 const SILENT_SLOTS = 60;
 
+/** Series of one device that become unusual within so many slots of the first have one cause. */
+const COMPANY_SLOTS = 5;
+
+/** What was found of a device, as far as an alert about several of its series tells it. */
+export interface Finding {
+  deviceId: string;
+  metric: string;
+  ts: number;
+  value: number;
+  usual: number;
+  score: number;
+}
+
 /** A series that stands behind an open alert. */
 interface OpenSeries {
   key: string;
   calm: number;
   seenAt: number;
+  /** Of an alert about one device. */
+  finding?: Finding;
 }
 
 /** Which alerts are open because of which series. An alert ends when all of its series are calm. */
@@ -27,10 +42,22 @@ export class OpenAlerts {
     return this.#series.has(series);
   }
 
+  /** What an open alert that has just begun tells of the same device, the first finding first. */
+  company({ deviceId, ts }: Finding): { key: string; findings: Finding[] } | undefined {
+    const own = [...this.#series.values()].filter((one) => one.finding?.deviceId === deviceId);
+    const since = ts - COMPANY_SLOTS * this.#slotMs;
+    const first = own.find((one) => (one.finding as Finding).ts >= since);
+    if (!first) return undefined;
+    const { key } = first;
+    const together = own.filter((one) => one.key === key).map((one) => one.finding as Finding);
+    // One that began long ago and goes on growing is not joined for ever.
+    return together.every((one) => one.ts >= since) ? { key, findings: together } : undefined;
+  }
+
   /** False where there is no room: an alert that cannot be remembered could not be resolved. */
-  open(series: string, key: string, ts: number): boolean {
+  open(series: string, key: string, ts: number, finding?: Finding): boolean {
     if (this.#series.has(series) || this.#series.size >= this.#maxSeries) return false;
-    this.#series.set(series, { key, calm: 0, seenAt: ts });
+    this.#series.set(series, { key, calm: 0, seenAt: ts, ...(finding && { finding }) });
     this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1);
     return true;
   }
@@ -60,9 +87,8 @@ export class OpenAlerts {
   }
 
   restore(entries: readonly [string, OpenSeries][]): void {
-    for (const [series, { key, calm, seenAt }] of entries) {
-      if (!this.open(series, key, seenAt)) continue;
-      this.#series.set(series, { key, calm, seenAt });
+    for (const [series, one] of entries) {
+      if (this.open(series, one.key, one.seenAt)) this.#series.set(series, { ...one });
     }
   }
 

@@ -2,6 +2,7 @@ import type { NewPoint } from "../telemetry/index.ts";
 import {
   type AlertReport,
   commonAlert,
+  companyAlert,
   deviceAlert,
   fleetAlert,
   restartAlert,
@@ -9,7 +10,7 @@ import {
 } from "./alert-reports.ts";
 import { compareWithPeers, FleetSlots, type PeerGroup, type Slot } from "./fleet-slots.ts";
 import { ALERT_SCORE, type MetricRules, USUAL_RULES } from "./metric-rules.ts";
-import { OpenAlerts } from "./open-alerts.ts";
+import { type Finding, OpenAlerts } from "./open-alerts.ts";
 import { RestartWatch } from "./restarts.ts";
 import { SeriesSlab } from "./series-slab.ts";
 import type { WatchSnapshot } from "./snapshots.ts";
@@ -206,7 +207,7 @@ export class TenantWatch {
     const { cohort, residuals, median, peers } = group;
     const sighting: Sighting = { metric, ts, cohort };
     const fleet = group.isOwnMedian && this.#takeMedian(sighting, group, changes);
-    const found = new Map<string, AlertReport>();
+    const found = new Map<string, { report: AlertReport; finding: Finding }>();
     for (const residual of residuals) {
       const mode = median === null ? "own" : "peers";
       const series = JSON.stringify([mode, residual.deviceId, metric]);
@@ -215,18 +216,42 @@ export class TenantWatch {
       if (fleet || !this.#isNews(series, sighting, score)) continue;
       // Among peers a device is expected where they are, at its usual distance from them.
       const usual = (this.#slab.expected(series) ?? 0) + (median ?? 0);
-      found.set(series, deviceAlert(sighting, { ...residual, usual, median, peers, score }));
+      const { deviceId, value } = residual;
+      const report = deviceAlert(sighting, { ...residual, usual, median, peers, score });
+      found.set(series, { report, finding: { deviceId, metric, ts, value, usual, score } });
     }
     if (found.size === 0) return;
-    const common = found.size > COMMON_CAUSE_DEVICES;
-    const one = common ? commonAlert(sighting, [...found.values()]) : undefined;
-    let opened = false;
-    for (const [series, report] of found) {
-      const isOpen = this.#open.open(series, one?.key ?? report.key, ts);
-      opened ||= isOpen;
-      if (isOpen && !one) changes.push({ kind: "raise", report });
+    if (found.size > COMMON_CAUSE_DEVICES) this.#raiseCommon(sighting, found, changes);
+    else for (const [series, one] of found) this.#raiseOne(series, one, changes);
+  }
+
+  /** One alert for many devices. */
+  #raiseCommon(
+    sighting: Sighting,
+    found: ReadonlyMap<string, { report: AlertReport }>,
+    changes: AlertChange[],
+  ): void {
+    const report = commonAlert(
+      sighting,
+      [...found.values()].map((one) => one.report),
+    );
+    const opened = [...found.keys()].filter((series) =>
+      this.#open.open(series, report.key, sighting.ts),
+    );
+    if (opened.length > 0) changes.push({ kind: "raise", report });
+  }
+
+  /** An alert of its own, or a part of the one that the same device has just given rise to. */
+  #raiseOne(
+    series: string,
+    { report, finding }: { report: AlertReport; finding: Finding },
+    changes: AlertChange[],
+  ): void {
+    const company = this.#open.company(finding);
+    const told = company ? companyAlert(company.key, [...company.findings, finding]) : report;
+    if (this.#open.open(series, told.key, finding.ts, finding)) {
+      changes.push({ kind: "raise", report: told });
     }
-    if (one && opened) changes.push({ kind: "raise", report: one });
   }
 
   /** Scores the cohort's median; whether it is itself unusual now. */

@@ -18,6 +18,7 @@ import { DeviceClocks } from "./device-clocks.ts";
 import { createKeptPoints } from "./kept-points.ts";
 import { PointIntake } from "./point-intake.ts";
 import { sinkFor } from "./point-sink.ts";
+import { type RestartGroup, type RestartQuery, readRestartGroups } from "./restart-groups.ts";
 import * as store from "./telemetry-store.ts";
 import {
   type CheckedTelemetry,
@@ -58,6 +59,8 @@ export interface Telemetry {
     query: store.ArmQuery & { aggregate: store.Aggregate },
   ): Promise<Map<string, number>>;
   events(tenantId: string, query: store.EventQuery): Promise<store.EventView[]>;
+  /** Restarts of the fleet by what they have in common, the most frequent first. */
+  restarts(tenantId: string, query: RestartQuery): Promise<RestartGroup[]>;
   pointsSince(
     tenantId: string,
     watermark: store.Watermark,
@@ -183,6 +186,7 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
     metricByArm: (tenantId, query) => store.readArm(timeseries, tenantId, query),
     figuresByDevice: (tenantId, query) => store.readByDevice(timeseries, tenantId, query),
     events: (tenantId, query) => store.listEvents(timeseries, tenantId, query),
+    restarts: (tenantId, query) => readRestartGroups(timeseries, tenantId, query),
     pointsSince: (tenantId, watermark, limit) =>
       store.readPointsSince(timeseries, tenantId, watermark, limit),
 

@@ -215,6 +215,59 @@ describe("telemetry", () => {
     ]);
   });
 
+  it("groups restarts by their reason, whether anybody asked for them or not", async () => {
+    const boot = (
+      seq: number,
+      reason: string | undefined,
+      message?: string,
+      version = "1.0.0",
+    ) => ({
+      ...{ ts: NOW + seq, seq, type: "boot", bootId: `boot-${seq}`, message },
+      firmware: { ...firmware, version },
+      ...(reason === undefined ? {} : { reason }),
+    });
+    const first = [
+      boot(1, "watchdog", "task 17 hung at 0x1234"),
+      boot(2, "watchdog", "task 3 hung at 0x99", "1.1.0"),
+      boot(3, "brown-out"),
+    ];
+    await telemetry.ingestEvents(peer("boots-1"), first, NOW);
+    await telemetry.ingestEvents(peer("boots-1"), first[0], NOW);
+    const second = [
+      boot(4, "watchdog", "task 4 hung at 0x1"),
+      boot(5, "update"),
+      boot(6, undefined),
+    ];
+    await telemetry.ingestEvents(
+      peer("boots-2"),
+      [...second, { ts: NOW, seq: 9, type: "crash" }],
+      NOW,
+    );
+    await telemetry.ingestEvents(peer("boots-1", "globex"), boot(1, "power-on"), NOW);
+    const span = { from: NOW, to: NOW + 1_000 };
+    const deviceIds = ["boots-1", "boots-2"];
+    const groups = await telemetry.restarts("acme", { ...span, deviceIds });
+    expect(
+      groups.map(({ signature, isAsked, count, devices }) => [signature, isAsked, count, devices]),
+    ).toEqual([
+      ["watchdog: task <n> hung at <address>", false, 3, 2],
+      ["(no reason given)", false, 1, 1],
+      ["brown-out", false, 1, 1],
+      ["update", true, 1, 1],
+    ]);
+    expect(groups[0]).toMatchObject({
+      ...{ reason: "watchdog", exampleDeviceId: "boots-2" },
+      firmware: [
+        { version: "1.0.0", count: 2 },
+        { version: "1.1.0", count: 1 },
+      ],
+      lastSeenAt: new Date(NOW + 4).toISOString(),
+    });
+    const own = await telemetry.restarts("acme", { ...span, deviceIds: ["boots-1"] });
+    expect(own.map(({ count }) => count)).toEqual([2, 1]);
+    expect(await telemetry.restarts("acme", { from: NOW + 500, to: NOW + 1_000 })).toEqual([]);
+  });
+
   it("lists events newest first, once each", async () => {
     const events = Array.from({ length: 5 }, (_, index) => ({
       ts: NOW - 1000 + Math.floor(index / 2),

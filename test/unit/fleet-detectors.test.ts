@@ -223,6 +223,54 @@ describe("a fleet of several firmwares", () => {
   });
 });
 
+describe("figures of one device that become unusual together", () => {
+  /** Two names of one thing, and a third that follows a minute or an hour later. */
+  const together = (laterBy: number, cut?: number) => {
+    const faulty =
+      (from: number): Shape =>
+      (device, slot, noise) =>
+        device === 1 && slot >= from && slot < from + 30 ? 40 : noise;
+    let watch = makeWatch();
+    const changes: AlertChange[] = [];
+    for (let slot = 0; slot < 800; slot += 1) {
+      const points = [
+        ...pointsOf(25, slot, faulty(600), "battery"),
+        ...pointsOf(25, slot, faulty(600), "heartbeat.battery"),
+        ...pointsOf(25, slot, faulty(600 + laterBy), "volts"),
+      ];
+      changes.push(...watch.take(points, START + slot * SLOT_MS));
+      if (slot !== cut) continue;
+      const snapshot = structuredClone(watch.snapshot());
+      watch = makeWatch();
+      watch.restore(snapshot);
+    }
+    return changes;
+  };
+
+  it("are one alert, which names them and ends with the last", () => {
+    const changes = together(1);
+    expect(changes.map((change) => change.kind)).toEqual(["raise", "raise", "raise", "resolve"]);
+    const reports = raised([changes]);
+    expect(new Set(reports.map(({ key }) => key))).toEqual(new Set(["anomaly:d1:battery"]));
+    expect(reports.at(-1)?.title).toMatch(
+      /^3 figures of d1 are unusual at once: battery is 40, .*; heartbeat.battery is 40, .*; volts is 40, .*devices\/d1$/,
+    );
+    expect(reports.at(-1)?.details).toMatchObject({
+      ...{ metric: "battery", value: 40 },
+      also: [
+        { metric: "heartbeat.battery", value: 40 },
+        { metric: "volts", value: 40 },
+      ],
+    });
+    expect(together(1, 600)).toEqual(changes);
+  });
+
+  it("are alerts of their own where one comes long after the others", () => {
+    const keys = raised([together(20)]).map(({ key }) => key);
+    expect(keys).toEqual(["anomaly:d1:battery", "anomaly:d1:battery", "anomaly:d1:volts"]);
+  });
+});
+
 describe("what the detectors know", () => {
   /** Through the very bytes that are stored. */
   const reborn = async (watch: TenantWatch) => {

@@ -1,6 +1,8 @@
 import { Type } from "typebox";
 import { type Devices, HISTORY_DIMENSION } from "../../devices/index.ts";
-import type { Clock } from "../../kernel/index.ts";
+import { AppError, type Clock, LIMITS } from "../../kernel/index.ts";
+import { MAX_DEVICES as MAX_NAMED_DEVICES } from "../../logs/index.ts";
+import type { Telemetry } from "../../telemetry/index.ts";
 import { tenantOf } from "../access.ts";
 import { answers, FleetQueryText, Moment, strict, TenantParams, Word } from "../schemas/common.ts";
 import {
@@ -8,13 +10,16 @@ import {
   FleetHistory,
   FleetMatrix,
   ReleaseComparisonView,
+  RestartGroupList,
 } from "../schemas/fleet-health.ts";
 import type { Api } from "../types.ts";
 import { momentMs } from "../validation.ts";
+import { devicesOf, type FilterDevices } from "./log-filter.ts";
 
 export interface FleetHealthDeps {
   clock: Clock;
-  devices: Pick<Devices, "fleet">;
+  devices: Pick<Devices, "fleet"> & FilterDevices;
+  telemetry: Pick<Telemetry, "restarts">;
 }
 
 const tags = ["fleet"];
@@ -38,6 +43,7 @@ export function fleetHealthRoutes(api: Api, deps: FleetHealthDeps): void {
   matrixRoute(api, deps);
   historyRoute(api, deps);
   crashRoute(api, deps);
+  restartRoute(api, deps);
   comparisonRoute(api, deps);
 }
 
@@ -110,6 +116,42 @@ function crashRoute(api: Api, { clock, devices }: FleetHealthDeps): void {
       const from = sinceOf(request.query.from, clock);
       const options = { from, ...(q === undefined ? {} : { query: q }) };
       return { items: await devices.fleet.crashes(tenantOf(request), options) };
+    },
+  );
+}
+
+function restartRoute(api: Api, { clock, devices, telemetry }: FleetHealthDeps): void {
+  api.get(
+    "/tenants/:tenant/fleet/restarts",
+    {
+      config: { access },
+      schema: {
+        operationId: "listRestartGroups",
+        description: "Restarts by why devices were started, crashes among them or not",
+        tags,
+        params: TenantParams,
+        querystring: strict({ q: Type.Optional(FleetQueryText), from: Type.Optional(Moment) }),
+        response: answers(200, RestartGroupList),
+      },
+    },
+    async (request) => {
+      const { q } = request.query;
+      const tenantId = tenantOf(request);
+      const from = sinceOf(request.query.from, clock);
+      const deviceIds = await devicesOf(devices, tenantId, q === undefined ? {} : { q });
+      if (deviceIds && deviceIds.length > MAX_NAMED_DEVICES) {
+        throw new AppError(
+          "invalid-request",
+          `more than ${MAX_NAMED_DEVICES} devices: narrow the query`,
+          { limit: MAX_NAMED_DEVICES },
+        );
+      }
+      const span = { from, to: clock.now() + LIMITS.futureToleranceMs };
+      const items = await telemetry.restarts(tenantId, {
+        ...span,
+        ...(deviceIds ? { deviceIds } : {}),
+      });
+      return { items };
     },
   );
 }

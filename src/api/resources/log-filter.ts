@@ -80,10 +80,11 @@ export async function filterOf(
   };
 }
 
-async function devicesOf(
+/** The devices that a query and a group name; undefined where there is neither. One page too many at most. */
+export async function devicesOf(
   devices: FilterDevices,
   tenantId: string,
-  { q, group }: FilterParams,
+  { q, group }: Pick<FilterParams, "q" | "group">,
 ): Promise<string[] | undefined> {
   const queries = q ? [q] : [];
   if (group !== undefined) {

@@ -42,6 +42,23 @@ export const CrashGroupList = listOf(
   }),
 );
 
+export const RestartGroupList = listOf(
+  "RestartGroupList",
+  view("RestartGroup", {
+    signature: Type.String({ description: "What the restarts have in common" }),
+    reason: Type.String({
+      description: "As devices gave it: watchdog, power-on, brown-out, update, command …",
+    }),
+    isAsked: Type.Boolean({ description: "By an update, a command or a user" }),
+    count: Type.Integer(),
+    devices: Type.Integer(),
+    firmware: Type.Array(Type.Object({ version: Type.String(), count: Type.Integer() })),
+    firstSeenAt: Timestamp,
+    lastSeenAt: Timestamp,
+    exampleDeviceId: Type.String({ description: "The device of the last of them" }),
+  }),
+);
+
 const RateView = view("Rate", {
   events: Type.Integer({ description: "At most one a device and day" }),
   deviceHours: Type.Number(),

@@ -48,7 +48,7 @@ export function alertRuleCommands(alerts: Command, cli: Cli): void {
       cli.print(options, preview, () => {
         const rows = preview.items.map(({ key, value, holds }) => [
           key || "(fleet)",
-          value,
+          Number(value.toPrecision(4)),
           holds ? "yes" : "no",
         ]);
         const { samples, holding } = preview;

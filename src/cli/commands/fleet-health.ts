@@ -13,6 +13,7 @@ export function fleetHealthCommands(fleet: Command, cli: Cli): void {
   crossed(fleet, cli);
   history(fleet, cli);
   crashes(fleet, cli);
+  restarts(fleet, cli);
   compare(fleet, cli);
 }
 
@@ -117,10 +118,7 @@ function crashes(fleet: Command, cli: Cli): void {
               item.signature,
               item.count,
               item.devices,
-              item.firmware
-                .slice(0, 3)
-                .map(({ version, count }) => `${version || "?"}: ${count}`)
-                .join(", "),
+              versionsOf(item),
               ago(item.firstSeenAt),
               ago(item.lastSeenAt),
               item.example.deviceId,
@@ -129,6 +127,42 @@ function crashes(fleet: Command, cli: Cli): void {
         "No crash in that time.",
       );
     });
+}
+
+function restarts(fleet: Command, cli: Cli): void {
+  leaf(fleet, {
+    usage: "restarts",
+    summary: "restarts by their reason: watchdog, power, brown-out, update, command",
+    example: "vautn fleet restarts --since 7d",
+    data: true,
+    tenant: true,
+  })
+    .option("--since <time>", "ISO 8601, or such as 90m, 12h, 7d", "7d")
+    .option("-q, --query <query>", "fleet query")
+    .action(async (options: Since & { query?: string }) => {
+      const query = { q: options.query, from: sinceOf(options) };
+      const found = await cli.session(options).call("listRestartGroups", { query });
+      cli.printList(
+        options,
+        found,
+        (items) =>
+          table(
+            ["SIGNATURE", "ASKED FOR", "COUNT", "DEVICES", "FIRMWARE", "LAST", "EXAMPLE"],
+            items.map((item) => [
+              item.signature,
+              item.isAsked ? "yes" : "no",
+              ...[item.count, item.devices, versionsOf(item)],
+              ...[ago(item.lastSeenAt), item.exampleDeviceId],
+            ]),
+          ),
+        "No restart in that time.",
+      );
+    });
+}
+
+function versionsOf({ firmware }: { firmware: readonly { version: string; count: number }[] }) {
+  const named = firmware.slice(0, 3).map(({ version, count }) => `${version || "?"}: ${count}`);
+  return named.join(", ");
 }
 
 function compare(fleet: Command, cli: Cli): void {

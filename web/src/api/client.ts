@@ -59,6 +59,7 @@ export const api = {
   fleetHistory: (tenant: string, query: Query<"getFleetHistory">) =>
     call("getFleetHistory", { params: { tenant }, query }),
   crashGroups: (tenant: string) => call("listCrashGroups", { params: { tenant } }),
+  restartGroups: (tenant: string) => call("listRestartGroups", { params: { tenant } }),
   firmwareComparison: (tenant: string) => call("compareFirmware", { params: { tenant } }),
   devices: (tenant: string, query: Query<"listDevices">, options?: CallOptions) =>
     call("listDevices", { params: { tenant }, query }, options),

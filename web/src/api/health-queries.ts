@@ -32,6 +32,13 @@ export const crashGroupsQuery = (t: string) =>
     refetchInterval: USUAL_MS,
   });
 
+export const restartGroupsQuery = (t: string) =>
+  queryOptions({
+    queryKey: key(t, "restarts"),
+    queryFn: () => api.restartGroups(t),
+    refetchInterval: SLOW_MS,
+  });
+
 /** Refused while the fleet runs fewer than two versions: the page says so. */
 export const firmwareComparisonQuery = (t: string) =>
   queryOptions({

@@ -24,6 +24,7 @@ export type HealthRow = G.FleetHealthRow;
 export type MatrixCell = G.MatrixCell;
 export type FleetMoment = G.FleetMoment;
 export type CrashGroupView = G.CrashGroup;
+export type RestartGroupView = G.RestartGroup;
 export type ComparisonView = G.ReleaseComparison;
 export type SeriesPoint = G.TelemetryPoint;
 export type LatestMetric = G.LatestMetric;

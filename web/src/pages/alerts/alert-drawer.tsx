@@ -3,6 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { type AlertView, alertQuery, api } from "../../api/index.ts";
 import { SeverityBadge } from "../../components/badges.tsx";
+import { formatFigure } from "../../components/format.ts";
 import { Fact } from "../../components/page.tsx";
 import { Loaded } from "../../components/states.tsx";
 import { TimeAgo } from "../../components/time-ago.tsx";
@@ -89,11 +90,35 @@ function Details({ id }: { id: string }) {
 function Finding({ alert }: { alert: AlertView }) {
   const finding = findingOf(alert);
   if (finding) return <AnomalyFinding key={alert.id} alert={alert} finding={finding} />;
+  const details = Object.entries(alert.details);
+  const isPlain = (value: unknown) => typeof value !== "object" || value === null;
+  const nested = details.filter(([, value]) => !isPlain(value));
   return (
-    <Code block style={{ maxHeight: 240, overflow: "auto" }}>
-      {JSON.stringify(alert.details, null, 2)}
-    </Code>
+    <Stack gap="xs">
+      <div>
+        {details.flatMap(([name, value]) =>
+          isPlain(value)
+            ? [
+                <Fact key={name} label={name}>
+                  {plainText(name, value)}
+                </Fact>,
+              ]
+            : [],
+        )}
+      </div>
+      {nested.length > 0 && (
+        <Code block style={{ maxHeight: 240, overflow: "auto" }}>
+          {JSON.stringify(Object.fromEntries(nested), null, 2)}
+        </Code>
+      )}
+    </Stack>
   );
+}
+
+function plainText(name: string, value: unknown): string {
+  if (typeof value !== "number") return String(value ?? "-");
+  // Among details every moment that is a number is called so.
+  return name === "ts" ? new Date(value).toLocaleString("en-GB") : formatFigure(value);
 }
 
 function toldOf(details: Record<string, unknown>): string {

@@ -15,22 +15,29 @@ const BandChart = lazy(() =>
 const HEIGHT = 180;
 const MOST_LINKS = 8;
 
-/** What the detectors found, as far as an alert of theirs says it. */
+/** What the detectors or a rule found in a metric, as far as the alert says it. */
 export interface Finding {
   metric: string;
   ts: number;
   value: number | undefined;
+  /** What would have been usual at this hour. */
   usual: number | undefined;
+  /** What a rule holds the metric against. */
+  threshold: number | undefined;
   median: number | undefined;
   peers: number | undefined;
   score: number | undefined;
   /** The device that is unusual, or the first of several. */
   deviceId: string | undefined;
   devices: string[];
+  /** Other figures of the same device that became unusual with it. */
+  also: string[];
 }
 
 /** Undefined for an alert of another origin. */
-export function findingOf({ kind, details, subjectKind, subjectId }: AlertView) {
+export function findingOf(alert: AlertView): Finding | undefined {
+  if (alert.kind === "rule") return ruleFindingOf(alert);
+  const { kind, details, subjectKind, subjectId } = alert;
   const { metric, ts } = details;
   const isFinding = kind === "anomaly" || kind === "fleet-anomaly";
   if (!isFinding || typeof metric !== "string" || typeof ts !== "number") return undefined;
@@ -39,14 +46,35 @@ export function findingOf({ kind, details, subjectKind, subjectId }: AlertView) 
     const value = details[name];
     return typeof value === "number" ? value : undefined;
   };
+  const also = Array.isArray(details.also) ? (details.also as { metric?: unknown }[]) : [];
   const finding: Finding = {
-    ...{ metric, ts, devices },
+    ...{ metric, ts, devices, threshold: undefined },
+    also: also.map((one) => String(one.metric)),
     value: numberOf("value"),
     usual: numberOf("usual"),
     median: numberOf("median"),
     peers: numberOf("peers") ?? numberOf("devices"),
     score: numberOf("score"),
     deviceId: subjectKind === "device" ? subjectId : devices[0],
+  };
+  return finding;
+}
+
+/** Of a rule on one device's metric: the figure that was found, and what it is held against. */
+function ruleFindingOf({ details, subjectKind, subjectId, openedAt }: AlertView) {
+  const { source, condition, value } = details as {
+    source?: { kind?: unknown; metric?: unknown };
+    condition?: { threshold?: unknown };
+    value?: unknown;
+  };
+  const { metric } = source ?? {};
+  if (source?.kind !== "metric" || typeof metric !== "string") return undefined;
+  if (subjectKind !== "device") return undefined;
+  const numberOf = (given: unknown) => (typeof given === "number" ? given : undefined);
+  const finding: Finding = {
+    ...{ metric, ts: Date.parse(openedAt), devices: [], also: [], deviceId: subjectId },
+    ...{ value: numberOf(value), threshold: numberOf(condition?.threshold) },
+    ...{ usual: undefined, median: undefined, peers: undefined, score: undefined },
   };
   return finding;
 }
@@ -68,6 +96,7 @@ export function AnomalyFinding({ alert, finding }: { alert: AlertView; finding: 
           </div>
         ))}
       </Group>
+      {finding.also.length > 0 && <Text size="sm">Unusual with it: {finding.also.join(", ")}</Text>}
       {finding.devices.length > 0 && (
         <Group gap="xs">
           {finding.devices.slice(0, MOST_LINKS).map((device) => (
@@ -80,15 +109,16 @@ export function AnomalyFinding({ alert, finding }: { alert: AlertView; finding: 
           )}
         </Group>
       )}
-      <Feedback alert={alert} metric={finding.metric} />
+      {finding.threshold === undefined && <Feedback alert={alert} metric={finding.metric} />}
     </Stack>
   );
 }
 
-function figuresOf({ value, usual, median, peers, score }: Finding): [string, string][] {
+function figuresOf({ value, usual, threshold, median, peers, score }: Finding): [string, string][] {
   const figures: [string, number | undefined][] = [
     ["Found", value ?? median],
     ["Usual at this hour", usual],
+    ["Threshold", threshold],
     ["Its peers", value === undefined ? undefined : median],
     ["Devices compared", peers],
     ["Score", score],
@@ -127,17 +157,21 @@ function FindingChart({ finding }: { finding: Finding }) {
               width={width}
               height={HEIGHT}
               label={finding.metric}
-              mark={{ ts: finding.ts, usual: finding.usual }}
+              mark={{ ts: finding.ts, usual: finding.usual ?? finding.threshold }}
             />
           </Suspense>
         )}
       </div>
       <Text size="xs" c="dimmed">
-        The upright line is the finding{finding.usual !== undefined && ", the dashed one the usual"}
-        .
+        The upright line is the finding{dashedOf(finding)}.
       </Text>
     </Paper>
   );
+}
+
+function dashedOf({ usual, threshold }: Finding): string {
+  if (usual !== undefined) return ", the dashed one the usual";
+  return threshold === undefined ? "" : ", the dashed one the threshold";
 }
 
 function Feedback({ alert, metric }: { alert: AlertView; metric: string }) {

@@ -8,6 +8,7 @@ import { useTenantId } from "../../shell/use-tenant.ts";
 import { CrashTable } from "./crash-table.tsx";
 import { HealthMatrix } from "./health-matrix.tsx";
 import { HistoryPanel } from "./history-panel.tsx";
+import { RestartTable } from "./restart-table.tsx";
 import { VersionComparison } from "./version-comparison.tsx";
 
 const DIMENSIONS = [
@@ -58,6 +59,7 @@ export function HealthPage() {
         <HistoryPanel />
         <VersionComparison />
         <CrashTable />
+        <RestartTable />
       </Stack>
     </Page>
   );

@@ -3,6 +3,7 @@ import { useElementSize } from "@mantine/hooks";
 import type { FleetMoment } from "../../api/index.ts";
 import { BarLegend } from "../../components/stacked-bar.tsx";
 import { type Tone, toneFill } from "../../theme/tones.ts";
+import { unbroken } from "./unbroken.ts";
 
 const DATE = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 const TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
@@ -51,28 +52,40 @@ export function HistoryChart({ moments }: { moments: readonly FleetMoment[] }) {
   );
 }
 
+/** Of a look that stands alone: a point would not be seen. */
+const LEAST_WIDTH = 3;
+
 function Areas({ moments, width }: { moments: readonly Look[]; width: number }) {
-  // A single look is drawn as a band: a point would not be seen.
-  const looks = moments.length === 1 ? [...moments, ...moments] : moments;
-  const begin = Date.parse(looks[0]?.at ?? "");
-  const end = Date.parse(looks.at(-1)?.at ?? "");
-  const top = Math.max(1, ...looks.map(({ total }) => total));
-  const x = (index: number, at: string) => {
-    const share = end > begin ? (Date.parse(at) - begin) / (end - begin) : index;
+  const begin = Date.parse(moments[0]?.at ?? "");
+  const end = Date.parse(moments.at(-1)?.at ?? "");
+  const top = Math.max(1, ...moments.map(({ total }) => total));
+  const x = (at: string) => {
+    const share = end > begin ? (Date.parse(at) - begin) / (end - begin) : 0;
     return LEFT + share * (width - LEFT);
   };
   const y = (value: number) => 6 + (1 - value / top) * (HEIGHT - BOTTOM - 6);
-  const floors = looks.map(() => 0);
-  const areas = PARTS.map((part) => {
-    const lower = [...floors];
-    looks.forEach((look, index) => {
-      floors[index] = (floors[index] ?? 0) + look[part.field];
+  const runs = unbroken(moments);
+  const areas = runs.flatMap((looks) => {
+    const places = looks.map(({ at }) => x(at));
+    const [first = LEFT] = places;
+    // A single look of all is drawn over the whole width, one between gaps as a narrow band.
+    const wide = runs.length === 1 ? width : Math.min(width, first + LEAST_WIDTH);
+    const isAlone = looks.length === 1;
+    const across = isAlone ? [Math.min(first, wide - LEAST_WIDTH), wide] : places;
+    const drawn = isAlone ? [...looks, ...looks] : looks;
+    const floors = drawn.map(() => 0);
+    return PARTS.map((part) => {
+      const lower = [...floors];
+      drawn.forEach((look, index) => {
+        floors[index] = (floors[index] ?? 0) + look[part.field];
+      });
+      const point = (value: number, index: number) =>
+        `${(across[index] ?? LEFT).toFixed(1)},${y(value).toFixed(1)}`;
+      const upper = floors.map(point);
+      const back = lower.map(point).reverse();
+      const name = `${part.label} ${looks[0]?.at}`;
+      return { ...part, name, points: [...upper, ...back].join(" ") };
     });
-    const point = (values: number[]) => (look: Look, index: number) =>
-      `${x(index, look.at).toFixed(1)},${y(values[index] ?? 0).toFixed(1)}`;
-    const upper = looks.map(point(floors));
-    const back = looks.map(point(lower)).reverse();
-    return { ...part, points: [...upper, ...back].join(" ") };
   });
   const isLong = end - begin > 36 * 3_600_000;
   const clock = (at: number) => (isLong ? DATE : TIME).format(at);
@@ -98,8 +111,8 @@ function Areas({ moments, width }: { moments: readonly Look[]; width: number }) 
           </text>
         </g>
       ))}
-      {areas.map(({ label, points, tone, opacity }) => (
-        <polygon key={label} points={points} fill={toneFill(tone)} fillOpacity={opacity} />
+      {areas.map(({ name, points, tone, opacity }) => (
+        <polygon key={name} points={points} fill={toneFill(tone)} fillOpacity={opacity} />
       ))}
       <text x={LEFT} y={HEIGHT - 4} fontSize={11} fill="var(--mantine-color-dimmed)">
         {clock(begin)}
