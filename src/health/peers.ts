@@ -38,6 +38,9 @@ export function restartsTooOften(
 ): boolean {
   if (own < MIN_RESTARTS) return false;
   const known = peers.devices >= MIN_PEERS;
-  const expected = known ? (peers.restarts + USUAL_RESTARTS) / peers.devices : USUAL_RESTARTS;
+  // Few peers say when something has restarted them all, and nothing of how seldom that is.
+  const expected = known
+    ? (peers.restarts + USUAL_RESTARTS) / peers.devices
+    : Math.max(USUAL_RESTARTS, (peers.restarts + USUAL_RESTARTS) / (peers.devices + 1));
   return poissonTail(own, Math.max(expected, USUAL_RESTARTS / 10)) < RESTART_SURPRISE;
 }

@@ -28,9 +28,20 @@ const LEVEL_SPAN = 2_000;
 const SCALE_SPAN = 4_000;
 const RESIDUAL_SPAN = 12;
 const VOLATILITY_SPAN = 16;
+const CREEP_SPAN = 144;
 
 /** What lies further out than this many deviations teaches the averages no more than this. */
 const WINSOR = 8;
+/**
+ * What creeps is hardly larger from one point to the next and would teach its own scale to keep up, so
+ * that it teaches no more than this. It weighs less than what comes at once and is never more than
+ * odd: it follows each shift by hours, and must not be told as a record after it.
+ */
+const CREEP_WINSOR = 3;
+const CREEP_WEIGHT = 0.6;
+const MAX_CREEP = 14;
+/** What has been told at this strength or above explains what creeps after it. */
+const CREEP_EXPLAINED = 14;
 /** The smallest scale, as a share of the series' deviation: a feature that stood still stays calm. */
 const SCALE_FLOOR = 0.02;
 const MAX_SURPRISE = 50;
@@ -89,7 +100,8 @@ export function scoreNext(
     const passed = elapsed(before, at(state, base + Place.seconds));
     state[base + Place.expected] = (at(state, base + Place.expected) - x) * passed;
   }
-  state[base + Place.count] = Math.min(at(state, base + Place.count) + 1, MAX_COUNT);
+  const counted = at(state, base + Place.count) + 1;
+  state[base + Place.count] = counted < MAX_COUNT ? counted : MAX_COUNT / 2;
   const calibrated = calibrate(state, base, surprise, count >= WARM_UP);
   state[base + Place.calibrated] = calibrated;
   return toScore(holdBack(state, base, calibrated));
@@ -145,6 +157,7 @@ function surpriseOf(
   worst = Math.max(worst, feature(Feature.hourly, residual));
   approach(state, base + Place.residual, clamp(residual, reach), 2 / (RESIDUAL_SPAN + 1));
   worst = Math.max(worst, feature(Feature.residual, at(state, base + Place.residual)));
+  worst = Math.max(worst, creeping(state, base, clamp(residual, reach), count, floor));
   learnHour(state, base, timestampMs, calm);
 
   const step = x - at(state, base + Place.previous);
@@ -172,6 +185,22 @@ function surpriseOf(
   return worst;
 }
 
+/** How surprising it is where the residual has been on average of late. */
+function creeping(
+  state: Float32Array,
+  base: number,
+  residual: number,
+  count: number,
+  floor: number,
+): number {
+  const isCounter = at(state, base + Place.mode) === Mode.counter;
+  const place = base + (isCounter ? Place.longestRun : Place.seconds);
+  approach(state, place, residual, 2 / (CREEP_SPAN + 1));
+  const scale = base + Place.creepScale;
+  const found = CREEP_WEIGHT * measure(state, scale, at(state, place), count, floor, CREEP_WINSOR);
+  return at(state, base + Place.reported) < CREEP_EXPLAINED ? Math.min(found, MAX_CREEP) : 0;
+}
+
 /** How surprising it is that the value stands where it stood, by how long it has done so before. */
 function standing(state: Float32Array, base: number, x: number, count: number): number {
   // A total that does not grow is as usual as its rate.
@@ -193,18 +222,19 @@ function standing(state: Float32Array, base: number, x: number, count: number): 
   return times < USED_TO_STUCK ? Math.min(times, MAX_STUCK) : 0;
 }
 
-/** How far out `distance` lies among its own past; the past then takes it in, winsorised. */
+/** How far out `distance` lies among its own past; the past then takes it in, winsorised at `reach`. */
 function measure(
   state: Float32Array,
   place: number,
   distance: number,
   count: number,
   floor: number,
+  reach = WINSOR,
 ): number {
   const before = at(state, place);
   const scale = Math.max(before, floor);
   const warm = count >= WARM_UP;
-  const known = warm ? clamp(distance, WINSOR * scale) : distance;
+  const known = warm ? clamp(distance, reach * scale) : distance;
   const learning = Math.max(1 / (count + 1), 1 / SCALE_SPAN);
   // The root is kept: a float has no room for the fourth power of what is counted in bytes.
   const power = fourthPower(before);
@@ -221,8 +251,7 @@ function calibrate(state: Float32Array, base: number, surprise: number, warm: bo
   const spread =
     (at(state, base + Place.usualSpread) * blocks + PRIOR_SPREAD * PRIOR_BLOCKS) / weight;
   state[base + Place.blockMaximum] = Math.max(at(state, base + Place.blockMaximum), surprise);
-  const points = at(state, base + Place.blockPoints) + 1;
-  if (points >= BLOCK_LENGTH && warm) {
+  if (at(state, base + Place.count) % BLOCK_LENGTH === 0 && warm) {
     const most = blocks < OPEN_BLOCKS ? MAX_SURPRISE : maximum + 6 * spread;
     const reached = Math.min(at(state, base + Place.blockMaximum), most);
     const seen = Math.min(blocks + 1, BLOCK_MEMORY);
@@ -236,8 +265,7 @@ function calibrate(state: Float32Array, base: number, surprise: number, warm: bo
     );
     approach(state, base + Place.usualMaximum, reached, 1 / seen);
     state[base + Place.blockMaximum] = 0;
-    state[base + Place.blockPoints] = 0;
-  } else state[base + Place.blockPoints] = points;
+  }
   return !warm ? 0 : Math.max(0, 8 + (2 * (surprise - maximum)) / Math.max(spread, 0.1));
 }
 

@@ -9,8 +9,8 @@ export const STATE_BYTES = STATE_LENGTH * Float32Array.BYTES_PER_ELEMENT;
 
 /** Points before anything is said. */
 export const WARM_UP = 50;
-/** Counts above this make no difference, and a float holds them exactly. */
-export const MAX_COUNT = 1_000_000;
+/** Of points of one series: a float holds all counts up to here exactly, and whole blocks fit into it. */
+export const MAX_COUNT = 16_000_000;
 
 /** Places in a series' state. */
 export const Place = {
@@ -32,7 +32,8 @@ export const Place = {
   scales: 14,
   /** One level for each hour of a working day. */
   hourly: 22,
-  blockPoints: 46,
+  /** Of what creeps, like `scales`. */
+  creepScale: 46,
   blockMaximum: 47,
   blocks: 48,
   usualMaximum: 49,
@@ -42,10 +43,14 @@ export const Place = {
   calibrated: 53,
   /** What the newest value was expected to be, around the origin. */
   expected: 54,
+  /** The longest such stand of a value; where a counter's residual has been of late. */
   longestRun: 55,
   /** Rises so far while it is not known; then one of {@link Mode}. */
   mode: 56,
-  /** When a counter was last heard, in seconds that begin anew now and then. */
+  /**
+   * When a counter was last heard, in seconds that begin anew now and then; where the residual of a
+   * value has been of late.
+   */
   seconds: 57,
   /** How far each part of a day at the weekend stands from a working day. */
   weekend: 58,

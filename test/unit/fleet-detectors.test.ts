@@ -439,6 +439,11 @@ describe("restarts", () => {
     expect(restartsTooOften(1, { devices: 50, restarts: 0 })).toBe(false);
     expect(restartsTooOften(5, { devices: 50, restarts: 2 })).toBe(true);
     expect(restartsTooOften(5, { devices: 50, restarts: 200 })).toBe(false);
+    // Of a dozen, an update and a power cut have restarted each two or three times.
+    expect(restartsTooOften(3, { devices: 11, restarts: 23 })).toBe(false);
+    expect(restartsTooOften(9, { devices: 11, restarts: 23 })).toBe(true);
+    expect(restartsTooOften(3, { devices: 11, restarts: 1 })).toBe(true);
+    expect(restartsTooOften(3, { devices: 0, restarts: 0 })).toBe(true);
     const fleet = Array.from({ length: 30 }, (_, index) => `d${index}`);
     const watch = new RestartWatch(100);
     for (let round = 0; round <= 3; round += 1) {

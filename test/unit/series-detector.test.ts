@@ -95,6 +95,17 @@ describe("the anomaly detector", () => {
     }
   });
 
+  it("finds what creeps, by less in an hour than its noise", () => {
+    const since = 4_000;
+    const drift = (index: number) => Math.min(12, Math.max(0, index - since) * 0.03);
+    for (const seed of [11, 12, 13, 14]) {
+      const found = scores(noisy(seed, since + 600, drift), 5 * MINUTE).map(
+        (score) => score >= 0.6,
+      );
+      expect(found.indexOf(true), `seed ${seed}`).toBeGreaterThan(since);
+    }
+  });
+
   it("finds a value that stands where it never stood for long, and not one that often does", () => {
     const stuck = (base: (index: number) => number) => {
       const values = Array.from({ length: 5_000 }, (_, index) => base(Math.min(index, 4_000)));

@@ -129,7 +129,10 @@ export function judge(found: Negotiated, nowMs: number): Pick<Finding, "state" |
   if (issuer.includes("waiting for the offline root")) {
     return { state: "problem", detail: `${detail}; it waits for the offline root: vautn pki show` };
   }
-  if (notAfter.getTime() <= nowMs) return { state: "problem", detail: `${detail}: it has expired` };
+  if (notAfter.getTime() <= nowMs) {
+    const next = "is this machine's clock right, and does the platform run that renews it?";
+    return { state: "problem", detail: `${detail}: it has expired; ${next}` };
+  }
   if (notAfter.getTime() - nowMs < ENDING_SOON_MS) {
     return { state: "note", detail: `${detail}: soon; it should have been renewed by now` };
   }
@@ -152,12 +155,14 @@ function checkDataDirectory(directory: string): Finding {
   try {
     fs.accessSync(directory, fs.constants.W_OK);
   } catch {
-    return { check, state: "problem", detail: `${directory} cannot be written to` };
+    const next = "give it to the user that the platform runs as, or name another one in VAUTN_DATA";
+    return { check, state: "problem", detail: `${directory} cannot be written to; ${next}` };
   }
   const { bavail, bsize } = fs.statfsSync(directory);
   const freeGib = (bavail * bsize) / 1024 ** 3;
   const state = freeGib < 1 ? "problem" : freeGib < 10 ? "note" : "ok";
-  return { check, state, detail: `${directory}, ${freeGib.toFixed(1)} GiB free` };
+  const next = state === "problem" ? ": make room before the stores stop taking in what comes" : "";
+  return { check, state, detail: `${directory}, ${freeGib.toFixed(1)} GiB free${next}` };
 }
 
 async function checkPlatform(cli: Cli): Promise<Finding[]> {
@@ -179,7 +184,11 @@ async function checkPlatform(cli: Cli): Promise<Finding[]> {
   } catch (error) {
     const cause = (error as { cause?: { code?: string } }).cause?.code;
     return [
-      { check: "platform", state: "problem", detail: `${url}: ${cause ?? messageOf(error)}` },
+      {
+        check: "platform",
+        state: "problem",
+        detail: `${url}: ${cause ?? messageOf(error)}; start it (vautn up), or read what it wrote last`,
+      },
     ];
   }
 }

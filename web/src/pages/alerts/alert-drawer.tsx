@@ -93,18 +93,15 @@ function Finding({ alert }: { alert: AlertView }) {
   const details = Object.entries(alert.details);
   const isPlain = (value: unknown) => typeof value !== "object" || value === null;
   const nested = details.filter(([, value]) => !isPlain(value));
+  const told = details.filter(([, value]) => isPlain(value) && value !== false);
   return (
     <Stack gap="xs">
       <div>
-        {details.flatMap(([name, value]) =>
-          isPlain(value)
-            ? [
-                <Fact key={name} label={name}>
-                  {plainText(name, value)}
-                </Fact>,
-              ]
-            : [],
-        )}
+        {told.map(([name, value]) => (
+          <Fact key={name} label={wordsOf(name)}>
+            {plainText(name, value)}
+          </Fact>
+        ))}
       </div>
       {nested.length > 0 && (
         <Code block style={{ maxHeight: 240, overflow: "auto" }}>
@@ -113,6 +110,12 @@ function Finding({ alert }: { alert: AlertView }) {
       )}
     </Stack>
   );
+}
+
+/** `peerRestarts` as "peer restarts". */
+function wordsOf(name: string): string {
+  if (name === "ts") return "at";
+  return name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 }
 
 function plainText(name: string, value: unknown): string {

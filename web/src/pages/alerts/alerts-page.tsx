@@ -1,4 +1,5 @@
 import {
+  Box,
   Button,
   Group,
   Paper,
@@ -140,6 +141,7 @@ function columns(
       id: "severity",
       header: "Severity",
       width: 110,
+      visibleFrom: "sm",
       cell: (alert) => <SeverityBadge severity={alert.severity} />,
     },
     {
@@ -147,6 +149,9 @@ function columns(
       header: "Alert",
       cell: (alert) => (
         <>
+          <Box hiddenFrom="sm" mb={4}>
+            <SeverityBadge severity={alert.severity} />
+          </Box>
           <UnstyledButton onClick={() => show(alert.id)} style={{ overflowWrap: "anywhere" }}>
             <Text size="sm" fw={550} component="span">
               {alert.title}
@@ -177,6 +182,8 @@ function columns(
       id: "state",
       header: "",
       align: "right",
+      // Where it is narrow the alert itself has it.
+      visibleFrom: "sm",
       cell: (alert) => <AlertState alert={alert} />,
     },
   ];
