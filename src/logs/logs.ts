@@ -1,5 +1,6 @@
 import { AppError, Batcher, type Clock } from "../kernel/index.ts";
 import { counter } from "../kernel/metrics.ts";
+import { rowSize } from "../kernel/row-size.ts";
 import type { ReadableSpan } from "../kernel/tracing.ts";
 import type { DeviceIdentity } from "../protocol/index.ts";
 import type { LogRow, SpanRow, Timeseries } from "../timeseries/index.ts";
@@ -103,7 +104,11 @@ export interface Trace {
   logs: LogEntry[];
 }
 
-const BATCH = { maxBatchSize: 50_000, maxDelayMs: 50, maxQueuedSize: 200_000 };
+/**
+ * An insert costs some 60 ms whatever it holds, so that large ones carry more. Sizes are lines, long
+ * ones for several, or a batch of the longest would be more than the store takes at once.
+ */
+const BATCH = { maxBatchSize: 100_000, maxDelayMs: 50, maxQueuedSize: 400_000 };
 const DEFAULT_TAIL_LIMIT = 200;
 
 const lines = counter("vautn_log_lines_total", "Log lines of devices by outcome", ["outcome"]);
@@ -139,7 +144,7 @@ export function createLogs(deps: LogsDeps): Logs {
   return {
     async ingestDeviceLogs(peer, payload, receivedAt) {
       const { rows, spans, rejected } = deviceLogRows(peer, payload, receivedAt);
-      const written = [batcher.add(rows, rows.length)];
+      const written = [batcher.add(rows, sizeOf(rows))];
       if (spans.length > 0) written.push(spanBatcher.add(spans, spans.length));
       await Promise.all(written);
       lines.inc({ outcome: "accepted" }, rows.length);
@@ -170,7 +175,7 @@ export function createLogs(deps: LogsDeps): Logs {
         const request = isProto ? decodeProto(body, LOGS_REQUEST) : body;
         const { rows, ...rest } = otlpLogRows(tenantId, request, clock.now());
         shares.take(tenantId, rows.length);
-        if (rows.length > 0) await batcher.add(rows, rows.length);
+        if (rows.length > 0) await batcher.add(rows, sizeOf(rows));
         otlp.inc({ signal, outcome: "accepted" }, rows.length);
         otlp.inc({ signal, outcome: "rejected" }, rest.rejected);
         return { accepted: rows.length, ...rest };
@@ -227,6 +232,14 @@ export function createLogs(deps: LogsDeps): Logs {
       await Promise.all([batcher.flush(), spanBatcher.flush()]);
     },
   };
+}
+
+function sizeOf(rows: readonly LogRow[]): number {
+  let size = 0;
+  for (const { message, attributes } of rows) {
+    size += rowSize(message.length + attributes.length);
+  }
+  return size;
 }
 
 const MAX_DEPTH = 100;

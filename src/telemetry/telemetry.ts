@@ -177,7 +177,10 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
       }
       for (const event of list) checkMessage(DeviceEventSchema, event);
       const rows = list.map((event) => eventRow(peer, event as DeviceEvent, receivedAt));
-      await events.add(rows, rows.length);
+      await events.add(
+        rows,
+        rows.reduce((size, { message, body }) => size + rowSize(message.length + body.length), 0),
+      );
     },
 
     series: (tenantId, query) => store.readSeries(timeseries, tenantId, query),

@@ -17,6 +17,8 @@ const BODY_HEADER_BYTES = 6;
 const TARGET = /^\w{1,64} \(\w{1,64}(, \w{1,64}){0,63}\)$/;
 /** What one record may hold, so that a damaged length is not believed. */
 export const MAX_RECORD_BYTES = 64 * 1024 ** 2;
+/** With room for a record's heads, and no more than the engine's endpoint takes. */
+export const MAX_BLOCK_BYTES = MAX_RECORD_BYTES - 64 * 1024;
 
 /** The record as what is written, without a copy of its block. */
 export function encodeRecord({ target, rows, block }: JournalRecord): [Buffer, Buffer] {

@@ -1,11 +1,16 @@
 import fs from "node:fs";
-import { AppError, messageOf } from "../kernel/index.ts";
+import { AppError, assert, messageOf } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { counter, gauge } from "../kernel/metrics.ts";
 import { DiskRoom } from "./disk-room.ts";
 import { batchesOf, type JournalBatch } from "./journal-batches.ts";
 import { JournalFiles } from "./journal-files.ts";
-import { encodeRecord, type JournalRecord, readRecords } from "./journal-record.ts";
+import {
+  encodeRecord,
+  type JournalRecord,
+  MAX_BLOCK_BYTES,
+  readRecords,
+} from "./journal-record.ts";
 import { Segment, SegmentTaken } from "./journal-segment.ts";
 import { RepeatedLine } from "./repeated-line.ts";
 
@@ -114,6 +119,7 @@ export class Journal {
   /** Resolves when the record is on the disk; `unavailable` where there is no room for it. */
   append(record: JournalRecord): Promise<void> {
     const sizeBytes = record.block.length;
+    assert(sizeBytes <= MAX_BLOCK_BYTES, "a record of the journal can be read again");
     if (this.#state !== "open") {
       return Promise.reject(new AppError("unavailable", "the ingest journal is closed"));
     }

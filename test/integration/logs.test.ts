@@ -35,6 +35,24 @@ afterAll(async () => {
   await store.close();
 });
 
+describe("log lines", () => {
+  it("of the greatest length are kept, however many come at once", async () => {
+    const at = NOW - 3_600_000;
+    const send = (device: number) => {
+      const lines = Array.from({ length: 15 }, (_, seq) => ({
+        ...{ ts: at + seq, seq, level: "info" as const },
+        message: `${"long ".repeat(3_200)}${device}`,
+      }));
+      return logs.ingestDeviceLogs({ tenantId: "long", deviceId: `d${device}` }, lines, NOW);
+    };
+    // 72 MB: more than one insert may hold.
+    const taken = await Promise.all(Array.from({ length: 300 }, (_, device) => send(device)));
+    expect(taken.every(({ accepted }) => accepted === 15)).toBe(true);
+    const counted = await logs.countByDevice("long", { from: at, to: at + 15 }, 1_000);
+    expect([counted.size, counted.get("d0"), counted.get("d299")]).toEqual([300, 15, 15]);
+  });
+});
+
 describe("log search", () => {
   const find = async (search: object) =>
     (await logs.search("acme", { limit: 100, ...search })).items;

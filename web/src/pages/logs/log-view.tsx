@@ -114,7 +114,7 @@ export function LogView({ deviceId, filter: given, onFilter }: LogViewProps) {
             <TextInput
               flex="1 1 190px"
               aria-label="Fleet query"
-              placeholder='tags.site = "berlin"'
+              placeholder="Fleet query"
               classNames={{ input: "mono" }}
               value={filter.q ?? ""}
               onChange={(event) => change({ q: event.currentTarget.value })}
@@ -122,7 +122,7 @@ export function LogView({ deviceId, filter: given, onFilter }: LogViewProps) {
             <TextInput
               flex="1 1 170px"
               aria-label="Trace"
-              placeholder="Trace id, 32 digits"
+              placeholder="Trace id"
               classNames={{ input: "mono" }}
               value={filter.trace ?? ""}
               onChange={(event) => change({ trace: event.currentTarget.value.trim() })}
