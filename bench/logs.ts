@@ -44,7 +44,15 @@ const RARE = [
   "capacitor drained",
   "drained flux",
 ];
-const COUNTED = RARE.map((words) => `${words} ms`);
+/** The same words in orders of their own: one more that every line holds would be what is measured. */
+const COUNTED = [
+  "capacitor flux",
+  "drained capacitor",
+  "flux drained",
+  "flux capacitor drained",
+  "capacitor drained flux",
+  "drained flux capacitor",
+];
 const HUNDREDTH = ["timeout", "after", "after timeout", "timeout ms", "ms after", "in timeout"];
 const TRACES = Array.from({ length: 6 }, (_, index) => (index * 50).toString(16).padStart(32, "a"));
 const LINE = "ts, seq, severity, device_id, message, logger, trace_id, span_id, attributes";
