@@ -1,5 +1,6 @@
 import { AppError, Batcher, type Clock } from "../kernel/index.ts";
 import { counter, Tally } from "../kernel/metrics.ts";
+import { rowSize } from "../kernel/row-size.ts";
 import { storableJson } from "../kernel/storable.ts";
 import { parseTraceparent } from "../kernel/tracing.ts";
 import {
