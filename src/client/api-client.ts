@@ -11,6 +11,8 @@ export type CallInput<Name extends OperationName, Filled extends string = never>
 > &
   (undefined extends Operations[Name]["body"] ? unknown : { body: Operations[Name]["body"] }) & {
     query?: Operations[Name]["query"];
+    /** What an update was made on: refused with 412 where that is there no longer. */
+    ifMatch?: string | undefined;
   };
 
 type Part<Key extends string, Value> = keyof Value extends never
@@ -21,6 +23,7 @@ interface RawInput {
   params?: Record<string, string>;
   query?: Record<string, unknown>;
   body?: unknown;
+  ifMatch?: string;
 }
 
 const TIMEOUT_MS = 60_000;
@@ -31,6 +34,8 @@ export class ApiClient {
   readonly url: string;
   /** Trace id of the latest answer: the way from a request to a device's log line. */
   lastTraceId: string | undefined;
+  /** Validator of what the latest answer showed, for `ifMatch`; undefined where it has none. */
+  lastEtag: string | undefined;
   readonly #headers: Record<string, string>;
 
   constructor(url: string, credentials: { apiKey?: string | undefined; cookie?: string }) {
@@ -45,9 +50,12 @@ export class ApiClient {
     name: Name,
     input: CallInput<Name>,
   ): Promise<Operations[Name]["answer"]> {
-    const { body } = input as RawInput;
+    const { body, ifMatch } = input as RawInput;
     const response = await this.#send(name, input as RawInput, {
-      headers: body === undefined ? {} : { "content-type": "application/json" },
+      headers: {
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+        ...(ifMatch === undefined ? {} : { "if-match": ifMatch }),
+      },
       body: body === undefined ? null : JSON.stringify(body),
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
@@ -110,6 +118,7 @@ export class ApiClient {
   async #send(name: OperationName, input: RawInput, init: RequestInit): Promise<Response> {
     const response = await this.raw(name, input, init);
     this.lastTraceId = response.headers.get("x-trace-id") ?? this.lastTraceId;
+    this.lastEtag = response.headers.get("etag") ?? undefined;
     if (response.ok) return response;
     throw new ApiRefusal(response.status, await problemOf(response));
   }

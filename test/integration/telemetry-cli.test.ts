@@ -63,6 +63,19 @@ describe("vautn telemetry", () => {
     expect((await parquetReadObjects({ file: file as ArrayBuffer })).length).toBe(unique.size);
   });
 
+  it("changes rules of retention one after the other, however many do at once", async () => {
+    const patterns = ["debug.*", "trace.*", "fuel", "raw.*"];
+    const set = await Promise.all(
+      patterns.map((pattern) => vautn("retention", "set", pattern, "--points", "30")),
+    );
+    expect(set.map(({ code, stderr }) => [code, stderr])).toEqual(patterns.map(() => [0, ""]));
+    const listed = JSON.parse((await vautn("retention", "list", "--json")).stdout);
+    const kept = listed.rules.map(({ pattern }: { pattern: string }) => pattern);
+    expect(kept.toSorted()).toEqual(patterns.toSorted());
+    expect((await vautn("retention", "remove", ...patterns)).code).toBe(0);
+    expect((await vautn("retention", "remove", "debug.*")).code).toBe(2);
+  });
+
   it("refuses what makes no sense, and leaves no half of a file", async () => {
     expect((await vautn("export", "--format", "parquet")).code).toBe(2);
     const refused = await vautn("export", "--devices", "ghost", "--output", "no.csv");

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { ApiRefusal } from "../../client/index.ts";
 import { type Cli, type CommonOptions, group, leaf, wholeNumber } from "../cli.ts";
 import { misuse } from "../cli-error.ts";
 import { table } from "../output.ts";
@@ -143,6 +144,8 @@ function keptOf({ points, minutes, hours, days }: KeptOptions): Kept {
   return kept;
 }
 
+const MAX_ATTEMPTS = 5;
+
 type Rule = { pattern: string } & Kept;
 
 async function change(
@@ -151,9 +154,20 @@ async function change(
   edit: (rules: Rule[]) => Rule[],
 ): Promise<void> {
   const session = cli.session(options);
-  const { rules } = await session.call("getTelemetryRetention");
-  const kept = await session.call("setTelemetryRetention", { body: { rules: edit(rules) } });
-  cli.print(options, kept, () => rulesTable(kept));
+  for (let attempt = 1; ; attempt += 1) {
+    const { rules } = await session.call("getTelemetryRetention");
+    const ifMatch = session.client.lastEtag;
+    try {
+      const body = { rules: edit(rules) };
+      const kept = await session.call("setTelemetryRetention", { body, ifMatch });
+      cli.print(options, kept, () => rulesTable(kept));
+      return;
+    } catch (error) {
+      // Somebody else has changed the rules meanwhile: the same is done to what they are now.
+      const isStale = error instanceof ApiRefusal && error.code === "precondition-failed";
+      if (!isStale || attempt >= MAX_ATTEMPTS) throw error;
+    }
+  }
 }
 
 function rulesTable({ all, rules }: { all: Kept; rules: Rule[] }): string {
