@@ -1332,6 +1332,15 @@ export type MatrixCell = {
   unknown: number;
 };
 
+export type MetricKeptDays = {
+  /** For how many days points are kept */
+  points: number;
+  /** Their rollups by the minute */
+  minutes: number;
+  hours: number;
+  days: number;
+};
+
 export type MetricRule = {
   metric: string;
   enabled: boolean;
@@ -2631,6 +2640,10 @@ export type TelemetrySeries = {
   unit: string;
   description: string;
   points: Array<TelemetryPoint>;
+  /** What was read: points, or their rollups by the minute, the hour or the day */
+  source: "raw" | "1m" | "1h" | "1d";
+  stepMs: number | null;
+  kept: MetricKeptDays;
 };
 
 export type TelemetryUsage = {

@@ -1,3 +1,4 @@
+export type { DeviceSeries, DeviceSeriesQuery } from "./device-series.ts";
 export type { LatestItem, LatestPage, LatestSort } from "./latest-store.ts";
 export { PromqlError } from "./promql/error.ts";
 export { durationOf } from "./promql/syntax.ts";

@@ -4,6 +4,12 @@ import { AppError, type Clock } from "../kernel/index.ts";
 import { counter, gauge } from "../kernel/metrics.ts";
 import type { RetentionPolicy } from "../protocol/index.ts";
 import { type Timeseries, whereKept } from "../timeseries/index.ts";
+import {
+  type DeviceBucket,
+  type DeviceSeries,
+  type DeviceSeriesQuery,
+  deviceSeries,
+} from "./device-series.ts";
 import { csvOf, type ExportFormat, parquetOf } from "./export-formats.ts";
 import { countPoints, exportPages } from "./export-store.ts";
 import {
@@ -26,9 +32,11 @@ export interface TelemetryQueriesDeps
   extends Omit<SeriesDeps, "retention" | "meanings" | "timeseries"> {
   clock: Clock;
   tenancy: { retention: { policy(tenantId: string): Promise<RetentionPolicy> } };
-  timeseries: Pick<Timeseries, "tenantQuery" | "storage">;
+  timeseries: Pick<Timeseries, "tenantQuery" | "storage" | "rolledUpTo">;
   /** Where points are followed as they come in. */
-  telemetry: PointsFollower;
+  telemetry: PointsFollower & {
+    series(tenantId: string, query: DeviceSeriesQuery): Promise<DeviceBucket[]>;
+  };
   limits?: Partial<typeof QUERY_LIMITS>;
 }
 
@@ -63,6 +71,8 @@ export interface MetricSummary extends Meaning {
 /** Telemetry of many devices. Each query waits for its turn among those of other tenants. */
 export interface TelemetryQueries {
   series(tenantId: string, query: SeriesQuery): Promise<SeriesAnswer>;
+  /** One metric of one device, which the caller has found to exist. */
+  deviceSeries(tenantId: string, query: DeviceSeriesQuery): Promise<DeviceSeries>;
   latest(
     tenantId: string,
     query: LatestRequest,
@@ -147,6 +157,19 @@ export function createTelemetryQueries(given: TelemetryQueriesDeps): TelemetryQu
         await assertKnown(deps, tenantId, query);
         return querySeries(deps, tenantId, query);
       }),
+
+    deviceSeries: (tenantId, query) =>
+      slots.run(tenantId, () =>
+        deviceSeries(
+          {
+            ...{ timeseries, clock, retention },
+            rolledUpTo: () => given.timeseries.rolledUpTo(),
+            pointsOf: (of, wanted) => given.telemetry.series(of, wanted),
+          },
+          tenantId,
+          query,
+        ),
+      ),
 
     async watch(tenantId, filter) {
       await assertKnown(deps, tenantId, filter);

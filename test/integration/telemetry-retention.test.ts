@@ -141,6 +141,37 @@ describe("rules of retention", () => {
     expect(body.series[0].points.map(([, value]: number[]) => value)).toEqual([24]);
   });
 
+  it("leave the chart of one device what rollups there are, and what came just now", async () => {
+    const hub = { id: "d1", product: "hub", hardwareRevision: "a" };
+    expect((await test.call("POST", "/tenants/acme/devices", { body: hub })).status).toBe(201);
+    const chart = async (metric: string, from: number, to = NOON) => {
+      const url = `/tenants/acme/devices/d1/telemetry?metric=${metric}&from=${from}&to=${to}&points=400`;
+      const { body } = await test.call("GET", url);
+      const ages = body.points.map(({ ts }: { ts: number }) => Math.floor((NOON - ts) / DAY));
+      return { ...body, ages };
+    };
+    // Points are kept for 7 days, rollups for 30.
+    const month = await chart("debug.rpm", ago(25));
+    expect([month.source, month.ages]).toEqual(["1h", [20, 5, 1]]);
+    expect(month.kept).toEqual({ points: 7, minutes: 30, hours: 30, days: 30 });
+    expect(month.points[0]).toEqual({ ts: ago(20), min: 900, max: 900, mean: 900, count: 1 });
+    const year = await chart("heat", ago(300));
+    expect([year.source, year.ages]).toEqual(["1d", [200, 60, 20, 5, 1]]);
+    const hour = await chart("heat", ago(1) - 60_000, ago(1) + 60_000);
+    expect([hour.source, hour.stepMs, hour.ages]).toEqual(["raw", null, [1]]);
+    // Not in the rollups yet.
+    const columns = new PointColumns();
+    for (const [seq, value] of [30, 40].entries()) {
+      columns.add("acme", "d1", "heat", ago(2) + seq, seq, value);
+    }
+    await test.timeseries.insertPoints(columns);
+    const now = await chart("heat", ago(300));
+    expect(now.ages).toEqual([200, 60, 20, 5, 2, 1]);
+    expect(now.points[4]).toEqual({ ts: ago(2), min: 30, max: 40, mean: 35, count: 2 });
+    await until(async () => (await test.timeseries.rollUp()).points > 0);
+    expect((await chart("heat", ago(300))).points).toEqual(now.points);
+  });
+
   it("hold for what a device brings late, whose rollups stay as they were", async () => {
     const { telemetry } = test.modules;
     const peer = { tenantId: "acme", deviceId: "d1" };

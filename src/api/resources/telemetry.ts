@@ -1,6 +1,7 @@
 import { Type } from "typebox";
 import type { Devices } from "../../devices/index.ts";
 import type { Clock } from "../../kernel/index.ts";
+import type { TelemetryQueries } from "../../telemetry-queries/index.ts";
 import { tenantOf } from "../access.ts";
 import { answers, Moment, strict } from "../schemas/common.ts";
 import { LatestMetrics, SeriesView } from "../schemas/devices.ts";
@@ -11,11 +12,8 @@ import { DeviceParams } from "./devices.ts";
 export interface TelemetryDeps {
   clock: Clock;
   devices: Pick<Devices, "get"> & { metrics: Pick<Devices["metrics"], "list"> };
+  telemetryQueries: Pick<TelemetryQueries, "deviceSeries">;
   telemetry: {
-    series(
-      tenantId: string,
-      options: { deviceId: string; metric: string; from: number; to: number; maxPoints: number },
-    ): Promise<{ ts: number; min: number; max: number; mean: number; count: number }[]>;
     latest(
       tenantId: string,
       deviceId: string,
@@ -27,7 +25,8 @@ const tags = ["telemetry"];
 const DEFAULT_SPAN_MS = 24 * 3_600_000;
 
 /** Telemetry of one device: a metric over time, reduced to the points that fit a screen. */
-export function telemetryRoutes(api: Api, { clock, devices, telemetry }: TelemetryDeps): void {
+export function telemetryRoutes(api: Api, deps: TelemetryDeps): void {
+  const { clock, devices, telemetry, telemetryQueries } = deps;
   api.get(
     "/tenants/:tenant/devices/:device/telemetry",
     {
@@ -53,11 +52,11 @@ export function telemetryRoutes(api: Api, { clock, devices, telemetry }: Telemet
       const to = momentMs(request.query.to) ?? clock.now();
       const from = momentMs(request.query.from) ?? to - DEFAULT_SPAN_MS;
       const options = { deviceId, metric, from, to, maxPoints };
-      const [points, meaning] = await Promise.all([
-        telemetry.series(tenantId, options),
+      const [series, meaning] = await Promise.all([
+        telemetryQueries.deviceSeries(tenantId, options),
         meaningsOf(devices, tenantId, product),
       ]);
-      return { metric, ...meaning(metric), points };
+      return { metric, ...meaning(metric), ...series };
     },
   );
 

@@ -207,6 +207,16 @@ export const SeriesView = view("TelemetrySeries", {
       count: Type.Integer(),
     }),
   ),
+  source: Type.Enum(["raw", "1m", "1h", "1d"] as const, {
+    description: "What was read: points, or their rollups by the minute, the hour or the day",
+  }),
+  stepMs: nullable(Type.Integer({ description: "Width of a bucket of rollups; null: of points" })),
+  kept: view("MetricKeptDays", {
+    points: Type.Integer({ description: "For how many days points are kept" }),
+    minutes: Type.Integer({ description: "Their rollups by the minute" }),
+    hours: Type.Integer(),
+    days: Type.Integer(),
+  }),
 });
 export const LatestMetrics = listOf(
   "LatestMetrics",

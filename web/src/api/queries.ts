@@ -102,13 +102,13 @@ export const seriesQuery = (t: string, d: string, input: SeriesInput) =>
     queryFn: async ({ signal }) => {
       const to = Date.now();
       const from = to - input.rangeMs;
-      const { points } = await api.series(
+      const { points, source, stepMs, kept } = await api.series(
         t,
         d,
         { metric: input.metric, from: String(from), to: String(to), points: input.points },
         { signal },
       );
-      return { from, to, points };
+      return { from, to, points, source, stepMs, kept };
     },
     refetchInterval: input.rangeMs <= 3_600_000 ? FRESH_MS.usual : FRESH_MS.slow,
     placeholderData: keepPreviousData,

@@ -27,6 +27,7 @@ export type CrashGroupView = G.CrashGroup;
 export type RestartGroupView = G.RestartGroup;
 export type ComparisonView = G.ReleaseComparison;
 export type SeriesPoint = G.TelemetryPoint;
+export type Series = G.TelemetrySeries;
 export type LatestMetric = G.LatestMetric;
 export type DeviceEventRecord = G.DeviceEvent;
 export type TimelineEntry = G.TimelineEntry;

@@ -2,8 +2,8 @@ import "uplot/dist/uPlot.min.css";
 import { Box, Group, Paper, Skeleton, Text } from "@mantine/core";
 import { useElementSize } from "@mantine/hooks";
 import { useQuery } from "@tanstack/react-query";
-import { type LatestMetric, seriesQuery } from "../../api/index.ts";
-import { formatFigure } from "../../components/format.ts";
+import { type LatestMetric, type Series, seriesQuery } from "../../api/index.ts";
+import { formatDuration, formatFigure, plural } from "../../components/format.ts";
 import { ErrorState } from "../../components/states.tsx";
 import { TimeAgo } from "../../components/time-ago.tsx";
 import { useTenantId } from "../../shell/use-tenant.ts";
@@ -63,9 +63,32 @@ export function MetricChart({ deviceId, metric, rangeMs, latest }: MetricChartPr
           </Text>
         )}
         {series.data && series.data.points.length > 0 && width > 0 && (
-          <BandChart {...series.data} width={width} height={HEIGHT} label={metric} />
+          <BandChart
+            {...{ points: series.data.points, from: series.data.from, to: series.data.to }}
+            {...{ width, height: HEIGHT, label: metric }}
+          />
         )}
       </Box>
+      {series.data && (
+        <Text size="xs" c="dimmed" ta="right">
+          {sourceText(series.data)}
+        </Text>
+      )}
     </Paper>
   );
+}
+
+const SOURCES = {
+  "1m": ["the minute", "minutes"],
+  "1h": ["the hour", "hours"],
+  "1d": ["the day", "days"],
+} as const;
+
+/** What the chart was made from, and for how long that is kept. */
+function sourceText({ source, stepMs, kept }: Pick<Series, "source" | "stepMs" | "kept">): string {
+  const points = `points are kept for ${plural(kept.points, "day")}`;
+  if (source === "raw") return `From the values themselves; ${points}`;
+  const [name, level] = SOURCES[source];
+  const width = stepMs === null ? "" : `A point is ${formatDuration(stepMs)}, from`;
+  return `${width} rollups by ${name}, kept for ${plural(kept[level], "day")}; ${points}`;
 }
