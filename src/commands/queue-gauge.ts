@@ -1,5 +1,6 @@
 import type { Tx } from "../db/index.ts";
 import { AppError, type Clock, LIMITS } from "../kernel/index.ts";
+import { MAKE_ROOM } from "./commands-errors.ts";
 import { countOpen } from "./sending-store.ts";
 
 /** How long a count of a tenant's open commands is good enough. */
@@ -31,10 +32,9 @@ export class QueueGauge {
       this.#counts.set(tenantId, count);
     }
     if (count.open + more > this.#limit) {
-      return new AppError("quota-exceeded", "the tenant has too many open commands", {
-        open: count.open,
-        limit: this.#limit,
-      });
+      const { open } = count;
+      const message = `the tenant has ${open} open commands of ${this.#limit}, and these would be ${more} more: ${MAKE_ROOM}`;
+      return new AppError("quota-exceeded", message, { open, limit: this.#limit });
     }
     count.open += more;
     return undefined;

@@ -3,7 +3,7 @@ import { compileFleetQuery, type FleetQuery } from "../devices/index.ts";
 import { AppError, timeOrderedId } from "../kernel/index.ts";
 import type { Actor, AuditRecord, Tenancy } from "../tenancy/index.ts";
 import * as batches from "./batches-store.ts";
-import { unknownTargets } from "./commands-errors.ts";
+import { queueFull, unknownTargets } from "./commands-errors.ts";
 import { type FreshCommand, freshCommand } from "./fresh-command.ts";
 import { checkNewCommand, MAX_TARGETS } from "./new-command.ts";
 import * as store from "./sending-store.ts";
@@ -282,10 +282,4 @@ function refusalOf({ targets }: Order, [place]: readonly store.Queued[]): AppErr
   return place?.outcome === "unknown-device"
     ? unknownTargets([target.deviceId], [])
     : queueFull([target.deviceId]);
-}
-
-function queueFull(deviceIds: readonly string[]): AppError {
-  return new AppError("quota-exceeded", "the command queue of a device is full", {
-    deviceIds: deviceIds.slice(0, 100),
-  });
 }

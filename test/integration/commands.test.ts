@@ -107,6 +107,7 @@ describe("sending commands", () => {
     );
     await expect(send({ query: "region = eu" })).rejects.toMatchObject({
       code: "quota-exceeded",
+      message: expect.stringMatching(/^the command queue of d-1 is full \(1000 open\): cancel/),
       details: { deviceIds: ["d-1"] },
     });
     expect(await send({ deviceIds: ["d-2"] })).toHaveLength(1);
