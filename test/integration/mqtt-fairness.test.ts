@@ -5,6 +5,8 @@ import { createGatewayFixture, type GatewayFixture, RawClient, until } from "../
 /** Takes much longer than the milliseconds for which those who come are looked up together. */
 const STORM = 120;
 const FLOOD = 10;
+/** Messages of who is calm, one after the other: all of them within what its tenant may send at once. */
+const CALM = 9;
 /** Whoever waits here waits for what comes; how long is for the machine to say. */
 const PATIENCE_MS = 50_000;
 
@@ -91,12 +93,12 @@ describe("one tenant's storm", () => {
         acknowledged += 1;
       }
     });
-    for (let id = 1; id <= 3; id += 1) {
+    for (let id = 1; id <= CALM; id += 1) {
       calm.send(publishOf("globex", "calm", id));
       await calm.next("puback", PATIENCE_MS);
     }
-    // 120 messages at 20 a second take longer than three round trips of who is not in their way.
-    expect(acknowledged).toBeLessThan(total);
+    // Whoever took turns with the twelve would have seen twelve of theirs for each of its own.
+    expect(acknowledged).toBeLessThan(total * 0.75);
     await Promise.all(done);
     expect(acknowledged).toBe(total);
     const stored = fixture.recorded.telemetry.filter(({ deviceId }) => deviceId.startsWith("f-"));
