@@ -2,8 +2,8 @@ import os from "node:os";
 
 /** What a tenant's building has taken of a processor of late, and how far it stands back from then on. */
 const STEPS_BACK = [
-  { fromSeconds: 3, by: 19 },
-  { fromSeconds: 1, by: 10 },
+  { fromSeconds: 12, by: 19 },
+  { fromSeconds: 5, by: 10 },
 ];
 const LOWEST_PRIORITY = 19;
 

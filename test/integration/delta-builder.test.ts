@@ -86,7 +86,7 @@ describe.skipIf(process.platform !== "linux")("a process that builds deltas", ()
         }
       }
     }, 5);
-    const built = builder.build({ format: "zstd-patch", recentSeconds: 5, ...pair(1_000_000) });
+    const built = builder.build({ format: "zstd-patch", recentSeconds: 20, ...pair(1_000_000) });
     await built.finally(() => clearInterval(timer));
     expect([...seen]).toContain(Math.min(19, own + 19));
     await expect.poll(builders).toEqual(idle);

@@ -90,7 +90,7 @@ function tenantCommands(program: Command, cli: Cli): void {
     data: true,
   }).action(async (id: string, text: string, options: CommonOptions) => {
     const body = { storageClass: storageClassOf(text) };
-    const moving = await cli.session().call("moveTenantStorage", { params: { tenant: id }, body });
+    const moving = await cli.session({ tenant: id }).call("moveTenantStorage", { body });
     cli.print(
       options,
       moving,

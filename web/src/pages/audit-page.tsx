@@ -1,5 +1,5 @@
 import { Alert, Button, Paper, Text } from "@mantine/core";
-import { IconChecklist, IconShieldCheck, IconShieldX } from "@tabler/icons-react";
+import { IconChecklist, IconLock, IconShieldCheck, IconShieldX } from "@tabler/icons-react";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { type AuditEntry, type AuditProof, api, auditQuery } from "../api/index.ts";
 import { ToneBadge } from "../components/badges.tsx";
@@ -10,12 +10,24 @@ import { Link } from "../components/link.tsx";
 import { Page } from "../components/page.tsx";
 import { EmptyState, ErrorState, Loaded } from "../components/states.tsx";
 import { TimeAgo } from "../components/time-ago.tsx";
-import { useTenantId } from "../shell/use-tenant.ts";
+import { useMay, useTenantId } from "../shell/use-tenant.ts";
 
 const MAX_DETAIL = 120;
 
 /** Who did what; each entry carries the hash of the one before. */
 export function AuditPage() {
+  const may = useMay();
+  if (may("audit")) return <AuditLog />;
+  return (
+    <Page title="Audit">
+      <EmptyState icon={IconLock} title="For auditors and administrators">
+        Who did what in this tenant is theirs to read. An administrator gives you the role.
+      </EmptyState>
+    </Page>
+  );
+}
+
+function AuditLog() {
   const tenant = useTenantId();
   const pages = useCursors(tenant);
   const entries = useQuery(auditQuery(tenant, pages.cursor));

@@ -22,7 +22,13 @@ import { BreakGlass, BrokenGlass } from "./break-glass.tsx";
 import { Logo } from "./logo.tsx";
 import { PersonMenu } from "./person-menu.tsx";
 import { TenantSwitcher } from "./tenant-switcher.tsx";
-import { useGroups, useIsPlatformAdministrator, useSession, useTenantId } from "./use-tenant.ts";
+import {
+  useGroups,
+  useIsPlatformAdministrator,
+  useMay,
+  useSession,
+  useTenantId,
+} from "./use-tenant.ts";
 
 const PLACES = [
   { path: "fleet", also: "devices", label: "Fleet", icon: IconCpu },
@@ -124,7 +130,9 @@ function Places({ tenant, onLeave }: { tenant: string; onLeave: () => void }) {
     rollouts: summary?.runningRollouts,
   };
   const place = pathname.split("/")[3];
-  const places = useIsPlatformAdministrator() ? [...PLACES, PLATFORM] : PLACES;
+  const may = useMay();
+  const own = PLACES.filter(({ path }) => path !== "audit" || may("audit"));
+  const places = useIsPlatformAdministrator() ? [...own, PLATFORM] : own;
   return (
     <nav aria-label="Main">
       {places.map((item) => {

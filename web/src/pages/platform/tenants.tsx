@@ -174,7 +174,7 @@ function Storage({ tenant }: { tenant: TenantView }) {
   );
 }
 
-function State({ tenant: { deletesAt, status } }: { tenant: TenantView }) {
+function State({ tenant: { deletesAt, status, storageMove } }: { tenant: TenantView }) {
   if (deletesAt) {
     return (
       <Group gap={6}>
@@ -186,6 +186,7 @@ function State({ tenant: { deletesAt, status } }: { tenant: TenantView }) {
     );
   }
   const isActive = status === "active";
+  if (storageMove) return <ToneBadge tone="late" label="Being moved" />;
   return <ToneBadge tone={isActive ? "ok" : "late"} label={isActive ? "Active" : "Suspended"} />;
 }
 
