@@ -21,7 +21,8 @@ import { report } from "./report.ts";
 const { values: flags } = parseArgs({
   options: {
     lines: { type: "string", default: "10000000" },
-    batch: { type: "string", default: "50000" },
+    /** As many as the platform itself gathers. */
+    batch: { type: "string", default: "100000" },
   },
 });
 const LINES = Number(flags.lines);
