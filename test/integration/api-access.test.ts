@@ -14,7 +14,7 @@ const guarded = routes.filter((route) => !route.isPublic);
 const tenantRoutes = routes.filter((route) => route.hasTenant);
 const gives = (role: TenantRole, access: Permission) =>
   (PERMISSIONS[access] as readonly TenantRole[]).includes(role);
-const adminOnly = ["deleteTenant", "restoreTenant"];
+const adminOnly = ["deleteTenant", "restoreTenant", "moveTenantStorage"];
 
 /** These take a plan's body and change nothing. */
 const READ_BY_POST = [
