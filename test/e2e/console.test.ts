@@ -89,6 +89,7 @@ describe.skipIf(!fs.existsSync(CHROMIUM))("The console in Chromium", () => {
 
     await page.getByRole("tab", { name: "Telemetry" }).click();
     await visible(page.getByRole("img", { name: "temperature over time" }).locator("canvas"));
+    await visible(page.getByText(/^From the values themselves; points are kept for/).first());
 
     await page.getByRole("button", { name: "Send a command" }).click();
     const dialog = page.getByRole("dialog");
@@ -96,6 +97,38 @@ describe.skipIf(!fs.existsSync(CHROMIUM))("The console in Chromium", () => {
     await dialog.getByRole("button", { name: "Send", exact: true }).click();
     await visible(dialog.getByText("Succeeded"));
     await dialog.getByRole("button", { name: "Close" }).last().click();
+    expect(complaints).toEqual([]);
+  });
+
+  test("explores telemetry: zooms, follows live values, exports, and tells what it takes", async () => {
+    await page.getByRole("link", { name: "Telemetry", exact: true }).click();
+    const chart = page.getByRole("img", { name: /over time, \d+ line/ }).locator("canvas");
+    await visible(chart);
+    const { x, y, width } = await boxOf(chart);
+    await page.mouse.move(x + width * 0.6, y + 60);
+    await page.mouse.down();
+    await page.mouse.move(x + width * 0.9, y + 60, { steps: 5 });
+    await page.mouse.up();
+    await page.waitForURL(/[?&]from=/);
+    await page.getByRole("button", { name: "Export" }).click();
+    const csv = page.getByRole("menuitem", { name: "CSV" });
+    const file = await page.request.get(
+      new URL(String(await csv.getAttribute("href")), page.url()).href,
+    );
+    expect(await file.text()).toMatch(/^device/);
+    await page.keyboard.press("Escape");
+    await page.getByRole("switch", { name: "Live values" }).click();
+    await visible(page.getByRole("table").getByRole("link", { name: "hub-001" }));
+
+    await page.getByRole("tab", { name: "Storage" }).click();
+    await visible(
+      page
+        .getByText("Points of declared metrics")
+        .or(page.getByText("Points", { exact: true }))
+        .first(),
+    );
+    await page.getByRole("tab", { name: "Retention" }).click();
+    await visible(page.getByText(/rollups that are kept/));
     expect(complaints).toEqual([]);
   });
 
@@ -372,6 +405,12 @@ async function virtualAuthenticator(page: Page): Promise<{ removed(): Promise<vo
 function buildConsole(): void {
   const root = path.resolve(import.meta.dirname, "../..");
   execFileSync(process.execPath, [path.join(root, "tools/build-web.ts")], { stdio: "ignore" });
+}
+
+async function boxOf(locator: Locator) {
+  const box = await locator.boundingBox();
+  if (!box) throw new Error("it is nowhere on the page");
+  return box;
 }
 
 async function visible(locator: Locator): Promise<void> {
