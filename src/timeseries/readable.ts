@@ -46,7 +46,7 @@ export function sourceOf(name: Readable, final: boolean, where: string): string 
 /**
  * Numbers of the metric that the parameter `metric` names, and of wide rows nothing but its own slots. What
  * was written last of a moment counts there, as the engine takes rows together; FINAL would do it row by
- * row, in five times as long.
+ * row, in four times as long.
  */
 export function pointsOfMetric(
   places: readonly MetricPlace[],
