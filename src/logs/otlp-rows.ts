@@ -8,6 +8,8 @@ import { BYTES } from "./otlp-proto.ts";
 
 /** Records of one request; the rest is rejected. */
 const MAX_RECORDS = 10_000;
+/** Characters that the records of a request get of their resources, all together: each gets all of its own. */
+const MAX_INHERITED = 32 * 1024 ** 2;
 const MAX_DEPTH = 8;
 const MAX_NAME_LENGTH = 256;
 /** Resource or record attribute that names one of the tenant's devices. */
@@ -95,16 +97,17 @@ export function collect<Row>(
   rowOf: (record: Json, context: OtlpContext) => Row | string,
 ): OtlpRows<Row> {
   const result: OtlpRows<Row> = { rows: [], rejected: 0, reason: "" };
+  let inherited = 0;
   for (const resource of listOf(objectOf(body)[resources])) {
     const attributes = attributesOf(objectOf(resource.resource).attributes);
     for (const scope of listOf(resource[scopes])) {
       const name = String(objectOf(scope.scope).name ?? "");
-      const origin = fingerprint(JSON.stringify([attributes, name]));
+      const told = JSON.stringify([attributes, name]);
+      const origin = fingerprint(told);
       for (const record of listOf(scope[records])) {
-        const isFull = result.rows.length >= MAX_RECORDS;
-        const row = isFull
-          ? `a request holds at most ${MAX_RECORDS} records`
-          : rowOf(record, { resource: attributes, scope: name, origin });
+        const refusal = refusalOf(result.rows.length, inherited + told.length);
+        if (!refusal) inherited += told.length;
+        const row = refusal ?? rowOf(record, { resource: attributes, scope: name, origin });
         if (typeof row === "string") {
           result.rejected += 1;
           result.reason ||= row;
@@ -113,6 +116,16 @@ export function collect<Row>(
     }
   }
   return result;
+}
+
+/** A small request may be a large one: what stands once in it, of a resource, is stored with each record. */
+function refusalOf(records: number, inherited: number): string | undefined {
+  if (records >= MAX_RECORDS) return `a request holds at most ${MAX_RECORDS} records`;
+  if (inherited <= MAX_INHERITED) return undefined;
+  return (
+    `with the attributes of its resource in each record the request is larger than ${MAX_INHERITED} ` +
+    "characters: send fewer records at once, or shorter attributes of the resource"
+  );
 }
 
 export function objectOf(value: unknown): Json {

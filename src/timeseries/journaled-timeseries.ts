@@ -1,5 +1,6 @@
 import { Journal, type JournalOptions } from "./journal.ts";
-import { encodeNativeBlock } from "./native-block.ts";
+import { MAX_BLOCK_BYTES } from "./journal-record.ts";
+import { encodeNativeBlocks } from "./native-block.ts";
 import { TABLES, type TableName } from "./tables.ts";
 import type { TenantQuery } from "./tenant-query.ts";
 import { MAX_ROWS_PER_INSERT, type Timeseries, targetOf } from "./timeseries.ts";
@@ -32,8 +33,9 @@ export function withJournal(
       const appended: Promise<void>[] = [];
       for (let start = 0; start < rows.length; start += MAX_ROWS_PER_INSERT) {
         const slice = rows.slice(start, start + MAX_ROWS_PER_INSERT);
-        const block = encodeNativeBlock(TABLES[table], slice);
-        appended.push(journal.append({ target: targetOf(table), rows: slice.length, block }));
+        for (const part of encodeNativeBlocks(TABLES[table], slice, MAX_BLOCK_BYTES)) {
+          appended.push(journal.append({ target: targetOf(table), ...part }));
+        }
       }
       await Promise.all(appended);
     },

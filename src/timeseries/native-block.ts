@@ -18,6 +18,23 @@ export function encodeNativeBlock(columns: readonly WireColumn[], rows: readonly
   return writer.bytes();
 }
 
+/**
+ * Rows as few blocks as their bytes allow, each of at most `maxBytes`; a single row is one whatever it
+ * takes. How many rows a block has does not say how large it is: texts are as long as who sends them wants.
+ */
+export function encodeNativeBlocks(
+  columns: readonly WireColumn[],
+  rows: readonly object[],
+  maxBytes: number,
+): { rows: number; block: Buffer }[] {
+  const block = encodeNativeBlock(columns, rows);
+  if (block.length <= maxBytes || rows.length < 2) return [{ rows: rows.length, block }];
+  const middle = Math.ceil(rows.length / 2);
+  return [rows.slice(0, middle), rows.slice(middle)].flatMap((half) =>
+    encodeNativeBlocks(columns, half, maxBytes),
+  );
+}
+
 function encodeColumn(
   writer: NativeWriter,
   type: WireColumn["type"],

@@ -1,5 +1,6 @@
 import { Doubles, Keywords, Longs } from "./column-builders.ts";
-import { encodeNativeBlock, NativeWriter } from "./native-block.ts";
+import { MAX_BLOCK_BYTES } from "./journal-record.ts";
+import { encodeNativeBlocks, NativeWriter } from "./native-block.ts";
 import { TABLES, type TextRow } from "./tables.ts";
 import { WideColumns } from "./wide-columns.ts";
 
@@ -66,7 +67,7 @@ export class PointColumns {
     this.#texts.push(row);
   }
 
-  /** A block in Native format for each table that rows go to. */
+  /** Blocks in Native format for the tables that rows go to. */
   encode(): EncodedRows[] {
     const encoded: EncodedRows[] = [];
     if (this.#rows > 0) {
@@ -80,8 +81,10 @@ export class PointColumns {
     }
     const { length } = this.#texts;
     if (length > 0) {
-      const block = encodeNativeBlock(TABLES.telemetry_texts, this.#texts);
-      encoded.push({ target: `telemetry_texts (${TEXT_NAMES})`, rows: length, block });
+      const target = `telemetry_texts (${TEXT_NAMES})`;
+      for (const part of encodeNativeBlocks(TABLES.telemetry_texts, this.#texts, MAX_BLOCK_BYTES)) {
+        encoded.push({ target, ...part });
+      }
     }
     return encoded;
   }

@@ -4,10 +4,11 @@ import { AppError, assert, systemClock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { READ_SETTINGS, WRITE_SETTINGS } from "./engine-settings.ts";
 import { type Forgetting, forget } from "./forgetting.ts";
+import { MAX_BLOCK_BYTES } from "./journal-record.ts";
 import { LatestProgress } from "./latest.ts";
 import { migrateTimeseries } from "./migrate-timeseries.ts";
 import { type MoveProgress, moveTenant } from "./moving.ts";
-import { encodeNativeBlock } from "./native-block.ts";
+import { encodeNativeBlocks } from "./native-block.ts";
 import type { PointColumns } from "./point-columns.ts";
 import { DERIVED_TABLES, ROLLUP_LEVELS, type RollupLevel, TENANT_TABLES } from "./readable.ts";
 import { readProgress } from "./rollup-progress.ts";
@@ -32,7 +33,7 @@ export interface Timeseries {
   /** Rows of one tenant, in the shape that `query.select` gives them. */
   tenantQuery<Row>(tenantId: string, query: TenantQuery): Promise<Row[]>;
   /** Computes anew every bucket of rollups that points have come into; see `rollUp`. */
-  rollUp(levels?: readonly RollupLevel[]): Promise<RollupResult>;
+  rollUp(levels?: readonly RollupLevel[], state?: { isMoving?: boolean }): Promise<RollupResult>;
   /** What was received up to then, milliseconds since the epoch, is in the rollups by the minute. */
   rolledUpTo(): Promise<number>;
   /** Removes a tenant's rows that are out of date; the result names the tables. See `forget`. */
@@ -86,8 +87,9 @@ export function createTimeseries(options: TimeseriesOptions): Timeseries {
     async insert(table, rows) {
       for (let start = 0; start < rows.length; start += MAX_ROWS_PER_INSERT) {
         const slice = rows.slice(start, start + MAX_ROWS_PER_INSERT);
-        const block = encodeNativeBlock(TABLES[table], slice);
-        await retried(() => insertBlocks(client, targetOf(table), [block]));
+        for (const { block } of encodeNativeBlocks(TABLES[table], slice, MAX_BLOCK_BYTES)) {
+          await retried(() => insertBlocks(client, targetOf(table), [block]));
+        }
       }
     },
     async insertPoints(points) {
@@ -99,7 +101,7 @@ export function createTimeseries(options: TimeseriesOptions): Timeseries {
     insertBlocks: (target, blocks) => guarded(() => insertBlocks(client, target, blocks)),
     tenantQuery: (tenantId, query) =>
       guarded(() => runQuery({ client, latest, layouts }, tenantId, query)),
-    rollUp: (levels = ROLLUP_LEVELS) => guarded(() => rollUp(client, levels)),
+    rollUp: (levels = ROLLUP_LEVELS, state = {}) => guarded(() => rollUp(client, levels, state)),
     rolledUpTo: () =>
       guarded(async () => (await readProgress(client)).get("1m")?.receivedUntil ?? 0),
     forget: (tenantId, forgetting) => guarded(() => forget(client, tenantId, forgetting)),

@@ -96,4 +96,20 @@ describe("what is acknowledged by the ingest journal", () => {
     expect(found.items.map(({ message }) => message)).toEqual(["hello"]);
     await timeseries.close();
   });
+
+  it("may be more than one record holds: no row takes those beside it along", async () => {
+    const timeseries = openJournal("gateway-3");
+    const row = { tenantId: "initech", ts: Date.now(), deviceId: "d-1", severity: 9, logger: "" };
+    const attributes = JSON.stringify("x".repeat(14 * 1024 ** 2));
+    const rows = Array.from({ length: 5 }, (_, seq) => {
+      return { ...row, seq, message: `line ${seq}`, traceId: "", spanId: "", attributes };
+    });
+    await timeseries.insert("logs", rows);
+    await timeseries.fed();
+    const found = await timeseries.tenantQuery("initech", {
+      ...{ table: "logs", select: "count() as n, sum(length(attributes)) as bytes", limit: 1 },
+    });
+    expect(found).toEqual([{ n: 5, bytes: 5 * attributes.length }]);
+    await timeseries.close();
+  });
 });

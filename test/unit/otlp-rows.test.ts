@@ -48,6 +48,21 @@ describe("records of OTLP", () => {
     expect(one?.attributes).toBe('{"host":"a","__proto__":"a\uFFFDb"}');
   });
 
+  it("get the attributes of their resource only as far as the request stays of a bearable size", () => {
+    const body = (records: number) => ({
+      resourceLogs: [
+        {
+          resource: { attributes: [{ key: "k", value: { stringValue: "v".repeat(1_000_000) } }] },
+          scopeLogs: [{ logRecords: Array.from({ length: records }, () => ({})) }],
+        },
+      ],
+    });
+    const { rows, rejected, reason } = otlpLogRows("acme", body(10_000), NOW);
+    expect([rows.length, rejected]).toEqual([33, 9_967]);
+    expect(reason).toMatch(/attributes of its resource.*send fewer records/);
+    expect(otlpLogRows("acme", body(33), NOW)).toMatchObject({ rejected: 0, reason: "" });
+  });
+
   it("that end within a number, a length or a text are refused", () => {
     const whole = otlpRequest(0, 1, START);
     for (let length = 1; length < whole.length; length += 1) {
