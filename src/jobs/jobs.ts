@@ -50,7 +50,7 @@ export interface JobsDeps {
   };
   rotationCampaigns: { tick(tenantId: string): Promise<void> };
   detectors: { runOnce(): Promise<unknown>; stop(): Promise<void> };
-  timeseries: RollupJobsDeps & RetentionJobsDeps["timeseries"];
+  timeseries: RollupJobsDeps["timeseries"] & RetentionJobsDeps["timeseries"];
   tenancy: RetentionJobsDeps["tenancy"] & {
     usage: { measure(tenantId: string): Promise<void> };
   };
@@ -241,7 +241,7 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
     },
     { name: "root-list", everyMs: 3_600_000, run: createRootListWatch(deps.identity, deps.logger) },
     { name: "acme", everyMs: 5_000, run: () => deps.identity.acme.renewIfDue() },
-    ...rollupJobs(deps.timeseries),
+    ...rollupJobs(deps),
     retentionJob(deps),
     moveJob(deps),
     { name: "detectors", everyMs: 5_000, run: async () => void (await deps.detectors.runOnce()) },

@@ -1,7 +1,7 @@
 import type { Clock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import type { RetentionPolicy } from "../protocol/index.ts";
-import { type Retention, SYSTEM_ACTOR, type Tenancy } from "../tenancy/index.ts";
+import { type Retention, SYSTEM_ACTOR, type Tenancy, type Tenant } from "../tenancy/index.ts";
 import type { Job } from "./ticker.ts";
 
 export interface RetentionJobsDeps {
@@ -35,18 +35,29 @@ const MOVE_AFTER_MS = 90_000;
 /** Brings the rows of tenants whose storage class has changed to where they belong. */
 export function moveJob({ clock, logger, tenancy, timeseries }: RetentionJobsDeps): Job {
   const { tenants } = tenancy;
+  async function move({ id, storageClass, storageMove, deletesAt }: Tenant): Promise<void> {
+    // Of one that is about to be deleted nothing is copied any more, unless it is restored.
+    if (!storageMove || deletesAt) return;
+    if (clock.now() - storageMove.since.getTime() < MOVE_AFTER_MS) return;
+    const progressed = (progress: { done: number; of: number }) =>
+      tenants.progressMove(id, progress);
+    if (!(await timeseries.moveTenant(id, storageClass, progressed))) return;
+    await tenants.endMove(id, SYSTEM_ACTOR);
+    logger.info({ tenantId: id, storageClass }, "a tenant's rows are where they belong");
+  }
   return {
     name: "storage-moves",
     everyMs: 10_000,
     async run() {
-      for (const { id, storageClass, storageMove } of await tenants.moving()) {
-        if (!storageMove || clock.now() - storageMove.since.getTime() < MOVE_AFTER_MS) continue;
-        const progressed = (progress: { done: number; of: number }) =>
-          tenants.progressMove(id, progress);
-        if (!(await timeseries.moveTenant(id, storageClass, progressed))) continue;
-        await tenants.endMove(id, SYSTEM_ACTOR);
-        logger.info({ tenantId: id, storageClass }, "a tenant's rows are where they belong");
+      const errors: unknown[] = [];
+      for (const tenant of await tenants.moving()) {
+        // One that cannot be moved holds up no other.
+        await move(tenant).catch((error: unknown) => {
+          logger.warn({ tenantId: tenant.id, err: error }, "a tenant's rows could not be moved");
+          errors.push(error);
+        });
       }
+      if (errors.length > 0) throw new AggregateError(errors, `${errors.length} tenants`);
     },
   };
 }

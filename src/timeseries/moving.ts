@@ -20,7 +20,7 @@ const OLD = "toDateTime('2025-12-31 00:00:00', 'UTC')";
  * Brings a tenant's rows to where its storage class has them, table by table and day by day: first they
  * are copied, then counted on both sides, and only then removed where they were. Whoever is stopped in between begins
  * anew: a row that is copied twice is one to every reader. False while the rollups have not seen all
- * points, which they would count twice. Nothing may come in for the tenant meanwhile.
+ * points. From the change of the class on they are told that a tenant's rows lie in two places (`rollUp`).
  */
 export async function moveTenant(
   client: ClickHouseClient,
@@ -71,7 +71,8 @@ class Move {
     for (const day of days) {
       const ofDay = day === null ? "1" : `${dayOf(moment as string)} = {day:Date}`;
       await this.#client.command({
-        query: `INSERT INTO ${table} (${columns}) SELECT ${columns} FROM ${table}
+        // As readers see them: of rows that replace each other the last, whatever order they are read in.
+        query: `INSERT INTO ${table} (${columns}) SELECT ${columns} FROM ${table} FINAL
           WHERE ${LEFT_BEHIND} AND ${ofDay}`,
         query_params: { ...this.#params, ...(day === null ? {} : { day }) },
         clickhouse_settings: DERIVE_SETTINGS,

@@ -51,15 +51,25 @@ const FROM_POINTS = `count(), min(value), max(value), sum(value), argMin(value, 
 const FROM_BUCKETS = `sum(count), min(min), max(max), sum(sum), argMin(first, first_ts),
   argMax(last, last_ts), min(first_ts), max(last_ts), quantilesDDMergeState(0.005, 0.5)(sketch)`;
 
+/** Of the rows of one moment the one that counts, wherever they lie. */
+const ONE_OF_EACH = (version: string) => {
+  const moment = "tenant_id, device_id, metric, ts";
+  return `ORDER BY ${moment}, ${version} DESC LIMIT 1 BY ${moment}`;
+};
+
 /**
  * Computes anew every bucket that a point has come into since the last time, from what the tables hold
  * now, for all tenants. What has been done is noted last: a pass that was killed is made again, and
  * changes nothing by that. Two that run at once do the same work twice and no harm, for the greater pass
  * counts and its watermark is not the later one's.
+ *
+ * `isMoving`: the rows of some tenant may lie in partitions of two storage classes, where FINAL, which
+ * looks at one partition at a time, leaves what has been replaced, and what has been copied, beside it.
  */
 export async function rollUp(
   client: ClickHouseClient,
   levels: readonly RollupLevel[],
+  { isMoving = false }: { isMoving?: boolean } = {},
 ): Promise<RollupResult> {
   const total: RollupResult = { points: 0, spans: 0, complete: true };
   const progress = await readProgress(client);
@@ -68,8 +78,8 @@ export async function rollUp(
     const known = progress.get(level) ?? NOTHING_YET;
     const pass = Math.max(Date.now(), known.pass + 1);
     const done = await (level === "1m"
-      ? rollUpPoints(client, known, pass)
-      : rollUpLevel(client, level, known, pass, progress));
+      ? rollUpPoints(client, known, { pass, isMoving })
+      : rollUpLevel(client, level, known, { pass, isMoving, progress }));
     if (done) {
       progress.set(level, { pass, ...done.next });
       await writeProgress(client, level, { pass, ...done.next });
@@ -97,7 +107,7 @@ type Done = RollupResult & { next: Omit<RollupProgress, "pass"> };
 async function rollUpPoints(
   client: ClickHouseClient,
   { receivedUntil }: RollupProgress,
-  pass: number,
+  { pass, isMoving }: { pass: number; isMoving: boolean },
 ): Promise<Done | undefined> {
   const settled = await settledUntil(client);
   if (settled <= receivedUntil) return undefined;
@@ -107,6 +117,8 @@ async function rollUpPoints(
   const received = `received_at > fromUnixTimestamp64Milli({after:Int64})
     and received_at <= fromUnixTimestamp64Milli({until:Int64})`;
   const spans = await spansOf(client, sourceOf("points", false, received), window);
+  const from = (source: string) =>
+    isMoving ? `(SELECT * FROM ${source} ${ONE_OF_EACH("seq")})` : source;
   for (const span of spans) {
     const within = `ts >= fromUnixTimestamp64Milli({from:Int64})
       and ts < fromUnixTimestamp64Milli({to:Int64})`;
@@ -118,7 +130,7 @@ async function rollUpPoints(
       query: `INSERT INTO telemetry_1m (${MINUTE_COLUMNS})
         SELECT tenant_id, device_id, metric, toStartOfMinute(ts), ${FROM_POINTS}, {pass:UInt64},
           argMax(seq, (ts, seq))
-        FROM ${sourceOf("points", true, `${within} and ${isDirty}`)}
+        FROM ${from(sourceOf("points", true, `${within} and ${isDirty}`))}
         GROUP BY tenant_id, device_id, metric, toStartOfMinute(ts)`,
       query_params: { ...window, ...span, pass },
       clickhouse_settings: DERIVE_SETTINGS,
@@ -135,8 +147,7 @@ async function rollUpLevel(
   client: ClickHouseClient,
   level: RollupLevel,
   { sourcePass }: RollupProgress,
-  pass: number,
-  progress: Progress,
+  { pass, isMoving, progress }: { pass: number; isMoving: boolean; progress: Progress },
 ): Promise<Done | undefined> {
   const below = ROLLUP_LEVELS[ROLLUP_LEVELS.indexOf(level) - 1] as RollupLevel;
   const until = progress.get(below)?.pass ?? 0;
@@ -149,12 +160,13 @@ async function rollUpLevel(
   for (const span of spans) {
     // ts is in whole seconds here; a span begins and ends with a day.
     const within = "ts >= toDateTime({from:Int64} / 1000) and ts < toDateTime({to:Int64} / 1000)";
+    const rows = `${table} FINAL
+        WHERE ${within} and (tenant_id, device_id, metric, ${bucket}) in
+          (select tenant_id, device_id, metric, ${bucket} from ${table} where ${changed} and ${within})`;
     await client.command({
       query: `INSERT INTO telemetry_${level} (${COLUMNS})
         SELECT tenant_id, device_id, metric, ${bucket}, ${FROM_BUCKETS}, {pass:UInt64}
-        FROM ${table} FINAL
-        WHERE ${within} and (tenant_id, device_id, metric, ${bucket}) in
-          (select tenant_id, device_id, metric, ${bucket} from ${table} where ${changed} and ${within})
+        FROM ${isMoving ? `(SELECT * FROM ${rows} ${ONE_OF_EACH("pass")})` : rows}
         GROUP BY tenant_id, device_id, metric, ${bucket}`,
       query_params: { ...window, ...span, pass },
       clickhouse_settings: DERIVE_SETTINGS,

@@ -1,6 +1,7 @@
 import { createClient } from "@clickhouse/client";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { moveJob, retentionJob } from "../../src/jobs/retention-jobs.ts";
+import { rollupJobs } from "../../src/jobs/rollup-jobs.ts";
 import type { Clock } from "../../src/kernel/index.ts";
 import { SYSTEM_ACTOR } from "../../src/tenancy/index.ts";
 import { PointColumns } from "../../src/timeseries/index.ts";
@@ -300,10 +301,19 @@ describe("a tenant that is kept apart", () => {
     });
     const before = await seen();
     expect(before.logs).toHaveLength(1);
+    const moved: string[] = [];
+    const timeseries = {
+      ...test.timeseries,
+      moveTenant: (...[id, ...rest]: Parameters<typeof test.timeseries.moveTenant>) => {
+        moved.push(id);
+        if (id === "hinder") return Promise.reject(new Error("the disk is full"));
+        return test.timeseries.moveTenant(id, ...rest);
+      },
+    };
     const run = (at: number) =>
       moveJob({
         ...{ clock: { ...clock, now: () => at }, logger: silentLogger },
-        ...{ tenancy, timeseries: test.timeseries },
+        ...{ tenancy, timeseries },
       }).run();
     const put = (storageClass: string) =>
       test.call("PUT", "/tenants/mover/storage", { body: { storageClass } });
@@ -320,7 +330,15 @@ describe("a tenant that is kept apart", () => {
     // What an insert that began before still brings is waited for.
     await run(clock.now());
     expect((await tenancy.tenants.get("mover")).status).toBe("suspended");
+    // One whose rows cannot be moved holds up nobody; of one that is to be deleted none is copied.
+    await test.call("POST", "/tenants", { body: { id: "hinder", name: "Hinder" } });
+    await tenancy.tenants.beginMove("hinder", "separate", SYSTEM_ACTOR);
+    await expect(run(clock.now() + 120_000)).rejects.toThrow("1 tenants");
+    const end = "update tenants set deletes_at = now() where id = 'hinder'";
+    await ownerRows(test.superuserUrl, end);
     await run(clock.now() + 120_000);
+    expect(moved).toEqual(["hinder", "mover"]);
+    await ownerRows(test.superuserUrl, "delete from tenants where id = 'hinder'");
     const after = await tenancy.tenants.get("mover");
     expect([after.status, after.storageMove]).toEqual(["active", null]);
     expect(await seen()).toEqual(before);
@@ -335,7 +353,27 @@ describe("a tenant that is kept apart", () => {
     const move = (progressed = async (_: { done: number }) => {}) =>
       test.timeseries.moveTenant("mover", "shared", progressed);
     await expect(move()).rejects.toThrow(/have arrived/);
+    // Rollups that are made meanwhile, with rows of one moment in both places, tell of each point once.
+    const rolls = rollupJobs({ tenancy, timeseries: test.timeseries });
+    const rollUpNow = async () => {
+      for (const { run } of rolls) await run();
+    };
+    const counted = async () => {
+      const [row] = await test.timeseries.tenantQuery<{ n: number }>("mover", {
+        ...{ table: "telemetry_1d" as const, select: "sum(count) as n", limit: 1, final: true },
+      });
+      return row?.n;
+    };
+    expect(await counted()).toBe(2);
+    await telemetry.ingestTelemetry(peer, { ts: now - 1, seq: 7, values: { heat: 7 } }, now);
+    await until(async () => (await test.timeseries.rollUp(["1m"])).points > 0);
+    const changedAt = Date.now();
     await tenancy.tenants.beginMove("mover", "shared", SYSTEM_ACTOR);
+    await telemetry.ingestTelemetry(peer, { ts: now - 2, seq: 8, values: { heat: 8 } }, now);
+    await until(async () => {
+      await rollUpNow();
+      return (await test.timeseries.rolledUpTo()) > changedAt;
+    });
     // Suspended for another reason meanwhile, it stays so.
     await tenancy.tenants.setStatus("mover", "suspended", SYSTEM_ACTOR);
     await expect(
@@ -343,11 +381,17 @@ describe("a tenant that is kept apart", () => {
         if (done === 3) throw new Error("stopped");
       }),
     ).rejects.toThrow("stopped");
-    expect(await move()).toBe(true);
+    const rolling = async ({ done }: { done: number }) => {
+      if (done === 9) await rollUpNow();
+    };
+    expect(await move(rolling)).toBe(true);
+    expect(await counted()).toBe(4);
     await tenancy.tenants.endMove("mover", SYSTEM_ACTOR);
     const { status, storageMove } = await tenancy.tenants.get("mover");
     expect([status, storageMove]).toEqual(["suspended", null]);
-    expect(await seen()).toEqual(before);
+    const { points, ...others } = await seen();
+    expect(others).toEqual({ days: before.days, logs: before.logs });
+    expect(points.heat).toHaveLength(4);
     expect(await partsOf("('tenant/mover',")).toEqual({});
     await test.timeseries.deleteTenant("mover");
   });
