@@ -35,6 +35,10 @@ for (const [network, bits] of SPECIAL_IPV6) refused.addSubnet(network, bits, "ip
 const globalUnicast = new BlockList();
 globalUnicast.addSubnet("2000::", 3, "ipv6");
 
+/** Of IPv4, as IPv6 writes them. */
+const carried = new BlockList();
+carried.addSubnet("::ffff:0:0", 96, "ipv6");
+
 /**
  * Which addresses are reached that are no part of the public Internet: all, none, or those of the networks that the
  * installation names.
@@ -53,6 +57,8 @@ export function networkOf(text: string): { address: string; bits: number } | und
   const most = { 4: 32, 6: 128 }[isIP(address)];
   const bits = prefix === undefined ? most : Number(prefix);
   if (most === undefined || bits === undefined || bits > most) return undefined;
+  // Would stand for addresses of IPv4, with another count of bits.
+  if (most === 128 && isWithin(address, carried)) return undefined;
   return { address, bits };
 }
 
@@ -72,7 +78,7 @@ function assertNever(network: string): never {
 
 function isWithin(address: string, list: BlockList): boolean {
   const bare = address.replace(/%.*$/, "");
-  // What IPv6 only carries (`::ffff:10.0.0.1`) is no address of a network of IPv4 here.
+  // What IPv6 only carries (`::ffff:10.0.0.1`) leads to the address of IPv4, and is one of its network.
   const family = isIP(bare);
   return family !== 0 && list.check(bare, family === 4 ? "ipv4" : "ipv6");
 }

@@ -75,6 +75,7 @@ export function webOrigin(text: string): string {
 
 const MAX_ORIGINS = 50;
 const MAX_NETWORKS = 50;
+const MIN_NETWORK_BITS = 8;
 
 /** `10.1.0.0/16,192.168.7.5` */
 export function networks(text: string | undefined): readonly string[] {
@@ -82,7 +83,12 @@ export function networks(text: string | undefined): readonly string[] {
   const named = parts.filter((part) => part !== "");
   if (named.length > MAX_NETWORKS) throw new Error(`names more than ${MAX_NETWORKS}`);
   for (const each of named) {
-    if (!networkOf(each)) throw new Error(`"${each}" is no network such as 10.1.0.0/16`);
+    const network = networkOf(each);
+    if (!network) throw new Error(`"${each}" is no network such as 10.1.0.0/16`);
+    // Nobody means this machine and the metadata service of its cloud who names what holds everything.
+    if (network.bits < MIN_NETWORK_BITS) {
+      throw new Error(`"${each}" is too wide (/${MIN_NETWORK_BITS} at least): name the receivers`);
+    }
   }
   return Object.freeze(named);
 }

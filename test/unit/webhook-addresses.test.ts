@@ -86,11 +86,18 @@ describe("a webhook's URL", () => {
     await expect(leading("10.1.2.3", "127.0.0.1")).rejects.toThrow(/VAUTN_PRIVATE_RECEIVERS/);
   });
 
-  it.each(["10.0.0.0/33", "10.1", "example.com", "10.0.0.0/8/8", "::/129", "10.0.0.0/-1"])(
-    "is permitted by no such network as %s",
-    (network) => {
-      expect(networkOf(network)).toBeUndefined();
-      expect(() => readConfig({ VAUTN_PRIVATE_RECEIVERS: network })).toThrow(/is no network/);
+  it.each([
+    ...["10.0.0.0/33", "10.1", "example.com", "10.0.0.0/8/8", "::/129", "10.0.0.0/-1"],
+    ...["::ffff:0:0/96", "::ffff:10.1.0.0/112"],
+  ])("is permitted by no such network as %s", (network) => {
+    expect(networkOf(network)).toBeUndefined();
+    expect(() => readConfig({ VAUTN_PRIVATE_RECEIVERS: network })).toThrow(/is no network/);
+  });
+
+  it.each(["0.0.0.0/0", "::/0", "128.0.0.0/1", "10.1.0.0/16,fc00::/7"])(
+    "is not permitted by what holds this machine and its cloud as well: %s",
+    (networks) => {
+      expect(() => readConfig({ VAUTN_PRIVATE_RECEIVERS: networks })).toThrow(/is too wide/);
     },
   );
 });
