@@ -50,6 +50,7 @@ const NEWS_STEP = 0.01;
 const STEP_BACK_EVERY_MS = 250;
 /** Building these leaves nothing behind that is worth giving back. */
 const SMALL_BYTES = 8 * 1024 ** 2;
+const parent = process.ppid;
 let recentSeconds = 0;
 /** What went into beginning belongs to the first build. */
 let usedBefore: NodeJS.CpuUsage | undefined;
@@ -116,6 +117,8 @@ function tell(news: DeltaNews): void {
  * own all threads step back, those of the compressors and of the collection of garbage as well.
  */
 function standBack(): void {
+  // While it computes, it hears of nothing: somebody killed would have it build on for hours.
+  if (process.ppid !== parent) process.exit();
   const by = stepBackAfter(recentSeconds + ownSeconds());
   if (by <= steppedBack) return;
   steppedBack = by;

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import { syncDirectory } from "./journal-segment.ts";
@@ -15,7 +16,9 @@ export class JournalFiles {
   constructor(root: string, name: string) {
     this.#root = root;
     this.#directory = path.join(root, name);
-    this.#prefix = `${Date.now().toString(36)}-${process.pid}`;
+    // Two containers may have the same ids of processes, and be started at the same moment.
+    const one = randomBytes(4).toString("hex");
+    this.#prefix = `${Date.now().toString(36)}-${process.pid}-${one}`;
     fs.mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
     syncDirectory(root);
   }
