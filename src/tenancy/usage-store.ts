@@ -54,13 +54,13 @@ export async function forgetUsage(tx: Tx, before: string): Promise<void> {
   await sql`delete from tenant_usage where day < ${before}`.execute(tx);
 }
 
-/** What stands at the moment: devices, and bytes of artifacts and of uploads that are under way. */
 /** Until the transaction ends nobody else adds to what stands. */
 export async function lockStanding(tx: Tx, tenantId: string): Promise<void> {
   const key = `storage/${tenantId}`;
   await sql`select pg_advisory_xact_lock(hashtextextended(${key}, 0))`.execute(tx);
 }
 
+/** What stands at the moment: devices, and bytes of artifacts and of all uploads that are still there. */
 export async function readStanding(tx: Tx): Promise<{ devices: number; storage: number }> {
   const { rows } = await sql<{ devices: number; storage: number }>`
     select (select count(*) from devices) as devices,
