@@ -121,6 +121,7 @@ async function flush(
     notifiedAt: group.notified_at?.getTime() ?? null,
     notified: group.notified,
     escalated: group.escalated,
+    heardSteps: group.heard_steps,
   };
   const plan = planFlush(route, state, members, nowMs);
   await say(tx, tenantId, group, plan, new Map(rows.map((row) => [row.id, row])), now);
@@ -133,6 +134,7 @@ async function flush(
     notified: plan.next.notified,
     notifiedAt: plan.next.notifiedAt === null ? null : new Date(plan.next.notifiedAt),
     escalated: plan.next.escalated,
+    heardSteps: plan.next.heardSteps,
     flushedAt: now,
     flushAt: new Date(plan.flushAt ?? nowMs),
   });

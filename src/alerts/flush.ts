@@ -9,6 +9,8 @@ export interface GroupState {
   notified: Readonly<Record<string, Told>>;
   /** Steps of the escalation that were taken. */
   escalated: number;
+  /** Steps whose channels know of the group, also where nothing waits any more. */
+  heardSteps: number;
 }
 
 export interface MemberState {
@@ -32,7 +34,12 @@ export interface Saying {
 
 export interface FlushPlan {
   sayings: Saying[];
-  next: { notified: Record<string, Told>; notifiedAt: number | null; escalated: number };
+  next: {
+    notified: Record<string, Told>;
+    notifiedAt: number | null;
+    escalated: number;
+    heardSteps: number;
+  };
   /** Members that nothing more is to be said of. */
   leave: string[];
   /** Null where the group has come to its end. */
@@ -58,17 +65,21 @@ export function planFlush(
   const isNews = active.some(
     ({ id, state }) => state === "open" && group.notified[id] !== "firing",
   );
-  const isNewlySeen = active.some(
-    ({ id, state }) => state === "acknowledged" && group.notified[id] === "firing",
-  );
   const isDue =
     waiting.length > 0 &&
     group.notifiedAt !== null &&
     nowMs - group.notifiedAt >= route.repeatIntervalMs;
   const isAcknowledged = active.length > 0 && waiting.length === 0;
+  // Of several that are acknowledged one after the other it is told when none waits any more.
+  const isNewlySeen = isAcknowledged && active.some(({ id }) => group.notified[id] === "firing");
   const says = isNews || isNewlySeen || isDue || resolved.length > 0;
+  // Who was called is told that somebody looks after it, and that it has ended; not of each alert.
+  const concernsCalled = says && waiting.length === 0;
+  const heard = Math.max(group.heardSteps, group.escalated);
+  const called = concernsCalled ? route.escalation.slice(0, heard) : [];
+  const channels = [...new Set([route, ...called].flatMap((one) => one.channels))];
   const sayings: Saying[] = says
-    ? [{ channels: route.channels, firing, resolved, isAcknowledged, escalation: null }]
+    ? [{ channels, firing, resolved, isAcknowledged, escalation: null }]
     : [];
   const escalated = escalate();
 
@@ -83,7 +94,10 @@ export function planFlush(
   }
   return {
     sayings,
-    next: { notified, notifiedAt: says ? nowMs : group.notifiedAt, escalated },
+    next: {
+      ...{ notified, notifiedAt: says ? nowMs : group.notifiedAt, escalated },
+      heardSteps: says && active.length === 0 ? 0 : Math.max(heard, escalated),
+    },
     leave: ended.map(({ id }) => id),
     flushAt: kept.length === 0 ? null : nextFlush(),
   };

@@ -80,6 +80,7 @@ export interface GroupRow {
   notified_at: Date | null;
   notified: Record<string, Told>;
   escalated: number;
+  heard_steps: number;
 }
 
 /** Groups that are due, locked until the transaction ends; another worker's are passed over. */
@@ -91,7 +92,16 @@ export async function lockDueGroups(
 ): Promise<GroupRow[]> {
   const rows = await tx
     .selectFrom("alert_groups")
-    .select(["id", "route", "labels", "created_at", "notified_at", "notified", "escalated"])
+    .select([
+      "id",
+      "route",
+      "labels",
+      "created_at",
+      "notified_at",
+      "notified",
+      "escalated",
+      "heard_steps",
+    ])
     .where("tenant_id", "=", tenantId)
     .where("flush_at", "<=", now)
     .orderBy("flush_at")
@@ -155,6 +165,7 @@ export async function settleGroup(
     notified: Record<string, Told>;
     notifiedAt: Date | null;
     escalated: number;
+    heardSteps: number;
     flushedAt: Date;
     flushAt: Date;
   },
@@ -165,6 +176,7 @@ export async function settleGroup(
       notified: JSON.stringify(next.notified),
       notified_at: next.notifiedAt,
       escalated: next.escalated,
+      heard_steps: next.heardSteps,
       flushed_at: next.flushedAt,
       flush_at: next.flushAt,
     })

@@ -13,7 +13,7 @@ export interface Notification {
   groupLabels: Record<string, string>;
   commonLabels: Record<string, string>;
   commonAnnotations: Record<string, string>;
-  /** Where the console has it, below the console's address. */
+  /** Where the console has it, below the console's address and the tenant; in messages all of it. */
   externalURL: string;
   truncatedAlerts: number;
   alerts: NotifiedAlert[];
@@ -92,15 +92,15 @@ function common(all: readonly Record<string, string>[]): Record<string, string> 
 
 /** One line for a subject, a push message or an incident's summary. */
 export function headline(notification: Notification): string {
-  const { alerts, truncatedAlerts, status, escalation, isTest } = notification;
+  const { alerts, truncatedAlerts, status, acknowledged, escalation, isTest } = notification;
   const count = alerts.length + truncatedAlerts;
   const open = alerts.filter((alert) => alert.status === "firing").length + truncatedAlerts;
   const [first] = alerts;
-  const mark = status === "resolved" ? "RESOLVED" : count > 1 ? `FIRING:${open}` : "FIRING";
+  const word = status === "resolved" ? "RESOLVED" : acknowledged ? "ACKNOWLEDGED" : "FIRING";
+  const mark = isTest ? "TEST" : status === "firing" && count > 1 ? `${word}:${open}` : word;
   const others = count > 1 ? ` (and ${count - 1} more)` : "";
   const again = escalation === null ? "" : " [nobody has acknowledged it]";
-  const test = isTest ? "[TEST] " : "";
-  return oneLine(`${test}[${mark}] ${first?.title ?? "no alert"}${others}${again}`);
+  return oneLine(`[${mark}] ${first?.title ?? "no alert"}${others}${again}`);
 }
 
 function oneLine(text: string): string {

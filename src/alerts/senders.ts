@@ -72,7 +72,7 @@ async function post(
 
 /** Standard Webhooks, with a CloudEvent as its body. */
 function webhookRequest(
-  { clock }: SendingDeps,
+  { clock, consoleUrl }: SendingDeps,
   { id, secret, notification }: Message,
 ): [string, Record<string, string>] {
   const at = new Date(clock.now());
@@ -84,7 +84,7 @@ function webhookRequest(
     subject: notification.groupKey,
     time: at.toISOString(),
     datacontenttype: "application/json",
-    data: notification,
+    data: { ...notification, externalURL: pageOf(notification, consoleUrl) },
   });
   const headers = {
     "content-type": "application/cloudevents+json; charset=utf-8",
@@ -93,6 +93,11 @@ function webhookRequest(
     "webhook-signature": new Webhook(secret).sign(id, at, body),
   };
   return [body, headers];
+}
+
+/** The page of the alerts; without an address only where it is below the console's. */
+function pageOf({ tenant, externalURL }: Notification, consoleUrl: string | undefined): string {
+  return consoleUrl ? `${consoleUrl}/t/${tenant}${externalURL}` : externalURL;
 }
 
 const COLOURS = { critical: "#d1242f", warning: "#bf8700", info: "#0969da" } as const;
@@ -112,7 +117,7 @@ export function slackBody(notification: Notification, consoleUrl: string | undef
         ...(link ? { title_link: link } : {}),
         fallback: escapeSlack(alert.title),
         text: escapeSlack(Object.values(alert.annotations).join("\n")),
-        fields: Object.entries(alert.labels).map(([title, value]) => ({
+        fields: Object.entries(toldLabels(alert.labels)).map(([title, value]) => ({
           title,
           value: escapeSlack(value),
           short: true,
@@ -122,6 +127,17 @@ export function slackBody(notification: Notification, consoleUrl: string | undef
       ...(more > 0 ? [{ text: `... and ${more} more` }] : []),
     ],
   });
+}
+
+/** Labels without those that say once more what another one says. */
+function toldLabels(labels: Record<string, string>): Record<string, string> {
+  const { alertname, subjectKind, subjectId, ...told } = labels;
+  const isNamed = subjectId !== undefined && subjectId === told.device;
+  return {
+    ...told,
+    ...(alertname === told.rule || alertname === told.kind ? {} : { alertname }),
+    ...(isNamed ? {} : { subjectKind, subjectId }),
+  } as Record<string, string>;
 }
 
 /** Slack: these three are control characters; a device's name must not ring everybody's bell. */

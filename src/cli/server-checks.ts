@@ -3,6 +3,7 @@ import { messageOf } from "../kernel/index.ts";
 import type { Cli } from "./cli.ts";
 import { effectiveContext } from "./context.ts";
 import { table } from "./output.ts";
+import { Session } from "./session.ts";
 
 /** One line of `vautn doctor`. */
 export interface Finding {
@@ -21,12 +22,19 @@ const STATES = {
   expired: "problem",
 } as const satisfies Record<AcmeStatus["state"], Finding["state"]>;
 
+const PATIENCE_MS = 5_000;
+
+/** Who looks for faults is not kept waiting by one. */
+function quickSession(cli: Cli): Session {
+  return new Session(cli.io.environment, undefined, PATIENCE_MS);
+}
+
 /** The offline root's revocation list; nothing where the root signs by itself or nobody may look. */
 export async function checkRootList(cli: Cli): Promise<Finding[]> {
   const { url, apiKey } = effectiveContext(cli.io.environment);
   if (!url || !apiKey) return [];
   try {
-    const { rootList } = await cli.session().call("getHierarchy");
+    const { rootList } = await quickSession(cli).call("getHierarchy");
     if (!rootList) return [];
     const { state, nextUpdate, unlisted } = rootList;
     const detail =
@@ -46,7 +54,7 @@ export async function checkAcme(cli: Cli): Promise<Finding[]> {
   if (!url || !apiKey) return [];
   const check = "acme";
   try {
-    const status = await cli.session().call("getAcmeStatus");
+    const status = await quickSession(cli).call("getAcmeStatus");
     return [{ check, state: STATES[status.state], detail: storyOf(status) }];
   } catch (error) {
     // 404: no authority is named; 403: it is for the platform's administrators to know.
@@ -103,15 +111,32 @@ export interface Readiness {
 
 const STATES_OF_PARTS = { up: "ok", degraded: "note", down: "problem" } as const;
 
+/** The embedded stores are looked after by the platform, others by whoever runs them. */
+function storeAdvice(variable: string): string {
+  return `embedded: see "vautn up" for why it does not come back; of your own: is it running, and does ${variable} reach it?`;
+}
+
 /** What to look at first where a part of the platform is not up. */
 const NEXT: Record<string, string> = {
-  postgresql: "is it running, and does DATABASE_URL reach it?",
-  clickhouse: "is it running, and does CLICKHOUSE_URL reach it? Devices keep what they measure",
+  postgresql: storeAdvice("DATABASE_URL"),
+  clickhouse: `${storeAdvice("CLICKHOUSE_URL")}; devices keep what they measure`,
   blobs:
     "put the folder back from a backup, with its owner and rights, or see whether BLOB_URL answers",
   disk: "make room in the data folder, or shorten what is kept",
   journal: "the time-series store does not keep up: look at it first",
 };
+
+/** What a body of `/readyz` says; nothing where it is another program's. */
+export function readReadiness(body: string): Readiness | undefined {
+  try {
+    const { checks, reasons } = JSON.parse(body) as Partial<Readiness>;
+    return checks && Object.keys(checks).length > 0
+      ? { checks, reasons: reasons ?? {} }
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
 
 /** Each part of the platform with its reason and what to do next. */
 export function findingsOf({ checks, reasons = {} }: Readiness): Finding[] {

@@ -15,7 +15,7 @@ export class Session {
   readonly client: ApiClient;
   readonly #tenant: string | undefined;
 
-  constructor(environment: NodeJS.ProcessEnv, tenant?: string) {
+  constructor(environment: NodeJS.ProcessEnv, tenant?: string, timeoutMs?: number) {
     trustPrivateAuthority(environment);
     const context = effectiveContext(environment);
     if (!context.url) {
@@ -24,7 +24,7 @@ export class Session {
     if (!context.apiKey) {
       throw misuse("you are not signed in", "sign in with: vautn login URL (or set VAUTN_API_KEY)");
     }
-    this.client = new ApiClient(context.url, { apiKey: context.apiKey });
+    this.client = new ApiClient(context.url, { apiKey: context.apiKey, timeoutMs });
     this.#tenant = tenant ?? context.tenant;
   }
 

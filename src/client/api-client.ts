@@ -37,9 +37,15 @@ export class ApiClient {
   /** Validator of what the latest answer showed, for `ifMatch`; undefined where it has none. */
   lastEtag: string | undefined;
   readonly #headers: Record<string, string>;
+  readonly #timeoutMs: number;
 
-  constructor(url: string, credentials: { apiKey?: string | undefined; cookie?: string }) {
+  /** `timeoutMs` bounds a call and a download; without it they may take a minute. */
+  constructor(
+    url: string,
+    credentials: { apiKey?: string | undefined; cookie?: string; timeoutMs?: number | undefined },
+  ) {
     this.url = url.replace(/\/+$/, "");
+    this.#timeoutMs = credentials.timeoutMs ?? TIMEOUT_MS;
     this.#headers = {
       ...(credentials.apiKey ? { authorization: `Bearer ${credentials.apiKey}` } : {}),
       ...(credentials.cookie ? { cookie: credentials.cookie, "x-requested-with": "vautn" } : {}),
@@ -57,7 +63,7 @@ export class ApiClient {
         ...(ifMatch === undefined ? {} : { "if-match": ifMatch }),
       },
       body: body === undefined ? null : JSON.stringify(body),
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: AbortSignal.timeout(this.#timeoutMs),
     });
     const text = await response.text();
     return (text === "" ? undefined : JSON.parse(text)) as Operations[Name]["answer"];
@@ -65,7 +71,7 @@ export class ApiClient {
 
   /** What an operation answers, byte by byte: for documents whose hash others have signed. */
   async download<Name extends OperationName>(name: Name, input: CallInput<Name>): Promise<Buffer> {
-    const init = { headers: {}, signal: AbortSignal.timeout(TIMEOUT_MS) };
+    const init = { headers: {}, signal: AbortSignal.timeout(this.#timeoutMs) };
     const response = await this.#send(name, input as RawInput, init);
     return Buffer.from(await response.arrayBuffer());
   }

@@ -94,6 +94,7 @@ export interface AlertGroupsTable {
   notified_at: Date | null;
   notified: OptionalJson;
   escalated: Generated<number>;
+  heard_steps: Generated<number>;
 }
 
 export interface AlertHistoryTable {

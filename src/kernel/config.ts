@@ -277,6 +277,11 @@ export function servesApiByTls({ apiTls, acmeDirectory, acmeListeners }: Config)
   return apiTls || (acmeDirectory !== undefined && acmeListeners.includes("api"));
 }
 
+/** Where the console and the API are on this machine's own port, without a proxy. */
+export function ownConsoleUrl(config: Config): string {
+  return `${servesApiByTls(config) ? "https" : "http"}://${config.publicHost}:${config.apiPort}`;
+}
+
 /** The effective values with secrets masked, passwords inside URLs included. */
 export function describeConfig(config: Config): Record<string, unknown> {
   return Object.fromEntries(

@@ -47,3 +47,6 @@ export const LIMITS = {
   tagsPerDevice: 50,
   certificateRequestBytes: 16 * 1024,
 } as const;
+
+/** Messages that come in do not fill the disk to its end: a database that cannot write falls over. */
+export const RESERVED_DISK_BYTES = 128 * 1024 ** 2;

@@ -3,7 +3,7 @@ import path from "node:path";
 import type { Config } from "../kernel/config.ts";
 import { createHealthChecks, type HealthCheck, Unwell } from "../kernel/health-checks.ts";
 import type { Clock } from "../kernel/index.ts";
-import { RESERVED_DISK_BYTES } from "../timeseries/index.ts";
+import { RESERVED_DISK_BYTES } from "../kernel/limits.ts";
 
 const GIB = 1024 ** 3;
 /** Below this the disk is nearly full; below what is reserved gateways take nothing in. */

@@ -9,7 +9,7 @@ import { createDevices } from "../devices/index.ts";
 import { createFirmware } from "../firmware/index.ts";
 import { createMetricRules } from "../health/index.ts";
 import { type AcmeOptions, createIdentity, createRotationCampaigns } from "../identity/index.ts";
-import type { Config } from "../kernel/config.ts";
+import { type Config, ownConsoleUrl } from "../kernel/config.ts";
 import { systemClock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { parseMailServer } from "../kernel/mail-server.ts";
@@ -122,7 +122,7 @@ export function createModules(options: ModuleOptions) {
     logger,
     allowPrivateAddresses: receivers,
     ...(config.smtpUrl ? { mailServer: parseMailServer(config.smtpUrl, config.smtpFrom) } : {}),
-    consoleUrl: config.publicOrigin,
+    consoleUrl: config.publicOrigin ?? ownConsoleUrl(config),
   });
   const metricRules = createMetricRules({ db, clock, alerts, audit: tenancy.audit });
   const firmware = createFirmware({ db, clock, blobs, sealer, tenancy, logger });

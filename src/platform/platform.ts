@@ -1,7 +1,7 @@
 import fs from "node:fs";
 import { LocalBus } from "../bus/index.ts";
 import { freePort } from "../db/index.ts";
-import { type Config, servesApiByTls } from "../kernel/config.ts";
+import { type Config, ownConsoleUrl } from "../kernel/config.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { lockDataDirectory } from "./data-lock.ts";
 import { createModules, type Modules } from "./modules.ts";
@@ -84,7 +84,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     return {
       config,
       administrator,
-      consoleUrl: `${servesApiByTls(config) ? "https" : "http"}://${config.publicHost}:${config.apiPort}`,
+      consoleUrl: ownConsoleUrl(config),
       mqttUrl: `mqtts://${config.publicHost}:${config.mqttPort}`,
       httpsUrl: `https://${config.publicHost}:${config.deviceHttpPort}`,
       modules,

@@ -40,7 +40,10 @@ export async function startStores(
     exited.then(() => (stopping ? new Promise<never>(() => {}) : `${name} ended unexpectedly`));
   try {
     options.onStatus?.("starting PostgreSQL and the ClickHouse engine");
-    const [database, clickhouseUrl] = await Promise.all([startDatabase(), startTimeseriesEngine()]);
+    const starts = [startDatabase(), startTimeseriesEngine()] as const;
+    // One that fails is told of when the other has come to its end: what starts later is stopped too.
+    await Promise.allSettled(starts);
+    const [database, clickhouseUrl] = await Promise.all(starts);
     return {
       addresses: {
         database,

@@ -35,10 +35,11 @@ export async function deviceUpdates(
           .onRef("rollouts.tenant_id", "=", "device.tenant_id")
           .onRef("rollouts.id", "=", "device.rollout_id"),
       )
+      // Its own: a rollback leads each device to another release than the one it takes back.
       .innerJoin("releases", (join) =>
         join
-          .onRef("releases.tenant_id", "=", "rollouts.tenant_id")
-          .onRef("releases.id", "=", "rollouts.release_id"),
+          .onRef("releases.tenant_id", "=", "device.tenant_id")
+          .onRef("releases.id", "=", "device.target_release_id"),
       )
       .selectAll("device")
       .select(["rollouts.name as rollout_name", "releases.version as target_version"])

@@ -162,11 +162,18 @@ async function resolve(db: Database, tenantId: string, { role, groups }: GivenRo
   if (names && (names.length === 0 || names.length > MAX_ROLE_GROUPS)) {
     throw invalid("groups", `name 1 to ${MAX_ROLE_GROUPS} groups, or leave groups out`);
   }
-  const { own, known } = await db.tenant(tenantId, async (tx) => ({
-    own: isTenantRole(role) ? undefined : await store.findRole(tx, role),
-    known: names ? await store.knownGroups(tx, names) : [],
-  }));
-  if (!isTenantRole(role) && !own) throw invalid("role", "is none of the tenant's roles");
+  const { own, known, roles } = await db.tenant(tenantId, async (tx) => {
+    const found = isTenantRole(role) ? undefined : await store.findRole(tx, role);
+    return {
+      own: found,
+      known: names ? await store.knownGroups(tx, names) : [],
+      roles: isTenantRole(role) || found ? [] : await store.listRoles(tx, MAX_ROLES),
+    };
+  });
+  if (!isTenantRole(role) && !own) {
+    const all = [...TENANT_ROLES, ...roles.map(({ name }) => name)];
+    throw invalid("role", `is none of the tenant's roles: ${all.join(", ")}`);
+  }
   const unknown = names?.find((name) => !known.includes(name));
   if (unknown !== undefined) throw invalid("groups", `there is no group ${unknown}`);
   const columns: RoleColumns = {
@@ -237,7 +244,7 @@ function unknownRole(name: string): AppError {
 }
 
 function invalid(field: string, message: string): AppError {
-  return new AppError("invalid-content", "this role cannot be given", {
+  return new AppError("invalid-content", `this role cannot be given: ${field} ${message}`, {
     errors: [{ field, message }],
   });
 }

@@ -1,7 +1,6 @@
 export { decodePosition, encodePosition, type Position } from "./cursor.ts";
 export { type EmbeddedClickHouse, startEmbeddedClickHouse } from "./embedded-clickhouse.ts";
 export type { Forgetting } from "./forgetting.ts";
-export { RESERVED_DISK_BYTES } from "./journal.ts";
 export { type JournaledTimeseries, withJournal } from "./journaled-timeseries.ts";
 export { type Horizons, horizonOf, horizonsOf, type KeptLevel, whereKept } from "./kept.ts";
 export { PointColumns } from "./point-columns.ts";

@@ -1,5 +1,6 @@
 import fs from "node:fs";
 import { AppError, assert, messageOf } from "../kernel/index.ts";
+import { RESERVED_DISK_BYTES } from "../kernel/limits.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { counter, gauge } from "../kernel/metrics.ts";
 import { DiskRoom } from "./disk-room.ts";
@@ -33,8 +34,6 @@ export interface JournalOptions {
 }
 
 const MAX_BYTES = 1024 ** 3;
-/** Messages that come in do not fill the disk to its end: a database that cannot write falls over. */
-export const RESERVED_DISK_BYTES = 128 * 1024 ** 2;
 /** An INSERT costs the engine 25 ms whatever it holds, so small ones are kept apart. */
 const FEED_EVERY_MS = 500;
 /** Of a fleet that says little: each table's INSERT, and the merge that follows it, for a few rows. */

@@ -211,9 +211,18 @@ describe("who is told of alerts", () => {
     await pass(600);
     expect(said("/boss")).toEqual([]);
     expect(said("/chat").at(-1)?.body.data.acknowledged).toBe(true);
+    expect(said("/pager").at(-1)?.body.data.acknowledged).toBe(true);
     expect((await alerts.history("acme", id)).map(({ what }) => what)).toEqual([
       ...["opened", "notified", "escalated", "acknowledged", "notified"],
     ]);
+    // Who was called before is told of the end, and who was not is not.
+    await alerts.resolve("acme", "presence:hub-1");
+    await pass(5);
+    expect(said("/pager").at(-1)?.body.data).toMatchObject({
+      status: "resolved",
+      externalURL: "https://console.example/t/acme/alerts",
+    });
+    expect(said("/boss")).toEqual([]);
   });
 
   it("hear it once at least and never twice by another id, though the worker dies in between", async () => {

@@ -257,6 +257,10 @@ describe("the command line", () => {
 
   it("makes tenants, people and keys, and proves the audit log", async () => {
     await json("tenant", "create", "initech", "--name", "Initech");
+    const unknown = await run(["key", "create", "ci", "--role", "boss"]);
+    expect(unknown.err).toContain(
+      "role is none of the tenant's roles: viewer, operator, fleet-eng",
+    );
     const created = await json("key", "create", "ci", "--role", "viewer");
     const asViewer = { VAUTN_API_KEY: created.key };
     const refused = await run(["group", "create", "x", "-q", "online"], { env: asViewer });

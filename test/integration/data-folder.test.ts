@@ -6,7 +6,10 @@ import path from "node:path";
 import pg from "pg";
 import { afterAll, describe, expect, it } from "vitest";
 import { startPostgres } from "../../src/db/index.ts";
+import { readConfig } from "../../src/kernel/config.ts";
 import { lockDataDirectory } from "../../src/platform/data-lock.ts";
+import { startStores } from "../../src/platform/stores.ts";
+import { silentLogger } from "../support/timeseries.ts";
 
 const directory = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-test-"));
 afterAll(() => fs.rmSync(directory, { recursive: true, force: true }));
@@ -68,5 +71,25 @@ describe("the embedded PostgreSQL", () => {
     await after.end();
     await before.end().catch(() => {});
     await server.stop();
+  });
+});
+
+/** Processes that this one has started and that have not ended. */
+function children(): string[] {
+  const tasks = fs.readdirSync("/proc/self/task");
+  const lists = tasks.map((task) => fs.readFileSync(`/proc/self/task/${task}/children`, "utf8"));
+  return lists.flatMap((list) => list.split(" ").filter(Boolean));
+}
+
+describe.skipIf(process.platform !== "linux")("a store that does not start", () => {
+  it("is named, and leaves the other one stopped", async () => {
+    const place = path.join(directory, "damaged");
+    fs.mkdirSync(path.join(place, "postgres/cluster"), { recursive: true });
+    fs.writeFileSync(path.join(place, "postgres/superuser-password"), "secret");
+    fs.writeFileSync(path.join(place, "postgres/cluster/PG_VERSION"), "18");
+    const before = children();
+    const config = readConfig({ VAUTN_DATA: place });
+    await expect(startStores(config, silentLogger)).rejects.toThrow(/PostgreSQL ended with status/);
+    expect(children()).toEqual(before);
   });
 });

@@ -175,6 +175,11 @@ describe("rollouts", () => {
     expect(await f.alerts.list(f.tenant, { state: "open" })).toMatchObject({ items: [] });
     const [back] = (await f.rollouts.list(f.tenant)).items;
     expect(back).toMatchObject({ kind: "rollback", rollsBack: id, state: "succeeded" });
+    const { id: device } = updated[1] as (typeof updated)[0];
+    expect(await f.rollouts.deviceUpdates(f.tenant, device, 2)).toMatchObject([
+      { rolloutId: back?.id, sourceVersion: "1.1.0", targetVersion: "1.0.0" },
+      { rolloutId: id, sourceVersion: "1.0.0", targetVersion: "1.1.0" },
+    ]);
     await f.expectCountersToMatch(id);
     await f.expectCountersToMatch(back?.id as string);
   });

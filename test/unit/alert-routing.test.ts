@@ -132,7 +132,7 @@ describe("a group of alerts", () => {
       ],
     },
   });
-  const fresh = { createdAt: 0, notifiedAt: null, notified: {}, escalated: 0 };
+  const fresh = { createdAt: 0, notifiedAt: null, notified: {}, escalated: 0, heardSteps: 0 };
   const open = { id: "a", state: "open" as const, openedAt: 0, isMuted: false };
   const told = { ...fresh, notifiedAt: 30_000, notified: { a: "firing" as const } };
   const channelsOf = (plan: ReturnType<typeof planFlush>) =>
@@ -174,6 +174,32 @@ describe("a group of alerts", () => {
     expect(
       planFlush(route, { ...told, notified: plan.next.notified }, [seen], 99e6).sayings,
     ).toEqual([]);
+  });
+
+  it("tells who was called that somebody looks after it, and that it has ended", () => {
+    const seen = { ...open, state: "acknowledged" as const };
+    const called = { ...told, escalated: 1, heardSteps: 1 };
+    const plan = planFlush(route, called, [seen], 700_000);
+    expect(plan.sayings.map(({ channels }) => channels)).toEqual([["chat", "pager"]]);
+    const after = { ...called, ...plan.next };
+    expect(after).toMatchObject({ escalated: 0, heardSteps: 1 });
+    const end = planFlush(route, after, [{ ...open, state: "resolved" }], 800_000);
+    expect(end.sayings).toMatchObject([{ channels: ["chat", "pager"], resolved: ["a"] }]);
+    expect(end.next.heardSteps).toBe(0);
+  });
+
+  it("tells that it is acknowledged when nothing of it waits any more, and not one by one", () => {
+    const group = { ...told, notified: { a: "firing" as const, b: "firing" as const } };
+    const seen = { ...open, state: "acknowledged" as const };
+    const half = planFlush(route, group, [seen, { ...open, id: "b" }], 60_000);
+    expect(half.sayings).toEqual([]);
+    const whole = planFlush(
+      route,
+      { ...group, ...half.next },
+      [seen, { ...seen, id: "b" }],
+      70_000,
+    );
+    expect(whole.sayings).toMatchObject([{ firing: ["a", "b"], isAcknowledged: true }]);
   });
 
   it("stays silent while all of it is muted, and speaks when that ends", () => {

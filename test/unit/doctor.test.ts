@@ -1,13 +1,18 @@
+import { once } from "node:events";
 import fs from "node:fs/promises";
+import http from "node:http";
+import type { AddressInfo } from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { openBlobStore } from "../../src/blobs/index.ts";
-import { judge } from "../../src/cli/commands/operations.ts";
-import { checkClock, findingsOf } from "../../src/cli/server-checks.ts";
+import { judge, judgeRoom } from "../../src/cli/commands/operations.ts";
+import { checkClock, findingsOf, readReadiness } from "../../src/cli/server-checks.ts";
+import { ApiClient } from "../../src/client/index.ts";
 import { createHealthChecks, Unwell } from "../../src/kernel/health-checks.ts";
 import { VirtualClock } from "../../src/kernel/index.ts";
 import { createPlatformHealth } from "../../src/platform/health.ts";
+import { runInPipe } from "../support/run-cli.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -19,7 +24,7 @@ describe("vautn doctor", () => {
     });
     expect(found).toMatchObject([
       { state: "ok", detail: "up" },
-      { state: "problem", detail: expect.stringContaining("down; no answer; is it running") },
+      { state: "problem", detail: expect.stringContaining("down; no answer; embedded: see ") },
       { state: "note", detail: expect.stringContaining("900 MiB are free; make room") },
     ]);
   });
@@ -29,6 +34,61 @@ describe("vautn doctor", () => {
     const at = (ms: number) => checkClock(new Date(now - ms).toUTCString(), now).state;
     expect([at(0), at(10_000), at(-120_000)]).toEqual(["ok", "note", "problem"]);
     expect(checkClock(null, now).state).toBe("note");
+  });
+
+  it("tells a disk that is full from one that will be, and both from one with room", () => {
+    const of = (mib: number) => judgeRoom("/data", mib * 1024 ** 2);
+    expect([20_000, 5_000, 900, 100].map((mib) => of(mib).state)).toEqual([
+      ...["ok", "note", "problem", "problem"],
+    ]);
+    expect(of(900).detail).toContain("900 MiB free: make room before devices have to wait");
+    expect(of(100).detail).toContain("100 MiB free: full; devices wait until there is room");
+  });
+
+  it("takes no other program's answer for the platform's", () => {
+    const body = JSON.stringify({ ready: true, checks: { disk: "up" }, reasons: {} });
+    expect(readReadiness(body)?.checks).toEqual({ disk: "up" });
+    for (const other of ["<html>", "null", "{}", '{"checks":{}}', '{"checks":7}']) {
+      expect(readReadiness(other), other).toBeUndefined();
+    }
+  });
+
+  it("names what is wrong with the way to the platform, and what to do", async () => {
+    const home = await fs.mkdtemp(path.join(os.tmpdir(), "vautn-doctor-"));
+    const doctor = async (environment: Record<string, string>) => {
+      const ports = { VAUTN_MQTT_PORT: "1", VAUTN_DEVICE_HTTP_PORT: "1" };
+      const set = { XDG_CONFIG_HOME: home, VAUTN_DATA: home, ...ports, ...environment };
+      const { status, out } = await runInPipe(["doctor", "--json"], set);
+      const { items } = JSON.parse(out) as { items: { check: string; detail: string }[] };
+      return [status, items.find(({ check }) => check === "platform")?.detail];
+    };
+    const other = http.createServer((_request, response) => response.end("<html>")).listen(0);
+    await once(other, "listening");
+    const url = `http://127.0.0.1:${(other.address() as AddressInfo).port}`;
+    const notOurs = `${url} answers 200, and not as Vautn does: is the address right (vautn login URL)?`;
+    expect(await doctor({ VAUTN_URL: url })).toEqual([1, notOurs]);
+    other.close();
+    other.closeAllConnections();
+    await once(other, "close");
+    const key = { VAUTN_API_KEY: "vk_x" };
+    const gone = `${url} does not answer (ECONNREFUSED); start it (vautn up), or read what it wrote last`;
+    expect(await doctor({ VAUTN_URL: url, ...key })).toEqual([1, gone]);
+    const unread = await doctor({ VAUTN_URL: url, VAUTN_CA: path.join(home, "none.pem") });
+    expect(unread).toEqual([1, expect.stringMatching(/^VAUTN_CA: ENOENT/)]);
+    await fs.mkdir(path.join(home, "vautn"));
+    await fs.writeFile(path.join(home, "vautn/context.json"), "{");
+    expect(await doctor({})).toEqual([1, expect.stringMatching(/is damaged; remove it and sign/)]);
+    await fs.rm(home, { recursive: true });
+  });
+
+  it("is not kept waiting by a platform that does not answer in time", async () => {
+    const silent = http.createServer(() => {}).listen(0);
+    await once(silent, "listening");
+    const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    const call = new ApiClient(url, { timeoutMs: 50 }).call("getAcmeStatus", {});
+    await expect(call).rejects.toThrow(/does not answer/);
+    silent.close();
+    silent.closeAllConnections();
   });
 
   it("notes a certificate before it ends", () => {

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import type { CallInput, Operations } from "../../client/index.ts";
 import { type Cli, type CommonOptions, group, leaf } from "../cli.ts";
-import { CliError } from "../cli-error.ts";
+import { CliError, misuse } from "../cli-error.ts";
 import { ago, table } from "../output.ts";
 import { ask } from "../prompt.ts";
 import type { Session } from "../session.ts";
@@ -89,6 +89,9 @@ function writingCommands(channels: Command, cli: Cli): void {
       const session = cli.session(options);
       const { kind, ...channel } = (await readYaml(options.file)) as unknown as NewChannel;
       const given = cli.io.environment.VAUTN_CHANNEL_SECRET;
+      if (options.secret && !given && !cli.io.isInteractive) {
+        throw misuse("there is no terminal to ask for the secret", "set VAUTN_CHANNEL_SECRET");
+      }
       const secret =
         given ?? (options.secret ? await ask(cli.io, "Secret: ", { hidden: true }) : undefined);
       const body = { ...channel, ...(secret ? { secret } : {}) };

@@ -1,9 +1,11 @@
 import fs from "node:fs";
 import type { Command } from "commander";
+import { PlatformUnreachable } from "../../client/index.ts";
 import { describeConfig, readConfig, servesApiByTls } from "../../kernel/config.ts";
 import { messageOf } from "../../kernel/index.ts";
+import { RESERVED_DISK_BYTES } from "../../kernel/limits.ts";
 import { type Cli, type CommonOptions, leaf } from "../cli.ts";
-import { CliError, misuse } from "../cli-error.ts";
+import { CliError, misuse, nextStepOf } from "../cli-error.ts";
 import { effectiveContext } from "../context.ts";
 import { table } from "../output.ts";
 import {
@@ -12,7 +14,7 @@ import {
   checkRootList,
   type Finding,
   findingsOf,
-  type Readiness,
+  readReadiness,
 } from "../server-checks.ts";
 import { trustPrivateAuthority } from "../session.ts";
 import { type Negotiated, negotiate } from "../tls-probe.ts";
@@ -41,13 +43,15 @@ export function operationsCommands(program: Command, cli: Cli): void {
     example: "vautn doctor",
     data: true,
   }).action(async (options: CommonOptions) => {
-    const items = [
-      ...checkMachine(cli),
-      ...(await checkPlatform(cli)),
-      ...(await checkListeners(cli)),
-      ...(await checkAcme(cli)),
-      ...(await checkRootList(cli)),
-    ];
+    const context = readContextOf(cli);
+    const [platform, listeners] = await Promise.all([
+      "url" in context ? checkPlatform(context.url) : [context.finding],
+      checkListeners(cli),
+    ]);
+    // Who does not answer to anybody is not asked what takes a sign-in.
+    const answers = "url" in context && platform.every(({ state }) => state !== "problem");
+    const signedIn = answers ? await Promise.all([checkAcme(cli), checkRootList(cli)]) : [];
+    const items = [...checkMachine(cli), ...platform, ...listeners, ...signedIn.flat()];
     cli.print(options, { items }, () =>
       table(
         ["CHECK", "STATE", "DETAIL"],
@@ -140,6 +144,21 @@ export function judge(found: Negotiated, nowMs: number): Pick<Finding, "state" |
   return { state: "ok", detail };
 }
 
+/** Tells a disk that is full from one that will be. */
+export function judgeRoom(directory: string, freeBytes: number): Pick<Finding, "state" | "detail"> {
+  const freeGib = freeBytes / 1024 ** 3;
+  const free = freeGib < 1 ? `${Math.floor(freeGib * 1024)} MiB` : `${freeGib.toFixed(1)} GiB`;
+  const detail = `${directory}, ${free} free`;
+  if (freeBytes < RESERVED_DISK_BYTES) {
+    const next = "devices wait until there is room; make some, or shorten what is kept";
+    return { state: "problem", detail: `${detail}: full; ${next}` };
+  }
+  if (freeGib < 1) {
+    return { state: "problem", detail: `${detail}: make room before devices have to wait` };
+  }
+  return { state: freeGib < 10 ? "note" : "ok", detail };
+}
+
 function hybridKeyExchange(): string {
   const [major = 0, minor = 0] = process.versions.openssl.split(".").map(Number);
   return major > 3 || (major === 3 && minor >= 5)
@@ -159,36 +178,44 @@ function checkDataDirectory(directory: string): Finding {
     return { check, state: "problem", detail: `${directory} cannot be written to; ${next}` };
   }
   const { bavail, bsize } = fs.statfsSync(directory);
-  const freeGib = (bavail * bsize) / 1024 ** 3;
-  const state = freeGib < 1 ? "problem" : freeGib < 10 ? "note" : "ok";
-  const next = state === "problem" ? ": make room before the stores stop taking in what comes" : "";
-  return { check, state, detail: `${directory}, ${freeGib.toFixed(1)} GiB free${next}` };
+  return { check, ...judgeRoom(directory, bavail * bsize) };
 }
 
-async function checkPlatform(cli: Cli): Promise<Finding[]> {
-  const { url } = effectiveContext(cli.io.environment);
-  if (!url) {
-    return [{ check: "platform", state: "note", detail: "none named: vautn login URL" }];
-  }
-  trustPrivateAuthority(cli.io.environment);
+/** Where the platform is; a finding where that cannot be known, or its authority not be read. */
+function readContextOf(cli: Cli): { url: string } | { finding: Finding } {
+  const check = "platform";
   try {
-    const response = await fetch(`${url}/readyz`, {
+    const { url } = effectiveContext(cli.io.environment);
+    if (!url) return { finding: { check, state: "note", detail: "none named: vautn login URL" } };
+    trustPrivateAuthority(cli.io.environment);
+    return { url };
+  } catch (error) {
+    const detail = [messageOf(error), nextStepOf(error)].filter(Boolean).join("; ");
+    return { finding: { check, state: "problem", detail } };
+  }
+}
+
+async function checkPlatform(url: string): Promise<Finding[]> {
+  const check = "platform";
+  try {
+    const response = await fetch(`${url.replace(/\/+$/, "")}/readyz`, {
       signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
     });
-    const readiness = (await response.json()) as Readiness;
+    const readiness = readReadiness(await response.text());
+    if (!readiness) {
+      const detail = `${url} answers ${response.status}, and not as Vautn does: is the address right (vautn login URL)?`;
+      return [{ check, state: "problem", detail }];
+    }
     return [
-      { check: "platform", state: "ok", detail: `${url} answers` },
+      { check, state: "ok", detail: `${url} answers` },
       ...findingsOf(readiness),
       checkClock(response.headers.get("date"), Date.now()),
     ];
   } catch (error) {
-    const cause = (error as { cause?: { code?: string } }).cause?.code;
-    return [
-      {
-        check: "platform",
-        state: "problem",
-        detail: `${url}: ${cause ?? messageOf(error)}; start it (vautn up), or read what it wrote last`,
-      },
-    ];
+    const unreachable = new PlatformUnreachable(url, error);
+    const next = unreachable.isUntrusted
+      ? nextStepOf(unreachable)
+      : "start it (vautn up), or read what it wrote last";
+    return [{ check, state: "problem", detail: `${messageOf(unreachable)}; ${next}` }];
   }
 }
