@@ -25,6 +25,7 @@ interface Parameter {
 
 interface Operation {
   operationId: string;
+  tags?: string[];
   summary?: string;
   parameters?: Parameter[];
   requestBody?: { content: Record<string, { schema: Schema }> };
@@ -36,14 +37,19 @@ export interface OpenApi {
   components: { schemas: Record<string, Schema> };
 }
 
-/** The text of the client's generated module, formatted as the rest of the code is. */
+/**
+ * The text of the client's generated module, formatted as the rest of the code is. Without the routes
+ * that speak as Prometheus does: those who call them have clients of their own.
+ */
 export function generateClient(document: OpenApi, file: string): string {
-  const schemas = Object.entries(document.components.schemas).map(
-    ([name, schema]) => `export type ${name} = ${typeOf(schema)};`,
-  );
-  const operations = Object.entries(document.paths).flatMap(([url, methods]) =>
-    Object.entries(methods).map(([method, operation]) => ({ url, method, operation })),
-  );
+  const schemas = Object.entries(document.components.schemas)
+    .filter(([name]) => !name.startsWith("Prometheus"))
+    .map(([name, schema]) => `export type ${name} = ${typeOf(schema)};`);
+  const operations = Object.entries(document.paths)
+    .flatMap(([url, methods]) =>
+      Object.entries(methods).map(([method, operation]) => ({ url, method, operation })),
+    )
+    .filter(({ operation }) => !operation.tags?.includes("prometheus"));
   const shapes = operations.map(({ operation }) => {
     const doc = operation.summary ? `/** ${operation.summary} */\n` : "";
     return `${doc}${operation.operationId}: ${shapeOf(operation)};`;

@@ -71,7 +71,7 @@ function complete(operation: JsonObject): void {
   for (const [status, response] of Object.entries((operation.responses ?? {}) as JsonObject)) {
     const answer = response as JsonObject;
     const json = (answer.content as JsonObject | undefined)?.["application/json"];
-    if (/^[45]XX$/.test(status) && json) answer.content = { "application/problem+json": json };
+    if (isProblem(json)) answer.content = { "application/problem+json": json as Json };
     answer.description = /^2/.test(status) ? "Done" : "Refused, or an error of ours";
   }
   const streamed = STREAMED[String(operation.operationId)];
@@ -80,6 +80,12 @@ function complete(operation: JsonObject): void {
     const schema = { type: "string", contentMediaType };
     operation.requestBody = { required, content: { [contentMediaType]: { schema } } };
   }
+}
+
+/** Prometheus' routes refuse in Prometheus' shape, which is plain JSON. */
+function isProblem(content: Json | undefined): boolean {
+  const schema = (content as JsonObject | undefined)?.schema as JsonObject | undefined;
+  return schema?.$ref === "#/components/schemas/Problem";
 }
 
 function nameSchemas(value: Json, schemas: Record<string, Json>): Json {

@@ -7,7 +7,7 @@ import {
   type TenantRole,
 } from "../../src/tenancy/index.ts";
 import { startTestApi, type TestApi } from "../support/api.ts";
-import { apiRoutes } from "../support/api-routes.ts";
+import { apiRoutes, refusalOf } from "../support/api-routes.ts";
 
 const routes = apiRoutes();
 const guarded = routes.filter((route) => !route.isPublic);
@@ -22,6 +22,10 @@ const READ_BY_POST = [
   "listRolloutPlanDevices",
   "previewAlertRule",
   "estimateTelemetryRetention",
+  "prometheusQueryByForm",
+  "prometheusQueryRangeByForm",
+  "prometheusSeriesByForm",
+  "prometheusLabelsByForm",
 ];
 
 describe("who may call the API", () => {
@@ -61,7 +65,8 @@ describe("who may call the API", () => {
       const wrong = `vk_${"A".repeat(43)}`;
       for (const key of [null, "nonsense", wrong]) {
         const { status, body } = await send(route, "acme", key);
-        expect([status, body.code], String(key)).toEqual([401, "unauthenticated"]);
+        const { code } = refusalOf(body);
+        expect([status, code], String(key)).toEqual([401, "unauthenticated"]);
       }
     },
   );
@@ -75,8 +80,10 @@ describe("who may call the API", () => {
       }
       const foreign = await send(route, "acme", test.globex);
       const missing = await send(route, "no-such-tenant", test.globex);
-      expect([foreign.status, foreign.body.code]).toEqual([404, "not-found"]);
-      expect([missing.status, missing.body.detail]).toEqual([404, foreign.body.detail]);
+      const { code, detail } = refusalOf(foreign.body);
+      expect([foreign.status, code]).toEqual([404, "not-found"]);
+      expect(detail).toBeDefined();
+      expect([missing.status, refusalOf(missing.body)]).toEqual([404, { code, detail }]);
     },
   );
 
@@ -98,7 +105,7 @@ describe("who may call the API", () => {
       );
       for (const route of lacking) {
         const { status, body } = await send(route, "acme", key);
-        expect([route.operationId, status, body.code]).toEqual([
+        expect([route.operationId, status, refusalOf(body).code]).toEqual([
           route.operationId,
           403,
           "forbidden",
@@ -122,7 +129,8 @@ describe("who may call the API", () => {
       for (const route of tenantRoutes) {
         const { status, body } = await send(route, "acme", made.body.key);
         const expected = route.access === "tenant.read" ? [200, undefined] : [403, "forbidden"];
-        expect([route.operationId, status, body.code]).toEqual([route.operationId, ...expected]);
+        const { code } = refusalOf(body);
+        expect([route.operationId, status, code]).toEqual([route.operationId, ...expected]);
       }
       const listed = await test.call("GET", "/tenants/acme/keys", { key: test.acme });
       const own = listed.body.items.find(({ id }: { id: string }) => id === made.body.id);

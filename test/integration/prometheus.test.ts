@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readFigures } from "../../src/rollouts/metric-figures.ts";
+import { contractErrors } from "../support/answer-contract.ts";
 import { startTestApi, type TestApi } from "../support/api.ts";
 import { createTelemetryFleet, FLEET_START, type FleetDevice } from "../support/telemetry-fleet.ts";
 import { type ReferencePoint, together } from "../support/telemetry-reference.ts";
@@ -19,6 +20,12 @@ interface Line {
   values: [number, string][];
 }
 
+/** What openapi.json calls the answers. */
+const DESCRIBED: Record<string, string> = {
+  labels: "PrometheusNames",
+  series: "PrometheusSeries",
+  metadata: "PrometheusMetadata",
+};
 const BASE = "/api/v1/tenants/acme/prometheus/api/v1";
 const FORM = { "content-type": "application/x-www-form-urlencoded" };
 const ask = (path: string, params: [string, string][] = [], key: string | null = test.acme) =>
@@ -212,8 +219,13 @@ describe("the Prometheus API", () => {
         { metric: { __name__: "fuel", device: "truck-00", firmware: "1.0.0", tag_site: "berlin" } },
       ],
     });
-    const data = async (path: string, params?: [string, string][]) =>
-      (await ask(path, params)).body.data;
+    const data = async (path: string, params?: [string, string][]) => {
+      const { body } = await ask(path, params);
+      const described = DESCRIBED[path.replace(/^label.*/, "labels")];
+      if (described) expect(contractErrors(described, body)).toEqual([]);
+      return body.data;
+    };
+    expect(contractErrors("PrometheusResult", instant.body)).toEqual([]);
     expect(await data("labels")).toEqual(
       ["__name__", "device", "firmware", "hardware", "product", "region", "tag_site"].sort(),
     );
@@ -246,6 +258,7 @@ describe("the Prometheus API", () => {
     const { status, body } = await ask("query", [["query", query]]);
     expect([status, body.status, body.errorType]).toEqual([400, "error", "bad_data"]);
     expect(body.error).toMatch(why);
+    expect(contractErrors("PrometheusError", body)).toEqual([]);
   });
 
   it("keeps its bounds, and takes a hostile pattern in its stride", async () => {

@@ -59,3 +59,15 @@ export function apiRoutes(): ApiRoute[] {
     })),
   );
 }
+
+const PROMETHEUS_CODES: Record<string, string> = {
+  unauthorized: "unauthenticated",
+  forbidden: "forbidden",
+  not_found: "not-found",
+};
+
+/** Code and detail of a refusal, also of one in Prometheus' shape. */
+export function refusalOf(body: { [name: string]: string }) {
+  const code = body.code ?? PROMETHEUS_CODES[body.errorType ?? ""];
+  return { code, detail: body.detail ?? body.error };
+}

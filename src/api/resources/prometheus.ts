@@ -3,6 +3,7 @@ import type { AppError, Clock } from "../../kernel/index.ts";
 import { asAppError } from "../../kernel/problem.ts";
 import { durationOf, PromqlError, type TelemetryQueries } from "../../telemetry-queries/index.ts";
 import { tenantOf } from "../access.ts";
+import { type PROMETHEUS_ERRORS, prometheusSchema } from "../schemas/prometheus.ts";
 import type { Api } from "../types.ts";
 
 export interface PrometheusDeps {
@@ -25,7 +26,7 @@ type Answer = (
 
 /**
  * The reading half of Prometheus' HTTP API (prometheus.io/docs/prometheus/latest/querying/api), for
- * Grafana and others that speak it. Hidden from openapi.json: its document is Prometheus' own.
+ * Grafana and others that speak it. Refusals have Prometheus' shape, also in openapi.json.
  */
 export function prometheusRoutes(api: Api, deps: PrometheusDeps): void {
   api.addContentTypeParser(
@@ -81,6 +82,12 @@ const BUILD = {
   goVersion: "",
 };
 
+/** The schemas are for openapi.json: what is asked is read here, and refused in Prometheus' words. */
+const AS_IT_IS = {
+  validatorCompiler: () => () => true,
+  serializerCompiler: () => (answer: unknown) => JSON.stringify(answer),
+};
+
 /** GET with a query and POST with a form say the same. */
 function read(api: Api, path: string, answer: Answer): void {
   const config = { access: "telemetry.read", readsOnly: true } as const;
@@ -94,8 +101,10 @@ function read(api: Api, path: string, answer: Answer): void {
     }
     return { status: "success", data: await answer(tenantOf(request), form, request) };
   };
-  api.get(`${PREFIX}/${path}`, { config, schema: { hide: true } }, handler);
-  api.post(`${PREFIX}/${path}`, { config, schema: { hide: true } }, handler);
+  for (const method of ["GET", "POST"] as const) {
+    const schema = prometheusSchema(path, method);
+    api.route({ method, url: `${PREFIX}/${path}`, config, schema, handler, ...AS_IT_IS });
+  }
 }
 
 function need(form: URLSearchParams, name: string): string {
@@ -127,7 +136,9 @@ function limitOf(form: URLSearchParams, most = DEFAULT_SERIES): number {
   return limit >= 1 ? Math.min(Math.floor(limit), most) : most;
 }
 
-const TYPES: Record<number, string> = {
+type ErrorType = (typeof PROMETHEUS_ERRORS)[number];
+
+const TYPES: Record<number, ErrorType> = {
   400: "bad_data",
   401: "unauthorized",
   403: "forbidden",
@@ -152,6 +163,6 @@ function refuse(thrown: unknown, request: FastifyRequest, reply: FastifyReply): 
 
 const isExpensive = (error: AppError) => error.code === "query-too-expensive";
 
-function problem(errorType: string, error: string) {
+function problem(errorType: ErrorType, error: string) {
   return { status: "error", errorType, error };
 }
