@@ -33,7 +33,9 @@ export function ErrorState({ error, retry, title }: ErrorStateProps) {
       title={title ?? known?.title ?? "Something went wrong"}
     >
       <Stack gap="xs" align="flex-start">
-        <Text size="sm">{error.message}</Text>
+        <Text size="sm" style={{ overflowWrap: "anywhere" }}>
+          {error.message}
+        </Text>
         {known && (
           <Group gap="xs">
             <Text size="xs" c="dimmed">

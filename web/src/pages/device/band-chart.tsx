@@ -75,11 +75,17 @@ function optionsOf({ label, width, height, dark, range, mark }: Looks): uPlot.Op
       x: { time: true, range: () => range.current },
       y: { range: (_, least, greatest) => withUsual(least, greatest, mark?.usual) },
     },
-    hooks: mark ? { draw: [(chart) => drawMark(chart, mark, dark ? "#e8a06c" : "#b4531f")] } : {},
+    hooks: {
+      ...(mark ? { draw: [(chart) => drawMark(chart, mark, dark ? "#e8a06c" : "#b4531f")] } : {}),
+      setData: [showNewest],
+      ready: [showNewest],
+      setCursor: [(chart) => chart.cursor.idx == null && showNewest(chart)],
+    },
     axes: [
       {
         ...axis,
         space: 70,
+        size: 30,
         values: (_, ticks, _axis, _space, step) => ticks.map((at) => clock(at, step)),
       },
       { ...axis, size: 54, values: (_, ticks) => ticks.map(formatFigure) },
@@ -92,6 +98,12 @@ function optionsOf({ label, width, height, dark, range, mark }: Looks): uPlot.Op
     ],
     bands: [{ series: [2, 1], fill: dark ? "rgba(92,179,190,0.22)" : "rgba(33,128,141,0.16)" }],
   };
+}
+
+/** Until the pointer is over the chart, the words below it say the newest values. */
+function showNewest(chart: uPlot): void {
+  const idx = chart.data[0].length - 1;
+  if (idx >= 0 && chart.cursor.idx == null) chart.setLegend({ idx }, false);
 }
 
 /** The value axis, wide enough for what would have been usual. */

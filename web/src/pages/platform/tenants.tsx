@@ -1,4 +1,4 @@
-import { Button, Group, Modal, NumberInput, Stack, Text, TextInput } from "@mantine/core";
+import { Box, Button, Group, Modal, NumberInput, Stack, Text, TextInput } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconBuilding } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
@@ -115,6 +115,10 @@ function Name({ tenant }: { tenant: TenantView }) {
       <Text size="xs" c="dimmed">
         {tenant.id}
       </Text>
+      {/* Where there is no room for a column of its own. */}
+      <Box hiddenFrom="md">
+        <Storage tenant={tenant} />
+      </Box>
     </>
   );
 }

@@ -77,7 +77,7 @@ export function Controls(props: ControlsProps) {
         <Choice
           label="Show"
           data={TOPS}
-          value={top}
+          value={top === "0" ? "" : top}
           disabled={by === "none"}
           onChange={(next) => onChange({ top: next === "" && by === "device" ? "0" : next })}
         />

@@ -111,6 +111,11 @@ function Asked({ metrics }: { metrics: readonly FleetMetric[] }) {
           </Group>
         </Group>
         <Box ref={ref} mih={HEIGHT} style={{ opacity: series.isPlaceholderData ? 0.6 : 1 }}>
+          {queryError && (
+            <Text size="sm" c="dimmed" py={120} ta="center">
+              Mend the query under Devices, and the chart is drawn.
+            </Text>
+          )}
           {series.error && !queryError && (
             <ErrorState error={series.error} retry={() => void series.refetch()} />
           )}
@@ -119,7 +124,7 @@ function Asked({ metrics }: { metrics: readonly FleetMetric[] }) {
             <Drawn
               key={metric}
               {...series.data}
-              {...{ width, metric: metric ?? "" }}
+              {...{ width, metric: metric ?? "", by: question.by }}
               onZoom={zoom}
             />
           )}
@@ -135,13 +140,14 @@ function Asked({ metrics }: { metrics: readonly FleetMetric[] }) {
 interface DrawnProps {
   answer: FleetSeries;
   metric: string;
+  by: string | undefined;
   from: number;
   to: number;
   width: number;
   onZoom(from: number, to: number): void;
 }
 
-function Drawn({ answer, metric, from, to, width, onZoom }: DrawnProps) {
+function Drawn({ answer, metric, by, from, to, width, onZoom }: DrawnProps) {
   const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
   const [moment, setMoment] = useState<{ at: number; values: (number | null | undefined)[] }>();
   const lines = useMemo(
@@ -154,7 +160,9 @@ function Drawn({ answer, metric, from, to, width, onZoom }: DrawnProps) {
   if (lines.length === 0) {
     return (
       <Text size="sm" c="dimmed" py={120} ta="center">
-        Nothing was measured in this time by these devices.
+        {by === "group"
+          ? "Nothing was measured in this time by devices that are in a group."
+          : "Nothing was measured in this time by these devices."}
       </Text>
     );
   }

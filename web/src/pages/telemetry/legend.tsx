@@ -7,7 +7,7 @@ import {
   useComputedColorScheme,
 } from "@mantine/core";
 import { formatExact, formatFigure } from "../../components/format.ts";
-import { lineColor } from "./palette.ts";
+import { lineSample } from "./palette.ts";
 import type { Line } from "./series-chart.tsx";
 
 interface LegendProps {
@@ -53,9 +53,13 @@ export function Legend({ lines, unit, moment, hidden, onHide }: LegendProps) {
               >
                 <Group gap={6} wrap="nowrap">
                   <Box
-                    w={12}
+                    w={14}
                     h={3}
-                    style={{ borderRadius: 2, background: lineColor(index, isDark), flexShrink: 0 }}
+                    style={{
+                      borderRadius: 2,
+                      background: lineSample(index, isDark),
+                      flexShrink: 0,
+                    }}
                   />
                   <Text size="xs" td={isHidden ? "line-through" : undefined}>
                     {name}

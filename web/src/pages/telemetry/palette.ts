@@ -29,6 +29,14 @@ export function lineColor(index: number, isDark: boolean): string {
   return colors[index % colors.length] as string;
 }
 
+/** A short piece of the line, as it is drawn, for a legend: a CSS background. */
+export function lineSample(index: number, isDark: boolean): string {
+  const color = lineColor(index, isDark);
+  if (lineDash(index).length === 0) return color;
+  const dash = index >= 2 * LIGHT.length ? "2px" : "4px";
+  return `repeating-linear-gradient(90deg, ${color} 0 ${dash}, transparent ${dash} calc(${dash} + 2px))`;
+}
+
 /** From the second round of colours on, lines are dashed. */
 export function lineDash(index: number): number[] {
   const round = Math.floor(index / LIGHT.length);

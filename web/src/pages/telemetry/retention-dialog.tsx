@@ -32,8 +32,8 @@ interface RetentionDialogProps {
 const FIELDS: { name: keyof KeptDays; label: string }[] = [
   { name: "points", label: "Points" },
   { name: "minutes", label: "Rollups by the minute" },
-  { name: "hours", label: "By the hour" },
-  { name: "days", label: "By the day" },
+  { name: "hours", label: "Rollups by the hour" },
+  { name: "days", label: "Rollups by the day" },
 ];
 const PATTERN = /^[A-Za-z0-9_*][A-Za-z0-9_.:/*-]*$/;
 
@@ -66,7 +66,7 @@ export function RetentionDialog(props: RetentionDialogProps) {
           <TextInput
             label="Metrics"
             description="One name, or a pattern such as debug.*"
-            className="mono"
+            classNames={{ input: "mono" }}
             data-autofocus
             {...form.getInputProps("pattern")}
           />

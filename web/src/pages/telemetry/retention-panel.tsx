@@ -74,16 +74,22 @@ function Found({ retention }: { retention: TelemetryRetention }) {
             {
               id: "pattern",
               header: "Metrics",
-              cell: ({ pattern }) =>
-                pattern === null ? (
-                  <Text span inherit c="dimmed">
-                    all others
+              cell: ({ pattern, hours, days: ofDays }) => (
+                <>
+                  {pattern === null ? (
+                    <Text span inherit c="dimmed">
+                      all others
+                    </Text>
+                  ) : (
+                    <Text span inherit className="mono">
+                      {pattern}
+                    </Text>
+                  )}
+                  <Text size="xs" c="dimmed" hiddenFrom="sm">
+                    by hour {hours} d, by day {ofDays} d
                   </Text>
-                ) : (
-                  <Text span inherit className="mono">
-                    {pattern}
-                  </Text>
-                ),
+                </>
+              ),
             },
             days("points", "Points"),
             days("minutes", "By minute"),

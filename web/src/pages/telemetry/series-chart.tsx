@@ -97,6 +97,7 @@ function optionsOf(held: { current: SeriesChartProps }, looks: Looks): uPlot.Opt
       {
         ...axis,
         space: 80,
+        size: 30,
         values: (_, ticks, _a, _s, step) => ticks.map((at) => clock(at, step)),
       },
       {

@@ -61,7 +61,13 @@ function Found({ usage }: { usage: TelemetryUse }) {
         Counted at {formatExact(usage.at)}.
       </Text>
       <Panel title="Points by the day in which they were measured">
-        <Days days={usage.days} />
+        {usage.days.length === 0 ? (
+          <Text size="sm" c="dimmed">
+            The first day appears here with its first rollups.
+          </Text>
+        ) : (
+          <Days days={usage.days} />
+        )}
       </Panel>
       <Panel title="By metric" flush>
         <DataTable
