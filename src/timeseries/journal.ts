@@ -2,7 +2,7 @@ import fs from "node:fs";
 import { AppError, assert, messageOf } from "../kernel/index.ts";
 import { RESERVED_DISK_BYTES } from "../kernel/limits.ts";
 import type { Logger } from "../kernel/logger.ts";
-import { counter, gauge } from "../kernel/metrics.ts";
+import { counter, gauge, histogram } from "../kernel/metrics.ts";
 import { DiskRoom } from "./disk-room.ts";
 import { batchesOf, type JournalBatch } from "./journal-batches.ts";
 import { JournalFiles } from "./journal-files.ts";
@@ -52,6 +52,13 @@ const refused = counter("vautn_journal_refusals_total", "What the ingest journal
   "reason",
 ]);
 const backlog = gauge("vautn_journal_bytes", "Bytes in the journal that the store has not taken");
+const writeSeconds = histogram(
+  "vautn_journal_write_seconds",
+  "Time until what devices sent is on the disk: their acknowledgement waits for it",
+  [0.002, 0.01, 0.05, 0.1, 0.25, 1, 5],
+);
+/** A disk that takes so long is ill, or has far too much to do. */
+const SLOW_WRITE_MS = 1_000;
 
 interface WrittenFile {
   path: string;
@@ -188,8 +195,15 @@ export class Journal {
   async #commit(group: readonly Waiting[]): Promise<void> {
     this.#active ??= new Segment(this.#files.next());
     const segment = this.#active;
+    const startedAt = performance.now();
     try {
       await segment.append(group.flatMap(({ record }) => encodeRecord(record)));
+      const tookMs = performance.now() - startedAt;
+      writeSeconds.observe(tookMs / 1_000);
+      if (tookMs > SLOW_WRITE_MS) {
+        const facts = { tookMs: Math.round(tookMs), records: group.length };
+        this.#faults.warn(facts, "the disk of the ingest journal is slow: devices wait");
+      }
       written.inc(group.length);
       for (const { resolve } of group) resolve();
     } catch (cause) {

@@ -3,6 +3,7 @@ import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { systemClock } from "../../src/kernel/index.ts";
+import { metricsRegistry } from "../../src/kernel/metrics.ts";
 import { createTelemetry, type Telemetry } from "../../src/telemetry/index.ts";
 import {
   createTimeseries,
@@ -12,6 +13,7 @@ import {
   type Timeseries,
   withJournal,
 } from "../../src/timeseries/index.ts";
+import { canSlowDisks, slowDisk } from "../support/slow-disk.ts";
 import { canMountMemory, mountMemory, unmount } from "../support/small-disk.ts";
 import { silentLogger } from "../support/timeseries.ts";
 
@@ -159,6 +161,39 @@ describe.skipIf(!canMountMemory())("a full disk (needs root, for a small disk of
     fs.rmSync(filler);
     await until("values are taken again", () => senders.acknowledged.size > size + 100);
     await senders.stop();
+    await expectAllOnce(senders, timeseries);
+  });
+});
+
+/** How many writes of the journal have taken longer than a tenth of a second. */
+async function slowWrites(): Promise<number> {
+  const { values = [] } =
+    (await metricsRegistry.getSingleMetric("vautn_journal_write_seconds")?.get()) ?? {};
+  const upTo = (le: unknown) => values.find(({ labels }) => labels.le === le)?.value ?? 0;
+  return upTo("+Inf") - upTo(0.1);
+}
+
+describe.skipIf(!canMountMemory() || !canSlowDisks())("a slow disk (needs root and strace)", () => {
+  it("has devices wait for each acknowledgement, and loses and doubles nothing", async () => {
+    const DELAY_MS = 110;
+    const { timeseries, telemetry } = open("gateway-3", 0);
+    const senders = new Senders(telemetry, 3);
+    await until("values are taken", () => senders.acknowledged.size > 100);
+    const slowBefore = await slowWrites();
+    const quick = await slowDisk(engine.pid, DELAY_MS);
+    const { size } = senders.acknowledged;
+    const startedAt = performance.now();
+    await until("devices wait", () => performance.now() - startedAt > 12 * DELAY_MS);
+    const during = senders.acknowledged.size - size;
+    const turns = (performance.now() - startedAt) / DELAY_MS + 1;
+    await quick();
+    expect(during).toBeGreaterThan(DEVICES);
+    expect(during).toBeLessThanOrEqual(DEVICES * turns);
+    expect((await slowWrites()) - slowBefore).toBeGreaterThan(2);
+    const after = senders.acknowledged.size;
+    await until("values are taken at once", () => senders.acknowledged.size > after + 100);
+    await senders.stop();
+    expect(senders.refusals).toBe(0);
     await expectAllOnce(senders, timeseries);
   });
 });
