@@ -152,7 +152,7 @@ function Storage({ tenant }: { tenant: TenantView }) {
   }
   return (
     <Group gap={6}>
-      <Text size="sm">{isSeparate ? "partitions of its own" : "shared"}</Text>
+      <Text size="sm">{isSeparate ? "partitions of its own" : "shared partitions"}</Text>
       {!tenant.deletesAt && (
         <Button size="compact-xs" variant="subtle" onClick={open}>
           Move

@@ -1,4 +1,12 @@
-import { Button, Group, SegmentedControl, Select, SimpleGrid, TextInput } from "@mantine/core";
+import {
+  Button,
+  Group,
+  Input,
+  SegmentedControl,
+  Select,
+  SimpleGrid,
+  TextInput,
+} from "@mantine/core";
 import { IconArrowBackUp } from "@tabler/icons-react";
 import { useEffect, useState } from "react";
 import type { FleetMetric } from "../../api/index.ts";
@@ -31,7 +39,7 @@ export function Controls(props: ControlsProps) {
   const isGrowth = transform !== "none";
   return (
     <>
-      <Group align="flex-end" gap="sm" mb="sm">
+      <Group align="flex-start" gap="sm" mb="sm">
         <Select
           label="Metric"
           data={optionsOf(metrics, metric)}
@@ -44,7 +52,9 @@ export function Controls(props: ControlsProps) {
           miw={220}
         />
         <DeviceFilter query={question.q ?? ""} error={queryError} onChange={onChange} />
-        <TimeControl question={question} onChange={onChange} />
+        <Input.Wrapper label="Time" labelElement="div">
+          <TimeControl question={question} onChange={onChange} />
+        </Input.Wrapper>
       </Group>
       <SimpleGrid cols={{ base: 2, sm: 3, lg: 5 }} spacing="sm">
         <Choice
@@ -164,6 +174,7 @@ function TimeControl({ question, onChange }: Pick<ControlsProps, "question" | "o
   if (rangeOf(question) === undefined) {
     return (
       <Button
+        display="block"
         variant="default"
         leftSection={<IconArrowBackUp size={16} aria-hidden />}
         onClick={() => onChange({ from: undefined, to: undefined })}

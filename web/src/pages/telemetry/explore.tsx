@@ -153,9 +153,11 @@ function Drawn({ answer, metric, by, from, to, width, onZoom }: DrawnProps) {
   const lines = useMemo(
     () =>
       answer.series.map(({ key, points }): Line => {
-        return { key: String(key), name: nameOf(key, metric), points };
+        const { stepMs } = answer.resolution;
+        const whole = by === "device" ? points : withoutPart(points, stepMs, to);
+        return { key: String(key), name: nameOf(key, metric), points: whole };
       }),
-    [answer, metric],
+    [answer, metric, by, to],
   );
   if (lines.length === 0) {
     return (
@@ -180,6 +182,18 @@ function Drawn({ answer, metric, by, from, to, width, onZoom }: DrawnProps) {
       <Legend lines={lines} unit={answer.unit} moment={moment} hidden={hidden} onHide={setHidden} />
     </>
   );
+}
+
+/** Devices' newest values are on record after so long. */
+const SETTLED_MS = 3_000;
+/** What is taken together over longer is hardly moved by what is to come. */
+const FINE_STEP_MS = 60_000;
+
+/** Without the newest bucket, as long as only some of the devices have spoken in it. */
+function withoutPart(points: Line["points"], stepMs: number, to: number): Line["points"] {
+  if (stepMs > FINE_STEP_MS || points.length < 2) return points;
+  const settled = Math.min(to, Date.now() - SETTLED_MS);
+  return points.filter(([ts], index) => index === 0 || (ts ?? 0) + stepMs <= settled);
 }
 
 function nameOf(key: string | null, metric: string): string {

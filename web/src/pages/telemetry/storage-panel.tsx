@@ -204,7 +204,7 @@ function Days({ days }: { days: TelemetryUse["days"] }) {
               size="10px"
               c="dimmed"
               ta="center"
-              visibleFrom="sm"
+              {...(days.length > 7 ? { visibleFrom: "sm" as const } : {})}
               style={{ whiteSpace: "nowrap" }}
             >
               {days.length <= 16 || day === days.at(-1)?.day ? DAY.format(day) : "\u00a0"}
