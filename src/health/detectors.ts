@@ -5,7 +5,13 @@ import type { NewPoints, Watermark } from "../telemetry/index.ts";
 import type { AlertReport } from "./alert-reports.ts";
 import type { MetricRules } from "./metric-rules.ts";
 import type { SnapshotStore } from "./snapshot-store.ts";
-import { decodeSnapshot, encodeSnapshot, type Snapshot } from "./snapshots.ts";
+import {
+  type AlertsSnapshot,
+  decodeAlerts,
+  decodeSnapshot,
+  encodeSnapshot,
+  type Snapshot,
+} from "./snapshots.ts";
 import { type AlertChange, type Cohort, TenantWatch } from "./tenant-watch.ts";
 import type { WatchShares } from "./watch-shares.ts";
 
@@ -176,26 +182,29 @@ export function createDetectors(deps: DetectorsDeps): Detectors {
       pending: [],
       unsaved: "nothing",
     };
-    const kept = await load(tenantId);
+    const { kept, alerts } = await load(tenantId);
     if (kept?.watch.slotMs === slotMs) {
       // After a long stop the last day is read again, and is nobody's news any more.
       const isRecent = kept.watermark.receivedAt > state.watermark.receivedAt;
       const liveFrom = isRecent ? kept.watch.liveFrom : now - slotMs;
       state.watch.restore({ ...kept.watch, liveFrom });
       if (isRecent) state.watermark = kept.watermark;
-    }
+    } else if (alerts) state.watch.restoreAlerts(alerts);
     followed.set(tenantId, state);
     return state;
   }
 
-  async function load(tenantId: string): Promise<Snapshot | undefined> {
+  async function load(tenantId: string): Promise<{ kept?: Snapshot; alerts?: AlertsSnapshot }> {
     const bytes = await deps.snapshots.load(tenantId);
-    if (!bytes) return undefined;
+    if (!bytes) return {};
     try {
-      return await decodeSnapshot(bytes);
+      const kept = await decodeSnapshot(bytes);
+      if (kept) return { kept };
+      const alerts = await decodeAlerts(bytes);
+      return alerts ? { alerts } : {};
     } catch (error) {
       logger.warn({ tenantId, error: messageOf(error) }, "what the detectors knew is unreadable");
-      return undefined;
+      return {};
     }
   }
 

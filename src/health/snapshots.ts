@@ -51,11 +51,15 @@ export async function encodeSnapshot({ watermark, watch }: Snapshot): Promise<Bu
   return compress(Buffer.concat([length, json, floats]));
 }
 
-/** Undefined for what this version did not write: the detectors then learn anew. */
+/** Which alerts are open; the same in all versions up to this one. */
+export type AlertsSnapshot = Pick<WatchSnapshot, "open" | "restartAlerts">;
+
+/**
+ * Undefined for what this version did not write: the detectors then learn anew, and end nothing but
+ * the alerts that `decodeAlerts` finds in it.
+ */
 export async function decodeSnapshot(bytes: Buffer): Promise<Snapshot | undefined> {
-  const plain = await decompress(bytes, { maxOutputLength: MAX_BYTES });
-  const jsonEnd = LENGTH_BYTES + plain.readUInt32LE(0);
-  const head = JSON.parse(plain.toString("utf8", LENGTH_BYTES, jsonEnd));
+  const { plain, jsonEnd, head } = await headOf(bytes);
   if (head.version !== VERSION || head.stateLength !== STATE_LENGTH) return undefined;
   // A copy, for the floats begin wherever the head ends and must be aligned.
   const floats = Uint8Array.prototype.slice.call(plain, jsonEnd);
@@ -65,4 +69,18 @@ export async function decodeSnapshot(bytes: Buffer): Promise<Snapshot | undefine
     watermark: head.watermark,
     watch: { ...head.watch, slab: { ...head.watch.slab, states } },
   };
+}
+
+/** What an earlier version has left open: forgotten, it would stay open for good. */
+export async function decodeAlerts(bytes: Buffer): Promise<AlertsSnapshot | undefined> {
+  const { head } = await headOf(bytes);
+  if (!(head.version < VERSION)) return undefined;
+  const { open, restartAlerts } = head.watch;
+  return { open, restartAlerts };
+}
+
+async function headOf(bytes: Buffer) {
+  const plain = await decompress(bytes, { maxOutputLength: MAX_BYTES });
+  const jsonEnd = LENGTH_BYTES + plain.readUInt32LE(0);
+  return { plain, jsonEnd, head: JSON.parse(plain.toString("utf8", LENGTH_BYTES, jsonEnd)) };
 }

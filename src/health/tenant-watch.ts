@@ -13,7 +13,7 @@ import { ALERT_SCORE, type MetricRules, USUAL_RULES } from "./metric-rules.ts";
 import { type Finding, OpenAlerts } from "./open-alerts.ts";
 import { RestartWatch } from "./restarts.ts";
 import { SeriesSlab } from "./series-slab.ts";
-import type { WatchSnapshot } from "./snapshots.ts";
+import type { AlertsSnapshot, WatchSnapshot } from "./snapshots.ts";
 
 /** What is to be done about an alert. */
 export type AlertChange = { kind: "raise"; report: AlertReport } | { kind: "resolve"; key: string };
@@ -130,10 +130,15 @@ export class TenantWatch {
     this.#liveFrom = snapshot.liveFrom;
     this.#slab.restore(snapshot.slab);
     this.#slots.restore(snapshot.slots);
-    this.#open.restore(snapshot.open);
     this.#restarts.restore(snapshot.restarts);
-    for (const [key, deviceId] of snapshot.restartAlerts) this.#restartAlerts.set(key, deviceId);
+    this.restoreAlerts(snapshot);
     for (const [key, ts, value] of snapshot.counters) this.#counters.set(key, { ts, value });
+  }
+
+  /** Of one that knows nothing else: what is open ends when its series has been calm, or silent. */
+  restoreAlerts({ open, restartAlerts }: AlertsSnapshot): void {
+    this.#open.restore(open);
+    for (const [key, deviceId] of restartAlerts) this.#restartAlerts.set(key, deviceId);
   }
 
   #takePoint(

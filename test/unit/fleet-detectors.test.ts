@@ -1,3 +1,4 @@
+import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { compareWithPeers, FleetSlots } from "../../src/health/fleet-slots.ts";
@@ -6,7 +7,7 @@ import { MIN_PEERS, median, poissonTail, restartsTooOften } from "../../src/heal
 import { RestartWatch } from "../../src/health/restarts.ts";
 import { STATE_LENGTH } from "../../src/health/series-detector.ts";
 import { SeriesSlab } from "../../src/health/series-slab.ts";
-import { decodeSnapshot, encodeSnapshot } from "../../src/health/snapshots.ts";
+import { decodeAlerts, decodeSnapshot, encodeSnapshot } from "../../src/health/snapshots.ts";
 import { type AlertChange, TenantWatch } from "../../src/health/tenant-watch.ts";
 import { seededRandom } from "../../src/kernel/index.ts";
 
@@ -304,6 +305,23 @@ describe("what the detectors know", () => {
     const watermark = { receivedAt: 1, deviceId: "", metric: "", ts: 0 };
     const bytes = await encodeSnapshot({ watermark, watch: { ...snapshot, slab } });
     expect(await decodeSnapshot(bytes)).toBeUndefined();
+  });
+
+  it("is no longer known to the next version but for the alerts, which come to their end", async () => {
+    const watch = makeWatch();
+    expect(run(25, 603, fault, { watch }).flat()).toMatchObject([{ kind: "raise" }]);
+    const watermark = { receivedAt: 1, deviceId: "", metric: "", ts: 0 };
+    const bytes = await encodeSnapshot({ watermark, watch: watch.snapshot() });
+    expect(await decodeAlerts(bytes)).toBeUndefined();
+    const plain = zstdDecompressSync(bytes);
+    const end = 4 + plain.readUInt32LE(0);
+    const head = plain.toString("utf8", 4, end).replace(/"version":\d+/, '"version":1');
+    const older = zstdCompressSync(Buffer.concat([plain.subarray(0, 4), Buffer.from(head)]));
+    expect(await decodeSnapshot(older)).toBeUndefined();
+    const next = makeWatch();
+    next.restoreAlerts((await decodeAlerts(older)) ?? { open: [], restartAlerts: [] });
+    const ends = run(25, 700, fault, { watch: next, from: 603 }).flat();
+    expect(ends.map(({ kind }) => kind)).toEqual(["resolve"]);
   });
 
   it("gives the place of series that have gone to new ones", () => {
