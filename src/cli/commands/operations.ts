@@ -48,9 +48,12 @@ export function operationsCommands(program: Command, cli: Cli): void {
       "url" in context ? checkPlatform(context.url) : [context.finding],
       checkListeners(cli),
     ]);
-    // Who does not answer to anybody is not asked what takes a sign-in.
-    const answers = "url" in context && platform.every(({ state }) => state !== "problem");
-    const signedIn = answers ? await Promise.all([checkAcme(cli), checkRootList(cli)]) : [];
+    // What takes a sign-in is asked where somebody answers who can know it.
+    const isDown = platform.some(
+      ({ check, state }) => ["platform", "postgresql"].includes(check) && state === "problem",
+    );
+    const signedIn =
+      "url" in context && !isDown ? await Promise.all([checkAcme(cli), checkRootList(cli)]) : [];
     const items = [...checkMachine(cli), ...platform, ...listeners, ...signedIn.flat()];
     cli.print(options, { items }, () =>
       table(

@@ -90,15 +90,21 @@ function Details({ id }: { id: string }) {
 function Finding({ alert }: { alert: AlertView }) {
   const finding = findingOf(alert);
   if (finding) return <AnomalyFinding key={alert.id} alert={alert} finding={finding} />;
-  const details = Object.entries(alert.details);
   const isPlain = (value: unknown) => typeof value !== "object" || value === null;
+  // A part that holds only plain values, such as a rule's condition, is read like them.
+  const details = Object.entries(alert.details).flatMap(([name, value]): [string, unknown][] => {
+    if (isPlain(value) || Array.isArray(value)) return [[name, value]];
+    const parts = Object.entries(value as object);
+    return parts.every(([, part]) => isPlain(part)) ? parts : [[name, value]];
+  });
   const nested = details.filter(([, value]) => !isPlain(value));
   const told = details.filter(([, value]) => isPlain(value) && value !== false);
   return (
     <Stack gap="xs">
       <div>
-        {told.map(([name, value]) => (
-          <Fact key={name} label={wordsOf(name)}>
+        {told.map(([name, value], at) => (
+          // biome-ignore lint/suspicious/noArrayIndexKey: two parts may have a value of one name
+          <Fact key={`${name} ${at}`} label={wordsOf(name)}>
             {plainText(name, value)}
           </Fact>
         ))}
@@ -118,7 +124,12 @@ function wordsOf(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 }
 
+const MOMENT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}/;
+
 function plainText(name: string, value: unknown): string {
+  if (typeof value === "string" && MOMENT.test(value)) {
+    return new Date(value).toLocaleString("en-GB");
+  }
   if (typeof value !== "number") return String(value ?? "-");
   // Among details every moment that is a number is called so.
   return name === "ts" ? new Date(value).toLocaleString("en-GB") : formatFigure(value);
@@ -127,9 +138,9 @@ function plainText(name: string, value: unknown): string {
 function toldOf(details: Record<string, unknown>): string {
   if (!Array.isArray(details.channels)) return "";
   const queued = Number(details.queued ?? 0);
-  return queued === 0
-    ? ", no channel took it"
-    : `, by ${queued} of: ${details.channels.join(", ")}`;
+  if (queued === 0) return ", no channel took it";
+  const names = details.channels.join(", ");
+  return queued === details.channels.length ? ` to ${names}` : ` to ${queued} of: ${names}`;
 }
 
 function Actions({ alert }: { alert: AlertView }) {

@@ -1,4 +1,4 @@
-import { Button, Drawer, Group, Modal, Text, UnstyledButton } from "@mantine/core";
+import { Anchor, Button, Drawer, Group, Modal, Text } from "@mantine/core";
 import { IconSend } from "@tabler/icons-react";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
@@ -61,11 +61,16 @@ export function ChannelList() {
                   header: "Channel",
                   cell: (channel) => (
                     <>
-                      <UnstyledButton onClick={() => setShown(channel)}>
-                        <Text size="sm" fw={550} component="span">
-                          {channel.name}
-                        </Text>
-                      </UnstyledButton>
+                      <Anchor
+                        component="button"
+                        type="button"
+                        size="sm"
+                        fw={550}
+                        title="What it was told"
+                        onClick={() => setShown(channel)}
+                      >
+                        {channel.name}
+                      </Anchor>
                       <Text size="xs" c="dimmed" style={{ overflowWrap: "anywhere" }}>
                         {channel.kind} {channel.settings.url ?? channel.settings.to?.join(", ")}
                       </Text>

@@ -43,7 +43,7 @@ export function SilenceList() {
                 {
                   id: "matchers",
                   header: "Fits",
-                  cell: ({ matchers, comment, createdBy }) => (
+                  cell: ({ matchers, comment, createdBy, endsAt }) => (
                     <>
                       <Group gap={4}>
                         {matchers.map((matcher) => (
@@ -54,6 +54,9 @@ export function SilenceList() {
                       </Group>
                       <Text size="xs" c="dimmed">
                         {comment} ({createdBy})
+                      </Text>
+                      <Text size="xs" c="dimmed" hiddenFrom="sm">
+                        ends <TimeAgo time={endsAt} />
                       </Text>
                     </>
                   ),

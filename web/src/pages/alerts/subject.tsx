@@ -16,5 +16,6 @@ export function Subject({ alert, tenant }: { alert: AlertView; tenant: string })
       </Link>
     );
   }
-  return `${subjectKind} ${subjectId}`;
+  // There is one of it: "the fleet", not "fleet fleet".
+  return subjectId === subjectKind ? `the ${subjectKind}` : `${subjectKind} ${subjectId}`;
 }
