@@ -29,6 +29,11 @@ export function nextStepOf(error: unknown): string | undefined {
   if (error instanceof CliError) return error.next;
   if (error instanceof ApiRefusal) return NEXT_STEPS[error.code];
   if (!(error instanceof PlatformUnreachable)) return undefined;
+  const { why } = error;
+  if (/CERT_(HAS_EXPIRED|NOT_YET_VALID)/.test(why)) {
+    return "set this machine's clock, or renew the platform's certificate";
+  }
+  if (/ALTNAME/.test(why)) return "call the platform by a name that its certificate is for";
   return error.isUntrusted
     ? "name the CA of its certificate: VAUTN_CA=/path/to/ca.pem"
     : "start the platform with: vautn up; or name another with VAUTN_URL";

@@ -26,12 +26,15 @@ export class ApiRefusal extends Error {
 /** Nobody answers at the platform's address, or somebody whose certificate is not to be trusted. */
 export class PlatformUnreachable extends Error {
   readonly isUntrusted: boolean;
+  /** Why by its code (ECONNREFUSED, CERT_HAS_EXPIRED), or in words where there is none. */
+  readonly why: string;
 
   constructor(url: string, cause: unknown) {
     const inner = (cause as { cause?: { code?: string; message?: string } }).cause;
     const why = inner?.code ?? inner?.message ?? (cause as Error).message;
     super(`${url} does not answer (${why})`, { cause });
     this.name = "PlatformUnreachable";
+    this.why = why;
     this.isUntrusted = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY/.test(why);
   }
 }

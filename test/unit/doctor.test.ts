@@ -6,9 +6,10 @@ import os from "node:os";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { openBlobStore } from "../../src/blobs/index.ts";
+import { nextStepOf } from "../../src/cli/cli-error.ts";
 import { judge, judgeRoom } from "../../src/cli/commands/operations.ts";
 import { checkClock, findingsOf, readReadiness } from "../../src/cli/server-checks.ts";
-import { ApiClient } from "../../src/client/index.ts";
+import { ApiClient, PlatformUnreachable } from "../../src/client/index.ts";
 import { createHealthChecks, Unwell } from "../../src/kernel/health-checks.ts";
 import { VirtualClock } from "../../src/kernel/index.ts";
 import { createPlatformHealth } from "../../src/platform/health.ts";
@@ -79,6 +80,15 @@ describe("vautn doctor", () => {
     await fs.writeFile(path.join(home, "vautn/context.json"), "{");
     expect(await doctor({})).toEqual([1, expect.stringMatching(/is damaged; remove it and sign/)]);
     await fs.rm(home, { recursive: true });
+  });
+
+  it("tells an authority that is not known from a certificate that nobody can accept", () => {
+    const next = (code: string) =>
+      nextStepOf(new PlatformUnreachable("https://x", { cause: { code } }));
+    expect(next("DEPTH_ZERO_SELF_SIGNED_CERT")).toContain("VAUTN_CA=");
+    expect(next("CERT_HAS_EXPIRED")).toContain("clock, or renew the platform's certificate");
+    expect(next("ERR_TLS_CERT_ALTNAME_INVALID")).toContain("a name that its certificate is for");
+    expect(next("ECONNREFUSED")).toContain("vautn up");
   });
 
   it("is not kept waiting by a platform that does not answer in time", async () => {

@@ -94,7 +94,8 @@ function checkMachine(cli: Cli): Finding[] {
     findings.push({ check: "configuration", state: "ok", detail: "every setting is valid" });
     findings.push(checkDataDirectory(dataDirectory));
   } catch (error) {
-    findings.push({ check: "configuration", state: "problem", detail: messageOf(error) });
+    const detail = messageOf(error).replaceAll(/:?\s*\n\s*/g, ": ");
+    findings.push({ check: "configuration", state: "problem", detail });
   }
   return findings;
 }
@@ -159,7 +160,8 @@ export function judgeRoom(directory: string, freeBytes: number): Pick<Finding, "
   if (freeGib < 1) {
     return { state: "problem", detail: `${detail}: make room before devices have to wait` };
   }
-  return { state: freeGib < 10 ? "note" : "ok", detail };
+  if (freeGib < 10) return { state: "note", detail: `${detail}: less than 10 GiB` };
+  return { state: "ok", detail };
 }
 
 function hybridKeyExchange(): string {
