@@ -211,13 +211,30 @@ async function waitUntilReady(child: ChildProcess): Promise<void> {
 async function stopLeftover(cluster: string): Promise<void> {
   const pidFile = path.join(cluster, "postmaster.pid");
   if (!fs.existsSync(pidFile)) return;
-  const pid = Number(fs.readFileSync(pidFile, "utf8").split("\n")[0]);
-  if (!isPostgresOn(pid, cluster)) return;
-  process.kill(pid, "SIGINT");
-  const deadline = Date.now() + START_TIMEOUT_MS;
-  while (isPostgresOn(pid, cluster)) {
-    if (Date.now() > deadline) throw new Error(`PostgreSQL ${pid} on ${cluster} does not stop`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+  const [first = "", ...rest] = fs.readFileSync(pidFile, "utf8").split("\n");
+  const pid = Number(first);
+  if (isPostgresOn(pid, cluster)) {
+    process.kill(pid, "SIGINT");
+    const deadline = Date.now() + START_TIMEOUT_MS;
+    while (isPostgresOn(pid, cluster)) {
+      if (Date.now() > deadline) throw new Error(`PostgreSQL ${pid} on ${cluster} does not stop`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+  // PostgreSQL takes it for one that runs. What else the file says tells it of shared memory in use.
+  if (isZombie(pid)) fs.writeFileSync(pidFile, [NO_PROCESS, ...rest].join("\n"));
+}
+
+/** Above what Linux gives to a process. */
+const NO_PROCESS = 2 ** 22;
+
+/** Dead, and not taken note of by the process above it: of a server that was killed with its platform, by init. */
+function isZombie(pid: number): boolean {
+  try {
+    const stat = fs.readFileSync(`/proc/${pid}/stat`, "utf8");
+    return stat.slice(stat.lastIndexOf(")") + 2).startsWith("Z");
+  } catch {
+    return false; // No such process, or no Linux.
   }
 }
 

@@ -48,8 +48,9 @@ describe("the data folder", () => {
 });
 
 describe("the embedded PostgreSQL", () => {
+  const place = path.join(directory, "postgres");
+
   it("keeps what was committed when its parent is killed, and starts again on the same folder", async () => {
-    const place = path.join(directory, "postgres");
     const serverModule = path.resolve(import.meta.dirname, "../../src/db/index.ts");
     const { child, line } = await startProcess(`
       const { startPostgres } = await import(${JSON.stringify(serverModule)});
@@ -72,6 +73,23 @@ describe("the embedded PostgreSQL", () => {
     await before.end().catch(() => {});
     await server.stop();
   });
+
+  it.skipIf(process.platform !== "linux")(
+    "starts where the one that was killed is dead, but its number not free",
+    async () => {
+      // A program in the place of the shell, which takes no note of what that has started.
+      const { uid } = fs.statSync(path.join(place, "cluster"));
+      const parent = spawn("sh", ["-c", "true & echo $!; exec sleep 60"], { uid, cwd: "/" });
+      const pid = Number(String((await once(parent.stdout, "data"))[0]));
+      const state = () => / ([A-Z]) /.exec(fs.readFileSync(`/proc/${pid}/stat`, "utf8"))?.[1];
+      await expect.poll(state).toBe("Z");
+      fs.writeFileSync(path.join(place, "cluster/postmaster.pid"), `${pid}\n`);
+      const server = await startPostgres({ directory: place });
+      await server.stop();
+      parent.kill();
+      await once(parent, "exit");
+    },
+  );
 });
 
 /** Processes that this one has started and that have not ended. */
