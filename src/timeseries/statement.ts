@@ -155,7 +155,11 @@ function isOurs(table: string, select: readonly SqlToken[]): boolean {
   const sources = select.flatMap((token, index) => (isWord(token, "FROM") ? [index + 1] : []));
   const joins = select.some((token) => isWord(token, "JOIN"));
   const [source, ...more] = sources;
-  const isOwn = source !== undefined && select[source]?.text === table;
+  if (source === undefined) return false;
+  // Nothing stands beside it: `FROM telemetry, logs` reads both.
+  const after = select[source + 1];
+  const next = isWord(after, "FINAL") ? select[source + 2] : after;
+  const isOwn = select[source]?.text === table && isWord(next, "WHERE");
   return TENANT_TABLES.includes(table) && isOwn && more.length === 0 && !joins;
 }
 

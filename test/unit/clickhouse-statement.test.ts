@@ -28,8 +28,12 @@ describe("what the embedded engine may be asked", () => {
     expect(parseStatement(derived)).toEqual({ kind: "derivation", sql: derived });
     const copied = "INSERT INTO logs (ts) SELECT ts FROM logs WHERE tenant_id = 'a'";
     expect(parseStatement(copied)).toEqual({ kind: "derivation", sql: copied });
+    const last = "INSERT INTO logs (ts) SELECT ts FROM logs FINAL WHERE tenant_id = 'a'";
+    expect(parseStatement(last)).toEqual({ kind: "derivation", sql: last });
     for (const sql of [
       "INSERT INTO telemetry (ts) SELECT ts FROM logs",
+      "INSERT INTO telemetry (ts) SELECT ts FROM telemetry, logs WHERE 1",
+      "INSERT INTO telemetry (ts) SELECT ts FROM telemetry.logs WHERE 1",
       "INSERT INTO telemetry (ts) SELECT ts FROM telemetry, logs FROM logs",
       "INSERT INTO telemetry (ts) SELECT ts FROM telemetry JOIN logs USING ts",
       "INSERT INTO telemetry (ts) SELECT (SELECT max(ts) FROM logs) FROM telemetry",
