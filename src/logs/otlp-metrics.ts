@@ -8,7 +8,9 @@ import {
   type Json,
   listOf,
   millisecondsOf,
+  numberOf,
   objectOf,
+  textOf,
 } from "./otlp-rows.ts";
 
 /** As a device would send it. */
@@ -85,7 +87,7 @@ function readPoint(metric: Json, point: Json, resource: Json): Point | string {
   if (!deviceId) return "a data point belongs to a device: the attribute vautn.device names it";
   const ts = millisecondsOf(point.timeUnixNano);
   if (ts === undefined) return "a data point needs timeUnixNano";
-  const name = nameOf(String(metric.name ?? ""), own);
+  const name = nameOf(textOf(metric.name), own);
   const values = valuesOf(point)
     .filter(([, value]) => Number.isFinite(value))
     .map(([suffix, value]): [string, number] => [name + suffix, value]);
@@ -96,16 +98,22 @@ function nameOf(metric: string, attributes: Json): string {
   const parts = Object.keys(attributes)
     .filter((key) => !DEVICE_ATTRIBUTES.includes(key))
     .sort()
-    .map((key) => `.${key}_${String(attributes[key])}`);
+    .map((key) => `.${key}_${wordOf(attributes[key])}`);
   return (metric + parts.join("")).replace(UNFIT, "_");
+}
+
+/** As `String` has it, which fails on objects that have a member `toString`. */
+function wordOf(value: unknown): string {
+  if (Array.isArray(value)) return value.map((one) => (one === null ? "" : wordOf(one))).join();
+  return typeof value === "object" && value !== null ? "[object Object]" : String(value);
 }
 
 function valuesOf(point: Json): [string, number][] {
   // OTLP's JSON mapping writes 64-bit integers as text.
   const single = point.asDouble ?? point.asInt;
-  if (single !== undefined) return [["", Number(single)]];
+  if (single !== undefined) return [["", numberOf(single)]];
   return ["count", "sum", "min", "max"].flatMap((key): [string, number][] =>
-    point[key] === undefined ? [] : [[`.${key}`, Number(point[key])]],
+    point[key] === undefined ? [] : [[`.${key}`, numberOf(point[key])]],
   );
 }
 

@@ -42,7 +42,7 @@ export function otlpLogRows(tenantId: string, body: unknown, nowMs: number): Otl
       deviceId: deviceOf(attributes),
       seq: sequenceOf(record, context),
       severity: severityOf(record),
-      logger: storableText(context.scope || String(context.resource["service.name"] ?? ""), 256),
+      logger: storableText(context.scope || textOf(context.resource["service.name"]), 256),
       message: storableText(message || eventName, LIMITS.logMessageLength),
       traceId: idOf(record.traceId, TRACE_ID),
       spanId: idOf(record.spanId, SPAN_ID),
@@ -69,12 +69,12 @@ export function otlpSpanRows(tenantId: string, body: unknown): OtlpRows<SpanRow>
       traceId,
       spanId,
       parentSpanId: idOf(record.parentSpanId, SPAN_ID),
-      name: storableText(String(record.name ?? ""), MAX_NAME_LENGTH),
-      service: storableText(String(context.resource["service.name"] ?? "unknown"), 256),
+      name: storableText(textOf(record.name), MAX_NAME_LENGTH),
+      service: storableText(textOf(context.resource["service.name"]) || "unknown", 256),
       startedAt,
       durationUs: Math.max(0, endedAt - startedAt),
-      status: [1, 2].includes(Number(status.code)) ? Number(status.code) : 0,
-      statusMessage: storableText(String(status.message ?? ""), 1_024),
+      status: [1, 2].find((code) => code === numberOf(status.code)) ?? 0,
+      statusMessage: storableText(textOf(status.message), 1_024),
       attributes: serializePlainAttributes({
         ...context.resource,
         ...attributesOf(record.attributes),
@@ -101,7 +101,7 @@ export function collect<Row>(
   for (const resource of listOf(objectOf(body)[resources])) {
     const attributes = attributesOf(objectOf(resource.resource).attributes);
     for (const scope of listOf(resource[scopes])) {
-      const name = String(objectOf(scope.scope).name ?? "");
+      const name = textOf(objectOf(scope.scope).name);
       const told = JSON.stringify([attributes, name]);
       const origin = fingerprint(told);
       for (const record of listOf(scope[records])) {
@@ -138,13 +138,23 @@ export function listOf(value: unknown): Json[] {
   return Array.isArray(value) ? value.map(objectOf) : [];
 }
 
+/** What JSON may bring in place of a text: `String` fails on objects that have a member `toString`. */
+export function textOf(value: unknown): string {
+  if (typeof value === "string") return value;
+  return typeof value === "object" || value === undefined ? "" : String(value);
+}
+
+export function numberOf(value: unknown): number {
+  return typeof value === "object" ? Number.NaN : Number(value);
+}
+
 export function attributesOf(list: unknown): Json {
   const attributes: Json = {};
   if (!Array.isArray(list)) return attributes;
   const count = Math.min(list.length, LIMITS.logAttributes);
   for (let index = 0; index < count; index += 1) {
     const { key, value } = objectOf(list[index]);
-    const name = storableText(String(key ?? ""), 128);
+    const name = storableText(textOf(key), 128);
     const plain = plainOf(value, 0);
     if (name !== "__proto__") attributes[name] = plain;
     // A name like any other, but not for an assignment.
@@ -160,8 +170,8 @@ function plainOf(value: unknown, depth: number): unknown {
   if (typeof any.stringValue === "string") return any.stringValue;
   if (typeof any.boolValue === "boolean") return any.boolValue;
   if (any.intValue !== undefined) {
-    const number = Number(any.intValue);
-    return Number.isSafeInteger(number) ? number : String(any.intValue);
+    const number = numberOf(any.intValue);
+    return Number.isSafeInteger(number) ? number : textOf(any.intValue);
   }
   if (typeof any.doubleValue === "number") return any.doubleValue;
   if (typeof any.bytesValue === "string") return any.bytesValue;
@@ -171,7 +181,7 @@ function plainOf(value: unknown, depth: number): unknown {
   if (any.kvlistValue) {
     return Object.fromEntries(
       listOf(objectOf(any.kvlistValue).values).map(({ key, value: one }) => [
-        String(key ?? ""),
+        textOf(key),
         plainOf(one, depth + 1),
       ]),
     );
@@ -209,9 +219,9 @@ export function millisecondsOf(nano: unknown): number | undefined {
 
 /** Logs data model §SeverityNumber: 1 to 24; where it is missing, the text says it. */
 function severityOf({ severityNumber, severityText }: Json): number {
-  const number = Number(severityNumber);
+  const number = numberOf(severityNumber);
   if (Number.isInteger(number) && number >= 1 && number <= 24) return number;
-  const word = String(severityText ?? "").toLowerCase();
+  const word = textOf(severityText).toLowerCase();
   const level = word === "warning" ? "warn" : word === "critical" ? "fatal" : word;
   return SEVERITIES[level as LogLevel] ?? SEVERITIES.info;
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { otlpRequest } from "../../bench/otlp-requests.ts";
 import { decodeProto, LOGS_REQUEST } from "../../src/logs/otlp-proto.ts";
-import { otlpLogRows } from "../../src/logs/otlp-rows.ts";
+import { otlpLogRows, otlpSpanRows } from "../../src/logs/otlp-rows.ts";
 
 const NOW = Date.UTC(2026, 5, 2);
 const START = Date.UTC(2026, 5, 1);
@@ -61,6 +61,29 @@ describe("records of OTLP", () => {
     expect([rows.length, rejected]).toEqual([33, 9_967]);
     expect(reason).toMatch(/attributes of its resource.*send fewer records/);
     expect(otlpLogRows("acme", body(33), NOW)).toMatchObject({ rejected: 0, reason: "" });
+  });
+
+  it("of any JSON are read or refused, whatever stands where a text or a number should", () => {
+    const odd = { toString: 1, valueOf: 1 };
+    const record = {
+      ...{ attributes: [{ key: odd, value: { intValue: odd } }], severityNumber: odd },
+      ...{ severityText: odd, body: { kvlistValue: { values: [{ key: odd }] } }, eventName: odd },
+    };
+    const name = { key: "service.name", value: { kvlistValue: { values: [{ key: "toString" }] } } };
+    const scope = { scope: { name: odd }, logRecords: [record], spans: [{ name: odd }] };
+    const resource = { attributes: [name, { key: odd }] };
+    const logs = { resourceLogs: [{ resource, scopeLogs: [scope] }] };
+    expect(otlpLogRows("acme", logs, NOW).rows).toMatchObject([
+      { logger: "", message: '{"":null}' },
+    ]);
+    const ids = {
+      traceId: "a".repeat(32),
+      spanId: "b".repeat(16),
+      status: { code: odd, message: odd },
+    };
+    const span = { ...ids, name: odd, startTimeUnixNano: "1000", endTimeUnixNano: "2000" };
+    const spans = { resourceSpans: [{ resource, scopeSpans: [{ spans: [span] }] }] };
+    expect(otlpSpanRows("acme", spans).rows).toMatchObject([{ name: "", service: "unknown" }]);
   });
 
   it("that end within a number, a length or a text are refused", () => {
