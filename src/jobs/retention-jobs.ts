@@ -31,13 +31,15 @@ export interface RetentionJobsDeps {
 const EVERY_MS = 3_600_000;
 /** An insert that began before the class changed has ended by then. */
 const MOVE_AFTER_MS = 90_000;
+const NEAR_END_MS = 3_600_000;
 
 /** Brings the rows of tenants whose storage class has changed to where they belong. */
 export function moveJob({ clock, logger, tenancy, timeseries }: RetentionJobsDeps): Job {
   const { tenants } = tenancy;
   async function move({ id, storageClass, storageMove, deletesAt }: Tenant): Promise<void> {
-    // Of one that is about to be deleted nothing is copied any more, unless it is restored.
-    if (!storageMove || deletesAt) return;
+    if (!storageMove) return;
+    // What is copied while it is removed elsewhere would be left of a tenant that is gone.
+    if (deletesAt && deletesAt.getTime() - clock.now() < NEAR_END_MS) return;
     if (clock.now() - storageMove.since.getTime() < MOVE_AFTER_MS) return;
     const progressed = (progress: { done: number; of: number }) =>
       tenants.progressMove(id, progress);

@@ -334,10 +334,13 @@ describe("a tenant that is kept apart", () => {
     await test.call("POST", "/tenants", { body: { id: "hinder", name: "Hinder" } });
     await tenancy.tenants.beginMove("hinder", "separate", SYSTEM_ACTOR);
     await expect(run(clock.now() + 120_000)).rejects.toThrow("1 tenants");
-    const end = "update tenants set deletes_at = now() where id = 'hinder'";
-    await ownerRows(test.superuserUrl, end);
+    const endsIn = (span: string) =>
+      `update tenants set deletes_at = now() + interval '${span}' where id = 'hinder'`;
+    await ownerRows(test.superuserUrl, endsIn("30 minutes"));
     await run(clock.now() + 120_000);
     expect(moved).toEqual(["hinder", "mover"]);
+    await ownerRows(test.superuserUrl, endsIn("30 days"));
+    await expect(run(clock.now() + 120_000)).rejects.toThrow("1 tenants");
     await ownerRows(test.superuserUrl, "delete from tenants where id = 'hinder'");
     const after = await tenancy.tenants.get("mover");
     expect([after.status, after.storageMove]).toEqual(["active", null]);
