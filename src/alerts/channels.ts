@@ -233,9 +233,13 @@ async function assertUnnamed(tx: Tx, tenantId: string, name: string): Promise<vo
     const steps = route.escalation ?? [];
     const channels = [...(route.channels ?? []), ...steps.flatMap((step) => step.channels)];
     if (!channels.includes(name)) continue;
-    throw new AppError("conflict", `the route "${route.name}" of the policy names it`, {
-      route: route.name,
-    });
+    throw new AppError(
+      "conflict",
+      `the route "${route.name}" of the policy names it: change the policy first`,
+      {
+        route: route.name,
+      },
+    );
   }
 }
 

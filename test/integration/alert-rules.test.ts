@@ -1,5 +1,9 @@
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startTestApi, type TestApi } from "../support/api.ts";
+import { createTestCli } from "../support/cli.ts";
 
 const HOT = {
   name: "Hot",
@@ -182,6 +186,23 @@ describe("alert rules", () => {
       ...{ state: "failing", lastError: expect.stringContaining('there is no field "colour"') },
     });
     expect(await asked('presence = "offline"')).toEqual([]);
+  });
+
+  it("leave a command that acts on alerts no success to tell of that is none", async () => {
+    const cli = createTestCli(await test.listen(), test.acme);
+    const raised = await test.modules.alerts.raise("acme", {
+      ...{ key: "k", kind: "anomaly", severity: "info", title: "odd" },
+      ...{ subjectKind: "device", subjectId: "hub-0" },
+    });
+    expect((await cli.run("alerts", "ack", raised.id)).err).toBe("acknowledged\n");
+    expect((await cli.run("alerts", "resolve", raised.id)).err).toBe("resolved\n");
+    expect((await cli.run("alerts", "ack", raised.id)).err).toBe("it had ended before\n");
+    const file = path.join(os.tmpdir(), `vautn-channel-${process.pid}.yaml`);
+    fs.writeFileSync(file, "name: pager\nkind: pagerduty\nsettings: {}\n");
+    const { status, err } = await cli.run("alerts", "channels", "apply", "-f", file);
+    expect([status, err]).toEqual([2, expect.stringContaining("set VAUTN_CHANNEL_SECRET")]);
+    fs.rmSync(file);
+    cli.close();
   });
 
   it("belong to their tenant, and to those who may make them", async () => {

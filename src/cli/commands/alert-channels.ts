@@ -104,6 +104,12 @@ function writingCommands(channels: Command, cli: Cli): void {
         cli.note("the channel was changed");
         return;
       }
+      if (!secret && (kind === "slack" || kind === "pagerduty")) {
+        throw misuse(
+          `a channel of kind ${kind} needs its ${kind === "slack" ? "URL" : "integration key"}`,
+          "add --secret, or set VAUTN_CHANNEL_SECRET",
+        );
+      }
       const made = await session.call("createAlertChannel", { body: { ...body, kind } });
       cli.print(options, made, () => `${made.id}${made.secret ? ` ${made.secret}` : ""}\n`);
       if (made.secret) cli.note("keep the secret: it is not shown again (Standard Webhooks)");

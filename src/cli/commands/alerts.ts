@@ -105,10 +105,16 @@ function actingCommands(alerts: Command, cli: Cli): void {
   })
     .alias("ack")
     .action(async (ids: string[], options: CommonOptions) => {
+      let over = 0;
       for (const alert of ids) {
-        await cli.session(options).call("acknowledgeAlert", { params: { alert } });
+        const { state } = await cli
+          .session(options)
+          .call("acknowledgeAlert", { params: { alert } });
+        if (state === "resolved") over += 1;
       }
-      cli.note(ids.length === 1 ? "acknowledged" : `${ids.length} acknowledged`);
+      const count = ids.length - over;
+      if (count > 0) cli.note(ids.length === 1 ? "acknowledged" : `${count} acknowledged`);
+      if (over > 0) cli.note(ids.length === 1 ? "it had ended before" : `${over} had ended before`);
     });
 
   leaf(alerts, {
