@@ -1,4 +1,4 @@
-import type { RolloutPolicyInput } from "../client/index.ts";
+import type { DeclaredMetric, RolloutPolicyInput } from "../client/index.ts";
 
 /** Who appears in the story, and at what pace. One second of the demo stands for one hour. */
 export const SECONDS_PER_HOUR = 1;
@@ -43,6 +43,13 @@ export const TENANTS: readonly DemoTenant[] = [
 
 export const HARDWARE_REVISIONS = ["a", "b"] as const;
 export const PRODUCT = "hub";
+/** What the application of a hub measures. */
+export const METRICS: readonly DeclaredMetric[] = [
+  { name: "temperature", type: "number", unit: "°C", decimals: 2, description: "Of the water" },
+  { name: "memory", type: "number", unit: "%", decimals: 2, description: "In use" },
+  { name: "battery", type: "number", unit: "%", decimals: 2, description: "What is left of it" },
+  { name: "rssi", type: "number", unit: "dBm", decimals: 2, description: "Strength of the signal" },
+];
 export const VERSIONS = { factory: "1.0.0", good: "1.1.0", bad: "1.2.0" } as const;
 
 const hours = (count: number) => count * SECONDS_PER_HOUR;

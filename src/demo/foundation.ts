@@ -3,7 +3,14 @@ import { type ApiClient, ApiRefusal } from "../client/index.ts";
 import type { OnlineKeys } from "../firmware/index.ts";
 import type { Envelope, ReleaseManifest } from "../protocol/index.ts";
 import type { FleetFolder } from "../simulator/index.ts";
-import { type DemoTenant, type FleetPace, HARDWARE_REVISIONS, PRODUCT, TENANTS } from "./cast.ts";
+import {
+  type DemoTenant,
+  type FleetPace,
+  HARDWARE_REVISIONS,
+  METRICS,
+  PRODUCT,
+  TENANTS,
+} from "./cast.ts";
 import {
   hasOfflineKeys,
   makeTrustRoot,
@@ -63,6 +70,8 @@ async function makeTenant(
     offlineAfterMissed: pace.offlineAfterMissed,
   };
   await api.call("createTenant", { body: { id, name, settings } });
+  const params = { tenant: id, product: PRODUCT };
+  await api.call("declareProductMetrics", { params, body: { items: [...METRICS] } });
   return true;
 }
 

@@ -61,6 +61,9 @@ test("up --demo makes a fleet that enrols itself and is online", async () => {
   // Who is connected says what it runs with its first heartbeat.
   await until(versions, (all) => [...all.values()].every((version) => version === "1.0.0"));
   const { items: tokens } = await api.call("listClaimTokens", { params });
+  const measured = async () => (await api.call("listFleetMetrics", { params })).items;
+  const units = await until(measured, (all) => all.some(({ metric }) => metric === "temperature"));
+  expect(units.find(({ metric }) => metric === "temperature")).toMatchObject({ unit: "°C" });
   expect(tokens).toMatchObject([{ maxUses: TENANT_DEVICES, usedCount: TENANT_DEVICES }]);
 });
 
