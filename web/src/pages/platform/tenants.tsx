@@ -117,7 +117,7 @@ function Name({ tenant }: { tenant: TenantView }) {
       </Text>
       {/* Where there is no room for a column of its own. */}
       <Box hiddenFrom="md">
-        <Storage tenant={tenant} />
+        <Storage tenant={tenant} isShort />
       </Box>
     </>
   );
@@ -133,7 +133,7 @@ function Figures({ tenant, onClose }: { tenant: TenantView; onClose: () => void 
 }
 
 /** Where its rows lie, and the way to have them elsewhere. */
-function Storage({ tenant }: { tenant: TenantView }) {
+function Storage({ tenant, isShort = false }: { tenant: TenantView; isShort?: boolean }) {
   const [asking, { open, close }] = useDisclosure(false);
   const isSeparate = tenant.storageClass === "separate";
   const to = isSeparate ? "shared" : "separate";
@@ -144,15 +144,18 @@ function Storage({ tenant }: { tenant: TenantView }) {
     onDone: close,
   });
   const { storageMove } = tenant;
+  const look = isShort ? { size: "xs", c: "dimmed" } : { size: "sm" };
   if (storageMove) {
     const { done, of } = storageMove;
     return (
-      <Text size="sm">{of === 0 ? "about to be moved" : `moving: ${done} of ${of} tables`}</Text>
+      <Text {...look}>{of === 0 ? "about to be moved" : `moving: ${done} of ${of} tables`}</Text>
     );
   }
   return (
-    <Group gap={6}>
-      <Text size="sm">{isSeparate ? "partitions of its own" : "shared partitions"}</Text>
+    <Group gap={6} wrap={isShort ? "nowrap" : "wrap"}>
+      <Text {...look}>
+        {isShort ? tenant.storageClass : isSeparate ? "partitions of its own" : "shared partitions"}
+      </Text>
       {!tenant.deletesAt && (
         <Button size="compact-xs" variant="subtle" onClick={open}>
           Move

@@ -1,4 +1,5 @@
 import {
+  Box,
   Button,
   Group,
   Input,
@@ -53,7 +54,9 @@ export function Controls(props: ControlsProps) {
         />
         <DeviceFilter query={question.q ?? ""} error={queryError} onChange={onChange} />
         <Input.Wrapper label="Time" labelElement="div">
-          <TimeControl question={question} onChange={onChange} />
+          <Box>
+            <TimeControl question={question} onChange={onChange} />
+          </Box>
         </Input.Wrapper>
       </Group>
       <SimpleGrid cols={{ base: 2, sm: 3, lg: 5 }} spacing="sm">
@@ -174,7 +177,6 @@ function TimeControl({ question, onChange }: Pick<ControlsProps, "question" | "o
   if (rangeOf(question) === undefined) {
     return (
       <Button
-        display="block"
         variant="default"
         leftSection={<IconArrowBackUp size={16} aria-hidden />}
         onClick={() => onChange({ from: undefined, to: undefined })}
