@@ -55,17 +55,26 @@ export function startProcess(args: string[], environment: Record<string, string>
       }
     },
     async killAll() {
-      for (const pid of [child.pid as number, ...descendants(child.pid as number)]) {
-        try {
-          process.kill(pid, "SIGKILL");
-        } catch {
-          // It ended with the one above it.
-        }
-      }
+      const all = [child.pid as number, ...descendants(child.pid as number)];
+      for (const pid of all) sendTo(pid, "SIGKILL");
       await ended;
+      // A database whose process is still listed, though killed, lets no other one start in its folder.
+      const end = Date.now() + 10_000;
+      while (all.some((pid) => sendTo(pid, 0)) && Date.now() < end) {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
     },
     stop: () => stopOf(child, ended),
   };
+}
+
+/** False where the process is gone. */
+function sendTo(pid: number, signal: NodeJS.Signals | 0): boolean {
+  try {
+    return process.kill(pid, signal);
+  } catch {
+    return false;
+  }
 }
 
 async function stopOf(child: ChildProcess, ended: Promise<unknown>): Promise<number | null> {
