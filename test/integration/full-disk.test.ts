@@ -188,7 +188,8 @@ describe.skipIf(!canMountMemory() || !canSlowDisks())("a slow disk (needs root a
     const turns = (performance.now() - startedAt) / DELAY_MS + 1;
     await quick();
     expect(during).toBeGreaterThan(DEVICES);
-    expect(during).toBeLessThanOrEqual(DEVICES * turns);
+    // Without the delay it is a hundred times as many.
+    expect(during).toBeLessThanOrEqual(3 * DEVICES * turns);
     expect((await slowWrites()) - slowBefore).toBeGreaterThan(2);
     const after = senders.acknowledged.size;
     await until("values are taken at once", () => senders.acknowledged.size > after + 100);

@@ -29,13 +29,22 @@ export async function slowDisk(enginePid: number, delayMs: number): Promise<() =
       delayMs,
     ),
   ];
-  await Promise.all(tracers.map((tracer) => once(tracer.stderr as NodeJS.ReadableStream, "data")));
+  const [engine, own] = tracers as [ChildProcess, ChildProcess];
+  await Promise.all([untilAttached(engine, 1), untilAttached(own, threads.length)]);
   return async () => {
     for (const tracer of tracers) tracer.kill("SIGINT");
     await Promise.all(
       tracers.map(async (tracer) => tracer.exitCode ?? (await once(tracer, "exit"))),
     );
   };
+}
+
+/** It names each process or thread once it has it. */
+async function untilAttached(tracer: ChildProcess, count: number): Promise<void> {
+  let said = "";
+  while (said.split(" attached").length - 1 < count) {
+    said += String((await once(tracer.stderr as NodeJS.ReadableStream, "data"))[0]);
+  }
 }
 
 /** Says on its standard error when it has its threads. */
