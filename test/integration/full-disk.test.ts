@@ -188,7 +188,7 @@ describe.skipIf(!canMountMemory() || !canSlowDisks())("a slow disk (needs root a
     const turns = (performance.now() - startedAt) / DELAY_MS + 1;
     await quick();
     expect(during).toBeGreaterThan(DEVICES);
-    // Without the delay it is a hundred times as many.
+    // Room for what was on its way; without the delay a device waits for a few milliseconds.
     expect(during).toBeLessThanOrEqual(3 * DEVICES * turns);
     expect((await slowWrites()) - slowBefore).toBeGreaterThan(2);
     const after = senders.acknowledged.size;
