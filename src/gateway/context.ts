@@ -10,6 +10,7 @@ import type { Refusals } from "./refusals.ts";
 import type { Registry } from "./registry.ts";
 import type { Retained } from "./retained.ts";
 import type { Sessions } from "./sessions.ts";
+import type { StandingLog } from "./standing-log.ts";
 import type { TokenBuckets } from "./token-bucket.ts";
 
 /** What the connections of one gateway share. */
@@ -37,7 +38,7 @@ export interface GatewayContext {
   load: {
     /** Bytes of all devices that wait for the stores. */
     inboundBytes: number;
-    /** Rises with every revocation: who authenticated before it may have to do so again. */
-    revocations: number;
   };
+  /** Who authenticated before a change of standing may have to do so again. */
+  standing: StandingLog;
 }

@@ -18,6 +18,7 @@ import { Registry } from "./registry.ts";
 import { Retained } from "./retained.ts";
 import { Sessions } from "./sessions.ts";
 import { applyStanding } from "./standing.ts";
+import { StandingLog } from "./standing-log.ts";
 import { TokenBuckets } from "./token-bucket.ts";
 
 /** How often keep-alives and the like are looked at. */
@@ -56,7 +57,8 @@ export async function startGateway(deps: GatewayDeps & GatewayOptions): Promise<
       busy: deps.busy ?? (() => 0),
       floorPerSecond: limits.sharedMessageRate,
     }),
-    load: { inboundBytes: 0, revocations: 0 },
+    load: { inboundBytes: 0 },
+    standing: new StandingLog(),
     answered: () => {},
   };
   await context.sessions.begin();

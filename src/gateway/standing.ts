@@ -7,8 +7,8 @@ import { ConnectionFault, REASON } from "./reason-codes.ts";
 /** Makes a change of standing count on the connections that live here. */
 export function applyStanding(context: GatewayContext, change: StandingChange): void {
   if (change.kind === "application") return;
-  // Who is being authenticated at the moment is asked again.
-  context.load.revocations += 1;
+  // Whom it concerns and who is being authenticated at the moment is asked again.
+  context.standing.add(change);
   for (const connection of concerned(context, change)) {
     if (!connection.isOpen) continue;
     const isCertain = change.kind === "suspended" || change.serial !== undefined;

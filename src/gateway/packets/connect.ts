@@ -29,15 +29,16 @@ export async function handleConnect(connection: Connection, packet: IConnectPack
     admit(connection, peer);
     const will = willOrRefusal(connection, peer, packet);
     const expirySeconds = sessionExpiryOf(connection, packet);
-    const { sessions, load } = connection.context;
-    const before = load.revocations;
+    const { sessions, standing } = connection.context;
+    const before = standing.position;
     const claimed = await sessions.claim(peer, {
       resume: packet.clean === false,
       expirySeconds,
       will: will && storedWill(will),
     });
     // A revocation may have come while the database was asked.
-    const current = load.revocations === before ? peer : await authenticate(connection);
+    const isStale = standing.hasConcerned(peer, before);
+    const current = isStale ? await authenticate(connection) : peer;
     if (connection.isClosed) {
       // It was never accepted, so it has no will (MQTT 5.0 §3.1.2.5).
       if (will) sessions.settleWill(peer.tenantId, disarmed(peer, claimed));
@@ -81,12 +82,12 @@ function checkConnect(packet: IConnectPacket): void {
 
 /** Who is there; asked anew where a revocation came while the answer was on its way. */
 async function authenticate(connection: Connection): Promise<GatewayPeer> {
-  const { deps, load } = connection.context;
+  const { deps, standing } = connection.context;
   for (let attempt = 0; attempt < MAX_AUTHENTICATIONS; attempt += 1) {
-    const before = load.revocations;
+    const before = standing.position;
     const peer = await deps.identity.authenticatePeer(connection.socket, { renewal: true });
     refuseUnverified(connection, peer);
-    if (load.revocations === before) return peer;
+    if (!standing.hasConcerned(peer, before)) return peer;
   }
   throw new AppError("unavailable", "certificates are being revoked at the moment");
 }
