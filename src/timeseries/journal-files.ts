@@ -37,7 +37,7 @@ export class JournalFiles {
     const names = fs.readdirSync(this.#root).filter((name) => name === own || isLost(name));
     const claimed: { path: string; writtenAt: number }[] = [];
     for (const directory of names.map((name) => path.join(this.#root, name))) {
-      if (!fs.statSync(directory).isDirectory()) continue;
+      if (!fs.statSync(directory, { throwIfNoEntry: false })?.isDirectory()) continue;
       for (const name of fs.readdirSync(directory)) {
         if (!name.endsWith(SUFFIX)) continue;
         const file = this.next();

@@ -79,10 +79,10 @@ describe("the embedded PostgreSQL", () => {
     async () => {
       // A program in the place of the shell, which takes no note of what that has started.
       const { uid } = fs.statSync(path.join(place, "cluster"));
-      const parent = spawn("sh", ["-c", "true & echo $!; exec sleep 60"], { uid, cwd: "/" });
+      const parent = spawn("sh", ["-c", "sleep 0.3 & echo $!; exec sleep 60"], { uid, cwd: "/" });
       const pid = Number(String((await once(parent.stdout, "data"))[0]));
       const state = () => / ([A-Z]) /.exec(fs.readFileSync(`/proc/${pid}/stat`, "utf8"))?.[1];
-      await expect.poll(state).toBe("Z");
+      await expect.poll(state, { timeout: 20_000 }).toBe("Z");
       fs.writeFileSync(path.join(place, "cluster/postmaster.pid"), `${pid}\n`);
       const server = await startPostgres({ directory: place });
       await server.stop();

@@ -298,25 +298,29 @@ describe("devices' HTTPS", () => {
     it("make their devices wait beyond the tenant's pace, each for a time of its own", async () => {
       const { tenants } = createTenancy({ db: test.db, clock: systemClock });
       await tenants.updateSettings("acme", { maxDownloads: 1 }, SYSTEM_ACTOR);
-      const busy = await start();
+      // A download that has begun and does not end.
+      const busy = await start(undefined, {
+        async openArtifact(tenantId, sha256) {
+          const artifact = await firmware.openArtifact(tenantId, sha256);
+          const begun = () => {
+            const content = new Readable({ read() {} });
+            content.push(image.subarray(0, 1_000));
+            return content;
+          };
+          return { ...artifact, read: async () => begun() };
+        },
+      });
       const { path: signed } = await firmware.links.create(
         "acme",
         { sha256: imageHash, deviceId: null, validSeconds: 60 },
         SYSTEM_ACTOR,
       );
       try {
-        // Its reader takes nothing, and no buffer holds 120 MB: the download stays under way.
         const socket = tls.connect({ host: "localhost", port: busy.port, ca: rootPem });
         socket.on("error", () => {});
-        await once(socket, "secureConnect");
-        const pipelined = `GET ${signed} HTTP/1.1\r\nHost: localhost\r\n\r\n`.repeat(400);
-        socket.pause();
-        socket.write(pipelined);
-        let answer = await artifact({ port: busy.port });
-        // Until the first of those downloads has begun.
-        for (const end = Date.now() + 30_000; answer.status === 200 && Date.now() < end; ) {
-          answer = await artifact({ port: busy.port });
-        }
+        socket.write(`GET ${signed} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+        await once(socket, "data");
+        const answer = await artifact({ port: busy.port });
         expect(problem(answer)).toMatchObject({ code: "rate-limited" });
         expect(Number(answer.headers["retry-after"])).toBeGreaterThan(0);
         socket.destroy();

@@ -30,9 +30,11 @@ describe("revocation", () => {
     const bus = new LocalBus((subject, message) => heard?.deliver(subject, message));
     real = await createRealModules(bus);
     const { config, stores, modules } = real;
+    // Each leaves the other's journal alone.
+    const both = { ...config, gatewayProcesses: 2 };
     [heard, deaf] = await Promise.all([
-      startGatewayProcess("gateway-1", config, stores),
-      startGatewayProcess("gateway-2", config, stores),
+      startGatewayProcess("gateway-1", both, stores),
+      startGatewayProcess("gateway-2", both, stores),
     ]);
     web = await startWeb(modules);
     deafWeb = await startWeb(real.another());
