@@ -1,7 +1,8 @@
 import type { ClickHouseClient } from "@clickhouse/client";
 import { assert } from "../kernel/index.ts";
 import { isTenantId } from "../protocol/index.ts";
-import { DERIVE_SETTINGS, READ_SETTINGS } from "./engine-settings.ts";
+import { DERIVE_SETTINGS } from "./engine-settings.ts";
+import { readRows } from "./read-rows.ts";
 import { TENANT_TABLES } from "./readable.ts";
 import { readProgress } from "./rollup-progress.ts";
 import { dropOwnPartitions, ownClass } from "./storage-class.ts";
@@ -118,17 +119,11 @@ class Move {
     return rows.map(({ day }) => day);
   }
 
-  async #read<Row = { n: number; m?: number }>(
+  #read<Row = { n: number; m?: number }>(
     query: string,
     params: Record<string, unknown> = {},
   ): Promise<Row[]> {
-    const answer = await this.#client.query({
-      query,
-      query_params: { ...this.#params, ...params },
-      format: "JSONEachRow",
-      clickhouse_settings: READ_SETTINGS,
-    });
-    return answer.json<Row>();
+    return readRows<Row>(this.#client, query, { ...this.#params, ...params });
   }
 }
 

@@ -1,5 +1,6 @@
 import type { ClickHouseClient } from "@clickhouse/client";
-import { READ_SETTINGS, WRITE_SETTINGS } from "./engine-settings.ts";
+import { WRITE_SETTINGS } from "./engine-settings.ts";
+import { readRows } from "./read-rows.ts";
 import type { RollupLevel } from "./readable.ts";
 
 export interface RollupProgress {
@@ -29,7 +30,7 @@ export async function spansOf(
   source: string,
   window: { after: number; until: number },
 ): Promise<Span[]> {
-  const days = await query<{ day: number }>(
+  const days = await readRows<{ day: number }>(
     client,
     `select distinct toUnixTimestamp(toStartOfDay(ts)) as day from ${source} order by day desc`,
     window,
@@ -48,7 +49,7 @@ export async function spansOf(
 }
 
 export async function readProgress(client: ClickHouseClient): Promise<Progress> {
-  const rows = await query<RollupProgress & { level: Followed }>(
+  const rows = await readRows<RollupProgress & { level: Followed }>(
     client,
     `select level, pass, toUnixTimestamp64Milli(received_until) as receivedUntil,
        source_pass as sourcePass
@@ -70,18 +71,4 @@ export async function writeProgress(
     format: "JSONCompactEachRow",
     clickhouse_settings: WRITE_SETTINGS,
   });
-}
-
-export async function query<Row>(
-  client: ClickHouseClient,
-  sql: string,
-  params: Record<string, unknown>,
-): Promise<Row[]> {
-  const result = await client.query({
-    query: sql,
-    query_params: params,
-    format: "JSONEachRow",
-    clickhouse_settings: READ_SETTINGS,
-  });
-  return result.json<Row>();
 }

@@ -1,11 +1,11 @@
 import type { ClickHouseClient } from "@clickhouse/client";
 import { DERIVE_SETTINGS } from "./engine-settings.ts";
 import { takeLatest } from "./latest.ts";
+import { readRows } from "./read-rows.ts";
 import { ROLLUP_LEVELS, type RollupLevel, sourceOf } from "./readable.ts";
 import {
   NOTHING_YET,
   type Progress,
-  query,
   type RollupProgress,
   readProgress,
   spansOf,
@@ -180,7 +180,7 @@ async function rollUpLevel(
 
 /** The moment up to which every row is visible that carries it: no insert that runs began before it. */
 async function settledUntil(client: ClickHouseClient): Promise<number> {
-  const [row] = await query<{ now: number; oldest: number | null }>(
+  const [row] = await readRows<{ now: number; oldest: number | null }>(
     client,
     `select toUnixTimestamp64Milli(now64(3)) as now,
        (select maxOrNull(elapsed) from system.processes where query_kind = 'Insert') as oldest`,
@@ -196,7 +196,7 @@ async function boundedWindow(
   after: number,
   settled: number,
 ): Promise<{ until: number; points: number }> {
-  const [span] = await query<{ first: number | null; points: number }>(
+  const [span] = await readRows<{ first: number | null; points: number }>(
     client,
     `select toUnixTimestamp64Milli(minOrNull(received_at)) as first, count() as points
      from ${RECEIVED}`,
@@ -208,7 +208,7 @@ async function boundedWindow(
   for (let halving = 0; points > MAX_POINTS && halving < MAX_HALVINGS; halving += 1) {
     const half = Math.floor((span.first + until) / 2);
     if (half <= span.first) break;
-    const [count] = await query<{ points: number }>(
+    const [count] = await readRows<{ points: number }>(
       client,
       `select count() as points from ${RECEIVED}`,
       { after, until: half },

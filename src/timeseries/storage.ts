@@ -1,5 +1,5 @@
 import type { ClickHouseClient } from "@clickhouse/client";
-import { READ_SETTINGS } from "./engine-settings.ts";
+import { readRows } from "./read-rows.ts";
 import { TENANT_TABLES } from "./readable.ts";
 import { partitionPrefix } from "./storage-class.ts";
 
@@ -26,16 +26,8 @@ export async function readStorage(
   client: ClickHouseClient,
   tenantId: string,
 ): Promise<TableStorage[]> {
-  const query = async <Row>(sql: string, params: Record<string, unknown>) => {
-    const answer = await client.query({
-      query: sql,
-      query_params: params,
-      format: "JSONEachRow",
-      clickhouse_settings: READ_SETTINGS,
-    });
-    return answer.json<Row>();
-  };
-  const parts = await query<PartsRow>(
+  const parts = await readRows<PartsRow>(
+    client,
     `select table, startsWith(partition, {own:String}) as own, sum(rows) as rows,
        sum(bytes_on_disk) as bytes, sum(data_uncompressed_bytes) as raw
      from system.parts
@@ -48,7 +40,8 @@ export async function readStorage(
     const own = parts.find((one) => one.table === table && one.own === 1);
     const shared = parts.find((one) => one.table === table && one.own === 0);
     const [counted] = shared
-      ? await query<{ rows: number }>(
+      ? await readRows<{ rows: number }>(
+          client,
           `select count() as rows from ${table}
            where tenant_id = {tenant:String} and storage_class = 'shared'`,
           { tenant: tenantId },

@@ -2,47 +2,22 @@ import { Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { type RestartGroupView, restartGroupsQuery } from "../../api/index.ts";
 import { type Column, DataTable } from "../../components/data-table.tsx";
-import { formatNumber } from "../../components/format.ts";
 import { Panel } from "../../components/page.tsx";
 import { Loaded } from "../../components/states.tsx";
-import { TimeAgo } from "../../components/time-ago.tsx";
 import { DeviceLink } from "../../shell/device-link.tsx";
 import { useTenantId } from "../../shell/use-tenant.ts";
+import { COUNT_COLUMNS, LAST_COLUMN, signatureColumn } from "./group-columns.tsx";
 
 const COLUMNS: Column<RestartGroupView>[] = [
-  {
-    id: "signature",
-    header: "Why they started",
-    cell: ({ signature }) => (
-      <Text size="sm" ff="monospace" style={{ overflowWrap: "anywhere" }}>
-        {signature}
-      </Text>
-    ),
-  },
+  signatureColumn("Why they started"),
   {
     id: "asked",
     header: "Asked for",
     visibleFrom: "sm",
     cell: ({ isAsked }) => (isAsked ? "Yes" : "No"),
   },
-  { id: "count", header: "Count", align: "right", cell: ({ count }) => formatNumber(count) },
-  {
-    id: "devices",
-    header: "Devices",
-    align: "right",
-    cell: ({ devices }) => formatNumber(devices),
-  },
-  {
-    id: "firmware",
-    header: "Firmware",
-    visibleFrom: "sm",
-    cell: ({ firmware }) =>
-      firmware
-        .slice(0, 3)
-        .map(({ version, count }) => `${version || "not known"} (${count})`)
-        .join(", "),
-  },
-  { id: "last", header: "Last", cell: ({ lastSeenAt }) => <TimeAgo time={lastSeenAt} /> },
+  ...COUNT_COLUMNS,
+  LAST_COLUMN,
   {
     id: "example",
     header: "Example",
