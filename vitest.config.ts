@@ -25,7 +25,10 @@ function project(name: string, options: { testTimeout: number; hookTimeout?: num
       include: [`test/${name}/**/*.test.ts`],
       pool: "forks" as const,
       // Unit tests leave nothing behind, so that their files share processes and what those have loaded.
-      ...(name === "unit" ? { isolate: false } : { globalSetup: ["test/support/global-setup.ts"] }),
+      // Everything else meets real engines, processes and clocks; what needs a second try is named at the end.
+      ...(name === "unit"
+        ? { isolate: false }
+        : { globalSetup: ["test/support/global-setup.ts"], retry: 1 }),
       ...options,
     },
   };

@@ -391,6 +391,10 @@ describe("a verdict", () => {
 });
 
 describe("what the gate compares besides crashes", () => {
+  /** Lets everybody find a partner: pairs are of one region, and by lot an arm may have few of one. */
+  const inOneRegion = () =>
+    f.db.tenant(f.tenant, (tx) => tx.updateTable("devices").set({ region: "eu" }).execute());
+
   const GATED = {
     stages: [
       { name: "canary", devices: 2 },
@@ -403,8 +407,7 @@ describe("what the gate compares besides crashes", () => {
   };
 
   it("does not widen on a figure that is worse on the few devices that are updated", async () => {
-    // Of one region, so that everybody finds a partner.
-    await f.db.tenant(f.tenant, (tx) => tx.updateTable("devices").set({ region: "eu" }).execute());
+    await inOneRegion();
     const isNew = (id: string) =>
       f.fleet.find((device) => device.id === id)?.running.version === "1.1.0";
     f.setFigures((ids) => new Map(ids.map((id) => [id, isNew(id) ? 80 : 40])));
@@ -421,6 +424,7 @@ describe("what the gate compares besides crashes", () => {
   });
 
   it("waits for as many pairs as are asked for, of a query's answers too, and knows what has grown", async () => {
+    await inOneRegion();
     f.setFigures((ids) => new Map(ids.map((id) => [id, 40])));
     const query = { metric: "query.heat", query: "avg_over_time(temperature[5s])" };
     const metrics = [{ ...GATED.metrics[0], ...query, minimumPairs: 50 }];
