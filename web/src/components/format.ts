@@ -24,6 +24,22 @@ export function formatFigure(value: number): string {
   return new Intl.NumberFormat("en", { maximumSignificantDigits: 3 }).format(value);
 }
 
+/** Labels of an axis: of as many digits as tell the ticks apart, at least three. */
+export function formatTicks(ticks: readonly number[]): string[] {
+  const [first = 0, second = first] = ticks;
+  const tolerated = Math.abs(second - first) / 100;
+  let digits = 3;
+  const isExact = (tick: number) => Math.abs(Number(tick.toPrecision(digits)) - tick) <= tolerated;
+  while (digits < 12 && !ticks.every(isExact)) digits += 1;
+  if (digits === 3) return ticks.map(formatFigure);
+  const isLarge = ticks.some((tick) => Math.abs(tick) >= 1e6);
+  const { format } = new Intl.NumberFormat("en", {
+    maximumSignificantDigits: digits,
+    ...(isLarge ? { notation: "compact" } : {}),
+  });
+  return ticks.map((tick) => format(tick));
+}
+
 export function formatPercent(share: number): string {
   if (!Number.isFinite(share)) return "–";
   const percent = share * 100;

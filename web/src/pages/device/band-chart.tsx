@@ -3,7 +3,7 @@ import { useComputedColorScheme } from "@mantine/core";
 import { useEffect, useRef } from "react";
 import uPlot from "uplot";
 import type { SeriesPoint } from "../../api/index.ts";
-import { formatFigure } from "../../components/format.ts";
+import { formatFigure, formatTicks } from "../../components/format.ts";
 
 interface BandChartProps {
   points: SeriesPoint[];
@@ -88,7 +88,7 @@ function optionsOf({ label, width, height, dark, range, mark }: Looks): uPlot.Op
         size: 30,
         values: (_, ticks, _axis, _space, step) => ticks.map((at) => clock(at, step)),
       },
-      { ...axis, size: 54, values: (_, ticks) => ticks.map(formatFigure) },
+      { ...axis, size: 54, values: (_, ticks) => formatTicks(ticks) },
     ],
     series: [
       { label: "time", value: "{YYYY}-{MM}-{DD} {HH}:{mm}:{ss}" },

@@ -2,7 +2,7 @@ import "uplot/dist/uPlot.min.css";
 import { useComputedColorScheme } from "@mantine/core";
 import { useEffect, useMemo, useRef } from "react";
 import uPlot from "uplot";
-import { formatFigure } from "../../components/format.ts";
+import { formatTicks } from "../../components/format.ts";
 import { lineColor, lineDash } from "./palette.ts";
 
 export interface Line {
@@ -106,7 +106,7 @@ function optionsOf(held: { current: SeriesChartProps }, looks: Looks): uPlot.Opt
         ...(unit
           ? { label: unit, labelSize: 20, labelFont: "12px 'Inter Variable', sans-serif" }
           : {}),
-        values: (_, ticks) => ticks.map(formatFigure),
+        values: (_, ticks) => formatTicks(ticks),
       },
     ],
     series: [
