@@ -2,6 +2,7 @@ import type { FastifySchemaCompiler, FastifySchemaValidationError } from "fastif
 import type { TSchema } from "typebox";
 import { Compile } from "typebox/compile";
 import { AppError, LIMITS } from "../kernel/index.ts";
+import { PATTERNS_IN_WORDS } from "./pattern-words.ts";
 
 /** Of the fields that nobody knows. */
 const MAX_NAMED = 10;
@@ -28,12 +29,14 @@ export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, http
   };
 };
 
-/** Who has written a word that is none of the list's is told the list; a field unknown here is named. */
+/** Tells the words of a list, what a pattern asks for, and the name of a field that is unknown here. */
 function plainly(error: FastifySchemaValidationError): FastifySchemaValidationError {
-  const { allowedValues, additionalProperties } = error.params as Record<string, unknown>;
+  const { allowedValues, additionalProperties, pattern } = error.params as Record<string, unknown>;
   if (error.keyword === "enum" && Array.isArray(allowedValues)) {
     return { ...error, message: `must be one of ${allowedValues.join(", ")}` };
   }
+  const words = error.keyword === "pattern" && PATTERNS_IN_WORDS.get(String(pattern));
+  if (words) return { ...error, message: `must be ${words}` };
   if (error.keyword === "additionalProperties" && Array.isArray(additionalProperties)) {
     const names = additionalProperties
       .slice(0, MAX_NAMED)

@@ -1,3 +1,5 @@
+import { misuse } from "./cli-error.ts";
+
 const UNITS: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /** `15m`, `2h`, `7d` in milliseconds; undefined for what is no such span. */
@@ -10,4 +12,22 @@ export function spanMsOf(text: string): number | undefined {
 export function momentOf(text: string, nowMs = Date.now()): string {
   const spanMs = spanMsOf(text);
   return spanMs === undefined ? text : String(nowMs - spanMs);
+}
+
+/** Reads an option: ISO 8601, a day, or a span such as `7d` before (or after) now; gives ISO 8601. */
+export function momentOption(name: string, side: "before" | "after") {
+  return (text: string): string => {
+    const spanMs = spanMsOf(text);
+    const distance = side === "after" ? (spanMs ?? 0) : -(spanMs ?? 0);
+    // Without a letter or a hyphen, Date.parse takes numbers for years.
+    const isDate = /^\d{4}-\d\d-\d\d/.test(text);
+    const moment =
+      spanMs === undefined ? (isDate ? Date.parse(text) : Number.NaN) : Date.now() + distance;
+    if (Number.isNaN(moment)) {
+      throw misuse(
+        `${name} takes a time such as 2027-01-31T12:00:00Z, 2027-01-31 or 7d, not "${text}"`,
+      );
+    }
+    return new Date(moment).toISOString();
+  };
 }

@@ -13,9 +13,12 @@ export class ApiRefusal extends Error {
   readonly traceId: string | undefined;
 
   constructor(status: number, problem: Problem) {
-    const fields = (problem.errors ?? []).map(({ path, message }) => `\n  ${path} ${message}`);
     const detail = problem.detail || problem.title || `the platform answered ${status}`;
-    super(`${detail}${fields.length > 1 ? fields.join("") : ""}`);
+    const errors = problem.errors ?? [];
+    // A single fault is mostly what the sentence says already.
+    const isSaid = errors.length === 1 && errors.every(({ message }) => detail.includes(message));
+    const fields = isSaid ? [] : errors.map(({ path, message }) => `\n  ${path}: ${message}`);
+    super(`${detail}${fields.join("")}`);
     this.name = "ApiRefusal";
     this.status = status;
     this.code = problem.code ?? `http-${status}`;

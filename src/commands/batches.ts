@@ -55,6 +55,9 @@ export function createBatches({ db, clock, tenancy, wake }: BatchesDeps): Batche
       if (state === "cancelled") {
         throw new AppError("conflict", "the command batch is cancelled", { state });
       }
+      if ((await store.findBatch(tx, id))?.state === "done") {
+        throw new AppError("conflict", "every command of the batch has ended", { state: "done" });
+      }
       const now = clock.now();
       if (state !== to) {
         const isDue = !due || due.getTime() <= now;

@@ -39,7 +39,9 @@ export function parseWebhookUrl(text: string, allowPrivateAddresses: PrivateAddr
   if (url.username !== "" || url.password !== "") {
     throw refuse("a webhook's URL carries no credentials; the signature proves who sends");
   }
-  const literal = hostOf(url);
+  const host = hostOf(url);
+  // RFC 6761 §6.3: these names are this machine, whoever is asked.
+  const literal = /(^|\.)localhost\.?$/i.test(host) ? "127.0.0.1" : host;
   if (isIP(literal) !== 0 && !mayReach(literal, allowPrivateAddresses)) {
     throw refuse(`a webhook may not point at a private, loopback or link-local address; ${REMEDY}`);
   }

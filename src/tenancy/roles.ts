@@ -244,7 +244,7 @@ function unknownRole(name: string): AppError {
 }
 
 function invalid(field: string, message: string): AppError {
-  return new AppError("invalid-content", `this role cannot be given: ${field} ${message}`, {
+  return new AppError("invalid-content", `this role cannot be given: ${field}: ${message}`, {
     errors: [{ field, message }],
   });
 }

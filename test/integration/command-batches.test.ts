@@ -325,6 +325,20 @@ describe("a command batch", () => {
     expect(attempt?.attempt).toBe(2);
   });
 
+  it("stays done when it is to be cancelled, paused or resumed after its end", async () => {
+    const sent = await send({ query: "" });
+    const batchId = sent[0]?.batchId as string;
+    await tick(900_000);
+    const { batches } = commands;
+    for (const steer of [batches.cancel, batches.pause, batches.resume]) {
+      await expect(steer(tenant, batchId, SYSTEM_ACTOR)).rejects.toMatchObject({
+        code: "conflict",
+        details: { state: "done" },
+      });
+    }
+    expect((await batches.get(tenant, batchId)).state).toBe("done");
+  });
+
   it("can be paused, resumed and cancelled; what devices hold goes on", async () => {
     const sent = await send({ query: "" });
     const batchId = sent[0]?.batchId as string;

@@ -2,6 +2,7 @@ import fs from "node:fs";
 import type { Command } from "commander";
 import { type Cli, type CommonOptions, leaf, wholeNumber } from "../cli.ts";
 import { misuse } from "../cli-error.ts";
+import { momentOption } from "../moments.ts";
 
 interface ExportOptions extends CommonOptions {
   platform?: boolean;
@@ -26,8 +27,8 @@ export function auditExport(audit: Command, cli: Cli): void {
     .option("--platform", "the platform's own log")
     .option("--format <format>", "csv or jsonl", "jsonl")
     .option("--out <file>", "file to write; standard output where left out")
-    .option("--from <time>", "not older, ISO 8601")
-    .option("--to <time>", "older, ISO 8601")
+    .option("--from <time>", "not older: ISO 8601, or such as 7d", momentOption("--from", "before"))
+    .option("--to <time>", "older: ISO 8601, or such as 1d", momentOption("--to", "before"))
     .option("--outcome <outcome>", "done or refused")
     .option("--limit <n>", "at most so many", wholeNumber("--limit", 1, MAX_ENTRIES), MAX_ENTRIES)
     .action(async (options: ExportOptions) => {

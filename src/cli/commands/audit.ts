@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { messageOf } from "../../kernel/index.ts";
 import { type Cli, type CommonOptions, group, leaf, wholeNumber } from "../cli.ts";
 import { CliError, misuse } from "../cli-error.ts";
+import { momentOption } from "../moments.ts";
 import { facts, table } from "../output.ts";
 import { auditExport } from "./audit-export.ts";
 import { checkOffline } from "./audit-offline.ts";
@@ -44,8 +45,8 @@ export function auditCommands(program: Command, cli: Cli): void {
     .option("--actor <id>", "by one actor")
     .option("--target <id>", "on one thing")
     .option("--outcome <outcome>", "done or refused")
-    .option("--from <time>", "not older, ISO 8601")
-    .option("--to <time>", "older, ISO 8601")
+    .option("--from <time>", "not older: ISO 8601, or such as 7d", momentOption("--from", "before"))
+    .option("--to <time>", "older: ISO 8601, or such as 1d", momentOption("--to", "before"))
     .option("--limit <count>", "at most so many", wholeNumber("--limit", 1, 100_000), 50)
     .action(async (options: ListOptions) => {
       const session = cli.session(options);

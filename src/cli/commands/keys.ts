@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import type { Operations } from "../../client/index.ts";
 import { type Cli, type CommonOptions, group, leaf } from "../cli.ts";
 import { misuse } from "../cli-error.ts";
+import { momentOption } from "../moments.ts";
 import { ago, table } from "../output.ts";
 
 type CreateKey = Operations["createKey"]["body"];
@@ -52,7 +53,7 @@ export function keyCommands(program: Command, cli: Cli): void {
   leaf(key, {
     usage: "create <name>",
     summary: "make a key; it is shown this once",
-    example: "vautn key create ci --role fleet-engineer --expires 2027-01-01T00:00:00Z",
+    example: "vautn key create ci --role fleet-engineer --expires 90d",
     data: true,
     tenant: true,
   })
@@ -60,7 +61,11 @@ export function keyCommands(program: Command, cli: Cli): void {
     .option("--role <role>", "a built-in role or one of your own: vautn roles list", "viewer")
     .option("--group <name...>", "the devices of these groups alone")
     .option("--scope <permission...>", "only these permissions of the role, e.g. firmware.publish")
-    .option("--expires <time>", "when it ends, ISO 8601")
+    .option(
+      "--expires <time>",
+      "when it ends: ISO 8601, or such as 90d",
+      momentOption("--expires", "after"),
+    )
     .action(async (name: string, options: KeyOptions) => {
       const session = cli.session(options);
       const expiry = options.expires ? { expiresAt: options.expires } : {};
