@@ -1,5 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { formatTicks } from "../../web/src/components/format.ts";
+
+const figures = new URL("../../web/src/components/format.ts", import.meta.url).href;
+const { formatTicks } = (await import(figures)) as {
+  formatTicks(ticks: readonly number[]): string[];
+};
 
 describe("labels of an axis", () => {
   it.each([
