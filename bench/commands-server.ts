@@ -115,7 +115,12 @@ function gatewayDeps(
       flush: nothing,
     },
     commands,
-    telemetry: { ingestTelemetry: allTaken, ingestHeartbeat: nothing, ingestEvents: nothing },
+    telemetry: {
+      ingestTelemetry: allTaken,
+      offerTelemetry: allTaken,
+      ingestHeartbeat: nothing,
+      ingestEvents: nothing,
+    },
     logs: { ingestDeviceLogs: nothing },
     rollouts: {
       currentAssignment: async () => null,

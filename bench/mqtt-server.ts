@@ -58,7 +58,12 @@ function depsOf(credentials: ServerOrder): GatewayDeps {
       flush: nothing,
     },
     commands: { undelivered: async () => [], markDelivered: nothing, recordResult: nothing },
-    telemetry: { ingestTelemetry: allTaken, ingestHeartbeat: nothing, ingestEvents: nothing },
+    telemetry: {
+      ingestTelemetry: allTaken,
+      offerTelemetry: allTaken,
+      ingestHeartbeat: nothing,
+      ingestEvents: nothing,
+    },
     logs: { ingestDeviceLogs: nothing },
     rollouts: {
       currentAssignment: async () => null,

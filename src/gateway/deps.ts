@@ -55,6 +55,13 @@ export interface StandingChange {
   serial?: string;
 }
 
+/** What was made of a message, and the batch of the store that what is good of it is in. */
+export interface OfferedMessage {
+  taken: Taken;
+  /** The same promise for all of a batch; rejects where it could not be made durable. */
+  durable: Promise<void>;
+}
+
 /** What the gateway needs of the modules; each method is that module's own. */
 export interface GatewayDeps {
   identity: {
@@ -104,6 +111,13 @@ export interface GatewayDeps {
   telemetry: {
     /** Refuses what is left of a message with nothing good in it; its details are a `Taken`. */
     ingestTelemetry(peer: DeviceIdentity, payload: unknown, receivedAt: number): Promise<Taken>;
+    /** The same for a payload as it came; throws where nothing of it can be taken. */
+    offerTelemetry(
+      peer: DeviceIdentity,
+      payload: Uint8Array,
+      contentType: string | undefined,
+      receivedAt: number,
+    ): OfferedMessage | Promise<Taken>;
     ingestHeartbeat(
       peer: DeviceIdentity,
       heartbeat: Heartbeat,

@@ -33,16 +33,17 @@ export class ErrorReports {
   async telling(reporter: Reporter, work: () => Promise<Taken>): Promise<void> {
     try {
       const taken = await work();
-      if (taken.rejectedCount > 0) this.#tell(reporter, taken);
+      if (taken.rejectedCount > 0) this.tell(reporter, taken);
     } catch (error) {
       const refused = isAppError(error) ? (error.details as Partial<Taken>) : {};
       const { rejected, rejectedCount } = refused;
-      if (rejected && rejectedCount) this.#tell(reporter, { accepted: 0, rejected, rejectedCount });
+      if (rejected && rejectedCount) this.tell(reporter, { accepted: 0, rejected, rejectedCount });
       throw error;
     }
   }
 
-  #tell({ peer, reply }: Reporter, taken: Taken): void {
+  /** Of a message that has been taken in part. */
+  tell({ peer, reply }: Reporter, taken: Taken): void {
     const now = this.#clock.now();
     const said = this.#said.get(peer);
     const rejectedCount = taken.rejectedCount + (said?.untold ?? 0);

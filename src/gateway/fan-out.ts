@@ -32,10 +32,15 @@ export class FanOut {
     });
   }
 
+  /** Whether anybody listens anywhere. */
+  get isHeard(): boolean {
+    return this.#interested.size > 0;
+  }
+
   /** A message of a device that is durable by now. */
   offer(tenantId: string, publish: Publish, receivedAt: number): void {
     // The common case: nobody listens anywhere.
-    if (this.#interested.size === 0) return;
+    if (!this.isHeard) return;
     if (!this.#interested.get(subjects.interest(tenantId))) return;
     const message = passedMessage(publish, receivedAt);
     this.#bus.publish(subjects.message(tenantId), {

@@ -109,13 +109,13 @@ export const applicationMessages = counter(
 
 const messageCounters = new Map<string, Tally>();
 
-/** Counts a message; kinds and outcomes are few. */
-export function countMessage(kind: string, outcome: string): void {
+/** Counts messages; kinds and outcomes are few. */
+export function countMessage(kind: string, outcome: string, count = 1): void {
   const key = `${kind} ${outcome}`;
   let known = messageCounters.get(key);
   if (!known) {
     known = new Tally(messagesTotal, { kind, outcome });
     messageCounters.set(key, known);
   }
-  known.inc();
+  known.inc(count);
 }

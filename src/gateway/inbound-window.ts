@@ -6,6 +6,7 @@ import { ratesOf } from "./limits.ts";
 import { OrderedAcks } from "./ordered-acks.ts";
 import { MAX_STRAYS } from "./outbound.ts";
 import { Allowance } from "./pacing.ts";
+import type { JointPublishes } from "./packets/joint-publishes.ts";
 import { ConnectionFault, REASON } from "./reason-codes.ts";
 import { InboundAliases } from "./topic-aliases.ts";
 
@@ -22,6 +23,8 @@ export class InboundWindow {
   readonly aliases = new InboundAliases();
   /** The topic that has come last, and what was found of it: most devices say all on one or two. */
   lastTopic: { topic: string; publish: DevicePublish } | undefined;
+  /** What waits for the batch of the store that is open, or was when the last of it came. */
+  joint: JointPublishes | undefined;
   /** Identifiers of QoS 2 messages whose PUBREL has not come; `stored` once the PUBREC is sent. */
   readonly unreleased = new LazyMap<number, "storing" | "stored">();
   readonly #connection: Connection;
@@ -49,9 +52,8 @@ export class InboundWindow {
    * Counts a message in. False where it is of QoS 0 and there is no room for it: it is dropped.
    * Throws when the device sends more than it may.
    */
-  enter(sizeBytes: number, qos: 0 | 1 | 2): boolean {
+  enter(sizeBytes: number, qos: 0 | 1 | 2, now: number): boolean {
     const { limits, load } = this.#connection.context;
-    const now = this.#connection.context.deps.clock.now();
     if (qos === 0 && this.#isShed(sizeBytes, now)) return false;
     if (load.inboundBytes + sizeBytes > limits.totalInboundBytes) {
       throw new ConnectionFault(REASON.serverBusy, "the platform has too much to store");
@@ -77,16 +79,21 @@ export class InboundWindow {
     return true;
   }
 
-  leave(sizeBytes: number, qos: 0 | 1 | 2): void {
+  /** So many messages of that QoS, and of so many bytes together, are settled. */
+  leave(sizeBytes: number, qos: 0 | 1 | 2, count = 1): void {
     const { context } = this.#connection;
     this.#progressAt = context.deps.clock.now();
-    this.#count -= 1;
+    this.#count -= count;
     if (qos === 0) this.#zeroBytes -= sizeBytes;
-    else this.#acknowledgeable -= 1;
-    if (qos === 1) this.#openOnce -= 1;
+    else this.#acknowledgeable -= count;
+    if (qos === 1) this.#openOnce -= count;
     this.#bytes -= sizeBytes;
     context.load.inboundBytes -= sizeBytes;
     this.#adjust(this.#progressAt);
+  }
+
+  forget(joint: JointPublishes): void {
+    if (this.joint === joint) this.joint = undefined;
   }
 
   /**

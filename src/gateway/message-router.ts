@@ -17,8 +17,8 @@ import {
   UpdateState as UpdateStateSchema,
 } from "../protocol/index.ts";
 import { confirmCertificate, recordRotation, renewCertificate } from "./certificates.ts";
-import type { GatewayDeps, GatewayPeer } from "./deps.ts";
-import { ErrorReports } from "./error-reports.ts";
+import type { GatewayDeps, GatewayPeer, OfferedMessage } from "./deps.ts";
+import { ErrorReports, type Taken } from "./error-reports.ts";
 import { incidentsOf } from "./incidents.ts";
 
 type RouterDeps = Pick<
@@ -40,6 +40,8 @@ export interface InboundMessage {
   resendDesired?(): void;
   /** Bytes of the connection up to now; absent where none is left (a will). */
   traffic?: { received: number; sent: number };
+  /** It is part of what its tenant has used: a message that is tried again counts once. */
+  isCounted?: boolean;
 }
 
 const HEARTBEAT_BATCH = { maxBatchSize: 500, maxDelayMs: 20, maxQueuedSize: 20_000 };
@@ -86,10 +88,13 @@ export class MessageRouter {
     const { telemetry, logs, tenancy } = this.#deps;
     const usage = tenancy?.usage;
     const { tenantId } = peer;
-    // What keeps a device and its update safe is counted and never refused.
-    if (isBounded(publish.kind)) usage?.assertWithin(tenantId, "messages", "bytes");
-    usage?.count(tenantId, "messages");
-    usage?.count(tenantId, "bytes", message.payload.length);
+    if (!message.isCounted) {
+      // What keeps a device and its update safe is counted and never refused.
+      if (isBounded(publish.kind)) usage?.assertWithin(tenantId, "messages", "bytes");
+      usage?.count(tenantId, "messages");
+      usage?.count(tenantId, "bytes", message.payload.length);
+      message.isCounted = true;
+    }
     const body = decodePayload(message.payload, message.contentType);
     switch (publish.kind) {
       case "telemetry":
@@ -121,6 +126,44 @@ export class MessageRouter {
         checkMessage(ReportedMessageSchema, body);
         return this.#reported(message, body as ReportedMessage);
     }
+  }
+
+  /**
+   * Telemetry as it came: most of it is in a batch when this returns, and durable when that is. What
+   * cannot be taken at once is under way; what cannot be taken at all is thrown, as `route` does.
+   */
+  offer(
+    peer: GatewayPeer,
+    payload: Uint8Array,
+    contentType: string | undefined,
+    receivedAt: number,
+  ): OfferedMessage | Promise<Taken> {
+    const { telemetry, tenancy } = this.#deps;
+    const usage = tenancy?.usage;
+    const { tenantId } = peer;
+    usage?.assertWithin(tenantId, "messages", "bytes", "points");
+    usage?.count(tenantId, "messages");
+    usage?.count(tenantId, "bytes", payload.length);
+    return telemetry.offerTelemetry(peer, payload, contentType, receivedAt);
+  }
+
+  /** Waits for what `offer` has begun with a message, and tells its device what was refused of it. */
+  finish(message: InboundMessage, offered: Promise<Taken>): Promise<void> {
+    return this.#errors.telling(message, async () => {
+      const taken = await offered;
+      this.settled(message.peer, taken.accepted);
+      return taken;
+    });
+  }
+
+  /** So many points that were offered are durable. */
+  settled({ tenantId }: GatewayPeer, points: number): void {
+    this.#deps.tenancy?.usage?.count(tenantId, "points", points);
+  }
+
+  /** Tells a device what of a message that is durable was refused. */
+  tell(reporter: Pick<InboundMessage, "peer" | "reply">, taken: Taken): void {
+    this.#errors.tell(reporter, taken);
   }
 
   /** Writes what is queued. */

@@ -4,6 +4,7 @@ import type { ProtocolVersion } from "./codec.ts";
 const TYPE_PUBLISH = 0x30;
 /** The most frequent answer there is: its type, its length, and room for the identifier. */
 const PUBACK = 0x40;
+const PUBACK_BYTES = 4;
 
 /**
  * Reads the PUBLISH that nearly all are: no properties, a well-formed head. It gives the same as
@@ -53,10 +54,18 @@ function plainText(bytes: Buffer, start: number, end: number): string | undefine
 
 /** A PUBACK that means success: in both versions two bytes after its length (MQTT 5.0 §3.4.2.1). */
 export function plainPuback(messageId: number): Buffer {
-  const bytes = Buffer.allocUnsafe(4);
-  bytes[0] = PUBACK;
-  bytes[1] = 2;
-  bytes[2] = messageId >> 8;
-  bytes[3] = messageId & 0xff;
+  return plainPubacks([messageId]);
+}
+
+/** One for each identifier. */
+export function plainPubacks(messageIds: readonly number[]): Buffer {
+  const bytes = Buffer.allocUnsafe(PUBACK_BYTES * messageIds.length);
+  let at = 0;
+  for (const messageId of messageIds) {
+    bytes[at++] = PUBACK;
+    bytes[at++] = 2;
+    bytes[at++] = messageId >> 8;
+    bytes[at++] = messageId & 0xff;
+  }
   return bytes;
 }

@@ -2,6 +2,7 @@ import { AppError, LIMITS } from "../kernel/index.ts";
 import { isMetricName } from "../protocol/index.ts";
 import type { Declaration, DeclaredMetric } from "./declaration.ts";
 import type { KeptPoints } from "./kept-points.ts";
+import type { PlainSample } from "./plain-sample.ts";
 
 /** A value that was not stored, and why. */
 export interface RejectedValue {
@@ -77,14 +78,33 @@ export function checkTelemetry(
       checkSample(payload[index], index, now, result, sink, options);
     }
   } else checkSample(payload, 0, now, result, sink, options);
-  if (result.accepted === 0) {
-    const [first] = result.rejected;
-    throw new AppError("message-invalid", `no value can be used: ${first?.reason ?? "empty"}`, {
-      rejected: result.rejected,
-      rejectedCount: result.rejectedCount,
-    });
+  return usable(result);
+}
+
+/** The same for a sample that was read without JSON.parse, whose time, sequence and names are good. */
+export function checkPlain(
+  { ts, seq, count, names, values }: PlainSample,
+  sink: PointSink,
+  declaration: Declaration,
+): CheckedTelemetry {
+  const result: CheckedTelemetry = { accepted: 0, rejected: [], rejectedCount: 0 };
+  sink.beginSample?.(0);
+  for (let index = 0; index < count; index += 1) {
+    const metric = names[index] as string;
+    const reason = take(values[index], metric, ts, seq, sink, declaration.get(metric));
+    if (reason) reject(result, 0, metric, ts, reason);
+    else result.accepted += 1;
   }
-  return result;
+  return usable(result);
+}
+
+function usable(result: CheckedTelemetry): CheckedTelemetry {
+  if (result.accepted > 0) return result;
+  const [first] = result.rejected;
+  throw new AppError("message-invalid", `no value can be used: ${first?.reason ?? "empty"}`, {
+    rejected: result.rejected,
+    rejectedCount: result.rejectedCount,
+  });
 }
 
 function checkSample(
@@ -207,7 +227,8 @@ function numberFault(value: number, declared: DeclaredMetric): RejectionReason |
 const goodNames = new Set<string>();
 const MAX_GOOD_NAMES = 10_000;
 
-function nameFault(metric: string): RejectionReason | undefined {
+/** Why no device may report under this name where nothing declares it, or undefined. */
+export function nameFault(metric: string): RejectionReason | undefined {
   if (goodNames.has(metric)) return undefined;
   if (!isMetricName(metric)) return "metric-name-invalid";
   if (metric.startsWith(PLATFORM_PREFIX)) return "metric-name-reserved";
@@ -223,7 +244,7 @@ export function timestampFault(ts: unknown, now: number): RejectionReason | unde
   return undefined;
 }
 
-function isSequence(seq: unknown): boolean {
+export function isSequence(seq: unknown): boolean {
   return Number.isSafeInteger(seq) && (seq as number) >= 0;
 }
 

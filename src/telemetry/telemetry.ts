@@ -8,15 +8,18 @@ import {
   type DeviceEvent,
   DeviceEvent as DeviceEventSchema,
   type DeviceIdentity,
+  decodePayload,
   type Heartbeat,
   isMetricName,
   type RetentionPolicy,
 } from "../protocol/index.ts";
 import type { DeviceEventRow, HeartbeatRow, Timeseries } from "../timeseries/index.ts";
-import { BacklogLane, backlogSize } from "./backlog-lane.ts";
+import { BacklogLane, backlogSize, LATE_AFTER_MS } from "./backlog-lane.ts";
 import type { DeclaredMetrics } from "./declared-metrics.ts";
 import { DeviceClocks } from "./device-clocks.ts";
 import { createKeptPoints } from "./kept-points.ts";
+import { PlainSample } from "./plain-sample.ts";
+import { learnNames, takePlain } from "./plain-telemetry.ts";
 import { PointIntake } from "./point-intake.ts";
 import { sinkFor } from "./point-sink.ts";
 import { type RestartGroup, type RestartQuery, readRestartGroups } from "./restart-groups.ts";
@@ -25,6 +28,7 @@ import {
   type CheckedTelemetry,
   type CheckOptions,
   checkTelemetry,
+  isSequence,
   PLATFORM_PREFIX,
   timestampFault,
 } from "./telemetry-validation.ts";
@@ -37,6 +41,16 @@ export interface Telemetry {
     payload: unknown,
     receivedAt: number,
   ): Promise<CheckedTelemetry>;
+  /**
+   * The same for a payload as it came. Most need nothing but what is known already: their good values
+   * are in a batch when this returns, and durable when it is. Throws what `ingestTelemetry` rejects with.
+   */
+  offerTelemetry(
+    peer: DeviceIdentity,
+    payload: Uint8Array,
+    contentType: string | undefined,
+    receivedAt: number,
+  ): OfferedTelemetry | Promise<CheckedTelemetry>;
   /**
    * Resolves when the heartbeat, and its metrics as `heartbeat.<name>`, are durable; with them what
    * the platform itself has counted of the device, as `_platform.<name>` at the time of arrival.
@@ -69,6 +83,13 @@ export interface Telemetry {
   ): Promise<store.NewPoints>;
   /** Writes what is queued. */
   close(): Promise<void>;
+}
+
+/** What was made of a message, and the batch that its good values are in. */
+export interface OfferedTelemetry {
+  taken: CheckedTelemetry;
+  /** The same promise for all of a batch; rejects where it could not be made durable. */
+  durable: Promise<void>;
 }
 
 export interface TelemetryDeps {
@@ -136,24 +157,67 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
     write: (messages) => timeseries.insert("device_events", messages.flat()),
   });
 
+  const plain = new PlainSample();
+
+  async function ingestTelemetry(
+    peer: DeviceIdentity,
+    payload: unknown,
+    receivedAt: number,
+  ): Promise<CheckedTelemetry> {
+    const found = deps.declared?.of(peer.tenantId, peer.deviceId);
+    const declaration = found instanceof Promise ? await found : found;
+    const stays = kept?.(peer.tenantId);
+    const options = {
+      ...{ declaration, ...clocks.shiftOf(peer) },
+      kept: stays instanceof Promise ? await stays : stays,
+    };
+    const size = backlogSize(payload, receivedAt, options.offsetMs);
+    const checked = await (size === 0
+      ? take(telemetry, peer, payload, receivedAt, options)
+      : backlogs.run(peer, size, () => take(backlog, peer, payload, receivedAt, options)));
+    if (size > 0) latePoints.inc(checked.accepted);
+    return counted(checked);
+  }
+
   return {
-    async ingestTelemetry(peer, payload, receivedAt) {
-      const found = deps.declared?.of(peer.tenantId, peer.deviceId);
-      const declaration = found instanceof Promise ? await found : found;
-      const shift = clocks.shiftOf(peer);
+    ingestTelemetry,
+
+    offerTelemetry(peer, payload, contentType, receivedAt) {
+      const declaration = deps.declared?.of(peer.tenantId, peer.deviceId);
       const stays = kept?.(peer.tenantId);
-      const options = {
-        ...{ declaration, ...shift },
-        kept: stays instanceof Promise ? await stays : stays,
-      };
-      const size = backlogSize(payload, receivedAt, shift.offsetMs);
-      const checked = await (size === 0
-        ? take(telemetry, peer, payload, receivedAt, options)
-        : backlogs.run(peer, size, () => take(backlog, peer, payload, receivedAt, options)));
-      acceptedPoints.inc(checked.accepted);
-      if (size > 0) latePoints.inc(checked.accepted);
-      if (checked.rejectedCount > 0) rejectedPoints.inc(checked.rejectedCount);
-      return checked;
+      const options = clocks.shiftOf(peer);
+      if (declaration instanceof Promise || stays instanceof Promise) {
+        // Whoever needs it asks for it again, and hears of a failure.
+        for (const found of [declaration, stays])
+          if (found instanceof Promise) found.catch(() => {});
+        return ingestTelemetry(peer, decodePayload(payload, contentType), receivedAt);
+      }
+      const newerThan = receivedAt - Math.min(LATE_AFTER_MS, stays?.shortestMs ?? LATE_AFTER_MS);
+      const isPlain =
+        contentType === undefined &&
+        plain.read(payload) &&
+        options.offsetMs === 0 &&
+        options.rescueMs === undefined &&
+        plain.ts >= newerThan &&
+        !timestampFault(plain.ts, receivedAt) &&
+        isSequence(plain.seq);
+      if (isPlain) {
+        const { columns, done: durable } = telemetry.open();
+        const checked = takePlain(plain, columns, peer, declaration);
+        telemetry.added();
+        return { taken: counted(checked), durable };
+      }
+      const body = decodePayload(payload, contentType);
+      if (backlogSize(body, receivedAt, options.offsetMs) > 0) {
+        return ingestTelemetry(peer, body, receivedAt);
+      }
+      const { columns, done: durable } = telemetry.open();
+      const sink = sinkFor(columns, peer, declaration);
+      const all = { declaration, ...options, kept: stays };
+      const checked = checkTelemetry(body, receivedAt, sink, all);
+      telemetry.added();
+      if (checked.rejectedCount === 0) learnNames(plain, body);
+      return { taken: counted(checked), durable };
     },
 
     async ingestHeartbeat(peer, heartbeat, receivedAt, counted = {}) {
@@ -198,6 +262,12 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
       await Promise.all([telemetry.flush(), backlog.flush(), heartbeats.flush(), events.flush()]);
     },
   };
+}
+
+function counted(checked: CheckedTelemetry): CheckedTelemetry {
+  acceptedPoints.inc(checked.accepted);
+  if (checked.rejectedCount > 0) rejectedPoints.inc(checked.rejectedCount);
+  return checked;
 }
 
 /** Puts the good values of a message into the store; resolves when they are durable. */

@@ -15,6 +15,19 @@ export class Longs {
     wholeNumber(this.#halves, row, value);
   }
 
+  /** The same number in `count` rows. */
+  fill(row: number, count: number, value: number): void {
+    // The last one first: then there is room for all.
+    this.set(row + count - 1, value);
+    const halves = this.#halves;
+    const low = halves[(row + count - 1) * 2] as number;
+    const high = halves[(row + count - 1) * 2 + 1] as number;
+    for (let at = row * 2; at < (row + count) * 2; at += 2) {
+      halves[at] = low;
+      halves[at + 1] = high;
+    }
+  }
+
   halves(rows: number): Uint32Array {
     return this.#halves.subarray(0, rows * 2);
   }
@@ -31,6 +44,14 @@ export class Doubles {
       this.#values = larger;
     }
     this.#values[row] = value;
+  }
+
+  /** The first `count` of `values`. */
+  setAll(row: number, values: Float64Array, count: number): void {
+    this.set(row + count - 1, values[count - 1] as number);
+    for (let index = 0; index < count; index += 1) {
+      this.#values[row + index] = values[index] as number;
+    }
   }
 
   values(rows: number): Float64Array {
@@ -61,6 +82,12 @@ export class Keywords {
       this.#indexes = larger;
     }
     this.#indexes[row] = this.#lastPlace;
+  }
+
+  /** The same text in `count` rows. */
+  fill(row: number, count: number, text: string): void {
+    this.set(row + count - 1, text);
+    this.#indexes.fill(this.#lastPlace, row, row + count);
   }
 
   encode(writer: NativeWriter, rows: number): void {

@@ -11,6 +11,16 @@ export interface EncodedRows {
   block: Buffer;
 }
 
+export interface NumbersOfMoment {
+  /** Milliseconds since the epoch; safe and not negative, as `seq` is. */
+  ts: number;
+  seq: number;
+  names: readonly string[];
+  values: Float64Array;
+  /** How many of them. */
+  count: number;
+}
+
 const NAMES = TABLES.telemetry.map(({ name }) => name).join(", ");
 const TEXT_NAMES = TABLES.telemetry_texts.map(({ name }) => name).join(", ");
 
@@ -61,6 +71,22 @@ export class PointColumns {
       for (let earlier = 0; earlier < row; earlier += 1) this.#shift.set(earlier, 0);
     }
     if (this.#isShifted) this.#shift.set(row, shiftMs);
+  }
+
+  /** Numbers of one moment: the first `count` of `names` and `values`, and at least one. */
+  addSample(
+    { tenantId, deviceId }: { tenantId: string; deviceId: string },
+    { ts, seq, names, values, count }: NumbersOfMoment,
+  ): void {
+    const row = this.#rows;
+    this.#rows += count;
+    this.#tenants.fill(row, count, tenantId);
+    this.#devices.fill(row, count, deviceId);
+    for (let at = 0; at < count; at += 1) this.#metrics.set(row + at, names[at] as string);
+    this.#ts.fill(row, count, ts);
+    this.#seq.fill(row, count, seq);
+    this.#values.setAll(row, values, count);
+    if (this.#isShifted) this.#shift.fill(row, count, 0);
   }
 
   addText(row: TextRow): void {

@@ -13,10 +13,25 @@ import {
 } from "../../src/gateway/index.ts";
 import { AppError, systemClock } from "../../src/kernel/index.ts";
 import { createLogger } from "../../src/kernel/logger.ts";
-import type { Assignment, AssignmentMessage, Envelope } from "../../src/protocol/index.ts";
+import {
+  type Assignment,
+  type AssignmentMessage,
+  decodePayload,
+  type Envelope,
+} from "../../src/protocol/index.ts";
 import { createTenancy, SYSTEM_ACTOR, type Tenancy } from "../../src/tenancy/index.ts";
 import { createTestDatabase, type TestDatabase } from "./database.ts";
 import { type Credentials, createTestPki, peerOf, type TestPki } from "./device-pki.ts";
+
+function takenOf(payload: unknown) {
+  const { ts, values } = payload as { ts?: unknown; values?: Record<string, unknown> };
+  const rejected = Object.entries(values ?? {})
+    .filter(([, value]) => value === null)
+    .map(([metric]) => ({ metric, ts: Number(ts), reason: "not-a-value", sample: 0 }));
+  const taken = { accepted: 1, rejected, rejectedCount: rejected.length };
+  if (typeof ts !== "number") throw new AppError("message-invalid", "no ts", { ...taken });
+  return taken;
+}
 
 /** What the stores outside PostgreSQL were given; `available` switches them off. */
 export interface Recorded {
@@ -141,17 +156,30 @@ function storesOf(recorded: Recorded): Pick<GatewayDeps, "telemetry" | "logs" | 
     if (!recorded.available) throw new AppError("unavailable", "the store is switched off");
     keep();
   };
+  /** Messages that become durable together, as in the real store. */
+  let batch: { durable: Promise<void>; messages: Recorded["telemetry"] } | undefined;
+  const nextBatch = () => {
+    const messages: Recorded["telemetry"] = [];
+    const written = store(() => recorded.telemetry.push(...messages));
+    const closed = () => {
+      batch = undefined;
+    };
+    written.then(closed, closed);
+    return { durable: written, messages };
+  };
   return {
     telemetry: {
       async ingestTelemetry({ deviceId }, payload) {
-        const { ts, values } = payload as { ts?: unknown; values?: Record<string, unknown> };
-        const rejected = Object.entries(values ?? {})
-          .filter(([, value]) => value === null)
-          .map(([metric]) => ({ metric, ts: Number(ts), reason: "not-a-value", sample: 0 }));
-        const taken = { accepted: 1, rejected, rejectedCount: rejected.length };
-        if (typeof ts !== "number") throw new AppError("message-invalid", "no ts", { ...taken });
+        const taken = takenOf(payload);
         await store(() => recorded.telemetry.push({ deviceId, payload }));
         return taken;
+      },
+      offerTelemetry({ deviceId }, bytes, contentType) {
+        const payload = decodePayload(bytes, contentType);
+        const taken = takenOf(payload);
+        batch ??= nextBatch();
+        batch.messages.push({ deviceId, payload });
+        return { taken, durable: batch.durable };
       },
       ingestHeartbeat: ({ deviceId }, _heartbeat, _receivedAt, counted = {}) =>
         store(() => {

@@ -78,7 +78,12 @@ function storesOfNothing(): Pick<GatewayDeps, "telemetry" | "logs" | "rollouts">
   const allTaken = async () => ({ accepted: 1, rejectedCount: 0, rejected: [] });
   const nothing = async () => {};
   return {
-    telemetry: { ingestTelemetry: allTaken, ingestHeartbeat: nothing, ingestEvents: nothing },
+    telemetry: {
+      ingestTelemetry: allTaken,
+      offerTelemetry: allTaken,
+      ingestHeartbeat: nothing,
+      ingestEvents: nothing,
+    },
     logs: { ingestDeviceLogs: nothing },
     rollouts: {
       currentAssignment: async () => null,

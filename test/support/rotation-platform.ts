@@ -154,6 +154,7 @@ function storesOf(events: RotationPlatform["events"]) {
   return {
     telemetry: {
       ingestTelemetry: async () => ({ accepted: 1, rejectedCount: 0, rejected: [] }),
+      offerTelemetry: async () => ({ accepted: 1, rejectedCount: 0, rejected: [] }),
       ingestHeartbeat: async () => {},
       ingestEvents: async ({ deviceId }: { deviceId: string }, payload: unknown) => {
         events.push({ deviceId, payload });

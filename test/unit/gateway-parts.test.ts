@@ -8,7 +8,7 @@ import { Framer } from "../../src/gateway/framer.ts";
 import { incidentsOf } from "../../src/gateway/incidents.ts";
 import { DEFAULT_GATEWAY_LIMITS } from "../../src/gateway/limits.ts";
 import { overdue, restsUntil } from "../../src/gateway/liveness.ts";
-import { OrderedAcks } from "../../src/gateway/ordered-acks.ts";
+import { type AckRun, OrderedAcks } from "../../src/gateway/ordered-acks.ts";
 import { Outbound } from "../../src/gateway/outbound.ts";
 import { Pace } from "../../src/gateway/pacing.ts";
 import { REASON } from "../../src/gateway/reason-codes.ts";
@@ -137,6 +137,51 @@ describe("acknowledgements", () => {
         const slots = finished.map(() => acks.reserve(0));
         for (const index of finished) slots[index]?.(() => sent.push(index));
         expect(sent).toEqual(finished.toSorted((left, right) => left - right));
+      }),
+    );
+  });
+});
+
+describe("acknowledgements of messages that share a place", () => {
+  /** How a message is taken: in a batch of the store, or by itself. */
+  const ways = fc.array(fc.constantFrom("a", "a", "b", "alone"), { minLength: 1, maxLength: 30 });
+
+  it("keep the order of all messages, also where a batch fails and each is settled by itself", () => {
+    fc.assert(
+      fc.property(ways, fc.infiniteStream(fc.nat()), fc.boolean(), (taken, choices, fails) => {
+        const acks = new OrderedAcks();
+        const sent: number[] = [];
+        const open: (() => void)[] = [];
+        const batches = { a: {}, b: {} };
+        const runs = { a: new Set<AckRun>(), b: new Set<AckRun>() };
+        for (const [id, way] of taken.entries()) {
+          if (way === "a" || way === "b") {
+            runs[way].add(acks.join(0, batches[way], id));
+            continue;
+          }
+          const settle = acks.reserve(0);
+          open.push(() => settle(() => sent.push(id)));
+        }
+        for (const run of runs.a) {
+          const { ids = [] } = run;
+          if (!fails) open.push(() => acks.settleRun(run, (all) => sent.push(...all)));
+          else {
+            for (const [at, settle] of acks.splitRun(run).entries()) {
+              open.push(() => settle(() => sent.push(ids[at] as number)));
+            }
+          }
+        }
+        for (const run of runs.b) {
+          open.push(() => acks.settleRun(run, (all) => sent.push(...all)));
+        }
+        while (open.length > 0) {
+          open.splice((choices.next().value as number) % open.length, 1)[0]?.();
+          // Nothing goes out before what came before it.
+          expect(sent).toEqual(sent.toSorted((left, right) => left - right));
+          expect(sent.every((id, at) => id === at)).toBe(true);
+        }
+        expect(sent).toHaveLength(taken.length);
+        expect(acks.oldestAt).toBeUndefined();
       }),
     );
   });

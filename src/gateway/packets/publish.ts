@@ -1,5 +1,5 @@
 import type { IPublishPacket } from "mqtt-packet";
-import { type AppError, isAppError, sleep } from "../../kernel/index.ts";
+import { isAppError, sleep } from "../../kernel/index.ts";
 import {
   type DevicePublish,
   mayPublish,
@@ -7,12 +7,20 @@ import {
   topicPrefix,
 } from "../../protocol/index.ts";
 import type { Connection } from "../connection.ts";
+import type { Taken } from "../error-reports.ts";
 import { countMessage, publishesIn, shedTotal } from "../gateway-metrics.ts";
 import { type InboundMessage, isTakenInQuarantine, isUnordered } from "../message-router.ts";
 import { passedMessage } from "../passed-properties.ts";
-import { plainPuback } from "../publish-codec.ts";
 import { ConnectionFault, REASON, type ReasonCode } from "../reason-codes.ts";
 import { foreign } from "../refusals.ts";
+import { type Acknowledge, type Arrival, JointPublishes } from "./joint-publishes.ts";
+import {
+  type Outcome,
+  outcomeName,
+  passOn,
+  refusalReason,
+  sendAcknowledgement,
+} from "./publish-outcome.ts";
 
 const FIRST_RETRY_MS = 250;
 /** Tries with an error that nobody expected: one may be bad luck. */
@@ -44,11 +52,66 @@ export function handlePublish(
     return;
   }
   publishesIn[qos].inc();
-  if (!inbound.enter(sizeBytes, qos)) return;
-  if (qos === 2) inbound.unreleased.set(messageId, "storing");
-  const acknowledge =
-    qos === 0 ? undefined : inbound.acks.reserve(connection.context.deps.clock.now());
-  void settle(connection, packet).then((outcome) => {
+  const receivedAt = connection.context.deps.clock.now();
+  if (!inbound.enter(sizeBytes, qos, receivedAt)) return;
+  const arrival = { packet, sizeBytes, receivedAt };
+  const publish = ownPublish(connection, packet);
+  const isTelemetry = publish?.kind === "telemetry" && qos < 2 && !packet.retain;
+  if (isTelemetry && !connection.isQuarantined) takeTelemetry(connection, arrival, publish);
+  else {
+    if (qos === 2) inbound.unreleased.set(messageId, "storing");
+    settleApart(connection, arrival, placeOf(connection, arrival), { publish });
+  }
+}
+
+function placeOf({ inbound }: Connection, { packet, receivedAt }: Arrival): Acknowledge {
+  return packet.qos === 0 ? undefined : inbound.acks.reserve(receivedAt);
+}
+
+/** Telemetry joins those of its connection that are durable with it, or goes its own way. */
+function takeTelemetry(connection: Connection, arrival: Arrival, publish: DevicePublish): void {
+  const { context, inbound, peer } = connection;
+  let first: Promise<Taken>;
+  try {
+    const { packet, receivedAt } = arrival;
+    const contentType = contentTypeOf(packet);
+    const offered = context.router.offer(peer, packet.payload as Buffer, contentType, receivedAt);
+    if (!(offered instanceof Promise)) {
+      const { durable, taken } = offered;
+      if (inbound.joint?.durable !== durable) {
+        inbound.joint = new JointPublishes(connection, durable, (one, acknowledge) => {
+          const failed = durable.then(() => taken);
+          settleApart(connection, one, acknowledge, { publish, first: failed });
+        });
+      }
+      inbound.joint.add(arrival, taken);
+      return;
+    }
+    first = offered;
+  } catch (error) {
+    first = Promise.reject(error);
+  }
+  settleApart(connection, arrival, placeOf(connection, arrival), { publish, first });
+}
+
+interface Way {
+  /** Undefined where the message is none of its device's. */
+  publish: DevicePublish | undefined;
+  /** What has been begun with it. */
+  first?: Promise<Taken>;
+}
+
+/** Takes a message that has nothing to do with the others of its connection. */
+function settleApart(
+  connection: Connection,
+  arrival: Arrival,
+  acknowledge: Acknowledge,
+  way: Way,
+): void {
+  const { inbound } = connection;
+  const { packet, sizeBytes } = arrival;
+  const { qos } = packet;
+  void settle(connection, arrival, way).then((outcome) => {
     inbound.leave(sizeBytes, qos);
     if (outcome === "away" && qos === 0) {
       // MQTT 5.0 §4.3.1: nobody brings it again, and nothing is gained by ending the connection.
@@ -67,18 +130,10 @@ export function handlePublish(
       finish();
       return;
     }
-    keepIdentifier(connection, messageId, outcome === REASON.success);
+    keepIdentifier(connection, packet.messageId ?? 0, outcome === REASON.success);
     // With the identifier on record a later connection does not take the message again.
     void connection.session.save().then((isSaved) => isSaved && finish());
   });
-}
-
-/** What is durable goes to those who listen: the device itself, and its tenant's applications. */
-function passOn(connection: Connection, packet: IPublishPacket): void {
-  const { peer, context, deliveries } = connection;
-  const now = context.deps.clock.now();
-  deliveries.own.echo(packet, now);
-  context.fanOut.offer(peer.tenantId, packet, now);
 }
 
 /** MQTT 5.0 §4.3.3 [MQTT-4.3.3-9]: a message that MQTT 5 refuses has no release to wait for. */
@@ -111,17 +166,17 @@ function checkPublish(packet: IPublishPacket): void {
   }
 }
 
-/** What became of a message; `away` when there must be no acknowledgement. */
-type Outcome = ReasonCode | "away" | "internal" | "quarantined";
-
-function settle(connection: Connection, packet: IPublishPacket): Promise<Outcome> {
-  const { context, inbound, peer } = connection;
-  const publish = ownPublish(connection, packet);
+function settle(connection: Connection, arrival: Arrival, way: Way): Promise<Outcome> {
+  const { inbound, peer } = connection;
+  const { packet, receivedAt } = arrival;
+  const { publish, first } = way;
   if (!publish) {
     countMessage("unknown", "refused");
     return Promise.resolve(REASON.notAuthorized);
   }
   if (connection.isQuarantined && !isTakenInQuarantine(publish)) {
+    // What has been begun is finished, and is nobody's any more.
+    first?.catch(() => {});
     countMessage(publish.kind, "quarantined");
     return Promise.resolve("quarantined");
   }
@@ -130,15 +185,21 @@ function settle(connection: Connection, packet: IPublishPacket): Promise<Outcome
     peer,
     publish,
     payload: packet.payload as Buffer,
-    contentType: typeof properties.contentType === "string" ? properties.contentType : undefined,
+    contentType: contentTypeOf(packet),
     traceparent: textProperty(properties.userProperties?.traceparent),
-    receivedAt: context.deps.clock.now(),
+    receivedAt,
     reply: (suffix, body) => connection.deliveries.reply(suffix, body),
     resendDesired: () => connection.deliveries.resendDesired(),
     traffic: connection.traffic,
+    isCounted: first !== undefined,
   };
-  const store = () => storePatiently(connection, message, packet);
+  const store = () => storePatiently(connection, message, packet, first);
   return isUnordered(publish) ? store() : inbound.inOrder(store);
+}
+
+function contentTypeOf({ properties }: IPublishPacket): string | undefined {
+  const contentType: unknown = properties?.contentType;
+  return typeof contentType === "string" ? contentType : undefined;
 }
 
 /** What is published, if the topics that it names are the device's own. */
@@ -164,15 +225,21 @@ async function storePatiently(
   connection: Connection,
   message: InboundMessage,
   packet: IPublishPacket,
+  begun: Promise<Taken> | undefined,
 ): Promise<ReasonCode | "away" | "internal"> {
   const { router, retained, deps, limits } = connection.context;
+  let first = begun;
   const deadline = message.receivedAt + limits.storePatienceMs;
   for (let attempt = 1, delayMs = FIRST_RETRY_MS; ; attempt += 1, delayMs *= 2) {
     // Who has gone brings it again; to store it now would be work for nothing.
     if (connection.isClosed && attempt > 1) return counted(message, "away");
     try {
       // An empty message that clears what was retained says nothing else (MQTT 5.0 §3.3.1.3).
-      if (!packet.retain || packet.payload.length > 0) await router.route(message);
+      if (first) {
+        const result = first;
+        first = undefined;
+        await router.finish(message, result);
+      } else if (!packet.retain || packet.payload.length > 0) await router.route(message);
       if (packet.retain) {
         await retained.keep(message.peer, passedMessage(packet, message.receivedAt));
       }
@@ -194,57 +261,6 @@ async function storePatiently(
 function counted<Result extends Outcome>({ publish }: InboundMessage, outcome: Result): Result {
   countMessage(publish.kind, outcomeName(outcome));
   return outcome;
-}
-
-function refusalReason(error: AppError): ReasonCode {
-  switch (error.code) {
-    case "not-found":
-    case "topic-refused":
-      return REASON.topicNameInvalid;
-    case "quota-exceeded":
-    case "rate-limited":
-      return REASON.quotaExceeded;
-    default:
-      return REASON.payloadFormatInvalid;
-  }
-}
-
-function sendAcknowledgement(
-  connection: Connection,
-  packet: IPublishPacket,
-  outcome: Exclude<Outcome, "away">,
-): void {
-  const { version } = connection;
-  const messageId = packet.messageId ?? 0;
-  if (outcome === REASON.success && packet.qos === 1) {
-    connection.sendBytes(plainPuback(messageId));
-    return;
-  }
-  const cmd = packet.qos === 2 ? "pubrec" : "puback";
-  if (version === 5) {
-    connection.send({ cmd, messageId, ...reasonOf(connection, outcome) });
-  } else if (outcome === REASON.notAuthorized || outcome === REASON.topicNameInvalid) {
-    // MQTT 3.1.1 §3.3.5: without a word for refusal, a topic that is not allowed ends it.
-    connection.fail(new ConnectionFault(REASON.notAuthorized, "the topic is not this device's"));
-  } else if (outcome === "internal") {
-    connection.fail(new ConnectionFault(REASON.serverBusy, "an error of the platform"));
-  } else {
-    // A payload that nothing can be made of would come again for ever: it is taken and counted. So
-    // is what a device in quarantine sends: it must stay connected to be put right.
-    connection.send({ cmd, messageId });
-  }
-}
-
-function reasonOf(connection: Connection, outcome: Exclude<Outcome, "away">) {
-  if (outcome === "internal") return { reasonCode: 0x80 };
-  if (outcome !== "quarantined") return { reasonCode: outcome };
-  const properties = connection.reasonString("the device is in quarantine");
-  return { reasonCode: REASON.notAuthorized, ...(properties ? { properties } : {}) };
-}
-
-function outcomeName(outcome: Outcome): string {
-  if (outcome === REASON.success) return "stored";
-  return typeof outcome === "string" ? outcome : "refused";
 }
 
 function textProperty(value: unknown): string | undefined {
