@@ -1,4 +1,17 @@
-import { at, begin, Mode, moveOrigin, originOf, Place, WARM_UP } from "./series-state.ts";
+import {
+  at,
+  begin,
+  MAX_RUN,
+  Mode,
+  modeOf,
+  moveOrigin,
+  originOf,
+  Part,
+  Place,
+  readPart,
+  WARM_UP,
+  writePart,
+} from "./series-state.ts";
 
 /** Rises of the warm-up, without one fall, by which a series is taken for a total that only grows. */
 const RISES = 0.8 * WARM_UP;
@@ -18,18 +31,20 @@ export function judgedValue(
   timestampMs: number,
   value: number,
 ): number | undefined {
-  const mode = at(state, base + Place.mode);
+  const mode = modeOf(state, base);
   if (mode === Mode.value) return value - originOf(state, base);
   if (mode === Mode.counter) return rateOf(state, base, timestampMs, value);
   const count = at(state, base + Place.count);
   const x = value - originOf(state, base);
   if (count < WARM_UP) {
     const step = Math.fround(x) - at(state, base + Place.previous);
-    if (count > 0 && step !== 0) state[base + Place.mode] = step < 0 ? Mode.value : mode + 1;
+    if (count > 0 && step !== 0) {
+      writePart(state, base + Place.kind, Part.mode, step < 0 ? Mode.value : mode + 1);
+    }
     return x;
   }
   if (mode < RISES) {
-    state[base + Place.mode] = Mode.value;
+    writePart(state, base + Place.kind, Part.mode, Mode.value);
     return x;
   }
   begin(state, base, value, Mode.counter);
@@ -46,8 +61,9 @@ function rateOf(
 ): number | undefined {
   const grown = value - originOf(state, base);
   if (grown < 0) {
-    const resets = at(state, base + Place.run) + 1;
-    state[base + Place.run] = resets;
+    const kind = base + Place.kind;
+    const resets = Math.min(readPart(state, kind, Part.run) + 1, MAX_RUN);
+    writePart(state, kind, Part.run, resets);
     // What falls again and again is no total after all.
     if (resets > USUAL_RESETS + RESET_SHARE * at(state, base + Place.count)) {
       begin(state, base, value, Mode.value);

@@ -1,15 +1,22 @@
 import { elapsed, judgedValue } from "./counter-rate.ts";
+import { fallsInGap } from "./gaps.ts";
 import {
   approach,
   at,
   begin,
   MAX_COUNT,
+  MAX_RUN,
   Mode,
+  modeOf,
   originOf,
+  Part,
   Place,
+  readPart,
+  SCORE_STEPS,
   STATE_BYTES,
   STATE_LENGTH,
   WARM_UP,
+  writePart,
 } from "./series-state.ts";
 import { expectedAt, knowsDay, learnHour } from "./usual-hours.ts";
 
@@ -40,8 +47,8 @@ const WINSOR = 8;
 const CREEP_WINSOR = 3;
 const CREEP_WEIGHT = 0.6;
 const MAX_CREEP = 14;
-/** What has been told at this strength or above explains what creeps after it. */
-const CREEP_EXPLAINED = 14;
+/** What has been told at this score or above explains what creeps after it. */
+const CREEP_EXPLAINED = 0.5;
 /** The smallest scale, as a share of the series' deviation: a feature that stood still stays calm. */
 const SCALE_FLOOR = 0.02;
 const MAX_SURPRISE = 50;
@@ -49,6 +56,10 @@ const MAX_SURPRISE = 50;
 const MAX_VALUE = 1e18;
 /** Times the longest stand so far, and a few points more, from which on a value that stands is odd. */
 const STUCK_POINTS = 4;
+/** So many times is odd by itself, of what has moved for so many points and never stood for longer. */
+const LONG_STAND = 7;
+const MOVED_POINTS = 1_200;
+const SHORT_STAND = 100;
 const MAX_STUCK = 12;
 /** Beyond so many times, it is what this series does now. */
 const USED_TO_STUCK = 40;
@@ -66,7 +77,10 @@ const OPEN_BLOCKS = 3;
 
 /** Points after a report in which only something more surprising is reported. */
 export const REFRACTORY_POINTS = 200;
-const REPORTABLE = 2;
+/** Scores up to here are not. */
+const REPORTABLE = 0.125;
+/** How odd, calibrated, what falls into a gap or stands for long is: an alert, and no more than that. */
+const ODD = 24;
 
 const Feature = { short: 0, level: 3, hourly: 4, residual: 5, step: 6, volatility: 7 } as const;
 
@@ -85,16 +99,23 @@ export function scoreNext(
   const value = clamp(given, MAX_VALUE);
   // Before the series is known it cannot be told for a slip, and would stand for its scale.
   if (value !== given && count < WARM_UP) return 0;
-  if (count === 0 && at(state, base + Place.mode) === 0) begin(state, base, value);
+  if (count === 0 && modeOf(state, base) === 0) begin(state, base, value);
   const before = at(state, base + Place.seconds);
   const x = judgedValue(state, base, timestampMs, value);
   if (x === undefined) {
-    state[base + Place.calibrated] = 0;
+    writePart(state, base + Place.scored, Part.present, 0);
     return 0;
   }
-  const isCounter = at(state, base + Place.mode) === Mode.counter;
+  const isCounter = modeOf(state, base) === Mode.counter;
   const origin = isCounter ? 0 : originOf(state, base);
-  const surprise = Math.min(MAX_SURPRISE, surpriseOf(state, base, timestampMs, x, origin));
+  const step = x - at(state, base + Place.previous);
+  const stand = standing(state, base, x, count);
+  const distance = Math.max(stand, surpriseOf(state, base, timestampMs, x, origin));
+  const surprise = Math.min(MAX_SURPRISE, distance);
+  // Neither is a distance, and whatever else a series does says nothing of them.
+  const isOdd =
+    isLongStand(state, base, stand, count) ||
+    (!isCounter && fallsInGap(state, base, x, step, count));
   if (isCounter) {
     // What was expected of a total is told as a total, which stands at its newest value now.
     const passed = elapsed(before, at(state, base + Place.seconds));
@@ -102,14 +123,14 @@ export function scoreNext(
   }
   const counted = at(state, base + Place.count) + 1;
   state[base + Place.count] = counted < MAX_COUNT ? counted : MAX_COUNT / 2;
-  const calibrated = calibrate(state, base, surprise, count >= WARM_UP);
-  state[base + Place.calibrated] = calibrated;
-  return toScore(holdBack(state, base, calibrated));
+  const usual = calibrate(state, base, surprise, count >= WARM_UP);
+  const calibrated = isOdd ? Math.max(ODD, usual) : usual;
+  return holdBack(state, base, toScore(calibrated));
 }
 
 /** Score of the newest value before the refractory period is applied: whether things are calm again. */
 export function presentScore(state: Float32Array, base: number): number {
-  return toScore(at(state, base + Place.calibrated));
+  return readPart(state, base + Place.scored, Part.present) / SCORE_STEPS;
 }
 
 /** What the newest value was expected to be: at this hour of the day, or at all. */
@@ -161,7 +182,6 @@ function surpriseOf(
   learnHour(state, base, timestampMs, calm);
 
   const step = x - at(state, base + Place.previous);
-  worst = Math.max(worst, standing(state, base, x, count));
   state[base + Place.previous] = x;
   worst = Math.max(worst, feature(Feature.step, step));
   const usualStep = WINSOR * at(state, base + Place.scales + Feature.step);
@@ -193,33 +213,42 @@ function creeping(
   count: number,
   floor: number,
 ): number {
-  const isCounter = at(state, base + Place.mode) === Mode.counter;
+  const isCounter = modeOf(state, base) === Mode.counter;
   const place = base + (isCounter ? Place.longestRun : Place.seconds);
   approach(state, place, residual, 2 / (CREEP_SPAN + 1));
   const scale = base + Place.creepScale;
   const found = CREEP_WEIGHT * measure(state, scale, at(state, place), count, floor, CREEP_WINSOR);
-  return at(state, base + Place.reported) < CREEP_EXPLAINED ? Math.min(found, MAX_CREEP) : 0;
+  const reported = readPart(state, base + Place.scored, Part.reported) / SCORE_STEPS;
+  return reported < CREEP_EXPLAINED ? Math.min(found, MAX_CREEP) : 0;
 }
 
 /** How surprising it is that the value stands where it stood, by how long it has done so before. */
 function standing(state: Float32Array, base: number, x: number, count: number): number {
   // A total that does not grow is as usual as its rate.
-  if (at(state, base + Place.mode) === Mode.counter) return 0;
+  if (modeOf(state, base) === Mode.counter) return 0;
   const longest = at(state, base + Place.longestRun);
-  const run = at(state, base + Place.run);
+  const kind = base + Place.kind;
+  const run = readPart(state, kind, Part.run);
   if (count === 0 || Math.fround(x) !== at(state, base + Place.previous)) {
     state[base + Place.longestRun] = Math.max(run, longest * STAND_KEPT);
-    state[base + Place.run] = 0;
+    writePart(state, kind, Part.run, 0);
     return 0;
   }
-  const now = Math.min(run + 1, MAX_COUNT);
-  state[base + Place.run] = now;
+  const now = Math.min(run + 1, MAX_RUN);
+  writePart(state, kind, Part.run, now);
   if (count < WARM_UP || !knowsDay(state, base)) {
     state[base + Place.longestRun] = Math.max(now, longest);
     return 0;
   }
   const times = now / (longest + STUCK_POINTS);
   return times < USED_TO_STUCK ? Math.min(times, MAX_STUCK) : 0;
+}
+
+/** Whether what never stood for long does so now: no other feature's past excuses it. */
+function isLongStand(state: Float32Array, base: number, stand: number, count: number): boolean {
+  if (stand < LONG_STAND || stand >= MAX_STUCK) return false;
+  const moved = count - readPart(state, base + Place.kind, Part.run);
+  return moved >= MOVED_POINTS && at(state, base + Place.longestRun) <= SHORT_STAND;
 }
 
 /** How far out `distance` lies among its own past; the past then takes it in, winsorised at `reach`. */
@@ -244,7 +273,7 @@ function measure(
 
 /** The surprise in terms of the series' own block maxima: 8 is what a block usually reaches. */
 function calibrate(state: Float32Array, base: number, surprise: number, warm: boolean): number {
-  const blocks = at(state, base + Place.blocks);
+  const blocks = readPart(state, base + Place.counts, Part.blocks);
   const weight = blocks + PRIOR_BLOCKS;
   const maximum =
     (at(state, base + Place.usualMaximum) * blocks + PRIOR_MAXIMUM * PRIOR_BLOCKS) / weight;
@@ -256,7 +285,7 @@ function calibrate(state: Float32Array, base: number, surprise: number, warm: bo
     const reached = Math.min(at(state, base + Place.blockMaximum), most);
     const seen = Math.min(blocks + 1, BLOCK_MEMORY);
     const before = at(state, base + Place.usualMaximum);
-    state[base + Place.blocks] = seen;
+    writePart(state, base + Place.counts, Part.blocks, seen);
     approach(
       state,
       base + Place.usualSpread,
@@ -270,14 +299,18 @@ function calibrate(state: Float32Array, base: number, surprise: number, warm: bo
 }
 
 /** Zero, unless this is the most unusual value of the refractory period. */
-function holdBack(state: Float32Array, base: number, calibrated: number): number {
-  const left = at(state, base + Place.refractory);
-  if (left > 0) state[base + Place.refractory] = left - 1;
-  else state[base + Place.reported] = 0;
-  if (calibrated <= at(state, base + Place.reported) || calibrated <= REPORTABLE) return 0;
-  state[base + Place.reported] = calibrated;
-  state[base + Place.refractory] = REFRACTORY_POINTS;
-  return calibrated;
+function holdBack(state: Float32Array, base: number, score: number): number {
+  const scored = base + Place.scored;
+  const counts = base + Place.counts;
+  const present = Math.round(score * SCORE_STEPS);
+  writePart(state, scored, Part.present, present);
+  const left = readPart(state, counts, Part.refractory);
+  if (left > 0) writePart(state, counts, Part.refractory, left - 1);
+  else writePart(state, scored, Part.reported, 0);
+  if (present <= readPart(state, scored, Part.reported) || score <= REPORTABLE) return 0;
+  writePart(state, scored, Part.reported, present);
+  writePart(state, counts, Part.refractory, REFRACTORY_POINTS);
+  return score;
 }
 
 function toScore(calibrated: number): number {

@@ -8,7 +8,7 @@ import { STATE_LENGTH } from "./series-detector.ts";
 import type { SlabSnapshot } from "./series-slab.ts";
 
 /** Of the layout; what another one wrote is not read. */
-const VERSION = 2;
+const VERSION = 3;
 const LENGTH_BYTES = 4;
 const MAX_BYTES = 512 * 1024 * 1024;
 

@@ -1,4 +1,4 @@
-import { approach, at, Place, WEEKEND_PARTS } from "./series-state.ts";
+import { approach, at, Part, Place, readPart, WEEKEND_PARTS, writePart } from "./series-state.ts";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -9,7 +9,7 @@ const DAY_HOURS = 24;
 
 /** Whether each hour of a day was seen. */
 export function knowsDay(state: Float32Array, base: number): boolean {
-  return at(state, base + Place.hours) >= (DAY_HOURS + 1) * 24;
+  return readPart(state, base + Place.counts, Part.hours) > (DAY_HOURS + 1) * 24;
 }
 
 /** What this time of the week usually shows; `level` until that is known. */
@@ -49,10 +49,11 @@ function learn(state: Float32Array, place: number, value: number, rate: number):
 }
 
 function countHour(state: Float32Array, base: number, hour: number): void {
-  const before = at(state, base + Place.hours);
+  const before = readPart(state, base + Place.counts, Part.hours) - 1;
   const seen = before < 0 ? 0 : Math.floor(before / 24);
   if (before >= 0 && before % 24 === hour) return;
-  state[base + Place.hours] = Math.min(seen + 1, DAY_HOURS + 1) * 24 + hour;
+  const now = Math.min(seen + 1, DAY_HOURS + 1) * 24 + hour;
+  writePart(state, base + Place.counts, Part.hours, now + 1);
 }
 
 /** Between the middles of the two nearest of `count` bins that stand for one turn; NaN if unknown. */

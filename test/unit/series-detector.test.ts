@@ -118,6 +118,44 @@ describe("the anomaly detector", () => {
     );
   });
 
+  it("finds what lies between what a series does: levels of a cycle, steps of a sawtooth", () => {
+    const since = 3_000;
+    const first = (
+      shape: (index: number) => number,
+      fault: (value: number, at: number) => number,
+    ) => {
+      const values = noisy(21, since + 200, shape).map((value, index) =>
+        index < since ? value : fault(value, index - since),
+      );
+      const found = scores(values, 5 * MINUTE);
+      expect(Math.max(...found.slice(1_000, since))).toBeLessThan(ALERT);
+      return found.slice(since).findIndex((score) => score >= ALERT);
+    };
+    const cycle = (index: number) => (index % 9 < 3 ? 40 : 5);
+    const teeth = (index: number) => 180 - (index % 216) / 2;
+    expect(first(cycle, (value) => value)).toBe(-1);
+    expect(first(cycle, (value, at) => (at === 5 ? value + 12 : value))).toBe(5);
+    expect(first(teeth, (value) => value)).toBe(-1);
+    expect(first(teeth, (value, at) => (at === 50 ? value + 14 : value))).toBe(50);
+    expect(first(teeth, (value, at) => (at < 50 ? value : 120))).toBeGreaterThanOrEqual(50);
+    expect(first(cycle, (value, at) => (at < 50 ? value : 5))).toBeGreaterThan(50);
+  });
+
+  it("says nothing of a value that never moves, from its beginning or after one jump", () => {
+    for (const jump of [Number.POSITIVE_INFINITY, 1, 40, 350, 2_000]) {
+      const values = Array.from({ length: 12_000 }, (_, index) => (index < jump ? 0 : 5));
+      const found = scores(values, 5 * MINUTE).map((score) => score >= ALERT);
+      found[jump] = false;
+      expect(found.indexOf(true), `a jump at ${jump}`).toBe(-1);
+    }
+  });
+
+  it("takes for usual what it has seen once in a gap", () => {
+    const cycle = (index: number) => (index % 9 < 3 ? 40 : 5) + (index % 700 === 699 ? 12 : 0);
+    const alerts = scores(noisy(22, 6_000, cycle), 5 * MINUTE).filter((score) => score >= ALERT);
+    expect(alerts.length).toBeLessThanOrEqual(1);
+  });
+
   it("takes a total for how fast it grows, over resets and gaps", () => {
     const random = seededRandom(4);
     const state = new Float32Array(STATE_LENGTH);
