@@ -1,11 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { constants, createReadStream, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { constants, createReadStream, existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import fs from "node:fs/promises";
 import path from "node:path";
 import type { Readable } from "node:stream";
-import { AppError } from "../kernel/index.ts";
-import { syncDirectory } from "./disk.ts";
+import { AppError, assert } from "../kernel/index.ts";
+import { asStorageFull, syncDirectory, syncFile } from "./disk.ts";
 import { writeHashed } from "./hashed-file.ts";
+import { OWNER } from "./owner.ts";
 import { BLOCK_BYTES, RecentBlocks } from "./recent-blocks.ts";
 import { parseS3Address } from "./s3-address.ts";
 import { S3BlobStore } from "./s3-blob-store.ts";
@@ -33,8 +34,11 @@ interface ByteRange {
   end: number;
 }
 
-/** Immutable files named by the SHA-256 of their content. */
-export interface BlobStore {
+/**
+ * Immutable files named by the SHA-256 of their content, in one place: that of the tenants that share
+ * theirs, or that of a tenant whose files lie apart.
+ */
+export interface BlobPlace {
   /** Stores all of `content`; resolves when it would survive a power cut. Idempotent. */
   put(content: AsyncIterable<Uint8Array>, options: PutOptions): Promise<BlobStat>;
   /** Bytes `start` to `end`, both included; the whole blob without a range. */
@@ -46,27 +50,45 @@ export interface BlobStore {
   /** A file on this machine with the blob's content, for workers that read files. */
   localPath(sha256: string): Promise<string>;
   /** Name for a file that a caller fills, puts and removes; swept if the caller dies. */
-  temporaryPath(): string;
+  temporaryPath(): Promise<string>;
   delete(sha256: string): Promise<void>;
-  /** Rejects where nothing could be stored or read now. */
-  ping(): Promise<void>;
-  /** Everything that is stored, in no order. */
+  /** Everything that is stored here, in no order. */
   list(): AsyncIterable<ListedBlob>;
   /** Where a device may fetch the blob by itself, for a few minutes; undefined where it cannot. */
   presignedUrl(sha256: string): Promise<string | undefined>;
-  /** Where content lies that is still arriving. */
-  staging: Staging;
   /** Makes a blob of staged content of which the caller knows that it has this hash. Idempotent. */
   adopt(stagingId: string, stat: BlobStat, state: string | null): Promise<void>;
 }
 
+/** What is one tenant's alone. */
+export interface OwnBlobs extends BlobPlace {
+  /** Removes all of it, and the place. Idempotent. */
+  drop(): Promise<void>;
+}
+
+/** The place of those that share theirs, the places of the others, and what is on its way to them. */
+export interface BlobStore extends BlobPlace {
+  /** Rejects where nothing could be stored or read now. */
+  ping(): Promise<void>;
+  /** Where content lies that is still arriving, of all tenants: by ids that nobody guesses. */
+  staging: Staging;
+  /** The tenant's own place; it comes into being with the first blob. */
+  own(tenantId: string): OwnBlobs;
+  /** Tenants that have such a place. */
+  owners(): Promise<string[]>;
+}
+
 const SHA256 = /^[0-9a-f]{64}$/;
 
+/** Places of tenants whose files lie apart, by their ids. */
+const OWNERS = "tenants";
+
 /**
- * Opens the store in `directory`: `<first two digits>/<next two>/<hash>`. A blob is written to
- * `incoming/`, synced, and only then gets its name, so that a name always means the whole content.
- * What killed processes left in `incoming/` is swept here; the processes of one platform share the
- * folder, so the writes of those that live are let be.
+ * Opens the store in `directory`: `<first two digits>/<next two>/<hash>`, and the same again in
+ * `tenants/<tenant>/` for each tenant whose files lie apart. A blob is written to `incoming/`, synced,
+ * and only then gets its name, so that a name always means the whole content. What killed processes
+ * left in `incoming/` is swept here; the processes of one platform share the folder, so the writes of
+ * those that live are let be.
  */
 export function openBlobStore({
   directory,
@@ -76,54 +98,73 @@ export function openBlobStore({
   /** An S3-compatible store (`parseS3Address`); then the folder is for what is on its way. */
   url?: string | undefined;
 }): BlobStore {
-  const incoming = path.join(directory, "incoming");
   const uploads = path.join(directory, "uploads");
-  for (const name of [incoming, uploads]) mkdirSync(name, { recursive: true, mode: 0o700 });
-  for (const name of readdirSync(incoming)) {
-    if (!isAlive(Number.parseInt(name, 10))) rmSync(path.join(incoming, name), { force: true });
+  makeFolders(directory, ["incoming", "uploads"]);
+  sweepIncoming(path.join(directory, "incoming"));
+  for (const name of namesIn(path.join(directory, OWNERS))) {
+    sweepIncoming(path.join(directory, OWNERS, name, "incoming"));
   }
-  if (url === undefined) {
-    return new FileBlobStore(directory, incoming, new FileStaging(uploads));
-  }
-  const copies = path.join(directory, "copies");
-  mkdirSync(copies, { recursive: true, mode: 0o700 });
-  const temporaryPath = () => path.join(incoming, `${process.pid}-${randomUUID()}`);
-  return new S3BlobStore(parseS3Address(url), { temporaryPath, copies, directory: incoming });
+  if (url === undefined) return new FileBlobStore(directory, new FileStaging(uploads));
+  makeFolders(directory, ["copies"]);
+  const filesOf = (folder: string) => ({
+    ...{ directory: path.join(folder, "incoming"), copies: path.join(folder, "copies") },
+    begin: () => makeFolders(folder, ["incoming", "copies"]),
+    temporaryPath: () => temporaryIn(path.join(folder, "incoming")),
+  });
+  return new S3BlobStore(parseS3Address(url), filesOf(directory), (tenantId) => {
+    const folder = path.join(directory, OWNERS, tenantId);
+    return { ...filesOf(folder), folder };
+  });
 }
 
-class FileBlobStore implements BlobStore {
-  readonly #directory: string;
-  readonly #incoming: string;
-  readonly staging: FileStaging;
-  readonly #recent = new RecentBlocks();
+function makeFolders(directory: string, names: readonly string[]): void {
+  for (const name of names) mkdirSync(path.join(directory, name), { recursive: true, mode: 0o700 });
+}
 
-  constructor(directory: string, incoming: string, staging: FileStaging) {
-    this.#directory = directory;
-    this.#incoming = incoming;
-    this.staging = staging;
+function namesIn(folder: string): string[] {
+  return existsSync(folder) ? readdirSync(folder) : [];
+}
+
+function temporaryIn(folder: string): string {
+  return path.join(folder, `${process.pid}-${randomUUID()}`);
+}
+
+function sweepIncoming(folder: string): void {
+  for (const name of namesIn(folder)) {
+    if (!isAlive(Number.parseInt(name, 10))) rmSync(path.join(folder, name), { force: true });
+  }
+}
+
+/** Files in one folder. */
+class FilePlace implements BlobPlace {
+  readonly directory: string;
+  readonly incoming: string;
+  readonly #staging: FileStaging;
+  readonly #recent: RecentBlocks;
+
+  constructor(directory: string, staging: FileStaging, recent: RecentBlocks) {
+    this.directory = directory;
+    this.incoming = path.join(directory, "incoming");
+    this.#staging = staging;
+    this.#recent = recent;
   }
 
   async localPath(sha256: string): Promise<string> {
     return this.#path(sha256);
   }
 
-  async ping(): Promise<void> {
-    for (const folder of [this.#directory, this.#incoming, path.join(this.#directory, "uploads")]) {
-      await fs.access(folder, constants.R_OK | constants.W_OK | constants.X_OK);
-    }
-  }
-
   #path(sha256: string): string {
     if (!SHA256.test(sha256)) throw new AppError("not-found", "there is no such blob");
-    return path.join(this.#directory, sha256.slice(0, 2), sha256.slice(2, 4), sha256);
+    return path.join(this.directory, sha256.slice(0, 2), sha256.slice(2, 4), sha256);
   }
 
-  temporaryPath(): string {
-    return path.join(this.#incoming, `${process.pid}-${randomUUID()}`);
+  async temporaryPath(): Promise<string> {
+    await this.begin();
+    return temporaryIn(this.incoming);
   }
 
   async put(content: AsyncIterable<Uint8Array>, options: PutOptions): Promise<BlobStat> {
-    const temporary = this.temporaryPath();
+    const temporary = await this.temporaryPath();
     try {
       const stat = await writeHashed(temporary, content, options);
       await this.#publish(temporary, stat.sha256);
@@ -169,7 +210,8 @@ class FileBlobStore implements BlobStore {
   }
 
   async adopt(stagingId: string, { sha256, sizeBytes }: BlobStat): Promise<void> {
-    const staged = this.staging.path(stagingId);
+    const staged = this.#staging.path(stagingId);
+    await this.begin();
     try {
       await fs.truncate(staged, sizeBytes);
       // How old a blob is counts from when it became one.
@@ -186,10 +228,10 @@ class FileBlobStore implements BlobStore {
 
   async *list(): AsyncGenerator<ListedBlob> {
     const folders = async (name: string) =>
-      (await fs.readdir(name)).filter((entry) => /^[0-9a-f]{2}$/.test(entry));
-    for (const first of await folders(this.#directory)) {
-      for (const second of await folders(path.join(this.#directory, first))) {
-        const folder = path.join(this.#directory, first, second);
+      (await fs.readdir(name).catch(none)).filter((entry) => /^[0-9a-f]{2}$/.test(entry));
+    for (const first of await folders(this.directory)) {
+      for (const second of await folders(path.join(this.directory, first))) {
+        const folder = path.join(this.directory, first, second);
         for (const name of await fs.readdir(folder)) {
           const stat =
             SHA256.test(name) && (await fs.stat(path.join(folder, name)).catch(() => null));
@@ -208,14 +250,93 @@ class FileBlobStore implements BlobStore {
     await fs.rm(this.#path(sha256), { force: true });
   }
 
+  /** To be called before something is written. */
+  async begin(): Promise<void> {}
+
   async #publish(temporary: string, sha256: string): Promise<void> {
     const target = this.#path(sha256);
     const folder = path.dirname(target);
     await fs.mkdir(folder, { recursive: true, mode: 0o700 });
     // Two writers of the same content rename the same bytes: the later one changes nothing.
-    await fs.rename(temporary, target);
-    for (const name of [folder, path.dirname(folder), this.#directory]) await syncDirectory(name);
+    await moveFile(temporary, target, temporaryIn(this.incoming));
+    for (const name of [folder, path.dirname(folder), this.directory]) await syncDirectory(name);
   }
+}
+
+class FileBlobStore extends FilePlace implements BlobStore {
+  readonly staging: FileStaging;
+  readonly #recent: RecentBlocks;
+  readonly #own = new Map<string, OwnFiles>();
+
+  constructor(directory: string, staging: FileStaging, recent = new RecentBlocks()) {
+    super(directory, staging, recent);
+    this.staging = staging;
+    this.#recent = recent;
+  }
+
+  async ping(): Promise<void> {
+    for (const folder of [this.directory, this.incoming, path.join(this.directory, "uploads")]) {
+      await fs.access(folder, constants.R_OK | constants.W_OK | constants.X_OK);
+    }
+  }
+
+  own(tenantId: string): OwnBlobs {
+    assert(OWNER.test(tenantId), "a place is a tenant's");
+    const known = this.#own.get(tenantId);
+    if (known) return known;
+    const folder = path.join(this.directory, OWNERS, tenantId);
+    const own = new OwnFiles(folder, this.staging, this.#recent);
+    this.#own.set(tenantId, own);
+    return own;
+  }
+
+  async owners(): Promise<string[]> {
+    return (await fs.readdir(path.join(this.directory, OWNERS)).catch(none)).filter((name) =>
+      OWNER.test(name),
+    );
+  }
+}
+
+class OwnFiles extends FilePlace implements OwnBlobs {
+  override async begin(): Promise<void> {
+    const first = await fs.mkdir(this.incoming, { recursive: true, mode: 0o700 });
+    if (first === undefined) return;
+    const owners = path.dirname(this.directory);
+    for (const name of [this.directory, owners, path.dirname(owners)]) await syncDirectory(name);
+  }
+
+  async drop(): Promise<void> {
+    for await (const { sha256 } of this.list()) await this.delete(sha256);
+    await fs.rm(this.directory, { recursive: true, force: true });
+    await syncDirectory(path.dirname(this.directory)).catch((error) => {
+      if (!isMissing(error)) throw error;
+    });
+  }
+}
+
+/** Renames a file; from another disk by a synced copy, which lies in `temporary` until it is whole. */
+async function moveFile(source: string, target: string, temporary: string): Promise<void> {
+  try {
+    await fs.rename(source, target);
+    return;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EXDEV") throw error;
+  }
+  try {
+    await fs.copyFile(source, temporary).catch((error) => {
+      throw asStorageFull(error);
+    });
+    await syncFile(temporary);
+    await fs.rename(temporary, target);
+  } finally {
+    await fs.rm(temporary, { force: true });
+  }
+  await fs.rm(source, { force: true });
+}
+
+function none(error: unknown): string[] {
+  if (isMissing(error)) return [];
+  throw error;
 }
 
 function isAlive(processId: number): boolean {

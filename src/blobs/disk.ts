@@ -22,12 +22,17 @@ export function asStorageFull(error: unknown): unknown {
   return new AppError("storage-full", "the disk is full", {}, { cause: error });
 }
 
-/** A new name, or a name that is gone, is durable when its directory is. */
-export async function syncDirectory(directory: string): Promise<void> {
-  const handle = await fs.open(directory, "r");
+/** What was written to the file would survive a power cut. */
+export async function syncFile(file: string): Promise<void> {
+  const handle = await fs.open(file, "r");
   try {
     await handle.sync();
   } finally {
     await handle.close();
   }
+}
+
+/** A new name, or a name that is gone, is durable when its directory is. */
+export function syncDirectory(directory: string): Promise<void> {
+  return syncFile(directory);
 }

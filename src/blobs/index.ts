@@ -1,7 +1,9 @@
 export {
+  type BlobPlace,
   type BlobStat,
   type BlobStore,
   type ListedBlob,
+  type OwnBlobs,
   openBlobStore,
   type PutOptions,
 } from "./blob-store.ts";

@@ -4,25 +4,31 @@ import fs from "node:fs/promises";
 import path from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import type { S3Client } from "@aws-sdk/client-s3";
-import { AppError } from "../kernel/index.ts";
-import type { BlobStat, BlobStore, ListedBlob, PutOptions } from "./blob-store.ts";
+import { AppError, assert } from "../kernel/index.ts";
+import type {
+  BlobPlace,
+  BlobStat,
+  BlobStore,
+  ListedBlob,
+  OwnBlobs,
+  PutOptions,
+} from "./blob-store.ts";
 import { writeHashed } from "./hashed-file.ts";
+import { OWNER } from "./owner.ts";
 import type { S3Address } from "./s3-address.ts";
+import { S3Bucket } from "./s3-bucket.ts";
 import { S3Staging } from "./s3-staging.ts";
 
 const SHA256 = /^[0-9a-f]{64}$/;
-const PART_BYTES = 8 * 1024 ** 2;
-const PARTS_AT_ONCE = 3;
 const READ_BYTES = 256 * 1024;
-/** A presigned URL is used at once; a download that has begun goes on after its end. */
-const PRESIGNED_SECONDS = 300;
 /** Copies for builders of deltas. */
 const MAX_LOCAL_COPIES = 16;
 /** So long after it was handed out, a copy may still be about to be read. */
 const COPY_KEPT_MS = 3_600_000;
 
 export interface S3Files {
+  /** To be called before something is written. */
+  begin(): void;
   temporaryPath(): string;
   /** Where those are. */
   directory: string;
@@ -30,48 +36,41 @@ export interface S3Files {
   copies: string;
 }
 
+/** The files of a tenant whose blobs lie apart: nothing else is in `folder`. */
+export interface OwnS3Files extends S3Files {
+  folder: string;
+}
+
 /**
  * Blobs in an S3-compatible store, by the same names. What comes in is hashed into a file on this
  * machine first, since its hash is its name; it goes on from there in parts, so that nothing of it
  * stands in memory. The SDK is loaded when it is first needed.
  */
-export class S3BlobStore implements BlobStore {
-  readonly #address: S3Address;
+class S3Place implements BlobPlace {
+  readonly #bucket: S3Bucket;
+  /** What the keys of this place begin with. */
+  readonly #prefix: string;
   readonly #files: S3Files;
-  #client: Promise<S3Client> | undefined;
+  readonly #staging: () => S3Staging;
 
-  /** In the store too: whichever API machine a request comes to goes on with an upload. */
-  readonly staging: S3Staging;
-
-  constructor(address: S3Address, files: S3Files) {
-    this.#address = address;
+  constructor(bucket: S3Bucket, prefix: string, files: S3Files, staging: () => S3Staging) {
+    this.#bucket = bucket;
+    this.#prefix = prefix;
     this.#files = files;
-    const { prefix } = address;
-    this.staging = new S3Staging({
-      ...files,
-      putFile: (key, file) =>
-        this.#upload(prefix + key, createReadStream(file, { highWaterMark: READ_BYTES })),
-      open: (key) => this.#get({ Key: prefix + key }),
-      delete: (key) => this.#delete(prefix + key),
-      list: (folder) => this.#staged(folder),
-    });
+    this.#staging = staging;
   }
 
-  temporaryPath(): string {
+  async temporaryPath(): Promise<string> {
+    this.#files.begin();
     return this.#files.temporaryPath();
   }
 
-  async ping(): Promise<void> {
-    // That there is no such blob is an answer, too.
-    await this.stat("0".repeat(64));
-  }
-
   async put(content: AsyncIterable<Uint8Array>, options: PutOptions): Promise<BlobStat> {
-    const temporary = this.temporaryPath();
+    const temporary = await this.temporaryPath();
     try {
       const stat = await writeHashed(temporary, content, options);
       const file = createReadStream(temporary, { highWaterMark: READ_BYTES });
-      await this.#upload(this.#object(stat.sha256).Key, file);
+      await this.#bucket.upload(this.#key(stat.sha256), file);
       return stat;
     } finally {
       await fs.rm(temporary, { force: true });
@@ -85,15 +84,15 @@ export class S3BlobStore implements BlobStore {
   ): Promise<void> {
     // There already, from somebody else or from an attempt that could not say so any more.
     if ((await this.stat(sha256))?.sizeBytes !== sizeBytes) {
-      const content = Readable.from(this.staging.read(stagingId, sizeBytes, state));
-      await this.#upload(this.#object(sha256).Key, content);
+      const content = Readable.from(this.#staging().read(stagingId, sizeBytes, state));
+      await this.#bucket.upload(this.#key(sha256), content);
     }
-    await this.staging.remove(stagingId);
+    await this.#staging().remove(stagingId);
   }
 
   async open(sha256: string, range?: { start: number; end: number }): Promise<Readable> {
-    return this.#get({
-      Key: this.#object(sha256).Key,
+    return this.#bucket.get({
+      Key: this.#key(sha256),
       ...(range ? { Range: `bytes=${range.start}-${range.end}` } : {}),
     });
   }
@@ -103,20 +102,10 @@ export class S3BlobStore implements BlobStore {
     return this.open(sha256, range);
   }
 
-  async #get(what: { Key: string; Range?: string }): Promise<Readable> {
-    const { GetObjectCommand } = await import("@aws-sdk/client-s3");
-    const command = new GetObjectCommand({ Bucket: this.#address.bucket, ...what });
-    const { Body } = await this.#send((client) => client.send(command));
-    return Body as Readable;
-  }
-
   async stat(sha256: string): Promise<BlobStat | undefined> {
     if (!SHA256.test(sha256)) return undefined;
-    const { HeadObjectCommand } = await import("@aws-sdk/client-s3");
     try {
-      const command = new HeadObjectCommand(this.#object(sha256));
-      const { ContentLength } = await this.#send((client) => client.send(command));
-      return { sha256, sizeBytes: ContentLength ?? 0 };
+      return { sha256, sizeBytes: await this.#bucket.sizeOf(this.#key(sha256)) };
     } catch (error) {
       if (error instanceof AppError && error.code === "not-found") return undefined;
       throw error;
@@ -137,8 +126,9 @@ export class S3BlobStore implements BlobStore {
       () => false,
     );
     if (isHere) return file;
+    this.#files.begin();
     await this.#dropCopies(now.getTime() - COPY_KEPT_MS);
-    const temporary = this.temporaryPath();
+    const temporary = await this.temporaryPath();
     try {
       const hash = createHash("sha256");
       await pipeline(
@@ -178,118 +168,111 @@ export class S3BlobStore implements BlobStore {
   }
 
   async delete(sha256: string): Promise<void> {
-    await this.#delete(this.#object(sha256).Key);
-  }
-
-  async #delete(Key: string): Promise<void> {
-    const { DeleteObjectCommand } = await import("@aws-sdk/client-s3");
-    const command = new DeleteObjectCommand({ Bucket: this.#address.bucket, Key });
-    await this.#send((client) => client.send(command));
+    await this.#bucket.delete(this.#key(sha256));
+    await fs.rm(path.join(this.#files.copies, sha256), { force: true });
   }
 
   async *list(): AsyncGenerator<ListedBlob> {
-    for await (const { key, sizeBytes, changedAt } of this.#listed("blobs/")) {
+    for await (const { key, sizeBytes, changedAt } of this.#bucket.listed(
+      `${this.#prefix}blobs/`,
+    )) {
       const sha256 = key.split("/").at(-1) ?? "";
       if (SHA256.test(sha256)) yield { sha256, sizeBytes, createdAt: changedAt };
     }
   }
 
+  /** Where a device may fetch the blob from the store itself; undefined where it cannot. */
+  async presignedUrl(sha256: string): Promise<string | undefined> {
+    return this.#bucket.presigned(this.#key(sha256));
+  }
+
+  #key(sha256: string): string {
+    if (!SHA256.test(sha256)) throw new AppError("not-found", "there is no such blob");
+    return `${this.#prefix}blobs/${sha256.slice(0, 2)}/${sha256.slice(2, 4)}/${sha256}`;
+  }
+}
+
+/** The place of those that share theirs, and the way to the others. */
+export class S3BlobStore extends S3Place implements BlobStore {
+  readonly #bucket: S3Bucket;
+  readonly #prefix: string;
+  readonly #ownFiles: (tenantId: string) => OwnS3Files;
+  readonly #own = new Map<string, OwnS3Blobs>();
+
+  /** In the store too: whichever API machine a request comes to goes on with an upload. */
+  readonly staging: S3Staging;
+
+  constructor(address: S3Address, files: S3Files, ownFiles: (tenantId: string) => OwnS3Files) {
+    const bucket = new S3Bucket(address);
+    const { prefix } = address;
+    super(bucket, prefix, files, () => this.staging);
+    this.#bucket = bucket;
+    this.#prefix = prefix;
+    this.#ownFiles = ownFiles;
+    this.staging = new S3Staging({
+      ...files,
+      putFile: (key, file) =>
+        bucket.upload(prefix + key, createReadStream(file, { highWaterMark: READ_BYTES })),
+      open: (key) => bucket.get({ Key: prefix + key }),
+      delete: (key) => bucket.delete(prefix + key),
+      list: (folder) => this.#staged(folder),
+    });
+  }
+
+  async ping(): Promise<void> {
+    // That there is no such blob is an answer, too.
+    await this.stat("0".repeat(64));
+  }
+
+  own(tenantId: string): OwnBlobs {
+    assert(OWNER.test(tenantId), "a place is a tenant's");
+    const known = this.#own.get(tenantId);
+    if (known) return known;
+    const place = {
+      prefix: `${this.#prefix}tenants/${tenantId}/`,
+      files: this.#ownFiles(tenantId),
+    };
+    const own = new OwnS3Blobs(this.#bucket, place, () => this.staging);
+    this.#own.set(tenantId, own);
+    return own;
+  }
+
+  async owners(): Promise<string[]> {
+    const folder = `${this.#prefix}tenants/`;
+    const owners = new Set<string>();
+    // Not every store tells the folders alone; what is in them is looked at afterwards anyway.
+    for await (const { key } of this.#bucket.listed(folder)) {
+      owners.add(key.slice(folder.length).split("/")[0] ?? "");
+    }
+    return [...owners].filter((name) => OWNER.test(name));
+  }
+
   async *#staged(folder: string) {
-    const { length } = this.#address.prefix;
-    for await (const { key, changedAt } of this.#listed(folder)) {
+    const { length } = this.#prefix;
+    for await (const { key, changedAt } of this.#bucket.listed(this.#prefix + folder)) {
       yield { key: key.slice(length), changedAt };
     }
   }
+}
 
-  async *#listed(folder: string) {
-    const { ListObjectsV2Command } = await import("@aws-sdk/client-s3");
-    const Prefix = this.#address.prefix + folder;
-    for (let ContinuationToken: string | undefined; ; ) {
-      const command = new ListObjectsV2Command({
-        ...{ Bucket: this.#address.bucket, Prefix, ContinuationToken },
-      });
-      const page = await this.#send((client) => client.send(command));
-      for (const { Key = "", LastModified, Size = 0 } of page.Contents ?? []) {
-        yield { key: Key, sizeBytes: Size, changedAt: LastModified?.getTime() ?? Date.now() };
-      }
-      ContinuationToken = page.NextContinuationToken;
-      if (!page.IsTruncated || ContinuationToken === undefined) return;
-    }
+class OwnS3Blobs extends S3Place implements OwnBlobs {
+  readonly #bucket: S3Bucket;
+  readonly #prefix: string;
+  readonly #folder: string;
+
+  constructor(
+    bucket: S3Bucket,
+    { prefix, files }: { prefix: string; files: OwnS3Files },
+    staging: () => S3Staging,
+  ) {
+    super(bucket, prefix, files, staging);
+    this.#bucket = bucket;
+    this.#prefix = prefix;
+    this.#folder = files.folder;
   }
 
-  /** Where a device may fetch the blob from the store itself; undefined where it cannot. */
-  async presignedUrl(sha256: string): Promise<string | undefined> {
-    if (!this.#address.redirect) return undefined;
-    const [{ GetObjectCommand }, { getSignedUrl }] = await Promise.all([
-      import("@aws-sdk/client-s3"),
-      import("@aws-sdk/s3-request-presigner"),
-    ]);
-    const command = new GetObjectCommand(this.#object(sha256));
-    return getSignedUrl(await this.#connect(), command, { expiresIn: PRESIGNED_SECONDS });
-  }
-
-  #object(sha256: string): { Bucket: string; Key: string } {
-    if (!SHA256.test(sha256)) throw new AppError("not-found", "there is no such blob");
-    const { bucket, prefix } = this.#address;
-    const folders = `${sha256.slice(0, 2)}/${sha256.slice(2, 4)}`;
-    return { Bucket: bucket, Key: `${prefix}blobs/${folders}/${sha256}` };
-  }
-
-  async #upload(Key: string, Body: Readable): Promise<void> {
-    const { encryption, kmsKeyId } = this.#address;
-    const { Upload } = await import("@aws-sdk/lib-storage");
-    await this.#send((client) =>
-      new Upload({
-        client,
-        partSize: PART_BYTES,
-        queueSize: PARTS_AT_ONCE,
-        params: {
-          Bucket: this.#address.bucket,
-          ...{ Key, Body },
-          ContentType: "application/octet-stream",
-          ...(encryption ? { ServerSideEncryption: encryption } : {}),
-          ...(kmsKeyId ? { SSEKMSKeyId: kmsKeyId } : {}),
-        },
-      }).done(),
-    );
-  }
-
-  #connect(): Promise<S3Client> {
-    const { region, endpoint, pathStyle } = this.#address;
-    this.#client ??= import("@aws-sdk/client-s3").then(
-      ({ S3Client }) =>
-        new S3Client({
-          region,
-          forcePathStyle: pathStyle,
-          maxAttempts: 4,
-          // Not every store knows the newer checksums; names are hashes, and readers compare them.
-          requestChecksumCalculation: "WHEN_REQUIRED",
-          responseChecksumValidation: "WHEN_REQUIRED",
-          ...(endpoint ? { endpoint } : {}),
-        }),
-    );
-    return this.#client;
-  }
-
-  /** The store's refusals in our words; what it says of keys and accounts stays in the cause. */
-  async #send<T>(call: (client: S3Client) => Promise<T>): Promise<T> {
-    try {
-      return await call(await this.#connect());
-    } catch (error) {
-      const { name, $metadata } = error as {
-        name?: string;
-        $metadata?: { httpStatusCode?: number };
-      };
-      if (name === "NotFound" || name === "NoSuchKey" || $metadata?.httpStatusCode === 404) {
-        throw new AppError("not-found", "there is no such blob");
-      }
-      if (error instanceof AppError) throw error;
-      throw new AppError(
-        "unavailable",
-        `the blob store does not answer: ${name}`,
-        {},
-        { cause: error },
-      );
-    }
+  async drop(): Promise<void> {
+    for await (const { key } of this.#bucket.listed(this.#prefix)) await this.#bucket.delete(key);
+    await fs.rm(this.#folder, { recursive: true, force: true });
   }
 }

@@ -2664,7 +2664,7 @@ export type Tenant = {
   name: string;
   status: "active" | "suspended";
   settings: TenantSettings;
-  /** Of telemetry, events, log lines and spans; separate: in partitions of its own */
+  /** Of telemetry, events, log lines, spans (in partitions of its own) and artifacts (in a folder or under a prefix of its own), where it is separate; the registry, commands and the audit log are rows of one database in either case */
   storageClass: "shared" | "separate";
   storageMove: {
     since: string;
@@ -2672,6 +2672,7 @@ export type Tenant = {
     done: number;
     /** All of them; 0 before the first is begun */
     of: number;
+    copiedAt: string | null;
   } | null;
   createdAt: string;
   deletesAt: string | null;
@@ -2733,6 +2734,8 @@ export type TenantDeletionReceipt = {
       left: {
         postgresql: Record<string, number>;
         clickhouse: Record<string, number>;
+        /** Files in a place of its own; absent in older receipts */
+        ownBlobs?: number | undefined;
       };
       kept: Record<string, string>;
     };
@@ -3364,7 +3367,7 @@ export interface Operations {
       name: string;
       /** heartbeatIntervalSeconds, offlineAfterMissed, certificateLifetimeHours, … */
       settings?: Record<string, unknown> | undefined;
-      /** Of telemetry, events, log lines and spans; separate: in partitions of its own */
+      /** Of telemetry, events, log lines, spans (in partitions of its own) and artifacts (in a folder or under a prefix of its own), where it is separate; the registry, commands and the audit log are rows of one database in either case */
       storageClass?: "shared" | "separate" | undefined;
     };
     answer: Tenant;
@@ -3405,12 +3408,12 @@ export interface Operations {
     body: undefined;
     answer: Usage;
   };
-  /** Moves the tenant's rows into partitions of its own, or back; until they are there it is suspended */
+  /** Moves the tenant's series and artifacts into partitions and a folder of its own, or back; until they are there it is suspended */
   moveTenantStorage: {
     params: { tenant: string };
     query: Record<never, never>;
     body: {
-      /** Of telemetry, events, log lines and spans; separate: in partitions of its own */
+      /** Of telemetry, events, log lines, spans (in partitions of its own) and artifacts (in a folder or under a prefix of its own), where it is separate; the registry, commands and the audit log are rows of one database in either case */
       storageClass: "shared" | "separate";
     };
     answer: Tenant;

@@ -9,11 +9,52 @@ export async function holdBlob(tx: Tx, sha256: string): Promise<void> {
   await sql`select pg_advisory_xact_lock(hashtextextended(${`blob/${sha256}`}, 0))`.execute(tx);
 }
 
-/** Those of `hashes` that a tenant has as an artifact or a finished upload; over all tenants. */
-export async function referencedBlobs(tx: Tx, hashes: readonly string[]): Promise<Set<string>> {
+/**
+ * Those of `hashes` that a tenant whose blobs lie with those of others has as an artifact, a file of a
+ * release or a finished upload; over all such tenants but `leftOut`.
+ */
+export async function sharedBlobs(
+  tx: Tx,
+  hashes: readonly string[],
+  leftOut = "",
+): Promise<Set<string>> {
   const { rows } = await sql<{ sha256: string }>`
-    select vautn.referenced_blobs(${[...hashes]}::text[]) as sha256`.execute(tx);
+    select vautn.shared_blobs(${[...hashes]}::text[], ${leftOut}) as sha256`.execute(tx);
   return new Set(rows.map((row) => row.sha256));
+}
+
+/** Tenants whose blobs lie apart that have this one. */
+export async function separateOwners(tx: Tx, sha256: string): Promise<string[]> {
+  const { rows } = await sql<{ id: string }>`
+    select vautn.separate_owners(${sha256}) as id`.execute(tx);
+  return rows.map(({ id }) => id);
+}
+
+/** The same of one tenant, wherever its blobs lie; all that it has without `hashes`. */
+export async function blobsOfTenant(
+  tx: Tx,
+  tenantId: string,
+  hashes: readonly string[] | null = null,
+): Promise<Set<string>> {
+  const among = hashes && [...hashes];
+  const { rows } = await sql<{ sha256: string }>`
+    select sha256 from (
+      select tenant_id, sha256 from artifacts
+      union select tenant_id, sha256 from release_files
+      union select tenant_id, sha256 from uploads where sha256 is not null) as owned
+    where tenant_id = ${tenantId} and (${among}::text[] is null or sha256 = any(${among}::text[]))
+    order by sha256`.execute(tx);
+  return new Set(rows.map((row) => row.sha256));
+}
+
+/** Of a tenant that is gone: `shared`. */
+export async function storageClassOf(tx: Tx, tenantId: string): Promise<"shared" | "separate"> {
+  const row = await tx
+    .selectFrom("tenants")
+    .select("storage_class")
+    .where("id", "=", tenantId)
+    .executeTakeFirst();
+  return row?.storage_class ?? "shared";
 }
 
 /** Those of `ids` that are uploads of some tenant. */

@@ -1,10 +1,12 @@
 import type { Tx } from "../db/index.ts";
 import { AppError, isUuid } from "../kernel/index.ts";
 import { counter } from "../kernel/metrics.ts";
-import { SYSTEM_ACTOR } from "../tenancy/index.ts";
+import { type StorageClass, SYSTEM_ACTOR } from "../tenancy/index.ts";
+import { copyBlobs, leaveOldPlace, removeShared } from "./blob-moves.ts";
 import * as store from "./collection-store.ts";
 import type { FirmwareDeps } from "./deps.ts";
 import { type ArtifactRow, insertArtifact } from "./releases-store.ts";
+import { bringOver, placesOf } from "./tenant-blobs.ts";
 
 /** Throws away what nothing refers to any more. */
 export interface Collection {
@@ -14,6 +16,17 @@ export interface Collection {
   collectOf(
     batch: readonly { sha256: string; sizeBytes: number }[],
   ): Promise<{ count: number; sizeBytes: number }>;
+  /** What lies in a place that is the tenant's alone. */
+  ownOf(tenantId: string): Promise<{ count: number; sizeBytes: number }>;
+  /** Removes that place. */
+  dropOwn(tenantId: string): Promise<void>;
+  /** See blob-moves.ts. */
+  copyBlobs(
+    tenantId: string,
+    to: StorageClass,
+    goOn?: () => Promise<void>,
+  ): Promise<{ there: number; missing: number }>;
+  leaveOldPlace(tenantId: string, to: StorageClass): Promise<{ removed: number }>;
   /** Blobs that no tenant has, and bytes of uploads that nobody knows. */
   collectBlobs(): Promise<{ blobs: number; sizeBytes: number; uploads: number }>;
 }
@@ -31,25 +44,39 @@ export function createCollection(deps: FirmwareDeps): Collection {
   /** Deletes those of a batch that nothing refers to, each with its lock held. */
   async function collect(batch: readonly { sha256: string; sizeBytes: number }[]) {
     const hashes = batch.map((blob) => blob.sha256);
-    const referenced = await db.platform((tx) => store.referencedBlobs(tx, hashes));
+    const referenced = await db.platform((tx) => store.sharedBlobs(tx, hashes));
     let count = 0;
     let sizeBytes = 0;
     for (const blob of batch) {
       if (referenced.has(blob.sha256)) continue;
-      const isGone = await db.platform(async (tx) => {
-        await store.holdBlob(tx, blob.sha256);
-        // Again, with the lock: a release may have been published meanwhile.
-        if ((await store.referencedBlobs(tx, [blob.sha256])).size > 0) return false;
-        await blobs.delete(blob.sha256);
-        return true;
-      });
-      if (!isGone) continue;
+      if (!(await removeShared(deps, blob.sha256))) continue;
       count += 1;
       sizeBytes += blob.sizeBytes;
     }
     collectedBlobs.inc(count);
     collectedBytes.inc(sizeBytes);
     return { count, sizeBytes };
+  }
+
+  /** The same in a tenant's own place. */
+  async function collectOwn(tenantId: string, before: number) {
+    const own = blobs.own(tenantId);
+    const total = { count: 0, sizeBytes: 0 };
+    for await (const { sha256, sizeBytes, createdAt } of own.list()) {
+      if (createdAt > before) continue;
+      const isGone = await db.tenant(tenantId, async (tx) => {
+        await store.holdBlob(tx, sha256);
+        if ((await store.blobsOfTenant(tx, tenantId, [sha256])).size > 0) return false;
+        await own.delete(sha256);
+        return true;
+      });
+      if (!isGone) continue;
+      total.count += 1;
+      total.sizeBytes += sizeBytes;
+    }
+    collectedBlobs.inc(total.count);
+    collectedBytes.inc(total.sizeBytes);
+    return total;
   }
 
   async function collectStaged(before: number): Promise<number> {
@@ -106,8 +133,26 @@ export function createCollection(deps: FirmwareDeps): Collection {
         if (batch.length >= BATCH) await flush();
       }
       if (batch.length > 0) await flush();
+      for (const tenantId of await blobs.owners()) {
+        const { count, sizeBytes } = await collectOwn(tenantId, before);
+        total.blobs += count;
+        total.sizeBytes += sizeBytes;
+      }
       return total;
     },
+
+    async ownOf(tenantId) {
+      const total = { count: 0, sizeBytes: 0 };
+      for await (const { sizeBytes } of blobs.own(tenantId).list()) {
+        total.count += 1;
+        total.sizeBytes += sizeBytes;
+      }
+      return total;
+    },
+
+    dropOwn: (tenantId) => blobs.own(tenantId).drop(),
+    copyBlobs: (tenantId, to, goOn) => copyBlobs(deps, tenantId, to, goOn),
+    leaveOldPlace: (tenantId, to) => leaveOldPlace(deps, tenantId, to),
   };
 }
 
@@ -117,7 +162,7 @@ export async function addArtifact(
   tx: Tx,
   row: ArtifactRow,
 ): Promise<void> {
-  await keepBlob(deps, tx, row.sha256);
+  await keepBlob(deps, tx, row.tenant_id, row.sha256);
   await insertArtifact(tx, row);
 }
 
@@ -125,10 +170,13 @@ export async function addArtifact(
 export async function keepBlob(
   { blobs }: Pick<FirmwareDeps, "blobs">,
   tx: Tx,
+  tenantId: string,
   sha256: string,
 ): Promise<void> {
   await store.holdBlob(tx, sha256);
-  if (await blobs.has(sha256)) return;
+  // Stored before the tenant's class changed, it is brought to where it belongs since.
+  const places = placesOf(blobs, tenantId, await store.storageClassOf(tx, tenantId));
+  if (await bringOver(places, sha256)) return;
   // Collected in the moment between being stored and being referred to.
   throw new AppError("unavailable", "the content is not there any more: send it again");
 }

@@ -6,6 +6,7 @@ import type { FirmwareDeps } from "./deps.ts";
 import { readDocument } from "./release-files.ts";
 import { findRelease, listReleaseFiles } from "./releases-store.ts";
 import { readSbom, type SbomComponent } from "./sbom.ts";
+import { blobsOf } from "./tenant-blobs.ts";
 
 /** A component with the release that contains it. */
 export interface ComponentView {
@@ -50,7 +51,7 @@ const LISTED_AT_ONCE = 20;
 const MAX_ROUNDS = 5_000;
 
 export function createComponents(deps: FirmwareDeps): Components {
-  const { db, blobs } = deps;
+  const { db } = deps;
   return {
     async find(tenantId, { q = "", cursor, limit = DEFAULT_PAGE, ...filter }) {
       const query = parseComponentQuery(q);
@@ -79,7 +80,7 @@ export function createComponents(deps: FirmwareDeps): Components {
       return {
         name: file.name,
         sizeBytes: file.size_bytes,
-        read: () => blobs.open(file.sha256),
+        read: async () => (await blobsOf(deps, tenantId)).open(file.sha256),
       };
     },
   };
@@ -105,14 +106,14 @@ async function listDocuments(deps: FirmwareDeps, tenantId: string): Promise<void
 
 /** Nothing for a document that can never be read: it must not keep the others from being found. */
 async function componentsOf(
-  { blobs, logger }: FirmwareDeps,
+  deps: FirmwareDeps,
   { sha256, ...of }: { tenantId: string; releaseId: string; sha256: string },
 ): Promise<readonly SbomComponent[]> {
   try {
-    return readSbom(await readDocument(blobs, sha256)).components;
+    return readSbom(await readDocument(await blobsOf(deps, of.tenantId), sha256)).components;
   } catch (error) {
     if (!isAppError(error, "invalid-content") && !isAppError(error, "not-found")) throw error;
-    logger.warn({ ...of, sha256, err: error }, "a bill of materials cannot be searched");
+    deps.logger.warn({ ...of, sha256, err: error }, "a bill of materials cannot be searched");
     return [];
   }
 }

@@ -3,7 +3,7 @@ import { createReadStream } from "node:fs";
 import fs from "node:fs/promises";
 import os from "node:os";
 import { fileURLToPath } from "node:url";
-import type { BlobStat, BlobStore } from "../blobs/index.ts";
+import type { BlobPlace, BlobStat } from "../blobs/index.ts";
 import type { UnpackedInfo } from "../delta/index.ts";
 import { priorityBehind, stepBackAfter } from "./delta-priority.ts";
 import type { DeltaJob, DeltaNews } from "./delta-process.ts";
@@ -24,10 +24,11 @@ export type BuiltDelta = (
 
 export interface DeltaBuilder {
   /**
-   * Builds and verifies in a process of its own, then stores the patch; an Error says what failed. Of a
+   * Builds and verifies in a process of its own, then stores the patch among `blobs`; an Error says what failed. Of a
    * kind that gains nothing for these images there is none.
    */
   build(
+    blobs: Pick<BlobPlace, "put" | "temporaryPath">,
     job: Omit<DeltaJob, "patchFile">,
     onProgress?: (progress: number) => void,
   ): Promise<BuiltDelta>;
@@ -43,11 +44,7 @@ const MAX_BYTES_AT_ONCE = 512 * 1024 ** 2;
  * At most `maxProcesses` builds at once, and of large images fewer; further ones wait their turn. A single
  * one is built whatever its size.
  */
-export function createDeltaBuilder(options: {
-  blobs: BlobStore;
-  maxProcesses: number;
-}): DeltaBuilder {
-  const { blobs } = options;
+export function createDeltaBuilder(options: { maxProcesses: number }): DeltaBuilder {
   const running = new Set<ChildProcess>();
   const waiting: { sizeBytes: number; begin: () => void }[] = [];
   let building = 0;
@@ -110,21 +107,22 @@ export function createDeltaBuilder(options: {
   }
 
   return {
-    async build(request, onProgress = () => {}) {
+    async build(blobs, request, onProgress = () => {}) {
       const sizeBytes = bytesOf(request);
       await new Promise<void>((begin) => {
         waiting.push({ sizeBytes, begin });
         admit();
       });
-      const patchFile = blobs.temporaryPath();
+      let patchFile = "";
       try {
+        patchFile = await blobs.temporaryPath();
         const { outcome, cpuSeconds } = await run({ ...request, patchFile }, onProgress);
         if (outcome.status === "pointless") return { ...outcome, cpuSeconds };
         const { size } = await fs.stat(patchFile);
         const stored = await blobs.put(createReadStream(patchFile), { maxBytes: size });
         return { ...outcome, stored, cpuSeconds };
       } finally {
-        await fs.rm(patchFile, { force: true });
+        if (patchFile) await fs.rm(patchFile, { force: true });
         building -= 1;
         bytesAtOnce -= sizeBytes;
         admit();

@@ -18,6 +18,7 @@ import {
 import * as store from "./deltas-store.ts";
 import type { FirmwareDeps } from "./deps.ts";
 import { findArtifact, findImages } from "./releases-store.ts";
+import { blobsOf } from "./tenant-blobs.ts";
 
 export interface OfferQuery {
   targetSha256: string;
@@ -72,8 +73,8 @@ const buildSeconds = histogram(
 );
 
 export function createDeltas(deps: FirmwareDeps): Deltas {
-  const { db, clock, blobs } = deps;
-  const builder = createDeltaBuilder({ blobs, maxProcesses: deps.deltaWorkers ?? DELTA_WORKERS });
+  const { db, clock } = deps;
+  const builder = createDeltaBuilder({ maxProcesses: deps.deltaWorkers ?? DELTA_WORKERS });
   const recent = createRecentUse(clock, RECENT_HALF_LIFE_MS);
   let stopping = false;
   const now = () => new Date(clock.now());
@@ -139,7 +140,9 @@ export function createDeltas(deps: FirmwareDeps): Deltas {
       ? await db.tenant(tenantId, (tx) => store.skippedBecause(tx, tenantId, row))
       : null;
     if (reason !== null) return skip(reason).then(() => 0);
+    const blobs = await blobsOf(deps, tenantId);
     const built = await builder.build(
+      blobs,
       {
         format,
         recentSeconds: recent.ofTheGreedy(tenantId),

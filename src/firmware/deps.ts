@@ -11,6 +11,8 @@ export interface FirmwareDeps {
   blobs: BlobStore;
   sealer: Sealer;
   tenancy: Pick<Tenancy, "settings"> & {
+    /** Without it all tenants share the place of their blobs. */
+    storageClass?: Tenancy["storageClass"];
     /** Without it nothing is counted. */
     usage?: Pick<Tenancy["usage"], "count" | "assertWithin" | "roomOf">;
   } & { audit: Pick<Tenancy["audit"], "record" | "recordAll"> };

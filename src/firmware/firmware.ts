@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import type { BlobPlace } from "../blobs/index.ts";
 import { AppError } from "../kernel/index.ts";
 import { type Collection, createCollection } from "./collection.ts";
 import { type Components, createComponents } from "./components.ts";
@@ -9,6 +10,7 @@ import { createMetadata, type Metadata } from "./metadata.ts";
 import { createOnlineKeyring } from "./online-keys.ts";
 import { createReleases, type Releases } from "./releases.ts";
 import { findArtifact } from "./releases-store.ts";
+import { blobsOf } from "./tenant-blobs.ts";
 import { createTrust, type Trust } from "./trust.ts";
 import { createUploads, type Uploads } from "./uploads.ts";
 
@@ -33,10 +35,12 @@ export interface Firmware extends Trust, Metadata, Deltas {
   components: Components;
   /** Content that the tenant may read; `not-found` for everybody else's and for what is nowhere. */
   openArtifact(tenantId: string, sha256: string): Promise<Artifact>;
+  /** Where the tenant's blobs are; that it has one its rows say, and nothing here does. */
+  blobsOf(tenantId: string): Promise<BlobPlace>;
 }
 
 export function createFirmware(deps: FirmwareDeps): Firmware {
-  const { db, blobs } = deps;
+  const { db } = deps;
   const keyring = createOnlineKeyring(deps);
   const metadata = createMetadata(deps, keyring);
   const { publish, ...releases } = createReleases(deps, metadata);
@@ -53,8 +57,10 @@ export function createFirmware(deps: FirmwareDeps): Firmware {
     links: createLinks(deps),
     collection: createCollection(deps),
     components: createComponents(deps),
+    blobsOf: (tenantId) => blobsOf(deps, tenantId),
     async openArtifact(tenantId, sha256) {
       const row = await db.tenant(tenantId, (tx) => findArtifact(tx, tenantId, sha256));
+      const blobs = await blobsOf(deps, tenantId);
       const stat = row && (await blobs.stat(sha256));
       if (!stat) throw new AppError("not-found", "there is no such artifact", { sha256 });
       return {

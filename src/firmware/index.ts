@@ -1,6 +1,6 @@
 export * from "./build.ts";
 export { CHANNELS, type Channel } from "./channels.ts";
-export { COLLECTION_GRACE_MS } from "./collection.ts";
+export { COLLECTION_GRACE_MS, type Collection } from "./collection.ts";
 export { type DeltaSource, type DeltaView, type Offer, takesPatches } from "./delta-views.ts";
 export type { OfferQuery } from "./deltas.ts";
 export type { FirmwareDeps } from "./deps.ts";

@@ -1,4 +1,4 @@
-import type { BlobStore } from "../blobs/index.ts";
+import type { BlobPlace } from "../blobs/index.ts";
 import type { Tx } from "../db/index.ts";
 import { AppError, isUuid } from "../kernel/index.ts";
 import type { ReleaseManifest } from "../protocol/index.ts";
@@ -9,6 +9,7 @@ import type { FirmwareDeps } from "./deps.ts";
 import { type ProvenanceSummary, readProvenance } from "./provenance.ts";
 import * as releases from "./releases-store.ts";
 import { readSbom, type SbomComponent, type SbomSummary, summariseSbom } from "./sbom.ts";
+import { blobsOf } from "./tenant-blobs.ts";
 import { deleteUpload, holdUpload } from "./uploads-store.ts";
 
 export interface ReleaseFileView {
@@ -37,7 +38,7 @@ const MAX_UPLOADS = 64;
  * those that do not say what they have to.
  */
 export async function readFiles(
-  deps: Pick<FirmwareDeps, "db" | "blobs">,
+  deps: Pick<FirmwareDeps, "db" | "blobs" | "tenancy">,
   tenantId: string,
   manifest: ReleaseManifest,
   uploadIds: readonly string[],
@@ -63,10 +64,11 @@ export async function readFiles(
     const names = missing.map(({ name }) => name);
     throw new AppError("conflict", `files are missing: ${names.join(", ")}`, { missing: names });
   }
+  const blobs = await blobsOf(deps, tenantId);
   return Promise.all(
     named.map(async (file) => ({
       ...file,
-      ...(await contentOf(deps.blobs, manifest, file)),
+      ...(await contentOf(blobs, manifest, file)),
       uploadId: found.uploads.get(file.sha256) ?? null,
     })),
   );
@@ -86,7 +88,7 @@ function namedFiles({ components = [], sbom, provenance }: ReleaseManifest) {
 }
 
 async function contentOf(
-  blobs: BlobStore,
+  blobs: BlobPlace,
   manifest: ReleaseManifest,
   { role, sha256, sizeBytes, name }: Omit<ReleaseFileView, "summary">,
 ): Promise<Pick<TakenFile, "summary" | "components">> {
@@ -112,7 +114,7 @@ async function contentOf(
 }
 
 /** A document of a release, whole: it was bounded when it was accepted. */
-export async function readDocument(blobs: BlobStore, sha256: string): Promise<Buffer> {
+export async function readDocument(blobs: BlobPlace, sha256: string): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of await blobs.open(sha256)) chunks.push(chunk as Uint8Array);
   return Buffer.concat(chunks);
@@ -129,7 +131,7 @@ export async function insertFiles(
   // In one order for all, so that two releases with the same files do not wait for each other.
   const sorted = files.toSorted((left, right) => (left.sha256 < right.sha256 ? -1 : 1));
   for (const file of sorted) {
-    await keepBlob(deps, tx, file.sha256);
+    await keepBlob(deps, tx, release.tenant_id, file.sha256);
     // What devices may download; documents are for people.
     if (file.role === "component") {
       await releases.insertArtifact(tx, {

@@ -1,3 +1,4 @@
+import type { BlobPlace } from "../blobs/index.ts";
 import { isUniqueViolation, type Tx } from "../db/index.ts";
 import { AppError, isUuid, LIMITS, timeOrderedId } from "../kernel/index.ts";
 import { storableText } from "../kernel/storable.ts";
@@ -12,8 +13,9 @@ import { checkManifest } from "./manifest-check.ts";
 import type { MetadataWriter } from "./metadata.ts";
 import { findFiles, insertFiles, type ReleaseFileView, readFiles } from "./release-files.ts";
 import * as store from "./releases-store.ts";
+import { blobsOf } from "./tenant-blobs.ts";
 import { latestRoot, latestTargets } from "./trust-store.ts";
-import { deleteUpload, holdUpload } from "./uploads-store.ts";
+import { deleteUpload, findUpload, holdUpload } from "./uploads-store.ts";
 
 export interface ReleaseView {
   id: string;
@@ -105,7 +107,9 @@ export function createReleases(
         });
         const { product, version, image } = envelope.signed;
         span.setAttributes({ product, version, sizeBytes: image.sizeBytes });
-        if (!("uploadId" in options.image)) await takeImage(deps, envelope.signed, options.image);
+        if (!("uploadId" in options.image)) {
+          await takeImage(await blobsOf(deps, tenantId), envelope.signed, options.image);
+        }
         const publication = { tenantId, envelope, options, assertRoomFor };
         const row = await insert(deps, metadata, publication, actor);
         return releaseView(row);
@@ -191,13 +195,13 @@ async function judge(
 }
 
 async function takeImage(
-  deps: FirmwareDeps,
+  blobs: BlobPlace,
   manifest: ReleaseManifest,
   image: AsyncIterable<Uint8Array>,
 ): Promise<void> {
   const { sha256, sizeBytes } = manifest.image;
   try {
-    const stored = await deps.blobs.put(image, { maxBytes: sizeBytes, expectedSha256: sha256 });
+    const stored = await blobs.put(image, { maxBytes: sizeBytes, expectedSha256: sha256 });
     if (stored.sizeBytes === sizeBytes) return;
   } catch (error) {
     if (!(error instanceof AppError) || error.code !== "payload-too-large") throw error;
@@ -246,9 +250,10 @@ interface Publication {
 async function insert(
   deps: FirmwareDeps,
   metadata: Pick<MetadataWriter, "refresh">,
-  { tenantId, envelope, options, assertRoomFor }: Publication,
+  publication: Publication,
   actor: Actor,
 ): Promise<store.ReleaseRow> {
+  const { tenantId, envelope, options, assertRoomFor } = publication;
   const manifest = envelope.signed;
   const now = new Date(deps.clock.now());
   const row: store.ReleaseRow = {
@@ -269,7 +274,7 @@ async function insert(
     notes: storableText(options.notes ?? manifest.notes ?? "", MAX_TEXT),
     published_at: now,
     published_by: actor.name,
-    delta_warning: await warningOf(deps, manifest.image.sha256),
+    delta_warning: await warningOf(deps, publication),
   };
   const files = await readFiles(deps, tenantId, manifest, options.files ?? []);
   try {
@@ -300,8 +305,21 @@ async function insert(
   return row;
 }
 
-/** Where the image is not here (an upload that is not complete), the transaction refuses it. */
-async function warningOf({ blobs }: FirmwareDeps, sha256: string): Promise<string | null> {
+/** Where the image is not the tenant's (an upload that is not complete), the transaction refuses it. */
+async function warningOf(
+  deps: FirmwareDeps,
+  { tenantId, envelope, options }: Publication,
+): Promise<string | null> {
+  const { sha256 } = envelope.signed.image;
+  if ("uploadId" in options.image) {
+    const { uploadId } = options.image;
+    // Whether somebody else has it is not to be felt by how long the refusal takes.
+    const upload = isUuid(uploadId)
+      ? await deps.db.tenant(tenantId, (tx) => findUpload(tx, tenantId, uploadId))
+      : undefined;
+    if (upload?.sha256 !== sha256) return null;
+  }
+  const blobs = await blobsOf(deps, tenantId);
   const stat = await blobs.stat(sha256);
   if (!stat) return null;
   return deltaWarning({

@@ -4,6 +4,7 @@ import { counter } from "../kernel/metrics.ts";
 import { withSpan } from "../kernel/tracing.ts";
 import { type Actor, SYSTEM_ACTOR } from "../tenancy/index.ts";
 import type { FirmwareDeps } from "./deps.ts";
+import { blobsOf } from "./tenant-blobs.ts";
 import {
   type AppendOptions,
   type Held,
@@ -105,7 +106,8 @@ export function createUploads(deps: FirmwareDeps): Uploads {
     }
     // From here on the blob is referred to; who collects it at this moment is done before that.
     if (row.status === "open") await held.change({ status: "finishing", sha256 }, sha256);
-    await blobs.adopt(row.id, { sha256, sizeBytes: row.size_bytes }, row.staging_state);
+    const place = await blobsOf(deps, tenantId);
+    await place.adopt(row.id, { sha256, sizeBytes: row.size_bytes }, row.staging_state);
     await held.change({ status: "complete" });
     await db.tenant(tenantId, (tx) =>
       record(tx, tenantId, row, { action: "upload.complete", actor, details: { sha256 } }),

@@ -33,7 +33,7 @@ export interface JobsDeps {
     collection: {
       collectArtifacts(tenantId: string): Promise<unknown>;
       collectBlobs(): Promise<unknown>;
-    };
+    } & RetentionJobsDeps["firmware"]["collection"];
     renewMetadata(tenantId: string): Promise<unknown>;
     stop(): Promise<void>;
   };

@@ -154,6 +154,7 @@ export function createModules(options: ModuleOptions) {
       settings: (tenantId) => tenancy.settings(tenantId),
     },
   });
+  timeseries.readBy((tenantId) => tenancy.readPlace(tenantId));
   tenancy.onTenantsKeptApart((tenantIds) => timeseries.keepApart(tenantIds));
   tenancy.onTenantCreated(async (tenantId) => {
     await identity.ensureTenantAuthority(tenantId);

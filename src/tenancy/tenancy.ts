@@ -9,7 +9,12 @@ import { authorize, type Permission, type Principal } from "./permissions.ts";
 import { createRetention, type Retention } from "./retention.ts";
 import { createRoles, type Roles } from "./roles.ts";
 import type { TenantSettings } from "./settings.ts";
-import { TenantDirectory, type TenantListener, type Tenants } from "./tenants.ts";
+import {
+  type StorageClass,
+  TenantDirectory,
+  type TenantListener,
+  type Tenants,
+} from "./tenants.ts";
 import { Usage } from "./usage.ts";
 import { createUsers, ensureAdministrator, type Users } from "./users.ts";
 
@@ -23,6 +28,10 @@ export interface Tenancy {
   breakGlass: BreakGlass;
   /** Cached for up to five seconds; `not-found` for a tenant that does not exist. */
   settings(tenantId: string): Promise<TenantSettings>;
+  /** Where its rows and blobs lie. Cached for up to five seconds; `not-found` as above. */
+  storageClass(tenantId: string): Promise<StorageClass>;
+  /** While its rows lie in two places, the class of the one that is whole; else null. Cached likewise. */
+  readPlace(tenantId: string): Promise<StorageClass | null>;
   /** How long a tenant keeps its telemetry, by metric. */
   retention: Retention;
   /** What tenants use of their quotas. */
@@ -65,6 +74,8 @@ export function createTenancy(deps: { db: Database; clock: Clock }): Tenancy {
     audit,
     breakGlass: createBreakGlass(inner),
     settings,
+    storageClass: (tenantId) => directory.storageClass(tenantId),
+    readPlace: (tenantId) => directory.readPlace(tenantId),
     retention: createRetention({ ...inner, settings }),
     usage: new Usage({ ...deps, audit, settings }),
     passwords,

@@ -7,10 +7,23 @@ export interface TenantRow {
   status: "active" | "suspended";
   settings: Record<string, unknown>;
   storage_class: "shared" | "separate";
-  /** While its rows are on their way there; `resumes`: it is active again afterwards. */
-  storage_move: { since: string; done: number; of: number; resumes: boolean } | null;
+  storage_move: StorageMoveRow | null;
   created_at: Date;
   deletes_at: Date | null;
+}
+
+/** While a tenant's rows and blobs are on their way to where its class has them. */
+export interface StorageMoveRow {
+  since: string;
+  /** Tables. */
+  done: number;
+  of: number;
+  /** It is active again afterwards. */
+  resumes: boolean;
+  /** All of it is there as well: readers look there from now on. */
+  copiedAt?: string | null;
+  /** Somebody copies until then, unless it is said anew: nothing is deleted meanwhile. */
+  busyUntil?: string | null;
 }
 
 const COLUMNS = [

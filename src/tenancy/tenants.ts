@@ -1,5 +1,5 @@
 import { type Database, isUniqueViolation, type Tx } from "../db/index.ts";
-import { AppError, type Clock } from "../kernel/index.ts";
+import { AppError, type Clock, isAppError } from "../kernel/index.ts";
 import { TtlCache } from "../kernel/ttl-cache.ts";
 import { isTenantId } from "../protocol/index.ts";
 import { type Actor, PLATFORM_CHAIN } from "./actor.ts";
@@ -30,6 +30,8 @@ export interface StorageMove {
   since: Date;
   done: number;
   of: number;
+  /** Since when all of it is there; what is left is to remove it where it was. */
+  copiedAt: Date | null;
 }
 
 /** `separate`: rows in partitions of its own. */
@@ -62,7 +64,15 @@ export interface Tenants {
   /** Its rows are to lie elsewhere: until they do, the tenant is suspended. */
   beginMove(id: string, to: StorageClass, actor: Actor): Promise<Tenant>;
   moving(): Promise<Tenant[]>;
-  progressMove(id: string, progress: { done: number; of: number }): Promise<void>;
+  /**
+   * Says that the move goes on, and how far it is: for two minutes nothing of the tenant is deleted.
+   * False where it must not go on, since the tenant's end is near.
+   */
+  progressMove(id: string, progress?: { done: number; of: number }): Promise<boolean>;
+  /** All of it is where it belongs, too: readers look there from now on, within five seconds. */
+  endCopy(id: string): Promise<void>;
+  /** Nobody copies at the moment. */
+  restMove(id: string): Promise<void>;
   /** The tenant is as it was before, and its rows are where they belong. */
   endMove(id: string, actor: Actor): Promise<void>;
 }
@@ -72,7 +82,17 @@ export interface Tenants {
 export type TenantListener = (tenantId: string) => Promise<void>;
 
 const MAX_TENANTS = 10_000;
-const SETTINGS_TTL_MS = 5_000;
+const KNOWN_FOR_MS = 5_000;
+/** Before its end nothing of a tenant is moved any more: what is copied while it is removed would be left. */
+const NEAR_END_MS = 3_600_000;
+const MOVE_BUSY_MS = 120_000;
+
+/** What is asked for often. */
+interface KnownTenant {
+  settings: TenantSettings;
+  storageClass: StorageClass;
+  readPlace: StorageClass | null;
+}
 
 interface TenantDeps {
   db: Database;
@@ -84,7 +104,7 @@ interface TenantDeps {
 
 export class TenantDirectory implements Tenants {
   readonly #deps: TenantDeps;
-  readonly #settings: TtlCache<TenantSettings>;
+  readonly #known: TtlCache<KnownTenant>;
   readonly #created: TenantListener[] = [];
   readonly #keptApart: ((tenantIds: readonly string[]) => Promise<void>)[] = [];
   readonly #statusChanged: TenantListener[] = [];
@@ -93,7 +113,7 @@ export class TenantDirectory implements Tenants {
   constructor(deps: TenantDeps) {
     this.#deps = deps;
     const { clock } = deps;
-    this.#settings = new TtlCache({ clock, ttlMs: SETTINGS_TTL_MS, maxEntries: MAX_TENANTS });
+    this.#known = new TtlCache({ clock, ttlMs: KNOWN_FOR_MS, maxEntries: MAX_TENANTS });
   }
 
   onCreated(listener: TenantListener): void {
@@ -174,10 +194,32 @@ export class TenantDirectory implements Tenants {
   }
 
   /** Cached for up to five seconds. */
-  settings(id: string): Promise<TenantSettings> {
-    return this.#settings.load(id, async () => {
+  async settings(id: string): Promise<TenantSettings> {
+    return (await this.#knownOf(id)).settings;
+  }
+
+  /** Cached for up to five seconds. */
+  async storageClass(id: string): Promise<StorageClass> {
+    return (await this.#knownOf(id)).storageClass;
+  }
+
+  /** While its rows lie in two places, the class of the one that is whole. Cached likewise. */
+  async readPlace(id: string): Promise<StorageClass | null> {
+    try {
+      return (await this.#knownOf(id)).readPlace;
+    } catch (error) {
+      if (isAppError(error, "not-found")) return null; // Of one that is gone there is nothing to move.
+      throw error;
+    }
+  }
+
+  #knownOf(id: string): Promise<KnownTenant> {
+    return this.#known.load(id, async () => {
       const row = await this.#deps.db.tenant(id, (tx) => store.findTenant(tx, id));
-      return effectiveSettings((row ?? notFound(id)).settings);
+      const { settings, storage_class: storageClass, storage_move: move } = row ?? notFound(id);
+      const before = storageClass === "separate" ? "shared" : "separate";
+      const readPlace = move && (move.copiedAt ? storageClass : before);
+      return { settings: effectiveSettings(settings), storageClass, readPlace };
     });
   }
 
@@ -195,7 +237,7 @@ export class TenantDirectory implements Tenants {
       const details = auditChange({ ...before.settings }, checked);
       return { changed: { settings: { ...row.settings, ...checked } }, details };
     });
-    this.#settings.delete(id);
+    this.#known.delete(id);
     return tenant;
   }
 
@@ -220,7 +262,7 @@ export class TenantDirectory implements Tenants {
       await audit.record(tx, PLATFORM_CHAIN, change(actor, "tenant.delete", id));
       await audit.record(tx, id, change(actor, "tenant.delete", id));
     });
-    this.#settings.delete(id);
+    this.#known.delete(id);
     this.#deps.forget();
     for (const listener of this.#deleted) await listener(id);
   }
@@ -250,6 +292,7 @@ export class TenantDirectory implements Tenants {
       await audit.record(tx, id, record);
       return tenantOf({ ...row, ...changed });
     });
+    this.#known.delete(id);
     for (const listener of this.#statusChanged) await listener(id);
     return tenant;
   }
@@ -258,11 +301,35 @@ export class TenantDirectory implements Tenants {
     return (await this.#deps.db.platform(store.listMoving)).map(tenantOf);
   }
 
-  async progressMove(id: string, progress: { done: number; of: number }): Promise<void> {
-    await this.#deps.db.platform(async (tx) => {
+  async progressMove(id: string, progress: { done?: number; of?: number } = {}): Promise<boolean> {
+    const now = this.#deps.clock.now();
+    return this.#changeMove(id, (move, row) => {
+      const isNearEnd = row.deletes_at !== null && row.deletes_at.getTime() - now < NEAR_END_MS;
+      if (isNearEnd) return null;
+      return { ...move, ...progress, busyUntil: new Date(now + MOVE_BUSY_MS).toISOString() };
+    });
+  }
+
+  async endCopy(id: string): Promise<void> {
+    const copiedAt = new Date(this.#deps.clock.now()).toISOString();
+    await this.#changeMove(id, (move) => ({ ...move, copiedAt }));
+    this.#known.delete(id);
+  }
+
+  async restMove(id: string): Promise<void> {
+    await this.#changeMove(id, (move) => ({ ...move, busyUntil: null }));
+  }
+
+  /** False where there is no move, or `decide` refuses. */
+  #changeMove(
+    id: string,
+    decide: (move: store.StorageMoveRow, row: store.TenantRow) => store.StorageMoveRow | null,
+  ): Promise<boolean> {
+    return this.#deps.db.platform(async (tx) => {
       const row = await store.lockTenant(tx, id);
-      if (!row?.storage_move) return;
-      await store.updateTenant(tx, id, { storage_move: { ...row.storage_move, ...progress } });
+      const changed = row?.storage_move ? decide(row.storage_move, row) : null;
+      if (changed) await store.updateTenant(tx, id, { storage_move: changed });
+      return changed !== null;
     });
   }
 
@@ -275,6 +342,7 @@ export class TenantDirectory implements Tenants {
         details: { storageClass: row.storage_class },
       };
     });
+    this.#known.delete(id);
     for (const listener of this.#statusChanged) await listener(id);
   }
 
@@ -314,7 +382,9 @@ async function room(tx: Tx): Promise<string[]> {
 }
 
 function moveOf(move: store.TenantRow["storage_move"]): StorageMove | null {
-  return move && { since: new Date(move.since), done: move.done, of: move.of };
+  if (!move) return null;
+  const { since, done, of, copiedAt } = move;
+  return { since: new Date(since), done, of, copiedAt: copiedAt ? new Date(copiedAt) : null };
 }
 
 function assertMovable(row: store.TenantRow, to: StorageClass): void {

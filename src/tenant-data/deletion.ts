@@ -18,6 +18,9 @@ export interface DeletionDeps {
       collectOf(
         blobs: readonly { sha256: string; sizeBytes: number }[],
       ): Promise<{ count: number; sizeBytes: number }>;
+      /** What lies in a place that is the tenant's alone, and the end of that place. */
+      ownOf(tenantId: string): Promise<{ count: number; sizeBytes: number }>;
+      dropOwn(tenantId: string): Promise<void>;
     };
   };
   auditCheckpoints: { signDocument<T extends object>(signed: T): Promise<Envelope<T>> };
@@ -36,7 +39,12 @@ export interface DeletionReceipt {
     uploads: number;
   };
   /** Counted anew afterwards: all of it 0 but for what is kept. */
-  left: { postgresql: Record<string, number>; clickhouse: Record<string, number> };
+  left: {
+    postgresql: Record<string, number>;
+    clickhouse: Record<string, number>;
+    /** Files in a place that was the tenant's alone. */
+    ownBlobs: number;
+  };
   kept: Record<string, string>;
 }
 
@@ -135,7 +143,9 @@ async function deleteNow(deps: DeletionDeps, tenantId: string): Promise<void> {
     if (!isAppError(error) || error.code !== "not-found") throw error;
   });
   await db.platform((tx) => store.purgeTenant(tx, tenantId));
-  const blobs = await deps.firmware.collection.collectOf(artifacts);
+  const { collection } = deps.firmware;
+  await collection.dropOwn(tenantId);
+  const shared = await collection.collectOf(artifacts);
   // What was on its way when the first deletion ran.
   await timeseries.deleteTenant(tenantId);
   const receipt: DeletionReceipt = {
@@ -145,12 +155,13 @@ async function deleteNow(deps: DeletionDeps, tenantId: string): Promise<void> {
     removed: {
       postgresql: nonZero(postgresql),
       clickhouse: nonZero(clickhouse),
-      blobs: { ...blobs, sharedWithOthers: artifacts.length - blobs.count },
+      blobs: blobsOf(found, shared),
       uploads: uploads.length,
     },
     left: {
       postgresql: nonZero(await db.platform((tx) => store.countTenant(tx, tenantId))),
       clickhouse: nonZero(await timeseries.countTenant(tenantId)),
+      ownBlobs: (await collection.ownOf(tenantId)).count,
     },
     kept: KEPT,
   };
@@ -176,11 +187,14 @@ async function begin(deps: DeletionDeps, tenantId: string): Promise<store.FoundD
     postgresql: await db.platform((tx) => store.countTenant(tx, tenantId)),
     clickhouse: await timeseries.countTenant(tenantId),
     ...(await db.tenant(tenantId, store.tenantBlobs)),
+    ownBlobs: await deps.firmware.collection.ownOf(tenantId),
   };
   return db.platform(async (tx) => {
     const now = new Date(clock.now());
     const state = await store.lockTenant(tx, tenantId);
     if (!state?.deletes_at || state.deletes_at > now) return undefined;
+    // What is copied elsewhere while it is removed here would be left: the move stops at its next step.
+    if (state.busyUntil !== null && new Date(state.busyUntil) > now) return undefined;
     await store.beginDeletion(tx, tenantId, now, found);
     return store.deletionUnderWay(tx, tenantId);
   });
@@ -213,6 +227,15 @@ export async function receiptOf(
   const receipt = await db.platform((tx) => store.findReceipt(tx, tenantId));
   if (!receipt) throw new AppError("not-found", "no tenant of this id was deleted");
   return receipt as Envelope<DeletionReceipt>;
+}
+
+/** In the middle of a move a file was in both places, and is counted once. */
+function blobsOf(
+  { artifacts, ownBlobs: own = { count: 0, sizeBytes: 0 } }: store.FoundData,
+  shared: { count: number; sizeBytes: number },
+): DeletionReceipt["removed"]["blobs"] {
+  const removed = own.count >= shared.count ? own : shared;
+  return { ...removed, sharedWithOthers: Math.max(0, artifacts.length - removed.count) };
 }
 
 function nonZero(counts: Record<string, number>): Record<string, number> {

@@ -1,4 +1,4 @@
-import type { BlobStore } from "../blobs/index.ts";
+import type { BlobPlace } from "../blobs/index.ts";
 import type { Database } from "../db/index.ts";
 import type { Clock } from "../kernel/index.ts";
 import type { Timeseries } from "../timeseries/index.ts";
@@ -8,7 +8,7 @@ import * as store from "./tenant-data-store.ts";
 export interface ExportDeps {
   db: Database;
   clock: Clock;
-  blobs: Pick<BlobStore, "open" | "stat">;
+  firmware: { blobsOf(tenantId: string): Promise<Pick<BlobPlace, "open" | "stat">> };
   timeseries: Pick<Timeseries, "exportTenant">;
 }
 
@@ -48,13 +48,14 @@ export async function* exportTenant(deps: ExportDeps, tenantId: string): AsyncGe
     yield* inParts(`clickhouse/${table}`, rows, file);
   }
   const { artifacts } = await db.tenant(tenantId, store.tenantBlobs);
+  const blobs = await deps.firmware.blobsOf(tenantId);
   for (const { sha256 } of artifacts) {
-    const stat = await deps.blobs.stat(sha256);
+    const stat = await blobs.stat(sha256);
     if (!stat) continue;
     const name = `blobs/${sha256}`;
     files.push({ name, sizeBytes: stat.sizeBytes, sha256 });
     yield tarHeader(name, stat.sizeBytes, startedAt);
-    for await (const chunk of await deps.blobs.open(sha256)) yield chunk as Buffer;
+    for await (const chunk of await blobs.open(sha256)) yield chunk as Buffer;
     yield tarPadding(stat.sizeBytes);
   }
   const manifest = {

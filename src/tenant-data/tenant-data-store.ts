@@ -66,10 +66,10 @@ export async function tenantBlobs(tx: Tx): Promise<TenantBlobs> {
 export async function lockTenant(
   tx: Tx,
   tenantId: string,
-): Promise<{ deletes_at: Date | null } | undefined> {
+): Promise<{ deletes_at: Date | null; busyUntil: string | null } | undefined> {
   return tx
     .selectFrom("tenants")
-    .select("deletes_at")
+    .select(["deletes_at", sql<string | null>`storage_move ->> 'busyUntil'`.as("busyUntil")])
     .where("id", "=", tenantId)
     .forUpdate()
     .executeTakeFirst();
@@ -92,6 +92,8 @@ export async function dueDeletions(tx: Tx, now: Date, limit: number): Promise<st
 
 /** What was there of a tenant when its deletion began. */
 export interface FoundData extends TenantBlobs {
+  /** In a place of its own. */
+  ownBlobs?: { count: number; sizeBytes: number };
   postgresql: Record<string, number>;
   clickhouse: Record<string, number>;
 }

@@ -18,12 +18,13 @@ const MOMENTS: Record<string, string | null> = { spans: "started_at", telemetry_
 const OLD = "toDateTime('2025-12-31 00:00:00', 'UTC')";
 
 /**
- * Brings a tenant's rows to where its storage class has them, table by table and day by day: first they
- * are copied, then counted on both sides, and only then removed where they were. Whoever is stopped in between begins
- * anew: a row that is copied twice is one to every reader. False while the rollups have not seen all
- * points. From the change of the class on they are told that a tenant's rows lie in two places (`rollUp`).
+ * Copies a tenant's rows to where its storage class has them, table by table and day by day, and counts them
+ * on both sides. Whoever is stopped in between begins anew: a row that is copied twice is one to every
+ * reader. False while the rollups have not seen all points. From the change of the class on they are told that a
+ * tenant's rows lie in two places (`rollUp`); readers look at one of them (`ReadPlace`). Once they look at the
+ * new one, `leaveOldPlace` removes the rows where they were.
  */
-export async function moveTenant(
+export async function copyTenant(
   client: ClickHouseClient,
   tenantId: string,
   to: "shared" | "separate",
@@ -37,8 +38,19 @@ export async function moveTenant(
     await move.copy(table);
     await move.compare(table);
   }
-  await move.removeOld();
   return true;
+}
+
+/** Removes the rows where they were, table by table counted once more before. Idempotent. */
+export async function leaveOldPlace(
+  client: ClickHouseClient,
+  tenantId: string,
+  to: "shared" | "separate",
+): Promise<void> {
+  assert(isTenantId(tenantId), "rows are a tenant's");
+  const move = new Move(client, tenantId, to);
+  for (const table of TENANT_TABLES) await move.compare(table);
+  await move.removeOld();
 }
 
 class Move {

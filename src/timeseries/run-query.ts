@@ -6,6 +6,8 @@ import {
   type CompiledQuery,
   compileLayoutsQuery,
   compileTenantQuery,
+  type KnownOfStore,
+  PLATFORM_TENANT,
   type QueryCost,
   type TenantQuery,
 } from "./tenant-query.ts";
@@ -15,7 +17,11 @@ export interface QueryRunner {
   client: ClickHouseClient;
   latest: LatestProgress;
   layouts: WideLayouts;
+  placeOf: PlaceOf;
 }
+
+/** While a tenant's rows lie in two places, the class of the one that is whole; else null. */
+export type PlaceOf = (tenantId: string) => Promise<"shared" | "separate" | null>;
 
 /** Rows of one tenant. */
 export async function runQuery<Row>(
@@ -23,12 +29,13 @@ export async function runQuery<Row>(
   tenantId: string,
   query: TenantQuery,
 ): Promise<Row[]> {
-  const { client, latest } = runner;
+  const { client, latest, placeOf } = runner;
+  const place = tenantId === PLATFORM_TENANT ? null : await placeOf(tenantId);
   if (query.table === "points" && query.metric !== undefined) {
-    return runMetricQuery(runner, tenantId, query, query.metric);
+    return runMetricQuery(runner, tenantId, query, { metric: query.metric, place });
   }
   const latestAfter = query.table === "latest" ? await latest.receivedUntil() : undefined;
-  return run(client, compileTenantQuery(tenantId, query, { latestAfter }), query.cost);
+  return run(client, compileTenantQuery(tenantId, query, { latestAfter, place }), query.cost);
 }
 
 /** With the layouts that are known, and once more where beside it one shows that is not. */
@@ -36,11 +43,11 @@ async function runMetricQuery<Row>(
   { client, layouts }: QueryRunner,
   tenantId: string,
   query: TenantQuery,
-  metric: string,
+  { metric, place }: { metric: string; place: KnownOfStore["place"] },
 ): Promise<Row[]> {
   const ask = () => {
     const places = placesOf(layouts.of(tenantId), metric);
-    return run<Row>(client, compileTenantQuery(tenantId, query, { places }), query.cost);
+    return run<Row>(client, compileTenantQuery(tenantId, query, { places, place }), query.cost);
   };
   const known = layouts.of(tenantId);
   const looked = run<{ layout: string }>(

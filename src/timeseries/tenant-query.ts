@@ -3,6 +3,7 @@ import { assert } from "../kernel/index.ts";
 import { isTenantId } from "../protocol/index.ts";
 import { isReadable, pointsOfMetric, type Readable, sourceOf } from "./readable.ts";
 import { tokenizeSql } from "./sql-tokens.ts";
+import { ownClass } from "./storage-class.ts";
 import type { MetricPlace } from "./wide-layouts.ts";
 
 /**
@@ -60,6 +61,8 @@ export interface KnownOfStore {
   latestAfter?: number | undefined;
   /** Of the metric that the query names, in wide rows; without it every row's own layout is read. */
   places?: readonly MetricPlace[] | undefined;
+  /** While the tenant's rows lie in two places, the class of the one that is read. */
+  place?: "shared" | "separate" | null | undefined;
 }
 
 export interface CompiledQuery {
@@ -81,7 +84,7 @@ export function compileTenantQuery(
   assert(Number.isInteger(query.limit) && query.limit > 0, "a query has a limit");
   assert(query.limit <= MAX_LIMIT, "the limit is bounded");
   const { metric, final = false, where = [] } = query;
-  const { latestAfter, places } = known;
+  const { latestAfter, place = null, places } = known;
   const layouts = Object.fromEntries(
     (places ?? []).map((place, index) => [`layouts${index}`, place.layouts]),
   );
@@ -92,16 +95,20 @@ export function compileTenantQuery(
     ...(latestAfter === undefined ? {} : { latestAfter }),
     ...(confinement ? { confined: [...confinement.deviceIds] } : {}),
     ...layouts,
+    ...(place === null ? {} : { place: place === "shared" ? place : ownClass(tenantId) }),
   };
-  for (const own of ["confined", "latestAfter", ...Object.keys(added)]) {
+  for (const own of ["confined", "latestAfter", "place", ...Object.keys(added)]) {
     assert(!(own in (query.params ?? {})), `the parameter ${own} belongs to the builder`);
   }
   const own = confinement ? `${TENANT} and ${confinedTo(query.table)}` : TENANT;
   const ofMetric = metric === undefined ? [] : ["metric = {metric:String}"];
+  const inPlace = place === null ? own : `${own} and storage_class = {place:String}`;
   const source = places
-    ? pointsOfMetric(places, final, [own, ...where.map(ofAnyMetric)].join(" and "))
-    : sourceOf(query.table, final, own);
-  let sql = stageSql({ ...query, where: [own, ...ofMetric, ...where] }, source);
+    ? pointsOfMetric(places, final, [inPlace, ...where.map(ofAnyMetric)].join(" and "))
+    : sourceOf(query.table, final, inPlace);
+  // What is put together of several tables has looked at the place in each of them.
+  const first = source === query.table || source === `${query.table} final` ? inPlace : own;
+  let sql = stageSql({ ...query, where: [first, ...ofMetric, ...where] }, source);
   const stages = query.stages ?? [];
   assert(stages.length <= MAX_STAGES, "the stages are bounded");
   for (const stage of stages) sql = stageSql(stage, `(\n${sql}\n)`);

@@ -7,13 +7,13 @@ import { type Forgetting, forget } from "./forgetting.ts";
 import { MAX_BLOCK_BYTES } from "./journal-record.ts";
 import { LatestProgress } from "./latest.ts";
 import { migrateTimeseries } from "./migrate-timeseries.ts";
-import { type MoveProgress, moveTenant } from "./moving.ts";
+import { copyTenant, leaveOldPlace, type MoveProgress } from "./moving.ts";
 import { encodeNativeBlocks } from "./native-block.ts";
 import type { PointColumns } from "./point-columns.ts";
 import { DERIVED_TABLES, ROLLUP_LEVELS, type RollupLevel, TENANT_TABLES } from "./readable.ts";
 import { readProgress } from "./rollup-progress.ts";
 import { type RollupResult, rollUp } from "./rollups.ts";
-import { runQuery } from "./run-query.ts";
+import { type PlaceOf, runQuery } from "./run-query.ts";
 import { readStorage, type TableStorage } from "./storage.ts";
 import { dropOwnPartitions, keepApart } from "./storage-class.ts";
 import { type Rows, TABLES, type TableName } from "./tables.ts";
@@ -40,12 +40,16 @@ export interface Timeseries {
   forget(tenantId: string, forgetting: Forgetting): Promise<string[]>;
   /** Whose rows lie in partitions of their own from now on; all others share theirs. */
   keepApart(tenantIds: readonly string[]): Promise<void>;
-  /** Brings a tenant's rows to where its class has them; see `moveTenant`. */
-  moveTenant(
+  /** Says in which place readers find a tenant's rows; without it in either. */
+  readBy(placeOf: PlaceOf): void;
+  /** Brings a tenant's rows to where its class has them; see `copyTenant`. */
+  copyTenant(
     tenantId: string,
     to: "shared" | "separate",
     progressed: (progress: MoveProgress) => Promise<void>,
   ): Promise<boolean>;
+  /** And removes them where they were. */
+  leaveOldPlace(tenantId: string, to: "shared" | "separate"): Promise<void>;
   /** What a tenant's rows take on the disk, by table. */
   storage(tenantId: string): Promise<TableStorage[]>;
   /** How many rows of a tenant there are, by table. */
@@ -78,6 +82,7 @@ export function createTimeseries(options: TimeseriesOptions): Timeseries {
   const client = connect(options.url, database);
   const latest = new LatestProgress(client);
   const layouts = new WideLayouts(systemClock);
+  let placeOf: PlaceOf = async () => null;
   return {
     migrate: () =>
       guarded(async () => {
@@ -100,14 +105,18 @@ export function createTimeseries(options: TimeseriesOptions): Timeseries {
     },
     insertBlocks: (target, blocks) => guarded(() => insertBlocks(client, target, blocks)),
     tenantQuery: (tenantId, query) =>
-      guarded(() => runQuery({ client, latest, layouts }, tenantId, query)),
+      guarded(() => runQuery({ client, latest, layouts, placeOf }, tenantId, query)),
     rollUp: (levels = ROLLUP_LEVELS, state = {}) => guarded(() => rollUp(client, levels, state)),
     rolledUpTo: () =>
       guarded(async () => (await readProgress(client)).get("1m")?.receivedUntil ?? 0),
     forget: (tenantId, forgetting) => guarded(() => forget(client, tenantId, forgetting)),
     keepApart: (tenantIds) => guarded(() => keepApart(client, tenantIds)),
-    moveTenant: (tenantId, to, progressed) =>
-      guarded(() => moveTenant(client, tenantId, to, progressed)),
+    readBy(given) {
+      placeOf = given;
+    },
+    copyTenant: (tenantId, to, progressed) =>
+      guarded(() => copyTenant(client, tenantId, to, progressed)),
+    leaveOldPlace: (tenantId, to) => guarded(() => leaveOldPlace(client, tenantId, to)),
     storage: (tenantId) => guarded(() => readStorage(client, tenantId)),
     countTenant: (tenantId) => guarded(() => countTenant(client, tenantId)),
     exportTenant: (tenantId) => exportTenant(client, tenantId),

@@ -10,10 +10,10 @@ import { seededRandom } from "../../src/kernel/index.ts";
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-delta-builder-"));
 const random = seededRandom(1);
 let builder: DeltaBuilder;
+const blobs = openBlobStore({ directory: path.join(folder, "blobs") });
 
 beforeAll(() => {
-  const blobs = openBlobStore({ directory: path.join(folder, "blobs") });
-  builder = createDeltaBuilder({ blobs, maxProcesses: 2 });
+  builder = createDeltaBuilder({ maxProcesses: 2 });
 });
 afterAll(async () => {
   await builder.stop();
@@ -60,12 +60,12 @@ function builders(): number[] {
 
 describe.skipIf(process.platform !== "linux")("a process that builds deltas", () => {
   it("builds the next small one, too", async () => {
-    const first = await builder.build({ format: "vdelta-small", ...pair(20_000) });
+    const first = await builder.build(blobs, { format: "vdelta-small", ...pair(20_000) });
     expect(first).toMatchObject({ status: "made" });
     expect(first.cpuSeconds).toBeGreaterThan(0);
     const pids = builders();
     expect(pids).toHaveLength(1);
-    await builder.build({ format: "zstd-patch", ...pair(20_000) });
+    await builder.build(blobs, { format: "zstd-patch", ...pair(20_000) });
     expect(builders()).toEqual(pids);
   });
 
@@ -86,7 +86,11 @@ describe.skipIf(process.platform !== "linux")("a process that builds deltas", ()
         }
       }
     }, 5);
-    const built = builder.build({ format: "zstd-patch", recentSeconds: 20, ...pair(1_000_000) });
+    const built = builder.build(blobs, {
+      format: "zstd-patch",
+      recentSeconds: 20,
+      ...pair(1_000_000),
+    });
     await built.finally(() => clearInterval(timer));
     expect([...seen]).toContain(Math.min(19, own + 19));
     await expect.poll(builders).toEqual(idle);
@@ -95,14 +99,14 @@ describe.skipIf(process.platform !== "linux")("a process that builds deltas", ()
   it("says why it could not, and takes nobody with it", async () => {
     const { source, target } = pair(20_000);
     const damaged = { ...source, sha256: "0".repeat(64) };
-    await expect(builder.build({ format: "zstd-patch", source: damaged, target })).rejects.toThrow(
-      "the source image on disk is damaged",
-    );
-    const long = builder.build({ format: "vdelta-small", ...pair(1_000_000) });
+    await expect(
+      builder.build(blobs, { format: "zstd-patch", source: damaged, target }),
+    ).rejects.toThrow("the source image on disk is damaged");
+    const long = builder.build(blobs, { format: "vdelta-small", ...pair(1_000_000) });
     await expect.poll(() => builders().length).toBe(1);
     process.kill(builders()[0] as number, "SIGKILL");
     await expect(long).rejects.toThrow("the builder ended with SIGKILL");
-    const after = await builder.build({ format: "zstd-patch", source, target });
+    const after = await builder.build(blobs, { format: "zstd-patch", source, target });
     expect(after.status).toBe("made");
   });
 });

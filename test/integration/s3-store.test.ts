@@ -202,6 +202,31 @@ describe("blobs in an S3-compatible store", () => {
     });
   });
 
+  it("of a tenant that is kept apart lie under a prefix of its own, and go with it", async () => {
+    const [own, other] = [blobs.own("vault"), blobs.own("acme")];
+    const secret = randomBytes(1_000);
+    const put = (place: typeof own) => place.put(Readable.from([secret]), { maxBytes: 1_000 });
+    const stat = await put(own);
+    expect(await own.stat(stat.sha256)).toEqual(stat);
+    for (const place of [blobs, other]) expect(await place.has(stat.sha256)).toBe(false);
+    await put(other);
+    expect((await blobs.owners()).sort()).toEqual(["acme", "vault"]);
+    const signed = await own.presignedUrl(stat.sha256);
+    expect(signed).toContain("/site-a/tenants/vault/blobs/");
+    const copy = await own.localPath(stat.sha256);
+    expect(fs.readFileSync(copy).equals(secret)).toBe(true);
+    const listed: string[] = [];
+    for await (const { sha256 } of blobs.list()) listed.push(sha256);
+    expect(listed).not.toContain(stat.sha256);
+    await own.drop();
+    await own.drop();
+    expect(await own.has(stat.sha256)).toBe(false);
+    expect(fs.existsSync(copy)).toBe(false);
+    expect(await other.has(stat.sha256)).toBe(true);
+    expect(await blobs.owners()).toEqual(["acme"]);
+    expect(() => blobs.own("../acme")).toThrow();
+  });
+
   it("are fetched from the store itself by a presigned URL, by range too", async () => {
     const presigned = (await blobs.presignedUrl(sha256)) as string;
     const answer = await fetch(presigned, { headers: { range: "bytes=10-19" } });

@@ -198,6 +198,39 @@ describe("the end of a tenant", () => {
     const again = { body: { id: "globex", name: "again" } };
     expect((await test.call("POST", "/api/v1/tenants", again)).status).toBe(409);
   });
+
+  it("removes the folder of one whose artifacts lie apart, once nobody moves them", async () => {
+    const body = { id: "vault", name: "Vault", storageClass: "separate" };
+    expect((await test.call("POST", "/api/v1/tenants", { body })).status).toBe(201);
+    await publishWithSbom(test, "vault");
+    const { blobs, tenantData, tenancy } = test.modules;
+    const own = async () => {
+      const found: string[] = [];
+      for await (const { sha256 } of blobs.own("vault").list()) found.push(sha256);
+      return found;
+    };
+    const before = await own();
+    expect(before.length).toBeGreaterThan(1);
+    await tenancy.tenants.beginMove("vault", "shared", SYSTEM_ACTOR);
+    expect(await tenancy.tenants.progressMove("vault")).toBe(true);
+    expect((await test.call("GET", "/tenants/vault/export")).body.code).toBe("conflict");
+    const gone = await test.call("DELETE", "/tenants/vault?confirm=vault&graceHours=0");
+    expect(gone.status).toBe(200);
+    await ownerRows(test.superuserUrl, "update tenants set deletes_at = now() where id = 'vault'");
+    await tenantData.deleteDue();
+    expect(await own()).toEqual(before);
+    expect(await tenancy.tenants.progressMove("vault")).toBe(false);
+    await tenancy.tenants.restMove("vault");
+    await tenantData.deleteDue();
+    expect(await own()).toEqual([]);
+    expect(await blobs.owners()).toEqual([]);
+    const { receipt } = (await test.call("GET", "/api/v1/tenant-deletions/vault")).body;
+    expect(receipt.signed.removed.blobs).toMatchObject({
+      count: before.length,
+      sharedWithOthers: 0,
+    });
+    expect(receipt.signed.left).toMatchObject({ clickhouse: {}, ownBlobs: 0 });
+  });
 });
 
 async function rowsOf(tenant: string): Promise<Record<string, number>> {

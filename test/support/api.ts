@@ -161,6 +161,7 @@ function createModules(
     ...{ timeseries, clock },
     retention: (tenantId) => tenancy.retention.policy(tenantId),
   });
+  timeseries.readBy((tenantId) => tenancy.readPlace(tenantId));
   tenancy.onTenantsKeptApart((tenantIds) => timeseries.keepApart(tenantIds));
   const telemetryQueries = createTelemetryQueries({
     ...{ db, clock, timeseries, devices, telemetry, tenancy },

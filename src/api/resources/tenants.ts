@@ -1,5 +1,6 @@
 import { Readable } from "node:stream";
 import { Type } from "typebox";
+import { AppError } from "../../kernel/index.ts";
 import {
   authorizePlatform,
   QUOTAS,
@@ -158,7 +159,7 @@ export function tenantRoutes(api: Api, { tenancy, tenantData }: TenantDeps): voi
         operationId: "moveTenantStorage",
         tags,
         summary:
-          "Moves the tenant's rows into partitions of its own, or back; until they are there it is suspended",
+          "Moves the tenant's series and artifacts into partitions and a folder of its own, or back; until they are there it is suspended",
         params: TenantParams,
         body: MoveStorageBody,
         response: answers(202, TenantView),
@@ -172,11 +173,14 @@ export function tenantRoutes(api: Api, { tenancy, tenantData }: TenantDeps): voi
     },
   );
 
-  endRoutes(api, tenantData);
+  endRoutes(api, { tenancy, tenantData });
 }
 
 /** What is taken out of a tenant, and its end. */
-function endRoutes(api: Api, tenantData: TenantDeps["tenantData"]): void {
+function endRoutes(
+  api: Api,
+  { tenancy, tenantData }: Pick<TenantDeps, "tenancy" | "tenantData">,
+): void {
   api.get(
     "/tenants/:tenant/export",
     {
@@ -192,6 +196,11 @@ function endRoutes(api: Api, tenantData: TenantDeps["tenantData"]): void {
     },
     async (request, reply) => {
       const tenantId = tenantOf(request);
+      const { storageMove } = await tenancy.tenants.get(tenantId);
+      if (storageMove) {
+        const message = "what the tenant has is being moved: export it when that has ended";
+        throw new AppError("conflict", message, { since: storageMove.since.toISOString() });
+      }
       const name = `attachment; filename="${tenantId}.tar"`;
       return reply
         .type("application/x-tar")

@@ -81,7 +81,8 @@ const TenantSettingsView = view(
 );
 
 const StorageClass = Type.Enum(["shared", "separate"] as const, {
-  description: "Of telemetry, events, log lines and spans; separate: in partitions of its own",
+  description:
+    "Of telemetry, events, log lines, spans (in partitions of its own) and artifacts (in a folder or under a prefix of its own), where it is separate; the registry, commands and the audit log are rows of one database in either case",
 });
 export const TenantView = view("Tenant", {
   id: TenantId,
@@ -95,8 +96,14 @@ export const TenantView = view("Tenant", {
         since: Timestamp,
         done: Type.Integer({ description: "Tables whose rows are there" }),
         of: Type.Integer({ description: "All of them; 0 before the first is begun" }),
+        copiedAt: nullable(
+          Type.String({
+            format: "date-time",
+            description: "Since then all is there, and is being removed where it was",
+          }),
+        ),
       },
-      { description: "While its rows are on their way to where the class has them" },
+      { description: "While its rows and artifacts are on their way to where the class has them" },
     ),
   ),
   createdAt: Timestamp,
@@ -160,7 +167,13 @@ export const DeletionReceiptView = view("TenantDeletionReceipt", {
         }),
         uploads: Type.Integer(),
       }),
-      left: Type.Object({ postgresql: Counts, clickhouse: Counts }),
+      left: Type.Object({
+        postgresql: Counts,
+        clickhouse: Counts,
+        ownBlobs: Type.Optional(
+          Type.Integer({ description: "Files in a place of its own; absent in older receipts" }),
+        ),
+      }),
       kept: Type.Record(Type.String(), Type.String()),
     }),
     signatures: Type.Array(Type.Object({ keyid: Type.String(), sig: Type.String() })),

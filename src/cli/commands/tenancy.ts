@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import type { Tenant } from "../../client/index.ts";
 import { type Cli, type CommonOptions, group, leaf, pairs } from "../cli.ts";
 import { CliError, misuse } from "../cli-error.ts";
 import { readContext, writeContext } from "../context.ts";
@@ -18,7 +19,8 @@ function storageClassOf(text: string): "shared" | "separate" {
   throw misuse(`the storage is shared or separate, not "${text}"`);
 }
 
-function movedOf({ done, of }: { done: number; of: number }): string {
+function movedOf({ done, of, copiedAt }: NonNullable<Tenant["storageMove"]>): string {
+  if (copiedAt !== null) return "moved: what it was copied from is being removed";
   return of === 0 ? "about to be moved" : `moving: ${done} of ${of} tables`;
 }
 
@@ -55,7 +57,11 @@ function tenantCommands(program: Command, cli: Cli): void {
     data: true,
   })
     .option("--name <name>", "name for people (default: the id)")
-    .option("--storage <class>", "shared, or separate: partitions of its own", "shared")
+    .option(
+      "--storage <class>",
+      "shared, or separate: partitions and a folder of its own",
+      "shared",
+    )
     .action(async (id: string, options: CommonOptions & { name?: string; storage: string }) => {
       const storageClass = storageClassOf(options.storage);
       const body = { id, name: options.name ?? id, storageClass };
@@ -85,17 +91,13 @@ function tenantCommands(program: Command, cli: Cli): void {
 
   leaf(tenant, {
     usage: "storage <id> <class>",
-    summary: "move a tenant's rows into partitions of its own (separate), or back (shared)",
+    summary: "give a tenant partitions and a folder of its own (separate), or not (shared)",
     example: "vautn tenant storage acme separate",
     data: true,
   }).action(async (id: string, text: string, options: CommonOptions) => {
     const body = { storageClass: storageClassOf(text) };
     const moving = await cli.session({ tenant: id }).call("moveTenantStorage", { body });
-    cli.print(
-      options,
-      moving,
-      () => `the rows of ${id} are being moved: it is suspended until then\n`,
-    );
+    cli.print(options, moving, () => `what ${id} has is being moved: it is suspended until then\n`);
     cli.note("Next: vautn tenant list, which says how far it is");
   });
 

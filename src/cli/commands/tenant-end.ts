@@ -77,6 +77,7 @@ export function endCommands(tenant: Command, cli: Cli): void {
         ["blobs removed", `${removed.blobs.count}, ${removed.blobs.sizeBytes} bytes`],
         ["left in PostgreSQL", JSON.stringify(left.postgresql)],
         ["left in ClickHouse", JSON.stringify(left.clickhouse)],
+        ["left of its own blobs", String(left.ownBlobs ?? 0)],
         ["signed by", answer.receipt.signatures[0]?.keyid ?? "nobody"],
       ]),
     );

@@ -39,8 +39,8 @@ export function NewTenantDialog({ opened, onClose }: { opened: boolean; onClose:
             {...form.getInputProps("id")}
           />
           <Switch
-            label="Partitions of its own"
-            description="Its telemetry and logs lie in files apart from other tenants'; this stays"
+            label="Files of its own"
+            description="Its telemetry, logs and artifacts lie in files apart from other tenants'"
             {...form.getInputProps("isSeparate", { type: "checkbox" })}
           />
           <Group justify="flex-end">

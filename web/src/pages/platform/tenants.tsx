@@ -139,22 +139,19 @@ function Storage({ tenant, isShort = false }: { tenant: TenantView; isShort?: bo
   const to = isSeparate ? "shared" : "separate";
   const move = useAction({
     run: (_: null) => api.moveTenantStorage(tenant.id, to),
-    done: () => `${tenant.id} is suspended until its rows are moved`,
+    done: () => `${tenant.id} is suspended until its files are moved`,
     refresh: ["platform", "tenants"],
     onDone: close,
   });
   const { storageMove } = tenant;
   const look = isShort ? { size: "xs", c: "dimmed" } : { size: "sm" };
   if (storageMove) {
-    const { done, of } = storageMove;
-    return (
-      <Text {...look}>{of === 0 ? "about to be moved" : `moving: ${done} of ${of} tables`}</Text>
-    );
+    return <Text {...look}>{movedOf(storageMove)}</Text>;
   }
   return (
     <Group gap={6} wrap={isShort ? "nowrap" : "wrap"}>
       <Text {...look}>
-        {isShort ? tenant.storageClass : isSeparate ? "partitions of its own" : "shared partitions"}
+        {isShort ? tenant.storageClass : isSeparate ? "files of its own" : "shared files"}
       </Text>
       {!tenant.deletesAt && (
         <Button size="compact-xs" variant="subtle" onClick={open}>
@@ -166,19 +163,24 @@ function Storage({ tenant, isShort = false }: { tenant: TenantView; isShort?: bo
         onClose={close}
         title={
           isSeparate
-            ? `Move ${tenant.id} to the shared partitions?`
-            : `Give ${tenant.id} partitions of its own?`
+            ? `Move ${tenant.id} to the shared files?`
+            : `Give ${tenant.id} files of its own?`
         }
-        confirmLabel="Move its rows"
+        confirmLabel="Move its files"
         busy={move.isPending}
         onConfirm={() => move.mutate(null)}
       >
-        Its telemetry, events, log lines and spans are copied, counted and removed where they were.
-        Until then it is suspended: devices are refused, keep what they measure and come back by
-        themselves.
+        Its telemetry, events, log lines, spans and artifacts are copied, counted and removed where
+        they were. Until then it is suspended: devices are refused, keep what they measure and come
+        back by themselves. Its registry, commands and audit log stay in the database of all.
       </Confirm>
     </Group>
   );
+}
+
+function movedOf({ done, of, copiedAt }: NonNullable<TenantView["storageMove"]>): string {
+  if (copiedAt) return "moved: the old files go";
+  return of === 0 ? "about to be moved" : `moving: ${done} of ${of} tables`;
 }
 
 function State({ tenant: { deletesAt, status, storageMove } }: { tenant: TenantView }) {

@@ -139,7 +139,7 @@ function Form({ tenant }: { tenant: TenantView }) {
           <Fact label="State">{tenant.status}</Fact>
           <Fact label="Storage">
             {tenant.storageClass === "separate"
-              ? "partitions of its own"
+              ? "series and artifacts in files of its own"
               : "shared with other tenants"}
           </Fact>
           <Fact label="Since">
