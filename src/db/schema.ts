@@ -1251,6 +1251,13 @@ export interface RotationFailuresTable {
   message: string;
 }
 
+export interface ServiceAccountTokensTable {
+  tenant_id: string;
+  service_account_id: string;
+  token_hash: Buffer;
+  expires_at: Date;
+}
+
 export interface ServiceAccountsTable {
   tenant_id: string;
   id: string;
@@ -1552,6 +1559,7 @@ export interface Schema {
   rotation_campaign_devices: RotationCampaignDevicesTable;
   rotation_campaigns: RotationCampaignsTable;
   rotation_failures: RotationFailuresTable;
+  service_account_tokens: ServiceAccountTokensTable;
   service_accounts: ServiceAccountsTable;
   sessions: SessionsTable;
   sign_in_providers: SignInProvidersTable;

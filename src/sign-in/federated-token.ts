@@ -8,7 +8,7 @@ const KEYS_MS = 10 * 60_000;
 /** How often an unknown `kid` may make us ask again. */
 const COOLDOWN_MS = 30_000;
 const TIMEOUT_MS = 5_000;
-const CLOCK_TOLERANCE_S = 30;
+export const CLOCK_TOLERANCE_S = 30;
 /** Signatures by published keys alone: with a shared key, or none, anybody could sign. */
 const ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"].concat([
   "ES256",

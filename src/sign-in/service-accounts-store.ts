@@ -103,6 +103,31 @@ export async function tidyKeys(
   return Number(row.count);
 }
 
+/** False where the token has been used before; what is over is forgotten. */
+export async function useToken(
+  tx: Tx,
+  token: { tenantId: string; accountId: string; hash: Buffer; expiresAt: Date },
+  now: Date,
+): Promise<boolean> {
+  const { tenantId, accountId, hash, expiresAt } = token;
+  await tx
+    .deleteFrom("service_account_tokens")
+    .where("tenant_id", "=", tenantId)
+    .where("expires_at", "<", now)
+    .execute();
+  const { numInsertedOrUpdatedRows } = await tx
+    .insertInto("service_account_tokens")
+    .values({
+      tenant_id: tenantId,
+      service_account_id: accountId,
+      token_hash: hash,
+      expires_at: expiresAt,
+    })
+    .onConflict((conflict) => conflict.doNothing())
+    .executeTakeFirstOrThrow();
+  return numInsertedOrUpdatedRows === 1n;
+}
+
 export async function insertServiceKey(
   tx: Tx,
   row: {

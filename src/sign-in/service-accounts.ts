@@ -5,7 +5,7 @@ import { hashSecret } from "../kernel/sealing.ts";
 import type { Actor, Permission, TenantRole } from "../tenancy/index.ts";
 import { type Condition, checkConditions, unmetCondition } from "./conditions.ts";
 import type { SignInDeps } from "./deps.ts";
-import { createFederatedTokens } from "./federated-token.ts";
+import { CLOCK_TOLERANCE_S, createFederatedTokens } from "./federated-token.ts";
 import { reasonOf } from "./oidc-client.ts";
 import { checkIssuer } from "./provider-fields.ts";
 import * as store from "./service-accounts-store.ts";
@@ -14,6 +14,8 @@ const MAX_PER_TENANT = 100;
 const MAX_LIVE_KEYS = 1_000;
 const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
 const DEFAULT_LIFETIME_S = 900;
+/** An issuer may say that its token never ends. */
+const MAX_MOMENT = Date.UTC(9_999, 0);
 
 export interface NewServiceAccount {
   name: string;
@@ -130,29 +132,40 @@ export function createServiceAccounts(deps: SignInDeps) {
     });
     const subject = String(claims.sub).slice(0, 200);
     const actor: Actor = { kind: "api-key", id: account.id, name: `${name} (${subject})`, address };
-    const unmet = unmetCondition(claims, account.conditions);
-    if (unmet) {
-      const details = { reason: `the claim ${unmet.claim} does not fit`, subject };
+    const refuse = async (outcome: string, reason: string) => {
       await db.tenant(tenantId, (tx) =>
         audit.record(tx, tenantId, {
           ...entry(actor, "service-account.exchange", account.id),
-          ...{ outcome: "refused", details },
+          ...{ outcome: "refused", details: { reason, subject } },
         }),
       );
-      throw refused("unfit");
-    }
-    const key = await makeKey(account, actor, subject);
+      return refused(outcome);
+    };
+    const unmet = unmetCondition(claims, account.conditions);
+    if (unmet) throw await refuse("unfit", `the claim ${unmet.claim} does not fit`);
+    const used = { hash: signedPartOf(request.token), expiresAt: endOf(claims) };
+    const key = await makeKey(account, actor, { subject, used });
+    if (!key) throw await refuse("used", "the token has been exchanged before");
     outcomes.inc({ outcome: "done" });
     return key;
   }
 
-  async function makeKey(account: store.ServiceAccountRow, actor: Actor, subject: string) {
+  /** Undefined where the token has been used before. */
+  async function makeKey(
+    account: store.ServiceAccountRow,
+    actor: Actor,
+    { subject, used }: { subject: string; used: { hash: Buffer; expiresAt: Date } },
+  ): Promise<ExchangedKey | undefined> {
     const { tenant_id: tenantId, lifetime_seconds: lifetimeSeconds } = account;
     const now = new Date(clock.now());
     const key = `vk_${randomSecret()}`;
     const expiresAt = new Date(now.getTime() + lifetimeSeconds * 1000);
     const id = timeOrderedId(now.getTime());
-    await db.tenant(tenantId, async (tx) => {
+    const isMade = await db.tenant(tenantId, async (tx) => {
+      // RFC 7523 §3 (7): a token that was seen by somebody else is of no use to them.
+      if (!(await store.useToken(tx, { tenantId, accountId: account.id, ...used }, now))) {
+        return false;
+      }
       if (!(await store.touchServiceAccount(tx, tenantId, account.id, now)))
         throw refused("unknown");
       if ((await store.tidyKeys(tx, tenantId, account.id, now)) >= MAX_LIVE_KEYS) {
@@ -171,7 +184,9 @@ export function createServiceAccounts(deps: SignInDeps) {
       const details = { key: id, subject, role: account.role, expiresAt };
       const record = entry(actor, "service-account.exchange", account.id);
       await audit.record(tx, tenantId, { ...record, details });
+      return true;
     });
+    if (!isMade) return undefined;
     return { key, expiresAt, lifetimeSeconds, scopes: account.scopes };
   }
 
@@ -189,6 +204,16 @@ export function createServiceAccounts(deps: SignInDeps) {
 function entry(actor: Actor, action: string, id: string) {
   const target = { targetKind: "service-account", targetId: id };
   return { actor, action, ...target, outcome: "done" as const };
+}
+
+/** What the issuer has signed: of some signatures there is a second form, which is as valid. */
+function signedPartOf(token: string): Buffer {
+  return hashSecret(token.slice(0, token.lastIndexOf(".")));
+}
+
+/** Until then, and for what clocks may differ by, a token is taken. */
+function endOf({ exp = 0 }: { exp?: number | undefined }): Date {
+  return new Date(Math.min((exp + CLOCK_TOLERANCE_S + 1) * 1_000, MAX_MOMENT));
 }
 
 function refused(outcome: string, cause?: unknown): AppError {

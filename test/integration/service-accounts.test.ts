@@ -1,4 +1,4 @@
-import { createHmac, createPublicKey } from "node:crypto";
+import { createHmac, createPublicKey, randomUUID } from "node:crypto";
 import type { JWTPayload } from "jose";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startTestApi, type TestApi } from "../support/api.ts";
@@ -45,6 +45,7 @@ describe("a service account", () => {
     aud: "https://vautn.example",
     iat: seconds(),
     exp: seconds() + 300,
+    jti: randomUUID(),
     ...change,
   });
   const exchange = (token: string, audience = "acme/ci", headers: Record<string, string> = {}) =>
@@ -171,6 +172,25 @@ describe("a service account", () => {
       outcome: "refused",
       details: { reason: "the claim ref does not fit" },
     });
+  });
+
+  it("gets one key for one token, whoever shows it how often, and one for the next", async () => {
+    const token = await idp.sign(claims());
+    const answers = await Promise.all([token, token, token].map((each) => exchange(each)));
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 401, 401]);
+    const again = await exchange(token);
+    expect([again.status, again.body.code]).toEqual([401, "invalid-credentials"]);
+    const audit = await test.modules.tenancy.audit.list("acme", { limit: 1 });
+    expect(audit.items[0]).toMatchObject({
+      outcome: "refused",
+      details: { reason: "the token has been exchanged before" },
+    });
+    // Some signatures have a second form: what was signed is what counts.
+    const [header, payload, signature = ""] = token.split(".");
+    const end = signature.slice(-1) === "A" ? "B" : "A";
+    const other = [header, payload, signature.slice(0, -1) + end].join(".");
+    expect((await exchange(other)).status).toBe(401);
+    expect((await exchange(await idp.sign(claims()))).status).toBe(200);
   });
 
   it("is refused in any other form than the standard's", async () => {
