@@ -97,6 +97,8 @@ export async function raiseAlert(
         .doUpdateSet({
           occurrences: sql`alerts.occurrences + 1`,
           last_seen_at: now,
+          // What was near a limit has reached it.
+          kind: report.kind,
           severity: report.severity,
           title: storableText(report.title, 512),
           details,
