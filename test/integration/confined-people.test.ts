@@ -131,6 +131,31 @@ describe("somebody who is confined to a group", () => {
     },
   );
 
+  const ofDevices = [
+    ...["telemetry/series?metric=heat&devices=", "telemetry/latest?metrics=heat&devices="],
+    ...["telemetry/metrics?devices=", "telemetry/export?metrics=heat&devices="],
+    ...["logs?device=", "logs/export?device=", "logs/context?ts=1&seq=1&device="],
+    ...["commands?device=", "certificates?device=", "alerts?subject=", "devices?q=id%20%3D%20"],
+    ...["fleet/health?by=product&q=id%20%3D%20", "logs?q=id%20%3D%20"],
+  ];
+  const ofGroups = ["telemetry/series?metric=heat&group=", "logs?group=", "logs/export?group="];
+  it.each([
+    ...ofDevices.map((path) => [path, THEIRS, "no-such-1"] as const),
+    ...ofGroups.map((path) => [path, "munich", "nobody"] as const),
+  ])("cannot tell by %s what lies beyond it from what there is not", async (path, id, nobody) => {
+    const told = async (name: string) => {
+      const { status, body } = await get(path + name);
+      return JSON.stringify([status, body])
+        .replaceAll(name, "ID")
+        .replace(/"traceId":"[^"]*"/g, "")
+        .replace(/\d{13}/g, "MOMENT")
+        .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "MOMENT");
+    };
+    const answer = await told(id);
+    expect(answer).toBe(await told(nobody));
+    expect(answer).not.toMatch(/^\[5/);
+  });
+
   it("reaches its devices alone in bulk", async () => {
     const before = await beyond();
     const mixed = await post("commands", { devices: [OURS[0], THEIRS], name: "ping" });

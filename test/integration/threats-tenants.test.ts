@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from "node:crypto";
+import { generateKeyPairSync, randomBytes } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -343,6 +343,36 @@ describe("the ids of another tenant", () => {
     }
   });
 
+  it.each(namedElsewhere())(
+    "cannot be told from ids of nobody, and change nothing: %s",
+    async (_what, { method = "GET", url, body, theirs: name, nobody }) => {
+      const ask = async (id: string) => {
+        const sent = body?.(id);
+        const place = `/tenants/acme/${url(encodeURIComponent(id))}`;
+        const answer = await test.call(method, place, {
+          key: test.acme,
+          ...(sent ? { body: sent } : {}),
+        });
+        const told = JSON.stringify([answer.status, answer.body]);
+        expect(told).not.toMatch(/secret of globex|bob@/);
+        // All but the id itself, and what differs from one call to the next.
+        return told
+          .replaceAll(id, "ID")
+          .replace(/"(traceId|requestId)":"[^"]*"/g, "")
+          .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}/g, "UUID")
+          .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "MOMENT")
+          .replace(/vk_[\w-]+|"prefix":"[^"]*"|"(key|hash)":"[^"]*"/g, "KEY")
+          .replace(/mine-\w{8}/g, "NAME")
+          .replace(/\d{13}/g, "MOMENT");
+      };
+      const id = theirs[name] as string;
+      const told = await ask(id);
+      expect(told).toBe(await ask(nobody));
+      expect(told).not.toMatch(/^\[5/);
+      await unchanged();
+    },
+  );
+
   it.each(tenantJobs())("are out of reach of the job %s of one's own tenant", async (name) => {
     const heard: string[] = [];
     const { bus } = test.modules;
@@ -375,7 +405,145 @@ describe("the ids of another tenant", () => {
       expect(body.intact).toBe(true);
     }
   });
+
+  it("are in no page that a cursor of theirs leads to", async () => {
+    const lists = apiRoutes().filter(
+      ({ hasTenant, method, ids, query }) =>
+        hasTenant && method === "GET" && ids.length === 0 && query.includes("cursor"),
+    );
+    let followed = 0;
+    for (const route of lists) {
+      const url = (tenant: string, rest: string) => `${route.url(tenant)}?limit=1${rest}`;
+      const own = await test.call("GET", url("globex", ""), { key: test.globex });
+      const cursor = own.body?.nextCursor;
+      if (typeof cursor !== "string") continue;
+      followed += 1;
+      const answer = await test.call("GET", url("acme", `&cursor=${cursor}`), { key: test.acme });
+      expect([200, 400], route.operationId).toContain(answer.status);
+      if (route.operationId === "listAudit") continue;
+      const text = JSON.stringify(answer.body);
+      for (const id of idsOf(theirs)) expect(text, route.operationId).not.toContain(id);
+    }
+    expect(followed).toBeGreaterThan(0);
+  });
 });
+
+interface Named {
+  method?: string;
+  url(id: string): string;
+  body?(id: string): object;
+  /** Of what globex has. */
+  theirs: string;
+  /** Of the same form, and nobody's. */
+  nobody: string;
+}
+
+/** Every body and query in which something is named by an id, as `openapi.json` has them. */
+function namedElsewhere(): [string, Named][] {
+  const uuid = "01890000-0000-7000-8000-000000000000";
+  const madeUp = () => `mine-${randomBytes(4).toString("hex")}`;
+  const hub = { product: "hub", hardwareRevision: "a" };
+  const terms = { devicePattern: "*", maxUses: 1, expiresAt: "2099-01-01T00:00:00Z" };
+  const device = { theirs: "device", nobody: "no-hub" };
+  const group = { theirs: "group", nobody: "no-group" };
+  const release = { theirs: "release", nobody: uuid };
+  const series = "telemetry/series?metric=heat&";
+  const query = (path: string, name: string, of: { theirs: string; nobody: string }) =>
+    [`${path.split("?")[0]}?${name}`, { url: (id: string) => `${path}${name}=${id}`, ...of }] as [
+      string,
+      Named,
+    ];
+  const post = (
+    path: string,
+    what: string,
+    of: { theirs: string; nobody: string },
+    body: (id: string) => object,
+    method = "POST",
+  ) => [`${method} ${path} ${what}`, { method, url: () => path, body, ...of }] as [string, Named];
+  return [
+    query(series, "devices", device),
+    query(series, "group", group),
+    query("telemetry/latest?metrics=heat&", "devices", device),
+    query("telemetry/latest?metrics=heat&", "group", group),
+    query("telemetry/metrics?", "devices", device),
+    query("telemetry/metrics?", "group", group),
+    query("telemetry/export?metrics=heat&", "devices", device),
+    query("telemetry/export?metrics=heat&", "group", group),
+    query("logs?", "group", group),
+    query("logs?", "device", device),
+    query("logs?", "trace", { theirs: "trace", nobody: "f".repeat(32) }),
+    query("logs/export?", "group", group),
+    query("logs/export?", "device", device),
+    query("logs/context?ts=1&seq=1&", "device", device),
+    query("certificates?", "device", device),
+    query("certificates?", "authority", { theirs: "authority", nobody: uuid }),
+    query("commands?", "device", device),
+    query("components?", "release", release),
+    query("alerts?", "rule", { theirs: "rule", nobody: uuid }),
+    query("alerts?", "subject", device),
+    query("audit?outcome=done&", "target", device),
+    query("devices?", "q", { theirs: "group", nobody: "no-group" }),
+    query("devices?q=group%20%3D%20", "", group),
+    query("fleet/comparison?", "source", { theirs: "artifact", nobody: "f".repeat(64) }),
+    query("fleet/comparison?", "target", { theirs: "artifact", nobody: "f".repeat(64) }),
+    post("commands", "devices", device, (id) => ({ devices: [id], name: "ping" })),
+    post("commands", "group", group, (id) => ({ group: id, name: "ping" })),
+    post("commands", "query", group, (id) => ({ query: `group = "${id}"`, name: "ping" })),
+    post("twins", "devices", device, (id) => ({ devices: [id], desired: { a: 1 } })),
+    post("certificate-rotations", "devices", device, (id) => ({ devices: [id] })),
+    post("certificates/revoke", "serials", { theirs: "serial", nobody: "4a" }, (id) => ({
+      serials: [id],
+      reason: "superseded",
+    })),
+    post("certificates/revoke", "devices", device, (id) => ({
+      devices: [id],
+      reason: "superseded",
+    })),
+    post("certificates/unhold", "devices", device, (id) => ({ devices: [id] })),
+    post("keys", "groups", group, (id) => ({ name: "k", role: "viewer", groups: [id] })),
+    post("keys", "role", { theirs: "ownRole", nobody: "no-role" }, (id) => ({
+      name: "k",
+      role: id,
+    })),
+    post(
+      "users",
+      "role",
+      { theirs: "ownRole", nobody: "no-role" },
+      (id) => ({ email: "mine@example.com", role: id }),
+      "PUT",
+    ),
+    post(
+      "users",
+      "groups",
+      group,
+      (id) => ({ email: "mine@example.com", role: "viewer", groups: [id] }),
+      "PUT",
+    ),
+    post("log-searches", "filter.group", group, (id) => ({
+      name: madeUp(),
+      filter: { group: id },
+    })),
+    post("rollouts/plan", "releaseId", release, (id) => ({ name: "r", releaseId: id })),
+    post("rollouts", "releaseId", release, (id) => ({ name: "r", releaseId: id })),
+    post("releases/from-upload", "upload", { theirs: "upload", nobody: uuid }, (id) => ({
+      upload: id,
+      manifest: { signed: {}, signatures: [] },
+    })),
+    post("claim-certificates", "authorityId", { theirs: "authority", nobody: uuid }, (id) => ({
+      ...{ name: madeUp(), ...hub, ...terms },
+      authorityId: id,
+    })),
+    post("alert-rules/preview", "query", group, (id) => ({
+      ...{ name: "r", severity: "info" },
+      source: { kind: "devices", query: `group = "${id}"` },
+    })),
+    post("service-accounts", "role", { theirs: "ownRole", nobody: "no-role" }, (id) => ({
+      ...{ name: "s", issuer: "https://gitlab.example", audience: "https://vautn.example" },
+      conditions: [{ claim: "project_path", value: "acme/firmware" }],
+      role: id,
+    })),
+  ];
+}
 
 /** Every job that works for one tenant, read from the code: one that comes later is among them. */
 function tenantJobs(): string[] {

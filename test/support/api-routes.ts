@@ -16,12 +16,15 @@ export interface ApiRoute {
   body: boolean;
   /** What its body must have. */
   required: string[];
+  /** Names of what stands behind the question mark. */
+  query: string[];
 }
 
 interface Operation {
   operationId: string;
   "x-access": string;
   security?: unknown[];
+  parameters?: { name: string; in: string }[];
   requestBody?: { content: Record<string, { schema?: { required?: string[] } }> };
 }
 
@@ -56,6 +59,9 @@ export function apiRoutes(): ApiRoute[] {
       isPublic: operation.security?.length === 0,
       body: operation.requestBody !== undefined,
       required: operation.requestBody?.content["application/json"]?.schema?.required ?? [],
+      query: (operation.parameters ?? [])
+        .filter((one) => one.in === "query")
+        .map(({ name }) => name),
     })),
   );
 }
