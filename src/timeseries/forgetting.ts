@@ -1,7 +1,7 @@
 import type { ClickHouseClient } from "@clickhouse/client";
 import type { RetentionPolicy } from "../protocol/index.ts";
-import { READ_SETTINGS } from "./engine-settings.ts";
 import { type Horizons, horizonsOf, LEVEL_TABLES } from "./kept.ts";
+import { readRows } from "./read-rows.ts";
 import { WIDE_SLOTS } from "./readable.ts";
 import { readProgress } from "./rollup-progress.ts";
 
@@ -60,13 +60,13 @@ export async function forget(
 async function rollupsLag(client: ClickHouseClient, moment: number): Promise<boolean> {
   const after = (await readProgress(client)).get("1m")?.receivedUntil ?? 0;
   for (const table of ["telemetry", "telemetry_wide"]) {
-    const found = await client.query({
-      query: `SELECT 1 FROM ${table} WHERE received_at > fromUnixTimestamp64Milli({after:Int64})
+    const found = await readRows(
+      client,
+      `SELECT 1 FROM ${table} WHERE received_at > fromUnixTimestamp64Milli({after:Int64})
         AND received_at < fromUnixTimestamp64Milli({moment:Int64}) LIMIT 1`,
-      ...{ query_params: { after, moment }, format: "JSONEachRow" as const },
-      clickhouse_settings: READ_SETTINGS,
-    });
-    if ((await found.json()).length > 0) return true;
+      { after, moment },
+    );
+    if (found.length > 0) return true;
   }
   return false;
 }
@@ -90,11 +90,12 @@ async function removeFrom(
 ): Promise<boolean> {
   const where = `tenant_id = {tenant:String} and ${condition}`;
   const query_params = { ...params, tenant: tenantId };
-  const found = await client.query({
-    query: `SELECT 1 FROM ${table} WHERE ${where} LIMIT 1`,
-    ...{ query_params, format: "JSONEachRow" as const, clickhouse_settings: READ_SETTINGS },
-  });
-  if ((await found.json()).length === 0) return false;
+  const found = await readRows(
+    client,
+    `SELECT 1 FROM ${table} WHERE ${where} LIMIT 1`,
+    query_params,
+  );
+  if (found.length === 0) return false;
   await client.command({ query: `DELETE FROM ${table} WHERE ${where}`, query_params });
   return true;
 }
@@ -118,15 +119,15 @@ async function emptySlots(
   // What is beyond the last slot of a layout has the horizon 0, before which there is nothing.
   const isOver = (slot: number) =>
     `i${slot} is not null and ts < fromUnixTimestamp64Milli(${horizonsByName(horizons)}[${slot}])`;
-  const found = await client.query({
-    query: `SELECT ${slots
+  const [counts = {}] = await readRows<Record<string, number>>(
+    client,
+    `SELECT ${slots
       .map((slot) => `countIf(i${slot} is not null and at < horizons[${slot}]) as s${slot}`)
       .join(", ")}
       FROM (SELECT *, ${horizonsByName(horizons)} as horizons, toUnixTimestamp64Milli(ts) as at
         FROM telemetry_wide WHERE ${old})`,
-    ...{ query_params, format: "JSONEachRow" as const, clickhouse_settings: READ_SETTINGS },
-  });
-  const [counts = {}] = await found.json<Record<string, number>>();
+    query_params,
+  );
   const over = slots.filter((slot) => (counts[`s${slot}`] ?? 0) > 0);
   if (over.length === 0) return false;
   const changes = over.map((slot) => `i${slot} = if(${isOver(slot)}, NULL, i${slot})`);

@@ -1,7 +1,7 @@
 import type { ClickHouseClient } from "@clickhouse/client";
 import { assert } from "../kernel/index.ts";
 import { isTenantId } from "../protocol/index.ts";
-import { READ_SETTINGS } from "./engine-settings.ts";
+import { readRows } from "./read-rows.ts";
 import { TENANT_TABLES } from "./readable.ts";
 
 /** What rows of a tenant that is kept apart have as their class. No class of all others is so named. */
@@ -33,15 +33,13 @@ export async function keepApart(
 async function currentDefaults(
   client: ClickHouseClient,
 ): Promise<{ table: string; known: string[] }[]> {
-  const answer = await client.query({
-    query: `SELECT table, default_expression AS expression FROM system.columns
+  const rows = await readRows<{ table: string; expression: string }>(
+    client,
+    `SELECT table, default_expression AS expression FROM system.columns
       WHERE database = currentDatabase() AND name = 'storage_class'
         AND table IN ({tables:Array(String)})`,
-    query_params: { tables: TENANT_TABLES },
-    format: "JSONEachRow",
-    clickhouse_settings: READ_SETTINGS,
-  });
-  const rows = await answer.json<{ table: string; expression: string }>();
+    { tables: TENANT_TABLES },
+  );
   return rows.map(({ table, expression }) => {
     // Of `if((tenant_id IN ('acme', 'zeta')), …` what stands in the list.
     const list = /\bin \(?([^)]*)\)/i.exec(expression)?.[1] ?? "";
@@ -61,15 +59,13 @@ export async function ownPartitions(
   tenantId: string,
 ): Promise<OwnPartition[]> {
   assert(isTenantId(tenantId), "a partition is a tenant's");
-  const answer = await client.query({
-    query: `SELECT DISTINCT table, partition_id AS id FROM system.parts
+  return readRows<OwnPartition>(
+    client,
+    `SELECT DISTINCT table, partition_id AS id FROM system.parts
       WHERE active AND database = currentDatabase() AND table IN ({tables:Array(String)})
         AND startsWith(partition, {own:String})`,
-    query_params: { tables: TENANT_TABLES, own: partitionPrefix(tenantId) },
-    format: "JSONEachRow",
-    clickhouse_settings: READ_SETTINGS,
-  });
-  return answer.json<OwnPartition>();
+    { tables: TENANT_TABLES, own: partitionPrefix(tenantId) },
+  );
 }
 
 /** The class of a tenant that is kept apart. */
