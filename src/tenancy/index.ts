@@ -51,14 +51,8 @@ export {
   type TenantSettings,
 } from "./settings.ts";
 export { createTenancy, type Tenancy } from "./tenancy.ts";
-export {
-  MAX_SEPARATE_TENANTS,
-  type NewTenant,
-  type StorageClass,
-  type Tenant,
-  type TenantListener,
-  type Tenants,
-} from "./tenants.ts";
+export { MAX_SEPARATE_TENANTS, type StorageClass, type Tenant } from "./tenant.ts";
+export type { NewTenant, TenantListener, Tenants } from "./tenants.ts";
 export type { QuotaNews, QuotaUse, Usage } from "./usage.ts";
 export {
   type MembershipView,

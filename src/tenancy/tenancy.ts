@@ -9,12 +9,8 @@ import { authorize, type Permission, type Principal } from "./permissions.ts";
 import { createRetention, type Retention } from "./retention.ts";
 import { createRoles, type Roles } from "./roles.ts";
 import type { TenantSettings } from "./settings.ts";
-import {
-  type StorageClass,
-  TenantDirectory,
-  type TenantListener,
-  type Tenants,
-} from "./tenants.ts";
+import type { StorageClass } from "./tenant.ts";
+import { TenantDirectory, type TenantListener, type Tenants } from "./tenants.ts";
 import { Usage } from "./usage.ts";
 import { createUsers, ensureAdministrator, type Users } from "./users.ts";
 
