@@ -89,7 +89,7 @@ export interface Alerts {
     kinds: readonly string[],
     options: { afterId: string | undefined; limit: number },
   ): Promise<store.OpenAlertRow[]>;
-  /** Alerts that are not resolved. */
+  /** Alerts that are not resolved and that people are told of; among very many, muted ones too. */
   countOpen(tenantId: string): Promise<number>;
   /** Queues an event for the webhooks that want its type; durable with the transaction. */
   emit(tenantId: string, event: PlatformEvent, tx?: Tx): Promise<void>;
@@ -108,6 +108,9 @@ export interface Alerts {
   /** Deletes alerts that were resolved long ago. */
   forgetOld(tenantId: string): Promise<number>;
 }
+
+/** So many open alerts are looked through for muted ones when they are counted. */
+const MAX_JUDGED = 1_000;
 
 export interface AlertsDeps {
   db: Database;
@@ -249,7 +252,13 @@ export function createAlerts(given: AlertsDeps): Alerts {
 
     open: (tenantId, kinds, options) =>
       db.tenant(tenantId, (tx) => store.listOpenAlerts(tx, tenantId, kinds, options)),
-    countOpen: (tenantId) => db.tenant(tenantId, (tx) => store.countOpenAlerts(tx, tenantId)),
+    countOpen: (tenantId) =>
+      db.tenant(tenantId, async (tx) => {
+        const count = await store.countOpenAlerts(tx, tenantId);
+        if (count === 0 || count > MAX_JUDGED) return count;
+        const open = await store.listAlerts(tx, tenantId, { state: "active" }, MAX_JUDGED);
+        return count - (await mutingsOf(tx, tenantId, open, new Date(clock.now()))).size;
+      }),
     emit,
     webhooks: createWebhooks(deps),
     channels: createChannels(deps),

@@ -5,7 +5,7 @@ import { counter } from "../kernel/metrics.ts";
 import type { Sealer } from "../kernel/sealing.ts";
 import { channelContext } from "./channel-settings.ts";
 import { outcomeOf } from "./delivery.ts";
-import { pruneDeliveries, recordOutcome } from "./delivery-log.ts";
+import { type DeliveryOutcome, pruneDeliveries, recordOutcome } from "./delivery-log.ts";
 import { notificationOf } from "./notification.ts";
 import * as store from "./notification-store.ts";
 import { type Message, type SendingDeps, type Sent, sendMessage } from "./senders.ts";
@@ -18,7 +18,10 @@ const sent = counter(
 
 const TABLE = "alert_deliveries";
 const BATCH = 50;
+const PER_CHANNEL = 10;
 const CONCURRENCY = 5;
+/** Until the next of a channel is tried where the one before it was given up. */
+const AFTER_SILENCE_MS = 30_000;
 /** Longer than an attempt can take: a message whose worker died comes up again after it. */
 const LEASE_MS = 120_000;
 const KEEP_MS = 30 * 24 * 3_600_000;
@@ -40,18 +43,38 @@ export async function notifyDue(deps: DeliveryDeps, tenantId: string): Promise<n
   const due = await deps.db.tenant(tenantId, async (tx) => {
     await pruneDeliveries(tx, TABLE, tenantId, new Date(now - KEEP_MS), PRUNE_BATCH);
     const lease = new Date(now + LEASE_MS);
-    return store.claimDueNotifications(tx, tenantId, { now: new Date(now), lease, limit: BATCH });
+    const most = { limit: BATCH, perChannel: PER_CHANNEL };
+    return store.claimDueNotifications(tx, tenantId, { now: new Date(now), lease, ...most });
   });
   // One channel's messages in their order: an end must not arrive before its beginning.
   const byChannel = Map.groupBy(due, ({ channel_id }) => channel_id);
   const queue = [...byChannel.values()];
   const work = async () => {
     for (let next = queue.shift(); next; next = queue.shift()) {
-      for (const message of next) await attempt(deps, tenantId, message);
+      await tellChannel(deps, tenantId, next);
     }
   };
   await Promise.all(Array.from({ length: CONCURRENCY }, work));
   return due.length;
+}
+
+/**
+ * A channel's messages one after the other. Where nobody answers, the rest is not tried: each would take
+ * as long to fail, and what others are to be told would wait for it.
+ */
+async function tellChannel(
+  deps: DeliveryDeps,
+  tenantId: string,
+  messages: readonly store.DueNotification[],
+): Promise<void> {
+  for (const [index, message] of messages.entries()) {
+    const { lastStatus, lastError, nextAttemptAt } = await attempt(deps, tenantId, message);
+    if (lastError === null || lastStatus !== null) continue;
+    const rest = messages.slice(index + 1).map(({ id }) => id);
+    const dueAt = nextAttemptAt ?? new Date(deps.clock.now() + AFTER_SILENCE_MS);
+    await deps.db.tenant(tenantId, (tx) => store.releaseNotifications(tx, tenantId, rest, dueAt));
+    return;
+  }
 }
 
 /** Sends a test and records what came of it, under the id that it gives; it is not tried again. */
@@ -98,7 +121,7 @@ async function attempt(
   tenantId: string,
   claimed: store.DueNotification,
   { isLast = false } = {},
-): Promise<void> {
+): Promise<DeliveryOutcome> {
   let result: Sent = { status: 0, failure: null, isFinal: false };
   try {
     result = await sendMessage(deps, openMessage(deps, tenantId, claimed));
@@ -123,6 +146,7 @@ async function attempt(
   await deps.db.tenant(tenantId, (tx) =>
     recordOutcome(tx, TABLE, tenantId, claimed.id, outcome, new Date(now)),
   );
+  return outcome;
 }
 
 function openMessage(

@@ -65,3 +65,12 @@ export function ago(moment: string | number | null | undefined, nowMs = Date.now
   if (seconds < 129_600) return `${Math.round(seconds / 3600)} h ago`;
   return `${Math.round(seconds / 86_400)} d ago`;
 }
+
+/** How long until a moment; "now" for one that has come. */
+export function until(moment: string | number, nowMs = Date.now()): string {
+  const seconds = (new Date(moment).getTime() - nowMs) / 1000;
+  if (seconds <= 0) return "now";
+  if (seconds < 90) return `in ${Math.round(seconds)} s`;
+  if (seconds < 5_400) return `in ${Math.round(seconds / 60)} min`;
+  return `in ${Math.round(seconds / 3600)} h`;
+}

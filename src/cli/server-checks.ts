@@ -123,6 +123,8 @@ const NEXT: Record<string, string> = {
   blobs:
     "put the folder back from a backup, with its owner and rights, or see whether BLOB_URL answers",
   disk: "make room in the data folder, or shorten what is kept",
+  writes:
+    "nothing that was acknowledged is at risk: see what else writes there, whether the disk fails (smartctl), or what the cloud allows it (IOPS)",
   journal: "the time-series store does not keep up: look at it first",
 };
 

@@ -1136,6 +1136,7 @@ export type FleetSummary = {
   degraded: number;
   failing: number;
   crashes24h: number;
+  /** Not resolved, and not muted by a silence or the like */
   openAlerts: number;
   runningRollouts: number;
 };

@@ -14,6 +14,12 @@ const FULL_JOURNAL_BYTES = 0.9 * GIB;
 /** A store that takes longer to say that it is there keeps everybody waiting. */
 const SLOW_MS = 1_000;
 const MAX_JOURNALS = 100;
+/** Devices wait for their messages to reach the disk: beyond this it is slow for everybody. */
+const SLOW_WRITE_MS = 250;
+/** Less than what a check may take. */
+const LONGEST_WRITE_MS = 2_000;
+/** Looking at the disk is a write, too. */
+const WRITE_EVERY_MS = 10_000;
 
 export interface HealthDeps {
   config: Pick<Config, "dataDirectory">;
@@ -21,10 +27,13 @@ export interface HealthDeps {
   db: { ping(): Promise<void> };
   timeseries: { ping(): Promise<void> };
   blobs: { ping(): Promise<void> };
+  /** How long a small write takes to be durable in a folder; the disk itself where absent. */
+  writeMs?(directory: string): Promise<number>;
 }
 
 /** What the platform depends on, asked anew at most once a second. */
-export function createPlatformHealth({ config, clock, db, timeseries, blobs }: HealthDeps) {
+export function createPlatformHealth(deps: HealthDeps) {
+  const { config, clock, db, timeseries, blobs, writeMs = durableWriteMs } = deps;
   const answers =
     (ping: () => Promise<void>): HealthCheck =>
     async () => {
@@ -33,11 +42,13 @@ export function createPlatformHealth({ config, clock, db, timeseries, blobs }: H
       const ms = Math.round(performance.now() - since);
       return ms > SLOW_MS ? { reason: `took ${ms} ms to answer` } : undefined;
     };
+  const writes = createWriteCheck(clock, () => writeMs(config.dataDirectory));
   return createHealthChecks(clock, {
     postgresql: answers(() => db.ping()),
     clickhouse: answers(() => timeseries.ping()),
     blobs: answers(() => blobs.ping().catch(unreadable)),
     disk: async () => diskReason(config.dataDirectory),
+    writes,
     journal: async () => journalReason(path.join(config.dataDirectory, "journal")),
   });
 }
@@ -61,6 +72,54 @@ function diskReason(directory: string): { reason: string } | undefined {
   const reason = `${Math.round(free / 1024 ** 2)} MiB are free`;
   if (free < RESERVED_DISK_BYTES) throw new Unwell(reason);
   return free < LOW_DISK_BYTES ? { reason } : undefined;
+}
+
+/**
+ * How long a small write takes to be durable in the data folder. Degraded after two slow ones in a row: one
+ * may stand behind a large one.
+ */
+function createWriteCheck(clock: Clock, writeMs: () => Promise<number>): HealthCheck {
+  let latest: { at: number; found: { reason: string } | undefined } | undefined;
+  let slowBefore = false;
+  return async () => {
+    const now = clock.now();
+    if (latest && now - latest.at < WRITE_EVERY_MS && now >= latest.at) return latest.found;
+    const ms = await withoutHanging(writeMs());
+    const isSlow = ms > SLOW_WRITE_MS;
+    const reason = `a small write took ${Math.round(ms)} ms to reach the disk; devices wait as long`;
+    latest = { at: now, found: isSlow && slowBefore ? { reason } : undefined };
+    slowBefore = isSlow;
+    return latest.found;
+  };
+}
+
+/** A disk that hangs is slow, not gone: `LONGEST_WRITE_MS` is what is said of it. */
+async function withoutHanging(write: Promise<number>): Promise<number> {
+  let timer: NodeJS.Timeout | undefined;
+  const longest = new Promise<number>((resolve) => {
+    timer = setTimeout(() => resolve(LONGEST_WRITE_MS), LONGEST_WRITE_MS);
+  });
+  return Promise.race([write, longest]).finally(() => clearTimeout(timer));
+}
+
+/** Zero where there is no folder, or it takes nothing: other checks tell of that. */
+export async function durableWriteMs(directory: string): Promise<number> {
+  const file = path.join(directory, `.write-check-${process.pid}`);
+  const started = performance.now();
+  try {
+    const handle = await fs.promises.open(file, "w", 0o600);
+    try {
+      await handle.write(Buffer.alloc(4_096));
+      await handle.datasync();
+    } finally {
+      await handle.close();
+    }
+    return performance.now() - started;
+  } catch {
+    return 0;
+  } finally {
+    await fs.promises.rm(file, { force: true });
+  }
 }
 
 /** What was taken in and has not reached the time-series store, of the fullest journal. */

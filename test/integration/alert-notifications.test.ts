@@ -1,5 +1,10 @@
+import "reflect-metadata";
+import { once } from "node:events";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
+import tls from "node:tls";
+import * as x509 from "@peculiar/x509";
+import { sql } from "kysely";
 import { SMTPServer } from "smtp-server";
 import { Webhook } from "standardwebhooks";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -23,6 +28,22 @@ interface Received {
   // biome-ignore lint/suspicious/noExplicitAny: what a receiver got
   body: any;
   raw: string;
+}
+
+/** A certificate of 127.0.0.1 that vouches for itself. */
+async function mailCertificate(): Promise<{ key: string; cert: string }> {
+  const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+  const keys = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    ...{ name: "CN=mail", keys, signingAlgorithm: algorithm },
+    notAfter: new Date(Date.now() + 86_400_000),
+    extensions: [
+      new x509.BasicConstraintsExtension(true, undefined, true),
+      new x509.SubjectAlternativeNameExtension([{ type: "ip", value: "127.0.0.1" }]),
+    ],
+  });
+  const der = await crypto.subtle.exportKey("pkcs8", keys.privateKey);
+  return { key: x509.PemConverter.encode(der, "PRIVATE KEY"), cert: certificate.toString("pem") };
 }
 
 describe("who is told of alerts", () => {
@@ -311,6 +332,127 @@ describe("who is told of alerts", () => {
     const [delivery] = await alerts.channels.deliveries("acme", channel?.id ?? "");
     expect(delivery).toMatchObject({ status: "delivered", attempts: 2, lastStatus: 250 });
     expect(letters[0]).toContain(`Message-ID: <${delivery?.id}@example.com>`);
+  });
+
+  describe("by e-mail over STARTTLS", () => {
+    const password = "mail secret";
+    /** What a mail server was told before and after its line was encrypted. */
+    const mailServer = async (options: ConstructorParameters<typeof SMTPServer>[0]) => {
+      const seen: { user: string; secure: boolean }[] = [];
+      const got: string[] = [];
+      const server = new SMTPServer({
+        authOptional: true,
+        allowInsecureAuth: true,
+        onAuth: ({ username = "" }, { secure }, done) => {
+          seen.push({ user: username, secure });
+          done(null, { user: username });
+        },
+        onData(stream, _session, done) {
+          stream.resume().on("end", () => {
+            got.push("letter");
+            done();
+          });
+        },
+        ...options,
+      });
+      // A client that does not trust the certificate ends the connection, which is an error here.
+      server.on("error", () => undefined);
+      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+      const { port } = server.server.address() as AddressInfo;
+      const close = () => new Promise<void>((resolve) => server.close(() => resolve()));
+      return { port, seen, got, close };
+    };
+    const tryMail = async (port: number) => {
+      const smtp = { host: "127.0.0.1", port, security: "starttls" as const, username: "ops" };
+      const settings = { to: ["ops@example.com"], from: "vautn@example.com", smtp };
+      const channel = { name: "mail", kind: "email" as const, settings, secret: password };
+      const { id } = await alerts.channels.create("acme", channel, actor);
+      return alerts.channels.test("acme", id, actor);
+    };
+
+    it("say nothing to a server that offers none, or whose offer was stripped", async () => {
+      const plain = await mailServer({ disabledCommands: ["STARTTLS"] });
+      const outcome = await tryMail(plain.port);
+      expect(outcome).toMatchObject({ status: "failed" });
+      expect(outcome.lastError).toMatch(/mail server.*STARTTLS|TLS/i);
+      expect(JSON.stringify(outcome)).not.toContain(password);
+      expect([plain.seen, plain.got]).toEqual([[], []]);
+      await plain.close();
+    });
+
+    it("sign in at one with a certificate that is trusted, and at no other", async () => {
+      const credentials = await mailCertificate();
+      const encrypted = await mailServer(credentials);
+      const refused = await tryMail(encrypted.port);
+      expect(refused.status).toBe("failed");
+      expect(refused.lastError).toMatch(/certificate/i);
+      expect([encrypted.seen, encrypted.got]).toEqual([[], []]);
+      await test.db.tenant("acme", (tx) => tx.deleteFrom("alert_channels").execute());
+      const usual = tls.getCACertificates("default");
+      tls.setDefaultCACertificates([...usual, credentials.cert]);
+      try {
+        expect(await tryMail(encrypted.port)).toMatchObject({
+          status: "delivered",
+          lastStatus: 250,
+        });
+      } finally {
+        tls.setDefaultCACertificates(usual);
+      }
+      expect(encrypted.seen).toEqual([{ user: "ops", secure: true }]);
+      expect(encrypted.got).toHaveLength(1);
+      await encrypted.close();
+    });
+  });
+
+  it("wait for nobody who does not answer, however much is to be said there", async () => {
+    const dead = http.createServer().listen(0, "127.0.0.1");
+    await once(dead, "listening");
+    const url = `http://127.0.0.1:${(dead.address() as AddressInfo).port}/`;
+    dead.close();
+    const { id } = await alerts.channels.create(
+      "acme",
+      { name: "dead", kind: "webhook", settings: { url } },
+      actor,
+    );
+    await webhook();
+    for (const kind of ["a", "b", "c"]) {
+      await alerts.raise("acme", { ...offline(`hub-${kind}`), kind });
+    }
+    for (let turn = 0; turn < 20 && said("/hook").length < 3; turn += 1) await pass(5);
+    expect(said("/hook")).toHaveLength(3);
+    const waiting = await alerts.channels.deliveries("acme", id);
+    // Of those only the first was tried, and all of them wait for its next attempt.
+    expect(waiting.map(({ attempts }) => attempts).sort()).toEqual([0, 0, 1]);
+    expect(new Set(waiting.map(({ nextAttemptAt }) => Number(nextAttemptAt))).size).toBe(1);
+    expect(waiting.map(({ status }) => status)).toEqual(["pending", "pending", "pending"]);
+    // Far more than one turn takes, and older than what others are to be told.
+    await test.db.tenant("acme", (tx) =>
+      sql`insert into alert_deliveries
+            (tenant_id, id, channel_id, notification, status, next_attempt_at, created_at)
+          select tenant_id, gen_random_uuid(), channel_id, notification, 'pending',
+                 ${new Date(clock.now() - 60_000)}, ${new Date(clock.now() - 60_000)}
+          from alert_deliveries, generate_series(1, 60)
+          where channel_id = ${id}::uuid and attempts = 1`.execute(tx),
+    );
+    await alerts.raise("acme", { ...offline("hub-d"), kind: "d" });
+    await clock.advance(31_000);
+    await alerts.dispatch("acme");
+    await clock.advance(31_000);
+    await alerts.flush("acme");
+    await alerts.notifyDue("acme");
+    expect(said("/hook")).toHaveLength(4);
+  });
+
+  it("count among what is open only what people are told of", async () => {
+    await alerts.raise("acme", offline("hub-1"));
+    await alerts.raise("acme", offline("hub-2"));
+    expect(await alerts.countOpen("acme")).toBe(2);
+    const endsAt = new Date(clock.now() + 3_600_000);
+    const hush = { matchers: ['device="hub-1"'], endsAt, comment: "works on the mast" };
+    const { id } = await alerts.silences.create("acme", hush, actor);
+    expect(await alerts.countOpen("acme")).toBe(1);
+    await alerts.silences.expire("acme", id, actor);
+    expect(await alerts.countOpen("acme")).toBe(2);
   });
 
   it("see what came of a test, and never a secret again", async () => {

@@ -12,7 +12,7 @@ import { checkClock, findingsOf, readReadiness } from "../../src/cli/server-chec
 import { ApiClient, PlatformUnreachable } from "../../src/client/index.ts";
 import { createHealthChecks, Unwell } from "../../src/kernel/health-checks.ts";
 import { VirtualClock } from "../../src/kernel/index.ts";
-import { createPlatformHealth } from "../../src/platform/health.ts";
+import { createPlatformHealth, durableWriteMs } from "../../src/platform/health.ts";
 import { runInPipe } from "../support/run-cli.ts";
 
 const DAY_MS = 86_400_000;
@@ -123,6 +123,43 @@ describe("the platform's health", () => {
     await clock.advance(2_000);
     const reason = "the folder of images is missing";
     expect(await found()).toEqual({ name: "blobs", state: "failed", reason });
+    await fs.rm(directory, { recursive: true });
+  });
+
+  it("says of a disk that twice takes long that it is slow, and of one slow write nothing", async () => {
+    const clock = new VirtualClock(0);
+    const ping = async () => undefined;
+    const parts = { db: { ping }, timeseries: { ping }, blobs: { ping } };
+    let tookMs = 3;
+    const writeMs = async () => tookMs;
+    const health = createPlatformHealth({
+      ...{ config: { dataDirectory: "." }, clock, ...parts, writeMs },
+    });
+    const lookAfter = async (ms: number) => {
+      tookMs = ms;
+      await clock.advance(11_000);
+      return (await health()).find(({ name }) => name === "writes");
+    };
+    expect(await lookAfter(3)).toMatchObject({ state: "ok" });
+    expect(await lookAfter(900)).toMatchObject({ state: "ok" });
+    const slow = await lookAfter(900);
+    const reason = "a small write took 900 ms to reach the disk; devices wait as long";
+    expect(slow).toEqual({ name: "writes", state: "degraded", reason });
+    expect(findingsOf({ checks: { writes: "degraded" }, reasons: { writes: reason } })).toEqual([
+      { check: "writes", state: "note", detail: expect.stringMatching(/900 ms.*smartctl/) },
+    ]);
+    // Between two looks nothing is written.
+    tookMs = 3;
+    await clock.advance(2_000);
+    expect(await health()).toContainEqual(slow);
+    expect(await lookAfter(3)).toMatchObject({ state: "ok" });
+  });
+
+  it("measures a write that is there, and leaves no file behind", async () => {
+    const directory = await fs.mkdtemp(path.join(os.tmpdir(), "vautn-health-"));
+    expect(await durableWriteMs(directory)).toBeGreaterThan(0);
+    expect(await fs.readdir(directory)).toEqual([]);
+    expect(await durableWriteMs(path.join(directory, "none"))).toBe(0);
     await fs.rm(directory, { recursive: true });
   });
 

@@ -252,7 +252,7 @@ export const FleetSummary = view("FleetSummary", {
   degraded: Type.Integer(),
   failing: Type.Integer(),
   crashes24h: Type.Integer(),
-  openAlerts: Type.Integer(),
+  openAlerts: Type.Integer({ description: "Not resolved, and not muted by a silence or the like" }),
   runningRollouts: Type.Integer(),
 });
 

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import type { CallInput, Operations } from "../../client/index.ts";
 import { type Cli, type CommonOptions, group, leaf } from "../cli.ts";
 import { CliError, misuse } from "../cli-error.ts";
-import { ago, table } from "../output.ts";
+import { ago, table, until } from "../output.ts";
 import { ask } from "../prompt.ts";
 import type { Session } from "../session.ts";
 import { readYaml } from "../yaml-file.ts";
@@ -62,14 +62,17 @@ function readingCommands(channels: Command, cli: Cli): void {
     const page = await session.call("listAlertDeliveries", { params: { channel: id } });
     const render = (items: typeof page.items) =>
       table(
-        ["WHEN", "STATUS", "TRIES", "ANSWER", "WHAT"],
-        items.map(({ createdAt, status, attempts, lastStatus, lastError, summary }) => [
-          ago(createdAt),
-          status,
-          attempts,
-          lastError ?? lastStatus ?? "-",
-          summary,
-        ]),
+        ["WHEN", "STATUS", "TRIES", "NEXT TRY", "ANSWER", "WHAT"],
+        items.map(
+          ({ createdAt, status, attempts, nextAttemptAt, lastStatus, lastError, summary }) => [
+            ago(createdAt),
+            status,
+            attempts,
+            status === "pending" && nextAttemptAt ? until(nextAttemptAt) : "-",
+            lastError ?? lastStatus ?? "-",
+            summary,
+          ],
+        ),
       );
     cli.printList(options, page, render, "Nothing was said there yet.");
   });

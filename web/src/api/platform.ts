@@ -62,6 +62,18 @@ export const providersQuery = queryOptions({
   queryFn: platformApi.providers,
 });
 
+/** It answers 503 where a part is down, with the same words. */
+async function readiness(): Promise<Operations["getReadiness"]["answer"]> {
+  const response = await fetch("/readyz", { headers: { accept: "application/json" } });
+  return (await response.json()) as Operations["getReadiness"]["answer"];
+}
+
+export const readinessQuery = queryOptions({
+  queryKey: ["platform", "readiness"],
+  queryFn: readiness,
+  refetchInterval: FRESH_MS,
+});
+
 export const signInPolicyQuery = queryOptions({
   queryKey: ["platform", "sign-in-policy"],
   queryFn: platformApi.signInPolicy,

@@ -4,6 +4,7 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { Page } from "../../components/page.tsx";
 import { EmptyState } from "../../components/states.tsx";
 import { useIsPlatformAdministrator } from "../../shell/use-tenant.ts";
+import { PartsHealth } from "./parts-health.tsx";
 import { Providers } from "./providers.tsx";
 import { SecondFactors } from "./second-factors.tsx";
 import { Tenants } from "./tenants.tsx";
@@ -33,6 +34,7 @@ export function PlatformPage() {
           <Tabs.Tab value="tenants">Tenants</Tabs.Tab>
           <Tabs.Tab value="providers">Sign-in providers</Tabs.Tab>
           <Tabs.Tab value="factors">Second factors</Tabs.Tab>
+          <Tabs.Tab value="health">Health</Tabs.Tab>
         </Tabs.List>
         <Tabs.Panel value="tenants">
           <Tenants />
@@ -42,6 +44,9 @@ export function PlatformPage() {
         </Tabs.Panel>
         <Tabs.Panel value="factors">
           <SecondFactors />
+        </Tabs.Panel>
+        <Tabs.Panel value="health">
+          <PartsHealth />
         </Tabs.Panel>
       </Tabs>
     </Page>
