@@ -1,6 +1,7 @@
 import type { Residual } from "./fleet-slots.ts";
 import type { Finding } from "./open-alerts.ts";
 import type { RestartFinding } from "./restarts.ts";
+import { ODD_SCORE } from "./series-detector.ts";
 
 /** An alert as the detectors word it: the title says what, by how much, and where to look. */
 export interface AlertReport {
@@ -30,10 +31,11 @@ export function deviceAlert(
   finding: Residual & { usual: number; median: number | null; peers: number; score: number },
 ): AlertReport {
   const { deviceId, value, usual, median, peers, score } = finding;
+  const compared = comparedWith(value, usual, score);
   const against =
     median === null
-      ? comparedWith(value, usual)
-      : `${comparedWith(value, usual)}, while its ${peers} peers are steady at ${figure(median)}`;
+      ? compared
+      : `${compared}, while its ${peers} peers are steady at ${figure(median)}`;
   return {
     key: `anomaly:${deviceId}:${metric}`,
     kind: "anomaly",
@@ -57,7 +59,7 @@ export function companyAlert(key: string, findings: readonly Finding[]): AlertRe
     .slice(0, MAX_NAMED_METRICS)
     .map(
       (one) =>
-        `${nameOf(one.metric)} is ${figure(one.value)}, ${comparedWith(one.value, one.usual)}`,
+        `${nameOf(one.metric)} is ${figure(one.value)}, ${comparedWith(one.value, one.usual, one.score)}`,
     );
   const more = findings.length - told.length;
   return {
@@ -88,7 +90,7 @@ export function fleetAlert(
     severity: "critical",
     title:
       `The median ${nameOf(metric)} of all ${peers} ${ofCohort(cohort)} is ${figure(median)}, ` +
-      `${comparedWith(median, usual)} (score ${figure(score)}). What has changed for all of them around ${moment(ts)}? ` +
+      `${comparedWith(median, usual, score)} (score ${figure(score)}). What has changed for all of them around ${moment(ts)}? ` +
       "See the rollouts and the platform's own state: /fleet",
     subjectKind: "fleet",
     subjectId: cohort || "fleet",
@@ -151,12 +153,16 @@ export function restartAlert(finding: RestartFinding, cohort: string, ts: number
 }
 
 /** How far a value is from what was expected: by its factor, where that says something. */
-function comparedWith(value: number, usual: number): string {
+function comparedWith(value: number, usual: number, score: number): string {
+  // Not far from anything: what is usual at this hour would say nothing of it.
+  if (score === ODD_SCORE) return "between its usual values or unmoved for longer than ever";
   const factor = value / usual;
   if (usual > 0 && value > 0 && (factor >= 1.5 || factor <= 0.67)) {
     return `${figure(factor)}× its usual ${figure(usual)} at this hour`;
   }
-  return `where ${figure(usual)} is usual at this hour`;
+  return figure(value) === figure(usual)
+    ? "as is usual at this hour, but not in how it moves"
+    : `where ${figure(usual)} is usual at this hour`;
 }
 
 /** What the platform counts itself is called by a name that says so. */

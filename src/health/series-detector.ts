@@ -81,6 +81,7 @@ export const REFRACTORY_POINTS = 200;
 const REPORTABLE = 0.125;
 /** How odd, calibrated, what falls into a gap or stands for long is: an alert, and no more than that. */
 const ODD = 24;
+export const ODD_SCORE = toScore(ODD);
 
 const Feature = { short: 0, level: 3, hourly: 4, residual: 5, step: 6, volatility: 7 } as const;
 

@@ -1,12 +1,16 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { createAlerts } from "../../src/alerts/index.ts";
+import { LocalBus } from "../../src/bus/index.ts";
 import {
   createDetectors,
+  createMetricRules,
   createSnapshotStore,
   createWatchLeases,
   WatchShares,
 } from "../../src/health/index.ts";
 import { ownerOf } from "../../src/health/watch-shares.ts";
 import { systemClock } from "../../src/kernel/index.ts";
+import { createSealer } from "../../src/kernel/sealing.ts";
 import { createTelemetry, type Telemetry } from "../../src/telemetry/index.ts";
 import { createTenancy, SYSTEM_ACTOR } from "../../src/tenancy/index.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
@@ -21,7 +25,7 @@ let test: TestDatabase;
 beforeAll(async () => {
   [store, test] = await Promise.all([createTestTimeseries(), createTestDatabase()]);
   const tenancy = createTenancy({ db: test.db, clock: systemClock });
-  for (const id of ["acme", "calm", "nobody"]) {
+  for (const id of ["acme", "calm", "nobody", "tuned"]) {
     await tenancy.tenants.create({ id, name: id }, SYSTEM_ACTOR);
   }
   telemetry = createTelemetry({ timeseries: store.timeseries, clock: systemClock });
@@ -172,4 +176,70 @@ it("detectors begin anew where what they knew cannot be read", async () => {
     snapshots,
   });
   expect((await detectors.runOnce()).points).toBeGreaterThan(0);
+});
+
+it("detectors speak of what people called of no use only where it is more unusual", async () => {
+  const start = Math.floor(Date.now() / SLOT_MS) * SLOT_MS;
+  let now = start;
+  const clock = { ...systemClock, now: () => now };
+  const alerts = createAlerts({
+    ...{ db: test.db, clock, bus: new LocalBus(), sealer: createSealer(Buffer.alloc(32, 7)) },
+    ...{ logger: silentLogger, allowPrivateAddresses: true },
+  });
+  const book = createMetricRules({ db: test.db, clock, alerts, audit: { record: async () => 0 } });
+  // A compressor's two levels; what lies between them is odd, though never far out.
+  const level = (index: number) => (index % 9 < 3 ? 40 : 5) + ((index * 7) % 5) / 4;
+  const ingest = (deviceId: string, from: number, to: number, oddAt: number) =>
+    telemetry.ingestTelemetry(
+      { tenantId: "tuned", deviceId },
+      Array.from({ length: to - from }, (_, offset) => {
+        const index = from + offset;
+        const heat = index === oddAt ? 18 : level(index);
+        return { ts: start + (index - 1_400) * SLOT_MS, seq: index, values: { heat } };
+      }),
+      now,
+    );
+  const detectors = createDetectors({
+    ...{ telemetry, alerts, clock, logger: silentLogger, slotMs: SLOT_MS },
+    tenantsToWatch: async () => ["tuned"],
+    cohorts: async () =>
+      new Map(["d1", "d2", "d3"].map((id) => [id, { kind: id, firmware: "1.0.0" }])),
+    rules: (tenantId) => book.rules(tenantId),
+    snapshots: createSnapshotStore(test.db),
+  });
+  const open = async () => (await alerts.list("tuned", { state: "open", limit: 10 })).items;
+
+  for (const device of ["d1", "d2", "d3"]) await ingest(device, 0, 1_400, -1);
+  await settled();
+  await detectors.runOnce();
+  now = start + 20 * SLOT_MS;
+  for (const device of ["d1", "d2"]) await ingest(device, 1_400, 1_418, 1_405);
+  await settled();
+  await detectors.runOnce();
+  const useless = await open();
+  expect(useless.map(({ subjectId }) => subjectId).sort()).toEqual(["d1", "d2"]);
+  expect(useless[0]?.title).toContain("is 18, between its usual values or unmoved for longer than");
+  const actor = { name: "Ada" };
+  for (const { id } of useless) await book.feedback("tuned", id, false, actor);
+  expect(await book.list("tuned")).toMatchObject([{ metric: "heat", threshold: 0.64 }]);
+
+  now = start + 90 * SLOT_MS;
+  await ingest("d3", 1_400, 1_488, 1_475);
+  await settled();
+  await detectors.runOnce();
+  expect((await open()).filter(({ subjectId }) => subjectId === "d3")).toEqual([]);
+  // What is far out is told all the same.
+  now = start + 110 * SLOT_MS;
+  await telemetry.ingestTelemetry(
+    { tenantId: "tuned", deviceId: "d3" },
+    Array.from({ length: 12 }, (_, index) => ({
+      ...{ ts: start + (95 + index) * SLOT_MS, seq: 9_000 + index },
+      values: { heat: index === 1 ? 4_000 : level(index) },
+    })),
+    now,
+  );
+  await settled();
+  await detectors.runOnce();
+  expect((await open()).map(({ subjectId }) => subjectId)).toContain("d3");
+  await detectors.stop();
 });
