@@ -62,10 +62,12 @@ export function createCollection(deps: FirmwareDeps): Collection {
   async function collectOwn(tenantId: string, before: number) {
     const own = blobs.own(tenantId);
     const total = { count: 0, sizeBytes: 0 };
+    const referenced = await db.tenant(tenantId, (tx) => store.blobsOfTenant(tx, tenantId));
     for await (const { sha256, sizeBytes, createdAt } of own.list()) {
-      if (createdAt > before) continue;
+      if (createdAt > before || referenced.has(sha256)) continue;
       const isGone = await db.tenant(tenantId, async (tx) => {
         await store.holdBlob(tx, sha256);
+        // Again, with the lock.
         if ((await store.blobsOfTenant(tx, tenantId, [sha256])).size > 0) return false;
         await own.delete(sha256);
         return true;
