@@ -5,7 +5,7 @@ import type { StorageClass } from "../tenancy/index.ts";
 import type { FirmwareDeps } from "./deps.ts";
 
 /**
- * The blobs of a tenant: written where its storage class has them, and read from there or, while they
+ * The blobs of a tenant, for one request or one piece of work: written where its storage class has them, and read from there or, while they
  * are being moved, from where they still are. Whether the tenant has a blob at all is not asked here:
  * its rows say so.
  */
@@ -41,6 +41,8 @@ export async function bringOver({ right, other }: Places, sha256: string): Promi
 class TenantBlobs implements BlobPlace {
   readonly #right: BlobPlace;
   readonly #other: BlobPlace;
+  /** Looked for once: for a store far away each look is a request. */
+  readonly #found = new Map<string, BlobPlace>();
 
   constructor({ right, other }: Places) {
     this.#right = right;
@@ -66,7 +68,13 @@ class TenantBlobs implements BlobPlace {
   }
 
   async stat(sha256: string): Promise<BlobStat | undefined> {
-    return (await this.#right.stat(sha256)) ?? this.#other.stat(sha256);
+    for (const place of [this.#right, this.#other]) {
+      const stat = await place.stat(sha256);
+      if (!stat) continue;
+      this.#found.set(sha256, place);
+      return stat;
+    }
+    return undefined;
   }
 
   async has(sha256: string): Promise<boolean> {
@@ -98,8 +106,8 @@ class TenantBlobs implements BlobPlace {
   }
 
   async #placeOf(sha256: string): Promise<BlobPlace> {
-    const isElsewhere = !(await this.#right.has(sha256)) && (await this.#other.has(sha256));
-    return isElsewhere ? this.#other : this.#right;
+    if (!this.#found.has(sha256)) await this.stat(sha256);
+    return this.#found.get(sha256) ?? this.#right;
   }
 
   async #from<T>(read: (place: BlobPlace) => Promise<T>): Promise<T> {
