@@ -23,6 +23,7 @@ export const PLATFORM_CHECKS = [
   "blobs",
   "disk",
   "journal",
+  "bus",
   "any",
 ] as const;
 

@@ -31,7 +31,8 @@ export function parseS3Address(text: string): S3Address {
   const unknown = [...parameters.keys()].find((name) => !PARAMETERS.includes(name));
   if (unknown !== undefined) throw new Error(`knows no ${unknown}: ${PARAMETERS.join(", ")}`);
   const bucket = url.hostname;
-  if (!/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket)) throw new Error("names no bucket");
+  if (!/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket))
+    throw new Error("BLOB_URL names no bucket (3 to 63 of a-z, 0-9, dots and hyphens)");
   const path = url.pathname.replace(/^\/+|\/+$/g, "");
   const endpoint = parameters.get("endpoint") ?? undefined;
   if (endpoint !== undefined && !/^https?:$/.test(new URL(endpoint).protocol)) {

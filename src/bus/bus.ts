@@ -3,6 +3,8 @@ export interface Bus {
   publish(subject: string, message: BusMessage): void;
   /** `pattern` may end in `.*` (one more level) or `.>` (any more). The result unsubscribes. */
   subscribe(pattern: string, handler: (message: BusMessage, subject: string) => void): () => void;
+  /** Whether other machines are reached; absent where there are none. */
+  isUplinkUp?: boolean;
   close(): Promise<void>;
 }
 

@@ -1,3 +1,4 @@
 export * from "./bus.ts";
 export { LocalBus } from "./local-bus.ts";
 export { answerMetrics, gatherMetrics } from "./metrics-exchange.ts";
+export { connectUplink, type Uplink } from "./uplink.ts";

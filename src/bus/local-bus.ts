@@ -8,11 +8,17 @@ interface Subscription {
 
 /** The bus within one process; `relay` passes what is published here on to the other processes. */
 export class LocalBus implements Bus {
+  isUplinkUp?: boolean;
   readonly #subscriptions = new Set<Subscription>();
+  readonly #onClose: () => Promise<void>;
   readonly #relay: ((subject: string, message: BusMessage) => void) | undefined;
 
-  constructor(relay?: (subject: string, message: BusMessage) => void) {
+  constructor(
+    relay?: (subject: string, message: BusMessage) => void,
+    onClose: () => Promise<void> = async () => {},
+  ) {
     this.#relay = relay;
+    this.#onClose = onClose;
   }
 
   publish(subject: string, message: BusMessage): void {
@@ -43,5 +49,6 @@ export class LocalBus implements Bus {
 
   async close(): Promise<void> {
     this.#subscriptions.clear();
+    await this.#onClose();
   }
 }

@@ -126,6 +126,7 @@ const NEXT: Record<string, string> = {
   writes:
     "nothing that was acknowledged is at risk: see what else writes there, whether the disk fails (smartctl), or what the cloud allows it (IOPS)",
   journal: "the time-series store does not keep up: look at it first",
+  bus: "is the NATS server running, and does NATS_URL reach it? Meanwhile machines hear of each other late",
 };
 
 /** What a body of `/readyz` says; nothing where it is another program's. */

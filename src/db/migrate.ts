@@ -11,7 +11,8 @@ const ADVISORY_LOCK = 7_246_530_188;
 
 /**
  * Applies the migrations that the database lacks, in the order of their names, each in a
- * transaction, one process at a time. A migration that was changed after it ran is an error.
+ * transaction, one process at a time. A migration that was changed after it ran, or that is not known
+ * here, is an error.
  */
 export async function migrate(
   ownerUrl: string,
@@ -26,10 +27,14 @@ export async function migrate(
     const { rows } = await client.query("select name, sha256 from vautn_migrations");
     const applied = new Map<string, string>(rows.map((row) => [row.name, row.sha256]));
     const added: string[] = [];
-    for (const name of fs
-      .readdirSync(directory)
-      .filter((file) => file.endsWith(".sql"))
-      .sort()) {
+    const names = fs.readdirSync(directory).filter((file) => file.endsWith(".sql"));
+    const unknown = [...applied.keys()].find((name) => !names.includes(name));
+    if (unknown) {
+      throw new Error(
+        `the database is of a newer Vautn (it has ${unknown}): install that one, or put a backup back`,
+      );
+    }
+    for (const name of names.sort()) {
       const text = fs.readFileSync(path.join(directory, name), "utf8");
       const sha256 = createHash("sha256").update(text).digest("hex");
       const earlier = applied.get(name);

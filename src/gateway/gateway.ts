@@ -10,6 +10,7 @@ import { GatewayFigures } from "./gateway-figures.ts";
 import { connectionsGauge } from "./gateway-metrics.ts";
 import { DEFAULT_GATEWAY_LIMITS, ratesOf } from "./limits.ts";
 import { type Listener, listen } from "./listener.ts";
+import { LookAround } from "./look-around.ts";
 import { MessageRouter } from "./message-router.ts";
 import { Allowances } from "./pacing.ts";
 import { ConnectionFault, REASON } from "./reason-codes.ts";
@@ -156,11 +157,13 @@ function startChecks(
 ): () => void {
   const { clock } = deps;
   const figures = new GatewayFigures(connections, load);
+  const lookAround = new LookAround(deps.bus, connections);
   let stopped = false;
   let checking = clock.after(CHECK_INTERVAL_MS, check);
   function check(): void {
     const now = clock.now();
     for (const connection of connections) connection.check(now);
+    lookAround.step();
     figures.update();
     listener.check(now);
     if (!stopped) checking = clock.after(CHECK_INTERVAL_MS, check);

@@ -44,6 +44,7 @@ export interface Config extends AcmeConfig {
   /** Whether gateways keep what they acknowledge in a journal before the time-series store. */
   journal: "auto" | "on" | "off";
   natsUrl: string | undefined;
+  nodeName: string | undefined;
   /** The mail server for alerts; with its password where it wants one. */
   smtpUrl: string | undefined;
   smtpFrom: string | undefined;
@@ -143,7 +144,20 @@ export const SETTINGS: { [Name in keyof Config]: Setting } = {
       "ingest journal before ClickHouse: on, off or auto (default: where the engine is embedded)",
     parse: (text) => oneOf(text ?? "auto", ["auto", "on", "off"]),
   },
-  natsUrl: url("NATS_URL", "NATS to use instead of the local bus", ["nats:", "tls:"]),
+  natsUrl: url("NATS_URL", "NATS server between the machines of one installation", [
+    "nats:",
+    "tls:",
+  ]),
+  nodeName: {
+    variable: "VAUTN_NODE",
+    describe: "this machine's name among those of one installation (default: its host name)",
+    parse: (text) => {
+      if (text !== undefined && !/^[A-Za-z0-9][A-Za-z0-9.-]{0,62}$/.test(text)) {
+        throw new Error("needs up to 63 letters, digits, dots and hyphens");
+      }
+      return text;
+    },
+  },
   smtpUrl: {
     variable: "VAUTN_SMTP_URL",
     describe: "mail server for alerts: smtps://user:password@host:port (smtp:// takes STARTTLS)",
@@ -266,10 +280,26 @@ export function readConfig(environment: NodeJS.ProcessEnv): Readonly<Config> {
   if (config.rootKey && !(config.rootFile && config.pkcs11Module)) {
     problems.push("VAUTN_ROOT_KEY: needs VAUTN_ROOT and VAUTN_PKCS11_MODULE too");
   }
+  problems.push(...clusterProblems(config as Partial<Config>));
   problems.push(...acmeProblems(config as Partial<AcmeConfig>));
   if (problems.length > 0)
     throw new Error(`the configuration is not valid\n  ${problems.join("\n  ")}`);
   return Object.freeze(config as unknown as Config);
+}
+
+/** Machines that hear of each other look into the same stores. */
+function clusterProblems(config: Partial<Config>): string[] {
+  if (!config.natsUrl) return [];
+  const servesImages = config.roles?.some((role) => role !== "gateway");
+  const missing = [
+    ...(config.databaseUrl ? [] : ["DATABASE_URL"]),
+    ...(config.clickhouseUrl ? [] : ["CLICKHOUSE_URL"]),
+    ...(config.blobUrl || !servesImages ? [] : ["BLOB_URL"]),
+  ];
+  if (missing.length === 0) return [];
+  return [
+    `NATS_URL: needs ${missing.join(", ")} too: machines of one installation share their stores`,
+  ];
 }
 
 /** By ACME a certificate comes that browsers know: console and API are served with it. */
@@ -293,7 +323,11 @@ export function describeConfig(config: Config): Record<string, unknown> {
         return [setting.variable, pairs.join(",") || null];
       }
       if (typeof value === "string" && /^[a-z]+:\/\//.test(value)) {
-        return [setting.variable, value.replace(/\/\/([^:@/]*):[^@/]*@/, "//$1:[secret]@")];
+        const masked = value
+          .replace(/\/\/([^:@/]*):[^@/]*@/, "//$1:[secret]@")
+          // A user alone may be a token.
+          .replace(/\/\/[^:@/]+@/, "//[secret]@");
+        return [setting.variable, masked];
       }
       return [setting.variable, value ?? null];
     }),

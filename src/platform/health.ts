@@ -1,5 +1,6 @@
 import fs from "node:fs";
 import path from "node:path";
+import type { Bus } from "../bus/index.ts";
 import type { Config } from "../kernel/config.ts";
 import { createHealthChecks, type HealthCheck, Unwell } from "../kernel/health-checks.ts";
 import type { Clock } from "../kernel/index.ts";
@@ -22,18 +23,19 @@ const LONGEST_WRITE_MS = 2_000;
 const WRITE_EVERY_MS = 10_000;
 
 export interface HealthDeps {
-  config: Pick<Config, "dataDirectory">;
+  config: Pick<Config, "dataDirectory"> & Partial<Pick<Config, "natsUrl">>;
   clock: Clock;
   db: { ping(): Promise<void> };
   timeseries: { ping(): Promise<void> };
   blobs: { ping(): Promise<void> };
+  bus: Pick<Bus, "isUplinkUp">;
   /** How long a small write takes to be durable in a folder; the disk itself where absent. */
   writeMs?(directory: string): Promise<number>;
 }
 
 /** What the platform depends on, asked anew at most once a second. */
 export function createPlatformHealth(deps: HealthDeps) {
-  const { config, clock, db, timeseries, blobs, writeMs = durableWriteMs } = deps;
+  const { config, clock, db, timeseries, blobs, bus, writeMs = durableWriteMs } = deps;
   const answers =
     (ping: () => Promise<void>): HealthCheck =>
     async () => {
@@ -50,7 +52,13 @@ export function createPlatformHealth(deps: HealthDeps) {
     disk: async () => diskReason(config.dataDirectory),
     writes,
     journal: async () => journalReason(path.join(config.dataDirectory, "journal")),
+    ...(config.natsUrl ? { bus: async () => busReason(bus) } : {}),
   });
+}
+
+/** Without it the machines go on, and find in the stores what they were not told. */
+function busReason({ isUplinkUp }: Pick<Bus, "isUplinkUp">): { reason: string } | undefined {
+  return isUplinkUp ? undefined : { reason: "machines hear of each other late" };
 }
 
 /** Says what is amiss in words that name no place. */

@@ -15,6 +15,8 @@ export type ToRoleProcess =
       allowPrivateWebhooks: boolean;
     }
   | { kind: "bus"; subject: string; message: BusMessage }
+  /** Whether the bus to other machines is there. */
+  | { kind: "uplink"; isConnected: boolean }
   | { kind: "stop" };
 
 /** What a role process tells the supervisor. */

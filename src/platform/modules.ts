@@ -146,7 +146,7 @@ export function createModules(options: ModuleOptions) {
   });
   tenancy.usage.onNews((tenantId, news) => alerts.raise(tenantId, quotaAlert(news)));
   tenancy.usage.start((err) => logger.warn({ err }, "what tenants use could not be written"));
-  const health = createPlatformHealth({ config, clock, db, timeseries: store, blobs });
+  const health = createPlatformHealth({ config, clock, db, timeseries: store, blobs, bus });
   const alertRules = createAlertRules({
     ...{ db, clock, logger, alerts },
     facts: {

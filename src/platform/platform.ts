@@ -3,6 +3,7 @@ import { LocalBus } from "../bus/index.ts";
 import { freePort } from "../db/index.ts";
 import { type Config, ownConsoleUrl } from "../kernel/config.ts";
 import type { Logger } from "../kernel/logger.ts";
+import { connectedBus, uplinkOf } from "./between-machines.ts";
 import { lockDataDirectory } from "./data-lock.ts";
 import { createModules, type Modules } from "./modules.ts";
 import { startRoles } from "./roles.ts";
@@ -38,11 +39,6 @@ export interface Platform {
 /** Starts stores and roles on the data folder; what was started is stopped again on a failure. */
 export async function startPlatform(options: PlatformOptions): Promise<Platform> {
   const { logger } = options;
-  if (options.config.natsUrl) {
-    throw new Error(
-      "NATS_URL is set, and a bus between machines is not built yet: unset it to run on one machine",
-    );
-  }
   const stops: (() => Promise<unknown>)[] = [];
   const stop = async () => {
     for (const stopOne of stops.splice(0).reverse()) await stopOne();
@@ -60,11 +56,13 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
 
     options.onStatus?.("preparing the certificate authority");
     const allowPrivateWebhooks = options.allowPrivateWebhooks ?? false;
-    const bus = new LocalBus();
+    const connect = uplinkOf(config, logger);
     const common = { config, stores: stores.addresses, allowPrivateWebhooks };
     let modules: Modules;
     let failed: Promise<string> = stores.failed;
     if (options.inProcess) {
+      const bus = connectedBus(connect);
+      stops.push(() => bus.close());
       const preparing = createModules({ ...common, bus, logger });
       await preparing.identity.ensurePlatform();
       await preparing.close();
@@ -72,11 +70,11 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       stops.push(() => roles.stop());
       modules = roles.modules;
     } else {
-      modules = createModules({ ...common, bus, logger });
+      modules = createModules({ ...common, bus: new LocalBus(), logger });
       stops.push(() => modules.close());
       await modules.identity.ensurePlatform();
       options.onStatus?.("starting gateway, device HTTPS, API and worker");
-      const supervisor = await superviseRoles({ ...common, stores: stores.addresses, logger });
+      const supervisor = await superviseRoles({ ...common, connect, logger });
       stops.push(() => supervisor.stop());
       failed = Promise.race([stores.failed, supervisor.failed]);
     }

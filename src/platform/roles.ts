@@ -16,6 +16,7 @@ import { type Config, type Role, servesApiByTls } from "../kernel/config.ts";
 import { randomId } from "../kernel/index.ts";
 import { createLogger } from "../kernel/logger.ts";
 import { startTracing } from "../kernel/tracing.ts";
+import { nameAmongMachines } from "./between-machines.ts";
 import { journalOf } from "./journal-place.ts";
 import { createModules, type Modules } from "./modules.ts";
 import { createLogDestination } from "./platform-log.ts";
@@ -43,10 +44,11 @@ const WEB_DIRECTORY = path.resolve(import.meta.dirname, "../../dist/web");
 
 /** Starts the roles of one process on modules of its own. */
 export async function startRoles(options: RolesOptions): Promise<RunningRoles> {
-  const { config, processName } = options;
+  const { config } = options;
+  const processName = nameAmongMachines(config, options.processName);
   const destination = createLogDestination();
   const logger = createLogger({ level: config.logLevel, role: processName, destination });
-  const journal = journalOf(config, processName, options.roles);
+  const journal = journalOf(config, options.processName, options.roles);
   const modules = createModules({ ...options, logger, journal });
   destination.shipTo(modules.logs);
   const stopTracing = startTracing((spans) => modules.logs.recordSpans(spans, processName));
@@ -65,7 +67,8 @@ export async function startRoles(options: RolesOptions): Promise<RunningRoles> {
     }
     const stopAnswering = answerMetrics(options.bus);
     stops.push(async () => stopAnswering());
-    for (const role of options.roles) stops.push(await startRole(role, modules, options));
+    for (const role of options.roles)
+      stops.push(await startRole(role, modules, { ...options, processName }));
   } catch (error) {
     await stop();
     throw withWayOut(error, config);

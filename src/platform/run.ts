@@ -69,15 +69,13 @@ export async function runPlatform(
 }
 
 function printWelcome(platform: Platform, config: Config): void {
-  const lines = [
-    "",
-    `  Vautn is running on ${config.dataDirectory}`,
-    "",
-    `  console and API   ${platform.consoleUrl}`,
-    `  devices, MQTT     ${platform.mqttUrl}`,
-    `  devices, HTTPS    ${platform.httpsUrl}`,
-    "",
-  ];
+  const served = [
+    ["api", `  console and API   ${platform.consoleUrl}`],
+    ["gateway", `  devices, MQTT     ${platform.mqttUrl}`],
+    ["device-http", `  devices, HTTPS    ${platform.httpsUrl}`],
+  ] as const;
+  const here = served.flatMap(([role, line]) => (config.roles.includes(role) ? [line] : []));
+  const lines = ["", `  Vautn is running on ${config.dataDirectory}`, "", ...here, ""];
   if (platform.administrator) {
     lines.push(
       "  First start: an administrator was made. The password is shown this once.",
@@ -86,7 +84,7 @@ function printWelcome(platform: Platform, config: Config): void {
       "",
       `  Next: sign in at ${platform.consoleUrl}, or: npx vautn login ${platform.consoleUrl}`,
     );
-  } else {
+  } else if (config.roles.includes("api")) {
     lines.push(`  Next: sign in at ${platform.consoleUrl}`);
   }
   lines.push("  Ctrl-C stops everything.", "");

@@ -5,6 +5,7 @@ import type { BusMessage } from "../bus/index.ts";
 import type { Config, Role } from "../kernel/config.ts";
 import { messageOf } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
+import type { ConnectUplink } from "./between-machines.ts";
 import { tell } from "./child-channel.ts";
 import type { FromRoleProcess, ToRoleProcess } from "./messages.ts";
 import type { StoreAddresses } from "./stores.ts";
@@ -52,6 +53,8 @@ export async function superviseRoles(options: {
   stores: StoreAddresses;
   logger: Logger;
   allowPrivateWebhooks: boolean;
+  /** Makes the bus to other machines, where there are any. */
+  connect?: ConnectUplink | undefined;
 }): Promise<Supervisor> {
   const { logger } = options;
   const children = new Map<string, ChildProcess>();
@@ -62,6 +65,14 @@ export async function superviseRoles(options: {
     reportFailure = resolve;
   });
 
+  let isUplinkUp = false;
+  const uplink = options.connect?.({
+    onMessage: (subject, message) => tellAll({ kind: "bus", subject, message }),
+    onState(isConnected) {
+      isUplinkUp = isConnected;
+      tellAll({ kind: "uplink", isConnected });
+    },
+  });
   const plans = planProcesses(options.config);
   try {
     await Promise.all(plans.map(startProcess));
@@ -90,13 +101,19 @@ export async function superviseRoles(options: {
       processes: plans.length,
       allowPrivateWebhooks: options.allowPrivateWebhooks,
     });
+    if (uplink) send(child, { kind: "uplink", isConnected: isUplinkUp });
     await waitUntilReady(plan.name, child);
+  }
+
+  function tellAll(message: ToRoleProcess): void {
+    for (const child of children.values()) send(child, message);
   }
 
   function relay(from: string, subject: string, message: BusMessage): void {
     for (const [name, child] of children) {
       if (name !== from) send(child, { kind: "bus", subject, message });
     }
+    uplink?.publish(subject, message);
   }
 
   function onExit(plan: ProcessPlan, child: ChildProcess, how: string): void {
@@ -126,6 +143,7 @@ export async function superviseRoles(options: {
         clearTimeout(timer);
       }),
     );
+    await uplink?.close();
   }
 }
 

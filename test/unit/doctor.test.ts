@@ -110,12 +110,34 @@ describe("vautn doctor", () => {
 });
 
 describe("the platform's health", () => {
+  it("says that other machines are not reached where there are others", async () => {
+    const directory = await fs.mkdtemp(path.join(os.tmpdir(), "vautn-health-"));
+    const clock = new VirtualClock(0);
+    const ping = async () => undefined;
+    const store = { ping };
+    const bus: { isUplinkUp?: boolean } = { isUplinkUp: false };
+    const parts = { clock, db: store, timeseries: store, blobs: store, bus };
+    const config = { dataDirectory: directory };
+    const ofMachines = createPlatformHealth({
+      ...parts,
+      config: { ...config, natsUrl: "nats://n" },
+    });
+    const found = async (health = ofMachines) =>
+      (await health()).find(({ name }) => name === "bus");
+    expect(await found(createPlatformHealth({ ...parts, config }))).toBeUndefined();
+    const reason = "machines hear of each other late";
+    expect(await found()).toEqual({ name: "bus", state: "degraded", reason });
+    bus.isUplinkUp = true;
+    await clock.advance(2_000);
+    expect(await found()).toEqual({ name: "bus", state: "ok", reason: "" });
+  });
+
   it("misses a folder of images that is not there, and says so without its name", async () => {
     const directory = await fs.mkdtemp(path.join(os.tmpdir(), "vautn-health-"));
     const blobs = openBlobStore({ directory: path.join(directory, "blobs") });
     const clock = new VirtualClock(0);
     const ping = async () => undefined;
-    const parts = { db: { ping }, timeseries: { ping }, blobs };
+    const parts = { db: { ping }, timeseries: { ping }, blobs, bus: {} };
     const health = createPlatformHealth({ config: { dataDirectory: directory }, clock, ...parts });
     const found = async () => (await health()).find(({ name }) => name === "blobs");
     expect(await found()).toEqual({ name: "blobs", state: "ok", reason: "" });
