@@ -22,6 +22,7 @@ export const PLATFORM_CHECKS = [
   "clickhouse",
   "blobs",
   "disk",
+  "writes",
   "journal",
   "bus",
   "any",

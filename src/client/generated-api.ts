@@ -225,7 +225,16 @@ export type AlertRuleSource = {
   level?: "trace" | "debug" | "info" | "warn" | "error" | "fatal" | undefined;
   states?: Array<string> | undefined;
   resource?: "devices" | undefined;
-  check?: "postgresql" | "clickhouse" | "blobs" | "disk" | "journal" | "bus" | "any" | undefined;
+  check?:
+    | "postgresql"
+    | "clickhouse"
+    | "blobs"
+    | "disk"
+    | "writes"
+    | "journal"
+    | "bus"
+    | "any"
+    | undefined;
 };
 
 export type AlertRuleSpec = {

@@ -151,7 +151,7 @@ describe("the platform's health", () => {
   it("says of a disk that twice takes long that it is slow, and of one slow write nothing", async () => {
     const clock = new VirtualClock(0);
     const ping = async () => undefined;
-    const parts = { db: { ping }, timeseries: { ping }, blobs: { ping } };
+    const parts = { db: { ping }, timeseries: { ping }, blobs: { ping }, bus: {} };
     let tookMs = 3;
     const writeMs = async () => tookMs;
     const health = createPlatformHealth({
