@@ -6,7 +6,7 @@ import net from "node:net";
 import path from "node:path";
 import type { TestPki } from "../test/support/device-pki.ts";
 import type { ServerOrder } from "./mqtt-server.ts";
-import { memoryKbOf, pinned } from "./process-figures.ts";
+import { memoryKbOf, pinned, treeOf } from "./process-figures.ts";
 
 /** The generator has the other one. */
 export const SERVER_CORE = 0;
@@ -18,6 +18,8 @@ export interface Server {
   name: string;
   pid: number;
   port: number;
+  /** That share its port; `pid` is the first, and the others are its children. */
+  processes: number;
   /** Resident memory in KB, after the server has cleared away what it no longer uses. */
   memoryKb(): Promise<number>;
   stop(): Promise<void>;
@@ -27,7 +29,7 @@ export interface Server {
 export async function startOurs(
   { server }: TestPki,
   durable: boolean,
-  more: Pick<ServerOrder, "declared" | "rollsUp"> = {},
+  more: Pick<ServerOrder, "declared" | "rollsUp" | "processes"> = {},
 ): Promise<Server> {
   const script = path.join(import.meta.dirname, "mqtt-server.ts");
   const flags = [...(process.env.BENCH_NODE_FLAGS?.split(" ") ?? []), "--expose-gc"];
@@ -40,14 +42,17 @@ export async function startOurs(
   child.send({ ...server, durable, ...more } satisfies ServerOrder);
   const [{ port }] = (await once(child, "message")) as [{ port: number }];
   const pid = child.pid as number;
+  const { processes = 1 } = more;
   return {
     name: "ours",
     pid,
     port,
+    processes,
     async memoryKb() {
-      process.kill(pid, "SIGUSR2");
+      const gateways = processes > 1 ? treeOf(pid) : [pid];
+      for (const one of gateways) process.kill(one, "SIGUSR2");
       await settle();
-      return memoryKbOf(pid);
+      return gateways.reduce((sum, one) => sum + memoryKbOf(one), 0);
     },
     stop: () => stop(child),
   };
@@ -90,6 +95,7 @@ export async function startMosquitto({ server, root }: TestPki, directory: strin
     name: PEER,
     pid,
     port,
+    processes: 1,
     async memoryKb() {
       await settle();
       return memoryKbOf(pid);

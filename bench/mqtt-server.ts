@@ -1,8 +1,11 @@
 // The gateway of bench/mqtt.ts in a process of its own. Its stores take everything at once, as the peer
 // has none either; or telemetry is durable in the real one before it is acknowledged.
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import { fileURLToPath } from "node:url";
 import { LocalBus } from "../src/bus/index.ts";
 import { DEFAULT_GATEWAY_LIMITS, type GatewayDeps, startGateway } from "../src/gateway/index.ts";
 import { AppError, systemClock } from "../src/kernel/index.ts";
@@ -21,6 +24,10 @@ export interface ServerOrder {
   declared?: DeclaredProduct | undefined;
   /** The worker's part of telemetry, in this process: a pass each ten seconds. */
   rollsUp?: boolean;
+  /** Gateways on one port; the first starts the others. */
+  processes?: number;
+  /** Of one that another has started. */
+  port?: number;
 }
 
 const allTaken = async () => ({ accepted: 1, rejectedCount: 0, rejected: [] });
@@ -87,18 +94,33 @@ process.once("message", async (order: ServerOrder) => {
   const gateway = await startGateway({
     ...depsOf(order),
     ...(store ? { telemetry: store.telemetry } : {}),
-    port: 0,
+    port: order.port ?? 0,
+    sharesPort: (order.processes ?? 1) > 1,
     bindAddress: "127.0.0.1",
-    gatewayId: "bench",
+    gatewayId: `bench-${process.pid}`,
     limits: { ...DEFAULT_GATEWAY_LIMITS, ...unlimited },
   });
+  const others = await startOthers(order, gateway.port);
   process.send?.({ port: gateway.port });
   process.once("SIGTERM", async () => {
+    for (const other of others) other.disconnect();
     await gateway.close();
     await store?.close();
     process.exit();
   });
 });
+
+async function startOthers(order: ServerOrder, port: number): Promise<ChildProcess[]> {
+  if (order.port !== undefined) return [];
+  const others = Array.from({ length: (order.processes ?? 1) - 1 }, () =>
+    fork(fileURLToPath(import.meta.url), { execArgv: process.execArgv }),
+  );
+  for (const other of others) {
+    other.send({ ...order, port });
+    await once(other, "message");
+  }
+  return others;
+}
 
 async function openStore({ declared, rollsUp }: ServerOrder) {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-bench-mqtt-"));

@@ -24,6 +24,7 @@ import {
   publishFor,
   type Target,
 } from "./mqtt-client.ts";
+import { Fleets } from "./mqtt-fleets.ts";
 import {
   hasMosquitto,
   PEER,
@@ -71,6 +72,8 @@ const WARM_UP = 1_000;
 const TRIES = 20;
 /** A process has more files open than its connections. */
 const SPARE_FILES = 500;
+/** Gateways on one port, as VAUTN_GATEWAY_PROCESSES has them: of one a process's files are the end. */
+const GATEWAYS = 2;
 const GROWTH = flags.quick ? [250, 500, 1_000] : [1_000, 5_000, 20_000];
 /** How our agent waits for an answer, and before it tries again. */
 const { connectTimeoutMs: PATIENCE_MS, backOff: BACK_OFF } = CONNECTION_DEFAULTS;
@@ -95,7 +98,7 @@ try {
   const isAsked = (...names: string[]) => names.some((name) => sections.includes(name));
   if (isAsked("messages", "messages-no-store")) await compare("mqtt.no-store", messages, false);
   if (isAsked("messages", "messages-durable")) await compare("mqtt", messages, true);
-  if (sections.includes("growth")) await compare("mqtt.growth", growth, false);
+  if (sections.includes("growth")) await compare("mqtt.growth", growth, false, GATEWAYS);
   if (sections.includes("storm")) await compare("mqtt.storm", storm, false);
   if (sections.includes("commands")) commands();
 } finally {
@@ -123,8 +126,9 @@ async function compare(
   prefix: string,
   measure: (server: Server) => Promise<Record<string, Figure>>,
   durable: boolean,
+  processes = 1,
 ): Promise<void> {
-  const ours = await withServer(await startOurs(pki, durable), measure);
+  const ours = await withServer(await startOurs(pki, durable, { processes }), measure);
   // The peer takes its time, and may not come to an end: what is known is said.
   for (const [name, { value, unit }] of Object.entries(ours)) {
     console.error(`${prefix}.${name} ${round(value)} ${unit}`);
@@ -240,24 +244,24 @@ async function messages(server: Server): Promise<Record<string, Figure>> {
 
 /** Memory and CPU at several sizes, and the line through them. */
 async function growth(server: Server): Promise<Record<string, Figure>> {
-  const target = targetOf(server);
-  await warmUp(target);
-  const most = openFilesLimit() - SPARE_FILES;
-  const devices: Device[] = [];
+  await warmUp(targetOf(server));
+  const room = openFilesLimit() - SPARE_FILES;
+  const largest = Math.min(Math.max(...GROWTH), flags.connections ? CONNECTIONS : Infinity);
+  const { key, cert } = certificate;
+  const order = { port: server.port, key, cert, groups: flags.groups, core: 1 - SERVER_CORE };
+  const fleets = new Fleets(order, largest, room);
   const before = await server.memoryKb();
   const memory: [number, number][] = [[0, 0]];
   const cpu: [number, number][] = [[0, 0]];
   const figures: Record<string, Figure> = {};
   let cpuMs = 0;
   for (const wanted of GROWTH) {
-    const size = Math.min(wanted, most, flags.connections ? CONNECTIONS : wanted);
-    if (size < wanted) console.error(`${size} instead of ${wanted} connections: open files`);
-    const first = WARM_UP + 1 + devices.length;
+    const size = Math.min(wanted, room * server.processes, largest);
+    if (size < wanted) console.error(`${server.name}: ${size} instead of ${wanted} connections`);
+    const first = WARM_UP + 1 + fleets.connected;
     // One whose SYN the kernel has dropped asks anew, and does not wait for the kernel's next turn.
     const load = { first, concurrency: CONCURRENCY, tries: TRIES, patienceMs: PATIENCE_MS };
-    const spent = await timed(server, async () => {
-      devices.push(...(await connectMany(target, { ...load, count: size - devices.length })));
-    });
+    const spent = await timed(server, () => fleets.connect(size - fleets.connected, load));
     cpuMs += spent.cpuMs;
     const kb = (await server.memoryKb()) - before;
     memory.push([size, kb]);
@@ -267,9 +271,9 @@ async function growth(server: Server): Promise<Record<string, Figure>> {
     console.error(
       `${server.name}: ${size} in, ${round(kb / size)} KB and ${round(cpuMs / size)} ms each`,
     );
-    if (size < wanted || devices.length >= most) break;
+    if (size < wanted) break;
   }
-  await close(devices);
+  await fleets.close();
   const [kb, ms] = [slopeOf(memory), slopeOf(cpu)];
   figures["memory-slope"] = { value: kb.slope, unit: "KB/connection", goal: "<= 1.5" };
   figures["memory-fit"] = { value: kb.fit, unit: "R²" };

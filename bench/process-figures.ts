@@ -20,7 +20,8 @@ export function ownCpuMs(pid: number): number {
   return (ticks * 1_000) / CLOCK_TICKS;
 }
 
-function treeOf(pid: number): number[] {
+/** A process and what it has started. */
+export function treeOf(pid: number): number[] {
   const children = fs.readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
   return [pid, ...children.split(" ").filter(Boolean).map(Number).flatMap(treeOf)];
 }

@@ -24,7 +24,7 @@ export const ERROR_CATALOGUE = {
     title: "The idempotency key was used for another request",
   },
   "rate-limited": { status: 429, title: "Too many requests" },
-  "quota-exceeded": { status: 429, title: "The tenant's quota is used up" },
+  "quota-exceeded": { status: 429, title: "A quota is used up" },
   internal: { status: 500, title: "An error of ours" },
   unavailable: { status: 503, title: "A store is not available at the moment" },
   // Signing in

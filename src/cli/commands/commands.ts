@@ -1,9 +1,14 @@
 import type { Command } from "commander";
-import type { CallInput } from "../../client/index.ts";
+import { ApiRefusal, type CallInput } from "../../client/index.ts";
 import { type Cli, type CommonOptions, group, leaf, wholeNumber } from "../cli.ts";
+import { misuse } from "../cli-error.ts";
 import { sendCommand, sendOptions } from "../command-send.ts";
 import { batchTable, commandTable, describeBatch, describeCommand } from "../command-view.ts";
 import { checkId, findById, watchCommand } from "../command-watch.ts";
+import type { Session } from "../session.ts";
+
+/** More are not open for one device. */
+const MAX_OF_DEVICE = 1_000;
 
 interface ListOptions extends CommonOptions {
   device?: string;
@@ -103,22 +108,35 @@ function lookingCommands(command: Command, cli: Cli): void {
 
 function steeringCommands(command: Command, cli: Cli): void {
   leaf(command, {
-    usage: "cancel <id>",
-    summary: "call back a command that still waits, or what still waits of a batch",
+    usage: "cancel [id]",
+    summary: "call back a command that still waits, or what still waits of a batch or a device",
     example: "vautn command cancel 0199…",
     data: true,
     tenant: true,
-  }).action(async (id: string, options: CommonOptions) => {
-    const session = cli.session(options);
-    const found = await findById(session, id);
-    if ("command" in found) {
-      const cancelled = await session.call("cancelCommand", { params: { command: id } });
-      cli.print(options, cancelled, () => commandTable([cancelled]));
-      return;
-    }
-    const batch = await session.call("cancelCommandBatch", { params: { batch: id } });
-    cli.print(options, batch, () => describeBatch(batch));
-  });
+  })
+    .option("-d, --device <id>", "all that still waits for this device")
+    .action(async (id: string | undefined, options: ListOptions) => {
+      const session = cli.session(options);
+      if ((id === undefined) === (options.device === undefined)) {
+        throw misuse("either the id of a command or of a batch is needed, or --device");
+      }
+      if (options.device !== undefined) {
+        const cancelled = await cancelAll(session, options.device);
+        const hint = `Nothing waits for ${options.device}.`;
+        cli.printList(options, { items: cancelled, nextCursor: null }, commandTable, hint);
+        return;
+      }
+      const found = await findById(session, id as string);
+      if ("command" in found) {
+        const cancelled = await session.call("cancelCommand", {
+          params: { command: id as string },
+        });
+        cli.print(options, cancelled, () => commandTable([cancelled]));
+        return;
+      }
+      const batch = await session.call("cancelCommandBatch", { params: { batch: id as string } });
+      cli.print(options, batch, () => describeBatch(batch));
+    });
 
   for (const [verb, operation, summary] of [
     ["pause", "pauseCommandBatch", "hold back what a batch has not delivered"],
@@ -136,4 +154,22 @@ function steeringCommands(command: Command, cli: Cli): void {
       cli.print(options, batch, () => describeBatch(batch));
     });
   }
+}
+
+/** Calls back what waits for a device; what is delivered meanwhile stays. */
+async function cancelAll(session: Session, device: string) {
+  const cancelled = [];
+  for (const status of ["waiting", "queued"] as const) {
+    const query = { device, status };
+    const { items } = await session.collect("listCommands", { query }, MAX_OF_DEVICE);
+    // In the order of the list, the newest first: what is delivered meanwhile is what was first in line.
+    for (const { id } of items) {
+      try {
+        cancelled.push(await session.call("cancelCommand", { params: { command: id } }));
+      } catch (error) {
+        if (!(error instanceof ApiRefusal) || error.code !== "conflict") throw error;
+      }
+    }
+  }
+  return cancelled;
 }

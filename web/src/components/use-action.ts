@@ -10,7 +10,7 @@ interface ActionOptions<Input, Output> {
   refresh?: QueryKey;
   onDone?: (output: Output, input: Input) => void;
   /** True where it has said what is wrong in its own place, beside the field that it is about, say. */
-  onFailed?: (error: Error) => boolean;
+  onFailed?: (error: Error, input: Input) => boolean;
 }
 
 /** A write: tells how it ended and refreshes what it changed. */
@@ -24,8 +24,8 @@ export function useAction<Input = void, Output = unknown>(options: ActionOptions
       if (message) notifications.show({ color: "moss", message });
       options.onDone?.(output, input);
     },
-    onError: (error) => {
-      if (!options.onFailed?.(error)) notifications.show(describeFailure(error));
+    onError: (error, input) => {
+      if (!options.onFailed?.(error, input)) notifications.show(describeFailure(error));
     },
   });
 }

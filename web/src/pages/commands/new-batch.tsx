@@ -8,6 +8,7 @@ import {
   SegmentedControl,
   Select,
   Stack,
+  TagsInput,
   TextInput,
 } from "@mantine/core";
 import { type UseFormReturnType, useForm } from "@mantine/form";
@@ -16,7 +17,7 @@ import { useNavigate } from "@tanstack/react-router";
 import { ApiError, api, commandBatchesKey, groupsQuery } from "../../api/index.ts";
 import { useAction } from "../../components/use-action.ts";
 import { useTenantId } from "../../shell/use-tenant.ts";
-import { isJson, KNOWN_COMMANDS } from "../device/send-command.tsx";
+import { isJson, otherCommands } from "../device/send-command.tsx";
 import {
   CommandOptions,
   checkOptions,
@@ -27,10 +28,20 @@ import {
 
 type Maybe = number | "";
 
+/** What the API takes by name in one order; more than that are a group or a query. */
+const MAX_NAMES = 1_000;
+/** Lists come out of tables, mails and consoles. */
+const BETWEEN_NAMES = [",", ";", " ", "\t", "\n"];
+const namesIn = (tags: readonly string[]) => [
+  ...new Set(tags.flatMap((tag) => tag.split(/[\s,;]+/)).filter(Boolean)),
+];
+const DEVICE_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+
 const DEFAULTS = {
   name: "",
-  target: "query" as "query" | "group",
+  target: "query" as "query" | "group" | "names",
   query: "",
+  devices: [] as string[],
   group: null as string | null,
   args: "{}",
   ttlSeconds: 3_600,
@@ -49,7 +60,8 @@ export function NewBatch({ opened, onClose }: { opened: boolean; onClose: () => 
     validate: {
       name: (name) => (name.trim() ? null : "Which command?"),
       args: (args) => (isJson(args) ? null : "This is not JSON"),
-      group: (group, { target }) => (target === "query" || group ? null : "Which group?"),
+      group: (group, { target }) => (target !== "group" || group ? null : "Which group?"),
+      devices: (devices, { target }) => (target === "names" ? checkNames(devices) : null),
       batchSize: (size, { intervalSeconds }) =>
         size === "" && intervalSeconds !== "" ? "How many of them?" : null,
       intervalSeconds: (interval, { batchSize }) =>
@@ -60,7 +72,7 @@ export function NewBatch({ opened, onClose }: { opened: boolean; onClose: () => 
   const send = useAction({
     run: (values: typeof DEFAULTS) =>
       api.sendCommand(tenant, {
-        ...(values.target === "group" ? { group: values.group ?? "" } : { query: values.query }),
+        ...targetBody(values),
         name: values.name.trim(),
         args: JSON.parse(values.args || "{}"),
         ttlSeconds: values.ttlSeconds,
@@ -68,16 +80,25 @@ export function NewBatch({ opened, onClose }: { opened: boolean; onClose: () => 
         ...optionsBody(values),
       }),
     refresh: commandBatchesKey(tenant),
-    done: ({ batch }) => (batch ? "" : "No device fits the query"),
-    onDone: ({ batch }) => {
-      if (!batch) return;
+    done: ({ batch, items }) => (batch || items.length > 0 ? "" : "No device fits the query"),
+    onDone: ({ batch, items }) => {
+      const [only] = items;
+      if (!batch && !only) return;
       onClose();
       form.reset();
-      void navigate({ to: "/t/$tenant/commands/$batch", params: { tenant, batch: batch.id } });
+      if (batch) {
+        void navigate({ to: "/t/$tenant/commands/$batch", params: { tenant, batch: batch.id } });
+      } else if (only) {
+        // Sent to one device by its name, at no pace: that is no batch.
+        const params = { tenant, device: only.deviceId };
+        void navigate({ to: "/t/$tenant/devices/$device", params, search: { tab: "commands" } });
+      }
     },
-    onFailed: (error) => {
-      if (!(error instanceof ApiError) || error.code !== "invalid-query") return false;
-      form.setFieldError("query", error.message);
+    onFailed: (error, { target }) => {
+      if (!(error instanceof ApiError)) return false;
+      const isOfNames = target === "names" && error.code === "not-found";
+      if (!isOfNames && error.code !== "invalid-query") return false;
+      form.setFieldError(isOfNames ? "devices" : "query", error.message);
       return true;
     },
   });
@@ -87,7 +108,7 @@ export function NewBatch({ opened, onClose }: { opened: boolean; onClose: () => 
         <Stack>
           <Autocomplete
             label="Command"
-            data={KNOWN_COMMANDS}
+            data={otherCommands(form.values.name)}
             data-autofocus
             {...form.getInputProps("name")}
           />
@@ -165,10 +186,11 @@ function Target({ form }: { form: UseFormReturnType<typeof DEFAULTS> }) {
         data={[
           { value: "query", label: "By query" },
           { value: "group", label: "A group" },
+          { value: "names", label: "By name" },
         ]}
         {...form.getInputProps("target")}
       />
-      {form.values.target === "query" ? (
+      {form.values.target === "query" && (
         <TextInput
           label="Devices"
           description="A fleet query; empty means every device"
@@ -176,7 +198,22 @@ function Target({ form }: { form: UseFormReturnType<typeof DEFAULTS> }) {
           classNames={{ input: "mono" }}
           {...form.getInputProps("query")}
         />
-      ) : (
+      )}
+      {form.values.target === "names" && (
+        <TagsInput
+          label="Devices"
+          description="Their names, one by one or a whole list pasted"
+          placeholder="hub-001, hub-002"
+          maxTags={MAX_NAMES}
+          splitChars={BETWEEN_NAMES}
+          acceptValueOnBlur
+          clearable
+          styles={{ pillsList: { maxHeight: "10rem", overflowY: "auto" } }}
+          {...form.getInputProps("devices")}
+          onChange={(tags) => form.setFieldValue("devices", namesIn(tags))}
+        />
+      )}
+      {form.values.target === "group" && (
         <Select
           label="Group"
           placeholder={groups.data?.items.length === 0 ? "There is none yet" : "Choose one"}
@@ -187,6 +224,17 @@ function Target({ form }: { form: UseFormReturnType<typeof DEFAULTS> }) {
       )}
     </Stack>
   );
+}
+
+function targetBody({ target, group, devices, query }: typeof DEFAULTS) {
+  if (target === "group") return { group: group ?? "" };
+  return target === "names" ? { devices } : { query };
+}
+
+function checkNames(devices: readonly string[]): string | null {
+  if (devices.length === 0) return "Which devices?";
+  const wrong = devices.find((id) => !DEVICE_ID.test(id));
+  return wrong === undefined ? null : `${wrong} is no name of a device`;
 }
 
 /** Without a bound the batch goes out all at once. */

@@ -14,7 +14,12 @@ import {
 } from "../commands/command-options.tsx";
 import { CommandBody } from "./command-details.tsx";
 
-export const KNOWN_COMMANDS = ["ping", "reboot", "set-log-level", "collect-diagnostics"];
+const KNOWN_COMMANDS = ["ping", "reboot", "set-log-level", "collect-diagnostics"];
+
+/** Suggestions beside what is there already: a list of nothing new would cover the fields below. */
+export function otherCommands(name: string): string[] {
+  return KNOWN_COMMANDS.filter((known) => known !== name);
+}
 const LIFETIMES = [
   { value: "60", label: "1 minute" },
   { value: "3600", label: "1 hour" },
@@ -67,7 +72,7 @@ export function SendCommand({ deviceId, opened, onClose }: SendCommandProps) {
             <Autocomplete
               label="Command"
               description="The agent's application decides which it knows"
-              data={KNOWN_COMMANDS}
+              data={otherCommands(form.values.name)}
               data-autofocus
               {...form.getInputProps("name")}
             />
