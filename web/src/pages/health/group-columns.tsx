@@ -50,5 +50,7 @@ export const COUNT_COLUMNS: Column<Group>[] = [
 export const LAST_COLUMN: Column<Group> = {
   id: "last",
   header: "Last",
+  // On a phone it would be cut by the edge.
+  visibleFrom: "xs",
   cell: ({ lastSeenAt }) => <TimeAgo time={lastSeenAt} />,
 };
