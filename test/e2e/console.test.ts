@@ -249,8 +249,28 @@ describe.skipIf(!fs.existsSync(CHROMIUM))("The console in Chromium", () => {
     await page.getByRole("button", { name: "Cancel the rest" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Cancel the rest" }).click();
     await visible(page.getByText("Cancelled 2"));
+
+    await page.getByRole("link", { name: "Commands", exact: true }).first().click();
+    await page.getByRole("button", { name: "Send to many" }).click();
+    await dialog.getByLabel("Command").first().fill("ping");
+    await dialog.getByText("By name").click();
+    const names = dialog.getByLabel("Devices", { exact: true });
+    await names.fill("hub-001");
+    await names.press("Enter");
+    await names.fill("nobody");
+    await names.press("Enter");
+    await dialog.getByRole("button", { name: "Send" }).click();
+    await visible(dialog.getByText("no active device nobody"));
+    // The last name goes, and a whole list comes.
+    await names.press("Backspace");
+    await names.fill("hub-002, hub-003");
+    await names.press("Enter");
+    await visible(dialog.getByText("hub-003"));
+    await dialog.getByRole("button", { name: "Send" }).click();
+    await visible(page.getByRole("heading", { name: "ping" }));
+    await visible(page.getByText("Succeeded 3"));
     await page.getByRole("link", { name: "Alerts" }).click();
-    expect(complaints.filter((text) => !/\b400\b/.test(text))).toEqual([]);
+    expect(complaints.filter((text) => !/\b40[04]\b/.test(text))).toEqual([]);
     complaints.length = 0;
   });
 

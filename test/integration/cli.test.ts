@@ -223,6 +223,21 @@ describe("the command line", () => {
     expect((await run(["command", "send", "ping"])).status).toBe(2);
   });
 
+  it("calls back all that waits for a device, and says where nothing does", async () => {
+    for (const n of [1, 2, 3]) {
+      await json("command", "send", "ping", "--device", "hub-1", "--args", `{"n":${n}}`);
+    }
+    const { items } = await json("command", "cancel", "--device", "hub-1");
+    expect(items.map((one: { args: unknown }) => one.args)).toEqual([{ n: 3 }, { n: 2 }, { n: 1 }]);
+    expect(new Set(items.map((one: { status: string }) => one.status))).toEqual(
+      new Set(["cancelled"]),
+    );
+    const again = await run(["command", "cancel", "--device", "hub-1"]);
+    expect([again.status, again.out]).toEqual([0, expect.stringContaining("Nothing waits")]);
+    expect((await run(["command", "cancel"])).status).toBe(2);
+    expect((await run(["command", "cancel", "x", "--device", "hub-1"])).status).toBe(2);
+  });
+
   it("sends a command to many at a pace, and shows, steers and follows the batch", async () => {
     const order = ["send", "ping", "--query", "", "--batch-size", "1", "--interval", "3600"];
     const policies = ["--priority", "5", "--key", "k", "--attempts", "2", "--run-within", "9"];
