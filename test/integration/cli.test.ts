@@ -274,7 +274,7 @@ describe("the command line", () => {
     await json("tenant", "create", "initech", "--name", "Initech");
     const unknown = await run(["key", "create", "ci", "--role", "boss"]);
     expect(unknown.err).toContain(
-      "role is none of the tenant's roles: viewer, operator, fleet-eng",
+      "role: is none of the tenant's roles: viewer, operator, fleet-eng",
     );
     const created = await json("key", "create", "ci", "--role", "viewer");
     const asViewer = { VAUTN_API_KEY: created.key };
@@ -314,7 +314,7 @@ describe("the command line", () => {
     const none = await run(["audit", "export", "--to", "2001-01-01"]);
     expect([none.status, none.out]).toEqual([0, ""]);
     expect((await run(["audit", "export", "--format", "xml"])).status).toBe(2);
-    expect((await run(["audit", "list", "--from", "yesterday"])).status).toBe(1);
+    expect((await run(["audit", "list", "--from", "yesterday"])).status).toBe(2);
   });
 
   it("proves an exported audit log without the platform, by what the platform has signed", async () => {
