@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
+import { versionSortKey } from "./version-order.ts";
 
 /** What a version has lived through. */
 export interface VersionLife {
@@ -21,6 +22,36 @@ export async function newestVersions(tx: Tx): Promise<string[]> {
     group by firmware_version, firmware_version_key
     order by firmware_version_key desc limit 2`.execute(tx);
   return rows.map(({ version }) => version);
+}
+
+/** Versions that devices have left since `from`, those that were left last first; at most a hundred. */
+async function versionsLeft(tx: Tx, tenantId: string, from: Date): Promise<string[]> {
+  const { rows } = await sql<{ version: string }>`
+    select details ->> 'from' as version from device_timeline
+    where tenant_id = ${tenantId} and kind = 'firmware' and at >= ${from}
+      and details ->> 'from' is not null
+    group by 1 order by max(at) desc limit 100`.execute(tx);
+  return rows.map(({ version }) => version);
+}
+
+/**
+ * What a version is compared with where every device runs it: the one below it that devices have run
+ * since `from`, or the one that was left last.
+ */
+export async function versionBefore(
+  tx: Tx,
+  tenantId: string,
+  version: string,
+  from: Date,
+): Promise<string | undefined> {
+  const others = (await versionsLeft(tx, tenantId, from)).filter((other) => other !== version);
+  const key = versionSortKey(version);
+  if (key === null) return others[0];
+  const below = others
+    .map((other) => ({ other, key: versionSortKey(other) }))
+    .filter((one): one is { other: string; key: string } => one.key !== null && one.key < key)
+    .sort((left, right) => (left.key < right.key ? 1 : -1));
+  return below[0]?.other ?? others[0];
 }
 
 /**

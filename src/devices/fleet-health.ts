@@ -1,5 +1,5 @@
 import { AppError } from "../kernel/index.ts";
-import { newestVersions, readLife, type VersionLife } from "./comparison-store.ts";
+import { newestVersions, readLife, type VersionLife, versionBefore } from "./comparison-store.ts";
 import type { DevicesDeps } from "./deps.ts";
 import { dimensionOf } from "./fleet-dimensions.ts";
 import {
@@ -98,16 +98,19 @@ export function createFleetHealth({ db, clock }: DevicesDeps): FleetHealth {
 
     compare: (tenantId, { target, source, from }) =>
       db.tenant(tenantId, async (tx) => {
+        const span = { from: new Date(from), to: new Date(clock.now()) };
         const newest = await newestVersions(tx);
         const chosen = target ?? newest[0];
-        const against = source ?? newest.find((version) => version !== chosen);
+        const against =
+          source ??
+          newest.find((version) => version !== chosen) ??
+          (chosen && (await versionBefore(tx, tenantId, chosen, span.from)));
         if (!chosen || !against) {
           throw new AppError(
             "conflict",
-            "the fleet runs fewer than two versions: nothing to compare",
+            "the fleet has run fewer than two versions in this time: nothing to compare",
           );
         }
-        const span = { from: new Date(from), to: new Date(clock.now()) };
         const lives = {
           target: await readLife(tx, tenantId, chosen, span),
           source: await readLife(tx, tenantId, against, span),

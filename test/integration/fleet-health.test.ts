@@ -6,7 +6,11 @@ import { createTenancy, SYSTEM_ACTOR } from "../../src/tenancy/index.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 
 const HOUR = 3_600_000;
-const HASHES: Record<string, string> = { "1.0.0": "a".repeat(64), "1.1.0": "b".repeat(64) };
+const HASHES: Record<string, string> = {
+  "1.0.0": "a".repeat(64),
+  "1.1.0": "b".repeat(64),
+  "1.2.0": "c".repeat(64),
+};
 const actor = { kind: "user" as const, id: "u", name: "Ada" };
 
 let test: TestDatabase;
@@ -159,5 +163,23 @@ describe("the health of a fleet", () => {
     expect(found.kinds[0]?.ratio).toBeCloseTo(6);
     const span = { from: clock.now() - HOUR };
     await expect(devices.fleet.compare("globex", span)).rejects.toMatchObject({ code: "conflict" });
+  });
+
+  it("compares with what ran before also when every device has moved on, or back", async () => {
+    const from = clock.now() - 20 * HOUR;
+    const compared = async () => {
+      const { target, source } = await devices.fleet.compare("acme", { from });
+      return [target.version, source.version];
+    };
+    await beat("1.2.0", [0, 1]);
+    await clock.advance(HOUR);
+    expect(await compared()).toEqual(["1.2.0", "1.1.0"]);
+    await beat("1.1.0", [0, 1, 2, 3, 4, 5, 6, 7]);
+    // A newer one was tried last and is gone: the last one is still the one below.
+    expect(await compared()).toEqual(["1.1.0", "1.0.0"]);
+    await clock.advance(48 * HOUR);
+    await expect(devices.fleet.compare("acme", { from: clock.now() - HOUR })).rejects.toMatchObject(
+      { code: "conflict" },
+    );
   });
 });

@@ -25,7 +25,7 @@ export function VersionComparison() {
     return (
       <Panel title="This version against the last">
         <Text size="sm" c="dimmed">
-          As soon as the fleet runs two versions, they are compared here.
+          As soon as the fleet has run two versions within a week, they are compared here.
         </Text>
       </Panel>
     );
