@@ -41,7 +41,7 @@ export function nextStepOf(error: unknown): string | undefined {
 
 const NEXT_STEPS: Record<string, string> = {
   unauthenticated: "sign in with: vautn login URL",
-  "invalid-credentials": "check e-mail and password, then: vautn login URL",
+  "invalid-credentials": "check e-mail and password (or the token), then: vautn login URL",
   forbidden: "ask an administrator of the tenant for a role that includes this",
   "own-approval": "have somebody else whose role includes it run the same command",
   "rate-limited": "wait a minute, then try again",

@@ -115,7 +115,7 @@ export function createServiceAccounts(deps: SignInDeps) {
   }
 
   /**
-   * A key for a token. `invalid-credentials` whatever is wrong, and for what there is not: a stranger
+   * A key for a token, once. `invalid-credentials` whatever is wrong, and for what there is not: a stranger
    * learns nothing of tenants and accounts. Why, stands in the tenant's audit log where the token was
    * genuine, else in the platform's log.
    */
@@ -218,7 +218,12 @@ function endOf({ exp = 0 }: { exp?: number | undefined }): Date {
 
 function refused(outcome: string, cause?: unknown): AppError {
   outcomes.inc({ outcome });
-  return new AppError("invalid-credentials", "the token gives nobody a key here", {}, { cause });
+  // Who brings a genuine token is no stranger.
+  const why =
+    outcome === "used"
+      ? "the token has been exchanged before: each run of a job needs one of its own"
+      : "the token gives nobody a key here";
+  return new AppError("invalid-credentials", why, {}, { cause });
 }
 
 function viewOf(row: store.ServiceAccountRow): ServiceAccountView {

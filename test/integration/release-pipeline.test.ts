@@ -134,8 +134,13 @@ describe("a release's way from files to a rollout", () => {
   };
 
   /** The job stops until the second signature is there, and then goes through to its rollout. */
-  async function runTwice(folder: string, version: string, script: string, env = {}) {
-    const first = await shell(script, env, folder);
+  async function runTwice(
+    folder: string,
+    version: string,
+    script: string,
+    envOf: () => Promise<Record<string, string>>,
+  ) {
+    const first = await shell(script, await envOf(), folder);
     expect(first.status, first.out + first.err).not.toBe(0);
     expect(first.err).toContain("signatures are missing");
     expect(await published(version)).toBeUndefined();
@@ -147,7 +152,7 @@ describe("a release's way from files to a rollout", () => {
     const later = { GIT_COMMITTER_DATE: new Date(Date.now() + 3 * 86_400_000).toISOString() };
     const author = "git -c user.name=bob -c user.email=bob@example.com";
     await must(`git add signatures && ${author} commit -qm signed`, later, folder);
-    await must(script, env, folder);
+    await must(script, await envOf(), folder);
     const release = await published(version);
     expect(release).toMatchObject({ channel: "dev", notes: expect.stringContaining("louder") });
     expect(release.signers).toHaveLength(2);
@@ -172,7 +177,7 @@ describe("a release's way from files to a rollout", () => {
     };
     const [job] = readGithubWorkflow(template("github.yml"), values);
     const env = { ...job?.environment, GITHUB_REF_NAME: "v2.0.0", VAUTN_API_KEY: "" };
-    await runTwice(folder, "2.0.0", job?.steps.join(" &&\n") ?? "", env);
+    await runTwice(folder, "2.0.0", job?.steps.join(" &&\n") ?? "", async () => env);
     expect(fs.existsSync(path.join(folder, "release.key"))).toBe(false);
   });
 
@@ -194,10 +199,14 @@ describe("a release's way from files to a rollout", () => {
       RELEASE_KEY: file("ci.key"),
       VAUTN_API_KEY: "",
       VAUTN_SERVICE_ACCOUNT: "acme/release",
-      VAUTN_ID_TOKEN: await idp.machineToken(audience, { project_path }),
     };
+    // Each run of a job gets a token of its own, which counts once.
+    const withToken = async () => ({
+      ...env,
+      VAUTN_ID_TOKEN: await idp.machineToken(audience, { project_path }),
+    });
     await must(jobs[0]?.steps[0] ?? "", env, folder);
-    await runTwice(folder, "3.0.0", jobs[1]?.steps[0] ?? "", env);
+    await runTwice(folder, "3.0.0", jobs[1]?.steps[0] ?? "", withToken);
   });
 
   it("gathers signatures of several people on several days, and says who is missing", async () => {

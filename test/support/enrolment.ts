@@ -7,8 +7,12 @@ import {
   X509Certificate,
 } from "node:crypto";
 import { once } from "node:events";
+import fs from "node:fs";
 import type { IncomingHttpHeaders } from "node:http";
 import https from "node:https";
+import os from "node:os";
+import path from "node:path";
+import { openBlobStore } from "../../src/blobs/index.ts";
 import { LocalBus } from "../../src/bus/index.ts";
 import { type DeviceHttp, startDeviceHttp } from "../../src/device-http/index.ts";
 import { createFirmware } from "../../src/firmware/index.ts";
@@ -71,8 +75,8 @@ export async function startEnrolment() {
   tenancy.onTenantCreated((id) => identity.ensureTenantAuthority(id));
   for (const id of ["acme", "globex"]) await tenancy.tenants.create({ id, name: id }, SYSTEM_ACTOR);
   const rootPem = await identity.rootCertificatePem();
-  // No artifact is ever opened here, so that no blobs are needed.
-  const firmware = createFirmware({ ...shared, blobs: undefined as never });
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-enrolment-"));
+  const firmware = createFirmware({ ...shared, blobs: openBlobStore({ directory }) });
   const server: DeviceHttp = await startDeviceHttp({
     identity,
     firmware,
@@ -158,6 +162,7 @@ export async function startEnrolment() {
     async close() {
       await server.close();
       await database.close();
+      fs.rmSync(directory, { recursive: true, force: true });
     },
   };
 }
