@@ -29,6 +29,8 @@ export const subjects = {
   fleet: (tenantId: string) => `fleet.${token(tenantId)}`,
   /** Applications listen to the messages of this tenant's devices: `{}`, every few seconds. */
   interest: (tenantId: string) => `interest.${token(tenantId)}`,
+  /** News of devices may have been lost between machines, there or here: `{}`. Never travels in a machine. */
+  lost: "lost",
   /** A process wants every other one's metrics: `{askId}`, answered on `metricsAnswer`. */
   metricsWanted: "metrics.wanted",
   /** `{askId, metrics}`, as prom-client writes them in JSON. */

@@ -1,5 +1,5 @@
 import { unconfined } from "../kernel/confinement.ts";
-import { type Bus, type BusMessage, subjectMatches } from "./bus.ts";
+import { type Bus, type BusMessage, subjectMatches, subjects } from "./bus.ts";
 
 interface Subscription {
   pattern: string;
@@ -19,6 +19,12 @@ export class LocalBus implements Bus {
   ) {
     this.#relay = relay;
     this.#onClose = onClose;
+  }
+
+  /** Whether other machines are reached; what they said before was not heard here. */
+  setUplink(isUp: boolean): void {
+    this.isUplinkUp = isUp;
+    if (isUp) this.deliver(subjects.lost, {});
   }
 
   publish(subject: string, message: BusMessage): void {

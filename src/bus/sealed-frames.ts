@@ -24,9 +24,14 @@ interface Sender {
 /**
  * AES-256-GCM under a key of the sender's own (RFC 5869, salted with its random name), the nonce a
  * counter: version, sender, counter, ciphertext, tag. A counter that is not greater than the last one
- * of its sender is a repetition.
+ * of its sender is a repetition. `onUntimely` hears by how much a message of this installation is too old,
+ * or comes from the future: a sender's clock is wrong, or the message was held back.
  */
-export function createSealedFrames(key: Uint8Array, now: () => number): SealedFrames {
+export function createSealedFrames(
+  key: Uint8Array,
+  now: () => number,
+  onUntimely: (ageMs: number) => void = () => {},
+): SealedFrames {
   const name = randomBytes(SENDER_BYTES);
   const ownKey = keyOf(name);
   const senders = new Map<string, Sender>();
@@ -65,7 +70,12 @@ export function createSealedFrames(key: Uint8Array, now: () => number): SealedFr
       if (known && counter <= known.newest) return undefined;
       const senderKey = known?.key ?? keyOf(sender);
       const content = unseal(bytes, header, senderKey);
-      if (!content || Math.abs(now() - content.sentAt) > MAX_AGE_MS) return undefined;
+      if (!content) return undefined;
+      const ageMs = now() - content.sentAt;
+      if (Math.abs(ageMs) > MAX_AGE_MS) {
+        onUntimely(ageMs);
+        return undefined;
+      }
       // Whoever spoke last is forgotten last.
       senders.delete(id);
       senders.set(id, { key: senderKey, newest: counter });

@@ -1,8 +1,8 @@
-import { setTimeout as sleep } from "node:timers/promises";
-import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
+import { connect, type NatsConnection, PermissionViolationError } from "@nats-io/transport-node";
 import { messageOf } from "../kernel/errors.ts";
 import type { Logger } from "../kernel/logger.ts";
-import type { BusMessage } from "./bus.ts";
+import { type BusMessage, subjects } from "./bus.ts";
 import { createSealedFrames } from "./sealed-frames.ts";
 
 /** The bus to other machines, as the bus within one: at most once, and nothing waits for it. */
@@ -32,28 +32,35 @@ const MAX_UNSENT_BYTES = 32 * 1024 ** 2;
 const COMPLAIN_EVERY_MS = 10_000;
 /** Questions to the processes of one machine. */
 const STAYS_HERE = /^metrics\./;
+/** What gateways find in the stores where they are told that they have missed something. */
+const OF_DEVICES = /^device\./;
 
 /** Connects in the background, again and again; what is said meanwhile is lost. */
 export function connectUplink(options: UplinkOptions): Uplink {
   const { logger, channel, onState } = options;
-  const frames = createSealedFrames(options.key, options.now);
+  const frames = createSealedFrames(options.key, options.now, (ms) =>
+    complain({ ms }, "a message of another machine is of another time: compare their clocks"),
+  );
   const closing = new AbortController();
   let connection: NatsConnection | undefined;
   let isUp = false;
   let unsentBytes = 0;
-  let isSettling = false;
+  let settling: NatsConnection | undefined;
   let dropped = 0;
-  let complainedAt = Number.NEGATIVE_INFINITY;
+  let owesNews = false;
+  const complainedAt = new Map<string, number>();
 
   const running = run();
   return {
     publish(subject, message) {
       if (STAYS_HERE.test(subject)) return;
-      if (!connection || !isUp || unsentBytes > MAX_UNSENT_BYTES) return drop("is not reached");
-      const frame = frames.seal(subject, message);
-      if (frame.length > (connection.info?.max_payload ?? 0))
-        return drop("takes no such large message");
-      send(connection, frame);
+      const why = send(subject, message);
+      if (why === undefined) return;
+      dropped += 1;
+      complain({ dropped, why }, "the bus to other machines lost messages");
+      if (!OF_DEVICES.test(subject)) return;
+      owesNews = true;
+      tellLost();
     },
     async close() {
       closing.abort();
@@ -63,50 +70,60 @@ export function connectUplink(options: UplinkOptions): Uplink {
     },
   };
 
-  function send(to: NatsConnection, frame: Buffer): void {
+  /** Why it cannot be sent, if so. */
+  function send(subject: string, message: BusMessage): string | undefined {
+    if (!connection || !isUp || unsentBytes > MAX_UNSENT_BYTES) return "is not reached";
+    const frame = frames.seal(subject, message);
+    if (frame.length > (connection.info?.max_payload ?? 0)) return "takes no such large message";
     try {
-      to.publish(channel, frame);
-      unsentBytes += frame.length;
-      if (!isSettling) void settle(to);
+      connection.publish(channel, frame);
     } catch (error) {
-      drop(messageOf(error));
+      return messageOf(error);
     }
+    unsentBytes += frame.length;
+    if (settling !== connection) void settle(connection);
+    return undefined;
+  }
+
+  /** As soon as they are reached, the others hear that they have to look for themselves. */
+  function tellLost(): void {
+    if (owesNews && send(subjects.lost, {}) === undefined) owesNews = false;
   }
 
   /** The answer to a ping says that everything before it has arrived. */
   async function settle(to: NatsConnection): Promise<void> {
-    isSettling = true;
+    settling = to;
     try {
       while (to === connection && isUp && unsentBytes > 0) {
         const asked = unsentBytes;
         await to.flush();
         unsentBytes = Math.max(0, unsentBytes - asked);
+        tellLost();
       }
     } catch {
       // The line is gone, and what was on it.
     } finally {
-      isSettling = false;
+      if (settling === to) settling = undefined;
     }
-  }
-
-  function drop(why: string): void {
-    dropped += 1;
-    complain({ dropped, why }, "the bus to other machines lost messages; they look for themselves");
   }
 
   function complain(details: object, message: string): void {
     const now = performance.now();
-    if (now - complainedAt < COMPLAIN_EVERY_MS) return;
-    complainedAt = now;
+    if (now - (complainedAt.get(message) ?? Number.NEGATIVE_INFINITY) < COMPLAIN_EVERY_MS) return;
+    complainedAt.set(message, now);
     logger.warn(details, message);
   }
 
   function setState(isConnected: boolean): void {
+    // What was on its way has perhaps not arrived.
+    if (unsentBytes > 0) owesNews = true;
+    unsentBytes = 0;
     if (isUp === isConnected) return;
     isUp = isConnected;
     onState(isConnected);
     if (isConnected) logger.info({}, "the bus to other machines is connected");
     else if (!closing.signal.aborted) logger.warn({}, "the bus to other machines is away");
+    tellLost();
   }
 
   async function run(): Promise<void> {
@@ -120,33 +137,45 @@ export function connectUplink(options: UplinkOptions): Uplink {
       }
       setState(false);
       connection = undefined;
-      unsentBytes = 0;
       await sleep(RETRY_MS, undefined, { signal: closing.signal }).catch(() => {});
     }
   }
 
-  /** Until the connection is closed for good. */
+  /** Until the connection is closed for good, or the server does not let messages through. */
   async function serve(to: NatsConnection): Promise<void> {
+    let refusal: Error | undefined;
+    let isGone = false;
+    const refuse = (error: Error) => {
+      refusal ??= error;
+      isGone = true;
+      void to.close();
+    };
+    const follow = async () => {
+      for await (const status of to.status()) {
+        if (status.type === "error" && status.error instanceof PermissionViolationError) {
+          refuse(status.error);
+        }
+        if (status.type !== "disconnect" && status.type !== "reconnect") continue;
+        isGone = status.type === "disconnect";
+        setState(!isGone);
+      }
+      isGone = true;
+    };
     to.subscribe(channel, {
       callback: (error, { data }) => {
-        const opened = error ? undefined : frames.open(data);
+        if (error) return refuse(error);
+        const opened = frames.open(data);
         if (opened) options.onMessage(opened.subject, opened.message);
       },
     });
-    setState(true);
-    void follow(to);
-    const failure = await to.closed();
+    void follow();
+    // Nobody makes anything of it: a server that forbids it, or the subscription, says so before it answers.
+    to.publish(channel);
+    const asked = to.flush().then(nextTurn);
+    await Promise.race([asked, to.closed()]).catch(() => {});
+    if (!isGone) setState(true);
+    const failure = (await to.closed()) ?? refusal;
     if (failure) throw failure;
-  }
-
-  async function follow(to: NatsConnection): Promise<void> {
-    for await (const status of to.status()) {
-      if (status.type === "disconnect") setState(false);
-      if (status.type === "reconnect") {
-        unsentBytes = 0;
-        setState(true);
-      }
-    }
   }
 }
 

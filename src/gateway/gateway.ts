@@ -171,6 +171,7 @@ function startChecks(
   return () => {
     stopped = true;
     checking.cancel();
+    lookAround.stop();
     figures.stop();
   };
 }

@@ -3,11 +3,18 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { connectUplink, type LocalBus, type Uplink } from "../../src/bus/index.ts";
 import { freePort } from "../../src/db/index.ts";
 import { readConfig } from "../../src/kernel/config.ts";
+import { createLogger } from "../../src/kernel/logger.ts";
 import { connectedBus, uplinkOf } from "../../src/platform/between-machines.ts";
 import { superviseRoles } from "../../src/platform/supervisor.ts";
 import { SYSTEM_ACTOR } from "../../src/tenancy/index.ts";
 import { RawClient, until } from "../support/gateway.ts";
-import { hasNats, type NatsServer, startNats } from "../support/nats-server.ts";
+import {
+  hasNats,
+  type Line,
+  type NatsServer,
+  startLine,
+  startNats,
+} from "../support/nats-server.ts";
 import {
   createRealModules,
   type EnrolledDevice,
@@ -26,6 +33,8 @@ interface Machine {
 
 describe.skipIf(!hasNats)("machines that hear of each other by NATS (nats-server)", () => {
   let nats: NatsServer;
+  /** Of this process alone. */
+  let line: Line;
   let bus: LocalBus;
   let real: RealModules;
   let machines: Machine[] = [];
@@ -35,7 +44,9 @@ describe.skipIf(!hasNats)("machines that hear of each other by NATS (nats-server
   beforeAll(async () => {
     nats = await startNats();
     const settings = { VAUTN_MASTER_KEY: randomBytes(32).toString("hex") };
-    const own = { ...readConfig(settings), natsUrl: nats.url };
+    line = await startLine(nats.port);
+    const ownUrl = nats.url.replace(`:${nats.port}`, `:${line.port}`);
+    const own = { ...readConfig(settings), natsUrl: ownUrl };
     // The third machine is this process: the API's modules.
     bus = connectedBus(uplinkOf(own, silentLogger));
     real = await createRealModules(bus, settings);
@@ -48,6 +59,7 @@ describe.skipIf(!hasNats)("machines that hear of each other by NATS (nats-server
     await Promise.all(machines.map(({ stop }) => stop()));
     await real?.close();
     await bus?.close();
+    await line?.close();
     await nats?.stop();
   });
 
@@ -139,6 +151,34 @@ describe.skipIf(!hasNats)("machines that hear of each other by NATS (nats-server
     await until(isBusUp, PATIENCE_MS);
     await order("with-it");
     expect(await hear(client)).toBe("with-it");
+  });
+
+  it("are told that they missed something where only the one that said it was away", async () => {
+    const client = await connect(machines[0] as Machine);
+    await until(isBusUp, PATIENCE_MS);
+    line.cut();
+    await until(() => !isBusUp(), PATIENCE_MS);
+    await order("while-it-was-away");
+    line.join();
+    expect(await hear(client)).toBe("while-it-was-away");
+  });
+
+  it("are not taken for connected by a server that lets them hear or say nothing", async () => {
+    const states = { deaf: [] as boolean[], mute: [] as boolean[] };
+    const complaints: string[] = [];
+    const logger = createLogger({
+      ...{ level: "warn", destination: { write: (text) => void complaints.push(text) } },
+    });
+    const uplinks = (["deaf", "mute"] as const).map((whom) =>
+      connectUplink({
+        ...{ url: nats.urlOf(whom), key: randomBytes(32), channel: "test", logger, now: Date.now },
+        ...{ onMessage: () => {}, onState: (isConnected) => states[whom].push(isConnected) },
+      }),
+    );
+    const said = (what: string) => complaints.some((text) => text.includes(what));
+    await until(() => said("for Subscription to") && said("for Publish to"), PATIENCE_MS);
+    expect(states).toEqual({ deaf: [], mute: [] });
+    await Promise.all(uplinks.map((uplink) => uplink.close()));
   });
 
   it("drop what is too large for the server, and go on", async () => {

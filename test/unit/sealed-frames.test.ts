@@ -37,6 +37,23 @@ describe("messages between machines", () => {
     expect(createSealedFrames(KEY, () => clock.now).open(kept[1] as Buffer)).toBeUndefined();
   });
 
+  it("of another time are told of where they are of this installation, and of no other", () => {
+    const { clock, from } = pair();
+    const ages: number[] = [];
+    const to = createSealedFrames(
+      KEY,
+      () => clock.now,
+      (ms) => ages.push(ms),
+    );
+    const frames = [from.seal("a", {}), createSealedFrames(randomBytes(32), () => 0).seal("b", {})];
+    clock.now += 400_000;
+    for (const frame of frames) expect(to.open(frame)).toBeUndefined();
+    clock.now -= 800_000;
+    expect(to.open(from.seal("now", {}))?.subject).toBe("now");
+    expect(to.open(frames[1] as Buffer)).toBeUndefined();
+    expect(ages).toEqual([400_000]);
+  });
+
   it("are refused of another installation, and back at their sender", () => {
     const { from } = pair();
     const frame = from.seal(ALERT.subject, ALERT.message);
