@@ -4,7 +4,7 @@ import fs from "node:fs/promises";
 import path from "node:path";
 import type { Readable } from "node:stream";
 import { AppError, assert } from "../kernel/index.ts";
-import { asStorageFull, syncDirectory, syncFile } from "./disk.ts";
+import { asStorageFull, removeFolder, syncDirectory, syncFile } from "./disk.ts";
 import { writeHashed } from "./hashed-file.ts";
 import { OWNER } from "./owner.ts";
 import { BLOCK_BYTES, RecentBlocks } from "./recent-blocks.ts";
@@ -62,7 +62,7 @@ export interface BlobPlace {
 
 /** What is one tenant's alone. */
 export interface OwnBlobs extends BlobPlace {
-  /** Removes all of it, and the place. Idempotent. */
+  /** Removes all of it, and the place unless a disk is mounted there. Idempotent. */
   drop(): Promise<void>;
 }
 
@@ -307,7 +307,7 @@ class OwnFiles extends FilePlace implements OwnBlobs {
 
   async drop(): Promise<void> {
     for await (const { sha256 } of this.list()) await this.delete(sha256);
-    await fs.rm(this.directory, { recursive: true, force: true });
+    await removeFolder(this.directory);
     await syncDirectory(path.dirname(this.directory)).catch((error) => {
       if (!isMissing(error)) throw error;
     });

@@ -1,4 +1,5 @@
 import fs from "node:fs/promises";
+import path from "node:path";
 import { AppError } from "../kernel/index.ts";
 
 /** Room that is left to everything else on the disk: databases stop when there is none. */
@@ -35,4 +36,26 @@ export async function syncFile(file: string): Promise<void> {
 /** A new name, or a name that is gone, is durable when its directory is. */
 export function syncDirectory(directory: string): Promise<void> {
   return syncFile(directory);
+}
+
+/** Made by the file system itself, in the root of a disk. */
+const OF_THE_DISK = "lost+found";
+
+/** Removes all that lies in a folder, and the folder too unless a disk is mounted there. Idempotent. */
+export async function removeFolder(directory: string): Promise<void> {
+  const names = await fs.readdir(directory).catch((error) => unlessCode(error, "ENOENT", []));
+  for (const name of names) {
+    if (name !== OF_THE_DISK) {
+      await fs.rm(path.join(directory, name), { recursive: true, force: true });
+    }
+  }
+  if (names.includes(OF_THE_DISK)) return;
+  await fs
+    .rm(directory, { recursive: true, force: true })
+    .catch((error) => unlessCode(error, "EBUSY", undefined));
+}
+
+function unlessCode<T>(error: unknown, code: string, otherwise: T): T {
+  if ((error as NodeJS.ErrnoException | null)?.code === code) return otherwise;
+  throw error;
 }

@@ -13,6 +13,7 @@ import type {
   OwnBlobs,
   PutOptions,
 } from "./blob-store.ts";
+import { removeFolder } from "./disk.ts";
 import { writeHashed } from "./hashed-file.ts";
 import { OWNER } from "./owner.ts";
 import type { S3Address } from "./s3-address.ts";
@@ -273,6 +274,6 @@ class OwnS3Blobs extends S3Place implements OwnBlobs {
 
   async drop(): Promise<void> {
     for await (const { key } of this.#bucket.listed(this.#prefix)) await this.#bucket.delete(key);
-    await fs.rm(this.#folder, { recursive: true, force: true });
+    await removeFolder(this.#folder);
   }
 }

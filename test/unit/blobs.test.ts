@@ -9,6 +9,15 @@ import { type BlobStore, openBlobStore } from "../../src/blobs/index.ts";
 
 const ROOM = path.resolve(import.meta.dirname, "../../src/blobs/index.ts");
 
+/** Only root may, and not in every container. */
+const mayMount = (() => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-mount-"));
+  const isMounted = spawnSync("mount", ["-t", "tmpfs", "none", folder]).status === 0;
+  if (isMounted) spawnSync("umount", [folder]);
+  fs.rmdirSync(folder);
+  return isMounted;
+})();
+
 describe("blob store", () => {
   let directory: string;
   let blobs: BlobStore;
@@ -28,6 +37,31 @@ describe("blob store", () => {
     expect(fs.readFileSync(await reopened.localPath(stat.sha256)).equals(content)).toBe(true);
     expect(await reopened.stat(stat.sha256)).toEqual(stat);
   });
+
+  it.skipIf(!mayMount)(
+    "ends a tenant's place where a disk of its own is mounted there",
+    async () => {
+      const folder = path.join(directory, "tenants", "acme");
+      fs.mkdirSync(folder, { recursive: true });
+      expect(spawnSync("mount", ["-t", "tmpfs", "none", folder]).status).toBe(0);
+      try {
+        const own = blobs.own("acme");
+        fs.mkdirSync(path.join(folder, "lost+found"));
+        await own.put(chunks(randomBytes(100), 100), { maxBytes: 100 });
+        await own.drop();
+        expect(fs.readdirSync(folder)).toEqual(["lost+found"]);
+        fs.rmdirSync(path.join(folder, "lost+found"));
+        fs.writeFileSync(await own.temporaryPath(), "on its way");
+        await own.drop();
+        await own.drop();
+        expect(fs.readdirSync(folder)).toEqual([]);
+      } finally {
+        spawnSync("umount", [folder]);
+      }
+      await blobs.own("acme").drop();
+      expect(fs.existsSync(folder)).toBe(false);
+    },
+  );
 
   it("takes the same content twice, at once, and empty content", async () => {
     const content = randomBytes(50_000);
