@@ -43,7 +43,9 @@ const OF_THE_DISK = "lost+found";
 
 /** Removes all that lies in a folder, and the folder too unless a disk is mounted there. Idempotent. */
 export async function removeFolder(directory: string): Promise<void> {
-  const names = await fs.readdir(directory).catch((error) => unlessCode(error, "ENOENT", []));
+  const names = await fs
+    .readdir(directory)
+    .catch((error) => unlessCode<string[]>(error, "ENOENT", []));
   for (const name of names) {
     if (name !== OF_THE_DISK) {
       await fs.rm(path.join(directory, name), { recursive: true, force: true });

@@ -19,8 +19,7 @@ export function momentOption(name: string, side: "before" | "after") {
   return (text: string): string => {
     const spanMs = spanMsOf(text);
     const distance = side === "after" ? (spanMs ?? 0) : -(spanMs ?? 0);
-    // Without a letter or a hyphen, Date.parse takes numbers for years.
-    const isDate = /^\d{4}-\d\d-\d\d/.test(text);
+    const isDate = isDay(text.slice(0, 10));
     const moment =
       spanMs === undefined ? (isDate ? Date.parse(text) : Number.NaN) : Date.now() + distance;
     if (Number.isNaN(moment)) {
@@ -30,4 +29,11 @@ export function momentOption(name: string, side: "before" | "after") {
     }
     return new Date(moment).toISOString();
   };
+}
+
+/** Date.parse takes numbers for years, and the 31st of February for the 3rd of March. */
+function isDay(text: string): boolean {
+  if (!/^\d{4}-\d\d-\d\d$/.test(text)) return false;
+  const moment = Date.parse(text);
+  return !Number.isNaN(moment) && new Date(moment).toISOString().startsWith(text);
 }

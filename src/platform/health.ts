@@ -89,15 +89,28 @@ function diskReason(directory: string): { reason: string } | undefined {
 function createWriteCheck(clock: Clock, writeMs: () => Promise<number>): HealthCheck {
   let latest: { at: number; found: { reason: string } | undefined } | undefined;
   let slowBefore = false;
+  let writing: Promise<number> | undefined;
+  let looking: ReturnType<HealthCheck> | undefined;
+
+  async function look(at: number): ReturnType<HealthCheck> {
+    // One that hangs holds a thread that all other files of the process need: there is never a second.
+    writing ??= writeMs().finally(() => {
+      writing = undefined;
+    });
+    const ms = await withoutHanging(writing);
+    const isSlow = ms > SLOW_WRITE_MS;
+    const reason = `a small write took ${Math.round(ms)} ms to reach the disk; devices wait as long`;
+    latest = { at, found: isSlow && slowBefore ? { reason } : undefined };
+    slowBefore = isSlow;
+    return latest.found;
+  }
   return async () => {
     const now = clock.now();
     if (latest && now - latest.at < WRITE_EVERY_MS && now >= latest.at) return latest.found;
-    const ms = await withoutHanging(writeMs());
-    const isSlow = ms > SLOW_WRITE_MS;
-    const reason = `a small write took ${Math.round(ms)} ms to reach the disk; devices wait as long`;
-    latest = { at: now, found: isSlow && slowBefore ? { reason } : undefined };
-    slowBefore = isSlow;
-    return latest.found;
+    looking ??= look(now).finally(() => {
+      looking = undefined;
+    });
+    return looking;
   };
 }
 

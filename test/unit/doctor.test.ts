@@ -4,7 +4,7 @@ import http from "node:http";
 import type { AddressInfo } from "node:net";
 import os from "node:os";
 import path from "node:path";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { openBlobStore } from "../../src/blobs/index.ts";
 import { nextStepOf } from "../../src/cli/cli-error.ts";
 import { judge, judgeRoom } from "../../src/cli/commands/operations.ts";
@@ -146,6 +146,45 @@ describe("the platform's health", () => {
     const reason = "the folder of images is missing";
     expect(await found()).toEqual({ name: "blobs", state: "failed", reason });
     await fs.rm(directory, { recursive: true });
+  });
+
+  it("writes nothing more to a disk that hangs, however often it is asked, and says that it is slow", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const clock = new VirtualClock(0);
+      const ping = async () => undefined;
+      const parts = { db: { ping }, timeseries: { ping }, blobs: { ping }, bus: {} };
+      let begun = 0;
+      let end: (ms: number) => void = () => {};
+      const writeMs = () => {
+        begun += 1;
+        return new Promise<number>((resolve) => {
+          end = resolve;
+        });
+      };
+      const config = { dataDirectory: "." };
+      const health = createPlatformHealth({ config, clock, ...parts, writeMs });
+      const look = async () => {
+        const answers = [health()];
+        await clock.advance(1_100);
+        answers.push(health());
+        await vi.advanceTimersByTimeAsync(2_500);
+        const states = await Promise.all(answers);
+        await clock.advance(11_000);
+        return states.map((all) => all.find(({ name }) => name === "writes")?.state);
+      };
+      expect(await look()).toEqual(["ok", "ok"]);
+      expect(await look()).toEqual(["degraded", "degraded"]);
+      expect(begun).toBe(1);
+      end(60_000);
+      await vi.advanceTimersByTimeAsync(0);
+      const after = health();
+      end(1);
+      expect((await after).find(({ name }) => name === "writes")?.state).toBe("ok");
+      expect(begun).toBe(2);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it("says of a disk that twice takes long that it is slow, and of one slow write nothing", async () => {
