@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import { connect, type NatsConnection, PermissionViolationError } from "@nats-io/transport-node";
 import { messageOf } from "../kernel/errors.ts";
@@ -72,7 +73,9 @@ export function connectUplink(options: UplinkOptions): Uplink {
 
   /** Why it cannot be sent, if so. */
   function send(subject: string, message: BusMessage): string | undefined {
-    if (!connection || !isUp || unsentBytes > MAX_UNSENT_BYTES) return "is not reached";
+    if (!connection || !isUp) return "is not reached";
+    if (Math.max(unsentBytes, unwrittenBytes(connection)) > MAX_UNSENT_BYTES)
+      return "does not keep up";
     const frame = frames.seal(subject, message);
     if (frame.length > (connection.info?.max_payload ?? 0)) return "takes no such large message";
     try {
@@ -177,6 +180,15 @@ export function connectUplink(options: UplinkOptions): Uplink {
     const failure = (await to.closed()) ?? refusal;
     if (failure) throw failure;
   }
+}
+
+/**
+ * What waits in the socket. The client does not tell, and answers to its pings prove nothing: a server can send
+ * them without reading what came before.
+ */
+function unwrittenBytes(connection: NatsConnection): number {
+  const { protocol } = connection as { protocol?: { transport?: { socket?: Socket } } };
+  return protocol?.transport?.socket?.writableLength ?? 0;
 }
 
 const CONNECT_OPTIONS = {
