@@ -33,6 +33,10 @@ const PARTS: Record<string, { label: string; next: string }> = {
     label: "Ingest journal",
     next: "The time-series store does not keep up: look at it first.",
   },
+  bus: {
+    label: "Bus between machines",
+    next: "See whether the NATS server runs, and lets NATS_URL's user subscribe and publish. Nothing is lost meanwhile: machines hear of each other late.",
+  },
 };
 
 /** How the parts stand that the platform depends on, in words. */
