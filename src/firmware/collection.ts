@@ -58,17 +58,22 @@ export function createCollection(deps: FirmwareDeps): Collection {
     return { count, sizeBytes };
   }
 
-  /** The same in a tenant's own place. */
+  /** The same in a tenant's own place; of one whose blobs lie with the others' by now, all that is there too. */
   async function collectOwn(tenantId: string, before: number) {
     const own = blobs.own(tenantId);
     const total = { count: 0, sizeBytes: 0 };
-    const referenced = await db.tenant(tenantId, (tx) => store.blobsOfTenant(tx, tenantId));
+    const [referenced, storageClass] = await db.tenant(tenantId, async (tx) => [
+      await store.blobsOfTenant(tx, tenantId),
+      await store.storageClassOf(tx, tenantId),
+    ]);
     for await (const { sha256, sizeBytes, createdAt } of own.list()) {
-      if (createdAt > before || referenced.has(sha256)) continue;
+      if (createdAt > before || (storageClass === "separate" && referenced.has(sha256))) continue;
       const isGone = await db.tenant(tenantId, async (tx) => {
         await store.holdBlob(tx, sha256);
         // Again, with the lock.
-        if ((await store.blobsOfTenant(tx, tenantId, [sha256])).size > 0) return false;
+        const isNeeded = (await store.blobsOfTenant(tx, tenantId, [sha256])).size > 0;
+        const isShared = (await store.storageClassOf(tx, tenantId)) === "shared";
+        if (isNeeded && !(isShared && (await blobs.has(sha256)))) return false;
         await own.delete(sha256);
         return true;
       });

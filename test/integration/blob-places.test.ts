@@ -225,6 +225,30 @@ describe("where the blobs of a tenant lie", () => {
     expect(await blobs.has(hashOf(common))).toBe(true);
   });
 
+  it("keeps nothing apart that came there late, once the tenant shares its place and has it there", async () => {
+    const [late, only] = [randomBytes(700), randomBytes(701)];
+    await found("moved", "separate");
+    for (const [version, image] of [late, only].entries()) {
+      await publish("moved", image, `${version + 1}.0.0`);
+    }
+    await tenancy.tenants.beginMove("moved", "shared", SYSTEM_ACTOR);
+    await move();
+    await move({ at: 2 * LATER_MS });
+    expect((await tenancy.tenants.get("moved")).storageMove).toBeNull();
+    expect(ownFiles("moved")).toEqual([]);
+    // By a process that began to write before the class changed, and ended long after it.
+    for (const image of [late, only]) {
+      await blobs.own("moved").put(Readable.from([image]), { maxBytes: 1_000 });
+    }
+    await blobs.delete(hashOf(only));
+    const later = firmwareAt(2 * 86_400_000);
+    await later.collection.collectBlobs();
+    await later.stop();
+    expect(ownFiles("moved")).toEqual([hashOf(only)]);
+    expect((await read("moved", late)).equals(late)).toBe(true);
+    expect((await read("moved", only)).equals(only)).toBe(true);
+  });
+
   it("is not moved once the tenant's end is near, and nothing ends while it is moved", async () => {
     await tenancy.tenants.beginMove("vault", "shared", SYSTEM_ACTOR);
     expect(await tenancy.tenants.progressMove("vault", { done: 1, of: 2 })).toBe(true);
