@@ -6,6 +6,9 @@ export const READ_SETTINGS: Record<string, string | number> = {
   result_overflow_mode: "throw",
   // Sort keys hold the timestamp, so that duplicates of a row always share its partition.
   do_not_merge_across_partitions_select_final: 1,
+  // Rows that the key alone leaves out are not taken together with others first; the engine does so with
+  // conditions on the sort key only, which all copies of a row have in common.
+  optimize_move_to_prewhere_if_final: 1,
   // What a word or an id leaves over is known before anything is read (docs/decisions/1123).
   use_skip_indexes_on_data_read: 0,
   output_format_json_quote_64bit_integers: 0,
@@ -29,4 +32,5 @@ export const DERIVE_SETTINGS: Record<string, string | number> = {
   max_memory_usage: 4 * 1024 ** 3,
   max_threads: 1,
   do_not_merge_across_partitions_select_final: 1,
+  optimize_move_to_prewhere_if_final: 1,
 };
