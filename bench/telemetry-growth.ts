@@ -95,7 +95,15 @@ async function rollUpAll(timeseries: Timeseries, deadline: number): Promise<bool
   // What came within the last second is for the next pass.
   await new Promise((resolve) => setTimeout(resolve, 2_000));
   for (let pass = 0; pass < MAX_PASSES && Date.now() < deadline; pass += 1) {
-    if ((await timeseries.rollUp()).complete) return true;
+    if ((await timeseries.rollUp()).complete) return rollUpFleets(timeseries, deadline);
+  }
+  return false;
+}
+
+async function rollUpFleets(timeseries: Timeseries, deadline: number): Promise<boolean> {
+  const options = { part: "all", forMs: 10_000 } as const;
+  while (Date.now() < deadline) {
+    if ((await timeseries.rollUpFleets(options)).complete) return true;
   }
   return false;
 }

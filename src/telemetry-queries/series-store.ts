@@ -32,7 +32,7 @@ export function readBuckets(
     ? growthStages(query, source, keyExpression(query, selection))
     : valueStages(query, source, keyExpression(query, selection));
   return timeseries.tenantQuery<BucketRow>(tenantId, {
-    table: tableOf(source),
+    table: isOfWholeFleet(query, selection, source) ? `fleet_${source}` : tableOf(source),
     select,
     ...(groupBy ? { groupBy } : {}),
     metric: query.metric,
@@ -53,6 +53,22 @@ export function readBuckets(
       ...(selection.keyNumbers ? { keyNumbers: selection.keyNumbers } : {}),
     },
   });
+}
+
+/** Whether rollups of the fleet as a whole say what is asked, where no device's own result is. */
+function isOfWholeFleet(
+  query: SeriesQuery,
+  selection: Selection,
+  source: Source,
+): source is Exclude<Source, "raw"> {
+  if (source === "raw" || query.transform !== "none") return false;
+  return query.groupBy === "none" && selection.ids === null && isSameAcross(query);
+}
+
+/** The greatest of the devices' greatest values is the greatest of all values; of others it is not so. */
+function isSameAcross({ aggregate, across }: SeriesQuery): boolean {
+  if (!across) return true;
+  return across === (aggregate === "count" ? "sum" : aggregate) && /^(min|max|sum)$/.test(across);
 }
 
 /** Where the rows of a source lie. */
@@ -81,7 +97,7 @@ interface Stages extends QueryStage {
 function valueStages(query: SeriesQuery, source: Source, key: (device: string) => string): Stages {
   const bucket = `intDiv(${timeOf(source)} - {from:Int64}, {width:Int64}) as b`;
   const value = `${aggregateOf(query.aggregate, source)} as v`;
-  if (!query.across || query.groupBy === "device") {
+  if (!query.across || query.groupBy === "device" || isSameAcross(query)) {
     const select = `${key("device_id")} as k, ${bucket}, ${value}`;
     return { select, groupBy: "k, b", stages: [] };
   }

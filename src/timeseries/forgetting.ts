@@ -38,9 +38,9 @@ export async function forget(
     const { keptAll } = points.params;
     await remove(table, "ts < fromUnixTimestamp64Milli({keptAll:Int64})", { keptAll });
   }
-  for (const [level, table] of Object.entries(LEVEL_TABLES)) {
+  for (const [level, tables] of Object.entries(LEVEL_TABLES)) {
     const horizons = horizonsOf(policy, level as keyof typeof LEVEL_TABLES, today);
-    await remove(table, beyond(horizons), paramsOf(horizons));
+    for (const table of tables) await remove(table, beyond(horizons), paramsOf(horizons));
   }
   await remove("telemetry_texts", beyond(points), paramsOf(points));
   await remove("telemetry_latest", beyond(points), paramsOf(points));

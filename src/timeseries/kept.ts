@@ -4,10 +4,10 @@ import { type KeptDays, keptDaysOf, type RetentionPolicy } from "../protocol/ind
 export type KeptLevel = keyof KeptDays;
 
 export const LEVEL_TABLES = {
-  minutes: "telemetry_1m",
-  hours: "telemetry_1h",
-  days: "telemetry_1d",
-} as const satisfies Partial<Record<KeptLevel, string>>;
+  minutes: ["telemetry_1m", "telemetry_fleet_1m"],
+  hours: ["telemetry_1h", "telemetry_fleet_1h"],
+  days: ["telemetry_1d", "telemetry_fleet_1d"],
+} as const satisfies Partial<Record<KeptLevel, readonly string[]>>;
 
 /** Moments in milliseconds since the epoch before which nothing is kept. */
 export interface Horizons {

@@ -11,8 +11,14 @@ export interface RollupProgress {
   sourcePass: number;
 }
 
+/**
+ * How far the rollups of whole fleets have come: all buckets are made of what the devices' rollups were at
+ * the pass `sourcePass` of `late-…`, those from the moment `receivedUntil` on at that of `fleet-…`, and also
+ * at that of `back-…`, which is on its way back.
+ */
+export type FleetState = `${"fleet" | "late" | "back"}-${RollupLevel}`;
 /** What is followed: rollups, and the newest point of each series, which is made of those by the minute. */
-type Followed = RollupLevel | "latest";
+type Followed = RollupLevel | "latest" | FleetState;
 export type Progress = Map<Followed, RollupProgress>;
 export const NOTHING_YET: RollupProgress = { pass: 0, receivedUntil: 0, sourcePass: 0 };
 

@@ -1,8 +1,8 @@
 import type { ClickHouseClient } from "@clickhouse/client";
 import { DERIVE_SETTINGS } from "./engine-settings.ts";
-import { takeLatest } from "./latest.ts";
+import { placeOf, takeLatest } from "./latest.ts";
 import { readRows } from "./read-rows.ts";
-import { ROLLUP_LEVELS, type RollupLevel, sourceOf } from "./readable.ts";
+import { MAX_KNOWN_LAYOUTS, pointsOfLayouts, ROLLUP_LEVELS, type RollupLevel } from "./readable.ts";
 import {
   NOTHING_YET,
   type Progress,
@@ -24,7 +24,9 @@ export interface RollupResult {
 
 /** Points of one pass: what an engine that was away for days takes in one go. */
 const MAX_POINTS = 2_000_000;
-const MAX_HALVINGS = 40;
+/** The window in which they are looked for is widened so, until it holds as many. */
+const FIRST_WINDOW_MS = 60_000;
+const WIDENED_BY = 8;
 /** An insert becomes visible a little after the moment that it carries. */
 const SETTLED_MS = 1_000;
 
@@ -45,8 +47,11 @@ const MINUTE_COLUMNS = `${COLUMNS}, last_seq`;
  */
 const SKETCHED = "if(abs(value) < 1e-9, 0, sign(value) * least(abs(value), 1e15))";
 
-const FROM_POINTS = `count(), min(value), max(value), sum(value), argMin(value, (ts, seq)),
-  argMax(value, (ts, seq)), min(ts), max(ts), quantilesDDState(0.005, 0.5)(${SKETCHED})`;
+/** The order of points, as one number: of two tuples the engine finds the greater in ten times as long. */
+const PLACE = placeOf("ts", "seq");
+
+const FROM_POINTS = `count(), min(value), max(value), sum(value), argMin(value, ${PLACE}),
+  argMax(value, ${PLACE}), min(ts), max(ts), quantilesDDState(0.005, 0.5)(${SKETCHED})`;
 
 const FROM_BUCKETS = `sum(count), min(min), max(max), sum(sum), argMin(first, first_ts),
   argMax(last, last_ts), min(first_ts), max(last_ts), quantilesDDMergeState(0.005, 0.5)(sketch)`;
@@ -116,23 +121,36 @@ async function rollUpPoints(
   const window = { after: receivedUntil, until };
   const received = `received_at > fromUnixTimestamp64Milli({after:Int64})
     and received_at <= fromUnixTimestamp64Milli({until:Int64})`;
-  const spans = await spansOf(client, sourceOf("points", false, received), window);
-  const from = (source: string) =>
-    isMoving ? `(SELECT * FROM ${source} ${ONE_OF_EACH("seq")})` : source;
+  const spans = await spansOf(client, RECEIVED, window);
   for (const span of spans) {
     const within = `ts >= fromUnixTimestamp64Milli({from:Int64})
       and ts < fromUnixTimestamp64Milli({to:Int64})`;
-    const dirty = (table: string) =>
-      `select tenant_id, device_id, toStartOfMinute(ts) from ${table} where ${received} and ${within}`;
-    const isDirty = `(tenant_id, device_id, toStartOfMinute(ts)) in
-      (${dirty("telemetry")} union distinct ${dirty("telemetry_wide")})`;
+    const changed = (columns: string) =>
+      ["telemetry", "telemetry_wide"]
+        .map((table) => `select distinct ${columns} from ${table} where ${received} and ${within}`)
+        .join(" union distinct ");
+    const minute = "tenant_id, device_id, toStartOfMinute(ts)";
+    // Of the devices the engine knows where they lie: the rows of all others are not even looked at.
+    const isDirty = `(tenant_id, device_id) in (${changed("tenant_id, device_id")})
+      and (${minute}) in (${changed(minute)})`;
+    const layouts = await readRows<{ layout: string }>(
+      client,
+      `select distinct toString(layout) as layout from telemetry_wide
+       where ${within} and (tenant_id, device_id) in (${changed("tenant_id, device_id")})
+       limit ${MAX_KNOWN_LAYOUTS + 1}`,
+      { ...window, ...span },
+    );
+    const points = pointsOfLayouts(
+      layouts.map(({ layout }) => layout),
+      `${within} and ${isDirty}`,
+    );
     await client.command({
       query: `INSERT INTO telemetry_1m (${MINUTE_COLUMNS})
         SELECT tenant_id, device_id, metric, toStartOfMinute(ts), ${FROM_POINTS}, {pass:UInt64},
-          argMax(seq, (ts, seq))
-        FROM ${from(sourceOf("points", true, `${within} and ${isDirty}`))}
+          toUInt64(max(${PLACE}))
+        FROM ${isMoving ? `(SELECT * FROM ${points.source} ${ONE_OF_EACH("seq")})` : points.source}
         GROUP BY tenant_id, device_id, metric, toStartOfMinute(ts)`,
-      query_params: { ...window, ...span, pass },
+      query_params: { ...window, ...span, ...points.params, pass },
       clickhouse_settings: DERIVE_SETTINGS,
     });
   }
@@ -160,9 +178,12 @@ async function rollUpLevel(
   for (const span of spans) {
     // ts is in whole seconds here; a span begins and ends with a day.
     const within = "ts >= toDateTime({from:Int64} / 1000) and ts < toDateTime({to:Int64} / 1000)";
+    const changedRows = `from ${table} where ${changed} and ${within}`;
     const rows = `${table} FINAL
-        WHERE ${within} and (tenant_id, device_id, metric, ${bucket}) in
-          (select tenant_id, device_id, metric, ${bucket} from ${table} where ${changed} and ${within})`;
+        WHERE ${within}
+          and (tenant_id, device_id) in (select distinct tenant_id, device_id ${changedRows})
+          and (tenant_id, device_id, metric, ${bucket}) in
+            (select distinct tenant_id, device_id, metric, ${bucket} ${changedRows})`;
     await client.command({
       query: `INSERT INTO telemetry_${level} (${COLUMNS})
         SELECT tenant_id, device_id, metric, ${bucket}, ${FROM_BUCKETS}, {pass:UInt64}
@@ -196,30 +217,48 @@ async function boundedWindow(
   after: number,
   settled: number,
 ): Promise<{ until: number; points: number }> {
-  const [span] = await readRows<{ first: number | null; points: number }>(
-    client,
-    `select toUnixTimestamp64Milli(minOrNull(received_at)) as first, count() as points
-     from ${RECEIVED}`,
-    { after, until: settled },
-  );
-  if (!span?.first) return { until: settled, points: 0 };
-  let until = settled;
-  let { points } = span;
-  for (let halving = 0; points > MAX_POINTS && halving < MAX_HALVINGS; halving += 1) {
-    const half = Math.floor((span.first + until) / 2);
-    if (half <= span.first) break;
+  let from = after;
+  if (after === 0) {
+    const [oldest] = await readRows<{ at: number | null }>(
+      client,
+      `select toUnixTimestamp64Milli(minOrNull(received_at)) as at from ${RECEIVED}`,
+      { after, until: settled },
+    );
+    if (!oldest?.at) return { until: settled, points: 0 };
+    from = oldest.at - 1;
+  }
+  // What lies beyond is not even counted.
+  for (let width = FIRST_WINDOW_MS; ; width *= WIDENED_BY) {
+    const until = Math.min(settled, from + width);
     const [count] = await readRows<{ points: number }>(
       client,
       `select count() as points from ${RECEIVED}`,
-      { after, until: half },
+      { after, until },
     );
-    until = half;
-    points = count?.points ?? 0;
+    const points = count?.points ?? 0;
+    if (points > MAX_POINTS) return firstPoints(client, after, until);
+    if (until >= settled) return { until, points };
   }
-  return { until, points };
+}
+
+/** The first points of a window, as many as one pass takes, or all of one moment where it has more. */
+async function firstPoints(
+  client: ClickHouseClient,
+  after: number,
+  until: number,
+): Promise<{ until: number; points: number }> {
+  const [found] = await readRows<{ at: number; points: number }>(
+    client,
+    `select toUnixTimestamp64Milli(at) as at, points from
+       (select at, sum(n) over (order by at) as points, row_number() over (order by at) as place
+        from (select received_at as at, count() as n from ${RECEIVED} group by at))
+     where points <= {most:UInt64} or place = 1 order by at desc limit 1`,
+    { after, until, most: MAX_POINTS },
+  );
+  return found ? { until: found.at, points: found.points } : { until, points: 0 };
 }
 
 const IN_WINDOW = `received_at > fromUnixTimestamp64Milli({after:Int64})
   and received_at <= fromUnixTimestamp64Milli({until:Int64})`;
-const RECEIVED = `(select received_at from telemetry where ${IN_WINDOW}
-  union all select received_at from telemetry_wide where ${IN_WINDOW})`;
+const RECEIVED = `(select received_at, ts from telemetry where ${IN_WINDOW}
+  union all select received_at, ts from telemetry_wide where ${IN_WINDOW})`;

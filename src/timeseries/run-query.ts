@@ -1,7 +1,9 @@
 import { type ClickHouseClient, ClickHouseError } from "@clickhouse/client";
 import { AppError } from "../kernel/index.ts";
 import { READ_SETTINGS } from "./engine-settings.ts";
+import type { FleetProgress } from "./fleet-progress.ts";
 import type { LatestProgress } from "./latest.ts";
+import { fleetLevelOf } from "./readable.ts";
 import {
   type CompiledQuery,
   compileLayoutsQuery,
@@ -16,6 +18,7 @@ import { placesOf, type WideLayouts } from "./wide-layouts.ts";
 export interface QueryRunner {
   client: ClickHouseClient;
   latest: LatestProgress;
+  fleets: FleetProgress;
   layouts: WideLayouts;
   placeOf: PlaceOf;
 }
@@ -29,13 +32,16 @@ export async function runQuery<Row>(
   tenantId: string,
   query: TenantQuery,
 ): Promise<Row[]> {
-  const { client, latest, placeOf } = runner;
+  const { client, latest, fleets, placeOf } = runner;
   const place = tenantId === PLATFORM_TENANT ? null : await placeOf(tenantId);
   if (query.table === "points" && query.metric !== undefined) {
     return runMetricQuery(runner, tenantId, query, { metric: query.metric, place });
   }
   const latestAfter = query.table === "latest" ? await latest.receivedUntil() : undefined;
-  return run(client, compileTenantQuery(tenantId, query, { latestAfter, place }), query.cost);
+  const level = fleetLevelOf(query.table);
+  const fleet = level ? await fleets.of(level) : undefined;
+  const known = { latestAfter, fleet, place };
+  return run(client, compileTenantQuery(tenantId, query, known), query.cost);
 }
 
 /** With the layouts that are known, and once more where beside it one shows that is not. */

@@ -30,6 +30,12 @@ export async function keepApart(
   }
 }
 
+/** Whose rows the table of points keeps apart. */
+export async function keptApart(client: ClickHouseClient): Promise<string[]> {
+  const defaults = await currentDefaults(client);
+  return defaults.find(({ table }) => table === "telemetry")?.known ?? [];
+}
+
 async function currentDefaults(
   client: ClickHouseClient,
 ): Promise<{ table: string; known: string[] }[]> {

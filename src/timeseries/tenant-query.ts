@@ -1,7 +1,15 @@
 import { confinementIn } from "../kernel/confinement.ts";
 import { assert } from "../kernel/index.ts";
 import { isTenantId } from "../protocol/index.ts";
-import { isReadable, pointsOfMetric, type Readable, sourceOf } from "./readable.ts";
+import { type FleetKnown, fleetParams, fleetSource } from "./fleet-progress.ts";
+import {
+  fleetLevelOf,
+  isReadable,
+  pointsOfMetric,
+  type Readable,
+  type RollupLevel,
+  sourceOf,
+} from "./readable.ts";
 import { tokenizeSql } from "./sql-tokens.ts";
 import { ownClass } from "./storage-class.ts";
 import type { MetricPlace } from "./wide-layouts.ts";
@@ -63,6 +71,8 @@ export interface KnownOfStore {
   places?: readonly MetricPlace[] | undefined;
   /** While the tenant's rows lie in two places, the class of the one that is read. */
   place?: "shared" | "separate" | null | undefined;
+  /** Due where rollups of a fleet are read. */
+  fleet?: FleetKnown | undefined;
 }
 
 export interface CompiledQuery {
@@ -84,16 +94,19 @@ export function compileTenantQuery(
   assert(Number.isInteger(query.limit) && query.limit > 0, "a query has a limit");
   assert(query.limit <= MAX_LIMIT, "the limit is bounded");
   const { metric, final = false, where = [] } = query;
-  const { latestAfter, place = null, places } = known;
+  const { latestAfter, place = null, places, fleet } = known;
   const layouts = Object.fromEntries(
     (places ?? []).map((place, index) => [`layouts${index}`, place.layouts]),
   );
   const confinement = confinementIn(tenantId);
+  const level = fleetLevelOf(query.table);
+  assert(level === undefined || metric !== undefined, "a fleet's rollups are read by metric");
   const added = {
     tenant: tenantId,
     ...(metric === undefined ? {} : { metric }),
     ...(latestAfter === undefined ? {} : { latestAfter }),
     ...(confinement ? { confined: [...confinement.deviceIds] } : {}),
+    ...(level && fleet && !confinement ? fleetParams(fleet) : {}),
     ...layouts,
     ...(place === null ? {} : { place: place === "shared" ? place : ownClass(tenantId) }),
   };
@@ -103,12 +116,17 @@ export function compileTenantQuery(
   const own = confinement ? `${TENANT} and ${confinedTo(query.table)}` : TENANT;
   const ofMetric = metric === undefined ? [] : ["metric = {metric:String}"];
   const inPlace = place === null ? own : `${own} and storage_class = {place:String}`;
-  const source = places
-    ? pointsOfMetric(places, final, [inPlace, ...where.map(ofAnyMetric)].join(" and "))
-    : sourceOf(query.table, final, inPlace);
+  const inner = () => [inPlace, ...where.map(ofAnyMetric)].join(" and ");
+  const source = level
+    ? fleetRows(level, final, [...ofMetric, inner()].join(" and "), confinement ? undefined : fleet)
+    : places
+      ? pointsOfMetric(places, final, inner())
+      : sourceOf(query.table, final, inPlace);
   // What is put together of several tables has looked at the place in each of them.
   const first = source === query.table || source === `${query.table} final` ? inPlace : own;
-  let sql = stageSql({ ...query, where: [first, ...ofMetric, ...where] }, source);
+  // Of a fleet's rows there is no device to name: what narrows them stands within.
+  const outer = level ? [TENANT] : [first, ...ofMetric, ...where];
+  let sql = stageSql({ ...query, where: outer }, source);
   const stages = query.stages ?? [];
   assert(stages.length <= MAX_STAGES, "the stages are bounded");
   for (const stage of stages) sql = stageSql(stage, `(\n${sql}\n)`);
@@ -116,6 +134,17 @@ export function compileTenantQuery(
     sql: `${sql}\nlimit ${query.limit}`,
     params: { ...query.params, ...added },
   };
+}
+
+/** Who may see some devices only is answered from the rows of these, and never from those of all. */
+function fleetRows(
+  level: RollupLevel,
+  final: boolean,
+  where: string,
+  known: FleetKnown | undefined,
+): string {
+  if (known) return fleetSource(level, final, where);
+  return `(select * from ${sourceOf(`telemetry_${level}`, final, where)} where ${where})`;
 }
 
 /** Which layouts the wide rows have that a query of one metric looks at, but for those of `known`. */

@@ -3,6 +3,8 @@ import { type ClickHouseClient, ClickHouseError, createClient } from "@clickhous
 import { AppError, assert, systemClock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { READ_SETTINGS, WRITE_SETTINGS } from "./engine-settings.ts";
+import { FleetProgress } from "./fleet-progress.ts";
+import { type FleetRollupOptions, type FleetRollupResult, rollUpFleets } from "./fleet-rollups.ts";
 import { type Forgetting, forget } from "./forgetting.ts";
 import { MAX_BLOCK_BYTES } from "./journal-record.ts";
 import { LatestProgress } from "./latest.ts";
@@ -15,7 +17,7 @@ import { readProgress } from "./rollup-progress.ts";
 import { type RollupResult, rollUp } from "./rollups.ts";
 import { type PlaceOf, runQuery } from "./run-query.ts";
 import { readStorage, type TableStorage } from "./storage.ts";
-import { dropOwnPartitions, keepApart } from "./storage-class.ts";
+import { dropOwnPartitions, keepApart, keptApart } from "./storage-class.ts";
 import { type Rows, TABLES, type TableName } from "./tables.ts";
 import type { TenantQuery } from "./tenant-query.ts";
 import { WideLayouts } from "./wide-layouts.ts";
@@ -34,6 +36,8 @@ export interface Timeseries {
   tenantQuery<Row>(tenantId: string, query: TenantQuery): Promise<Row[]>;
   /** Computes anew every bucket of rollups that points have come into; see `rollUp`. */
   rollUp(levels?: readonly RollupLevel[], state?: { isMoving?: boolean }): Promise<RollupResult>;
+  /** Computes rollups of whole fleets from those of their devices; see `rollUpFleets`. */
+  rollUpFleets(options: FleetRollupOptions): Promise<FleetRollupResult>;
   /** What was received up to then, milliseconds since the epoch, is in the rollups by the minute. */
   rolledUpTo(): Promise<number>;
   /** Removes a tenant's rows that are out of date; the result names the tables. See `forget`. */
@@ -82,12 +86,16 @@ export function createTimeseries(options: TimeseriesOptions): Timeseries {
   const client = connect(options.url, database);
   const latest = new LatestProgress(client);
   const layouts = new WideLayouts(systemClock);
+  const fleets = new FleetProgress(client);
   let placeOf: PlaceOf = async () => null;
   return {
     migrate: () =>
       guarded(async () => {
         await createDatabase(options.url, database);
-        return migrateTimeseries(client);
+        const added = await migrateTimeseries(client);
+        // Tables that are new know of nobody yet who is kept apart.
+        if (added.length > 0) await keepApart(client, await keptApart(client));
+        return added;
       }),
     async insert(table, rows) {
       for (let start = 0; start < rows.length; start += MAX_ROWS_PER_INSERT) {
@@ -105,8 +113,9 @@ export function createTimeseries(options: TimeseriesOptions): Timeseries {
     },
     insertBlocks: (target, blocks) => guarded(() => insertBlocks(client, target, blocks)),
     tenantQuery: (tenantId, query) =>
-      guarded(() => runQuery({ client, latest, layouts, placeOf }, tenantId, query)),
+      guarded(() => runQuery({ client, latest, layouts, fleets, placeOf }, tenantId, query)),
     rollUp: (levels = ROLLUP_LEVELS, state = {}) => guarded(() => rollUp(client, levels, state)),
+    rollUpFleets: (options) => guarded(() => rollUpFleets(client, options)),
     rolledUpTo: () =>
       guarded(async () => (await readProgress(client)).get("1m")?.receivedUntil ?? 0),
     forget: (tenantId, forgetting) => guarded(() => forget(client, tenantId, forgetting)),

@@ -56,6 +56,20 @@ const KEYS: Record<string, (device: FleetDevice) => (string | null)[]> = {
   ],
 };
 
+/** Of the fleet as a whole, which has rollups of its own. */
+const WHOLE: Case[] = [
+  ...["avg", "min", "max", "sum", "count", "p50", "p99.9"].flatMap((aggregate) => [
+    { aggregate, stepMs: 60_000 },
+    { aggregate, stepMs: 600_000 },
+    { aggregate, stepMs: HOUR },
+  ]),
+  ...["sum sum", "count sum", "min min", "max max", "avg max", "max sum"].map((pair) => {
+    const [aggregate = "", across] = pair.split(" ");
+    return { aggregate, across, stepMs: 600_000 };
+  }),
+  { aggregate: "avg", transform: "increase", across: "sum", stepMs: 50_000, metric: "odometer" },
+];
+
 const CASES: Case[] = [
   ...["avg", "min", "max", "sum", "count", "last", "p50", "p99.9"].flatMap((aggregate) => [
     { aggregate, stepMs: 45_000, groupBy: "device" },
@@ -65,6 +79,7 @@ const CASES: Case[] = [
   ...["none", "region", "tags.site", "group"].map((groupBy) => {
     return { aggregate: "avg", stepMs: 45_000, groupBy };
   }),
+  ...WHOLE,
   ...["avg", "sum", "max", "count", "p95"].map((across) => {
     return { aggregate: "last", across, stepMs: 60_000, groupBy: "region" };
   }),
@@ -90,37 +105,43 @@ function toOf({ stepMs }: Case): number {
   return Math.ceil(to / width) * width;
 }
 
+async function isRight(one: Case): Promise<void> {
+  const { stepMs, metric = "fuel", ...rest } = one;
+  const query = { metric, from, to, step: `${stepMs}ms`, ...rest };
+  const { status, body } = await get("series", query);
+  expect(status, JSON.stringify(body)).toBe(200);
+  const source = stepMs % HOUR === 0 ? "1h" : stepMs % 60_000 === 0 ? "1m" : "raw";
+  expect(body.resolution).toMatchObject({ stepMs, source });
+  const want = expected(one);
+  expect(new Set(body.series.map(({ key }: { key: string }) => key))).toEqual(new Set(want.keys()));
+  const { approximate } = body.resolution;
+  const bound = (round: string) =>
+    approximate ? expected({ ...one, aggregate: round + one.aggregate }) : want;
+  const [least, most] = [bound("floor"), bound("ceil")];
+  const tolerance = approximate ? 0.02 : 1e-9;
+  for (const { key, points } of body.series) {
+    const values = want.get(key);
+    expect(points.map(([ts]: [number]) => ts)).toEqual([...(values?.keys() ?? [])].sort());
+    for (const [ts, value] of points) {
+      const [low, high] = [least, most].map((of) => of.get(key)?.get(ts) ?? Number.NaN);
+      const slack = tolerance * Math.abs(value) + 1e-7;
+      expect(value, `${key} ${ts}`).toBeGreaterThanOrEqual((low as number) - slack);
+      expect(value, `${key} ${ts}`).toBeLessThanOrEqual((high as number) + slack);
+    }
+  }
+}
+
 describe("series of many devices", () => {
   it.each(CASES.map((one) => [JSON.stringify(one), one] as const))(
     "are what a slow reference makes of the points: %s",
-    async (_name, one) => {
-      const { stepMs, metric = "fuel", ...rest } = one;
-      const query = { metric, from, to, step: `${stepMs}ms`, ...rest };
-      const { status, body } = await get("series", query);
-      expect(status, JSON.stringify(body)).toBe(200);
-      const source = stepMs % HOUR === 0 ? "1h" : stepMs % 60_000 === 0 ? "1m" : "raw";
-      expect(body.resolution).toMatchObject({ stepMs, source });
-      const want = expected(one);
-      expect(new Set(body.series.map(({ key }: { key: string }) => key))).toEqual(
-        new Set(want.keys()),
-      );
-      const { approximate } = body.resolution;
-      const bound = (round: string) =>
-        approximate ? expected({ ...one, aggregate: round + one.aggregate }) : want;
-      const [least, most] = [bound("floor"), bound("ceil")];
-      const tolerance = approximate ? 0.02 : 1e-9;
-      for (const { key, points } of body.series) {
-        const values = want.get(key);
-        expect(points.map(([ts]: [number]) => ts)).toEqual([...(values?.keys() ?? [])].sort());
-        for (const [ts, value] of points) {
-          const [low, high] = [least, most].map((of) => of.get(key)?.get(ts) ?? Number.NaN);
-          const slack = tolerance * Math.abs(value) + 1e-7;
-          expect(value, `${key} ${ts}`).toBeGreaterThanOrEqual((low as number) - slack);
-          expect(value, `${key} ${ts}`).toBeLessThanOrEqual((high as number) + slack);
-        }
-      }
-    },
+    (_name, one) => isRight(one),
   );
+
+  it("are the same from rollups of the fleet as a whole, where these have been made anew", async () => {
+    const { spans, complete } = await test.timeseries.rollUpFleets({ part: "all" });
+    expect([spans > 0, complete]).toEqual([true, true]);
+    for (const one of WHOLE) await isRight(one);
+  });
 
   it("know a counter's growth from rollups as from points, but for restarts within a minute", async () => {
     const query = { metric: "odometer", transform: "increase", from, to, groupBy: "device" };
@@ -353,6 +374,7 @@ describe("who is confined to a group", () => {
       const all = await get(path, query);
       expect(devices(JSON.stringify(all.body)).length).toBe(fleet.devices.length);
       const own = await get(path, query, key);
+      expect(own.status, JSON.stringify(own.body)).toBe(200);
       expect(devices(JSON.stringify(own.body)), path).toEqual(eu);
     }
     const labels = async (as: string) =>

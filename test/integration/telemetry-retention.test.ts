@@ -47,6 +47,15 @@ async function left(tenantId: string, table: "points" | "telemetry_1m" | "teleme
   return ages;
 }
 
+/** Points of a metric by the day, of all devices of the tenant together. */
+function ofFleet(tenantId: string, metric = "heat", level: "1m" | "1d" = "1d") {
+  return test.timeseries.tenantQuery<{ at: number; n: number }>(tenantId, {
+    ...{ table: `fleet_${level}` as const, metric, final: true, limit: 1_000 },
+    select: "toInt64(toUnixTimestamp(toStartOfDay(ts))) * 1000 as at, sum(count) as n",
+    ...{ groupBy: "at", orderBy: "at" },
+  });
+}
+
 const AGES = [1, 5, 20, 60, 200];
 
 /** Points of every age, narrow and wide, in two tenants. */
@@ -110,8 +119,13 @@ describe("rules of retention", () => {
     expect(saving.body.rollups.rows).toBeGreaterThan(20);
     expect(saving.body.share).toBeGreaterThan(0.2);
 
+    await test.timeseries.rollUpFleets({ part: "all" });
+    expect(await ofFleet("acme", "heat", "1m")).toHaveLength(AGES.length);
     await job();
     await until(async () => (await left("acme", "points"))["debug.load"]?.length === 2);
+    expect(await ofFleet("acme", "heat", "1m")).toHaveLength(4);
+    expect(await ofFleet("acme", "debug.rpm", "1m")).toHaveLength(3);
+    expect(await ofFleet("acme", "heat", "1d")).toHaveLength(5);
     const young = [1, 5, 20, 60];
     expect(await left("acme", "points")).toEqual({
       ...{ heat: young, load: young, debug_x: young },
@@ -292,9 +306,11 @@ describe("a tenant that is kept apart", () => {
     await logs.ingestDeviceLogs(peer, [{ ts: now, seq: 1, level: "info", message: "m" }], now);
     const rolledUp = () => left("mover", "telemetry_1d").then(({ heat }) => heat?.length === 2);
     await until(async () => (await test.timeseries.rollUp()) && rolledUp());
+    await test.timeseries.rollUpFleets({ part: "all" });
     const seen = async () => ({
       points: await left("mover", "points"),
       days: await left("mover", "telemetry_1d"),
+      fleet: await ofFleet("mover"),
       logs: await test.timeseries.tenantQuery("mover", {
         ...{ table: "logs" as const, select: "message", limit: 10, final: true },
       }),
@@ -365,9 +381,10 @@ describe("a tenant that is kept apart", () => {
       test.timeseries.copyTenant("mover", "shared", progressed);
     await expect(move()).rejects.toThrow(/have arrived/);
     // Rollups that are made meanwhile, with rows of one moment in both places, tell of each point once.
-    const rolls = rollupJobs({ tenancy, timeseries: test.timeseries });
+    const rolls = rollupJobs({ tenancy, clock, timeseries: test.timeseries });
     const rollUpNow = async () => {
       for (const { run } of rolls) await run();
+      await test.timeseries.rollUpFleets({ part: "all", isMoving: true });
     };
     const counted = async () => {
       const [row] = await test.timeseries.tenantQuery<{ n: number }>("mover", {
@@ -403,8 +420,9 @@ describe("a tenant that is kept apart", () => {
     await tenancy.tenants.endMove("mover", SYSTEM_ACTOR);
     const { status, storageMove } = await tenancy.tenants.get("mover");
     expect([status, storageMove]).toEqual(["suspended", null]);
-    const { points, ...others } = await seen();
+    const { points, fleet, ...others } = await seen();
     expect(others).toEqual({ days: before.days, logs: before.logs });
+    expect(fleet.map(({ n }) => n)).toEqual([1, 3]);
     expect(points.heat).toHaveLength(4);
     expect(await partsOf("('tenant/mover',")).toEqual({});
     await test.timeseries.deleteTenant("mover");
