@@ -1,4 +1,5 @@
 import type { Database } from "../db/index.ts";
+import { unconfined } from "../kernel/confinement.ts";
 import { AppError, type Clock } from "../kernel/index.ts";
 import { TtlCache } from "../kernel/ttl-cache.ts";
 import {
@@ -46,7 +47,9 @@ export function createRetention({ db, clock, audit, settings }: RetentionDeps): 
 
     async policy(tenantId) {
       const all = keptBySettings(await settings(tenantId));
-      return { all, rules: await known.load(tenantId, () => rules(tenantId)) };
+      // Which rules there are concerns the tenant as a whole; what they leave out, nobody is shown.
+      const load = () => unconfined(() => rules(tenantId));
+      return { all, rules: await known.load(tenantId, load) };
     },
 
     async change(tenantId, change, actor) {

@@ -1,6 +1,7 @@
 import { parquetReadObjects } from "hyparquet";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { retentionJob } from "../../src/jobs/retention-jobs.ts";
+import { SYSTEM_ACTOR } from "../../src/tenancy/index.ts";
 import { startTestApi, type TestApi } from "../support/api.ts";
 import { createTelemetryFleet, FLEET_START, type FleetDevice } from "../support/telemetry-fleet.ts";
 import {
@@ -373,6 +374,8 @@ describe("who is confined to a group", () => {
     for (const [path, query] of [series, latest, csv] as [string, Record<string, unknown>][]) {
       const all = await get(path, query);
       expect(devices(JSON.stringify(all.body)).length).toBe(fleet.devices.length);
+      // Nobody else has just asked what is kept.
+      await test.modules.tenancy.retention.change("acme", (rules) => [...rules], SYSTEM_ACTOR);
       const own = await get(path, query, key);
       expect(own.status, JSON.stringify(own.body)).toBe(200);
       expect(devices(JSON.stringify(own.body)), path).toEqual(eu);
