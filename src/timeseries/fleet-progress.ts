@@ -43,29 +43,43 @@ export class FleetProgress {
 const COLUMNS = "count, min, max, sum, last, last_ts, sketch";
 const at = (name: string) => `toDateTime(intDiv({${name}:Int64}, 1000), 'UTC')`;
 
-/** The parameters of `fleetSource`. */
-export function fleetParams({ all, recent, back }: FleetKnown): Record<string, number> {
+/** With more buckets than these the devices' rows alone are read. */
+export const MAX_CHANGED = 5_000;
+
+/** Conditions on the devices' rollups that the fleet's own rows have not seen, and their parameters. */
+export function unseenByFleet({ all, recent, back }: FleetKnown) {
+  const seen = `greatest({fleetAll:UInt64},
+    if(ts >= ${at("fleetRecentFrom")}, {fleetRecent:UInt64}, 0),
+    if(ts >= ${at("fleetBackFrom")}, {fleetBack:UInt64}, 0))`;
   return {
-    fleetAll: all,
-    ...{ fleetRecentFrom: recent.from, fleetRecent: Math.max(all, recent.pass) },
-    ...{ fleetBackFrom: back.from, fleetBack: Math.max(all, back.pass) },
+    where: ["pass > {fleetAll:UInt64}", `pass > ${seen}`],
+    params: {
+      fleetAll: all,
+      ...{ fleetRecentFrom: recent.from, fleetRecent: Math.max(all, recent.pass) },
+      ...{ fleetBackFrom: back.from, fleetBack: Math.max(all, back.pass) },
+    },
   };
 }
 
 /**
- * Buckets of all devices as far as the fleet's own rows are up to date, and of the others the devices' rows.
- * `where` speaks of the tenant, the metric and the time, which both have.
+ * Buckets of all devices from the fleet's own rows, and those of `changed` (seconds since the epoch, the
+ * parameter of that name) from the devices'. `where` speaks of what both have: tenant, metric and time.
+ * Where nothing has changed the devices' rows are not mentioned: FINAL would read them before it finds none.
  */
-export function fleetSource(level: RollupLevel, final: boolean, where: string): string {
-  const table = `telemetry_${level}`;
-  const fleet = FLEET_TABLES[ROLLUP_LEVELS.indexOf(level)] as string;
+export function fleetSource(
+  level: RollupLevel,
+  final: boolean,
+  where: string,
+  changed: readonly number[],
+): string {
   const suffix = final ? " final" : "";
-  const seen = `greatest({fleetAll:UInt64},
-    if(ts >= ${at("fleetRecentFrom")}, {fleetRecent:UInt64}, 0),
-    if(ts >= ${at("fleetBackFrom")}, {fleetBack:UInt64}, 0))`;
-  const changed = `(select distinct ts from ${table}
-    where ${where} and pass > {fleetAll:UInt64} and pass > ${seen})`;
-  const select = `select tenant_id, metric, ts, ${COLUMNS}`;
-  return `(${select} from ${fleet}${suffix} where ${where} and ts not in ${changed}
-    union all ${select} from ${table}${suffix} where ${where} and ts in ${changed})`;
+  const fleet = FLEET_TABLES[ROLLUP_LEVELS.indexOf(level)] as string;
+  const rows = (table: string, condition: string) =>
+    `select tenant_id, metric, ts, ${COLUMNS} from ${table}${suffix} where ${where}${condition}`;
+  if (changed.length === 0) return `(${rows(fleet, "")})`;
+  const devices = `telemetry_${level}`;
+  if (changed.length > MAX_CHANGED) return `(${rows(devices, "")})`;
+  const buckets = "arrayMap(at -> toDateTime(at, 'UTC'), {changed:Array(UInt32)})";
+  return `(${rows(fleet, ` and ts not in ${buckets}`)}
+    union all ${rows(devices, ` and ts in ${buckets}`)})`;
 }

@@ -1,4 +1,5 @@
 import { type ClickHouseClient, ClickHouseError } from "@clickhouse/client";
+import { confinementIn } from "../kernel/confinement.ts";
 import { AppError } from "../kernel/index.ts";
 import { READ_SETTINGS } from "./engine-settings.ts";
 import type { FleetProgress } from "./fleet-progress.ts";
@@ -6,6 +7,7 @@ import type { LatestProgress } from "./latest.ts";
 import { fleetLevelOf } from "./readable.ts";
 import {
   type CompiledQuery,
+  compileChangedQuery,
   compileLayoutsQuery,
   compileTenantQuery,
   type KnownOfStore,
@@ -32,16 +34,29 @@ export async function runQuery<Row>(
   tenantId: string,
   query: TenantQuery,
 ): Promise<Row[]> {
-  const { client, latest, fleets, placeOf } = runner;
+  const { client, latest, placeOf } = runner;
   const place = tenantId === PLATFORM_TENANT ? null : await placeOf(tenantId);
   if (query.table === "points" && query.metric !== undefined) {
     return runMetricQuery(runner, tenantId, query, { metric: query.metric, place });
   }
   const latestAfter = query.table === "latest" ? await latest.receivedUntil() : undefined;
-  const level = fleetLevelOf(query.table);
-  const fleet = level ? await fleets.of(level) : undefined;
-  const known = { latestAfter, fleet, place };
+  const changed = await changedBuckets(runner, tenantId, query, place);
+  const known = { latestAfter, changed, place };
   return run(client, compileTenantQuery(tenantId, query, known), query.cost);
+}
+
+/** Of a fleet's rollups, for whoever may see the fleet as a whole. */
+async function changedBuckets(
+  { client, fleets }: QueryRunner,
+  tenantId: string,
+  query: TenantQuery,
+  place: KnownOfStore["place"],
+): Promise<number[] | undefined> {
+  const level = fleetLevelOf(query.table);
+  if (!level || confinementIn(tenantId)) return undefined;
+  const compiled = compileChangedQuery(tenantId, query, level, await fleets.of(level), place);
+  const rows = await run<{ at: number }>(client, compiled, query.cost);
+  return rows.map(({ at }) => at);
 }
 
 /** With the layouts that are known, and once more where beside it one shows that is not. */

@@ -1,7 +1,7 @@
 import { confinementIn } from "../kernel/confinement.ts";
 import { assert } from "../kernel/index.ts";
 import { isTenantId } from "../protocol/index.ts";
-import { type FleetKnown, fleetParams, fleetSource } from "./fleet-progress.ts";
+import { type FleetKnown, fleetSource, MAX_CHANGED, unseenByFleet } from "./fleet-progress.ts";
 import {
   fleetLevelOf,
   isReadable,
@@ -71,8 +71,8 @@ export interface KnownOfStore {
   places?: readonly MetricPlace[] | undefined;
   /** While the tenant's rows lie in two places, the class of the one that is read. */
   place?: "shared" | "separate" | null | undefined;
-  /** Due where rollups of a fleet are read. */
-  fleet?: FleetKnown | undefined;
+  /** Buckets that a fleet's own rows do not have as they are now, in seconds; without it no such row is read. */
+  changed?: readonly number[] | undefined;
 }
 
 export interface CompiledQuery {
@@ -94,7 +94,7 @@ export function compileTenantQuery(
   assert(Number.isInteger(query.limit) && query.limit > 0, "a query has a limit");
   assert(query.limit <= MAX_LIMIT, "the limit is bounded");
   const { metric, final = false, where = [] } = query;
-  const { latestAfter, place = null, places, fleet } = known;
+  const { latestAfter, place = null, places, changed } = known;
   const layouts = Object.fromEntries(
     (places ?? []).map((place, index) => [`layouts${index}`, place.layouts]),
   );
@@ -106,7 +106,7 @@ export function compileTenantQuery(
     ...(metric === undefined ? {} : { metric }),
     ...(latestAfter === undefined ? {} : { latestAfter }),
     ...(confinement ? { confined: [...confinement.deviceIds] } : {}),
-    ...(level && fleet && !confinement ? fleetParams(fleet) : {}),
+    ...(level && changed && !confinement ? { changed: changed.slice(0, MAX_CHANGED) } : {}),
     ...layouts,
     ...(place === null ? {} : { place: place === "shared" ? place : ownClass(tenantId) }),
   };
@@ -118,7 +118,12 @@ export function compileTenantQuery(
   const inPlace = place === null ? own : `${own} and storage_class = {place:String}`;
   const inner = () => [inPlace, ...where.map(ofAnyMetric)].join(" and ");
   const source = level
-    ? fleetRows(level, final, [...ofMetric, inner()].join(" and "), confinement ? undefined : fleet)
+    ? fleetRows(
+        level,
+        final,
+        [...ofMetric, inner()].join(" and "),
+        confinement ? undefined : changed,
+      )
     : places
       ? pointsOfMetric(places, final, inner())
       : sourceOf(query.table, final, inPlace);
@@ -141,10 +146,30 @@ function fleetRows(
   level: RollupLevel,
   final: boolean,
   where: string,
-  known: FleetKnown | undefined,
+  changed: readonly number[] | undefined,
 ): string {
-  if (known) return fleetSource(level, final, where);
+  if (changed) return fleetSource(level, final, where, changed);
   return `(select * from ${sourceOf(`telemetry_${level}`, final, where)} where ${where})`;
+}
+
+/** Which buckets of a query the fleet's own rows do not have as they are now. */
+export function compileChangedQuery(
+  tenantId: string,
+  query: TenantQuery,
+  level: RollupLevel,
+  fleet: FleetKnown,
+  place: KnownOfStore["place"],
+): CompiledQuery {
+  const { metric = "", where = [], params } = query;
+  const unseen = unseenByFleet(fleet);
+  const changed: TenantQuery = {
+    ...{ table: `telemetry_${level}`, metric, limit: MAX_CHANGED + 1 },
+    select: "toUnixTimestamp(ts) as at",
+    where: [...where, ...unseen.where],
+    groupBy: "at",
+    params: { ...params, ...unseen.params },
+  };
+  return compileTenantQuery(tenantId, changed, { place });
 }
 
 /** Which layouts the wide rows have that a query of one metric looks at, but for those of `known`. */
