@@ -1,4 +1,5 @@
 import type { Devices } from "../devices/index.ts";
+import { unconfined } from "../kernel/confinement.ts";
 import type { Clock } from "../kernel/index.ts";
 import { TtlCache } from "../kernel/ttl-cache.ts";
 import type { SeriesQuery } from "./types.ts";
@@ -30,8 +31,9 @@ export function createMeanings({ clock, devices }: MeaningsDeps): MeaningsOf {
   const known = new TtlCache<ReadonlyMap<string, Meaning>>({
     ...{ clock, ttlMs: KNOWN_FOR_MS, maxEntries: TENANTS_KNOWN },
   });
-  return (tenantId) =>
-    known.load(tenantId, async () => agreed(await devices.metrics.list(tenantId)));
+  // What products declare concerns the tenant as a whole, whoever asks first.
+  const read = async (tenantId: string) => agreed(await devices.metrics.list(tenantId));
+  return (tenantId) => known.load(tenantId, () => unconfined(() => read(tenantId)));
 }
 
 /** Where products measure in different units under one name, the figures of both have none. */

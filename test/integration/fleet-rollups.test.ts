@@ -69,6 +69,8 @@ function expected(rows: readonly TelemetryRow[], level: RollupLevel, metric: str
     });
 }
 
+const POLLED = { timeout: 20_000, interval: 100 };
+
 async function isRight(tenantId: string, all: readonly TelemetryRow[], metric = "load") {
   for (const level of ROLLUP_LEVELS) {
     const wanted = expected(all, level, metric);
@@ -85,10 +87,11 @@ async function isRight(tenantId: string, all: readonly TelemetryRow[], metric = 
   }
 }
 
+/** How far a pass has come is known to readers within a second. */
 const ownRows = async (tenantId: string, all: readonly TelemetryRow[]) => {
   for (const level of ROLLUP_LEVELS) {
     const buckets = expected(all, level, "load").length;
-    expect(await rowsBehind(tenantId, level, "load"), level).toBe(buckets);
+    await expect.poll(() => rowsBehind(tenantId, level, "load"), POLLED).toBe(buckets);
   }
 };
 

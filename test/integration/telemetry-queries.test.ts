@@ -371,6 +371,9 @@ describe("who is confined to a group", () => {
       ["latest", { since: FLEET_START, limit: 500 }],
       ["export", { from, to }],
     ] as [string, object][];
+    // Units are known for five seconds: who is confined is the first to ask then.
+    await new Promise((resolve) => setTimeout(resolve, 5_500));
+    expect((await get("metrics", {}, key)).status).toBe(200);
     for (const [path, query] of [series, latest, csv] as [string, Record<string, unknown>][]) {
       const all = await get(path, query);
       expect(devices(JSON.stringify(all.body)).length).toBe(fleet.devices.length);
