@@ -1,5 +1,5 @@
 import { AppError, Batcher, type Clock } from "../kernel/index.ts";
-import { counter, Tally } from "../kernel/metrics.ts";
+import { counter } from "../kernel/metrics.ts";
 import { rowSize } from "../kernel/row-size.ts";
 import { storableJson } from "../kernel/storable.ts";
 import { parseTraceparent } from "../kernel/tracing.ts";
@@ -20,6 +20,7 @@ import { DeviceClocks } from "./device-clocks.ts";
 import { createKeptPoints } from "./kept-points.ts";
 import { PlainSample } from "./plain-sample.ts";
 import { learnNames, takePlain } from "./plain-telemetry.ts";
+import { countPoints, PointCounts } from "./point-counts.ts";
 import { PointIntake } from "./point-intake.ts";
 import { sinkFor } from "./point-sink.ts";
 import { type RestartGroup, type RestartQuery, readRestartGroups } from "./restart-groups.ts";
@@ -114,13 +115,10 @@ const SMALL_BATCH = { maxBatchSize: 10_000, maxDelayMs: 25, maxQueuedSize: 100_0
 const MAX_EVENTS_PER_MESSAGE = 100;
 const MAX_HEARTBEAT_METRICS = 100;
 
-const points = counter("vautn_telemetry_points_total", "Telemetry values by outcome", ["outcome"]);
-const acceptedPoints = new Tally(points, { outcome: "accepted" });
 const latePoints = counter(
   "vautn_telemetry_late_points_total",
   "Values that came by the lane of backlogs",
 );
-const rejectedPoints = new Tally(points, { outcome: "rejected" });
 const overflows = counter("vautn_telemetry_overflows_total", "Messages refused by a full queue");
 
 export function createTelemetry(deps: TelemetryDeps): Telemetry {
@@ -158,6 +156,7 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
   });
 
   const plain = new PlainSample();
+  const counts = new PointCounts();
 
   async function ingestTelemetry(
     peer: DeviceIdentity,
@@ -176,7 +175,8 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
       ? take(telemetry, peer, payload, receivedAt, options)
       : backlogs.run(peer, size, () => take(backlog, peer, payload, receivedAt, options)));
     if (size > 0) latePoints.inc(checked.accepted);
-    return counted(checked);
+    countPoints(checked);
+    return checked;
   }
 
   return {
@@ -202,22 +202,24 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
         !timestampFault(plain.ts, receivedAt) &&
         isSequence(plain.seq);
       if (isPlain) {
-        const { columns, done: durable } = telemetry.open();
-        const checked = takePlain(plain, columns, peer, declaration);
+        const batch = telemetry.open();
+        const taken = takePlain(plain, batch.columns, peer, declaration);
+        counts.add(batch, taken);
         telemetry.added();
-        return { taken: counted(checked), durable };
+        return { taken, durable: batch.done };
       }
       const body = decodePayload(payload, contentType);
       if (backlogSize(body, receivedAt, options.offsetMs) > 0) {
         return ingestTelemetry(peer, body, receivedAt);
       }
-      const { columns, done: durable } = telemetry.open();
-      const sink = sinkFor(columns, peer, declaration);
+      const batch = telemetry.open();
+      const sink = sinkFor(batch.columns, peer, declaration);
       const all = { declaration, ...options, kept: stays };
-      const checked = checkTelemetry(body, receivedAt, sink, all);
+      const taken = checkTelemetry(body, receivedAt, sink, all);
+      counts.add(batch, taken);
       telemetry.added();
-      if (checked.rejectedCount === 0) learnNames(plain, body);
-      return { taken: counted(checked), durable };
+      if (taken.rejectedCount === 0) learnNames(plain, body);
+      return { taken, durable: batch.done };
     },
 
     async ingestHeartbeat(peer, heartbeat, receivedAt, counted = {}) {
@@ -262,12 +264,6 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
       await Promise.all([telemetry.flush(), backlog.flush(), heartbeats.flush(), events.flush()]);
     },
   };
-}
-
-function counted(checked: CheckedTelemetry): CheckedTelemetry {
-  acceptedPoints.inc(checked.accepted);
-  if (checked.rejectedCount > 0) rejectedPoints.inc(checked.rejectedCount);
-  return checked;
 }
 
 /** Puts the good values of a message into the store; resolves when they are durable. */
