@@ -5,6 +5,8 @@ export interface Bus {
   subscribe(pattern: string, handler: (message: BusMessage, subject: string) => void): () => void;
   /** Whether other machines are reached; absent where there are none. */
   isUplinkUp?: boolean;
+  /** Whether it was left for a while since it brought what is not of this installation. */
+  isUplinkFlooded?: boolean;
   close(): Promise<void>;
 }
 

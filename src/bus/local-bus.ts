@@ -1,5 +1,15 @@
 import { unconfined } from "../kernel/confinement.ts";
+import { gauge } from "../kernel/metrics.ts";
 import { type Bus, type BusMessage, subjectMatches, subjects } from "./bus.ts";
+import type { Flood } from "./uplink.ts";
+
+/** The supervisor's line serves all processes: the highest of what they were told is what it was. */
+const floods = gauge(
+  "vautn_bus_floods",
+  "Times that the bus to other machines was left for a while since it brought what is not of this installation",
+  [],
+  "max",
+);
 
 interface Subscription {
   pattern: string;
@@ -9,6 +19,7 @@ interface Subscription {
 /** The bus within one process; `relay` passes what is published here on to the other processes. */
 export class LocalBus implements Bus {
   isUplinkUp?: boolean;
+  isUplinkFlooded = false;
   readonly #subscriptions = new Set<Subscription>();
   readonly #onClose: () => Promise<void>;
   readonly #relay: ((subject: string, message: BusMessage) => void) | undefined;
@@ -22,8 +33,10 @@ export class LocalBus implements Bus {
   }
 
   /** Whether other machines are reached; what they said before was not heard here. */
-  setUplink(isUp: boolean): void {
+  setUplink(isUp: boolean, flood?: Flood): void {
     this.isUplinkUp = isUp;
+    this.isUplinkFlooded = flood?.isOn ?? false;
+    floods.set(flood?.times ?? 0);
     if (isUp) this.deliver(subjects.lost, {});
   }
 

@@ -4,6 +4,7 @@ import { connect, type NatsConnection, PermissionViolationError } from "@nats-io
 import { messageOf } from "../kernel/errors.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { type BusMessage, subjects } from "./bus.ts";
+import { FloodGuard } from "./flood-guard.ts";
 import { createSealedFrames } from "./sealed-frames.ts";
 
 /** The bus to other machines, as the bus within one: at most once, and nothing waits for it. */
@@ -22,10 +23,22 @@ export interface UplinkOptions {
   logger: Logger;
   now: () => number;
   onMessage: (subject: string, message: BusMessage) => void;
-  onState: (isConnected: boolean) => void;
+  /** `flood`: that it was left for a while since it brings what nobody here believes. */
+  onState: (isConnected: boolean, flood: Flood) => void;
+}
+
+export interface Flood {
+  isOn: boolean;
+  /** How often it was left so. */
+  times: number;
 }
 
 const RETRY_MS = 1_000;
+/** How long a server is left that floods: what it costs is bounded by what is read before that is seen. */
+const FLOOD_REST_MS = 10_000;
+const LOOK_MS = 1_000;
+/** The client's own bound of a message. */
+const MAX_FRAME_BYTES = 64 * 1024 ** 2;
 /** Two pings without an answer: the line is dead. */
 const PING_MS = 5_000;
 /** What may be on its way to the broker; beyond it messages are dropped, as on a line that is down. */
@@ -49,6 +62,8 @@ export function connectUplink(options: UplinkOptions): Uplink {
   let settling: NatsConnection | undefined;
   let dropped = 0;
   let owesNews = false;
+  let flood: Flood = { isOn: false, times: 0 };
+  let toldFlood = flood;
   const complainedAt = new Map<string, number>();
 
   const running = run();
@@ -121,12 +136,20 @@ export function connectUplink(options: UplinkOptions): Uplink {
     // What was on its way has perhaps not arrived.
     if (unsentBytes > 0) owesNews = true;
     unsentBytes = 0;
-    if (isUp === isConnected) return;
+    if (isUp === isConnected && toldFlood === flood) return;
+    const isChange = isUp !== isConnected;
     isUp = isConnected;
-    onState(isConnected);
+    toldFlood = flood;
+    onState(isConnected, flood);
+    if (!isChange) return;
     if (isConnected) logger.info({}, "the bus to other machines is connected");
     else if (!closing.signal.aborted) logger.warn({}, "the bus to other machines is away");
     tellLost();
+  }
+
+  function connected(): void {
+    if (flood.isOn) flood = { ...flood, isOn: false };
+    setState(true);
   }
 
   async function run(): Promise<void> {
@@ -140,7 +163,8 @@ export function connectUplink(options: UplinkOptions): Uplink {
       }
       setState(false);
       connection = undefined;
-      await sleep(RETRY_MS, undefined, { signal: closing.signal }).catch(() => {});
+      const restMs = flood.isOn ? FLOOD_REST_MS : RETRY_MS;
+      await sleep(restMs, undefined, { signal: closing.signal }).catch(() => {});
     }
   }
 
@@ -153,6 +177,12 @@ export function connectUplink(options: UplinkOptions): Uplink {
       isGone = true;
       void to.close();
     };
+    const largest = Math.min(to.info?.max_payload ?? 0, MAX_FRAME_BYTES);
+    const guard = new FloodGuard(largest, (what) => {
+      flood = { isOn: true, times: flood.times + 1 };
+      refuse(new Error(`the server sends ${what}, and is left for ${FLOOD_REST_MS / 1_000} s`));
+    });
+    const looks = setInterval(() => guard.look(socketOf(to)?.bytesRead ?? 0), LOOK_MS);
     const follow = async () => {
       for await (const status of to.status()) {
         if (status.type === "error" && status.error instanceof PermissionViolationError) {
@@ -160,15 +190,19 @@ export function connectUplink(options: UplinkOptions): Uplink {
         }
         if (status.type !== "disconnect" && status.type !== "reconnect") continue;
         isGone = status.type === "disconnect";
-        setState(!isGone);
+        if (isGone) setState(false);
+        else connected();
       }
       isGone = true;
     };
     to.subscribe(channel, {
       callback: (error, { data }) => {
         if (error) return refuse(error);
+        if (guard.isFlooded) return;
         const opened = frames.open(data);
-        if (opened) options.onMessage(opened.subject, opened.message);
+        if (!opened) return guard.refuse();
+        guard.believe(data.length);
+        options.onMessage(opened.subject, opened.message);
       },
     });
     void follow();
@@ -176,8 +210,9 @@ export function connectUplink(options: UplinkOptions): Uplink {
     to.publish(channel);
     const asked = to.flush().then(nextTurn);
     await Promise.race([asked, to.closed()]).catch(() => {});
-    if (!isGone) setState(true);
+    if (!isGone) connected();
     const failure = (await to.closed()) ?? refusal;
+    clearInterval(looks);
     if (failure) throw failure;
   }
 }
@@ -187,8 +222,12 @@ export function connectUplink(options: UplinkOptions): Uplink {
  * them without reading what came before.
  */
 function unwrittenBytes(connection: NatsConnection): number {
+  return socketOf(connection)?.writableLength ?? 0;
+}
+
+function socketOf(connection: NatsConnection): Socket | undefined {
   const { protocol } = connection as { protocol?: { transport?: { socket?: Socket } } };
-  return protocol?.transport?.socket?.writableLength ?? 0;
+  return protocol?.transport?.socket;
 }
 
 const CONNECT_OPTIONS = {

@@ -29,7 +29,7 @@ export function connectedBus(connect: ConnectUplink | undefined): LocalBus {
   bus.isUplinkUp = false;
   const uplink = connect({
     onMessage: (subject, message) => bus.deliver(subject, message),
-    onState: (isConnected) => bus.setUplink(isConnected),
+    onState: (isConnected, flood) => bus.setUplink(isConnected, flood),
   });
   return bus;
 }

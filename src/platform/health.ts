@@ -28,7 +28,7 @@ export interface HealthDeps {
   db: { ping(): Promise<void> };
   timeseries: { ping(): Promise<void> };
   blobs: { ping(): Promise<void> };
-  bus: Pick<Bus, "isUplinkUp">;
+  bus: Pick<Bus, "isUplinkUp" | "isUplinkFlooded">;
   /** How long a small write takes to be durable in a folder; the disk itself where absent. */
   writeMs?(directory: string): Promise<number>;
 }
@@ -57,8 +57,12 @@ export function createPlatformHealth(deps: HealthDeps) {
 }
 
 /** Without it the machines go on, and find in the stores what they were not told. */
-function busReason({ isUplinkUp }: Pick<Bus, "isUplinkUp">): { reason: string } | undefined {
-  return isUplinkUp ? undefined : { reason: "machines hear of each other late" };
+function busReason({ isUplinkUp, isUplinkFlooded }: HealthDeps["bus"]) {
+  if (isUplinkUp) return undefined;
+  const late = "machines hear of each other late";
+  return {
+    reason: isUplinkFlooded ? `${late}: the server sends what is not of this installation` : late,
+  };
 }
 
 /** Says what is amiss in words that name no place. */

@@ -1,4 +1,4 @@
-import type { BusMessage } from "../bus/index.ts";
+import type { BusMessage, Flood } from "../bus/index.ts";
 import type { Config, Role } from "../kernel/config.ts";
 import type { StoreAddresses } from "./stores.ts";
 
@@ -16,7 +16,7 @@ export type ToRoleProcess =
     }
   | { kind: "bus"; subject: string; message: BusMessage }
   /** Whether the bus to other machines is there. */
-  | { kind: "uplink"; isConnected: boolean }
+  | { kind: "uplink"; isConnected: boolean; flood?: Flood | undefined }
   | { kind: "stop" };
 
 /** What a role process tells the supervisor. */

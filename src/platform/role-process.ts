@@ -10,7 +10,7 @@ const bus = new LocalBus((subject, message) => send({ kind: "bus", subject, mess
 
 process.on("message", (message: ToRoleProcess) => {
   if (message.kind === "bus") bus.deliver(message.subject, message.message);
-  else if (message.kind === "uplink") bus.setUplink(message.isConnected);
+  else if (message.kind === "uplink") bus.setUplink(message.isConnected, message.flood);
   else if (message.kind === "stop") void stop(0);
   else void start(message);
 });

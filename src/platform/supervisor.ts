@@ -65,12 +65,15 @@ export async function superviseRoles(options: {
     reportFailure = resolve;
   });
 
-  let isUplinkUp = false;
+  let uplinkState: Extract<ToRoleProcess, { kind: "uplink" }> = {
+    kind: "uplink",
+    isConnected: false,
+  };
   const uplink = options.connect?.({
     onMessage: (subject, message) => tellAll({ kind: "bus", subject, message }),
-    onState(isConnected) {
-      isUplinkUp = isConnected;
-      tellAll({ kind: "uplink", isConnected });
+    onState(isConnected, flood) {
+      uplinkState = { kind: "uplink", isConnected, flood };
+      tellAll(uplinkState);
     },
   });
   const plans = planProcesses(options.config);
@@ -101,7 +104,7 @@ export async function superviseRoles(options: {
       processes: plans.length,
       allowPrivateWebhooks: options.allowPrivateWebhooks,
     });
-    if (uplink) send(child, { kind: "uplink", isConnected: isUplinkUp });
+    if (uplink) send(child, uplinkState);
     await waitUntilReady(plan.name, child);
   }
 
