@@ -80,93 +80,10 @@ export const ROLLOUT_FILE_SCHEMA = {
             }
           ]
         },
-        "askAfterSeconds": {
-          "type": "number",
-          "minimum": 0,
-          "maximum": 31536000
-        },
-        "evaluateEverySeconds": {
-          "type": "number",
-          "minimum": 0.1,
-          "maximum": 86400
-        },
-        "alpha": {
-          "type": "number",
-          "exclusiveMinimum": 0,
-          "maximum": 0.5
-        },
-        "promoteLikelihoodRatio": {
-          "type": "number",
-          "exclusiveMinimum": 0,
-          "exclusiveMaximum": 1
-        },
-        "rateRatio": {
-          "type": "number",
-          "exclusiveMinimum": 1,
-          "maximum": 100
-        },
         "holdbackPercent": {
           "type": "number",
           "minimum": 0,
           "maximum": 50
-        },
-        "canaryCrashLimit": {
-          "type": "integer",
-          "minimum": 1
-        },
-        "toleratedFailureShare": {
-          "type": "number",
-          "exclusiveMinimum": 0,
-          "exclusiveMaximum": 1
-        },
-        "deadlines": {
-          "type": "object",
-          "properties": {
-            "offered": {
-              "type": "integer",
-              "minimum": 1,
-              "maximum": 31536000000
-            },
-            "downloading": {
-              "type": "integer",
-              "minimum": 1,
-              "maximum": 31536000000
-            },
-            "installing": {
-              "type": "integer",
-              "minimum": 1,
-              "maximum": 31536000000
-            },
-            "rebooting": {
-              "type": "integer",
-              "minimum": 1,
-              "maximum": 31536000000
-            },
-            "confirming": {
-              "type": "integer",
-              "minimum": 1,
-              "maximum": 31536000000
-            }
-          }
-        },
-        "downloads": {
-          "type": "object",
-          "properties": {
-            "concurrent": {
-              "type": "integer",
-              "minimum": 1,
-              "maximum": 100000
-            },
-            "bytesPerSecond": {
-              "type": "integer",
-              "minimum": 1024,
-              "maximum": 1000000000000
-            }
-          },
-          "additionalProperties": false
-        },
-        "dynamic": {
-          "type": "boolean"
         },
         "order": {
           "enum": [
@@ -183,24 +100,23 @@ export const ROLLOUT_FILE_SCHEMA = {
           "type": "string",
           "pattern": "^[A-Za-z0-9_.-]{1,64}$"
         },
-        "priority": {
-          "type": "integer",
-          "minimum": -1000,
-          "maximum": 1000
-        },
-        "startAt": {
-          "type": "string",
-          "format": "date-time"
-        },
-        "steppingStones": {
-          "type": "array",
-          "items": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": 64
+        "disruption": {
+          "type": "object",
+          "required": [
+            "atMost"
+          ],
+          "properties": {
+            "tag": {
+              "type": "string",
+              "pattern": "^[A-Za-z0-9_.-]{1,64}$"
+            },
+            "atMost": {
+              "type": "integer",
+              "minimum": 1,
+              "maximum": 100000
+            }
           },
-          "maxItems": 10,
-          "uniqueItems": true
+          "additionalProperties": false
         },
         "window": {
           "type": "object",
@@ -246,28 +162,48 @@ export const ROLLOUT_FILE_SCHEMA = {
           },
           "additionalProperties": false
         },
-        "disruption": {
-          "type": "object",
-          "required": [
-            "atMost"
-          ],
-          "properties": {
-            "atMost": {
-              "type": "integer",
-              "minimum": 1,
-              "maximum": 100000
-            },
-            "tag": {
-              "type": "string",
-              "pattern": "^[A-Za-z0-9_.-]{1,64}$"
-            }
-          },
-          "additionalProperties": false
-        },
         "maxConcurrent": {
           "type": "integer",
           "minimum": 1,
           "maximum": 1000000
+        },
+        "downloads": {
+          "type": "object",
+          "properties": {
+            "concurrent": {
+              "type": "integer",
+              "minimum": 1,
+              "maximum": 100000
+            },
+            "bytesPerSecond": {
+              "type": "integer",
+              "minimum": 1024,
+              "maximum": 1000000000000
+            }
+          },
+          "additionalProperties": false
+        },
+        "priority": {
+          "type": "integer",
+          "minimum": -1000,
+          "maximum": 1000
+        },
+        "steppingStones": {
+          "type": "array",
+          "items": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 64
+          },
+          "maxItems": 10,
+          "uniqueItems": true
+        },
+        "startAt": {
+          "type": "string",
+          "format": "date-time"
+        },
+        "dynamic": {
+          "type": "boolean"
         },
         "retry": {
           "type": "object",
@@ -308,6 +244,98 @@ export const ROLLOUT_FILE_SCHEMA = {
             }
           },
           "additionalProperties": false
+        },
+        "deadlines": {
+          "type": "object",
+          "properties": {
+            "offered": {
+              "type": "integer",
+              "minimum": 1,
+              "maximum": 31536000000
+            },
+            "downloading": {
+              "type": "integer",
+              "minimum": 1,
+              "maximum": 31536000000
+            },
+            "installing": {
+              "type": "integer",
+              "minimum": 1,
+              "maximum": 31536000000
+            },
+            "rebooting": {
+              "type": "integer",
+              "minimum": 1,
+              "maximum": 31536000000
+            },
+            "confirming": {
+              "type": "integer",
+              "minimum": 1,
+              "maximum": 31536000000
+            }
+          }
+        },
+        "onBreach": {
+          "anyOf": [
+            {
+              "type": "string",
+              "enum": [
+                "pause"
+              ]
+            },
+            {
+              "type": "string",
+              "enum": [
+                "rollback"
+              ]
+            },
+            {
+              "type": "string",
+              "enum": [
+                "rollback-stage"
+              ]
+            }
+          ]
+        },
+        "rollbackAutomatically": {
+          "type": "boolean"
+        },
+        "requireSecureBoot": {
+          "type": "boolean"
+        },
+        "askAfterSeconds": {
+          "type": "number",
+          "minimum": 0,
+          "maximum": 31536000
+        },
+        "evaluateEverySeconds": {
+          "type": "number",
+          "minimum": 0.1,
+          "maximum": 86400
+        },
+        "alpha": {
+          "type": "number",
+          "exclusiveMinimum": 0,
+          "maximum": 0.5
+        },
+        "promoteLikelihoodRatio": {
+          "type": "number",
+          "exclusiveMinimum": 0,
+          "exclusiveMaximum": 1
+        },
+        "rateRatio": {
+          "type": "number",
+          "exclusiveMinimum": 1,
+          "maximum": 100
+        },
+        "canaryCrashLimit": {
+          "type": "integer",
+          "minimum": 1
+        },
+        "toleratedFailureShare": {
+          "type": "number",
+          "exclusiveMinimum": 0,
+          "exclusiveMaximum": 1
         },
         "metrics": {
           "type": "array",
@@ -420,34 +448,6 @@ export const ROLLOUT_FILE_SCHEMA = {
             "additionalProperties": false
           },
           "maxItems": 20
-        },
-        "onBreach": {
-          "anyOf": [
-            {
-              "type": "string",
-              "enum": [
-                "pause"
-              ]
-            },
-            {
-              "type": "string",
-              "enum": [
-                "rollback"
-              ]
-            },
-            {
-              "type": "string",
-              "enum": [
-                "rollback-stage"
-              ]
-            }
-          ]
-        },
-        "requireSecureBoot": {
-          "type": "boolean"
-        },
-        "rollbackAutomatically": {
-          "type": "boolean"
         }
       },
       "additionalProperties": false

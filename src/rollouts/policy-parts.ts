@@ -25,7 +25,7 @@ export const WindowPolicy = Type.Object(
 
 /** At most so many devices of a site (or another tag's value) are being updated at once. */
 export const DisruptionPolicy = Type.Object(
-  { atMost: Type.Integer({ minimum: 1, maximum: 100_000 }), tag: Type.Optional(Tag) },
+  { tag: Type.Optional(Tag), atMost: Type.Integer({ minimum: 1, maximum: 100_000 }) },
   strict,
 );
 
@@ -90,28 +90,42 @@ export const MetricPolicy = Type.Object(
 
 export const ORDERS = ["random", "least-critical-first", "one-per-site-first"] as const;
 
+/** In the order of the guide. */
 export const planningParts = {
-  /** Devices that come to match later join. */
-  dynamic: Type.Optional(Type.Boolean()),
   /** After the canaries' spread over hardware and regions; random when left out. */
   order: Type.Optional(Type.Enum(ORDERS)),
   /** Tags by which devices are ordered: `criticality` (a number or low to critical) and `site`. */
   criticalityTag: Type.Optional(Tag),
   siteTag: Type.Optional(Tag),
+  disruption: Type.Optional(DisruptionPolicy),
+  window: Type.Optional(WindowPolicy),
+  /** Devices of the rollout that are being updated at once. */
+  maxConcurrent: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000 })),
+  /** How much of the line the rollout's devices take together. */
+  downloads: Type.Optional(
+    Type.Object(
+      {
+        concurrent: Type.Optional(Type.Integer({ minimum: 1, maximum: 100_000 })),
+        bytesPerSecond: Type.Optional(Type.Integer({ minimum: 1_024, maximum: 1_000_000_000_000 })),
+      },
+      strict,
+    ),
+  ),
   /** A rollout that begins takes over devices that one of less priority has not begun. */
   priority: Type.Optional(Type.Integer({ minimum: -1_000, maximum: 1_000 })),
-  /** Nothing begins before this time. */
-  startAt: Type.Optional(Type.String({ format: "date-time" })),
   /** Versions through which devices go that are too old for the release. */
   steppingStones: Type.Optional(
     Type.Array(Type.String({ minLength: 1, maxLength: 64 }), { maxItems: 10, uniqueItems: true }),
   ),
-  window: Type.Optional(WindowPolicy),
-  disruption: Type.Optional(DisruptionPolicy),
-  /** Devices of the rollout that are being updated at once. */
-  maxConcurrent: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000 })),
+  /** Nothing begins before this time. */
+  startAt: Type.Optional(Type.String({ format: "date-time" })),
+  /** Devices that come to match later join. */
+  dynamic: Type.Optional(Type.Boolean()),
   retry: Type.Optional(RetryPolicy),
   penalty: Type.Optional(PenaltyPolicy),
+};
+
+export const comparisonParts = {
   metrics: Type.Optional(Type.Array(MetricPolicy, { maxItems: 10 })),
 };
 

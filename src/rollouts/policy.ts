@@ -2,7 +2,7 @@ import { type Static, Type } from "typebox";
 import { Compile } from "typebox/compile";
 import { AppError, LIMITS } from "../kernel/index.ts";
 import { assertMetrics, assertThresholds } from "./policy-checks.ts";
-import { AGGREGATES, planningParts } from "./policy-parts.ts";
+import { AGGREGATES, comparisonParts, planningParts } from "./policy-parts.ts";
 import { isTimeZone } from "./windows.ts";
 
 const Seconds = Type.Number({ minimum: 0, maximum: 31_536_000 });
@@ -60,12 +60,28 @@ const Deadlines = Type.Object(
   { additionalProperties: false },
 );
 
+/** Its fields in the order of the guide, which is that of files as well: `inDocumentedOrder`. */
 export const RolloutPolicy = Type.Object(
   {
     stages: Type.Array(StagePolicy, { minItems: 1, maxItems: LIMITS.rolloutStages }),
     minSoakSeconds: Seconds,
     /** A stage of this age is promoted when nothing speaks against it; null asks for evidence. */
     maxSoakSeconds: Type.Union([Seconds, Type.Null()]),
+    /** Kept as the control until the end. */
+    holdbackPercent: Type.Number({ minimum: 0, maximum: 50 }),
+    ...planningParts,
+    /** How long each phase may last, in milliseconds. */
+    deadlines: Deadlines,
+    /** What a pause by the gate does besides: send back everybody, or the present stage alone. */
+    onBreach: Type.Union([
+      Type.Literal("pause"),
+      Type.Literal("rollback"),
+      Type.Literal("rollback-stage"),
+    ]),
+    /** The same wish in another word: either one makes a pause by the gate roll back. */
+    rollbackAutomatically: Type.Boolean(),
+    /** Only devices that report that they were started with Secure Boot on. */
+    requireSecureBoot: Type.Boolean(),
     /** A stage of this age that is neither promoted nor paused asks a person. */
     askAfterSeconds: Seconds,
     evaluateEverySeconds: Type.Number({ minimum: 0.1, maximum: 86_400 }),
@@ -74,37 +90,12 @@ export const RolloutPolicy = Type.Object(
     /** Widen when the likelihood ratio for "`rateRatio` times worse" has fallen to this. */
     promoteLikelihoodRatio: Type.Number({ exclusiveMinimum: 0, exclusiveMaximum: 1 }),
     rateRatio: Type.Number({ exclusiveMinimum: 1, maximum: 100 }),
-    /** Kept as the control until the end. */
-    holdbackPercent: Type.Number({ minimum: 0, maximum: 50 }),
     /** Crashes among the canaries that pause at once. */
     canaryCrashLimit: Type.Integer({ minimum: 1 }),
     /** Share of updates that may fail (fell back, silent, refused) in a good rollout. */
     toleratedFailureShare: Type.Number({ exclusiveMinimum: 0, exclusiveMaximum: 1 }),
-    deadlines: Deadlines,
-    /** How much of the line the rollout's devices take together. */
-    downloads: Type.Optional(
-      Type.Object(
-        {
-          concurrent: Type.Optional(Type.Integer({ minimum: 1, maximum: 100_000 })),
-          bytesPerSecond: Type.Optional(
-            Type.Integer({ minimum: 1_024, maximum: 1_000_000_000_000 }),
-          ),
-        },
-        { additionalProperties: false },
-      ),
-    ),
-    ...planningParts,
+    ...comparisonParts,
     thresholds: Type.Array(ThresholdPolicy, { maxItems: 20 }),
-    /** What a pause by the gate does besides: send back everybody, or the present stage alone. */
-    onBreach: Type.Union([
-      Type.Literal("pause"),
-      Type.Literal("rollback"),
-      Type.Literal("rollback-stage"),
-    ]),
-    /** Only devices that report that they were started with Secure Boot on. */
-    requireSecureBoot: Type.Boolean(),
-    /** The same wish in another word: either one makes a pause by the gate roll back. */
-    rollbackAutomatically: Type.Boolean(),
   },
   { additionalProperties: false },
 );

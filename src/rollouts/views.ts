@@ -3,6 +3,7 @@ import { AppError } from "../kernel/index.ts";
 import type { BytesBySource } from "../protocol/index.ts";
 import { type CounterRow, readCounters, readEvidence } from "./counter-store.ts";
 import type { DeviceRow } from "./device-store.ts";
+import { inDocumentedOrder } from "./documented-order.ts";
 import { countsOf } from "./facts.ts";
 import type { MetricNumbers, MetricTotals, Verdict } from "./gate/index.ts";
 import type { RolloutPolicy } from "./policy.ts";
@@ -68,7 +69,7 @@ function viewOf(row: RolloutRow, parts: Parts): RolloutView {
     rollsBack: row.rolls_back,
     rollsBackStage: row.rolls_back_stage,
     query: row.query,
-    policy: row.policy as RolloutPolicy,
+    policy: inDocumentedOrder(row.policy as RolloutPolicy),
     stageIndex: row.stage_index,
     stageStartedAt: row.stage_started_at,
     stages: parts.stages.map((stage) => ({
