@@ -1743,8 +1743,8 @@ export type Release = {
 export type ReleaseComparison = {
   from: string;
   to: string;
-  target: VersionLife;
-  source: VersionLife;
+  target: VersionLife | null;
+  source: VersionLife | null;
   kinds: Array<KindComparison>;
 };
 
@@ -2126,34 +2126,16 @@ export type RolloutPolicy = {
   }>;
   minSoakSeconds: number;
   maxSoakSeconds: number | null;
-  askAfterSeconds: number;
-  evaluateEverySeconds: number;
-  alpha: number;
-  promoteLikelihoodRatio: number;
-  rateRatio: number;
   holdbackPercent: number;
-  canaryCrashLimit: number;
-  toleratedFailureShare: number;
-  deadlines: {
-    offered: number;
-    downloading: number;
-    installing: number;
-    rebooting: number;
-    confirming: number;
-  };
-  downloads?:
-    | {
-        concurrent?: number | undefined;
-        bytesPerSecond?: number | undefined;
-      }
-    | undefined;
-  dynamic?: boolean | undefined;
   order?: "random" | "least-critical-first" | "one-per-site-first" | undefined;
   criticalityTag?: string | undefined;
   siteTag?: string | undefined;
-  priority?: number | undefined;
-  startAt?: string | undefined;
-  steppingStones?: Array<string> | undefined;
+  disruption?:
+    | {
+        tag?: string | undefined;
+        atMost: number;
+      }
+    | undefined;
   window?:
     | {
         from: string;
@@ -2163,13 +2145,17 @@ export type RolloutPolicy = {
         timeZone?: string | undefined;
       }
     | undefined;
-  disruption?:
+  maxConcurrent?: number | undefined;
+  downloads?:
     | {
-        atMost: number;
-        tag?: string | undefined;
+        concurrent?: number | undefined;
+        bytesPerSecond?: number | undefined;
       }
     | undefined;
-  maxConcurrent?: number | undefined;
+  priority?: number | undefined;
+  steppingStones?: Array<string> | undefined;
+  startAt?: string | undefined;
+  dynamic?: boolean | undefined;
   retry?:
     | {
         attempts: number;
@@ -2182,6 +2168,23 @@ export type RolloutPolicy = {
         days: number;
       }
     | undefined;
+  deadlines: {
+    offered: number;
+    downloading: number;
+    installing: number;
+    rebooting: number;
+    confirming: number;
+  };
+  onBreach: "pause" | "rollback" | "rollback-stage";
+  rollbackAutomatically: boolean;
+  requireSecureBoot: boolean;
+  askAfterSeconds: number;
+  evaluateEverySeconds: number;
+  alpha: number;
+  promoteLikelihoodRatio: number;
+  rateRatio: number;
+  canaryCrashLimit: number;
+  toleratedFailureShare: number;
   metrics?:
     | Array<{
         metric: string;
@@ -2204,9 +2207,6 @@ export type RolloutPolicy = {
     minimumDeviceHours?: number | undefined;
     minimumDevices?: number | undefined;
   }>;
-  onBreach: "pause" | "rollback" | "rollback-stage";
-  requireSecureBoot: boolean;
-  rollbackAutomatically: boolean;
 };
 
 export type RolloutPolicyInput = {
@@ -2221,36 +2221,16 @@ export type RolloutPolicyInput = {
     | undefined;
   minSoakSeconds?: number | undefined;
   maxSoakSeconds?: number | null | undefined;
-  askAfterSeconds?: number | undefined;
-  evaluateEverySeconds?: number | undefined;
-  alpha?: number | undefined;
-  promoteLikelihoodRatio?: number | undefined;
-  rateRatio?: number | undefined;
   holdbackPercent?: number | undefined;
-  canaryCrashLimit?: number | undefined;
-  toleratedFailureShare?: number | undefined;
-  deadlines?:
-    | {
-        offered?: number | undefined;
-        downloading?: number | undefined;
-        installing?: number | undefined;
-        rebooting?: number | undefined;
-        confirming?: number | undefined;
-      }
-    | undefined;
-  downloads?:
-    | {
-        concurrent?: number | undefined;
-        bytesPerSecond?: number | undefined;
-      }
-    | undefined;
-  dynamic?: boolean | undefined;
   order?: "random" | "least-critical-first" | "one-per-site-first" | undefined;
   criticalityTag?: string | undefined;
   siteTag?: string | undefined;
-  priority?: number | undefined;
-  startAt?: string | undefined;
-  steppingStones?: Array<string> | undefined;
+  disruption?:
+    | {
+        tag?: string | undefined;
+        atMost: number;
+      }
+    | undefined;
   window?:
     | {
         from: string;
@@ -2260,13 +2240,17 @@ export type RolloutPolicyInput = {
         timeZone?: string | undefined;
       }
     | undefined;
-  disruption?:
+  maxConcurrent?: number | undefined;
+  downloads?:
     | {
-        atMost: number;
-        tag?: string | undefined;
+        concurrent?: number | undefined;
+        bytesPerSecond?: number | undefined;
       }
     | undefined;
-  maxConcurrent?: number | undefined;
+  priority?: number | undefined;
+  steppingStones?: Array<string> | undefined;
+  startAt?: string | undefined;
+  dynamic?: boolean | undefined;
   retry?:
     | {
         attempts: number;
@@ -2279,6 +2263,25 @@ export type RolloutPolicyInput = {
         days: number;
       }
     | undefined;
+  deadlines?:
+    | {
+        offered?: number | undefined;
+        downloading?: number | undefined;
+        installing?: number | undefined;
+        rebooting?: number | undefined;
+        confirming?: number | undefined;
+      }
+    | undefined;
+  onBreach?: "pause" | "rollback" | "rollback-stage" | undefined;
+  rollbackAutomatically?: boolean | undefined;
+  requireSecureBoot?: boolean | undefined;
+  askAfterSeconds?: number | undefined;
+  evaluateEverySeconds?: number | undefined;
+  alpha?: number | undefined;
+  promoteLikelihoodRatio?: number | undefined;
+  rateRatio?: number | undefined;
+  canaryCrashLimit?: number | undefined;
+  toleratedFailureShare?: number | undefined;
   metrics?:
     | Array<{
         metric: string;
@@ -2303,9 +2306,6 @@ export type RolloutPolicyInput = {
         minimumDevices?: number | undefined;
       }>
     | undefined;
-  onBreach?: "pause" | "rollback" | "rollback-stage" | undefined;
-  requireSecureBoot?: boolean | undefined;
-  rollbackAutomatically?: boolean | undefined;
 };
 
 export type RolloutReplay = {

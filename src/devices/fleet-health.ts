@@ -1,4 +1,3 @@
-import { AppError } from "../kernel/index.ts";
 import { newestVersions, readLife, type VersionLife, versionBefore } from "./comparison-store.ts";
 import type { DevicesDeps } from "./deps.ts";
 import { dimensionOf } from "./fleet-dimensions.ts";
@@ -34,8 +33,10 @@ const MIN_STEP_MS = 60_000;
 export interface ReleaseComparison {
   from: string;
   to: string;
-  target: VersionLife;
-  source: VersionLife;
+  /** Null where the fleet has run nothing in this time. */
+  target: VersionLife | null;
+  /** Null where it has run nothing else: there is nothing to compare with then, and no kinds. */
+  source: VersionLife | null;
   kinds: ({ kind: string; target: Rate; source: Rate } & RateComparison)[];
 }
 
@@ -96,37 +97,30 @@ export function createFleetHealth({ db, clock }: DevicesDeps): FleetHealth {
       return db.tenant(tenantId, (tx) => groupCrashes(tx, compiled, span));
     },
 
-    compare: (tenantId, { target, source, from }) =>
+    compare: (tenantId, asked) =>
       db.tenant(tenantId, async (tx) => {
-        const span = { from: new Date(from), to: new Date(clock.now()) };
+        const span = { from: new Date(asked.from), to: new Date(clock.now()) };
         const newest = await newestVersions(tx);
-        const chosen = target ?? newest[0];
+        const chosen = asked.target ?? newest[0];
         const against =
-          source ??
+          asked.source ??
           newest.find((version) => version !== chosen) ??
           (chosen && (await versionBefore(tx, tenantId, chosen, span.from)));
-        if (!chosen || !against) {
-          throw new AppError(
-            "conflict",
-            "the fleet has run fewer than two versions in this time: nothing to compare",
-          );
-        }
-        const lives = {
-          target: await readLife(tx, tenantId, chosen, span),
-          source: await readLife(tx, tenantId, against, span),
-        };
-        return { from: span.from.toISOString(), to: span.to.toISOString(), ...judge(lives) };
+        const target = chosen ? await readLife(tx, tenantId, chosen, span) : null;
+        const other = against ? await readLife(tx, tenantId, against, span) : null;
+        const kinds = target && other ? judge(target, other) : [];
+        const [from, to] = [span.from.toISOString(), span.to.toISOString()];
+        return { from, to, target, source: other, kinds };
       }),
   };
 }
 
-function judge({ target, source }: { target: VersionLife; source: VersionLife }) {
+function judge(target: VersionLife, source: VersionLife): ReleaseComparison["kinds"] {
   const exposureOf = ({ incidents, deviceHours }: VersionLife, kind: string) => {
     return { events: incidents[kind] ?? 0, deviceHours };
   };
-  const kinds = COMPARED_KINDS.map((kind) => {
+  return COMPARED_KINDS.map((kind) => {
     const [ours, theirs] = [exposureOf(target, kind), exposureOf(source, kind)];
     return { kind, target: rateOf(ours), source: rateOf(theirs), ...compareRates(ours, theirs) };
   });
-  return { target, source, kinds };
 }

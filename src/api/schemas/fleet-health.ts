@@ -78,8 +78,8 @@ const VersionLifeView = view("VersionLife", {
 export const ReleaseComparisonView = view("ReleaseComparison", {
   from: Timestamp,
   to: Timestamp,
-  target: VersionLifeView,
-  source: VersionLifeView,
+  target: nullable(VersionLifeView),
+  source: nullable(VersionLifeView),
   kinds: Type.Array(
     view("KindComparison", {
       kind: Type.String(),

@@ -4,6 +4,7 @@ import { type Cli, type CommonOptions, leaf } from "../cli.ts";
 import { misuse } from "../cli-error.ts";
 import { momentOf } from "../moments.ts";
 import { ago, table } from "../output.ts";
+import type { Session } from "../session.ts";
 
 type Comparison = Operations["compareFirmware"]["answer"];
 type Since = CommonOptions & { since?: string };
@@ -96,67 +97,60 @@ function historyTable(items: readonly FleetMoment[], by: string | undefined): st
 }
 
 function crashes(fleet: Command, cli: Cli): void {
-  leaf(fleet, {
+  incidents(fleet, cli, {
     usage: "crashes",
     summary: "crashes, fallbacks and failed self-tests by what they have in common",
     example: `vautn fleet crashes --since 7d -q 'region = "eu"'`,
-    data: true,
-    tenant: true,
-  })
-    .option("--since <time>", "ISO 8601, or such as 90m, 12h, 7d", "7d")
-    .option("-q, --query <query>", "fleet query")
-    .action(async (options: Since & { query?: string }) => {
-      const query = { q: options.query, from: sinceOf(options) };
-      const found = await cli.session(options).call("listCrashGroups", { query });
-      cli.printList(
-        options,
-        found,
-        (items) =>
-          table(
-            ["SIGNATURE", "COUNT", "DEVICES", "FIRMWARE", "FIRST", "LAST", "EXAMPLE"],
-            items.map((item) => [
-              item.signature,
-              item.count,
-              item.devices,
-              versionsOf(item),
-              ago(item.firstSeenAt),
-              ago(item.lastSeenAt),
-              item.example.deviceId,
-            ]),
-          ),
-        "No crash in that time.",
-      );
-    });
+    find: (session, query) => session.call("listCrashGroups", { query }),
+    columns: ["SIGNATURE", "COUNT", "DEVICES", "FIRMWARE", "FIRST", "LAST", "EXAMPLE"],
+    row: (item) => [
+      ...[item.signature, item.count, item.devices, versionsOf(item)],
+      ...[ago(item.firstSeenAt), ago(item.lastSeenAt), item.example.deviceId],
+    ],
+    none: "No crash in that time.",
+  });
 }
 
 function restarts(fleet: Command, cli: Cli): void {
-  leaf(fleet, {
+  incidents(fleet, cli, {
     usage: "restarts",
     summary: "restarts by their reason: watchdog, power, brown-out, update, command",
     example: "vautn fleet restarts --since 7d",
-    data: true,
-    tenant: true,
-  })
+    find: (session, query) => session.call("listRestartGroups", { query }),
+    columns: ["SIGNATURE", "ASKED FOR", "COUNT", "DEVICES", "FIRMWARE", "LAST", "EXAMPLE"],
+    row: (item) => [
+      ...[item.signature, item.isAsked ? "yes" : "no"],
+      ...[item.count, item.devices, versionsOf(item)],
+      ...[ago(item.lastSeenAt), item.exampleDeviceId],
+    ],
+    none: "No restart in that time.",
+  });
+}
+
+interface IncidentForm<Item> {
+  usage: string;
+  summary: string;
+  example: string;
+  find(
+    session: Session,
+    query: { q: string | undefined; from: string | undefined },
+  ): Promise<{ items: Item[] }>;
+  columns: string[];
+  row(item: Item): (string | number)[];
+  /** What is said where there are none. */
+  none: string;
+}
+
+/** What happened to devices, by what it has in common. */
+function incidents<Item>(fleet: Command, cli: Cli, form: IncidentForm<Item>): void {
+  const { usage, summary, example, find, columns, row, none } = form;
+  leaf(fleet, { usage, summary, example, data: true, tenant: true })
     .option("--since <time>", "ISO 8601, or such as 90m, 12h, 7d", "7d")
     .option("-q, --query <query>", "fleet query")
     .action(async (options: Since & { query?: string }) => {
       const query = { q: options.query, from: sinceOf(options) };
-      const found = await cli.session(options).call("listRestartGroups", { query });
-      cli.printList(
-        options,
-        found,
-        (items) =>
-          table(
-            ["SIGNATURE", "ASKED FOR", "COUNT", "DEVICES", "FIRMWARE", "LAST", "EXAMPLE"],
-            items.map((item) => [
-              item.signature,
-              item.isAsked ? "yes" : "no",
-              ...[item.count, item.devices, versionsOf(item)],
-              ...[ago(item.lastSeenAt), item.exampleDeviceId],
-            ]),
-          ),
-        "No restart in that time.",
-      );
+      const found = await find(cli.session(options), query);
+      cli.printList(options, found, (items) => table(columns, items.map(row)), none);
     });
 }
 
@@ -182,6 +176,9 @@ function compare(fleet: Command, cli: Cli): void {
 }
 
 function comparisonText({ target, source, kinds }: Comparison): string {
+  if (!target || !source) {
+    return `The fleet has run ${target ? `nothing but ${target.version}` : "no firmware"} in that time: nothing to compare.\n`;
+  }
   const rate = (side: Comparison["kinds"][number]["target"]) =>
     side.rate === null
       ? "-"
@@ -194,7 +191,7 @@ function comparisonText({ target, source, kinds }: Comparison): string {
     `[${figure(item.low)}, ${item.high === null ? "∞" : figure(item.high)}]`,
     item.verdict.replaceAll("-", " "),
   ]);
-  const life = (side: Comparison["target"]) =>
+  const life = (side: NonNullable<Comparison["target"]>) =>
     `${side.version}: ${side.devices} devices, ${figure(side.deviceHours)} device-hours`;
   return [
     `${life(target)}\n${life(source)}\n`,

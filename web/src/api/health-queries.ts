@@ -39,11 +39,10 @@ export const restartGroupsQuery = (t: string) =>
     refetchInterval: SLOW_MS,
   });
 
-/** Refused while the fleet runs fewer than two versions: the page says so. */
+/** Without a source while the fleet runs fewer than two versions: the page says so. */
 export const firmwareComparisonQuery = (t: string) =>
   queryOptions({
     queryKey: key(t, "comparison"),
     queryFn: () => api.firmwareComparison(t),
     refetchInterval: SLOW_MS,
-    retry: false,
   });

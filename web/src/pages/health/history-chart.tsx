@@ -117,15 +117,17 @@ function Areas({ moments, width }: { moments: readonly Look[]; width: number }) 
       <text x={LEFT} y={HEIGHT - 4} fontSize={11} fill="var(--mantine-color-dimmed)">
         {clock(begin)}
       </text>
-      <text
-        x={width}
-        y={HEIGHT - 4}
-        textAnchor="end"
-        fontSize={11}
-        fill="var(--mantine-color-dimmed)"
-      >
-        {clock(end)}
-      </text>
+      {end > begin && (
+        <text
+          x={width}
+          y={HEIGHT - 4}
+          textAnchor="end"
+          fontSize={11}
+          fill="var(--mantine-color-dimmed)"
+        >
+          {clock(end)}
+        </text>
+      )}
     </svg>
   );
 }

@@ -21,7 +21,7 @@ const VERDICTS: Record<Kind["verdict"], { tone: Tone; label: string }> = {
 export function VersionComparison() {
   const tenant = useTenantId();
   const { data } = useQuery(firmwareComparisonQuery(tenant));
-  if (!data) {
+  if (!data?.target || !data.source) {
     return (
       <Panel title="This version against the last">
         <Text size="sm" c="dimmed">
