@@ -112,22 +112,36 @@ export interface Readiness {
 const STATES_OF_PARTS = { up: "ok", degraded: "note", down: "problem" } as const;
 
 /** The embedded stores are looked after by the platform, others by whoever runs them. */
-function storeAdvice(variable: string): string {
-  return `embedded: see "vautn up" for why it does not come back; of your own: is it running, and does ${variable} reach it?`;
-}
+const storeAdvice = (variable: string) => ({
+  down: `embedded: see what "vautn up" says of it; of your own: is it running, and does ${variable} reach it?`,
+  degraded: "it answers, and slowly: see what else keeps its machine or its disk busy",
+});
 
 /** What to look at first where a part of the platform is not up. */
-const NEXT: Record<string, string> = {
+const NEXT: Record<string, { down: string; degraded: string }> = {
   postgresql: storeAdvice("DATABASE_URL"),
-  clickhouse: `${storeAdvice("CLICKHOUSE_URL")}; devices keep what they measure`,
-  blobs:
-    "put the folder back from a backup, with its owner and rights, or see whether BLOB_URL answers",
-  disk: "make room in the data folder, or shorten what is kept",
-  writes:
+  clickhouse: {
+    ...storeAdvice("CLICKHOUSE_URL"),
+    down: `${storeAdvice("CLICKHOUSE_URL").down}; devices keep what they measure`,
+  },
+  blobs: {
+    down: "put the folder back from a backup, with its owner and rights, or see whether BLOB_URL answers",
+    degraded:
+      "it answers, and slowly: see what else keeps the disk, or the store behind BLOB_URL, busy",
+  },
+  disk: always("make room in the data folder, or shorten what is kept"),
+  writes: always(
     "nothing that was acknowledged is at risk: see what else writes there, whether the disk fails (smartctl), or what the cloud allows it (IOPS)",
-  journal: "the time-series store does not keep up: look at it first",
-  bus: "is the NATS server running, and does NATS_URL reach it? Meanwhile machines hear of each other late",
+  ),
+  journal: always("the time-series store does not keep up: look at it first"),
+  bus: always(
+    "is the NATS server running, does NATS_URL reach it, and who else writes to it? Meanwhile machines hear of each other late",
+  ),
 };
+
+function always(advice: string): { down: string; degraded: string } {
+  return { down: advice, degraded: advice };
+}
 
 /** What a body of `/readyz` says; nothing where it is another program's. */
 export function readReadiness(body: string): Readiness | undefined {
@@ -144,7 +158,7 @@ export function readReadiness(body: string): Readiness | undefined {
 /** Each part of the platform with its reason and what to do next. */
 export function findingsOf({ checks, reasons = {} }: Readiness): Finding[] {
   return Object.entries(checks).map(([check, state]) => {
-    const words = [state, reasons[check], state === "up" ? undefined : NEXT[check]];
+    const words = [state, reasons[check], state === "up" ? undefined : NEXT[check]?.[state]];
     return { check, state: STATES_OF_PARTS[state], detail: words.filter(Boolean).join("; ") };
   });
 }

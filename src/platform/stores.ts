@@ -23,6 +23,22 @@ export interface Stores {
   stop(): Promise<void>;
 }
 
+/** What is being done with the stores: those of others are not started here. */
+export function storesStatus(
+  config: Partial<Pick<Config, "databaseUrl" | "clickhouseUrl">>,
+): string {
+  const named = [
+    [config.databaseUrl, "PostgreSQL", "PostgreSQL"],
+    [config.clickhouseUrl, "the ClickHouse engine", "ClickHouse"],
+  ] as const;
+  const own = named.filter(([url]) => !url).map(([, name]) => name);
+  const others = named.filter(([url]) => url).map(([, , name]) => name);
+  return [
+    ...(own.length > 0 ? [`starting ${own.join(" and ")}`] : []),
+    ...(others.length > 0 ? [`reaching ${others.join(" and ")} by the given address`] : []),
+  ].join(", ");
+}
+
 /** Starts the embedded engines, or takes the external ones, and brings their schemas up to date. */
 export async function startStores(
   config: Config,
@@ -39,7 +55,7 @@ export async function startStores(
   const onEnd = (name: string, exited: Promise<void>) =>
     exited.then(() => (stopping ? new Promise<never>(() => {}) : `${name} ended unexpectedly`));
   try {
-    options.onStatus?.("starting PostgreSQL and the ClickHouse engine");
+    options.onStatus?.(storesStatus(config));
     const starts = [startDatabase(), startTimeseriesEngine()] as const;
     // One that fails is told of when the other has come to its end: what starts later is stopped too.
     await Promise.allSettled(starts);

@@ -13,6 +13,7 @@ import { ApiClient, PlatformUnreachable } from "../../src/client/index.ts";
 import { createHealthChecks, Unwell } from "../../src/kernel/health-checks.ts";
 import { VirtualClock } from "../../src/kernel/index.ts";
 import { createPlatformHealth, durableWriteMs } from "../../src/platform/health.ts";
+import { storesStatus } from "../../src/platform/stores.ts";
 import { runInPipe } from "../support/run-cli.ts";
 
 const DAY_MS = 86_400_000;
@@ -28,6 +29,26 @@ describe("vautn doctor", () => {
       { state: "problem", detail: expect.stringContaining("down; no answer; embedded: see ") },
       { state: "note", detail: expect.stringContaining("900 MiB are free; make room") },
     ]);
+  });
+
+  it("does not say of a store that is merely slow that it does not come back", () => {
+    const [slow] = findingsOf({
+      checks: { postgresql: "degraded" },
+      reasons: { postgresql: "took 1400 ms to answer" },
+    });
+    expect(slow).toMatchObject({ state: "note", detail: expect.stringContaining("and slowly") });
+    expect(slow?.detail).not.toMatch(/is it running|vautn up/);
+  });
+
+  it("hears of stores that are started and of those that are only reached", () => {
+    const url = "postgresql://db.example/vautn";
+    expect(storesStatus({})).toBe("starting PostgreSQL and the ClickHouse engine");
+    expect(storesStatus({ databaseUrl: url })).toBe(
+      "starting the ClickHouse engine, reaching PostgreSQL by the given address",
+    );
+    expect(storesStatus({ databaseUrl: url, clickhouseUrl: "http://ch.example" })).toBe(
+      "reaching PostgreSQL and ClickHouse by the given address",
+    );
   });
 
   it("measures how far the clock is off", () => {
