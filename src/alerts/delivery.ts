@@ -1,11 +1,12 @@
 import { Webhook } from "standardwebhooks";
 import type { Database } from "../db/index.ts";
-import { parseWebhookUrl, type Resolve, sendWebhook } from "../kernel/guarded-request.ts";
+import { parseWebhookUrl, postWebhook, type Resolve } from "../kernel/guarded-request.ts";
 import { type Clock, messageOf } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { counter } from "../kernel/metrics.ts";
 import type { PrivateAddresses } from "../kernel/public-address.ts";
 import type { Sealer } from "../kernel/sealing.ts";
+import { DUE_AT_ONCE, DUE_PER_RECEIVER, deliverInTurn, LEASE_MS } from "./deliver-in-turn.ts";
 import { type DeliveryOutcome, pruneDeliveries, recordOutcome } from "./delivery-log.ts";
 import * as store from "./webhook-store.ts";
 import { secretContext } from "./webhooks.ts";
@@ -15,10 +16,6 @@ const deliveries = counter("vautn_webhook_deliveries_total", "Webhook attempts b
 ]);
 
 const TABLE = "webhook_deliveries";
-const BATCH = 20;
-const CONCURRENCY = 5;
-/** Longer than an attempt can take: a delivery whose worker died comes up again after it. */
-const LEASE_MS = 60_000;
 const MAX_ATTEMPTS = 12;
 const FIRST_RETRY_MS = 5_000;
 const MAX_RETRY_MS = 6 * 3_600_000;
@@ -36,20 +33,21 @@ export interface DeliveryDeps {
 
 /**
  * Sends what is due for a tenant, each delivery at least once; `webhook-id` tells repeats apart.
- * Returns how many attempts were made.
+ * Returns how many were due.
  */
 export async function deliverDue(deps: DeliveryDeps, tenantId: string): Promise<number> {
-  const now = deps.clock.now();
+  const at = deps.clock.now();
+  const lease = new Date(at + LEASE_MS);
   const due = await deps.db.tenant(tenantId, async (tx) => {
-    await pruneDeliveries(tx, TABLE, tenantId, new Date(now - KEEP_MS), PRUNE_BATCH);
-    const lease = new Date(now + LEASE_MS);
-    return store.claimDueDeliveries(tx, tenantId, new Date(now), lease, BATCH);
+    await pruneDeliveries(tx, TABLE, tenantId, new Date(at - KEEP_MS), PRUNE_BATCH);
+    const most = { limit: DUE_AT_ONCE, perReceiver: DUE_PER_RECEIVER };
+    return store.claimDueDeliveries(tx, tenantId, { now: new Date(at), lease, ...most });
   });
-  const queue = [...due];
-  const work = async () => {
-    for (let next = queue.shift(); next; next = queue.shift()) await attempt(deps, tenantId, next);
-  };
-  await Promise.all(Array.from({ length: CONCURRENCY }, work));
+  await deliverInTurn(deps, tenantId, {
+    ...{ table: TABLE, claimed: { at, lease } },
+    receivers: Map.groupBy(due, ({ webhook_id }) => webhook_id).values(),
+    attempt: (delivery) => attempt(deps, tenantId, delivery),
+  });
   return due.length;
 }
 
@@ -57,7 +55,7 @@ async function attempt(
   deps: DeliveryDeps,
   tenantId: string,
   delivery: store.DueDelivery,
-): Promise<void> {
+): Promise<DeliveryOutcome> {
   let status: number | null = null;
   let failure: string | null = null;
   try {
@@ -76,10 +74,11 @@ async function attempt(
     );
   }
   await deps.db.tenant(tenantId, async (tx) => {
-    await recordOutcome(tx, TABLE, tenantId, delivery.id, outcome, new Date(now));
+    await recordOutcome(tx, TABLE, tenantId, delivery, outcome, new Date(now));
     // Standard Webhooks: 410 means that the receiver wants no more of it.
     if (status === 410) await store.disableWebhook(tx, tenantId, delivery.webhook_id);
   });
+  return outcome;
 }
 
 async function send(
@@ -93,7 +92,7 @@ async function send(
   const body = JSON.stringify(delivery.event);
   const at = new Date(deps.clock.now());
   const { id } = delivery.event;
-  const answer = await sendWebhook(
+  return postWebhook(
     url,
     body,
     {
@@ -105,7 +104,6 @@ async function send(
     },
     deps,
   );
-  return answer.status;
 }
 
 /** What becomes of a delivery after an attempt: pure, so that the whole schedule can be tested. */

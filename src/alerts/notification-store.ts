@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
 import { storableJson } from "../kernel/storable.ts";
 import type { ChannelKind, ChannelSettingsDocument } from "./channel-settings.ts";
-import { LOG_COLUMNS, type LoggedDelivery } from "./delivery-log.ts";
+import { claimDue, LOG_COLUMNS, type LoggedDelivery } from "./delivery-log.ts";
 import type { Notification } from "./notification.ts";
 
 /**
@@ -61,56 +61,26 @@ export interface DueNotification {
   notification: Notification;
   /** This attempt's number, from 1. */
   attempts: number;
+  /** Until when it is the claimant's. */
+  lease: Date;
   kind: ChannelKind;
   settings: ChannelSettingsDocument;
   secret_sealed: Buffer | null;
 }
 
-/**
- * Takes messages that are due and puts them off by the lease: should the process die while it sends,
- * they come up again. Of a channel, what was said first goes first, and no more than `perChannel` at
- * once: one that takes nothing leaves room for the others.
- */
+/** Takes messages that are due, as `claimDue` does, each channel's in their order. */
 export async function claimDueNotifications(
   tx: Tx,
   tenantId: string,
-  options: { now: Date; lease: Date; limit: number; perChannel: number },
+  options: Parameters<typeof claimDue>[2],
 ): Promise<DueNotification[]> {
-  const { now, lease, limit, perChannel } = options;
   const { rows } = await sql<DueNotification>`
-    with claimed as (
-      update alert_deliveries d set attempts = d.attempts + 1, next_attempt_at = ${lease}
-      where d.tenant_id = ${tenantId} and d.id in (
-        select id from alert_deliveries
-        where tenant_id = ${tenantId} and status = 'pending' and next_attempt_at <= ${now}
-          and id in (
-            select id from (
-              select id, created_at,
-                     row_number() over (partition by channel_id order by created_at, id) as place
-              from alert_deliveries
-              where tenant_id = ${tenantId} and status = 'pending' and next_attempt_at <= ${now}
-            ) due
-            where place <= ${perChannel} order by created_at, id limit ${limit})
-        order by created_at, id for update skip locked)
-      returning d.id, d.channel_id, d.notification, d.attempts, d.created_at)
-    select d.id, d.channel_id, d.notification, d.attempts, c.kind, c.settings, c.secret_sealed
+    with claimed as (${claimDue("alert_deliveries", tenantId, options)})
+    select d.id, d.channel_id, d.notification, d.attempts, d.next_attempt_at as lease,
+           c.kind, c.settings, c.secret_sealed
     from claimed d join alert_channels c on c.tenant_id = ${tenantId} and c.id = d.channel_id
     order by d.created_at, d.id`.execute(tx);
   return rows;
-}
-
-/** Puts messages off that were claimed and not tried: it was no attempt. */
-export async function releaseNotifications(
-  tx: Tx,
-  tenantId: string,
-  ids: readonly string[],
-  dueAt: Date,
-): Promise<void> {
-  await sql`
-    update alert_deliveries set attempts = attempts - 1, next_attempt_at = ${dueAt}
-    where tenant_id = ${tenantId} and id = any(${[...ids]}::uuid[]) and status = 'pending'`.execute(
-    tx,
-  );
 }
 
 export async function channelForSending(

@@ -4,6 +4,7 @@ import type { Logger } from "../kernel/logger.ts";
 import { counter } from "../kernel/metrics.ts";
 import type { Sealer } from "../kernel/sealing.ts";
 import { channelContext } from "./channel-settings.ts";
+import { DUE_AT_ONCE, DUE_PER_RECEIVER, deliverInTurn, LEASE_MS } from "./deliver-in-turn.ts";
 import { outcomeOf } from "./delivery.ts";
 import { type DeliveryOutcome, pruneDeliveries, recordOutcome } from "./delivery-log.ts";
 import { notificationOf } from "./notification.ts";
@@ -17,13 +18,6 @@ const sent = counter(
 );
 
 const TABLE = "alert_deliveries";
-const BATCH = 50;
-const PER_CHANNEL = 10;
-const CONCURRENCY = 5;
-/** Until the next of a channel is tried where the one before it was given up. */
-const AFTER_SILENCE_MS = 30_000;
-/** Longer than an attempt can take: a message whose worker died comes up again after it. */
-const LEASE_MS = 120_000;
 const KEEP_MS = 30 * 24 * 3_600_000;
 const PRUNE_BATCH = 500;
 
@@ -36,45 +30,22 @@ export interface DeliveryDeps extends SendingDeps {
 
 /**
  * Sends what is due for a tenant, each message at least once, with an id that stays the same in every
- * attempt. Returns how many attempts were made.
+ * attempt. Returns how many were due.
  */
 export async function notifyDue(deps: DeliveryDeps, tenantId: string): Promise<number> {
-  const now = deps.clock.now();
+  const at = deps.clock.now();
+  const lease = new Date(at + LEASE_MS);
   const due = await deps.db.tenant(tenantId, async (tx) => {
-    await pruneDeliveries(tx, TABLE, tenantId, new Date(now - KEEP_MS), PRUNE_BATCH);
-    const lease = new Date(now + LEASE_MS);
-    const most = { limit: BATCH, perChannel: PER_CHANNEL };
-    return store.claimDueNotifications(tx, tenantId, { now: new Date(now), lease, ...most });
+    await pruneDeliveries(tx, TABLE, tenantId, new Date(at - KEEP_MS), PRUNE_BATCH);
+    const most = { limit: DUE_AT_ONCE, perReceiver: DUE_PER_RECEIVER };
+    return store.claimDueNotifications(tx, tenantId, { now: new Date(at), lease, ...most });
   });
-  // One channel's messages in their order: an end must not arrive before its beginning.
-  const byChannel = Map.groupBy(due, ({ channel_id }) => channel_id);
-  const queue = [...byChannel.values()];
-  const work = async () => {
-    for (let next = queue.shift(); next; next = queue.shift()) {
-      await tellChannel(deps, tenantId, next);
-    }
-  };
-  await Promise.all(Array.from({ length: CONCURRENCY }, work));
+  await deliverInTurn(deps, tenantId, {
+    ...{ table: TABLE, claimed: { at, lease } },
+    receivers: Map.groupBy(due, ({ channel_id }) => channel_id).values(),
+    attempt: (message) => attempt(deps, tenantId, message),
+  });
   return due.length;
-}
-
-/**
- * A channel's messages one after the other. Where nobody answers, the rest is not tried: each would take
- * as long to fail, and what others are to be told would wait for it.
- */
-async function tellChannel(
-  deps: DeliveryDeps,
-  tenantId: string,
-  messages: readonly store.DueNotification[],
-): Promise<void> {
-  for (const [index, message] of messages.entries()) {
-    const { lastStatus, lastError, nextAttemptAt } = await attempt(deps, tenantId, message);
-    if (lastError === null || lastStatus !== null) continue;
-    const rest = messages.slice(index + 1).map(({ id }) => id);
-    const dueAt = nextAttemptAt ?? new Date(deps.clock.now() + AFTER_SILENCE_MS);
-    await deps.db.tenant(tenantId, (tx) => store.releaseNotifications(tx, tenantId, rest, dueAt));
-    return;
-  }
 }
 
 /** Sends a test and records what came of it, under the id that it gives; it is not tried again. */
@@ -111,7 +82,7 @@ export async function sendTest(
     return found;
   });
   if (!target) return id;
-  const claimed = { ...target, id, channel_id: channel.id, notification, attempts: 1 };
+  const claimed = { ...target, id, channel_id: channel.id, notification, attempts: 1, lease };
   await attempt(deps, tenantId, claimed, { isLast: true });
   return id;
 }
@@ -144,7 +115,7 @@ async function attempt(
     deps.logger.warn({ tenantId, channelId, attempts, failure }, "an alert was not delivered");
   }
   await deps.db.tenant(tenantId, (tx) =>
-    recordOutcome(tx, TABLE, tenantId, claimed.id, outcome, new Date(now)),
+    recordOutcome(tx, TABLE, tenantId, claimed, outcome, new Date(now)),
   );
   return outcome;
 }

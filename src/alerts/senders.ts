@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { Webhook } from "standardwebhooks";
-import { parseWebhookUrl, type Resolve, sendWebhook } from "../kernel/guarded-request.ts";
+import { parseWebhookUrl, postWebhook, type Resolve } from "../kernel/guarded-request.ts";
 import type { Clock } from "../kernel/index.ts";
 import type { MailServer } from "../kernel/mail-server.ts";
 import type { PrivateAddresses } from "../kernel/public-address.ts";
@@ -63,7 +63,7 @@ async function post(
 ): Promise<Sent> {
   const url = parseWebhookUrl(address, deps.allowPrivateAddresses);
   const sent = { "content-type": "application/json; charset=utf-8", "user-agent": "vautn" };
-  const { status } = await sendWebhook(url, body, { ...sent, ...headers }, deps);
+  const status = await postWebhook(url, body, { ...sent, ...headers }, deps);
   if (status >= 200 && status < 300) return { status, failure: null, isFinal: true };
   // 408 and 429 ask for patience; every other 4xx says that the same will be refused again.
   const isFinal = status >= 400 && status < 500 && status !== 408 && status !== 429;

@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type { Tx } from "../db/index.ts";
-import { LOG_COLUMNS, type LoggedDelivery } from "./delivery-log.ts";
+import { claimDue, LOG_COLUMNS, type LoggedDelivery } from "./delivery-log.ts";
 import type { CloudEvent } from "./events.ts";
 
 export interface WebhookRow {
@@ -89,31 +89,24 @@ export interface DueDelivery {
   event: CloudEvent;
   /** This attempt's number, from 1. */
   attempts: number;
+  /** Until when it is the claimant's. */
+  lease: Date;
   url: string;
   secret_sealed: Buffer;
 }
 
-/**
- * Takes deliveries that are due and puts them off by the lease: should the process die while it
- * sends, they come up again. Another worker's are passed over.
- */
+/** Takes deliveries that are due, as `claimDue` does, each webhook's in their order. */
 export async function claimDueDeliveries(
   tx: Tx,
   tenantId: string,
-  now: Date,
-  leaseUntil: Date,
-  limit: number,
+  options: Parameters<typeof claimDue>[2],
 ): Promise<DueDelivery[]> {
   const { rows } = await sql<DueDelivery>`
-    update webhook_deliveries d
-    set attempts = d.attempts + 1, next_attempt_at = ${leaseUntil}
-    from webhooks w
-    where d.tenant_id = ${tenantId} and w.tenant_id = d.tenant_id and w.id = d.webhook_id
-      and d.id in (
-        select id from webhook_deliveries
-        where tenant_id = ${tenantId} and status = 'pending' and next_attempt_at <= ${now}
-        order by next_attempt_at limit ${limit} for update skip locked)
-    returning d.id, d.webhook_id, d.event, d.attempts, w.url, w.secret_sealed`.execute(tx);
+    with claimed as (${claimDue("webhook_deliveries", tenantId, options)})
+    select d.id, d.webhook_id, d.event, d.attempts, d.next_attempt_at as lease,
+           w.url, w.secret_sealed
+    from claimed d join webhooks w on w.tenant_id = ${tenantId} and w.id = d.webhook_id
+    order by d.created_at, d.id`.execute(tx);
   return rows;
 }
 

@@ -8,7 +8,6 @@ export interface AlertingDeps {
   alerts: {
     dispatch(tenantId: string): Promise<unknown>;
     flush(tenantId: string): Promise<unknown>;
-    notifyDue(tenantId: string): Promise<unknown>;
     forgetOld(tenantId: string): Promise<unknown>;
   };
   alertRules: { evaluateDue(tenantId: string): Promise<unknown> };
@@ -38,11 +37,6 @@ export function alertingJobs(
         await forTenants("undispatched_alerts", (tenantId) => alerts.dispatch(tenantId));
         await forTenants("due_alert_groups", (tenantId) => alerts.flush(tenantId));
       },
-    },
-    {
-      name: "alert-notifications",
-      everyMs: 500,
-      run: () => forTenants("due_notifications", (tenantId) => alerts.notifyDue(tenantId)),
     },
     {
       name: "old-alerts",

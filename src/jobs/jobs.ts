@@ -6,6 +6,7 @@ import type { Clock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { type AlertingDeps, alertingJobs } from "./alerting-jobs.ts";
 import { type CertificateWatchDeps, createCertificateWatch } from "./certificate-watch.ts";
+import { type LanedJob, startLanedTicker } from "./laned-ticker.ts";
 import { createPresenceWatch, type PresenceWatchDeps } from "./presence-watch.ts";
 import { moveJob, type RetentionJobsDeps, retentionJob } from "./retention-jobs.ts";
 import { type RollupJobsDeps, rollupJobs } from "./rollup-jobs.ts";
@@ -40,7 +41,9 @@ export interface JobsDeps {
   rollouts: { tick(tenantId: string, now: number): Promise<unknown> };
   alerts: PresenceWatchDeps["alerts"] &
     CertificateWatchDeps["alerts"] & {
-      deliverDue(tenantId: string, now: number): Promise<unknown>;
+      /** How many were due. */
+      deliverDue(tenantId: string): Promise<number>;
+      notifyDue(tenantId: string): Promise<number>;
     } & AlertingDeps["alerts"];
   alertRules: AlertingDeps["alertRules"];
   identity: CertificateWatchDeps["identity"] & {
@@ -77,6 +80,9 @@ const AUDIT_KEPT_MS = 90 * 86_400_000;
 const ROLLOUT_LANES = 4;
 /** Tenants of whom a delta is being built at once; of each it is one. */
 const DELTA_LANES = 3;
+
+/** Tenants whose receivers are told of something at once: it is waiting for them, and little else. */
+const TELLING_LANES = 32;
 
 /** Starts all background work: each job looks only at tenants that have something due. */
 export async function startJobs(deps: JobsDeps): Promise<Jobs> {
@@ -158,20 +164,8 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
         await collection.collectBlobs();
       },
     },
-    {
-      name: "webhooks",
-      everyMs: 1_000,
-      run: () =>
-        forTenants("due_deliveries", (tenantId) => deps.alerts.deliverDue(tenantId, clock.now())),
-    },
     ...alertingJobs(deps, forTenants),
     ...auditJobs(),
-    {
-      name: "audit-streams",
-      everyMs: 1_000,
-      run: () =>
-        forTenants("due_audit_streams", (tenantId) => deps.auditStreams.deliverDue(tenantId)),
-    },
     {
       name: "tenant-deletions",
       everyMs: 10_000,
@@ -252,7 +246,31 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
   });
   const rolloutTicker = startTicker(inLanes("due_rollouts", rolloutLanes, 500), deps);
   const deltaTicker = startTicker(inLanes("open_deltas", deltaLanes, 250), deps);
-  const tickers = [rolloutTicker, deltaTicker, ...jobs.map((job) => startTicker(job, deps))];
+  const telling: LanedJob[] = [
+    {
+      ...{ name: "webhooks", everyMs: 1_000, atOnce: TELLING_LANES },
+      due: () => db.tenantsWith("due_deliveries", new Date(clock.now())),
+      work: async (tenantId) => (await deps.alerts.deliverDue(tenantId)) > 0,
+    },
+    {
+      ...{ name: "alert-notifications", everyMs: 500, atOnce: TELLING_LANES },
+      due: () => db.tenantsWith("due_notifications", new Date(clock.now())),
+      work: async (tenantId) => (await deps.alerts.notifyDue(tenantId)) > 0,
+    },
+    {
+      ...{ name: "audit-streams", everyMs: 1_000, atOnce: TELLING_LANES },
+      due: () => db.tenantsWith("due_audit_streams", new Date(clock.now())),
+      work: async (tenantId) => {
+        await deps.auditStreams.deliverDue(tenantId);
+        return false;
+      },
+    },
+  ];
+  const tickers = [
+    ...[rolloutTicker, deltaTicker],
+    ...jobs.map((job) => startTicker(job, deps)),
+    ...telling.map((job) => startLanedTicker(job, deps)),
+  ];
   const unsubscribe = bus.subscribe("rollout.>", () => rolloutTicker.wake());
   return {
     async stop() {

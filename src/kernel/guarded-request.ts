@@ -13,7 +13,12 @@ const MAX_URL_LENGTH = 2_048;
 const REMEDY =
   "receivers in a network of your own are for who runs the platform to permit (VAUTN_PRIVATE_RECEIVERS)";
 
-export type Resolve = (host: string) => Promise<{ address: string; family: number }[]>;
+export interface ResolvedAddress {
+  address: string;
+  family: number;
+}
+
+export type Resolve = (host: string) => Promise<ResolvedAddress[]>;
 
 export interface SendOptions {
   clock: Clock;
@@ -48,7 +53,22 @@ export function parseWebhookUrl(text: string, allowPrivateAddresses: PrivateAddr
   return url;
 }
 
-/** Posts a body to a webhook; the answer's body is read up to a bound. */
+/**
+ * Posts a body to a webhook whose receiver only has to take it: its status, as soon as it has said that and
+ * all else, or has had its time. What it says besides decides nothing, so that an answer which never ends
+ * makes nobody send again what was taken.
+ */
+export async function postWebhook(
+  url: URL,
+  body: string,
+  headers: Record<string, string>,
+  options: SendOptions,
+): Promise<number> {
+  const request = { method: "POST", headers, body: Buffer.from(body), statusSuffices: true };
+  return (await guardedExchange(url, { ...request, maxBytes: MAX_ANSWER_BYTES }, options)).status;
+}
+
+/** Posts a body to a webhook whose answer matters; its body is read up to a bound. */
 export async function sendWebhook(
   url: URL,
   body: string,
@@ -66,6 +86,8 @@ export interface GuardedRequest {
   body?: Buffer | undefined;
   /** What is read of the answer. */
   maxBytes: number;
+  /** An answer that breaks off or does not end in time is an answer all the same, and cut. */
+  statusSuffices?: boolean;
 }
 
 export interface GuardedAnswer {
@@ -83,54 +105,72 @@ export interface GuardedAnswer {
  */
 export async function guardedExchange(
   url: URL,
-  { method, headers, body, maxBytes }: GuardedRequest,
+  request: GuardedRequest,
   options: SendOptions,
 ): Promise<GuardedAnswer> {
-  const address = await resolveGuarded(hostOf(url), options);
-  const { request: start } = url.protocol === "https:" ? https : http;
   const abort = new AbortController();
   const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
   const timer = options.clock.after(timeoutMs, () => abort.abort(new Error("timed out")));
   try {
-    return await new Promise<GuardedAnswer>((resolve, reject) => {
-      const request = start(url, {
-        method,
-        agent: false,
-        signal: abort.signal,
-        headers: { ...headers, ...(body ? { "content-length": body.length } : {}) },
-        lookup: (_host, lookupOptions, done) => {
-          if (lookupOptions.all) done(null, [address]);
-          else done(null, address.address, address.family);
-        },
-      });
-      request.on("error", reject);
-      request.on("response", (response) => {
-        const chunks: Buffer[] = [];
-        let received = 0;
-        const finish = () => {
-          const isCut = received > maxBytes;
-          const read = Buffer.concat(chunks).subarray(0, maxBytes);
-          const { statusCode: status = 0, headers } = response;
-          resolve({ status, headers, body: read, isCut });
-        };
-        response.on("data", (chunk: Buffer) => {
-          chunks.push(chunk);
-          received += chunk.length;
-          if (received <= maxBytes) return;
-          finish();
-          request.destroy();
-        });
-        response.on("end", finish);
-        response.on("error", reject);
-      });
-      request.end(body);
-    });
+    const address = await beforeAbort(resolveGuarded(hostOf(url), options), abort.signal);
+    return await exchange(url, address, request, abort.signal);
   } catch (error) {
     if (abort.signal.aborted) throw new Error(`no answer within ${timeoutMs / 1000} s`);
     throw error;
   } finally {
     timer.cancel();
   }
+}
+
+function exchange(
+  url: URL,
+  address: ResolvedAddress,
+  { method, headers, body, maxBytes, statusSuffices = false }: GuardedRequest,
+  signal: AbortSignal,
+): Promise<GuardedAnswer> {
+  const { request: start } = url.protocol === "https:" ? https : http;
+  return new Promise<GuardedAnswer>((resolve, reject) => {
+    const request = start(url, {
+      method,
+      agent: false,
+      signal,
+      headers: { ...headers, ...(body ? { "content-length": body.length } : {}) },
+      lookup: (_host, lookupOptions, done) => {
+        if (lookupOptions.all) done(null, [address]);
+        else done(null, address.address, address.family);
+      },
+    });
+    let breakOff: (error: Error) => void = reject;
+    request.on("error", (error) => breakOff(error));
+    request.on("response", (response) => {
+      const chunks: Buffer[] = [];
+      let received = 0;
+      const finish = (isCut: boolean) => {
+        const read = Buffer.concat(chunks).subarray(0, maxBytes);
+        const { statusCode: status = 0, headers } = response;
+        resolve({ status, headers, body: read, isCut });
+      };
+      response.on("data", (chunk: Buffer) => {
+        chunks.push(chunk);
+        received += chunk.length;
+        if (received <= maxBytes) return;
+        finish(true);
+        request.destroy();
+      });
+      response.on("end", () => finish(false));
+      if (statusSuffices) breakOff = () => finish(true);
+      response.on("error", (error) => breakOff(error));
+    });
+    request.end(body);
+  });
+}
+
+/** Looking a name up can't be ended, only left. */
+export function beforeAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    work.then(resolve, reject);
+  });
 }
 
 /**
@@ -140,9 +180,9 @@ export async function guardedExchange(
 export async function resolveGuarded(
   host: string,
   options: Pick<SendOptions, "allowPrivateAddresses" | "resolve">,
-): Promise<{ address: string; family: number }> {
+): Promise<ResolvedAddress> {
   const resolve = options.resolve ?? ((name) => lookup(name, { all: true, verbatim: true }));
-  let addresses: { address: string; family: number }[];
+  let addresses: ResolvedAddress[];
   try {
     addresses = isIP(host) ? [{ address: host, family: isIP(host) }] : await resolve(host);
   } catch (error) {

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { Webhook } from "standardwebhooks";
 import type { Database } from "../db/index.ts";
-import { parseWebhookUrl, type Resolve, sendWebhook } from "../kernel/guarded-request.ts";
+import { parseWebhookUrl, postWebhook, type Resolve } from "../kernel/guarded-request.ts";
 import { sendGuarded } from "../kernel/guarded-socket.ts";
 import { AppError, type Clock, isUuid, messageOf, timeOrderedId } from "../kernel/index.ts";
 import type { PrivateAddresses } from "../kernel/public-address.ts";
@@ -186,10 +186,8 @@ async function send(
     "webhook-signature": new Webhook(secret.toString()).sign(id, at, body),
   };
   const checked = parseWebhookUrl(row.url, deps.allowPrivateAddresses);
-  const answer = await sendWebhook(checked, body, headers, deps);
-  if (answer.status < 200 || answer.status > 299) {
-    throw new Error(`the receiver answered ${answer.status}`);
-  }
+  const status = await postWebhook(checked, body, headers, deps);
+  if (status < 200 || status > 299) throw new Error(`the receiver answered ${status}`);
 }
 
 function plainOf({ hash, previousHash, ...facts }: StoredAuditEntry) {

@@ -56,6 +56,7 @@ describe("who is told of alerts", () => {
   const received: Received[] = [];
   const letters: string[] = [];
   let mailRefusal: Error | null = null;
+  let whenMailed: () => Promise<void>;
   const clock = new VirtualClock(Date.now());
 
   const alertsWith = (changes: Partial<AlertsDeps> = {}): Alerts =>
@@ -107,7 +108,7 @@ describe("who is told of alerts", () => {
         stream.on("data", (chunk: Buffer) => chunks.push(chunk));
         stream.on("end", () => {
           letters.push(Buffer.concat(chunks).toString());
-          done();
+          void whenMailed().then(() => done());
         });
       },
     });
@@ -144,6 +145,7 @@ describe("who is told of alerts", () => {
     received.length = 0;
     letters.length = 0;
     mailRefusal = null;
+    whenMailed = async () => {};
     status = 200;
   });
 
@@ -332,6 +334,33 @@ describe("who is told of alerts", () => {
     const [delivery] = await alerts.channels.deliveries("acme", channel?.id ?? "");
     expect(delivery).toMatchObject({ status: "delivered", attempts: 2, lastStatus: 250 });
     expect(letters[0]).toContain(`Message-ID: <${delivery?.id}@example.com>`);
+  });
+
+  it("read each letter once where the mail server takes long, though another worker looks as well", async () => {
+    const smtp = { host: "127.0.0.1", port: mailPort, security: "none" as const };
+    const settings = { to: ["ops@example.com"], from: "vautn@example.com", smtp };
+    await alerts.channels.create("acme", { name: "mail", kind: "email", settings }, actor);
+    for (let at = 0; at < 11; at += 1) {
+      await alerts.raise("acme", { ...offline("hub"), key: `k-${at}`, kind: `kind-${at}` });
+    }
+    await alerts.dispatch("acme");
+    await clock.advance(31_000);
+    await alerts.flush("acme");
+    let isOtherBusy = false;
+    whenMailed = async () => {
+      await clock.advance(14_000);
+      if (isOtherBusy) return;
+      isOtherBusy = true;
+      await alertsWith().notifyDue("acme");
+      isOtherBusy = false;
+    };
+    for (let turn = 0; turn < 40 && letters.length < 11; turn += 1) {
+      await alerts.notifyDue("acme");
+      await clock.advance(1_000);
+    }
+    const ids = letters.map((letter) => /^Message-ID: (.*)$/im.exec(letter)?.[1]);
+    expect(new Set(ids).size).toBe(11);
+    expect(ids).toHaveLength(11);
   });
 
   describe("by e-mail over STARTTLS", () => {

@@ -227,6 +227,54 @@ describe("alerts and webhooks", () => {
     ]);
   });
 
+  it("tells others in the same turn whatever waits for a receiver that does not answer", async () => {
+    const alerts = alertsWith();
+    const hung = await alerts.webhooks.create("acme", { url: `${base}/hung` }, actor);
+    let waiting = 0;
+    respond = (response) => {
+      if (received.at(-1)?.url === "/hung") waiting += 1;
+      else response.writeHead(204).end();
+    };
+    for (let index = 0; index < 30; index += 1) {
+      await alerts.raise("acme", { ...report, key: `hung-${index}` });
+    }
+    const other = await alerts.webhooks.create("acme", { url: `${base}/other` }, actor);
+    await alerts.raise("acme", { ...report, key: "for-both" });
+    const turn = alerts.deliverDue("acme");
+    await expect.poll(() => received.some(({ url }) => url === "/other")).toBe(true);
+    await clock.advance(10_000);
+    await turn;
+    expect(waiting).toBe(1);
+    expect(await alerts.webhooks.deliveries("acme", other.id)).toMatchObject([
+      { status: "delivered", attempts: 1 },
+    ]);
+    const attempts = (await alerts.webhooks.deliveries("acme", hung.id)).map((one) => one.attempts);
+    expect(attempts.filter((count) => count > 0)).toEqual([1]);
+    for (const { id } of [hung, other]) await alerts.webhooks.delete("acme", id);
+  });
+
+  it("leaves what came of a message to whoever has it, when its own lease ran out meanwhile", async () => {
+    const alerts = alertsWith();
+    const { id } = await alerts.webhooks.create("acme", { url: `${base}/late` }, actor);
+    const leased = new Date(clock.now() + 3_600_000);
+    respond = async (response) => {
+      await test.db.tenant("acme", (tx) =>
+        tx
+          .updateTable("webhook_deliveries")
+          .set({ attempts: 2, next_attempt_at: leased })
+          .where("webhook_id", "=", id)
+          .execute(),
+      );
+      response.writeHead(503).end();
+    };
+    await alerts.raise("acme", report);
+    await alerts.deliverDue("acme");
+    expect(await alerts.webhooks.deliveries("acme", id)).toMatchObject([
+      { status: "pending", attempts: 2, nextAttemptAt: leased, lastStatus: null },
+    ]);
+    await alerts.webhooks.delete("acme", id);
+  });
+
   it("refuses a name that leads to a private address, whatever else it leads to", async () => {
     const resolve = async () => [
       { address: "93.184.216.34", family: 4 },

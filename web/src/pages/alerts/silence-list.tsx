@@ -52,7 +52,7 @@ export function SilenceList() {
                           </Badge>
                         ))}
                       </Group>
-                      <Text size="xs" c="dimmed">
+                      <Text size="xs" c="dimmed" mt={4}>
                         {comment} ({createdBy})
                       </Text>
                       <Text size="xs" c="dimmed" hiddenFrom="sm">
