@@ -9,6 +9,7 @@ import {
   readProgress,
   type Span,
   spansOf,
+  WIDTH_MS,
   writeProgress,
 } from "./rollup-progress.ts";
 
@@ -29,11 +30,6 @@ export interface FleetRollupOptions {
 }
 
 const MINUTE_MS = 60_000;
-const WIDTH_MS: Record<RollupLevel, number> = {
-  "1m": MINUTE_MS,
-  "1h": 60 * MINUTE_MS,
-  "1d": 1_440 * MINUTE_MS,
-};
 /** Buckets that are younger follow the devices' own at once. */
 const RECENT_MS: Record<RollupLevel, number> = {
   "1m": 3 * WIDTH_MS["1h"],
@@ -118,7 +114,7 @@ class FleetPass {
     const changed = `(select ts from telemetry_${level}
       where ${CHANGED} and ts < toDateTime(${before} / 1000))`;
     let spans = 0;
-    for (const day of await spansOf(this.#client, changed, window)) {
+    for (const day of await spansOf(this.#client, changed, window, WIDTH_MS[level])) {
       const span = { from: day.from, to: Math.min(day.to, before) };
       let isOver = false;
       spans += await this.#compute(window, span, async (from) => {

@@ -1,6 +1,6 @@
 import type { ClickHouseClient } from "@clickhouse/client";
 import { DERIVE_SETTINGS } from "./engine-settings.ts";
-import { readProgress, spansOf } from "./rollup-progress.ts";
+import { readProgress, spansOf, WIDTH_MS } from "./rollup-progress.ts";
 
 /**
  * The place of a point in its series as one number: of two tuples the engine finds the greater in ten times
@@ -22,7 +22,8 @@ export async function takeLatest(
 ): Promise<number> {
   const changed = "pass > {after:UInt64} and pass <= {until:UInt64}";
   const place = placeOf("last_ts", "last_seq");
-  const spans = await spansOf(client, `(select ts from telemetry_1m where ${changed})`, window);
+  const source = `(select ts from telemetry_1m where ${changed})`;
+  const spans = await spansOf(client, source, window, WIDTH_MS["1m"]);
   for (const span of spans) {
     await client.command({
       query: `INSERT INTO telemetry_latest (tenant_id, device_id, metric, ts, newest)

@@ -22,6 +22,12 @@ type Followed = RollupLevel | "latest" | FleetState;
 export type Progress = Map<Followed, RollupProgress>;
 export const NOTHING_YET: RollupProgress = { pass: 0, receivedUntil: 0, sourcePass: 0 };
 
+export const WIDTH_MS: Record<RollupLevel, number> = {
+  "1m": 60_000,
+  "1h": 3_600_000,
+  "1d": 86_400_000,
+};
+
 /** Days of one pass that are computed one by one; more are taken by the month. */
 const MAX_DAYS = 120;
 
@@ -30,28 +36,40 @@ export interface Span {
   to: number;
 }
 
-/** Whole days in which something has changed, newest first: what is live does not wait for what is late. */
+/**
+ * When something has changed, by the day, newest first: what is live does not wait for what is late. A span
+ * holds whole buckets of `widthMs`, and no more of the day than it takes.
+ */
 export async function spansOf(
   client: ClickHouseClient,
   source: string,
   window: { after: number; until: number },
+  widthMs: number,
 ): Promise<Span[]> {
-  const days = await readRows<{ day: number }>(
+  const days = await readRows<{ first: number; last: number }>(
     client,
-    `select distinct toUnixTimestamp(toStartOfDay(ts)) as day from ${source} order by day desc`,
+    `select toUnixTimestamp(min(ts)) as first, toUnixTimestamp(max(ts)) as last
+     from ${source} group by toStartOfDay(ts) as day order by day desc`,
     window,
   );
-  const dayMs = 86_400_000;
-  const starts = days.map(({ day }) => day * 1_000);
-  if (starts.length <= MAX_DAYS) return starts.map((from) => ({ from, to: from + dayMs }));
+  if (days.length <= MAX_DAYS) {
+    return days.map(({ first, last }) => ({
+      from: floorTo(first * 1_000, widthMs),
+      to: floorTo(last * 1_000, widthMs) + widthMs,
+    }));
+  }
   const months = new Map<number, Span>();
-  for (const start of starts) {
-    const date = new Date(start);
+  for (const { first } of days) {
+    const date = new Date(first * 1_000);
     const [year, month] = [date.getUTCFullYear(), date.getUTCMonth()];
     const from = Date.UTC(year, month);
     months.set(from, { from, to: Date.UTC(year, month + 1) });
   }
   return [...months.values()];
+}
+
+function floorTo(moment: number, widthMs: number): number {
+  return Math.floor(moment / widthMs) * widthMs;
 }
 
 export async function readProgress(client: ClickHouseClient): Promise<Progress> {

@@ -9,6 +9,7 @@ import {
   type RollupProgress,
   readProgress,
   spansOf,
+  WIDTH_MS,
   writeProgress,
 } from "./rollup-progress.ts";
 
@@ -121,7 +122,7 @@ async function rollUpPoints(
   const window = { after: receivedUntil, until };
   const received = `received_at > fromUnixTimestamp64Milli({after:Int64})
     and received_at <= fromUnixTimestamp64Milli({until:Int64})`;
-  const spans = await spansOf(client, RECEIVED, window);
+  const spans = await spansOf(client, RECEIVED, window, WIDTH_MS["1m"]);
   for (const span of spans) {
     const within = `ts >= fromUnixTimestamp64Milli({from:Int64})
       and ts < fromUnixTimestamp64Milli({to:Int64})`;
@@ -173,10 +174,11 @@ async function rollUpLevel(
   const table = `telemetry_${below}`;
   const window = { after: sourcePass, until };
   const changed = "pass > {after:UInt64} and pass <= {until:UInt64}";
-  const spans = await spansOf(client, `(select ts from ${table} where ${changed})`, window);
+  const source = `(select ts from ${table} where ${changed})`;
+  const spans = await spansOf(client, source, window, WIDTH_MS[level]);
   const bucket = `${BUCKETS[level]}(ts)`;
   for (const span of spans) {
-    // ts is in whole seconds here; a span begins and ends with a day.
+    // ts is in whole seconds here; a span is one of whole buckets.
     const within = "ts >= toDateTime({from:Int64} / 1000) and ts < toDateTime({to:Int64} / 1000)";
     const changedRows = `from ${table} where ${changed} and ${within}`;
     const rows = `${table} FINAL

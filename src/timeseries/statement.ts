@@ -102,8 +102,8 @@ function parseRead(sql: string, tokens: SqlToken[], defaultFormat: string): Stat
   };
 }
 
-/** What is computed from our own tables, within the engine. */
-const DERIVED = new Set(DERIVED_TABLES);
+/** What is computed from our own tables, within the engine, and what takes its place (`takeOver`). */
+const DERIVED = new Set(DERIVED_TABLES.flatMap((table) => [table, `${table}_next`]));
 /** Words that change how a statement runs or where its answer goes. */
 const STEERING_WORDS = new Set(["SETTINGS", "FORMAT", "INTO"]);
 
@@ -176,6 +176,8 @@ function isDefinition(tokens: SqlToken[]): boolean {
     }
     case "ALTER TABLE":
       return !words.includes("FROM") && !words.includes("MOVE") && !words.includes("SELECT");
+    case "EXCHANGE TABLES":
+      return isPlaceTaken(tokens.slice(2));
     case "DROP TABLE":
     case "DROP DATABASE":
     case "TRUNCATE TABLE":
@@ -185,4 +187,11 @@ function isDefinition(tokens: SqlToken[]): boolean {
     default:
       return false;
   }
+}
+
+/** `rollup AND rollup_next`, and nothing else. */
+function isPlaceTaken([table, and, next, ...more]: readonly SqlToken[]): boolean {
+  const isRollup = table?.kind === "word" && DERIVED_TABLES.includes(table.text);
+  const isNext = next?.kind === "word" && next.text === `${table?.text}_next`;
+  return isRollup && isWord(and, "AND") && isNext && more.length === 0;
 }

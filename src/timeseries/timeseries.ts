@@ -19,6 +19,7 @@ import { type PlaceOf, runQuery } from "./run-query.ts";
 import { readStorage, type TableStorage } from "./storage.ts";
 import { dropOwnPartitions, keepApart, keptApart } from "./storage-class.ts";
 import { type Rows, TABLES, type TableName } from "./tables.ts";
+import { takeOver } from "./taking-over.ts";
 import type { TenantQuery } from "./tenant-query.ts";
 import { WideLayouts } from "./wide-layouts.ts";
 
@@ -93,6 +94,7 @@ export function createTimeseries(options: TimeseriesOptions): Timeseries {
       guarded(async () => {
         await createDatabase(options.url, database);
         const added = await migrateTimeseries(client);
+        await takeOver(client, options.logger);
         // Tables that are new know of nobody yet who is kept apart.
         if (added.length > 0) await keepApart(client, await keptApart(client));
         return added;

@@ -50,6 +50,27 @@ describe("what the embedded engine may be asked", () => {
     }
   });
 
+  it("gives a rollup's name and rows to the table that takes its place, and no other", () => {
+    const exchanged = "EXCHANGE TABLES telemetry_1h AND telemetry_1h_next";
+    expect(parseStatement(exchanged)).toEqual({ kind: "definition", sql: exchanged });
+    const copied = "INSERT INTO telemetry_1h_next (ts) SELECT ts FROM telemetry_1h FINAL WHERE 1";
+    expect(parseStatement(copied)).toEqual({ kind: "derivation", sql: copied });
+    for (const sql of [
+      "EXCHANGE TABLES telemetry AND telemetry_next",
+      "EXCHANGE TABLES telemetry_1h AND telemetry_1d",
+      "EXCHANGE TABLES telemetry_1h AND telemetry_1d_next",
+      "EXCHANGE TABLES telemetry_1h AND other.telemetry_1h_next",
+      "EXCHANGE TABLES telemetry_1h AND telemetry_1h_next SETTINGS a = 1",
+      "EXCHANGE TABLES telemetry_1h, telemetry_1h_next",
+      "EXCHANGE TABLES",
+      "RENAME TABLE telemetry_1h TO telemetry_1h_old",
+      "INSERT INTO telemetry_1h_old (ts) SELECT ts FROM telemetry_1h",
+      "INSERT INTO telemetry_next (ts) SELECT ts FROM telemetry",
+    ]) {
+      expect(() => parseStatement(sql), sql).toThrow(StatementRefused);
+    }
+  });
+
   it("takes rows only by INSERT INTO table (columns) FORMAT", () => {
     expect(parseStatement("INSERT INTO vautn.logs (a, `b`) FORMAT Native")).toEqual({
       kind: "insert",
