@@ -28,8 +28,23 @@ export class Longs {
     }
   }
 
-  halves(rows: number): Uint32Array {
-    return this.#halves.subarray(0, rows * 2);
+  /** Whether the number of one row is less than that of another. */
+  isLess(row: number, other: number): boolean {
+    const halves = this.#halves;
+    const high = (halves[row * 2 + 1] as number) - (halves[other * 2 + 1] as number);
+    return high < 0 || (high === 0 && (halves[row * 2] as number) < (halves[other * 2] as number));
+  }
+
+  /** All rows, in the order given or else as they came. */
+  halves(rows: number, order?: Uint32Array): Uint32Array {
+    if (!order) return this.#halves.subarray(0, rows * 2);
+    const halves = new Uint32Array(rows * 2);
+    for (let at = 0; at < rows; at += 1) {
+      const row = order[at] as number;
+      halves[at * 2] = this.#halves[row * 2] as number;
+      halves[at * 2 + 1] = this.#halves[row * 2 + 1] as number;
+    }
+    return halves;
   }
 }
 
@@ -54,8 +69,12 @@ export class Doubles {
     }
   }
 
-  values(rows: number): Float64Array {
-    return this.#values.subarray(0, rows);
+  /** All rows, in the order given or else as they came. */
+  values(rows: number, order?: Uint32Array): Float64Array {
+    if (!order) return this.#values.subarray(0, rows);
+    const values = new Float64Array(rows);
+    for (let at = 0; at < rows; at += 1) values[at] = this.#values[order[at] as number] as number;
+    return values;
   }
 }
 
@@ -90,12 +109,62 @@ export class Keywords {
     this.#indexes.fill(this.#lastPlace, row, row + count);
   }
 
-  encode(writer: NativeWriter, rows: number): void {
-    writer.dictionary(this.#places.keys(), this.#places.size, this.#indexes.subarray(0, rows));
+  /** How many texts there are. */
+  get count(): number {
+    return this.#places.size;
+  }
+
+  isSame(row: number, other: number): boolean {
+    return this.#indexes[row] === this.#indexes[other];
+  }
+
+  /** The rows of `order` by their texts; those of one text stay in the order they have. */
+  sorted(order: Uint32Array): Uint32Array {
+    const { size } = this.#places;
+    if (size < 2) return order;
+    const texts = [...this.#places.keys()];
+    const ranks = new Uint32Array(size);
+    for (const [rank, text] of [...texts].sort(byCodeUnits).entries()) {
+      ranks[this.#places.get(text) as number] = rank;
+    }
+    const indexes = this.#indexes;
+    const starts = new Uint32Array(size + 1);
+    for (let at = 0; at < order.length; at += 1) {
+      const rank = ranks[indexes[order[at] as number] as number] as number;
+      starts[rank + 1] = (starts[rank + 1] as number) + 1;
+    }
+    for (let rank = 1; rank < size; rank += 1) {
+      starts[rank] = (starts[rank] as number) + (starts[rank - 1] as number);
+    }
+    const result = new Uint32Array(order.length);
+    for (let at = 0; at < order.length; at += 1) {
+      const row = order[at] as number;
+      const rank = ranks[indexes[row] as number] as number;
+      const place = starts[rank] as number;
+      result[place] = row;
+      starts[rank] = place + 1;
+    }
+    return result;
+  }
+
+  /** All rows, in the order given or else as they came. */
+  encode(writer: NativeWriter, rows: number, order?: Uint32Array): void {
+    let indexes = this.#indexes.subarray(0, rows);
+    if (order) {
+      indexes = new Uint32Array(rows);
+      for (let at = 0; at < rows; at += 1) {
+        indexes[at] = this.#indexes[order[at] as number] as number;
+      }
+    }
+    writer.dictionary(this.#places.keys(), this.#places.size, indexes);
   }
 
   clear(): void {
     this.#places.clear();
     this.#last = undefined;
   }
+}
+
+function byCodeUnits(one: string, other: string): number {
+  return one < other ? -1 : 1;
 }

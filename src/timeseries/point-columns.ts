@@ -1,5 +1,6 @@
 import { Doubles, Keywords, Longs } from "./column-builders.ts";
 import { MAX_BLOCK_BYTES } from "./journal-record.ts";
+import { orderByKey } from "./key-order.ts";
 import { encodeNativeBlocks, NativeWriter } from "./native-block.ts";
 import { TABLES, type TextRow } from "./tables.ts";
 import { WideColumns } from "./wide-columns.ts";
@@ -93,17 +94,20 @@ export class PointColumns {
     this.#texts.push(row);
   }
 
-  /** Blocks in Native format for the tables that rows go to. */
-  encode(): EncodedRows[] {
+  /**
+   * Blocks in Native format for the tables that rows go to. Sorted by the tables' keys, where that is
+   * cheap: of use if a block is an INSERT of its own, and none if it is put behind others.
+   */
+  encode(options: { isSorted: boolean } = { isSorted: false }): EncodedRows[] {
     const encoded: EncodedRows[] = [];
     if (this.#rows > 0) {
       const names = this.#isShifted ? `${NAMES}, shift_ms` : NAMES;
       const target = `telemetry (${names})`;
-      encoded.push({ target, rows: this.#rows, block: this.#encodeNarrow() });
+      encoded.push({ target, rows: this.#rows, block: this.#encodeNarrow(options) });
     }
     const { wide } = this;
     if (wide.rows > 0) {
-      encoded.push({ target: wide.target(), rows: wide.rows, block: wide.encode() });
+      encoded.push({ target: wide.target(), rows: wide.rows, block: wide.encode(options) });
     }
     const { length } = this.#texts;
     if (length > 0) {
@@ -124,31 +128,33 @@ export class PointColumns {
     this.#texts.length = 0;
   }
 
-  #encodeNarrow(): Buffer {
+  #encodeNarrow({ isSorted }: { isSorted: boolean }): Buffer {
     const rows = this.#rows;
+    const key = [this.#tenants, this.#devices, this.#metrics];
+    const order = isSorted ? orderByKey(rows, key, this.#ts) : undefined;
     const writer = new NativeWriter(1_024 + rows * (this.#isShifted ? 40 : 32));
     writer.varint(TABLES.telemetry.length + (this.#isShifted ? 1 : 0));
     writer.varint(rows);
-    for (const { name, key, type } of TABLES.telemetry) {
-      writer.string(name);
-      writer.string(type);
-      this.#encodeColumn(writer, key);
+    for (const column of TABLES.telemetry) {
+      writer.string(column.name);
+      writer.string(column.type);
+      this.#encodeColumn(writer, column.key, order);
     }
     if (this.#isShifted) {
       writer.string("shift_ms");
       writer.string("Int64");
-      writer.raw(this.#shift.halves(rows));
+      writer.raw(this.#shift.halves(rows, order));
     }
     return writer.bytes();
   }
 
-  #encodeColumn(writer: NativeWriter, key: string): void {
+  #encodeColumn(writer: NativeWriter, key: string, order: Uint32Array | undefined): void {
     const rows = this.#rows;
     const keywords = { tenantId: this.#tenants, deviceId: this.#devices, metric: this.#metrics }[
       key
     ];
-    if (keywords) keywords.encode(writer, rows);
-    else if (key === "value") writer.raw(this.#values.values(rows));
-    else writer.raw((key === "ts" ? this.#ts : this.#seq).halves(rows));
+    if (keywords) keywords.encode(writer, rows, order);
+    else if (key === "value") writer.raw(this.#values.values(rows, order));
+    else writer.raw((key === "ts" ? this.#ts : this.#seq).halves(rows, order));
   }
 }

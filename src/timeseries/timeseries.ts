@@ -108,7 +108,7 @@ export function createTimeseries(options: TimeseriesOptions): Timeseries {
       }
     },
     async insertPoints(points) {
-      const encoded = points.encode();
+      const encoded = points.encode({ isSorted: true });
       await Promise.all(
         encoded.map(({ target, block }) => retried(() => insertBlocks(client, target, [block]))),
       );

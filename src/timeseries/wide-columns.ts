@@ -1,4 +1,5 @@
 import { Keywords, Longs } from "./column-builders.ts";
+import { orderByKey } from "./key-order.ts";
 import { NativeWriter } from "./native-block.ts";
 import { WIDE_SLOTS } from "./readable.ts";
 
@@ -56,9 +57,11 @@ export class WideColumns {
     return `telemetry_wide (tenant_id, device_id, product, ts, seq, layout, ${slots.join(", ")})`;
   }
 
-  /** One block in Native format. */
-  encode(): Buffer {
+  /** One block in Native format, sorted by the table's key where that is cheap and asked for. */
+  encode({ isSorted }: { isSorted: boolean }): Buffer {
     const rows = this.#rows;
+    const key = [this.#tenants, this.#devices, this.#products];
+    const order = isSorted ? orderByKey(rows, key, this.#ts) : undefined;
     const writer = new NativeWriter(1_024 + rows * (24 + this.#width * 9));
     writer.varint(6 + this.#width);
     writer.varint(rows);
@@ -68,20 +71,20 @@ export class WideColumns {
     };
     const keywords = (name: string, values: Keywords) => {
       column(name, "LowCardinality(String)");
-      values.encode(writer, rows);
+      values.encode(writer, rows, order);
     };
     keywords("tenant_id", this.#tenants);
     keywords("device_id", this.#devices);
     keywords("product", this.#products);
     column("ts", "DateTime64(3, 'UTC')");
-    writer.raw(this.#ts.halves(rows));
+    writer.raw(this.#ts.halves(rows, order));
     column("seq", "UInt64");
-    writer.raw(this.#seq.halves(rows));
+    writer.raw(this.#seq.halves(rows, order));
     keywords("layout", this.#layouts);
     for (let slot = 0; slot < this.#width; slot += 1) {
       column(`i${slot + 1}`, "Nullable(Int64)");
-      writer.raw((this.#empty[slot] as Uint8Array).subarray(0, rows));
-      writer.raw((this.#slots[slot] as Longs).halves(rows));
+      writer.raw(inOrder((this.#empty[slot] as Uint8Array).subarray(0, rows), order));
+      writer.raw((this.#slots[slot] as Longs).halves(rows, order));
     }
     return writer.bytes();
   }
@@ -112,4 +115,11 @@ export class WideColumns {
     }
     this.#width = width;
   }
+}
+
+function inOrder(bytes: Uint8Array, order: Uint32Array | undefined): Uint8Array {
+  if (!order) return bytes;
+  const result = new Uint8Array(bytes.length);
+  for (let at = 0; at < bytes.length; at += 1) result[at] = bytes[order[at] as number] as number;
+  return result;
 }
