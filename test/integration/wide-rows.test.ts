@@ -1,3 +1,4 @@
+import { createClient } from "@clickhouse/client";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { seededRandom, systemClock } from "../../src/kernel/index.ts";
 import type { DeclaredProduct } from "../../src/protocol/index.ts";
@@ -123,6 +124,51 @@ it("holds every number as it came, wherever it is kept, once however often it ca
   );
   expect(await count("telemetry_wide")).toBeGreaterThan(150);
   expect(await pointsOf("other")).toEqual([]);
+});
+
+it("keeps columns that are seldom filled, and their zeros, when rows are taken together for good", async () => {
+  const tenantId = "seldom";
+  const raw = createClient({ url: store.engine.url, database: "vautn" });
+  const ask = async <Row>(query: string) =>
+    (await raw.query({ query, format: "JSONEachRow" })).json<Row>();
+  try {
+    // Three messages of each moment, every one with something else.
+    for (const turn of [0, 1, 2]) {
+      const points = new PointColumns();
+      for (let index = 0; index < 3_000; index += 1) {
+        points.wide.begin(tenantId, `d-${index % 3}`, "hub", "a=0,b=0", NOW - index, 9_000 + turn);
+        if (turn === 0) points.wide.set(1, index);
+        if (turn === 1 && index % 50 === 0) points.wide.set(2, -index);
+        if (turn === 2 && index % 100 === 0) points.wide.set(3, 0);
+        if (turn === 2 && index === 77) points.wide.set(20, 2 ** 40);
+      }
+      await store.timeseries.insertPoints(points);
+    }
+    const read = async (final: boolean) => {
+      const [row] = await store.timeseries.tenantQuery<Record<string, number>>(tenantId, {
+        ...{ table: "telemetry_wide", final, limit: 1 },
+        select: `count() as moments, count(i1) as a, sum(i1) as sum_a, count(i2) as b, sum(i2) as sum_b,
+          countIf(i3 = 0) as zeros, count(i20) as once, sum(i20) as sum_once, count(i32) as never`,
+      });
+      return row;
+    };
+    const wanted = {
+      ...{ moments: 3_000, a: 3_000, sum_a: 4_498_500, b: 60, sum_b: -88_500 },
+      ...{ zeros: 30, once: 1, sum_once: 2 ** 40, never: 0 },
+    };
+    expect(await read(true)).toEqual(wanted);
+    await raw.command({ query: "OPTIMIZE TABLE telemetry_wide FINAL" });
+    expect(await read(false)).toEqual(wanted);
+    const kinds = await ask<{ column: string; kind: string }>(
+      `SELECT column, any(serialization_kind) AS kind FROM system.parts_columns
+       WHERE active AND database = 'vautn' AND table = 'telemetry_wide' AND column IN ('i20', 'i32')
+       GROUP BY column ORDER BY column`,
+    );
+    // What no layout uses is not written at all.
+    expect(kinds.map(({ kind }) => kind)).toEqual(["Sparse", "Sparse"]);
+  } finally {
+    await raw.close();
+  }
 });
 
 it("finds the points of one metric, in whichever columns it has ever been kept", async () => {
