@@ -105,7 +105,7 @@ describe("rows on their way to the store", () => {
           // Where it is not cheap, or times of one series go back, they stay as they came.
           expect(rows).toEqual(isCheap(all) && !goesBack(all) ? sorted : asCame);
         }),
-        { numRuns: 300 },
+        { numRuns: 100 },
       );
     });
   }
