@@ -1,11 +1,14 @@
 // Runs one of the project's tasks, on any Node from 20 up: installs what is missing first, says so,
 // then hands over to the Node release that the lockfile pins. Usage: node tools/run.mjs TASK [ARG ...]
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
+/** npm says nothing in the meantime, and on a slow line it takes minutes. */
+const STILL_INSTALLING_MS = 20_000;
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
 process.chdir(root);
 
@@ -69,7 +72,7 @@ if (/^(bench|fuzz|kill|peers|sim)/.test(taskName) && /^(-h|--help)$/.test(rest[0
   console.log(describeScript(taskName, task.steps.at(-1)[0]));
   process.exit(0);
 }
-installDependencies();
+await installDependencies();
 const node = pinnedNode();
 // Hundreds of processes run the same modules in a test run: they are compiled once.
 if (taskName === "test") {
@@ -81,20 +84,33 @@ task.steps.forEach((step, index) => {
   run(node, last ? [...step, ...rest] : step);
 });
 
-function installDependencies() {
+async function installDependencies() {
   const stampFile = "node_modules/.vautn-lock";
   const wanted = hashFiles(["package-lock.json"]);
   if (readIfThere(stampFile) === wanted) return;
-  console.error("vautn: installing dependencies from npm (once, about a minute) …");
+  console.error(
+    "vautn: installing dependencies from npm, once: 1.4 GB on the disk, a minute on a fast line …",
+  );
   const started = Date.now();
-  const npm = spawnSync("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], {
+  const seconds = () => Math.round((Date.now() - started) / 1000);
+  const npm = spawn("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], {
     stdio: ["ignore", 2, 2],
     env: { ...process.env, NODE_ENV: "" },
   });
-  if (npm.error) fail(`npm could not be started: ${npm.error.message}. Install npm and try again.`);
-  if (npm.status !== 0) fail(`npm ci failed with status ${npm.status}; see its messages above.`);
+  const stillThere = setInterval(
+    () => console.error(`vautn: still installing, ${seconds()} s so far …`),
+    STILL_INSTALLING_MS,
+  );
+  try {
+    const [status, signal] = await once(npm, "exit");
+    if (status !== 0) fail(`npm ci failed with ${signal ?? `status ${status}`}; see above.`);
+  } catch (error) {
+    fail(`npm could not be started: ${error.message}. Install npm and try again.`);
+  } finally {
+    clearInterval(stillThere);
+  }
   fs.writeFileSync(stampFile, wanted);
-  console.error(`vautn: dependencies installed in ${Math.round((Date.now() - started) / 1000)} s`);
+  console.error(`vautn: dependencies installed in ${seconds()} s`);
 }
 
 function pinnedNode() {

@@ -48,7 +48,8 @@ try {
       for (const place of values.paths.split(",").filter(Boolean)) {
         await page.goto(`${values.url}/t/${values.tenant}/${place}`);
         await page.waitForLoadState("load");
-        await isLoaded(page);
+        // A page that does not come is worth a picture, too, and the others still are.
+        await isLoaded(page).catch((error) => console.error(`  ! ${place}: ${error.message}`));
         await page.waitForTimeout(SETTLE_MS);
         await keep(page, `${place}-${scheme}-${width}`);
       }

@@ -40,7 +40,7 @@ export function table(head: string[], rows: Cell[][]): string {
 export function facts(pairs: [string, Cell][]): string {
   const width = Math.max(...pairs.map(([name]) => name.length));
   return pairs
-    .map(([name, value]) => `${name.padEnd(width)}  ${oneLine(String(value ?? "-"))}\n`)
+    .map(([name, value]) => `${name.padEnd(width)}  ${oneLine(String(value ?? "")) || "-"}\n`)
     .join("");
 }
 

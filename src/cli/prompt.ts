@@ -18,10 +18,18 @@ export async function readAll(io: CliIo): Promise<string> {
   return Buffer.concat(chunks).toString("utf8");
 }
 
-/** Asks at the terminal; a hidden answer is not shown while it is typed. */
-export function ask(io: CliIo, question: string, { hidden = false } = {}): Promise<string> {
+/**
+ * Asks at the terminal; a hidden answer is not shown while it is typed. `unasked` is how to say it
+ * where there is no terminal.
+ */
+export function ask(
+  io: CliIo,
+  question: string,
+  { hidden = false, unasked }: { hidden?: boolean; unasked?: string } = {},
+): Promise<string> {
   if (!io.isInteractive) {
-    return Promise.reject(misuse(`there is no terminal to ask for ${question.trim()}`));
+    const what = question.trim().replace(/:$/, "");
+    return Promise.reject(misuse(`there is no terminal to ask for: ${what}`, unasked));
   }
   io.err(question);
   const echo = new Writable({

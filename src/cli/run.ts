@@ -3,7 +3,7 @@ import { Command, CommanderError } from "commander";
 import { ApiRefusal } from "../client/index.ts";
 import { isAppError, messageOf } from "../kernel/index.ts";
 import { Cli } from "./cli.ts";
-import { CliError, EXIT, nextStepOf } from "./cli-error.ts";
+import { CliError, EXIT, misuse, nextStepOf } from "./cli-error.ts";
 import { registerCommands } from "./commands/index.ts";
 import type { PlatformActions } from "./commands/platform.ts";
 import { type CliIo, processIo } from "./io.ts";
@@ -21,17 +21,39 @@ export async function runCli(
   const outcome = { status: EXIT.done as number };
   const program = createProgram(new Cli(io), actions, outcome);
   try {
+    if (argv[0] === "help") {
+      commandNamed(program, argv.slice(1)).outputHelp();
+      return EXIT.done;
+    }
     await program.parseAsync([...argv], { from: "user" });
     return outcome.status;
   } catch (error) {
     if (error instanceof CommanderError) {
       // Help that was asked for is an answer; help for want of a command is not.
-      const asked = error.code === "commander.helpDisplayed" || error.code === "commander.version";
-      return asked ? EXIT.done : EXIT.misuse;
+      return error.exitCode === 0 ? EXIT.done : EXIT.misuse;
     }
     if ((error as Error | null)?.name === "AbortError" && io.interrupted.aborted) return EXIT.done;
     return report(io, error);
   }
+}
+
+/** The command that `help device list` asks about. */
+function commandNamed(program: Command, names: readonly string[]): Command {
+  let found = program;
+  for (const name of names.filter((each) => !each.startsWith("-"))) {
+    const next = found.commands.find(
+      (command) => command.name() === name || command.aliases().includes(name),
+    );
+    if (!next) {
+      throw misuse(`${found.name()} has no command "${name}"`, `see ${pathOf(found)} --help`);
+    }
+    found = next;
+  }
+  return found;
+}
+
+function pathOf(command: Command): string {
+  return command.parent ? `${pathOf(command.parent)} ${command.name()}` : command.name();
 }
 
 export function createProgram(
@@ -39,22 +61,28 @@ export function createProgram(
   actions: PlatformActions,
   outcome: { status: number },
 ): Command {
+  const version = versionOf();
   const program = new Command("vautn")
     .description(
       "Runs fleets of devices: identity, firmware, rollouts, telemetry, for many tenants",
     )
-    .version(versionOf())
+    .version(version)
     // So that `firmware build --version` is the command's option and not the program's.
     .enablePositionalOptions()
     .exitOverride()
-    .configureOutput({ writeOut: (text) => cli.io.out(text), writeErr: (text) => cli.io.err(text) })
+    .configureOutput({
+      writeOut: (text) => cli.io.out(text),
+      writeErr: (text) => cli.io.err(text),
+      // As every other error is written.
+      outputError: (text, write) => write(text.replace(/^error: /, "vautn: ")),
+    })
     .showSuggestionAfterError()
-    .showHelpAfterError("(try the command with --help)")
+    .showHelpAfterError("  next: add --help to see how it is called")
     .addHelpText(
       "after",
       "\nExample:\n  vautn up\n\nVAUTN_URL, VAUTN_API_KEY, VAUTN_TENANT and VAUTN_CA override what login stored.",
     );
-  registerCommands(program, cli, actions, outcome);
+  registerCommands(program, cli, actions, outcome, version);
   return program;
 }
 

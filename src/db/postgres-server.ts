@@ -49,6 +49,8 @@ export async function startPostgres(options: PostgresServerOptions): Promise<Pos
     await initialise(binaries.initdb, cluster, passwordFile, account, options.skipSync ?? false);
   } else {
     await stopLeftover(cluster);
+    // A folder that was put back by somebody else, or that another user had before.
+    account.ownAll(directory);
   }
 
   const password = fs.readFileSync(passwordFile, "utf8").trim();
@@ -103,6 +105,8 @@ async function findBinaries(): Promise<{ postgres: string; initdb: string }> {
 
 interface Account {
   own(...paths: string[]): void;
+  /** The folder with all in it, where it is somebody else's. */
+  ownAll(directory: string): void;
   spawn(command: string, args: string[]): ChildProcess;
 }
 
@@ -115,13 +119,24 @@ function unprivilegedAccount(directory: string, binary: string): Account {
   const stdio: SpawnOptions["stdio"] = ["ignore", "ignore", "pipe"];
   const env = { PATH: process.env.PATH, LC_ALL: "C", LC_MESSAGES: "C", TZ: "UTC" };
   if (process.getuid?.() !== 0) {
-    return { own() {}, spawn: (command, args) => spawn(command, args, { stdio, env }) };
+    return {
+      own() {},
+      ownAll() {},
+      spawn: (command, args) => spawn(command, args, { stdio, env }),
+    };
   }
   const { uid, gid } = findAccount(["postgres", "nobody"]);
   const open = [directory, path.dirname(binary)].every((place) => traversable(path.dirname(place)));
   return {
     own: (...paths) => {
       for (const place of paths) fs.chownSync(place, uid, gid);
+    },
+    ownAll: (place) => {
+      if (fs.statSync(path.join(place, "cluster")).uid === uid) return;
+      for (const name of fs.readdirSync(place, { recursive: true, encoding: "utf8" })) {
+        fs.lchownSync(path.join(place, name), uid, gid);
+      }
+      fs.chownSync(place, uid, gid);
     },
     spawn: (command, args) =>
       open
@@ -205,6 +220,11 @@ async function waitUntilReady(child: ChildProcess): Promise<void> {
       resolve();
     });
   });
+}
+
+/** Ends a server that a killed process left behind on the folder, so that its files stand still. */
+export function stopLeftoverPostgres(directory: string): Promise<void> {
+  return stopLeftover(path.resolve(directory, "cluster"));
 }
 
 /** Ends the server that `postmaster.pid` names, if it lives and really runs on this cluster. */

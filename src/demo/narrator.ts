@@ -6,7 +6,8 @@ export class Narrator {
   readonly #startedAt = Date.now();
   #step = 0;
   #liveLine = "";
-  #lastPlainLine = "";
+  #plainText = "";
+  #plainQuarter = -1;
 
   constructor(stream: NodeJS.WriteStream = process.stdout) {
     this.#stream = stream;
@@ -26,7 +27,7 @@ export class Narrator {
     this.#write(`   ${this.#dim(`look: ${where}`)}`);
   }
 
-  /** Progress: redrawn in place on a terminal, printed when it changes in a pipe. */
+  /** Progress: redrawn in place on a terminal, a line for each quarter in a pipe. */
   progress(done: number, total: number, text: string): void {
     const line = `   ${bar(done, total)} ${done}/${total} ${text}`;
     if (this.#stream.isTTY) {
@@ -34,8 +35,10 @@ export class Narrator {
       this.#stream.write(`\r\x1b[2K${line.slice(0, (this.#stream.columns ?? 100) - 1)}`);
       return;
     }
-    if (line === this.#lastPlainLine) return;
-    this.#lastPlainLine = line;
+    const quarter = total === 0 ? 0 : Math.floor((done / total) * 4);
+    if (text === this.#plainText && quarter <= this.#plainQuarter) return;
+    this.#plainText = text;
+    this.#plainQuarter = quarter;
     this.#stream.write(`${line}\n`);
   }
 

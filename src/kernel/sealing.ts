@@ -73,7 +73,7 @@ export function createSealer(masterKey: Uint8Array, replaced: readonly Uint8Arra
  * at the first start and readable by its owner alone.
  */
 export function loadMasterKey(dataDirectory: string, fromEnvironment?: string): Buffer {
-  if (fromEnvironment) return parseKey(fromEnvironment, "VAUTN_MASTER_KEY");
+  if (fromEnvironment) return parseMasterKey(fromEnvironment, "VAUTN_MASTER_KEY");
   const file = path.join(dataDirectory, "master.key");
   if (!fs.existsSync(file)) {
     fs.mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
@@ -82,18 +82,20 @@ export function loadMasterKey(dataDirectory: string, fromEnvironment?: string): 
   if (process.platform !== "win32" && (fs.statSync(file).mode & 0o077) !== 0) {
     throw new Error(`${file} can be read by others: run chmod 600 on it`);
   }
-  return parseKey(fs.readFileSync(file, "utf8").trim(), file);
+  return parseMasterKey(fs.readFileSync(file, "utf8"), file);
 }
 
 /** The master keys that were replaced, as the configuration names them. */
 export function parseReplacedKeys(text: string | undefined): Buffer[] {
   const keys = (text ?? "").split(",").flatMap((key) => key.trim() || []);
-  return keys.map((key) => parseKey(key, "VAUTN_REPLACED_MASTER_KEYS"));
+  return keys.map((key) => parseMasterKey(key, "VAUTN_REPLACED_MASTER_KEYS"));
 }
 
-function parseKey(text: string, where: string): Buffer {
-  if (!/^[0-9a-f]{64}$/i.test(text)) throw new Error(`${where} must hold 64 hex digits`);
-  return Buffer.from(text, "hex");
+/** The 64 hex digits of a master key; `where` is named to whoever gave something else. */
+export function parseMasterKey(text: string, where: string): Buffer {
+  const digits = text.trim();
+  if (!/^[0-9a-f]{64}$/i.test(digits)) throw new Error(`${where} must hold 64 hex digits`);
+  return Buffer.from(digits, "hex");
 }
 
 /** SHA-256 of a secret: what is stored instead of it. */

@@ -107,13 +107,25 @@ describe("the command line", () => {
       expect(status, argv.join(" ")).toBe(0);
       expect(out, argv.join(" ")).toMatch(/Example:\n {2}\S*vautn |Example:\n {2}VAUTN/);
       visited.push(argv);
-      const commands = /Commands:\n([\s\S]*?)\n\n/.exec(out)?.[1] ?? "";
-      for (const [, name] of commands.matchAll(/^ {2}([a-z-]+)/gm)) {
+      const lists = out.slice(out.indexOf("-h, --help")).replace(/\nExample:[\s\S]*/, "");
+      for (const [, name] of lists.matchAll(/^ {2}([a-z-]+)/gm)) {
         if (name && name !== "help") await visit([...argv, name]);
       }
     };
     await visit([]);
-    expect(visited.length).toBeGreaterThan(60);
+    expect(visited.length).toBeGreaterThan(200);
+  });
+
+  it("answers help for a command below a command, and says which it does not know", async () => {
+    const asked = await run(["help", "device", "list"]);
+    expect([asked.status, asked.err]).toEqual([0, ""]);
+    expect(asked.out).toContain("Usage: vautn device list");
+    expect(await run(["help"])).toMatchObject({ status: 0, err: "" });
+    expect(await run(["device", "help"])).toMatchObject({ status: 0, err: "" });
+    const unknown = await run(["help", "device", "lst"]);
+    expect([unknown.status, unknown.out]).toEqual([2, ""]);
+    expect(unknown.err).toMatch(/device has no command "lst"\n {2}next: see vautn device --help/);
+    expect((await run(["device", "lst"])).err).toMatch(/^vautn: unknown command 'lst'/);
   });
 
   it("says what to do next where a list is empty", async () => {

@@ -53,6 +53,7 @@ export function alertRuleCommands(alerts: Command, cli: Cli): void {
         ]);
         const { samples, holding } = preview;
         const many = preview.isCollapsed ? "; one alert would speak for all of them" : "";
+        if (samples === 0) return "nothing has such a figure yet: the rule sees no one\n";
         const sum = `${holding} of ${samples} fulfil the condition${many}\n`;
         return rows.length > 0 ? `${table(["WHAT", "FIGURE", "HOLDS"], rows)}${sum}` : sum;
       });

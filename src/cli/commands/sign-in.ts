@@ -17,6 +17,8 @@ interface LoginOptions {
   tenant?: string;
 }
 
+const PASSWORD_OTHERWISE = "set VAUTN_PASSWORD, or use --password-stdin";
+
 export function signInCommands(program: Command, cli: Cli): void {
   leaf(program, {
     usage: "login <url>",
@@ -88,11 +90,17 @@ async function login(cli: Cli, address: string, options: LoginOptions): Promise<
     cli.note(`Next: vautn tenant break-glass --tenant ${tenant} --reason TEXT`);
     return;
   }
-  cli.note(
-    tenant
-      ? `tenant ${tenant}. Next: vautn device list`
-      : "Next: vautn tenant list, then vautn tenant use ID",
-  );
+  cli.note(nextOf(tenant, me.tenants));
+}
+
+function nextOf(tenant: string | undefined, tenants: readonly { id: string }[]): string {
+  if (tenant && !tenants.some(({ id }) => id === tenant)) {
+    return `there is no tenant ${tenant} yet. Next: vautn tenant create ${tenant} --name NAME`;
+  }
+  if (tenant) return `tenant ${tenant}. Next: vautn device list`;
+  return tenants.length > 0
+    ? "Next: vautn tenant list, then vautn tenant use ID"
+    : "Next: vautn tenant create ID --name NAME";
 }
 
 function roleIn(
@@ -121,7 +129,8 @@ async function keyFor(cli: Cli, url: string, options: LoginOptions): Promise<str
   const email = options.email ?? (await ask(io, "e-mail: "));
   const password = options.passwordStdin
     ? (await readAll(io)).replace(/\r?\n$/, "")
-    : io.environment.VAUTN_PASSWORD || (await ask(io, "password: ", { hidden: true }));
+    : io.environment.VAUTN_PASSWORD ||
+      (await ask(io, "password: ", { hidden: true, unasked: PASSWORD_OTHERWISE }));
   return createKey(cli, url, { email, password, code: options.code });
 }
 

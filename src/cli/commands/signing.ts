@@ -65,8 +65,10 @@ async function generateFiles(cli: Cli, file: string, options: KeygenOptions) {
     fs.writeFileSync(file, made.privateKeyPem, { mode: 0o600, flag: "wx" });
     fs.writeFileSync(`${file}.pub`, made.publicKeyPem, { flag: "wx" });
   } catch (error) {
-    throw new CliError(`${file}: ${(error as Error).message}`, {
-      next: "keys are never written over: choose another name",
+    const exists = (error as NodeJS.ErrnoException).code === "EEXIST";
+    throw new CliError(exists ? `${file} exists already` : (error as Error).message, {
+      ...(exists ? { next: "keys are never written over: choose another name" } : {}),
+      cause: error,
     });
   }
   return { keyId: made.keyId, privateKey: file, publicKey: `${file}.pub` };

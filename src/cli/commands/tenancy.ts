@@ -274,6 +274,7 @@ async function createUser(cli: Cli, options: CreateUserOptions): Promise<void> {
     },
   });
   cli.print(options, user, () => `user ${user.email} was created\n`);
+  cli.note(`Next: they sign in at the console, or: vautn login URL --email ${user.email}`);
 }
 
 function platformRoleOf({ platformAdministrator, platformOperator }: CreateUserOptions) {

@@ -1,0 +1,130 @@
+import { randomBytes } from "node:crypto";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type PostgresServer, startPostgres } from "../../src/db/index.ts";
+import { lockDataDirectory } from "../../src/platform/data-lock.ts";
+import { backUp, restoreBackup } from "../../src/platform/index.ts";
+
+describe("a backup of the data folder", () => {
+  const root = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-backup-"));
+  const at = (name: string) => path.join(root, name);
+  const key = randomBytes(32).toString("hex");
+  const servers: PostgresServer[] = [];
+
+  const start = async (directory: string) => {
+    const server = await startPostgres({
+      directory: path.join(directory, "postgres"),
+      skipSync: true,
+    });
+    servers.push(server);
+    return server;
+  };
+  const ask = async (server: PostgresServer, sql: string) => {
+    const client = new pg.Client({ connectionString: server.superuserUrl });
+    client.on("error", () => {}); // The server is ended below it.
+    await client.connect();
+    try {
+      return (await client.query(sql)).rows;
+    } finally {
+      await client.end();
+    }
+  };
+  const take = (name: string, withKey = false) =>
+    backUp({ dataDirectory: at("data"), target: at(name), version: "1.0.0", withKey });
+
+  beforeAll(async () => {
+    // Others pass through the temporary folder, for PostgreSQL runs as somebody else.
+    fs.chmodSync(root, 0o711);
+    const server = await start(at("data"));
+    await ask(server, "create table pumps as select 'pump-1' as id");
+    fs.writeFileSync(at("data/master.key"), `${key}\n`, { mode: 0o600 });
+    fs.mkdirSync(at("data/blobs/ab"), { recursive: true });
+    fs.writeFileSync(at("data/blobs/ab/image"), randomBytes(300_000));
+    fs.mkdirSync(at("data/clickhouse/store/metadata"), { recursive: true });
+    fs.symlinkSync("../../blobs", at("data/clickhouse/store/metadata/vautn"));
+  });
+  afterAll(async () => {
+    for (const server of servers) await server.stop();
+    fs.rmSync(root, { recursive: true, force: true });
+  });
+
+  it("is refused while a platform runs there, and where it would lie in the folder itself", async () => {
+    const lock = await lockDataDirectory(at("data"));
+    await expect(take("while-running")).rejects.toMatchObject({ code: "conflict" });
+    await lock.release();
+    await expect(take("data/inside")).rejects.toMatchObject({ code: "conflict" });
+    const nothing = { dataDirectory: at("nowhere"), target: at("x"), version: "1", withKey: false };
+    await expect(backUp(nothing)).rejects.toMatchObject({ code: "not-found" });
+    expect(fs.readdirSync(root)).toEqual(["data"]);
+  });
+
+  it("stops a server that a killed platform left behind, and comes back with its rows", async () => {
+    const contents = await take("taken");
+    expect(contents).toMatchObject({ hasKey: false, links: [{ target: "../../blobs" }] });
+    await expect(take("taken")).rejects.toMatchObject({ code: "already-exists" });
+    expect(fs.existsSync(at("taken/data/master.key"))).toBe(false);
+
+    const back = { source: at("taken"), dataDirectory: at("back") };
+    await expect(restoreBackup(back)).rejects.toMatchObject({ code: "invalid-content" });
+    const wrong = { ...back, masterKey: randomBytes(32).toString("hex") };
+    await expect(restoreBackup(wrong)).rejects.toMatchObject({ code: "invalid-content" });
+    expect(fs.existsSync(at("back"))).toBe(false);
+    await restoreBackup({ ...back, masterKey: key });
+    expect(fs.readFileSync(at("back/master.key"), "utf8")).toBe(`${key}\n`);
+    expect(fs.readFileSync(at("back/blobs/ab/image"))).toEqual(
+      fs.readFileSync(at("data/blobs/ab/image")),
+    );
+    const server = await start(at("back"));
+    expect(await ask(server, "select id from pumps")).toEqual([{ id: "pump-1" }]);
+    const again = restoreBackup({ ...back, masterKey: key });
+    await expect(again).rejects.toMatchObject({ code: "already-exists" });
+  });
+
+  it("holds the key where that is asked for", async () => {
+    expect(await take("with-key", true)).toMatchObject({ hasKey: true });
+    await restoreBackup({ source: at("with-key"), dataDirectory: at("with-key-back") });
+    expect(fs.readFileSync(at("with-key-back/master.key"), "utf8")).toBe(`${key}\n`);
+  });
+
+  it("is refused when it is damaged, and leaves no data folder then", async () => {
+    await take("damaged", true);
+    const image = at("damaged/data/blobs/ab/image");
+    const bytes = fs.readFileSync(image);
+    bytes.writeUInt8((bytes.readUInt8(7) ^ 1) & 0xff, 7);
+    fs.writeFileSync(image, bytes);
+    const damaged = { code: "invalid-content", message: expect.stringContaining("blobs/ab/image") };
+    await expect(restoreBackup({ source: at("damaged") })).rejects.toMatchObject(damaged);
+    const into = { source: at("damaged"), dataDirectory: at("damaged-back") };
+    await expect(restoreBackup(into)).rejects.toMatchObject(damaged);
+    expect(fs.existsSync(at("damaged-back"))).toBe(false);
+    fs.rmSync(image);
+    await expect(restoreBackup({ source: at("damaged") })).rejects.toMatchObject(damaged);
+  });
+
+  it("leads to no place outside", async () => {
+    await take("crafted", true);
+    const file = at("crafted/backup.json");
+    const honest = JSON.parse(fs.readFileSync(file, "utf8"));
+    const crafted = [
+      { ...honest, files: [{ ...honest.files[0], path: "../outside" }] },
+      { ...honest, folders: [{ path: "/etc/vautn", mode: 0o700 }] },
+      { ...honest, links: [{ path: "blobs/link", target: "../../outside" }] },
+      { ...honest, links: [{ path: "link", target: "/etc" }] },
+      { ...honest, format: "vautn-backup-9" },
+    ];
+    for (const contents of crafted) {
+      fs.writeFileSync(file, JSON.stringify(contents));
+      const refused = restoreBackup({ source: at("crafted"), dataDirectory: at("crafted-back") });
+      await expect(refused).rejects.toMatchObject({ code: "invalid-content" });
+    }
+    fs.writeFileSync(file, "{");
+    const torn = restoreBackup({ source: at("crafted") });
+    await expect(torn).rejects.toMatchObject({ code: "invalid-content" });
+    await expect(restoreBackup({ source: at("data") })).rejects.toMatchObject({
+      code: "not-found",
+    });
+  });
+});
