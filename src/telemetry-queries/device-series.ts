@@ -42,6 +42,9 @@ export interface DeviceSeriesDeps extends Pick<SeriesDeps, "timeseries" | "clock
 /** How far rollups may be behind: what is younger is read from those by the minute. */
 const BEHIND_MS: Record<Source, number> = { raw: 0, "1m": 0, "1h": 7_200_000, "1d": 172_800_000 };
 
+/** What devices send comes within that, but for what comes late. */
+const LATE_MS = 300_000;
+
 /**
  * One metric of one device, from the coarsest rollup that serves, and from one that reaches back further
  * where points are not kept for so long. What no rollup has seen yet is read from the points.
@@ -69,11 +72,20 @@ export async function deviceSeries(
     return { points: found, source, stepMs: null, kept };
   }
   const wholeStep = (moment: number) => Math.max(from, Math.floor(moment / stepMs) * stepMs);
-  const unseen = await firstUnseen(deps, tenantId, { ...query, from: horizons.raw });
-  const cut = unseen === null ? to : Math.min(to, wholeStep(unseen));
-  const settled = Math.min(cut, wholeStep(now - BEHIND_MS[source]));
   const part = (of: Source, start: number, end: number) =>
     readPart(deps, tenantId, query, { source: of, from, stepMs, start, end }, horizons);
+  // Of what is over, rollups have mostly seen all: they are read while that is asked.
+  const isOver = to <= now - Math.max(LATE_MS, BEHIND_MS[source]);
+  const after = await deps.rolledUpTo();
+  const [unseen, whole] = await Promise.all([
+    firstUnseen(deps, tenantId, { ...query, from: horizons.raw }, after),
+    isOver ? part(source, from, to) : undefined,
+  ]);
+  if (whole && (unseen === null || wholeStep(unseen) >= to)) {
+    return { points: whole, source, stepMs, kept };
+  }
+  const cut = unseen === null ? to : Math.min(to, wholeStep(unseen));
+  const settled = Math.min(cut, wholeStep(now - BEHIND_MS[source]));
   const parts = await Promise.all([
     part(source, from, source === "1m" ? cut : settled),
     source === "1m" ? [] : part("1m", settled, cut),
@@ -82,11 +94,12 @@ export async function deviceSeries(
   return { points: parts.flat(), source, stepMs, kept };
 }
 
-/** The earliest moment of what has come in since the rollups were made; null where nothing has. */
+/** The earliest moment of what has come in after `after`, which the rollups have seen; null where nothing has. */
 async function firstUnseen(
-  { timeseries, rolledUpTo }: DeviceSeriesDeps,
+  { timeseries }: Pick<DeviceSeriesDeps, "timeseries">,
   tenantId: string,
   { deviceId, metric, from, to }: DeviceSeriesQuery,
+  after: number,
 ): Promise<number | null> {
   const [row] = await timeseries.tenantQuery<{ first: number | null }>(tenantId, {
     ...{ table: "points", metric, limit: 1, cost: COST },
@@ -96,7 +109,7 @@ async function firstUnseen(
       "received_at > fromUnixTimestamp64Milli({after:Int64})",
       ...windowOf("raw"),
     ],
-    params: { device: deviceId, after: await rolledUpTo(), start: Math.max(0, from), to },
+    params: { device: deviceId, after, start: Math.max(0, from), to },
   });
   return row?.first ?? null;
 }

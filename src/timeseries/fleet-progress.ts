@@ -1,6 +1,5 @@
-import type { ClickHouseClient } from "@clickhouse/client";
 import { FLEET_TABLES, ROLLUP_LEVELS, type RollupLevel } from "./readable.ts";
-import { NOTHING_YET, type Progress, readProgress } from "./rollup-progress.ts";
+import { NOTHING_YET, type Progress } from "./rollup-progress.ts";
 
 /** Up to which pass of the devices' rollups the buckets of a fleet have seen them. */
 export interface FleetKnown {
@@ -11,33 +10,15 @@ export interface FleetKnown {
   back: { from: number; pass: number };
 }
 
-const KNOWN_FOR_MS = 1_000;
-
-/** How far the rollups of fleets have come, at most a second old: what is older is only read from devices' rows. */
-export class FleetProgress {
-  readonly #client: ClickHouseClient;
-  #known: Progress = new Map();
-  #readAt = Number.NEGATIVE_INFINITY;
-
-  constructor(client: ClickHouseClient) {
-    this.#client = client;
-  }
-
-  async of(level: RollupLevel): Promise<FleetKnown> {
-    const now = performance.now();
-    if (now - this.#readAt >= KNOWN_FOR_MS) {
-      this.#known = await readProgress(this.#client);
-      this.#readAt = now;
-    }
-    const state = (name: "fleet" | "late" | "back") =>
-      this.#known.get(`${name}-${level}`) ?? NOTHING_YET;
-    const [recent, back] = [state("fleet"), state("back")];
-    return {
-      all: state("late").sourcePass,
-      recent: { from: recent.receivedUntil, pass: recent.sourcePass },
-      back: { from: back.receivedUntil, pass: back.sourcePass },
-    };
-  }
+export function fleetKnown(progress: Progress, level: RollupLevel): FleetKnown {
+  const state = (name: "fleet" | "late" | "back") =>
+    progress.get(`${name}-${level}`) ?? NOTHING_YET;
+  const [recent, back] = [state("fleet"), state("back")];
+  return {
+    all: state("late").sourcePass,
+    recent: { from: recent.receivedUntil, pass: recent.sourcePass },
+    back: { from: back.receivedUntil, pass: back.sourcePass },
+  };
 }
 
 const COLUMNS = "count, min, max, sum, last, last_ts, sketch";

@@ -1,6 +1,6 @@
 import type { ClickHouseClient } from "@clickhouse/client";
 import { DERIVE_SETTINGS } from "./engine-settings.ts";
-import { readProgress, spansOf, WIDTH_MS } from "./rollup-progress.ts";
+import { spansOf, WIDTH_MS } from "./rollup-progress.ts";
 
 /**
  * The place of a point in its series as one number: of two tuples the engine finds the greater in ten times
@@ -9,8 +9,6 @@ import { readProgress, spansOf, WIDTH_MS } from "./rollup-progress.ts";
 export function placeOf(ts: string, seq: string): string {
   return `(toInt128(toUnixTimestamp64Milli(${ts})) * toInt128('18446744073709551616') + ${seq})`;
 }
-
-const KNOWN_FOR_MS = 1_000;
 
 /**
  * Takes the newest point of each series over from rollups by the minute that were computed in the passes
@@ -37,26 +35,4 @@ export async function takeLatest(
     });
   }
   return spans.length;
-}
-
-/**
- * The moment up to which the newest points have been taken over, at most a second old: what is missing
- * from a look at an older one is only read from the points once more.
- */
-export class LatestProgress {
-  readonly #client: ClickHouseClient;
-  #known = 0;
-  #readAt = Number.NEGATIVE_INFINITY;
-
-  constructor(client: ClickHouseClient) {
-    this.#client = client;
-  }
-
-  async receivedUntil(): Promise<number> {
-    const now = performance.now();
-    if (now - this.#readAt < KNOWN_FOR_MS) return this.#known;
-    this.#known = (await readProgress(this.#client)).get("latest")?.receivedUntil ?? 0;
-    this.#readAt = now;
-    return this.#known;
-  }
 }

@@ -83,6 +83,36 @@ export async function readProgress(client: ClickHouseClient): Promise<Progress> 
   return new Map(rows.map(({ level, ...progress }) => [level, progress]));
 }
 
+const KNOWN_FOR_MS = 1_000;
+
+/** The progress at most a second old: what a reader then takes for not seen yet it reads from the rows below. */
+export class KnownProgress {
+  readonly #client: ClickHouseClient;
+  #known: Promise<Progress> | undefined;
+  #readAt = 0;
+
+  constructor(client: ClickHouseClient) {
+    this.#client = client;
+  }
+
+  read(): Promise<Progress> {
+    const now = performance.now();
+    if (this.#known && now - this.#readAt < KNOWN_FOR_MS) return this.#known;
+    this.#readAt = now;
+    const reading = readProgress(this.#client);
+    this.#known = reading;
+    reading.catch(() => {
+      if (this.#known === reading) this.forget();
+    });
+    return reading;
+  }
+
+  /** After a pass of this process. */
+  forget(): void {
+    this.#known = undefined;
+  }
+}
+
 export async function writeProgress(
   client: ClickHouseClient,
   level: Followed,

@@ -2,9 +2,9 @@ import { type ClickHouseClient, ClickHouseError } from "@clickhouse/client";
 import { confinementIn } from "../kernel/confinement.ts";
 import { AppError } from "../kernel/index.ts";
 import { READ_SETTINGS } from "./engine-settings.ts";
-import type { FleetProgress } from "./fleet-progress.ts";
-import type { LatestProgress } from "./latest.ts";
+import { fleetKnown } from "./fleet-progress.ts";
 import { fleetLevelOf } from "./readable.ts";
+import type { KnownProgress } from "./rollup-progress.ts";
 import {
   type CompiledQuery,
   compileChangedQuery,
@@ -19,8 +19,7 @@ import { placesOf, type WideLayouts } from "./wide-layouts.ts";
 
 export interface QueryRunner {
   client: ClickHouseClient;
-  latest: LatestProgress;
-  fleets: FleetProgress;
+  progress: KnownProgress;
   layouts: WideLayouts;
   placeOf: PlaceOf;
 }
@@ -34,12 +33,15 @@ export async function runQuery<Row>(
   tenantId: string,
   query: TenantQuery,
 ): Promise<Row[]> {
-  const { client, latest, placeOf } = runner;
+  const { client, progress, placeOf } = runner;
   const place = tenantId === PLATFORM_TENANT ? null : await placeOf(tenantId);
   if (query.table === "points" && query.metric !== undefined) {
     return runMetricQuery(runner, tenantId, query, { metric: query.metric, place });
   }
-  const latestAfter = query.table === "latest" ? await latest.receivedUntil() : undefined;
+  const latestAfter =
+    query.table === "latest"
+      ? ((await progress.read()).get("latest")?.receivedUntil ?? 0)
+      : undefined;
   const changed = await changedBuckets(runner, tenantId, query, place);
   const known = { latestAfter, changed, place };
   return run(client, compileTenantQuery(tenantId, query, known), query.cost);
@@ -47,14 +49,15 @@ export async function runQuery<Row>(
 
 /** Of a fleet's rollups, for whoever may see the fleet as a whole. */
 async function changedBuckets(
-  { client, fleets }: QueryRunner,
+  { client, progress }: QueryRunner,
   tenantId: string,
   query: TenantQuery,
   place: KnownOfStore["place"],
 ): Promise<number[] | undefined> {
   const level = fleetLevelOf(query.table);
   if (!level || confinementIn(tenantId)) return undefined;
-  const compiled = compileChangedQuery(tenantId, query, level, await fleets.of(level), place);
+  const known = fleetKnown(await progress.read(), level);
+  const compiled = compileChangedQuery(tenantId, query, level, known, place);
   const rows = await run<{ at: number }>(client, compiled, query.cost);
   return rows.map(({ at }) => at);
 }

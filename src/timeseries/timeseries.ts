@@ -3,17 +3,15 @@ import { type ClickHouseClient, ClickHouseError, createClient } from "@clickhous
 import { AppError, assert, systemClock } from "../kernel/index.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { READ_SETTINGS, WRITE_SETTINGS } from "./engine-settings.ts";
-import { FleetProgress } from "./fleet-progress.ts";
 import { type FleetRollupOptions, type FleetRollupResult, rollUpFleets } from "./fleet-rollups.ts";
 import { type Forgetting, forget } from "./forgetting.ts";
 import { MAX_BLOCK_BYTES } from "./journal-record.ts";
-import { LatestProgress } from "./latest.ts";
 import { migrateTimeseries } from "./migrate-timeseries.ts";
 import { copyTenant, leaveOldPlace, type MoveProgress } from "./moving.ts";
 import { encodeNativeBlocks } from "./native-block.ts";
 import type { PointColumns } from "./point-columns.ts";
 import { DERIVED_TABLES, ROLLUP_LEVELS, type RollupLevel, TENANT_TABLES } from "./readable.ts";
-import { readProgress } from "./rollup-progress.ts";
+import { KnownProgress } from "./rollup-progress.ts";
 import { type RollupResult, rollUp } from "./rollups.ts";
 import { type PlaceOf, runQuery } from "./run-query.ts";
 import { readStorage, type TableStorage } from "./storage.ts";
@@ -39,7 +37,10 @@ export interface Timeseries {
   rollUp(levels?: readonly RollupLevel[], state?: { isMoving?: boolean }): Promise<RollupResult>;
   /** Computes rollups of whole fleets from those of their devices; see `rollUpFleets`. */
   rollUpFleets(options: FleetRollupOptions): Promise<FleetRollupResult>;
-  /** What was received up to then, milliseconds since the epoch, is in the rollups by the minute. */
+  /**
+   * What was received up to then, milliseconds since the epoch, is in the rollups by the minute; what came
+   * into them within the last second may not be known yet.
+   */
   rolledUpTo(): Promise<number>;
   /** Removes a tenant's rows that are out of date; the result names the tables. See `forget`. */
   forget(tenantId: string, forgetting: Forgetting): Promise<string[]>;
@@ -85,9 +86,8 @@ export function createTimeseries(options: TimeseriesOptions): Timeseries {
   const database = options.database ?? "vautn";
   assert(/^\w{1,64}$/.test(database), "the database has a plain name");
   const client = connect(options.url, database);
-  const latest = new LatestProgress(client);
+  const progress = new KnownProgress(client);
   const layouts = new WideLayouts(systemClock);
-  const fleets = new FleetProgress(client);
   let placeOf: PlaceOf = async () => null;
   return {
     migrate: () =>
@@ -115,11 +115,12 @@ export function createTimeseries(options: TimeseriesOptions): Timeseries {
     },
     insertBlocks: (target, blocks) => guarded(() => insertBlocks(client, target, blocks)),
     tenantQuery: (tenantId, query) =>
-      guarded(() => runQuery({ client, latest, layouts, fleets, placeOf }, tenantId, query)),
-    rollUp: (levels = ROLLUP_LEVELS, state = {}) => guarded(() => rollUp(client, levels, state)),
-    rollUpFleets: (options) => guarded(() => rollUpFleets(client, options)),
-    rolledUpTo: () =>
-      guarded(async () => (await readProgress(client)).get("1m")?.receivedUntil ?? 0),
+      guarded(() => runQuery({ client, progress, layouts, placeOf }, tenantId, query)),
+    rollUp: (levels = ROLLUP_LEVELS, state = {}) =>
+      guarded(() => rollUp(client, levels, state)).finally(() => progress.forget()),
+    rollUpFleets: (options) =>
+      guarded(() => rollUpFleets(client, options)).finally(() => progress.forget()),
+    rolledUpTo: () => guarded(async () => (await progress.read()).get("1m")?.receivedUntil ?? 0),
     forget: (tenantId, forgetting) => guarded(() => forget(client, tenantId, forgetting)),
     keepApart: (tenantIds) => guarded(() => keepApart(client, tenantIds)),
     readBy(given) {
