@@ -113,7 +113,7 @@ const MESSAGES: Record<
     payload: DesiredMessage,
   },
   errors: {
-    summary: "Values that were not stored, and why; at most one a second, the first of them",
+    summary: "Values that were not stored and messages that cannot be read, and why; at most one a second",
     payload: ErrorReport,
   },
   "certificate/response": {

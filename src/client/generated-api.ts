@@ -2656,6 +2656,21 @@ export type TelemetrySeries = {
   kept: MetricKeptDays;
 };
 
+export type TelemetryText = {
+  deviceId: string;
+  metric: string;
+  /** Milliseconds since the epoch */
+  ts: number;
+  text: string;
+  /** What was added to the device's own time, which was `ts - clockShiftMs` */
+  clockShiftMs: number;
+};
+
+export type TelemetryTextPage = {
+  items: Array<TelemetryText>;
+  nextCursor: string | null;
+};
+
 export type TelemetryUsage = {
   at: number;
   storageClass: "shared" | "separate";
@@ -4426,6 +4441,23 @@ export interface Operations {
     body: undefined;
     answer: FleetMetricList;
   };
+  /** Values that are words, the newest first */
+  listTelemetryTexts: {
+    params: { tenant: string };
+    query: {
+      cursor?: string | undefined;
+      limit?: number | undefined;
+      q?: string | undefined;
+      group?: string | undefined;
+      devices?: string | undefined;
+      metrics?: string | undefined;
+      from?: string | undefined;
+      to?: string | undefined;
+      latest?: boolean | undefined;
+    };
+    body: undefined;
+    answer: TelemetryTextPage;
+  };
   /** Points by device, metric and time; the header vautn-points says how many */
   exportTelemetry: {
     params: { tenant: string };
@@ -4434,6 +4466,7 @@ export interface Operations {
       group?: string | undefined;
       devices?: string | undefined;
       format?: "csv" | "parquet" | undefined;
+      values?: "numbers" | "texts" | undefined;
       metrics?: string | undefined;
       from?: string | undefined;
       to?: string | undefined;
@@ -5801,6 +5834,7 @@ export const ROUTES = {
   getFleetSeries: { method: "GET", path: "/api/v1/tenants/{tenant}/telemetry/series" },
   listFleetLatest: { method: "GET", path: "/api/v1/tenants/{tenant}/telemetry/latest" },
   listFleetMetrics: { method: "GET", path: "/api/v1/tenants/{tenant}/telemetry/metrics" },
+  listTelemetryTexts: { method: "GET", path: "/api/v1/tenants/{tenant}/telemetry/texts" },
   exportTelemetry: { method: "GET", path: "/api/v1/tenants/{tenant}/telemetry/export" },
   watchTelemetry: { method: "GET", path: "/api/v1/tenants/{tenant}/telemetry/live" },
   getTelemetryRetention: { method: "GET", path: "/api/v1/tenants/{tenant}/telemetry/retention" },

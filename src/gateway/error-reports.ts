@@ -16,6 +16,7 @@ interface Reporter {
 
 /** Values that one report names; all are counted. */
 const MAX_NAMED = 20;
+const MAX_MESSAGE = 500;
 /** What comes sooner is counted in the next report. */
 const REPORT_EVERY_MS = 1_000;
 
@@ -40,6 +41,21 @@ export class ErrorReports {
       if (rejected && rejectedCount) this.tell(reporter, { accepted: 0, rejected, rejectedCount });
       throw error;
     }
+  }
+
+  /** Of a message of which nothing could be read; what `telling` has told is not told twice. */
+  refused({ peer, reply }: Reporter, topic: string, error: unknown): void {
+    if (!isAppError(error) || error.code !== "message-invalid") return;
+    if ((error.details as Partial<Taken>).rejectedCount) return;
+    const now = this.#clock.now();
+    const said = this.#said.get(peer);
+    if (said && now - said.at < REPORT_EVERY_MS) return;
+    this.#said.set(peer, { at: now, untold: 0 });
+    const report: ErrorReport = {
+      ...{ topic, accepted: 0, rejectedCount: said?.untold ?? 0, rejected: [] },
+      error: { code: error.code, message: error.message.slice(0, MAX_MESSAGE) },
+    };
+    reply("errors", report);
   }
 
   /** Of a message that has been taken in part. */

@@ -82,8 +82,17 @@ export class MessageRouter {
     });
   }
 
-  /** Throws `message-invalid`, `not-found`, `topic-refused` or `unavailable`. */
+  /** Throws `message-invalid`, `not-found`, `topic-refused` or `unavailable`; of the first the device is told. */
   async route(message: InboundMessage): Promise<void> {
+    try {
+      await this.#route(message);
+    } catch (error) {
+      this.#errors.refused(message, topicOf(message.publish), error);
+      throw error;
+    }
+  }
+
+  async #route(message: InboundMessage): Promise<void> {
     const { peer, publish, receivedAt } = message;
     const { telemetry, logs, tenancy } = this.#deps;
     const usage = tenancy?.usage;
@@ -149,11 +158,13 @@ export class MessageRouter {
 
   /** Waits for what `offer` has begun with a message, and tells its device what was refused of it. */
   finish(message: InboundMessage, offered: Promise<Taken>): Promise<void> {
-    return this.#errors.telling(message, async () => {
+    const told = this.#errors.telling(message, async () => {
       const taken = await offered;
       this.settled(message.peer, taken.accepted);
       return taken;
     });
+    told.catch((error) => this.#errors.refused(message, topicOf(message.publish), error));
+    return told;
   }
 
   /** So many points that were offered are durable. */
@@ -220,6 +231,18 @@ export class MessageRouter {
     );
   }
 }
+
+/** Below the device's prefix. */
+function topicOf(publish: DevicePublish): string {
+  if (publish.kind === "command-result") return `commands/${publish.commandId}/result`;
+  return SUFFIXES[publish.kind] ?? publish.kind;
+}
+
+const SUFFIXES: Partial<Record<DevicePublish["kind"], string>> = {
+  "update-state": "update/state",
+  "certificate-request": "certificate/request",
+  "certificate-confirm": "certificate/confirm",
+};
 
 function isBounded(kind: InboundMessage["publish"]["kind"]): boolean {
   return kind === "telemetry" || kind === "logs" || kind === "events";

@@ -38,13 +38,15 @@ export interface DeclaredProduct {
   slots: readonly MetricSlot[];
 }
 
-/** What the platform says of values that it did not store, on `errors`. */
+/** What the platform says on `errors` of values that it did not store, and of messages that it cannot read. */
 export const ErrorReport = Type.Object({
-  /** The topic on which they came. */
-  topic: Type.Literal("telemetry"),
-  accepted: Type.Integer({ minimum: 0 }),
-  rejectedCount: Type.Integer({ minimum: 1 }),
-  /** The first of them: `sample` counts from 0, `ts` is null where the device gave none. */
+  topic: Type.String({ description: "On which it came, below the device's own prefix" }),
+  accepted: Type.Integer({ minimum: 0, description: "Values of the message that are stored" }),
+  rejectedCount: Type.Integer({
+    minimum: 0,
+    description: "Values that are not, those included of which no report was made since the last",
+  }),
+  /** The first of them: `sample` counts from 0, `ts` is the device's own, null where it gave none. */
   rejected: Type.Array(
     Type.Object({
       metric: Type.String(),
@@ -52,6 +54,12 @@ export const ErrorReport = Type.Object({
       reason: Type.String(),
       sample: Type.Integer({ minimum: 0 }),
     }),
+  ),
+  error: Type.Optional(
+    Type.Object(
+      { code: Type.String(), message: Type.String() },
+      { description: "Why nothing of the message could be read" },
+    ),
   ),
 });
 export type ErrorReport = Static<typeof ErrorReport>;

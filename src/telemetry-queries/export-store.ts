@@ -6,6 +6,8 @@ export interface ExportRow {
   metric: string;
   ts: number;
   value: number;
+  /** What was added to the time that the device gave; 0 where its clock was right. */
+  clockShiftMs: number;
 }
 
 export interface ExportQuery {
@@ -30,7 +32,8 @@ export async function* exportPages(
   for (;;) {
     const rows = await timeseries.tenantQuery<ExportRow>(tenantId, {
       table: "points",
-      select: "device_id as device, metric, toUnixTimestamp64Milli(ts) as at, value as v",
+      select: `device_id as device, metric, toUnixTimestamp64Milli(ts) as at, value as v,
+        shift_ms as clockShiftMs`,
       where: [
         ...conditions(query),
         ...(after
@@ -40,7 +43,12 @@ export async function* exportPages(
             ]
           : []),
       ],
-      stages: [{ select: "device, metric, at as ts, v as value", orderBy: "device, metric, ts" }],
+      stages: [
+        {
+          select: "device, metric, at as ts, v as value, clockShiftMs",
+          orderBy: "device, metric, ts",
+        },
+      ],
       final: true,
       limit: PAGE_ROWS,
       cost: COST,

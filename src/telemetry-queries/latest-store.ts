@@ -151,6 +151,38 @@ export async function readKnownMetrics(
   return rows.map(({ metric }) => metric);
 }
 
+/**
+ * Of each of these metrics the devices, of some or of all, that have spoken of it in a month; null where
+ * there are more series than `most`.
+ */
+export async function readKnownSeries(
+  timeseries: Reader,
+  tenantId: string,
+  query: { metrics: readonly string[]; ids: readonly string[] | null; now: number; most: number },
+): Promise<Map<string, ReadonlySet<string>> | null> {
+  const { metrics, ids, now, most } = query;
+  const rows = await timeseries.tenantQuery<{ metric: string; device: string }>(tenantId, {
+    table: "latest",
+    select: "metric, device_id as device",
+    where: [
+      "ts >= fromUnixTimestamp64Milli({since:Int64})",
+      "metric in {metrics:Array(String)}",
+      ...(ids ? ["device_id in {devices:Array(String)}"] : []),
+    ],
+    groupBy: "metric, device",
+    limit: most + 1,
+    cost: COST,
+    params: { since: now - KNOWN_WINDOW_MS, metrics, ...(ids ? { devices: ids } : {}) },
+  });
+  if (rows.length > most) return null;
+  const known = new Map<string, Set<string>>();
+  for (const { metric, device } of rows) {
+    const devices = known.get(metric) ?? new Set();
+    known.set(metric, devices.add(device));
+  }
+  return known;
+}
+
 /** Metrics that the devices have spoken of, with how many of them and when last. */
 export async function readMetricNames(
   timeseries: Reader,

@@ -10,7 +10,7 @@ import {
   type DeviceSeriesQuery,
   deviceSeries,
 } from "./device-series.ts";
-import { csvOf, type ExportFormat, parquetOf } from "./export-formats.ts";
+import { type ExportFormat, fileOf, NUMBER_COLUMNS, TEXT_COLUMNS } from "./export-formats.ts";
 import { countPoints, exportPages } from "./export-store.ts";
 import {
   type LatestItem,
@@ -25,6 +25,7 @@ import { createPrometheus, type Prometheus } from "./promql/prometheus.ts";
 import { parsePromql } from "./promql/syntax.ts";
 import { findMembers, selectDevices } from "./selection.ts";
 import { querySeries, type SeriesDeps } from "./series.ts";
+import { countTexts, readTexts, type TextItem, textPages } from "./texts-store.ts";
 import { type DeviceFilter, QUERY_LIMITS, type SeriesAnswer, type SeriesQuery } from "./types.ts";
 import { createTelemetryUsage, type TelemetryUsage } from "./usage.ts";
 
@@ -56,7 +57,20 @@ export interface LiveView {
   subscribe(changed: () => void): () => void;
 }
 
+export interface TextsRequest extends DeviceFilter {
+  metrics?: readonly string[] | undefined;
+  /** Device times; the last day, or for `latest` the last month, where they are left out. */
+  from?: number | undefined;
+  to?: number | undefined;
+  /** The newest of each device and metric alone. */
+  latest?: boolean | undefined;
+  cursor?: string | undefined;
+  limit?: number | undefined;
+}
+
 export interface ExportRequest extends DeviceFilter {
+  /** What the file holds: numbers where it is left out. */
+  values?: "numbers" | "texts" | undefined;
   metrics?: readonly string[] | undefined;
   from: number;
   to: number;
@@ -77,6 +91,11 @@ export interface TelemetryQueries {
     tenantId: string,
     query: LatestRequest,
   ): Promise<{ items: (LatestItem & { unit: string })[]; nextCursor: string | null }>;
+  /** Values that are words, the newest first. */
+  texts(
+    tenantId: string,
+    query: TextsRequest,
+  ): Promise<{ items: TextItem[]; nextCursor: string | null }>;
   metrics(
     tenantId: string,
     query: DeviceFilter & { since?: number | undefined },
@@ -107,6 +126,7 @@ const refusals = counter("vautn_telemetry_query_refusals_total", "Queries that f
 const running = gauge("vautn_telemetry_queries_running", "Telemetry queries that run");
 const DAY_MS = 86_400_000;
 const LATEST_WINDOW_MS = DAY_MS;
+const TEXTS_WINDOW_MS = 30 * DAY_MS;
 const METRICS_WINDOW_MS = 7 * 24 * 3_600_000;
 const DEFAULT_PAGE = 100;
 const MAX_METRICS = 1_000;
@@ -204,17 +224,39 @@ export function createTelemetryQueries(given: TelemetryQueriesDeps): TelemetryQu
       await assertKnown(deps, tenantId, request);
       const ids = await idsOf(tenantId, request);
       const query = { ids, metrics, from, to, kept: await keptPoints(tenantId) };
+      const isText = request.values === "texts";
+      const counting = isText ? countTexts : countPoints;
       const count =
         ids?.length === 0
           ? 0
-          : await slots.run(tenantId, () => countPoints(timeseries, tenantId, query));
+          : await slots.run(tenantId, () => counting(timeseries, tenantId, query));
       // A page takes its turn like any query: a long export holds nobody up.
       const paced: Pick<Timeseries, "tenantQuery"> = {
         tenantQuery: (of, page) => slots.run(of, () => timeseries.tenantQuery(of, page)),
       };
-      const pages = count === 0 ? noPages() : exportPages(paced, tenantId, query);
-      return { count, chunks: format === "csv" ? csvOf(pages) : parquetOf(pages) };
+      const rows = <Row>(
+        read: (from: typeof paced, of: string, what: typeof query) => AsyncIterable<Row[]>,
+      ) => (count === 0 ? noPages() : read(paced, tenantId, query));
+      const chunks = isText
+        ? fileOf(format, TEXT_COLUMNS, rows(textPages))
+        : fileOf(format, NUMBER_COLUMNS, rows(exportPages));
+      return { count, chunks };
     },
+
+    texts: (tenantId, query) =>
+      slots.run(tenantId, async () => {
+        await assertKnown(deps, tenantId, query);
+        const { latest = false, cursor, limit = DEFAULT_PAGE } = query;
+        // What a device says may lie a little in the future.
+        const to = query.to ?? clock.now() + DAY_MS;
+        const from = query.from ?? clock.now() - (latest ? TEXTS_WINDOW_MS : DAY_MS);
+        if (!(to > from)) throw new AppError("invalid-request", "`to` must come after `from`");
+        const ids = await idsOf(tenantId, query);
+        if (ids?.length === 0) return { items: [], nextCursor: null };
+        const kept = await keptPoints(tenantId);
+        const wanted = { ids, metrics: query.metrics, from, to, latest, kept, cursor, limit };
+        return readTexts(timeseries, tenantId, wanted);
+      }),
 
     latest,
 

@@ -7,6 +7,7 @@ import type { PlainSample } from "./plain-sample.ts";
 /** A value that was not stored, and why. */
 export interface RejectedValue {
   metric: string;
+  /** The device's own time; null where it gave none. */
   ts: number | null;
   reason: RejectionReason;
   /** Of which sample of the message, the first being 0. */
@@ -140,8 +141,10 @@ function checkSample(
       (metrics > LIMITS.telemetryMetricsPerSample ? "too-many-metrics" : undefined) ??
       (result.accepted >= LIMITS.telemetryPointsPerMessage ? "too-many-points" : undefined) ??
       take(values[metric], metric, ts as number, seq as number, sink, declaration?.get(metric));
-    if (reason) reject(result, index, metric, typeof ts === "number" ? ts : null, reason);
-    else result.accepted += 1;
+    if (reason) {
+      // As the device gave it: by a time that was put right it would not know its own value.
+      reject(result, index, metric, typeof sample.ts === "number" ? sample.ts : null, reason);
+    } else result.accepted += 1;
   }
 }
 

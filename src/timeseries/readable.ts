@@ -13,8 +13,9 @@ export type FleetRollup = `fleet_${RollupLevel}`;
 
 /**
  * What a query of a tenant can read: our tables, the rollups, and `points`, which is every number however
- * it is stored, with the columns `tenant_id, device_id, metric, ts, seq, value, received_at`. `latest` has
- * the same but the last, and of each device's metric a few points only: the newest, the one with the
+ * it is stored, with the columns `tenant_id, device_id, metric, ts, seq, value, received_at` and, where no
+ * metric is named, `shift_ms` (the device itself said `ts - shift_ms`). `latest` has
+ * the same but these two, and of each device's metric a few points only: the newest, the one with the
  * greatest `(ts, seq)`, is among them. `fleet_1m` and the like are rollups of all devices that the call may
  * see, with the columns `metric, ts, count, min, max, sum, last, last_ts, sketch` and of a bucket one row or
  * several: they are read by metric, and taken together.
@@ -161,10 +162,11 @@ function slotsOf(layouts: readonly string[]): SlotsSql {
 
 /** Every number however it is stored. */
 function pointsSource(suffix: string, where: string, slots: SlotsSql): string {
-  return `select storage_class, tenant_id, device_id, toString(metric) as metric, ts, seq, value, received_at
+  return `select storage_class, tenant_id, device_id, toString(metric) as metric, ts, seq, value, received_at,
+      shift_ms
     from telemetry${suffix} where ${where}
     union all
     select storage_class, tenant_id, device_id, name as metric, ts, seq, assumeNotNull(slot) as value,
-      received_at
+      received_at, toInt64(0) as shift_ms
     from telemetry_wide${suffix} array join ${slots.sql} where isNotNull(slot) and ${where}`;
 }

@@ -49,4 +49,35 @@ describe("values that are not stored", () => {
     expect(reports[1]?.rejectedCount).toBeGreaterThanOrEqual(2);
     await client.endAsync();
   });
+
+  it("are told of a message that cannot be read at all, to a device of MQTT 3.1.1 too", async () => {
+    const client = await mqtt.connectAsync(`mqtts://localhost:${fixture.gateway.port}`, {
+      ...{ ...credentials, protocolVersion: 4, clientId: "old", reconnectPeriod: 0 },
+    });
+    const reports: ErrorReport[] = [];
+    client.on("message", (_topic, payload) => reports.push(JSON.parse(payload.toString())));
+    await client.subscribeAsync(`${PREFIX}errors`, { qos: 1 });
+    const says = async (topic: string, payload: string) => {
+      const before = reports.length;
+      await until(async () => {
+        await client.publishAsync(`${PREFIX}${topic}`, payload, { qos: 1 });
+        return reports.length > before;
+      });
+      return reports.at(-1);
+    };
+    const unread = { accepted: 0, rejectedCount: 0, rejected: [] };
+    const error = (why: RegExp) => {
+      return { code: "message-invalid", message: expect.stringMatching(why) };
+    };
+    expect(await says("telemetry", '{"ts": 1, ')).toEqual({
+      ...{ topic: "telemetry", ...unread, error: error(/not valid JSON/) },
+    });
+    expect(await says("heartbeat", '{"ts": 1}')).toEqual({
+      ...{ topic: "heartbeat", ...unread, error: error(/./) },
+    });
+    expect(await says("commands/c-1/result", '{"status": "done"}')).toMatchObject({
+      topic: "commands/c-1/result",
+    });
+    await client.endAsync();
+  });
 });

@@ -247,18 +247,167 @@ describe("the Prometheus API", () => {
     ['{__name__=~".*"}', /at least one non-empty matcher/],
     ["fuel[5m]", /needs a function/],
     ["rate(fuel)", /needs a range/],
-    ["histogram_quantile(0.9, fuel)", /histogram_quantile is not supported/],
-    ["fuel / on (device) odometer", /not supported/],
-    ["max_over_time(fuel[1h:1m])", /SubqueryExpr is not supported/],
+    ["histogram_quantile(0.9, fuel)", /wrong|not supported/],
+    ["fuel[1h:1m]", /needs a function/],
+    ["max_over_time(fuel[1h:1ms])", /more than 11000 steps/],
+    ["fuel / on (region) odometer", /many/],
+    ["fuel * on (region) group_left odometer", /many/],
+    ["1 and fuel", /set operator/],
+    ["fuel and on (device) group_left odometer", /no grouping/],
+    ["fuel + bool odometer", /bool modifier/],
+    ["(fuel - odometer) offset 5m", /not supported/],
+    ["max_over_time(1 + fuel[1h:1m])", /parentheses/],
+    ['rate({__name__=~"fuel|odometer"}[5m])', /same labelset/],
+    ['label_replace(sum by (device) (fuel), "device", "x", "device", ".*")', /same labelset/],
+    ['label_replace(fuel, "1x", "x", "device", ".*")', /invalid destination/],
+    ['label_replace(fuel, "x", "$1", "device", "(")', /invalid regular/],
+    ["round(fuel, 1, 2)", /wrong number of arguments/],
+    ["clamp(fuel, 1)", /wrong number of arguments/],
+    ['fuel + "text"', /text/],
     ["fuel @ 1", /not supported/],
     ['fuel{device=~"("}', /regular expression/],
     ["1 < 2", /BOOL/],
     [`${"(".repeat(60)}1${")".repeat(60)}`, /nested too deep/],
   ])("refuses %s and says why", async (query, why) => {
-    const { status, body } = await ask("query", [["query", query]]);
+    const time = String((FLEET_START + 60 * MINUTE) / 1000);
+    const { status, body } = await ask("query", [
+      ["query", query],
+      ["time", time],
+    ]);
     expect([status, body.status, body.errorType]).toEqual([400, "error", "bad_data"]);
     expect(body.error).toMatch(why);
     expect(contractErrors("PrometheusError", body)).toEqual([]);
+  });
+
+  describe("at a moment", () => {
+    const at = (FLEET_START + 60 * MINUTE) / 1000;
+    const now = async (query: string) => {
+      // A fraction that no whole number of milliseconds has, as clients compute it.
+      const answer = await ask("query", [
+        ["query", query],
+        ["time", String(at + 0.0001)],
+      ]);
+      expect(answer.status, `${query} ${JSON.stringify(answer.body)}`).toBe(200);
+      return answer.body.data.result as {
+        metric: Record<string, string>;
+        value: [number, string];
+      }[];
+    };
+    const numbers = async (query: string) =>
+      (await now(query)).map(({ value }) => Number(value[1]));
+    const names = async (query: string) => (await now(query)).map(({ metric }) => metric.device);
+    const fuelNow = async () =>
+      new Map(
+        (await now("fuel")).map(({ metric, value }) => [metric.device as string, Number(value[1])]),
+      );
+    const one = 'fuel{device="truck-01"}';
+
+    it("puts series in order, and joins and chooses them as Prometheus does", async () => {
+      const fuel = await fuelNow();
+      expect(fuel.size).toBe(6);
+      const ranked = [...fuel].sort((left, right) => right[1] - left[1]).map(([device]) => device);
+      expect(await names("sort_desc(fuel)")).toEqual(ranked);
+      expect(await names("sort(fuel)")).toEqual([...ranked].reverse());
+      expect(await names("topk(3, fuel)")).toEqual(ranked.slice(0, 3));
+      expect(await names("bottomk(2, fuel)")).toEqual([...ranked].reverse().slice(0, 2));
+
+      expect(await names('fuel{device="truck-01"} or fuel{device=~"truck-0[12]"}')).toEqual([
+        ...["truck-01", "truck-02"],
+      ]);
+      expect(await names('fuel and on (device) odometer{device="truck-03"}')).toEqual(["truck-03"]);
+      expect((await names('fuel unless odometer{region="eu"}')).length).toBe(2);
+      const share = await now("fuel / on (region) group_left sum by (region) (fuel)");
+      const eu = share.filter(({ metric }) => metric.region === "eu");
+      expect(eu.length).toBe(4);
+      expect(eu.reduce((sum, { value }) => sum + Number(value[1]), 0)).toBeCloseTo(1, 9);
+      expect(share[0]?.metric).toMatchObject({
+        device: expect.any(String),
+        firmware: expect.any(String),
+      });
+      const [joined] = await now('fuel{device="truck-01"} * ignoring (firmware) odometer');
+      expect(joined?.metric).not.toHaveProperty("firmware");
+      const named = await now(
+        'count by (device) (fuel) * on (device) group_left (firmware) odometer{device="truck-00"} * 0',
+      );
+      expect(named.map(({ metric }) => metric)).toEqual([
+        { device: "truck-00", firmware: "1.0.0" },
+      ]);
+    });
+
+    it("changes numbers and labels, and computes over windows as a slow reference does", async () => {
+      const value = (await fuelNow()).get("truck-01") as number;
+      expect(await numbers(`round(${one}, 0.5)`)).toEqual([Math.round(value * 2) / 2]);
+      const [earlier = 0] = await numbers(`${one} offset 20m`);
+      expect(await numbers(`${one} - ${one} offset 20m`)).toEqual([value - earlier]);
+      expect(await numbers(`1 * ${one} offset 20m + ${one}`)).toEqual([earlier + value]);
+      expect(await numbers(`clamp(${one}, 1, 2)`)).toEqual([2]);
+      expect(await numbers(`clamp_min(${one}, ${value + 1})`)).toEqual([value + 1]);
+      expect(await numbers(`scalar(${one}) + 0 * ${one}`)).toEqual([value]);
+      expect(await numbers("hour()")).toEqual([10]);
+      expect(await now('absent(fuel{device="nobody"})')).toMatchObject([
+        { metric: { device: "nobody" }, value: [expect.any(Number), "1"] },
+      ]);
+      expect(await now("absent(fuel)")).toEqual([]);
+      const list = samples("truck-01", "fuel", at * 1000 - 5 * MINUTE, at * 1000);
+      expect(await numbers(`timestamp(${one})`)).toEqual([(list.at(-1)?.ts ?? 0) / 1000]);
+      const replaced = `label_replace(${one}, "number", "n-\${1}$$", "device", "truck-0(.)")`;
+      expect((await now(replaced))[0]?.metric.number).toBe("n-1$");
+      expect(
+        (await now(`label_join(${one}, "both", "/", "region", "device")`))[0]?.metric.both,
+      ).toBe("eu/truck-01");
+
+      const turns = (counts: (before: number, after: number) => boolean) =>
+        list.filter((point, index) => index > 0 && counts(list[index - 1]?.value ?? 0, point.value))
+          .length;
+      expect(await numbers(`changes(${one}[5m])`)).toEqual([
+        turns((before, after) => before !== after),
+      ]);
+      expect(await numbers(`resets(${one}[5m])`)).toEqual([
+        turns((before, after) => after < before),
+      ]);
+      const mean = (of: (point: ReferencePoint) => number) =>
+        list.reduce((sum, point) => sum + of(point), 0) / list.length;
+      const [x, y] = [mean(({ ts }) => ts / 1000), mean((point) => point.value)];
+      const slope =
+        mean(({ ts, value: v }) => (ts / 1000 - x) * (v - y)) /
+        mean(({ ts }) => (ts / 1000 - x) ** 2);
+      expect((await numbers(`deriv(${one}[5m])`))[0]).toBeCloseTo(slope, 9);
+      expect((await numbers(`predict_linear(${one}[5m], 60)`))[0]).toBeCloseTo(
+        y + slope * (at + 60 - x),
+        6,
+      );
+      const inner = (await range(`sum(${one})`, MINUTE, 51 * MINUTE, 60 * MINUTE))[0]?.values ?? [];
+      expect(inner.length).toBe(10);
+      expect(await numbers(`max_over_time(sum(${one})[10m:])`)).toEqual([
+        Math.max(...inner.map(([, text]) => Number(text))),
+      ]);
+      expect(await numbers(`count_over_time(sum(${one})[10m:2m] offset 1m)`)).toEqual([5]);
+    });
+  });
+
+  it("names those series alone that there are", async () => {
+    const body = { id: "idle", product: "idle", hardwareRevision: "a", region: "eu", tags: {} };
+    const made = await test.call("POST", "/tenants/globex/devices", { body });
+    expect(made.status).toBe(201);
+    const add = async (deviceId: string, metric: string) => {
+      const point = { deviceId, metric, ts: Date.now(), seq: 1, value: 1 };
+      await test.timeseries.insert("telemetry", [{ tenantId: "globex", ...point }]);
+    };
+    await test.call("POST", "/tenants/globex/devices", {
+      body: { ...body, id: "busy", product: "busy" },
+    });
+    await add("busy", "speed");
+    await add("idle", "noise");
+    const other = "/api/v1/tenants/globex/prometheus/api/v1";
+    const data = async (path: string) =>
+      (await test.call("GET", `${other}/${path}`, { key: test.globex })).body.data;
+    expect(await data("label/device/values?match[]=speed")).toEqual(["busy"]);
+    expect(await data('label/__name__/values?match[]={device="idle"}')).toEqual(["noise"]);
+    expect(await data('series?match[]={region="eu"}&match[]=speed')).toMatchObject([
+      { __name__: "noise", device: "idle" },
+      { __name__: "speed", device: "busy" },
+    ]);
+    expect(await data("label/product/values")).toEqual(["busy", "idle"]);
   });
 
   it("keeps its bounds, and takes a hostile pattern in its stride", async () => {

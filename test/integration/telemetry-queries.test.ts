@@ -10,6 +10,7 @@ import {
   referenceSeries,
 } from "../support/telemetry-reference.ts";
 
+const HEADER = "device,metric,time,value,clock_shift_ms";
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 const SEED = 1020;
@@ -317,12 +318,12 @@ describe("an export", () => {
     const { bytes, headers, statusCode } = await file("csv", { metrics: "fuel,odometer" });
     expect([statusCode, headers["content-type"]]).toEqual([200, "text/csv; charset=utf-8"]);
     const lines = bytes.toString().trimEnd().split("\r\n");
-    expect(lines.shift()).toBe("device,metric,time,value");
+    expect(lines.shift()).toBe(HEADER);
     const want = wanted();
     expect(headers["vautn-points"]).toBe(String(want.length));
     expect(lines).toEqual(
       want.map(({ deviceId, metric, ts, value }) =>
-        [deviceId, metric, new Date(ts).toISOString(), value].join(","),
+        [deviceId, metric, new Date(ts).toISOString(), value, 0].join(","),
       ),
     );
   });
@@ -338,21 +339,19 @@ describe("an export", () => {
     expect(want.length).toBeGreaterThan(1000);
     expect(rows).toEqual(
       want.map(({ deviceId, metric, ts, value }) => {
-        return { device: deviceId, metric, time: new Date(ts), value };
+        return { device: deviceId, metric, time: new Date(ts), value, clock_shift_ms: 0n };
       }),
     );
   });
 
   it("of nothing is a file with no rows, and of a stranger's devices none", async () => {
-    expect((await file("csv", { metrics: "none" })).bytes.toString()).toBe(
-      "device,metric,time,value\r\n",
-    );
+    expect((await file("csv", { metrics: "none" })).bytes.toString()).toBe(`${HEADER}\r\n`);
     const { bytes } = await file("parquet", { q: 'id = "none"' });
     const buffer = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
     expect(await parquetReadObjects({ file: buffer as ArrayBuffer })).toEqual([]);
     expect((await get("export", { format: "xlsx" })).status).toBe(400);
     const theirs = await get("export", { from, to }, test.globex, "globex");
-    expect(theirs.body).toBe("device,metric,time,value\r\n");
+    expect(theirs.body).toBe(`${HEADER}\r\n`);
   });
 });
 
@@ -449,7 +448,7 @@ describe("retention", () => {
     expect((await get("series", { metric: "fuel", from, to, top: 1 })).body.series).toEqual([]);
     const latest = await get("latest", { since: FLEET_START, metrics: "fuel" });
     expect(latest.body.items).toEqual([]);
-    expect((await get("export", { from, to })).body).toBe("device,metric,time,value\r\n");
+    expect((await get("export", { from, to })).body).toBe(`${HEADER}\r\n`);
     const promql = `query?query=fuel&time=${(FLEET_START + HOUR) / 1000}`;
     const at = `/tenants/acme/prometheus/api/v1/${promql}`;
     expect((await test.call("GET", at, { key: test.acme })).body.data.result).toEqual([]);

@@ -149,7 +149,7 @@ const telemetry = createRoute({
   path: "/telemetry",
   validateSearch: optional(
     ...(["tab", "metric", "q", "by", "aggregate", "transform"] as const),
-    ...(["across", "top", "fill", "range", "from", "to"] as const),
+    ...(["across", "top", "fill", "range", "from", "to", "compare"] as const),
   ),
   component: lazyRouteComponent(
     () => import("./pages/telemetry/telemetry-page.tsx"),

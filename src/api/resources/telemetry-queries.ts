@@ -17,13 +17,14 @@ import {
   FleetMetricList,
   FleetSeriesView,
   SeriesQueryFields,
+  TelemetryTextPage,
 } from "../schemas/telemetry.ts";
 import type { Api } from "../types.ts";
 import { momentMs } from "../validation.ts";
 
 export interface TelemetryQueryDeps {
   clock: Clock;
-  telemetryQueries: Pick<TelemetryQueries, "series" | "latest" | "metrics">;
+  telemetryQueries: Pick<TelemetryQueries, "series" | "latest" | "metrics" | "texts">;
 }
 
 const tags = ["telemetry"];
@@ -34,6 +35,7 @@ const UNITS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000
 export function telemetryQueryRoutes(api: Api, deps: TelemetryQueryDeps): void {
   seriesRoute(api, deps);
   latestRoutes(api, deps);
+  textsRoute(api, deps);
 }
 
 function seriesRoute(api: Api, { clock, telemetryQueries }: TelemetryQueryDeps): void {
@@ -163,6 +165,45 @@ function latestRoutes(api: Api, { telemetryQueries }: TelemetryQueryDeps): void 
     async (request) => {
       const filter = { ...filterOf(request.query), since: momentMs(request.query.since) };
       return { items: await telemetryQueries.metrics(tenantOf(request), filter) };
+    },
+  );
+}
+
+function textsRoute(api: Api, { telemetryQueries }: TelemetryQueryDeps): void {
+  api.get(
+    "/tenants/:tenant/telemetry/texts",
+    {
+      config: { access: "telemetry.read" },
+      schema: {
+        operationId: "listTelemetryTexts",
+        tags,
+        summary: "Values that are words, the newest first",
+        params: TenantParams,
+        querystring: strict({
+          ...PageQuery,
+          ...DeviceFilterQuery,
+          metrics: Type.Optional(
+            Type.String({ maxLength: 4_000, description: "Names with commas between them" }),
+          ),
+          from: Type.Optional(Moment),
+          to: Type.Optional(Moment),
+          latest: Type.Optional(
+            Type.Boolean({ description: "Only the newest of each device and metric" }),
+          ),
+        }),
+        response: answers(200, TelemetryTextPage),
+      },
+    },
+    async (request) => {
+      const { metrics, from, to, latest, cursor, limit } = request.query;
+      const list = `texts:${latest ?? false}`;
+      const page = await telemetryQueries.texts(tenantOf(request), {
+        ...filterOf(request.query),
+        metrics: metrics?.split(",").filter((name) => name !== ""),
+        ...{ from: momentMs(from), to: momentMs(to), latest, limit },
+        cursor: decodeCursor(list, cursor),
+      });
+      return wrapPage(list, page);
     },
   );
 }

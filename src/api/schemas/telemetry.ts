@@ -101,3 +101,16 @@ export const FleetMetricList = listOf(
     description: Type.String(),
   }),
 );
+
+export const TelemetryTextPage = page(
+  "TelemetryTextPage",
+  view("TelemetryText", {
+    deviceId: Type.String(),
+    metric: Type.String(),
+    ts: Type.Number({ description: "Milliseconds since the epoch" }),
+    text: Type.String(),
+    clockShiftMs: Type.Integer({
+      description: "What was added to the device's own time, which was `ts - clockShiftMs`",
+    }),
+  }),
+);

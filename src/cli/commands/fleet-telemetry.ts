@@ -17,6 +17,7 @@ interface FilterOptions extends CommonOptions {
 export function fleetTelemetryCommands(telemetry: Command, cli: Cli): void {
   seriesCommand(telemetry, cli);
   latestCommand(telemetry, cli);
+  textsCommand(telemetry, cli);
   exportCommand(telemetry, cli);
 }
 
@@ -147,8 +148,46 @@ function latestCommand(telemetry: Command, cli: Cli): void {
     });
 }
 
+interface TextsOptions extends FilterOptions {
+  metrics?: string;
+  latest?: boolean;
+  limit: number;
+}
+
+function textsCommand(telemetry: Command, cli: Cli): void {
+  const command = leaf(telemetry, {
+    usage: "texts",
+    summary: "values that are words, the newest first",
+    example: "vautn telemetry texts --metrics mode --latest",
+    data: true,
+    tenant: true,
+  });
+  filtered(command, "24h")
+    .option("--metrics <names>", "only these, with commas between them")
+    .option("--latest", "only the newest of each device and metric")
+    .option("--limit <count>", "at most so many", wholeNumber("--limit", 1, 100_000), 100)
+    .action(async (options: TextsOptions) => {
+      const { metrics, latest, limit } = options;
+      const query = { ...filterOf(options), metrics, latest };
+      const page = await cli.session(options).collect("listTelemetryTexts", { query }, limit);
+      cli.printList(
+        options,
+        page,
+        (items) =>
+          table(
+            ["DEVICE", "METRIC", "TEXT", "TIME"],
+            items.map(({ deviceId, metric, text, ts }) => [
+              ...[deviceId, metric, text, new Date(ts).toISOString()],
+            ]),
+          ),
+        "No values that are words in that time. Look further back with --since 7d",
+      );
+    });
+}
+
 interface ExportOptions extends FilterOptions {
   metrics?: string;
+  texts?: boolean;
   format: "csv" | "parquet";
   output?: string;
 }
@@ -163,19 +202,21 @@ function exportCommand(telemetry: Command, cli: Cli): void {
   });
   filtered(command, "24h")
     .option("--metrics <names>", "only these, with commas between them")
+    .option("--texts", "values that are words, instead of numbers")
     .option("--format <format>", "csv or parquet", "csv")
     .option("--output <file>", "file to write; standard output where left out (CSV)")
     .action((options: ExportOptions) => exportTo(cli, options));
 }
 
 async function exportTo(cli: Cli, options: ExportOptions): Promise<void> {
-  const { format, output, metrics } = options;
+  const { format, output, metrics, texts } = options;
   if (!["csv", "parquet"].includes(format)) throw misuse("--format is csv or parquet");
   if (format === "parquet" && output === undefined) {
     throw misuse("Parquet is not for a terminal: name a file with --output");
   }
   const session = cli.session(options);
-  const query = { ...filterOf(options), format, metrics };
+  const values: "texts" | undefined = texts ? "texts" : undefined;
+  const query = { ...filterOf(options), format, metrics, values };
   const response = await session.client.stream(
     "exportTelemetry",
     session.fill("exportTelemetry", { query }),

@@ -52,9 +52,16 @@ function telemetryCommand(program: Command, cli: Cli): void {
       const session = cli.session(options);
       const params = { device };
       if (metric === undefined) {
-        const latest = await session.call("getLatestMetrics", { params });
+        const [{ items: numbers }, { items: texts }] = await Promise.all([
+          session.call("getLatestMetrics", { params }),
+          session.collect("listTelemetryTexts", { query: { devices: device, latest: true } }, 200),
+        ]);
+        const items = [
+          ...numbers,
+          ...texts.map(({ metric, ts, text }) => ({ metric, ts, value: text, unit: "" })),
+        ].sort((left, right) => (left.metric < right.metric ? -1 : 1));
         const hint = `No telemetry from ${device} in the last month.`;
-        cli.printList(options, latest, (items) => latestTable(items), hint);
+        cli.printList(options, { items }, (shown) => latestTable(shown), hint);
         return;
       }
       const query = {
@@ -78,7 +85,8 @@ function telemetryCommand(program: Command, cli: Cli): void {
               count,
             ]),
           ),
-        `No values of ${metric} in that time. Next: vautn telemetry query ${device}`,
+        `No numbers of ${metric} in that time. Next: vautn telemetry query ${device}, or for words ` +
+          `vautn telemetry texts --devices ${device} --metrics ${metric}`,
       );
     });
 }
@@ -90,7 +98,14 @@ function inUnit(name: string, unit: string): string {
 
 type QueryOptions = CommonOptions & { since: string; until?: string; points: number };
 
-function latestTable(items: { metric: string; ts: number; value: number; unit: string }[]): string {
+interface LatestRow {
+  metric: string;
+  ts: number;
+  value: number | string;
+  unit: string;
+}
+
+function latestTable(items: LatestRow[]): string {
   return table(
     ["METRIC", "VALUE", "UNIT", "TIME"],
     items.map(({ metric, value, unit, ts }) => [metric, value, unit, new Date(ts).toISOString()]),

@@ -1,15 +1,26 @@
+import { AppError } from "../../kernel/index.ts";
+import { BY_ALL_LABELS, combine } from "./binary.ts";
 import { PromqlError } from "./error.ts";
+import {
+  absentLine,
+  applyToEach,
+  joinLabels,
+  OF_EACH,
+  OF_TIME,
+  onlyValues,
+  replaceLabel,
+} from "./functions.ts";
 import type { Expression, Matcher } from "./syntax.ts";
 import {
   aggregate,
-  combine,
+  assertDistinct,
   type Labels,
   type Line,
   present,
   type Value,
   withoutName,
 } from "./vectors.ts";
-import { COUNTER_FUNCTIONS, type Samples, WINDOW_FUNCTIONS } from "./windows.ts";
+import { NUMBER_AT, type Samples, WINDOW_FUNCTIONS } from "./windows.ts";
 
 /** Moments of an evaluation, milliseconds since the epoch; one step where start is end. */
 export interface Steps {
@@ -29,22 +40,25 @@ export interface Load {
   rangeMs: number;
 }
 
-export type LoadSeries = (load: Load) => Promise<{ labels: Labels; samples: Samples }[]>;
+interface LoadedSeries {
+  labels: Labels;
+  samples: Samples;
+}
+
+export type LoadSeries = (load: Load) => Promise<LoadedSeries[]>;
+
+type Call = Extract<Expression, { kind: "call" }>;
+type Selector = Extract<Expression, { kind: "selector" }>;
+type Subquery = Extract<Expression, { kind: "subquery" }>;
 
 /** How old the newest value of a series may be at a step. */
 export const LOOKBACK_MS = 5 * 60_000;
-
-const OF_EACH: Record<string, (value: number) => number> = {
-  abs: Math.abs,
-  ceil: Math.ceil,
-  floor: Math.floor,
-  sqrt: Math.sqrt,
-  ln: Math.log,
-  log2: Math.log2,
-  log10: Math.log10,
-  exp: Math.exp,
-  sgn: Math.sign,
-};
+/** Of a subquery that names none. */
+const SUBQUERY_STEP_MS = 60_000;
+const MAX_SUBQUERY_STEPS = 11_000;
+/** Values at a time, of all series and steps: what comes to an answer takes fewer. */
+const MAX_VALUES = 20_000_000;
+const FIRST_NUMBERS = ["topk", "bottomk", "quantile"];
 
 export class Evaluation {
   readonly #steps: Steps;
@@ -64,24 +78,27 @@ export class Evaluation {
   async run(expression: Expression): Promise<Value> {
     switch (expression.kind) {
       case "number":
-        return { kind: "scalar", values: this.#moments.map(() => expression.value) };
+        return this.#scalar(() => expression.value);
+      case "string":
+        throw new PromqlError("a text stands only where a function takes one", expression.at);
+      case "subquery":
+        throw new PromqlError("a range needs a function such as rate or avg_over_time", 0);
       case "selector":
         if (expression.rangeMs !== null) {
           throw new PromqlError("a range needs a function such as rate or avg_over_time", 0);
         }
-        return this.#newest(expression);
+        return this.#newest(expression, null, (samples, to) => samples.values[to - 1]);
       case "negate": {
-        const nought = { kind: "scalar", values: this.#moments.map(() => 0) } as const;
-        return combine("-", false, nought, await this.run(expression.operand));
+        const minus = { operator: "-", bool: false, matching: BY_ALL_LABELS };
+        return combine(
+          minus,
+          this.#scalar(() => 0),
+          await this.run(expression.operand),
+        );
       }
       case "binary": {
         const left = await this.run(expression.left);
-        return combine(
-          expression.operator,
-          expression.bool,
-          left,
-          await this.run(expression.right),
-        );
+        return combine(expression, left, await this.run(expression.right));
       }
       case "aggregate":
         return this.#aggregate(expression);
@@ -90,9 +107,13 @@ export class Evaluation {
     }
   }
 
+  #scalar(valueAt: (moment: number) => number): Value {
+    return { kind: "scalar", values: this.#moments.map(valueAt) };
+  }
+
   async #aggregate(expression: Extract<Expression, { kind: "aggregate" }>): Promise<Value> {
     const { operator, without, labels, parameter } = expression;
-    const needs = ["topk", "bottomk", "quantile"].includes(operator);
+    const needs = FIRST_NUMBERS.includes(operator);
     if (needs !== (parameter !== null) || (parameter && parameter.kind !== "number")) {
       throw new PromqlError(`${operator} takes ${needs ? "a number first" : "one argument"}`, 0);
     }
@@ -103,62 +124,156 @@ export class Evaluation {
     return { kind: "vector", lines: aggregate(operand.lines, aggregation) };
   }
 
-  async #call({ name, args, at }: Extract<Expression, { kind: "call" }>): Promise<Value> {
-    const range = args.at(-1);
-    if (Object.hasOwn(WINDOW_FUNCTIONS, name)) {
-      const [first] = args;
-      const parameter = name === "quantile_over_time" && first?.kind === "number" ? first.value : 0;
-      const count = name === "quantile_over_time" ? 2 : 1;
-      if (range?.kind !== "selector" || range.rangeMs === null || args.length !== count) {
-        throw new PromqlError(`${name} needs a range such as [5m]`, at);
+  async #call(call: Call): Promise<Value> {
+    const { name, args, at } = call;
+    if (Object.hasOwn(WINDOW_FUNCTIONS, name)) return this.#windows(call);
+    if (Object.hasOwn(OF_EACH, name)) return this.#each(call);
+    if (Object.hasOwn(OF_TIME, name)) return this.#calendar(call);
+    const [first, ...rest] = args;
+    if (name === "time" && !first) return this.#scalar((moment) => moment / 1000);
+    if (name === "pi" && !first) return this.#scalar(() => Math.PI);
+    if (!first) throw unsupported(name, at);
+    if (name === "timestamp" && first.kind === "selector" && first.rangeMs === null) {
+      const value = await this.#newest(
+        first,
+        name,
+        ({ times }, to) => Number(times[to - 1]) / 1000,
+      );
+      return { kind: "vector", lines: withoutNames(linesOf(value, call)) };
+    }
+    if (name === "label_replace" || name === "label_join") {
+      const texts = rest.map((arg) => textOf(arg, call));
+      const fits = name === "label_replace" ? texts.length === 4 : texts.length >= 2;
+      if (!fits) throw new PromqlError(`wrong number of arguments for ${name}`, at);
+      const lines = linesOf(await this.run(first), call);
+      const change = name === "label_replace" ? replaceLabel : joinLabels;
+      return { kind: "vector", lines: change(lines, texts) };
+    }
+    if (rest.length > 0) throw unsupported(name, at);
+    const steps = this.#moments.length;
+    switch (name) {
+      case "absent":
+        return present([absentLine(linesOf(await this.run(first), call), labelsOf(first), steps)]);
+      case "scalar":
+        return { kind: "scalar", values: onlyValues(linesOf(await this.run(first), call), steps) };
+      case "vector": {
+        const value = await this.run(first);
+        if (value.kind !== "scalar") throw new PromqlError("vector needs a number", at);
+        return { kind: "vector", lines: [{ labels: {}, values: value.values }] };
       }
-      return this.#windows(name, range, range.rangeMs, parameter);
+      case "sort":
+      case "sort_desc":
+        // In an answer of one moment its series are put in order; in a range there is none.
+        return { kind: "vector", lines: linesOf(await this.run(first), call) };
+      default:
+        throw unsupported(name, at);
     }
-    if (name === "time" && args.length === 0) {
-      return { kind: "scalar", values: this.#moments.map((moment) => moment / 1000) };
-    }
-    const [only] = args;
-    if (!only || args.length !== 1) throw unsupported(name, at);
-    const value = await this.run(only);
-    if (name === "vector" && value.kind === "scalar") {
-      return { kind: "vector", lines: [{ labels: {}, values: value.values }] };
-    }
-    if (name === "sort" || name === "sort_desc") return value;
-    const each = OF_EACH[name];
-    if (!each || value.kind !== "vector") throw unsupported(name, at);
-    const lines = value.lines.map(({ labels, values }) => ({
-      labels: withoutName(labels),
-      values: values.map((one) => (one === undefined ? undefined : each(one))),
-    }));
-    return { kind: "vector", lines };
   }
 
-  async #newest(selector: Extract<Expression, { kind: "selector" }>): Promise<Value> {
-    const { matchers, offsetMs } = selector;
-    const load = this.#loadOf(matchers, offsetMs, LOOKBACK_MS, null);
-    const lines = (await this.#load(load)).map(({ labels, samples }) => ({
+  async #each(call: Call): Promise<Value> {
+    const { name, args, at } = call;
+    const { numbers, apply } = OF_EACH[name] as (typeof OF_EACH)[string];
+    const [least, most] = numbers;
+    const [first, ...rest] = args;
+    if (!first || rest.length < least || rest.length > most) {
+      throw new PromqlError(`wrong number of arguments for ${name}`, at);
+    }
+    const lines = linesOf(await this.run(first), call);
+    return applyToEach(
+      lines,
+      apply,
+      await Promise.all(rest.map((arg) => this.#numbers(arg, call))),
+    );
+  }
+
+  async #calendar(call: Call): Promise<Value> {
+    const { name, args, at } = call;
+    const of = OF_TIME[name] as (typeof OF_TIME)[string];
+    const ofSeconds = (seconds: number) => of(new Date(seconds * 1000));
+    if (args.length > 1) throw new PromqlError(`wrong number of arguments for ${name}`, at);
+    const [only] = args;
+    if (only) return applyToEach(linesOf(await this.run(only), call), ofSeconds, []);
+    const values = this.#moments.map((moment) => ofSeconds(moment / 1000));
+    return { kind: "vector", lines: [{ labels: {}, values }] };
+  }
+
+  async #numbers(expression: Expression, { name, at }: Call): Promise<readonly number[]> {
+    const value = await this.run(expression);
+    if (value.kind !== "scalar") throw new PromqlError(`${name} takes a number there`, at);
+    return value.values;
+  }
+
+  /** At each step the newest sample that is not older than five minutes. */
+  async #newest(
+    { matchers, offsetMs }: Selector,
+    use: string | null,
+    take: (samples: Samples, to: number) => number | undefined,
+  ): Promise<Value> {
+    const load = this.#loadOf(matchers, offsetMs, LOOKBACK_MS, use);
+    const lines = this.#bounded(await this.#load(load)).map(({ labels, samples }) => ({
       labels,
-      values: this.#slide(samples, offsetMs, LOOKBACK_MS, (_from, to) => samples.values[to - 1]),
+      values: this.#slide(samples, offsetMs, LOOKBACK_MS, (_from, to) => take(samples, to)),
     }));
     return present(lines);
   }
 
-  async #windows(
-    name: string,
-    { matchers, offsetMs }: Extract<Expression, { kind: "selector" }>,
-    rangeMs: number,
-    parameter: number,
-  ): Promise<Value> {
+  async #windows(call: Call): Promise<Value> {
+    const { name, args, at } = call;
     const apply = WINDOW_FUNCTIONS[name];
+    const numberAt = NUMBER_AT[name];
+    const range = args[numberAt === 0 ? 1 : 0];
+    const isRange =
+      range?.kind === "subquery" || (range?.kind === "selector" && range.rangeMs !== null);
+    if (!isRange || args.length !== (numberAt === undefined ? 1 : 2)) {
+      throw new PromqlError(`${name} needs a range such as [5m]`, at);
+    }
+    const number = numberAt === undefined ? undefined : args[numberAt];
+    const parameters = number ? await this.#numbers(number, call) : [];
+    const rangeMs = range.rangeMs ?? 0;
+    const series =
+      range.kind === "subquery"
+        ? await this.#within(range)
+        : await this.#load(this.#loadOf(range.matchers, range.offsetMs, rangeMs, name));
     const keepsName = name === "last_over_time";
-    const load = this.#loadOf(matchers, offsetMs, rangeMs, name);
-    const lines: Line[] = (await this.#load(load)).map(({ labels, samples }) => ({
+    const lines: Line[] = this.#bounded(series).map(({ labels, samples }) => ({
       labels: keepsName ? labels : withoutName(labels),
-      values: this.#slide(samples, offsetMs, rangeMs, (from, to, window) =>
-        apply?.(samples, from, to, { ...window, parameter }),
+      values: this.#slide(samples, range.offsetMs, rangeMs, (from, to, window, step) =>
+        apply?.(samples, from, to, { ...window, parameter: parameters[step] ?? 0 }),
       ),
     }));
-    return present(lines);
+    return present(keepsName ? lines : assertDistinct(lines));
+  }
+
+  /** The samples that a subquery makes: its steps are counted from the epoch. */
+  async #within({ operand, rangeMs, stepMs, offsetMs }: Subquery): Promise<LoadedSeries[]> {
+    const width = stepMs ?? SUBQUERY_STEP_MS;
+    const after = this.#steps.start - offsetMs - rangeMs;
+    const start = (Math.floor(after / width) + 1) * width;
+    const end = Math.floor((this.#steps.end - offsetMs) / width) * width;
+    if ((end - start) / width > MAX_SUBQUERY_STEPS) {
+      throw new PromqlError(`a subquery has more than ${MAX_SUBQUERY_STEPS} steps: widen them`, 0);
+    }
+    const inner = new Evaluation({ start, end, stepMs: width }, this.#load);
+    const value = await inner.run(operand);
+    const lines = value.kind === "scalar" ? [{ labels: {}, values: value.values }] : value.lines;
+    return lines.map(({ labels, values }) => {
+      const samples: Samples = { times: [], values: [] };
+      for (const [step, one] of values.entries()) {
+        if (one === undefined) continue;
+        samples.times.push(inner.moments[step] as number);
+        samples.values.push(one);
+      }
+      return { labels, samples };
+    });
+  }
+
+  #bounded(series: LoadedSeries[]): LoadedSeries[] {
+    if (series.length * this.#moments.length <= MAX_VALUES) return series;
+    const what = `${series.length} series of ${this.#moments.length} steps`;
+    throw new AppError(
+      "query-too-expensive",
+      `the query would compute ${what}: choose fewer devices, a shorter time or a wider step`,
+    );
   }
 
   #loadOf(
@@ -177,22 +292,61 @@ export class Evaluation {
     { times }: Samples,
     offsetMs: number,
     rangeMs: number,
-    take: (from: number, to: number, window: { start: number; end: number }) => number | undefined,
+    take: (
+      from: number,
+      to: number,
+      window: { start: number; end: number },
+      step: number,
+    ) => number | undefined,
   ): (number | undefined)[] {
     let from = 0;
     let to = 0;
-    return this.#moments.map((moment) => {
+    return this.#moments.map((moment, step) => {
       const end = moment - offsetMs;
       const start = end - rangeMs;
       while (to < times.length && (times[to] as number) <= end) to += 1;
       while (from < to && (times[from] as number) <= start) from += 1;
-      return to > from ? take(from, to, { start, end }) : undefined;
+      return to > from ? take(from, to, { start, end }, step) : undefined;
     });
   }
 }
 
+function linesOf(value: Value, { name, at }: Call): Line[] {
+  if (value.kind !== "vector") throw new PromqlError(`${name} needs a vector`, at);
+  return value.lines;
+}
+
+function withoutNames(lines: readonly Line[]): Line[] {
+  return assertDistinct(
+    lines.map(({ labels, values }) => ({ labels: withoutName(labels), values })),
+  );
+}
+
+function textOf(expression: Expression, { name, at }: Call): string {
+  if (expression.kind !== "string") throw new PromqlError(`${name} takes a text there`, at);
+  return expression.text;
+}
+
+/** What a selector says for certain of the series that are not there. */
+function labelsOf(expression: Expression): Labels {
+  if (expression.kind !== "selector") return {};
+  const counts = Map.groupBy(expression.matchers, ({ label }) => label);
+  return Object.fromEntries(
+    expression.matchers
+      .filter(({ label, operator }) => operator === "=" && label !== "__name__")
+      .filter(({ label, value }) => value !== "" && counts.get(label)?.length === 1)
+      .map(({ label, value }) => [label, value]),
+  );
+}
+
 function unsupported(name: string, at: number): PromqlError {
-  const known = [...Object.keys(WINDOW_FUNCTIONS), ...Object.keys(OF_EACH), "time", "vector"];
-  const hint = COUNTER_FUNCTIONS.includes(name) ? "" : `; there are ${known.join(", ")}`;
-  return new PromqlError(`the function ${name} is not supported so${hint}`, at);
+  const known = [
+    ...[...Object.keys(WINDOW_FUNCTIONS), ...Object.keys(OF_EACH), ...Object.keys(OF_TIME)],
+    ...["absent", "label_join", "label_replace", "scalar", "sort", "sort_desc", "time"],
+    ...["timestamp", "vector"],
+  ];
+  return new PromqlError(
+    `the function ${name} is not supported; there are ${known.join(", ")}`,
+    at,
+  );
 }

@@ -3,7 +3,7 @@ import { AppError, type Clock } from "../../kernel/index.ts";
 import { TtlCache } from "../../kernel/ttl-cache.ts";
 import type { RetentionPolicy } from "../../protocol/index.ts";
 import { whereKept } from "../../timeseries/index.ts";
-import { readKnownMetrics } from "../latest-store.ts";
+import { readKnownMetrics, readKnownSeries } from "../latest-store.ts";
 import type { MeaningsOf } from "../meanings.ts";
 import { findMembers, type Member, type SelectionDeps } from "../selection.ts";
 import type { Reader } from "../series-store.ts";
@@ -25,6 +25,9 @@ export interface LoadingDeps extends SelectionDeps {
 /** Labels and names change seldom, and one look at a dashboard asks for them twenty times. */
 const KNOWN_FOR_MS = 10_000;
 const TENANTS_KNOWN = 50;
+const MAX_KNOWN_SERIES = 200_000;
+/** So many are named in a query; of more, all that there are are looked at. */
+const DEVICES_IN_QUERY = 1_000;
 
 /** What somebody who is confined to groups sees is remembered for these groups alone. */
 function viewOf(tenantId: string): string {
@@ -32,6 +35,7 @@ function viewOf(tenantId: string): string {
 }
 
 export interface Chosen {
+  tenantId: string;
   metrics: string[];
   members: Member[];
   /** Whether every device of the tenant is among them. */
@@ -73,7 +77,27 @@ export class Loading {
       ? await findMembers(this.#deps, tenantId, { devices: some })
       : await this.#members.load(viewOf(tenantId), () => findMembers(this.#deps, tenantId, {}));
     const members = candidates.filter((member) => meets(labelsOf(member)));
-    return { metrics, members, isAll: !some && members.length === candidates.length };
+    return { tenantId, metrics, members, isAll: !some && members.length === candidates.length };
+  }
+
+  /**
+   * Of each metric that is chosen the devices among those chosen that have spoken of it in a month. Where
+   * there are too many series to look at, all devices stand for each.
+   */
+  async measuredBy({ tenantId, metrics, members }: Chosen): Promise<Map<string, Set<string>>> {
+    const { timeseries, clock } = this.#deps;
+    const all = members.map(({ id }) => id);
+    if (metrics.length === 0 || all.length === 0) return new Map();
+    const ids = all.length <= DEVICES_IN_QUERY ? all : null;
+    const query = { metrics, ids, now: clock.now(), most: MAX_KNOWN_SERIES };
+    const known = await readKnownSeries(timeseries, tenantId, query);
+    return new Map(
+      metrics.flatMap((metric) => {
+        const devices = known?.get(metric);
+        const own = known ? all.filter((id) => devices?.has(id)) : all;
+        return own.length > 0 ? [[metric, new Set(own)]] : [];
+      }),
+    );
   }
 
   /** Loads for one query; all its selectors together stay within the bound. */
@@ -99,7 +123,10 @@ export class Loading {
 
 const LEVELS = { raw: "points", "1m": "minutes", "1h": "hours", "1d": "days" } as const;
 
-const NEEDS_POINTS = ["quantile_over_time", "stddev_over_time", "irate", "idelta"];
+const NEEDS_POINTS = [
+  ...["quantile_over_time", "stddev_over_time", "stdvar_over_time", "irate", "idelta"],
+  ...["changes", "resets", "deriv", "predict_linear", "timestamp"],
+];
 const LEAST_BUCKETS_OF_A_COUNTER = 5;
 const ROLLUPS: { source: Exclude<Source, "raw">; widthMs: number }[] = [
   { source: "1d", widthMs: 86_400_000 },
@@ -131,7 +158,12 @@ function takeOf(use: string | null): SampleQuery["take"] {
   if (use !== null && COUNTER_FUNCTIONS.includes(use)) return "ends";
   if (use === "min_over_time") return "min";
   if (use === "max_over_time") return "max";
-  return use === null || use === "last_over_time" || use === "present_over_time" ? "last" : "sum";
+  return use === null ||
+    use === "timestamp" ||
+    use === "last_over_time" ||
+    use === "present_over_time"
+    ? "last"
+    : "sum";
 }
 
 function seriesOf(

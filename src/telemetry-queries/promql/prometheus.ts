@@ -5,8 +5,8 @@ import { PromqlError } from "./error.ts";
 import { Evaluation, type Steps } from "./evaluate.ts";
 import { labelsOf, promName } from "./labels.ts";
 import { Loading, type LoadingDeps } from "./loading.ts";
-import { type Matcher, parsePromql } from "./syntax.ts";
-import type { Labels, Value } from "./vectors.ts";
+import { type Expression, type Matcher, parsePromql } from "./syntax.ts";
+import type { Labels, Line, Value } from "./vectors.ts";
 
 /** Answers in the shapes of Prometheus' HTTP API; see its documentation for `data`. */
 export interface Prometheus {
@@ -52,8 +52,9 @@ export function createPrometheus(deps: LoadingDeps, slots: FairSlots): Prometheu
     },
 
     async query(tenantId, query, timeMs) {
-      const { value } = await evaluate(tenantId, query, { start: timeMs, end: timeMs, stepMs: 1 });
-      return instantData(value, timeMs);
+      const at = Math.round(timeMs);
+      const { value } = await evaluate(tenantId, query, { start: at, end: at, stepMs: 1 });
+      return instantData(inOrder(value, parsePromql(query)), at);
     },
 
     async queryRange(tenantId, query, steps) {
@@ -70,10 +71,14 @@ export function createPrometheus(deps: LoadingDeps, slots: FairSlots): Prometheu
     async series(tenantId, selectors, limit) {
       if (selectors.length === 0) throw new PromqlError("no match[] parameter provided", 0);
       const found: Labels[] = [];
-      for (const { metrics, members } of await chosen(tenantId, selectors)) {
-        for (const metric of metrics) {
+      const known = new Set<string>();
+      for (const { members, measuredBy } of await chosen(tenantId, selectors)) {
+        for (const [metric, ids] of measuredBy) {
           for (const member of members) {
             if (found.length >= limit) return found;
+            const name = `${metric}\n${member.id}`;
+            if (!ids.has(member.id) || known.has(name)) continue;
+            known.add(name);
             found.push({ __name__: promName(metric), ...labelsOf(member) });
           }
         }
@@ -83,8 +88,8 @@ export function createPrometheus(deps: LoadingDeps, slots: FairSlots): Prometheu
 
     async labelNames(tenantId, selectors) {
       const names = new Set(["__name__"]);
-      for (const { members } of await chosen(tenantId, selectors)) {
-        for (const member of members)
+      for (const { measuring } of await chosen(tenantId, selectors)) {
+        for (const member of measuring)
           for (const name of Object.keys(labelsOf(member))) names.add(name);
       }
       return [...names].sort();
@@ -92,9 +97,10 @@ export function createPrometheus(deps: LoadingDeps, slots: FairSlots): Prometheu
 
     async labelValues(tenantId, label, selectors) {
       const values = new Set<string>();
-      for (const { metrics, members } of await chosen(tenantId, selectors)) {
-        if (label === "__name__") for (const metric of metrics) values.add(promName(metric));
-        else for (const member of members) values.add(labelsOf(member)[label] ?? "");
+      for (const { measuredBy, measuring } of await chosen(tenantId, selectors)) {
+        if (label === "__name__")
+          for (const metric of measuredBy.keys()) values.add(promName(metric));
+        else for (const member of measuring) values.add(labelsOf(member)[label] ?? "");
       }
       values.delete("");
       return [...values].sort();
@@ -122,7 +128,37 @@ async function chooseAll(loading: Loading, tenantId: string, selectors: readonly
     throw new PromqlError(`${text.slice(0, 60)} is no series selector`, 0);
   });
   const sets = parsed.length > 0 ? parsed : [[]];
-  return Promise.all(sets.map((matchers) => loading.choose(tenantId, matchers)));
+  return Promise.all(
+    sets.map(async (matchers) => {
+      const found = await loading.choose(tenantId, matchers);
+      const measuredBy = await loading.measuredBy(found);
+      const ids = new Set([...measuredBy.values()].flatMap((devices) => [...devices]));
+      return { ...found, measuredBy, measuring: found.members.filter(({ id }) => ids.has(id)) };
+    }),
+  );
+}
+
+/** Series in the order that the outermost function gives them: a table shows them so. */
+function inOrder(value: Value, expression: Expression): Value {
+  if (value.kind === "scalar") return value;
+  const name = expression.kind === "call" ? expression.name : operatorOf(expression);
+  const sign = ORDERS[name];
+  if (sign === undefined) return value;
+  const rank = ({ values: [only = Number.NaN] }: Line) => only;
+  const lines = value.lines.toSorted((left, right) => {
+    const [l, r] = [rank(left), rank(right)];
+    // What is no number comes last either way.
+    if (Number.isNaN(l) || Number.isNaN(r))
+      return Number(Number.isNaN(l)) - Number(Number.isNaN(r));
+    return sign * (l - r);
+  });
+  return { kind: "vector", lines };
+}
+
+const ORDERS: Record<string, 1 | -1> = { sort: 1, sort_desc: -1, topk: -1, bottomk: 1 };
+
+function operatorOf(expression: Expression): string {
+  return expression.kind === "aggregate" ? expression.operator : "";
 }
 
 function valueByDevice(value: Value): Map<string, number> {

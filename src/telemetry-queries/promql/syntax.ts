@@ -1,5 +1,6 @@
 import type { SyntaxNode } from "@lezer/common";
 import { parser } from "@prometheus-io/lezer-promql";
+import { BY_ALL_LABELS, type Matching } from "./binary.ts";
 import { PromqlError } from "./error.ts";
 
 export interface Matcher {
@@ -20,7 +21,23 @@ export type Expression =
       parameter: Expression | null;
       operand: Expression;
     }
-  | { kind: "binary"; operator: string; bool: boolean; left: Expression; right: Expression }
+  | { kind: "string"; text: string; at: number }
+  | {
+      kind: "subquery";
+      operand: Expression;
+      rangeMs: number;
+      /** Null where the default is due. */
+      stepMs: number | null;
+      offsetMs: number;
+    }
+  | {
+      kind: "binary";
+      operator: string;
+      bool: boolean;
+      matching: Matching;
+      left: Expression;
+      right: Expression;
+    }
   | { kind: "negate"; operand: Expression };
 
 const MAX_LENGTH = 8_000;
@@ -45,6 +62,8 @@ export function parsePromql(text: string): Expression {
 
 class Reader {
   readonly #text: string;
+  /** By the end of what they belong to. */
+  readonly #offsets = new Map<number, number>();
 
   constructor(text: string) {
     this.#text = text;
@@ -63,7 +82,25 @@ class Reader {
         const range = node.getChild("DurationExpr");
         const vector = node.getChild("VectorSelector");
         if (!range || !vector) throw refused(node, this.#of(node));
-        return this.#selector(vector, durationOf(this.#of(range), range.from));
+        return this.#selector(vector, durationOf(this.#of(range), range.from), node.to);
+      }
+      case "StringLiteral":
+        return { kind: "string", text: unquoted(this.#of(node)), at: node.from };
+      case "SubqueryExpr": {
+        const [range, step] = node.getChildren("DurationExpr");
+        const inner = this.#child(node);
+        if (!range) throw refused(node, this.#of(node));
+        if (["BinaryExpr", "UnaryExpr"].includes(inner.name)) {
+          // The grammar does not say whether all of it is meant, or its last part.
+          throw new PromqlError("put what a subquery is of into parentheses", node.from);
+        }
+        return {
+          kind: "subquery",
+          operand: this.expression(inner, depth + 1),
+          rangeMs: durationOf(this.#of(range), range.from),
+          stepMs: step ? durationOf(this.#of(step), step.from) : null,
+          offsetMs: this.#offsets.get(node.to) ?? 0,
+        };
       }
       case "OffsetExpr":
         return this.#offset(node, depth);
@@ -91,14 +128,20 @@ class Reader {
     return node.firstChild;
   }
 
+  /** It belongs to the last selector before it, though the grammar takes `a - b` for one thing there. */
   #offset(node: SyntaxNode, depth: number): Expression {
-    const inner = this.expression(this.#child(node), depth + 1);
     const duration = node.getChild("OffsetDurationExpr");
-    if (inner.kind !== "selector" || !duration) throw refused(node, this.#of(node));
+    let target = this.#child(node);
+    while (["BinaryExpr", "UnaryExpr"].includes(target.name) && target.lastChild) {
+      target = target.lastChild;
+    }
+    const takes = ["VectorSelector", "MatrixSelector", "SubqueryExpr"].includes(target.name);
+    if (!takes || !duration) throw refused(node, this.#of(node));
     const text = this.#of(duration);
     const sign = text.startsWith("-") ? -1 : 1;
-    const offsetMs = sign * durationOf(text.replace(/^-/, ""), duration.from);
-    return { ...inner, offsetMs };
+    const offsetMs = sign * durationOf(text.replace(/^-\s*/, ""), duration.from);
+    this.#offsets.set(target.to, offsetMs);
+    return this.expression(this.#child(node), depth + 1);
   }
 
   #call(node: SyntaxNode, depth: number): Expression {
@@ -128,20 +171,31 @@ class Reader {
     if (!left || !right) throw refused(node, this.#of(node));
     let operator = "";
     let bool = false;
+    let matching = BY_ALL_LABELS;
     for (let part = left.nextSibling; part && part.from < right.from; part = part.nextSibling) {
       if (part.name === "BoolModifier" || part.name === "Bool") bool = true;
+      else if (part.name === "MatchingModifierClause") matching = this.#matching(part);
       else if (operator === "") operator = this.#of(part);
       else throw refused(part, this.#of(part));
     }
     const operands = [left, right].map((operand) => this.expression(operand, depth + 1));
     return {
-      ...{ kind: "binary", operator, bool },
+      ...{ kind: "binary", operator: operator.toLowerCase(), bool, matching },
       left: operands[0] as Expression,
       right: operands[1] as Expression,
     };
   }
 
-  #selector(node: SyntaxNode, rangeMs: number | null): Expression {
+  #matching(node: SyntaxNode): Matching {
+    const lists = node.getChildren("GroupingLabels").map((list) => {
+      return this.#children(list).map((label) => this.#label(label));
+    });
+    const many = node.getChild("GroupLeft") ? "left" : node.getChild("GroupRight") ? "right" : null;
+    const on = node.getChild("On") !== null;
+    return { on, labels: lists[0] ?? [], many, include: lists[1] ?? [] };
+  }
+
+  #selector(node: SyntaxNode, rangeMs: number | null, end = node.to): Expression {
     const matchers: Matcher[] = [];
     const name = node.getChild("Identifier");
     if (name) matchers.push({ label: "__name__", operator: "=", value: this.#of(name) });
@@ -158,7 +212,7 @@ class Reader {
         node.from,
       );
     }
-    return { kind: "selector", matchers, rangeMs, offsetMs: 0 };
+    return { kind: "selector", matchers, rangeMs, offsetMs: this.#offsets.get(end) ?? 0 };
   }
 
   #matcher(node: SyntaxNode): Matcher {

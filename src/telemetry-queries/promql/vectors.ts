@@ -12,25 +12,6 @@ export interface Line {
 /** A number for each step, or series. */
 export type Value = { kind: "scalar"; values: number[] } | { kind: "vector"; lines: Line[] };
 
-type Binary = (left: number, right: number) => number;
-
-const ARITHMETIC: Record<string, Binary> = {
-  "+": (left, right) => left + right,
-  "-": (left, right) => left - right,
-  "*": (left, right) => left * right,
-  "/": (left, right) => left / right,
-  "%": (left, right) => left % right,
-  "^": (left, right) => left ** right,
-};
-const COMPARISONS: Record<string, (left: number, right: number) => boolean> = {
-  "==": (left, right) => left === right,
-  "!=": (left, right) => left !== right,
-  "<": (left, right) => left < right,
-  "<=": (left, right) => left <= right,
-  ">": (left, right) => left > right,
-  ">=": (left, right) => left >= right,
-};
-
 export function withoutName({ __name__: _, ...labels }: Labels): Labels {
   return labels;
 }
@@ -39,49 +20,14 @@ export function signatureOf(labels: Labels): string {
   return JSON.stringify(Object.entries(labels).sort(([left], [right]) => (left < right ? -1 : 1)));
 }
 
-/** `left operator right`; of two vectors those series meet that have the same labels but the name. */
-export function combine(operator: string, bool: boolean, left: Value, right: Value): Value {
-  const arithmetic = ARITHMETIC[operator];
-  const comparison = COMPARISONS[operator];
-  if (!arithmetic && !comparison) {
-    throw new PromqlError(`the operator ${operator} is not supported here`, 0);
+/** What Prometheus refuses: series that nothing tells apart any more. */
+export function assertDistinct<Of extends readonly { labels: Labels }[]>(lines: Of): Of {
+  const known = new Set<string>();
+  for (const { labels } of lines) known.add(signatureOf(labels));
+  if (known.size < lines.length) {
+    throw new PromqlError("vector cannot contain metrics with the same labelset", 0);
   }
-  const apply = (l: number | undefined, r: number | undefined, kept: number | undefined) => {
-    if (l === undefined || r === undefined) return undefined;
-    if (arithmetic) return arithmetic(l, r);
-    const holds = comparison?.(l, r) ?? false;
-    return bool ? Number(holds) : holds ? kept : undefined;
-  };
-  const changes = arithmetic !== undefined || bool;
-  const labelsOf = (labels: Labels) => (changes ? withoutName(labels) : labels);
-  if (left.kind === "scalar" && right.kind === "scalar") {
-    if (!changes) throw new PromqlError("comparisons between scalars must use BOOL modifier", 0);
-    const values = left.values.map((l, step) => apply(l, right.values[step], l) ?? Number.NaN);
-    return { kind: "scalar", values };
-  }
-  if (left.kind === "vector" && right.kind === "vector") {
-    const partners = new Map(
-      right.lines.map((line) => [signatureOf(withoutName(line.labels)), line]),
-    );
-    const lines = left.lines.flatMap(({ labels, values }) => {
-      const partner = partners.get(signatureOf(withoutName(labels)));
-      if (!partner) return [];
-      const joined = values.map((value, step) => apply(value, partner.values[step], value));
-      return [{ labels: labelsOf(labels), values: joined }];
-    });
-    return present(lines);
-  }
-  const [vector, scalar] = left.kind === "vector" ? [left, right] : [right, left];
-  const numbers = (scalar as { values: number[] }).values;
-  const lines = (vector as { lines: Line[] }).lines.map(({ labels, values }) => ({
-    labels: labelsOf(labels),
-    values: values.map((value, step) =>
-      left.kind === "vector"
-        ? apply(value, numbers[step], value)
-        : apply(numbers[step], value, value),
-    ),
-  }));
-  return present(lines);
+  return lines;
 }
 
 /** The series that have a value at all. */

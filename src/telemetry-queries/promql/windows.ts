@@ -32,9 +32,20 @@ export const WINDOW_FUNCTIONS: Record<string, WindowFunction> = {
   last_over_time: ({ values }, _from, to) => values[to - 1],
   present_over_time: () => 1,
   stddev_over_time: ({ values }, from, to) => deviation(values.slice(from, to)),
+  stdvar_over_time: ({ values }, from, to) => deviation(values.slice(from, to)) ** 2,
+  changes: ({ values }, from, to) => turns(values, from, to, (before, now) => now !== before),
+  resets: ({ values }, from, to) => turns(values, from, to, (before, now) => now < before),
+  deriv: (samples, from, to) => trend(samples, from, to, samples.times[from] as number)?.slope,
+  predict_linear: (samples, from, to, { end, parameter }) => {
+    const line = trend(samples, from, to, end);
+    return line && line.value + line.slope * parameter;
+  },
   quantile_over_time: ({ values }, from, to, { parameter }) =>
     quantile(values.slice(from, to), parameter),
 };
+
+/** Where the number of a function stands among its arguments. */
+export const NUMBER_AT: Record<string, 0 | 1> = { quantile_over_time: 0, predict_linear: 1 };
 
 export const COUNTER_FUNCTIONS = ["rate", "increase", "delta", "irate", "idelta"];
 
@@ -79,6 +90,36 @@ function lastTwo({ times, values }: Samples, from: number, to: number, isRate: b
   if (!isRate) return last - before;
   const growth = last < before ? last : last - before;
   return growth / (((times[to - 1] as number) - (times[to - 2] as number)) / 1000);
+}
+
+function turns(
+  values: readonly number[],
+  from: number,
+  to: number,
+  counts: (before: number, now: number) => boolean,
+): number {
+  let count = 0;
+  for (let index = from + 1; index < to; index += 1) {
+    if (counts(values[index - 1] as number, values[index] as number)) count += 1;
+  }
+  return count;
+}
+
+/** The straight line of the least squares: its value at a moment, and what it rises by in a second. */
+function trend({ times, values }: Samples, from: number, to: number, at: number) {
+  if (to - from < 2) return undefined;
+  const count = to - from;
+  let [sumX, sumY, sumXX, sumXY] = [0, 0, 0, 0];
+  for (let index = from; index < to; index += 1) {
+    const x = ((times[index] as number) - at) / 1000;
+    const y = values[index] as number;
+    sumX += x;
+    sumY += y;
+    sumXX += x * x;
+    sumXY += x * y;
+  }
+  const slope = (sumXY - (sumX * sumY) / count) / (sumXX - (sumX * sumX) / count);
+  return { slope, value: sumY / count - (slope * sumX) / count };
 }
 
 function fold(

@@ -19,6 +19,8 @@ export const telemetryApi = {
   fleetMetrics: (tenant: string) => call("listFleetMetrics", { params: { tenant } }),
   fleetSeries: (tenant: string, query: SeriesRequest, options?: CallOptions) =>
     call("getFleetSeries", { params: { tenant }, query }, options),
+  texts: (tenant: string, query: Query<"listTelemetryTexts">) =>
+    call("listTelemetryTexts", { params: { tenant }, query }),
   usage: (tenant: string) => call("getTelemetryUsage", { params: { tenant } }),
   retention: (tenant: string) => call("getTelemetryRetention", { params: { tenant } }),
   setRetention: (tenant: string, body: Body<"setTelemetryRetention">) =>
@@ -50,6 +52,14 @@ export const fleetSeriesQuery = (t: string, request: SeriesRequest, rangeMs: num
     refetchInterval: rangeMs === undefined ? false : rangeMs <= 3_600_000 ? FRESH_MS : 6 * FRESH_MS,
     placeholderData: keepPreviousData,
     retry: false,
+  });
+
+/** The newest of each value of a device that is words. */
+export const deviceTextsQuery = (t: string, device: string) =>
+  queryOptions({
+    queryKey: key(t, "texts", device),
+    queryFn: () => telemetryApi.texts(t, { devices: device, latest: true, limit: 100 }),
+    refetchInterval: FRESH_MS,
   });
 
 export const telemetryUsageQuery = (t: string) =>

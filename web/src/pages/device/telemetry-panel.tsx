@@ -5,6 +5,7 @@ import { lazy, Suspense, useState } from "react";
 import { type DeviceView, isOfApplication, metricsQuery } from "../../api/index.ts";
 import { EmptyState, ListSkeleton, Loaded } from "../../components/states.tsx";
 import { useTenantId } from "../../shell/use-tenant.ts";
+import { TextsPanel } from "./texts-panel.tsx";
 
 const MetricChart = lazy(() =>
   import("./metric-chart.tsx").then(({ MetricChart }) => ({ default: MetricChart })),
@@ -48,10 +49,13 @@ export function TelemetryPanel({ device }: { device: DeviceView }) {
         const shown = picked ?? names.slice(0, CHARTS_AT_FIRST);
         if (names.length === 0) {
           return (
-            <EmptyState icon={IconChartLine} title="No telemetry yet">
-              As soon as the device publishes to its telemetry topic, its metrics can be chosen
-              here.
-            </EmptyState>
+            <Stack>
+              <TextsPanel deviceId={deviceId} />
+              <EmptyState icon={IconChartLine} title="No telemetry yet">
+                As soon as the device publishes to its telemetry topic, its metrics can be chosen
+                here.
+              </EmptyState>
+            </Stack>
           );
         }
         return (
@@ -92,6 +96,7 @@ export function TelemetryPanel({ device }: { device: DeviceView }) {
                 />
               ))}
             </Suspense>
+            <TextsPanel deviceId={deviceId} />
           </Stack>
         );
       }}

@@ -11,6 +11,7 @@ import {
 import { IconArrowBackUp } from "@tabler/icons-react";
 import { useEffect, useState } from "react";
 import type { FleetMetric } from "../../api/index.ts";
+import { COMPARISONS } from "./comparison.ts";
 import {
   AGGREGATES,
   FILLS,
@@ -59,7 +60,7 @@ export function Controls(props: ControlsProps) {
           </Box>
         </Input.Wrapper>
       </Group>
-      <SimpleGrid cols={{ base: 2, sm: 3, lg: 5 }} spacing="sm">
+      <SimpleGrid cols={{ base: 2, sm: 3, lg: 6 }} spacing="sm">
         <Choice
           label="Lines by"
           data={groupingsWith(tags, by)}
@@ -99,6 +100,12 @@ export function Controls(props: ControlsProps) {
           data={FILLS}
           value={fill}
           onChange={(next) => onChange({ fill: usual(next, "none") })}
+        />
+        <Choice
+          label="Compare with"
+          data={COMPARISONS}
+          value={question.compare ?? "none"}
+          onChange={(next) => onChange({ compare: usual(next, "none") })}
         />
       </SimpleGrid>
     </>

@@ -12,13 +12,18 @@ import {
   fleetMetricsQuery,
   fleetSeriesQuery,
   isOfApplication,
+  rolloutsQuery,
+  type SeriesRequest,
 } from "../../api/index.ts";
 import { formatDuration } from "../../components/format.ts";
 import { EmptyState, ErrorState, Loaded } from "../../components/states.tsx";
 import { useTenantId } from "../../shell/use-tenant.ts";
+import { requestBefore, shiftOf, withEarlier } from "./comparison.ts";
 import { Controls } from "./controls.tsx";
 import { Legend } from "./legend.tsx";
 import { LiveTable } from "./live-table.tsx";
+import { MarkList } from "./mark-list.tsx";
+import { marksOf } from "./marks.ts";
 import { type Question, rangeOf, requestOf } from "./question.ts";
 import type { Line } from "./series-chart.tsx";
 
@@ -124,7 +129,9 @@ function Asked({ metrics }: { metrics: readonly FleetMetric[] }) {
             <Drawn
               key={metric}
               {...series.data}
-              {...{ width, metric: metric ?? "", by: question.by }}
+              {...{ width, tenant, metric: metric ?? "", by: question.by }}
+              compare={question.compare}
+              request={requestOf(question, metric ?? "", points)}
               onZoom={zoom}
             />
           )}
@@ -138,6 +145,9 @@ function Asked({ metrics }: { metrics: readonly FleetMetric[] }) {
 }
 
 interface DrawnProps {
+  tenant: string;
+  request: SeriesRequest;
+  compare: string | undefined;
   answer: FleetSeries;
   metric: string;
   by: string | undefined;
@@ -147,10 +157,19 @@ interface DrawnProps {
   onZoom(from: number, to: number): void;
 }
 
-function Drawn({ answer, metric, by, from, to, width, onZoom }: DrawnProps) {
+function Drawn(props: DrawnProps) {
+  const { tenant, answer, metric, by, from, to, width, compare, request, onZoom } = props;
   const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
   const [moment, setMoment] = useState<{ at: number; values: (number | null | undefined)[] }>();
-  const lines = useMemo(
+  const rollouts = useQuery({ ...rolloutsQuery(tenant), retry: false, refetchInterval: 60_000 });
+  const marks = useMemo(() => marksOf(rollouts.data?.items ?? [], from, to), [rollouts, from, to]);
+  const shift = shiftOf(compare, { from, to, stepMs: answer.resolution.stepMs });
+  const before = requestBefore(request, answer, shift ?? 0, { from, to });
+  const earlier = useQuery({
+    ...fleetSeriesQuery(tenant, before, undefined),
+    enabled: shift !== undefined && answer.series.length > 0,
+  });
+  const own = useMemo(
     () =>
       answer.series.map(({ key, points }): Line => {
         const { stepMs } = answer.resolution;
@@ -159,6 +178,10 @@ function Drawn({ answer, metric, by, from, to, width, onZoom }: DrawnProps) {
       }),
     [answer, metric, by, to],
   );
+  const lines = useMemo(() => {
+    if (shift === undefined || compare === undefined || !earlier.data) return own;
+    return withEarlier(own, earlier.data.answer.series, shift, compare);
+  }, [own, earlier.data, shift, compare]);
   if (lines.length === 0) {
     return (
       <Text size="sm" c="dimmed" py={120} ta="center">
@@ -172,7 +195,7 @@ function Drawn({ answer, metric, by, from, to, width, onZoom }: DrawnProps) {
     <>
       <Suspense fallback={<Skeleton height={HEIGHT} radius="sm" />}>
         <SeriesChart
-          {...{ lines, hidden, from, to, width, onZoom }}
+          {...{ lines, hidden, marks, from, to, width, onZoom }}
           unit={answer.unit}
           label={`${metric} over time, ${lines.length} lines`}
           height={HEIGHT}
@@ -180,6 +203,17 @@ function Drawn({ answer, metric, by, from, to, width, onZoom }: DrawnProps) {
         />
       </Suspense>
       <Legend lines={lines} unit={answer.unit} moment={moment} hidden={hidden} onHide={setHidden} />
+      {shift !== undefined && earlier.data && lines.length === own.length && (
+        <Text size="xs" c="dimmed" mt={6}>
+          Nothing was measured in the earlier time.
+        </Text>
+      )}
+      {shift !== undefined && earlier.error && (
+        <Text size="xs" c="dimmed" mt={6}>
+          The earlier time cannot be shown: {earlier.error.message}
+        </Text>
+      )}
+      <MarkList marks={marks} />
     </>
   );
 }

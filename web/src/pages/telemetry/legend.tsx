@@ -34,7 +34,7 @@ export function Legend({ lines, unit, moment, hidden, onHide }: LegendProps) {
       </Text>
       <ScrollArea.Autosize mah={180} type="auto">
         <Group gap={6}>
-          {lines.map(({ key, name, points }, index) => {
+          {lines.map(({ key, name, points, color, isEarlier }, index) => {
             const value = moment ? moment.values[index] : lastOf(points);
             const isHidden = hidden.has(key);
             return (
@@ -57,7 +57,7 @@ export function Legend({ lines, unit, moment, hidden, onHide }: LegendProps) {
                     h={3}
                     style={{
                       borderRadius: 2,
-                      background: lineSample(index, isDark),
+                      background: lineSample(color ?? index, isDark, isEarlier),
                       flexShrink: 0,
                     }}
                   />

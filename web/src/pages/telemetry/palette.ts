@@ -30,8 +30,9 @@ export function lineColor(index: number, isDark: boolean): string {
 }
 
 /** A short piece of the line, as it is drawn, for a legend: a CSS background. */
-export function lineSample(index: number, isDark: boolean): string {
+export function lineSample(index: number, isDark: boolean, isEarlier = false): string {
   const color = lineColor(index, isDark);
+  if (isEarlier) return `repeating-linear-gradient(90deg, ${color} 0 2px, transparent 2px 5px)`;
   if (lineDash(index).length === 0) return color;
   const dash = index >= 2 * LIGHT.length ? "2px" : "4px";
   return `repeating-linear-gradient(90deg, ${color} 0 ${dash}, transparent ${dash} calc(${dash} + 2px))`;
@@ -42,3 +43,6 @@ export function lineDash(index: number): number[] {
   const round = Math.floor(index / LIGHT.length);
   return round === 0 ? [] : [4 + 3 * round, 4];
 }
+
+/** Of a line of an earlier time. */
+export const EARLIER_DASH = [5, 4];

@@ -11,6 +11,8 @@ export interface Question {
   top?: string | undefined;
   fill?: string | undefined;
   range?: string | undefined;
+  /** An earlier time that is drawn as well: before, day or week. */
+  compare?: string | undefined;
   /** A part of time that stands still, in milliseconds since the epoch. */
   from?: string | undefined;
   to?: string | undefined;

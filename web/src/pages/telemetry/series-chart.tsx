@@ -3,18 +3,24 @@ import { useComputedColorScheme } from "@mantine/core";
 import { useEffect, useMemo, useRef } from "react";
 import uPlot from "uplot";
 import { formatTicks } from "../../components/format.ts";
-import { lineColor, lineDash } from "./palette.ts";
+import type { Mark } from "./marks.ts";
+import { EARLIER_DASH, lineColor, lineDash } from "./palette.ts";
 
 export interface Line {
   key: string;
   name: string;
   points: readonly (readonly (number | null)[])[];
+  /** Which colour it has; its place among the lines where it is left out. */
+  color?: number;
+  /** It is of an earlier time, for comparison. */
+  isEarlier?: boolean;
 }
 
 interface SeriesChartProps {
   lines: readonly Line[];
   /** Keys of lines that are not drawn. */
   hidden: ReadonlySet<string>;
+  marks: readonly Mark[];
   from: number;
   to: number;
   unit: string;
@@ -55,6 +61,8 @@ export function SeriesChart(props: SeriesChartProps) {
   useEffect(() => chart.current?.setSize({ width, height }), [width, height]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the scale follows the time
   useEffect(() => chart.current?.setData(data), [data, from, to]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: what is drawn reads the marks of the last render
+  useEffect(() => chart.current?.redraw(false), [props.marks]);
   useEffect(() => {
     for (const [index, { key }] of lines.entries()) {
       chart.current?.setSeries(index + 1, { show: !hidden.has(key) });
@@ -111,17 +119,18 @@ function optionsOf(held: { current: SeriesChartProps }, looks: Looks): uPlot.Opt
     ],
     series: [
       {},
-      ...lines.map(({ name, points }, index) => ({
+      ...lines.map(({ name, points, isEarlier, ...line }, index) => ({
         label: name,
-        stroke: lineColor(index, isDark),
-        dash: lineDash(index),
-        width: lines.length > 20 ? 1 : 1.75,
+        stroke: lineColor(line.color ?? index, isDark),
+        dash: isEarlier ? EARLIER_DASH : lineDash(line.color ?? index),
+        width: lines.length > 20 ? 1 : isEarlier ? 1.25 : 1.75,
         // Left to the chart where few: a value without neighbours is drawn as a point.
         points: lines.length > 20 || points.length > MANY_POINTS ? { show: false } : { size: 4 },
         show: !held.current.hidden.has(lines[index]?.key ?? ""),
       })),
     ],
     hooks: {
+      drawClear: [(plot) => drawMarks(plot, held.current.marks, axis.stroke)],
       setSelect: [
         (plot) => {
           const { left, width: wide } = plot.select;
@@ -142,6 +151,28 @@ function optionsOf(held: { current: SeriesChartProps }, looks: Looks): uPlot.Opt
       ],
     },
   };
+}
+
+/** A thin line at each moment, and its number on top: the list below says what it is. */
+function drawMarks({ ctx, bbox, valToPos }: uPlot, marks: readonly Mark[], color: string): void {
+  const ratio = uPlot.pxRatio;
+  ctx.save();
+  ctx.strokeStyle = color;
+  ctx.fillStyle = color;
+  ctx.lineWidth = ratio;
+  ctx.setLineDash([4 * ratio, 3 * ratio]);
+  ctx.font = `${10 * ratio}px 'Inter Variable', sans-serif`;
+  ctx.textAlign = "center";
+  for (const [index, { at }] of marks.entries()) {
+    const x = Math.round(valToPos(at / 1000, "x", true));
+    if (!(x >= bbox.left && x <= bbox.left + bbox.width)) continue;
+    ctx.beginPath();
+    ctx.moveTo(x, bbox.top);
+    ctx.lineTo(x, bbox.top + bbox.height);
+    ctx.stroke();
+    ctx.fillText(String(index + 1), x, bbox.top - 3 * ratio);
+  }
+  ctx.restore();
 }
 
 const DAY_SECONDS = 86_400;
