@@ -134,11 +134,15 @@ describe("somebody who is confined to a group", () => {
   const ofDevices = [
     ...["telemetry/series?metric=heat&devices=", "telemetry/latest?metrics=heat&devices="],
     ...["telemetry/metrics?devices=", "telemetry/export?metrics=heat&devices="],
+    ...["telemetry/texts?devices=", "telemetry/export?values=texts&devices="],
     ...["logs?device=", "logs/export?device=", "logs/context?ts=1&seq=1&device="],
     ...["commands?device=", "certificates?device=", "alerts?subject=", "devices?q=id%20%3D%20"],
     ...["fleet/health?by=product&q=id%20%3D%20", "logs?q=id%20%3D%20"],
   ];
-  const ofGroups = ["telemetry/series?metric=heat&group=", "logs?group=", "logs/export?group="];
+  const ofGroups = [
+    ...["telemetry/series?metric=heat&group=", "telemetry/texts?group="],
+    ...["logs?group=", "logs/export?group="],
+  ];
   it.each([
     ...ofDevices.map((path) => [path, THEIRS, "no-such-1"] as const),
     ...ofGroups.map((path) => [path, "munich", "nobody"] as const),

@@ -465,6 +465,8 @@ function namedElsewhere(): [string, Named][] {
     query(series, "group", group),
     query("telemetry/latest?metrics=heat&", "devices", device),
     query("telemetry/latest?metrics=heat&", "group", group),
+    query("telemetry/texts?", "devices", device),
+    query("telemetry/texts?", "group", group),
     query("telemetry/metrics?", "devices", device),
     query("telemetry/metrics?", "group", group),
     query("telemetry/export?metrics=heat&", "devices", device),
