@@ -113,7 +113,8 @@ const MESSAGES: Record<
     payload: DesiredMessage,
   },
   errors: {
-    summary: "Values that were not stored and messages that cannot be read, and why; at most one a second",
+    summary:
+      "Values that were not stored and messages that cannot be read, and why; at most one a second",
     payload: ErrorReport,
   },
   "certificate/response": {
