@@ -56,8 +56,18 @@ export interface BlobPlace {
   list(): AsyncIterable<ListedBlob>;
   /** Where a device may fetch the blob by itself, for a few minutes; undefined where it cannot. */
   presignedUrl(sha256: string): Promise<string | undefined>;
+  /** Where content of this place lies that is still arriving: by ids that nobody guesses. */
+  readonly staging: Staging;
   /** Makes a blob of staged content of which the caller knows that it has this hash. Idempotent. */
-  adopt(stagingId: string, stat: BlobStat, state: string | null): Promise<void>;
+  adopt(staged: Staged, stat: BlobStat): Promise<void>;
+}
+
+/** Content in the staging of a place, not necessarily of the one that adopts it. */
+export interface Staged {
+  staging: Staging;
+  id: string;
+  /** What the last `sync` of its writer gave. */
+  state: string | null;
 }
 
 /** What is one tenant's alone. */
@@ -70,8 +80,6 @@ export interface OwnBlobs extends BlobPlace {
 export interface BlobStore extends BlobPlace {
   /** Rejects where nothing could be stored or read now. */
   ping(): Promise<void>;
-  /** Where content lies that is still arriving, of all tenants: by ids that nobody guesses. */
-  staging: Staging;
   /** The tenant's own place; it comes into being with the first blob. */
   own(tenantId: string): OwnBlobs;
   /** Tenants that have such a place. */
@@ -98,13 +106,12 @@ export function openBlobStore({
   /** An S3-compatible store (`parseS3Address`); then the folder is for what is on its way. */
   url?: string | undefined;
 }): BlobStore {
-  const uploads = path.join(directory, "uploads");
   makeFolders(directory, ["incoming", "uploads"]);
   sweepIncoming(path.join(directory, "incoming"));
   for (const name of namesIn(path.join(directory, OWNERS))) {
     sweepIncoming(path.join(directory, OWNERS, name, "incoming"));
   }
-  if (url === undefined) return new FileBlobStore(directory, new FileStaging(uploads));
+  if (url === undefined) return new FileBlobStore(directory);
   makeFolders(directory, ["copies"]);
   const filesOf = (folder: string) => ({
     ...{ directory: path.join(folder, "incoming"), copies: path.join(folder, "copies") },
@@ -139,13 +146,13 @@ function sweepIncoming(folder: string): void {
 class FilePlace implements BlobPlace {
   readonly directory: string;
   readonly incoming: string;
-  readonly #staging: FileStaging;
+  readonly staging: FileStaging;
   readonly #recent: RecentBlocks;
 
-  constructor(directory: string, staging: FileStaging, recent: RecentBlocks) {
+  constructor(directory: string, recent: RecentBlocks) {
     this.directory = directory;
     this.incoming = path.join(directory, "incoming");
-    this.#staging = staging;
+    this.staging = new FileStaging(path.join(directory, "uploads"), () => this.begin());
     this.#recent = recent;
   }
 
@@ -209,8 +216,9 @@ class FilePlace implements BlobPlace {
     return (await this.stat(sha256)) !== undefined;
   }
 
-  async adopt(stagingId: string, { sha256, sizeBytes }: BlobStat): Promise<void> {
-    const staged = this.#staging.path(stagingId);
+  async adopt({ staging, id }: Staged, { sha256, sizeBytes }: BlobStat): Promise<void> {
+    assert(staging instanceof FileStaging, "files are made of files");
+    const staged = staging.path(id);
     await this.begin();
     try {
       await fs.truncate(staged, sizeBytes);
@@ -264,13 +272,11 @@ class FilePlace implements BlobPlace {
 }
 
 class FileBlobStore extends FilePlace implements BlobStore {
-  readonly staging: FileStaging;
   readonly #recent: RecentBlocks;
   readonly #own = new Map<string, OwnFiles>();
 
-  constructor(directory: string, staging: FileStaging, recent = new RecentBlocks()) {
-    super(directory, staging, recent);
-    this.staging = staging;
+  constructor(directory: string, recent = new RecentBlocks()) {
+    super(directory, recent);
     this.#recent = recent;
   }
 
@@ -285,7 +291,7 @@ class FileBlobStore extends FilePlace implements BlobStore {
     const known = this.#own.get(tenantId);
     if (known) return known;
     const folder = path.join(this.directory, OWNERS, tenantId);
-    const own = new OwnFiles(folder, this.staging, this.#recent);
+    const own = new OwnFiles(folder, this.#recent);
     this.#own.set(tenantId, own);
     return own;
   }
@@ -299,8 +305,12 @@ class FileBlobStore extends FilePlace implements BlobStore {
 
 class OwnFiles extends FilePlace implements OwnBlobs {
   override async begin(): Promise<void> {
-    const first = await fs.mkdir(this.incoming, { recursive: true, mode: 0o700 });
-    if (first === undefined) return;
+    const uploads = path.join(this.directory, "uploads");
+    const made = [];
+    for (const folder of [this.incoming, uploads]) {
+      made.push(await fs.mkdir(folder, { recursive: true, mode: 0o700 }));
+    }
+    if (made.every((first) => first === undefined)) return;
     const owners = path.dirname(this.directory);
     for (const name of [this.directory, owners, path.dirname(owners)]) await syncDirectory(name);
   }

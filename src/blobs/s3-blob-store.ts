@@ -12,6 +12,7 @@ import type {
   ListedBlob,
   OwnBlobs,
   PutOptions,
+  Staged,
 } from "./blob-store.ts";
 import { removeFolder } from "./disk.ts";
 import { writeHashed } from "./hashed-file.ts";
@@ -52,13 +53,28 @@ class S3Place implements BlobPlace {
   /** What the keys of this place begin with. */
   readonly #prefix: string;
   readonly #files: S3Files;
-  readonly #staging: () => S3Staging;
+  /** In the store too: whichever API machine a request comes to goes on with an upload. */
+  readonly staging: S3Staging;
 
-  constructor(bucket: S3Bucket, prefix: string, files: S3Files, staging: () => S3Staging) {
+  constructor(bucket: S3Bucket, prefix: string, files: S3Files) {
     this.#bucket = bucket;
     this.#prefix = prefix;
     this.#files = files;
-    this.#staging = staging;
+    this.staging = new S3Staging({
+      ...files,
+      putFile: (key, file) =>
+        bucket.upload(prefix + key, createReadStream(file, { highWaterMark: READ_BYTES })),
+      open: (key) => bucket.get({ Key: prefix + key }),
+      delete: (key) => bucket.delete(prefix + key),
+      list: (folder) => this.#staged(folder),
+    });
+  }
+
+  async *#staged(folder: string) {
+    const { length } = this.#prefix;
+    for await (const { key, changedAt } of this.#bucket.listed(this.#prefix + folder)) {
+      yield { key: key.slice(length), changedAt };
+    }
   }
 
   async temporaryPath(): Promise<string> {
@@ -78,17 +94,13 @@ class S3Place implements BlobPlace {
     }
   }
 
-  async adopt(
-    stagingId: string,
-    { sha256, sizeBytes }: BlobStat,
-    state: string | null,
-  ): Promise<void> {
+  async adopt({ staging, id, state }: Staged, { sha256, sizeBytes }: BlobStat): Promise<void> {
     // There already, from somebody else or from an attempt that could not say so any more.
     if ((await this.stat(sha256))?.sizeBytes !== sizeBytes) {
-      const content = Readable.from(this.#staging().read(stagingId, sizeBytes, state));
+      const content = Readable.from(staging.read(id, sizeBytes, state));
       await this.#bucket.upload(this.#key(sha256), content);
     }
-    await this.#staging().remove(stagingId);
+    await staging.remove(id);
   }
 
   async open(sha256: string, range?: { start: number; end: number }): Promise<Readable> {
@@ -200,24 +212,13 @@ export class S3BlobStore extends S3Place implements BlobStore {
   readonly #ownFiles: (tenantId: string) => OwnS3Files;
   readonly #own = new Map<string, OwnS3Blobs>();
 
-  /** In the store too: whichever API machine a request comes to goes on with an upload. */
-  readonly staging: S3Staging;
-
   constructor(address: S3Address, files: S3Files, ownFiles: (tenantId: string) => OwnS3Files) {
     const bucket = new S3Bucket(address);
     const { prefix } = address;
-    super(bucket, prefix, files, () => this.staging);
+    super(bucket, prefix, files);
     this.#bucket = bucket;
     this.#prefix = prefix;
     this.#ownFiles = ownFiles;
-    this.staging = new S3Staging({
-      ...files,
-      putFile: (key, file) =>
-        bucket.upload(prefix + key, createReadStream(file, { highWaterMark: READ_BYTES })),
-      open: (key) => bucket.get({ Key: prefix + key }),
-      delete: (key) => bucket.delete(prefix + key),
-      list: (folder) => this.#staged(folder),
-    });
   }
 
   async ping(): Promise<void> {
@@ -233,7 +234,7 @@ export class S3BlobStore extends S3Place implements BlobStore {
       prefix: `${this.#prefix}tenants/${tenantId}/`,
       files: this.#ownFiles(tenantId),
     };
-    const own = new OwnS3Blobs(this.#bucket, place, () => this.staging);
+    const own = new OwnS3Blobs(this.#bucket, place);
     this.#own.set(tenantId, own);
     return own;
   }
@@ -247,13 +248,6 @@ export class S3BlobStore extends S3Place implements BlobStore {
     }
     return [...owners].filter((name) => OWNER.test(name));
   }
-
-  async *#staged(folder: string) {
-    const { length } = this.#prefix;
-    for await (const { key, changedAt } of this.#bucket.listed(this.#prefix + folder)) {
-      yield { key: key.slice(length), changedAt };
-    }
-  }
 }
 
 class OwnS3Blobs extends S3Place implements OwnBlobs {
@@ -261,12 +255,8 @@ class OwnS3Blobs extends S3Place implements OwnBlobs {
   readonly #prefix: string;
   readonly #folder: string;
 
-  constructor(
-    bucket: S3Bucket,
-    { prefix, files }: { prefix: string; files: OwnS3Files },
-    staging: () => S3Staging,
-  ) {
-    super(bucket, prefix, files, staging);
+  constructor(bucket: S3Bucket, { prefix, files }: { prefix: string; files: OwnS3Files }) {
+    super(bucket, prefix, files);
     this.#bucket = bucket;
     this.#prefix = prefix;
     this.#folder = files.folder;

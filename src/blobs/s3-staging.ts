@@ -12,6 +12,8 @@ export interface StagingStore {
   open(key: string): Promise<Readable>;
   delete(key: string): Promise<void>;
   list(prefix: string): AsyncIterable<{ key: string; changedAt: number }>;
+  /** To be called before something is written: the folder is there afterwards. */
+  begin(): void;
   /** Name for a file of this machine. */
   temporaryPath(): string;
   /** Folder of such files. */
@@ -43,12 +45,14 @@ export class S3Staging implements Staging {
   }
 
   /** One piece at a time lies on this machine. */
-  assertRoom(sizeBytes: number): Promise<void> {
+  async assertRoom(sizeBytes: number): Promise<void> {
+    this.#store.begin();
     return assertRoom(this.#store.directory, Math.min(sizeBytes, ROOM_BYTES));
   }
 
   async writer(id: string, offset: number, state: string | null): Promise<StagingWriter> {
     const kept = upTo(piecesOf(state), offset);
+    this.#store.begin();
     const file = this.#store.temporaryPath();
     const handle = await fs.open(file, "wx", 0o600).catch((error) => {
       throw asStorageFull(error);

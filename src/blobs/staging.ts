@@ -37,9 +37,12 @@ export interface Staging {
 export class FileStaging implements Staging {
   readonly checkpointMs = 2_000;
   readonly #directory: string;
+  readonly #begin: () => Promise<void>;
 
-  constructor(directory: string) {
+  /** `begin` is called before something is written: the folder is there afterwards. */
+  constructor(directory: string, begin: () => Promise<void> = async () => {}) {
     this.#directory = directory;
+    this.#begin = begin;
   }
 
   path(id: string): string {
@@ -47,12 +50,14 @@ export class FileStaging implements Staging {
     return path.join(this.#directory, id.toLowerCase());
   }
 
-  assertRoom(sizeBytes: number): Promise<void> {
+  async assertRoom(sizeBytes: number): Promise<void> {
+    await this.#begin();
     return assertRoom(this.#directory, sizeBytes);
   }
 
   async writer(id: string, offset: number): Promise<StagingWriter> {
     const file = this.path(id);
+    await this.#begin();
     const handle = await fs.open(file, offset === 0 ? "w" : "r+", 0o600).catch(missing);
     let position = offset;
     try {
@@ -87,7 +92,7 @@ export class FileStaging implements Staging {
   }
 
   async list(): Promise<{ id: string; changedAt: number }[]> {
-    const names = (await fs.readdir(this.#directory)).filter(isUuid);
+    const names = (await fs.readdir(this.#directory).catch(none)).filter(isUuid);
     const found: { id: string; changedAt: number }[] = [];
     for (const id of names) {
       const stat = await fs.stat(path.join(this.#directory, id)).catch(() => undefined);
@@ -95,6 +100,12 @@ export class FileStaging implements Staging {
     }
     return found;
   }
+}
+
+/** A place without uploads has no folder for them. */
+function none(error: unknown): string[] {
+  if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+  throw error;
 }
 
 async function* emptyContent(): AsyncIterable<Uint8Array> {}

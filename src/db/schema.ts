@@ -1409,6 +1409,7 @@ export interface UploadsTable {
   lock_token: string | null;
   locked_until: Date | null;
   staging_state: string | null;
+  place: Generated<"shared" | "separate">;
 }
 
 export interface UsedChallengesTable {

@@ -1,9 +1,11 @@
+import { AppError } from "../kernel/index.ts";
 import type { StorageClass } from "../tenancy/index.ts";
 import * as store from "./collection-store.ts";
 import type { FirmwareDeps } from "./deps.ts";
 import { bringOver, placesOf } from "./tenant-blobs.ts";
+import { bringUploads } from "./upload-moves.ts";
 
-type MoveDeps = Pick<FirmwareDeps, "db" | "blobs" | "logger">;
+type MoveDeps = Pick<FirmwareDeps, "db" | "clock" | "blobs" | "logger">;
 
 /**
  * Copies the tenant's blobs to where `to` has them, synced and with their hashes compared. Whoever is stopped
@@ -12,11 +14,13 @@ type MoveDeps = Pick<FirmwareDeps, "db" | "blobs" | "logger">;
  * was not there before either: it is counted, logged and holds up nothing.
  */
 export async function copyBlobs(
-  { db, blobs, logger }: MoveDeps,
+  deps: MoveDeps,
   tenantId: string,
   to: StorageClass,
   goOn: () => Promise<void> = async () => {},
 ): Promise<{ there: number; missing: number }> {
+  const { db, blobs, logger } = deps;
+  await bringUploads(deps, tenantId, to, goOn);
   const places = placesOf(blobs, tenantId, to);
   const counts = { there: 0, missing: 0 };
   for (const sha256 of await db.tenant(tenantId, (tx) => store.blobsOfTenant(tx, tenantId))) {
@@ -34,7 +38,7 @@ export async function copyBlobs(
  * is gone. What tenants whose blobs lie apart have of it is in their places first.
  */
 export async function removeShared(
-  { db, blobs }: MoveDeps,
+  { db, blobs }: Pick<MoveDeps, "db" | "blobs">,
   sha256: string,
   leftOut = "",
 ): Promise<boolean> {
@@ -62,6 +66,9 @@ export async function leaveOldPlace(
   to: StorageClass,
 ): Promise<{ removed: number }> {
   const { db, blobs, logger } = deps;
+  // The old place ends with what lies in it: whoever writes there is waited for.
+  const busy = await bringUploads(deps, tenantId, to);
+  if (busy > 0) throw new AppError("upload-locked", `${busy} uploads are being written to`);
   const { right, other } = placesOf(blobs, tenantId, to);
   let removed = 0;
   for (const sha256 of await db.tenant(tenantId, (tx) => store.blobsOfTenant(tx, tenantId))) {

@@ -1,3 +1,4 @@
+import type { Staging } from "../blobs/index.ts";
 import type { Tx } from "../db/index.ts";
 import { AppError, isUuid } from "../kernel/index.ts";
 import { counter } from "../kernel/metrics.ts";
@@ -86,8 +87,8 @@ export function createCollection(deps: FirmwareDeps): Collection {
     return total;
   }
 
-  async function collectStaged(before: number): Promise<number> {
-    const staged = (await blobs.staging.list()).filter(
+  async function collectStaged(staging: Staging, before: number): Promise<number> {
+    const staged = (await staging.list()).filter(
       ({ id, changedAt }) => isUuid(id) && changedAt <= before,
     );
     let count = 0;
@@ -95,7 +96,7 @@ export function createCollection(deps: FirmwareDeps): Collection {
       const ids = staged.slice(start, start + BATCH).map(({ id }) => id);
       const known = await db.platform((tx) => store.knownUploads(tx, ids));
       for (const id of ids.filter((one) => !known.has(one))) {
-        await blobs.staging.remove(id);
+        await staging.remove(id);
         count += 1;
       }
     }
@@ -126,7 +127,8 @@ export function createCollection(deps: FirmwareDeps): Collection {
 
     async collectBlobs() {
       const before = clock.now() - COLLECTION_GRACE_MS;
-      const total = { blobs: 0, sizeBytes: 0, uploads: await collectStaged(before) };
+      const total = { blobs: 0, sizeBytes: 0, uploads: 0 };
+      total.uploads += await collectStaged(blobs.staging, before);
       let batch: { sha256: string; sizeBytes: number }[] = [];
       const flush = async () => {
         const { count, sizeBytes } = await collect(batch);
@@ -142,6 +144,7 @@ export function createCollection(deps: FirmwareDeps): Collection {
       if (batch.length > 0) await flush();
       for (const tenantId of await blobs.owners()) {
         const { count, sizeBytes } = await collectOwn(tenantId, before);
+        total.uploads += await collectStaged(blobs.own(tenantId).staging, before);
         total.blobs += count;
         total.sizeBytes += sizeBytes;
       }

@@ -1,5 +1,12 @@
 import type { Readable } from "node:stream";
-import type { BlobPlace, BlobStat, BlobStore, PutOptions } from "../blobs/index.ts";
+import type {
+  BlobPlace,
+  BlobStat,
+  BlobStore,
+  PutOptions,
+  Staged,
+  Staging,
+} from "../blobs/index.ts";
 import { isAppError } from "../kernel/index.ts";
 import type { StorageClass } from "../tenancy/index.ts";
 import type { FirmwareDeps } from "./deps.ts";
@@ -15,6 +22,14 @@ export async function blobsOf(
 ): Promise<BlobPlace> {
   const storageClass = (await tenancy.storageClass?.(tenantId)) ?? "shared";
   return new TenantBlobs(placesOf(blobs, tenantId, storageClass));
+}
+
+/** Where the bytes of an upload lie, by what its row says: its place is not always the class's. */
+export function stagingOf(
+  blobs: BlobStore,
+  { tenant_id, place }: { tenant_id: string; place: string },
+): Staging {
+  return place === "separate" ? blobs.own(tenant_id).staging : blobs.staging;
 }
 
 export interface Places {
@@ -57,9 +72,13 @@ class TenantBlobs implements BlobPlace {
     return this.#right.put(content, options);
   }
 
-  async adopt(stagingId: string, stat: BlobStat, state: string | null): Promise<void> {
+  get staging(): Staging {
+    return this.#right.staging;
+  }
+
+  async adopt(staged: Staged, stat: BlobStat): Promise<void> {
     try {
-      await this.#right.adopt(stagingId, stat, state);
+      await this.#right.adopt(staged, stat);
     } catch (error) {
       // An earlier attempt, before the class changed, got as far as the other place.
       const isThere = isAppError(error, "upload-gone") && (await this.#other.has(stat.sha256));

@@ -3,6 +3,7 @@ import { AppError, randomId } from "../kernel/index.ts";
 import { counter } from "../kernel/metrics.ts";
 import { holdBlob } from "./collection-store.ts";
 import type { FirmwareDeps } from "./deps.ts";
+import { stagingOf } from "./tenant-blobs.ts";
 import * as store from "./uploads-store.ts";
 
 /** A writer that died holds its upload for no longer than this. */
@@ -37,7 +38,7 @@ export interface Held {
 
 /** Runs `work` as the one writer of the upload. */
 export async function whileHeld<T>(
-  deps: FirmwareDeps,
+  deps: Pick<FirmwareDeps, "db" | "clock">,
   tenantId: string,
   id: string,
   work: (held: Held) => Promise<T>,
@@ -83,7 +84,7 @@ export async function writeContent(
   options: AppendOptions,
 ): Promise<Pick<store.UploadRow, "offset_bytes" | "staging_state">> {
   const { row } = held;
-  const { staging } = deps.blobs;
+  const staging = stagingOf(deps.blobs, row);
   const { offset, checksum } = options;
   if (offset !== row.offset_bytes) {
     throw new AppError("upload-offset", `the upload stands at ${row.offset_bytes}`, {

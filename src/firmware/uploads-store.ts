@@ -1,5 +1,6 @@
 import { type Selectable, sql } from "kysely";
 import type { Schema, Tx } from "../db/index.ts";
+import type { StorageClass } from "../tenancy/index.ts";
 
 export type UploadRow = Selectable<Schema["uploads"]>;
 
@@ -57,6 +58,22 @@ export function listUploads(
   return query.orderBy("id", "desc").limit(options.limit).execute();
 }
 
+/** Those of the tenant whose bytes do not lie in `place`. */
+export async function uploadsElsewhere(
+  tx: Tx,
+  tenantId: string,
+  place: StorageClass,
+): Promise<string[]> {
+  const rows = await tx
+    .selectFrom("uploads")
+    .select("id")
+    .where("tenant_id", "=", tenantId)
+    .where("place", "!=", place)
+    .where("status", "!=", "complete")
+    .execute();
+  return rows.map(({ id }) => id);
+}
+
 /** Takes the upload for one writer; undefined where another one has it, or there is none. */
 export function lockUpload(
   tx: Tx,
@@ -81,6 +98,7 @@ export interface UploadChange {
   offset_bytes?: number;
   sha256?: string;
   staging_state?: string | null;
+  place?: StorageClass;
   expires_at?: Date;
   lock_token?: null;
   locked_until?: Date | null;

@@ -4,7 +4,7 @@ import { counter } from "../kernel/metrics.ts";
 import { withSpan } from "../kernel/tracing.ts";
 import { type Actor, SYSTEM_ACTOR } from "../tenancy/index.ts";
 import type { FirmwareDeps } from "./deps.ts";
-import { blobsOf } from "./tenant-blobs.ts";
+import { blobsOf, stagingOf } from "./tenant-blobs.ts";
 import {
   type AppendOptions,
   type Held,
@@ -94,8 +94,9 @@ export function createUploads(deps: FirmwareDeps): Uploads {
   /** All bytes are here: hashes them and makes a blob of them. Goes on where a crash cut it off. */
   async function finish(held: Held, tenantId: string, actor: Actor): Promise<void> {
     const { row } = held;
+    const staging = stagingOf(blobs, row);
     const sha256 =
-      row.sha256 ?? (await hashOf(blobs.staging.read(row.id, row.size_bytes, row.staging_state)));
+      row.sha256 ?? (await hashOf(staging.read(row.id, row.size_bytes, row.staging_state)));
     if (row.expected_sha256 !== null && row.expected_sha256 !== sha256) {
       await remove(tenantId, row);
       outcomes.inc({ outcome: "refused" });
@@ -107,7 +108,8 @@ export function createUploads(deps: FirmwareDeps): Uploads {
     // From here on the blob is referred to; who collects it at this moment is done before that.
     if (row.status === "open") await held.change({ status: "finishing", sha256 }, sha256);
     const place = await blobsOf(deps, tenantId);
-    await place.adopt(row.id, { sha256, sizeBytes: row.size_bytes }, row.staging_state);
+    const staged = { staging, id: row.id, state: row.staging_state };
+    await place.adopt(staged, { sha256, sizeBytes: row.size_bytes });
     await held.change({ status: "complete" });
     await db.tenant(tenantId, (tx) =>
       record(tx, tenantId, row, { action: "upload.complete", actor, details: { sha256 } }),
@@ -124,7 +126,7 @@ export function createUploads(deps: FirmwareDeps): Uploads {
   }
 
   async function remove(tenantId: string, row: store.UploadRow): Promise<void> {
-    await blobs.staging.remove(row.id);
+    await stagingOf(blobs, row).remove(row.id);
     await db.tenant(tenantId, (tx) => store.deleteUpload(tx, tenantId, row.id));
   }
 
@@ -152,7 +154,9 @@ export function createUploads(deps: FirmwareDeps): Uploads {
           maxBytes: LIMITS.imageBytes,
         });
       }
-      await blobs.staging.assertRoom(sizeBytes);
+      const place = (await deps.tenancy.storageClass?.(tenantId)) ?? "shared";
+      const staging = stagingOf(blobs, { tenant_id: tenantId, place });
+      await staging.assertRoom(sizeBytes);
       const assertRoom = await deps.tenancy.usage?.roomOf(tenantId);
       const now = new Date(clock.now());
       const row: store.UploadRow = {
@@ -171,6 +175,7 @@ export function createUploads(deps: FirmwareDeps): Uploads {
         lock_token: null,
         locked_until: null,
         staging_state: null,
+        place,
       };
       await db.tenant(tenantId, async (tx) => {
         const open = await store.countUploads(tx, tenantId);
@@ -190,7 +195,7 @@ export function createUploads(deps: FirmwareDeps): Uploads {
         await record(tx, tenantId, row, { action: "upload.create", actor });
       });
       // An empty upload is whole at once.
-      const writer = await blobs.staging.writer(row.id, 0, null);
+      const writer = await staging.writer(row.id, 0, null);
       await writer.close();
       return viewOf(await finishWhenWhole(row, actor));
     },
@@ -238,7 +243,7 @@ export function createUploads(deps: FirmwareDeps): Uploads {
     async terminate(tenantId, id, actor) {
       await found(tenantId, id);
       await whileHeld(deps, tenantId, id, async ({ row }) => {
-        await blobs.staging.remove(id);
+        await stagingOf(blobs, row).remove(id);
         await db.tenant(tenantId, async (tx) => {
           await store.deleteUpload(tx, tenantId, id);
           await record(tx, tenantId, row, { action: "upload.terminate", actor });
@@ -258,7 +263,7 @@ export function createUploads(deps: FirmwareDeps): Uploads {
         return rows;
       });
       // What a crash leaves between the two has no row: the collection of blobs takes it.
-      for (const row of ended) await blobs.staging.remove(row.id);
+      for (const row of ended) await stagingOf(blobs, row).remove(row.id);
       outcomes.inc({ outcome: "expired" }, ended.length);
       return ended.length;
     },

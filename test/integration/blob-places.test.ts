@@ -4,6 +4,7 @@ import os from "node:os";
 import path from "node:path";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
+import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type BlobStore, openBlobStore } from "../../src/blobs/index.ts";
 import { createFirmware, type Firmware } from "../../src/firmware/index.ts";
@@ -125,6 +126,78 @@ describe("where the blobs of a tenant lie", () => {
       fs.rmSync(other, { recursive: true });
       fs.unlinkSync(path.join(directory, "tenants", "disk"));
     }
+  });
+
+  it("holds uploads that are not complete as well, takes them along in a move, and ends with them", async () => {
+    await found("parts", "separate");
+    const image = randomBytes(600_000);
+    const uploads = (folder: string) => {
+      const place = path.join(directory, folder, "uploads");
+      return fs.existsSync(place) ? fs.readdirSync(place) : [];
+    };
+    const [own, common] = ["tenants/parts", ""];
+    const create = () =>
+      firmware.uploads.create(
+        "parts",
+        { sizeBytes: image.length, metadata: "", name: "image", expectedSha256: null },
+        SYSTEM_ACTOR,
+      );
+    const { id } = await create();
+    const append = (from: number, to: number, pieces = [image.subarray(from, to)]) =>
+      firmware.uploads.append(
+        "parts",
+        id,
+        { offset: from, content: Readable.from(pieces) },
+        SYSTEM_ACTOR,
+      );
+    await append(0, 200_000);
+    expect([uploads(own), uploads(common)]).toEqual([[id], []]);
+    await tenancy.tenants.beginMove("parts", "shared", SYSTEM_ACTOR);
+    // Somebody who is writing is waited for; the place is not taken away under the bytes.
+    let release = () => {};
+    const written = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const slowly = async function* () {
+      yield image.subarray(200_000, 300_000);
+      await written;
+      yield image.subarray(300_000, 400_000);
+    };
+    const appending = firmware.uploads.append(
+      "parts",
+      id,
+      { offset: 200_000, content: slowly() },
+      SYSTEM_ACTOR,
+    );
+    await expect
+      .poll(async () => {
+        const { rows } = await test.db.tenant("parts", (tx) =>
+          sql`select 1 from uploads where locked_until is not null`.execute(tx),
+        );
+        return rows.length;
+      })
+      .toBe(1);
+    await move();
+    await expect(move({ at: 2 * LATER_MS })).rejects.toThrow();
+    expect(uploads(own)).toEqual([id]);
+    release();
+    await appending;
+    await move({ at: 3 * LATER_MS });
+    expect([uploads(own), uploads(common)]).toEqual([[], [id]]);
+    await tenancy.tenants.beginMove("parts", "separate", SYSTEM_ACTOR);
+    await move({ at: 4 * LATER_MS });
+    await move({ at: 5 * LATER_MS });
+    expect([uploads(own), uploads(common)]).toEqual([[id], []]);
+    await append(400_000, 600_000);
+    const whole = await firmware.uploads.get("parts", id);
+    expect(whole).toMatchObject({ status: "complete", sha256: hashOf(image) });
+    expect(ownFiles("parts")).toEqual([hashOf(image)]);
+    const { id: left } = await create();
+    expect(uploads(own)).toEqual([left]);
+    await blobs.own("parts").drop();
+    expect(fs.existsSync(path.join(directory, own))).toBe(false);
+    await firmware.uploads.terminate("parts", left, SYSTEM_ACTOR);
+    await firmware.uploads.terminate("parts", id, SYSTEM_ACTOR);
   });
 
   it("does not tell who else has an image: an upload is compared before anything is read", async () => {

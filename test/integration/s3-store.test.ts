@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from "node:crypto";
+import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import fs from "node:fs";
 import https from "node:https";
@@ -144,8 +144,14 @@ describe("blobs in an S3-compatible store", () => {
     const body = randomBytes(100_000);
     const hash = createHash("sha256").update(body).digest("hex");
     const state = await stage(blobs, id, { offset: 0, state: null }, body);
-    await blobs.adopt(id, { sha256: hash, sizeBytes: body.length }, state);
-    await blobs.adopt(id, { sha256: hash, sizeBytes: body.length }, state);
+    await blobs.adopt(
+      { staging: blobs.staging, id, state },
+      { sha256: hash, sizeBytes: body.length },
+    );
+    await blobs.adopt(
+      { staging: blobs.staging, id, state },
+      { sha256: hash, sizeBytes: body.length },
+    );
     expect(await blobs.staging.list()).toEqual([]);
     expect((await read(await blobs.open(hash))).equals(body)).toBe(true);
     await blobs.delete(hash);
@@ -172,7 +178,10 @@ describe("blobs in an S3-compatible store", () => {
       expect((await staged(third, body.length, at.state)).equals(body)).toBe(true);
       expect(await third.staging.list()).toMatchObject([{ id }]);
       const hash = createHash("sha256").update(body).digest("hex");
-      await third.adopt(id, { sha256: hash, sizeBytes: body.length }, at.state);
+      await third.adopt(
+        { staging: third.staging, id, state: at.state },
+        { sha256: hash, sizeBytes: body.length },
+      );
       expect((await read(await blobs.open(hash))).equals(body)).toBe(true);
       expect(await blobs.staging.list()).toEqual([]);
     });
@@ -218,7 +227,25 @@ describe("blobs in an S3-compatible store", () => {
     const listed: string[] = [];
     for await (const { sha256 } of blobs.list()) listed.push(sha256);
     expect(listed).not.toContain(stat.sha256);
+    const [id, left] = [randomUUID(), randomUUID()];
+    const states: Record<string, string | null> = {};
+    await own.staging.assertRoom(1_000);
+    for (const one of [id, left]) {
+      const writer = await own.staging.writer(one, 0, null);
+      await writer.write(secret);
+      states[one] = await writer.sync();
+      await writer.close();
+    }
+    const stagedIds = async (place: Pick<typeof own, "staging">) =>
+      (await place.staging.list()).map((one) => one.id).sort();
+    expect(await stagedIds(own)).toEqual([id, left].sort());
+    expect(await stagedIds(blobs)).not.toContain(id);
+    await own.delete(stat.sha256);
+    await own.adopt({ staging: own.staging, id, state: states[id] ?? null }, stat);
+    expect(await own.has(stat.sha256)).toBe(true);
+    expect(await stagedIds(own)).toEqual([left]);
     await own.drop();
+    expect(await stagedIds(own)).toEqual([]);
     await own.drop();
     expect(await own.has(stat.sha256)).toBe(false);
     expect(fs.existsSync(copy)).toBe(false);

@@ -109,6 +109,8 @@ export function NewBatch({ opened, onClose }: { opened: boolean; onClose: () => 
           <Autocomplete
             label="Command"
             data={otherCommands(form.values.name)}
+            // The list would lie over the question whom it goes to.
+            openOnFocus={false}
             data-autofocus
             {...form.getInputProps("name")}
           />
