@@ -145,7 +145,8 @@ export function createCommands(deps: CommandsDeps): Commands {
       tenantId,
       async (tx) => {
         const sent = await new Sending(tx, tenantId, tenancy.audit, clock.now()).one(request);
-        const refusal = await gauge.refusal(tx, tenantId, sent.total);
+        const written = { areWritten: true };
+        const refusal = await gauge.refusal(tx, tenantId, sent.total, written);
         if (refusal) throw refusal;
         return sent;
       },

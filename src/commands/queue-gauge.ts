@@ -22,13 +22,22 @@ export class QueueGauge {
     this.#limit = limit;
   }
 
-  /** Counts `more` commands in; `quota-exceeded` where they would be too many. */
-  async refusal(tx: Tx, tenantId: string, more: number): Promise<AppError | undefined> {
+  /**
+   * Counts `more` commands in; `quota-exceeded` where they would be too many. `areWritten`: that the
+   * transaction has written them already, so that whoever counts now counts them as well.
+   */
+  async refusal(
+    tx: Tx,
+    tenantId: string,
+    more: number,
+    { areWritten = false } = {},
+  ): Promise<AppError | undefined> {
     const now = this.#clock.now();
     let count = this.#counts.get(tenantId);
     if (!count || now - count.countedAt >= COUNT_KEPT_MS) {
       if (this.#counts.size >= MAX_TENANTS) this.#counts.clear();
-      count = { open: await countOpen(tx), countedAt: now };
+      const open = await countOpen(tx);
+      count = { open: areWritten ? open - more : open, countedAt: now };
       this.#counts.set(tenantId, count);
     }
     if (count.open + more > this.#limit) {

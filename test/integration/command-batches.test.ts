@@ -104,6 +104,21 @@ describe("the queue of a device", () => {
     expect(await send()).toHaveLength(1);
   });
 
+  it("takes orders to many devices until the queue is full, and counts each once", async () => {
+    const whole = Math.floor(50 / DEVICES.length);
+    for (let order = 0; order < whole; order += 1) {
+      await send({ query: "" });
+      // What was counted is forgotten: the next order counts anew.
+      await clock.advance(2_500);
+    }
+    const open = whole * DEVICES.length;
+    await expect(send({ query: "" })).rejects.toMatchObject({
+      ...{ code: "quota-exceeded", details: { limit: 50, open } },
+    });
+    for (let left = 50 - open; left > 0; left -= 1) await send();
+    await expect(send()).rejects.toMatchObject({ details: { limit: 50, open: 50 } });
+  });
+
   it("refuses what is wrong with one order beside others without harm to them", async () => {
     const orders = [send({ name: "a" }), send({ deviceIds: ["nobody"] }), send({ name: "b" })];
     const [a, nobody, b] = await Promise.allSettled(orders);
