@@ -6,6 +6,7 @@ import {
   startPostgres,
 } from "../db/index.ts";
 import type { Config } from "../kernel/config.ts";
+import { messageOf } from "../kernel/errors.ts";
 import type { Logger } from "../kernel/logger.ts";
 import { createTimeseries, startEmbeddedClickHouse } from "../timeseries/index.ts";
 
@@ -75,7 +76,11 @@ export async function startStores(
   }
 
   async function startDatabase(): Promise<DatabaseUrls> {
-    if (config.databaseUrl) return prepareExternalDatabase(config.databaseUrl);
+    if (config.databaseUrl) {
+      return prepareExternalDatabase(config.databaseUrl).catch((error) => {
+        throw named(error, "DATABASE_URL");
+      });
+    }
     const server = await startPostgres({
       directory: path.join(config.dataDirectory, "postgres"),
       ...(options.fast ? { skipSync: true, settings: { fsync: "off" } } : {}),
@@ -104,3 +109,15 @@ export async function startStores(
     return url;
   }
 }
+
+/** A store of somebody else's that is not there: says by which setting it was looked for. */
+export function named(error: unknown, setting: string): unknown {
+  const { code } = (error ?? {}) as { code?: unknown };
+  if (typeof code !== "string" || !NOT_REACHED.has(code)) return error;
+  return new Error(`${setting} leads nowhere: ${messageOf(error)}`, { cause: error });
+}
+
+const NOT_REACHED: ReadonlySet<string> = new Set([
+  ...["ECONNREFUSED", "ECONNRESET", "EHOSTUNREACH", "ENETUNREACH", "ENOTFOUND", "ETIMEDOUT"],
+  "EAI_AGAIN",
+]);

@@ -13,7 +13,7 @@ import { ApiClient, PlatformUnreachable } from "../../src/client/index.ts";
 import { createHealthChecks, Unwell } from "../../src/kernel/health-checks.ts";
 import { VirtualClock } from "../../src/kernel/index.ts";
 import { createPlatformHealth, durableWriteMs } from "../../src/platform/health.ts";
-import { storesStatus } from "../../src/platform/stores.ts";
+import { named, storesStatus } from "../../src/platform/stores.ts";
 import { runInPipe } from "../support/run-cli.ts";
 
 const DAY_MS = 86_400_000;
@@ -49,6 +49,13 @@ describe("vautn doctor", () => {
     expect(storesStatus({ databaseUrl: url, clickhouseUrl: "http://ch.example" })).toBe(
       "reaching PostgreSQL and ClickHouse by the given address",
     );
+  });
+
+  it("hears by which setting a store was looked for that is not there", () => {
+    const refused = Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED" });
+    expect(String(named(refused, "DATABASE_URL"))).toContain("DATABASE_URL leads nowhere: connect");
+    const other = Object.assign(new Error("password authentication failed"), { code: "28P01" });
+    expect(named(other, "DATABASE_URL")).toBe(other);
   });
 
   it("measures how far the clock is off", () => {
