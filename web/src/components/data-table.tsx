@@ -1,4 +1,4 @@
-import { Group, Table, UnstyledButton } from "@mantine/core";
+import { Group, Table, UnstyledButton, VisuallyHidden } from "@mantine/core";
 import { IconChevronDown, IconChevronUp, IconSelector } from "@tabler/icons-react";
 import { createColumnHelper, tableFeatures, useTable } from "@tanstack/react-table";
 import type { ReactNode } from "react";
@@ -127,7 +127,7 @@ function HeaderCell<T>({ column, sort, onSort }: HeaderCellProps<T>) {
           </Group>
         </UnstyledButton>
       ) : (
-        column.header
+        column.header || <VisuallyHidden>Actions</VisuallyHidden>
       )}
     </Table.Th>
   );

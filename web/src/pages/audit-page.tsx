@@ -137,7 +137,12 @@ function What({ entry }: { entry: AuditEntry }) {
         {entry.targetKind} {entry.targetId}
       </Text>
       {entry.outcome === "refused" && (
-        <Text size="xs" c="red" hiddenFrom="lg" style={{ overflowWrap: "anywhere" }}>
+        <Text
+          size="xs"
+          c="var(--vautn-bad-text)"
+          hiddenFrom="lg"
+          style={{ overflowWrap: "anywhere" }}
+        >
           refused:{" "}
           {shorten(entry.details.message ?? entry.details.reason ?? entry.details.code ?? "")}
         </Text>

@@ -10,7 +10,7 @@ export function NoTenant() {
   const { platformRole, actor } = useSession();
   const [opened, { open, close }] = useDisclosure(false);
   return (
-    <Center mih="100vh" p="md">
+    <Center component="main" mih="100vh" p="md">
       <Paper maw={520}>
         <EmptyState icon={IconBuilding} title={`Welcome, ${actor.name}`}>
           {platformRole === "platform-administrator" ? (

@@ -53,7 +53,7 @@ export function SignInPage() {
   const watchCapsLock = (event: KeyboardEvent) => setCapsLock(event.getModifierState("CapsLock"));
 
   return (
-    <Center mih="100vh" p="md">
+    <Center component="main" mih="100vh" p="md">
       <Stack w="100%" maw={400} gap="lg">
         <Group gap="sm" justify="center">
           <Logo size={40} />

@@ -2,7 +2,7 @@ import type { AnchorProps } from "@mantine/core";
 import { Link } from "../components/link.tsx";
 import { useTenantId } from "./use-tenant.ts";
 
-interface Props extends Pick<AnchorProps, "fw" | "style"> {
+interface Props extends Pick<AnchorProps, "fw" | "style" | "underline"> {
   deviceId: string;
   /** The tab of the device's page that is opened; its overview without one. */
   tab?: string;

@@ -1,7 +1,8 @@
-import { Button, Group, Modal, Stack, Switch, TextInput } from "@mantine/core";
+import { Modal, Stack, Switch, TextInput } from "@mantine/core";
 import { useForm } from "@mantine/form";
 import { useNavigate } from "@tanstack/react-router";
 import { api } from "../api/index.ts";
+import { FormButtons } from "../components/form-buttons.tsx";
 import { useAction } from "../components/use-action.ts";
 
 const TENANT_ID = /^[a-z0-9][a-z0-9-]{0,62}$/;
@@ -43,14 +44,7 @@ export function NewTenantDialog({ opened, onClose }: { opened: boolean; onClose:
             description="Its telemetry, logs and artifacts lie in files apart from other tenants'"
             {...form.getInputProps("isSeparate", { type: "checkbox" })}
           />
-          <Group justify="flex-end">
-            <Button variant="default" onClick={onClose}>
-              Close
-            </Button>
-            <Button type="submit" loading={create.isPending}>
-              Create the tenant
-            </Button>
-          </Group>
+          <FormButtons label="Create the tenant" busy={create.isPending} onClose={onClose} />
         </Stack>
       </form>
     </Modal>

@@ -1,4 +1,11 @@
-import { Group, Menu, Text, UnstyledButton, useMantineColorScheme } from "@mantine/core";
+import {
+  Group,
+  Menu,
+  Text,
+  UnstyledButton,
+  useMantineColorScheme,
+  VisuallyHidden,
+} from "@mantine/core";
 import {
   IconBrightness,
   IconCheck,
@@ -43,12 +50,7 @@ export function PersonMenu() {
   return (
     <Menu width={216} position="top-start">
       <Menu.Target>
-        <UnstyledButton
-          px={10}
-          py={8}
-          aria-label={`${actor.name}. Appearance and signing out`}
-          style={{ borderTop: "1px solid var(--vautn-line)" }}
-        >
+        <UnstyledButton px={10} py={8} style={{ borderTop: "1px solid var(--vautn-line)" }}>
           <Group gap={9} wrap="nowrap">
             <div style={{ flex: 1, minWidth: 0 }}>
               <Text size="sm" fw={550} truncate>
@@ -61,6 +63,7 @@ export function PersonMenu() {
               )}
             </div>
             <IconDotsVertical size={16} aria-hidden />
+            <VisuallyHidden>Appearance and signing out</VisuallyHidden>
           </Group>
         </UnstyledButton>
       </Menu.Target>

@@ -1,9 +1,11 @@
 import {
   type CSSVariablesResolver,
   createTheme,
+  Drawer,
   type MantineColorsTuple,
   Modal,
   Paper,
+  Tabs,
   Tooltip,
 } from "@mantine/core";
 
@@ -89,6 +91,9 @@ const dark: MantineColorsTuple = [
   "#0a1011",
 ];
 
+/** A cross says nothing to who hears the page. */
+const closeButtonProps = { "aria-label": "Close" };
+
 export const theme = createTheme({
   colors: { fjord, moss, amber, ember, gray, dark },
   primaryColor: "fjord",
@@ -103,7 +108,15 @@ export const theme = createTheme({
     Paper: Paper.extend({ defaultProps: { withBorder: true, radius: "lg" } }),
     Tooltip: Tooltip.extend({ defaultProps: { withArrow: true, openDelay: 250, multiline: true } }),
     Modal: Modal.extend({
-      defaultProps: { radius: "lg", centered: true, overlayProps: { blur: 2 } },
+      defaultProps: { radius: "lg", centered: true, overlayProps: { blur: 2 }, closeButtonProps },
+    }),
+    Drawer: Drawer.extend({ defaultProps: { closeButtonProps } }),
+    // One row everywhere, which is pulled sideways where there is no room.
+    Tabs: Tabs.extend({
+      styles: {
+        list: { flexWrap: "nowrap", overflowX: "auto", overflowY: "hidden" },
+        tab: { flexShrink: 0 },
+      },
     }),
   },
 });
@@ -127,7 +140,7 @@ function tintsForDark(colors: Record<string, readonly string[] | undefined>) {
 
 /** The page lies a shade below the cards; the rest follows Mantine. */
 export const cssVariables: CSSVariablesResolver = (resolved) => ({
-  variables: { "--mantine-color-error": "var(--vautn-bad)" },
+  variables: { "--mantine-color-error": "var(--vautn-bad-text)" },
   light: {
     "--vautn-page": resolved.colors.gray[0],
     "--vautn-card": "#ffffff",
@@ -138,6 +151,9 @@ export const cssVariables: CSSVariablesResolver = (resolved) => ({
     "--vautn-ok": resolved.colors.moss?.[5] ?? "",
     "--vautn-late": resolved.colors.amber?.[4] ?? "",
     "--vautn-bad": resolved.colors.ember?.[5] ?? "",
+    // As words on paper: 4.5 to 1 and more, which the fills do not reach (WCAG 2.2, 1.4.3).
+    "--vautn-ok-text": resolved.colors.moss?.[7] ?? "",
+    "--vautn-bad-text": resolved.colors.ember?.[6] ?? "",
     "--vautn-idle": resolved.colors.gray[3],
     "--vautn-busy": resolved.colors.fjord?.[5] ?? "",
   },
@@ -153,6 +169,8 @@ export const cssVariables: CSSVariablesResolver = (resolved) => ({
     "--vautn-ok": resolved.colors.moss?.[5] ?? "",
     "--vautn-late": resolved.colors.amber?.[5] ?? "",
     "--vautn-bad": resolved.colors.ember?.[5] ?? "",
+    "--vautn-ok-text": resolved.colors.moss?.[4] ?? "",
+    "--vautn-bad-text": resolved.colors.ember?.[4] ?? "",
     "--vautn-idle": resolved.colors.dark[4],
     "--vautn-busy": resolved.colors.fjord?.[5] ?? "",
   },

@@ -20,7 +20,7 @@ export function EnrolPage() {
   };
   const signOut = useAction({ run: () => api.signOut(), onDone: () => leave("/sign-in") });
   return (
-    <Center mih="100vh" p="md">
+    <Center component="main" mih="100vh" p="md">
       <Stack w="100%" maw={720}>
         <Group gap="sm">
           <Logo size={32} />

@@ -110,7 +110,7 @@ function Finding({ alert }: { alert: AlertView }) {
         ))}
       </div>
       {nested.length > 0 && (
-        <Code block style={{ maxHeight: 240, overflow: "auto" }}>
+        <Code block tabIndex={0} style={{ maxHeight: 240, overflow: "auto" }}>
           {JSON.stringify(Object.fromEntries(nested), null, 2)}
         </Code>
       )}

@@ -58,7 +58,7 @@ export function AlertsPage() {
           void navigate({ search: next === "alerts" || !next ? {} : { tab: next } })
         }
       >
-        <Tabs.List style={{ flexWrap: "nowrap", overflowX: "auto", overflowY: "hidden" }}>
+        <Tabs.List>
           {TABS.map(({ value, label }) => (
             <Tabs.Tab key={value} value={value}>
               {label}

@@ -52,7 +52,7 @@ export function CertificatesPage() {
         keepMounted={false}
         onChange={(next) => void navigate({ search: { tab: next ?? undefined }, replace: true })}
       >
-        <Tabs.List mb="md" style={{ flexWrap: "nowrap", overflowX: "auto", overflowY: "hidden" }}>
+        <Tabs.List mb="md">
           {TABS.map(([value, label]) => (
             <Tabs.Tab
               key={value}

@@ -1,6 +1,5 @@
 import {
   Autocomplete,
-  Button,
   Group,
   JsonInput,
   Modal,
@@ -15,6 +14,7 @@ import { type UseFormReturnType, useForm } from "@mantine/form";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { ApiError, api, commandBatchesKey, groupsQuery } from "../../api/index.ts";
+import { FormButtons } from "../../components/form-buttons.tsx";
 import { useAction } from "../../components/use-action.ts";
 import { useTenantId } from "../../shell/use-tenant.ts";
 import { isJson, otherCommands } from "../device/send-command.tsx";
@@ -164,14 +164,7 @@ export function NewBatch({ opened, onClose }: { opened: boolean; onClose: () => 
             />
           </Group>
           <CommandOptions form={form} />
-          <Group justify="flex-end">
-            <Button variant="default" onClick={onClose}>
-              Close
-            </Button>
-            <Button type="submit" loading={send.isPending}>
-              Send
-            </Button>
-          </Group>
+          <FormButtons label="Send" busy={send.isPending} onClose={onClose} />
         </Stack>
       </form>
     </Modal>

@@ -80,7 +80,7 @@ function StageNotes({ stage }: { stage: Stage }) {
         </Text>
       )}
       {fault && (
-        <Text size="xs" c="red">
+        <Text size="xs" c="var(--vautn-bad-text)">
           {fault}
         </Text>
       )}

@@ -7,7 +7,7 @@ const SHORT_ANSWER = 60;
 export function CommandAnswer({ command }: { command: CommandView }) {
   if (command.error) {
     return (
-      <Text size="sm" c="var(--vautn-bad)">
+      <Text size="sm" c="var(--vautn-bad-text)">
         {command.error}
       </Text>
     );
@@ -25,7 +25,7 @@ export function CommandAnswer({ command }: { command: CommandView }) {
   if (short.length <= SHORT_ANSWER && !short.includes("\n")) return <Code>{short}</Code>;
   const text = typeof output === "string" ? output : JSON.stringify(output, null, 2);
   return (
-    <Code block mah={160} style={{ overflow: "auto" }}>
+    <Code block tabIndex={0} mah={160} style={{ overflow: "auto" }}>
       {text}
     </Code>
   );

@@ -111,7 +111,7 @@ function Written({ command }: { command: CommandView }) {
           <Text size="sm" c="dimmed" mb={4}>
             Written while it ran{streamCut ? ", its end" : ""}
           </Text>
-          <Code block mah={240} style={{ overflow: "auto" }}>
+          <Code block tabIndex={0} mah={240} style={{ overflow: "auto" }}>
             {stream}
           </Code>
         </Box>

@@ -47,7 +47,9 @@ export function DevicePage() {
         device.data ? (
           <Group gap="xs">
             <PresenceBadge presence={device.data.presence} />
-            <HealthBadge health={device.data.health} />
+            {device.data.health !== device.data.presence && (
+              <HealthBadge health={device.data.health} />
+            )}
           </Group>
         ) : (
           <Skeleton w={90} h={22} />
@@ -66,10 +68,7 @@ export function DevicePage() {
               void navigate({ search: { tab: next ?? undefined }, replace: true })
             }
           >
-            <Tabs.List
-              mb="md"
-              style={{ flexWrap: "nowrap", overflowX: "auto", overflowY: "hidden" }}
-            >
+            <Tabs.List mb="md">
               {TABS.map(([value, label]) => (
                 <Tabs.Tab key={value} value={value}>
                   {label}

@@ -1,8 +1,9 @@
-import { Autocomplete, Button, Group, JsonInput, Modal, Select, Stack } from "@mantine/core";
+import { Autocomplete, JsonInput, Modal, Select, Stack } from "@mantine/core";
 import { useForm } from "@mantine/form";
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { api, commandQuery } from "../../api/index.ts";
+import { FormButtons } from "../../components/form-buttons.tsx";
 import { Loaded } from "../../components/states.tsx";
 import { useAction } from "../../components/use-action.ts";
 import { useTenantId } from "../../shell/use-tenant.ts";
@@ -93,14 +94,7 @@ export function SendCommand({ deviceId, opened, onClose }: SendCommandProps) {
               {...form.getInputProps("ttlSeconds")}
             />
             <CommandOptions form={form} />
-            <Group justify="flex-end">
-              <Button variant="default" onClick={close}>
-                Close
-              </Button>
-              <Button type="submit" loading={send.isPending}>
-                Send
-              </Button>
-            </Group>
+            <FormButtons label="Send" busy={send.isPending} onClose={close} />
           </Stack>
         </form>
       )}

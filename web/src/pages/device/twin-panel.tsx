@@ -4,6 +4,7 @@ import { IconArrowsExchange } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, type TwinView, twinQuery } from "../../api/index.ts";
+import { FormButtons } from "../../components/form-buttons.tsx";
 import { Panel } from "../../components/page.tsx";
 import { EmptyState, Loaded } from "../../components/states.tsx";
 import { TimeAgo } from "../../components/time-ago.tsx";
@@ -66,7 +67,7 @@ function Documents({ twin, onEdit }: { twin: TwinView; onEdit: () => void }) {
             <Standing twin={twin} />
           </Group>
           {twin.fault && (
-            <Text size="sm" c="var(--vautn-bad)">
+            <Text size="sm" c="var(--vautn-bad-text)">
               Version {twin.fault.version} could not be: {twin.fault.message}
             </Text>
           )}
@@ -110,7 +111,7 @@ function Standing({ twin }: { twin: TwinView }) {
 
 function Document({ value }: { value: unknown }) {
   return (
-    <Code block style={{ overflowX: "auto", maxHeight: "60vh" }}>
+    <Code block tabIndex={0} style={{ overflowX: "auto", maxHeight: "60vh" }}>
       {JSON.stringify(value, null, 2)}
     </Code>
   );
@@ -142,7 +143,7 @@ function Editor({ deviceId, twin, onClose }: EditorProps) {
       <form onSubmit={form.onSubmit((values) => save.mutate(values))}>
         <Stack>
           {started !== twin.desiredVersion && (
-            <Text size="sm" c="var(--vautn-bad)">
+            <Text size="sm" c="var(--vautn-bad-text)">
               Version {twin.desiredVersion} has come meanwhile: saving replaces it.
             </Text>
           )}
@@ -155,14 +156,7 @@ function Editor({ deviceId, twin, onClose }: EditorProps) {
             classNames={{ input: "mono" }}
             {...form.getInputProps("desired")}
           />
-          <Group justify="flex-end">
-            <Button variant="default" onClick={onClose}>
-              Cancel
-            </Button>
-            <Button type="submit" loading={save.isPending}>
-              Save
-            </Button>
-          </Group>
+          <FormButtons label="Save" busy={save.isPending} onClose={onClose} />
         </Stack>
       </form>
     </Panel>

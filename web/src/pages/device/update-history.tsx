@@ -70,7 +70,7 @@ function UpdateEntry({ update, tenant }: { update: UpdateRecord; tenant: string 
         </Text>
       )}
       {update.failure && (
-        <Text size="sm" c="var(--vautn-bad)">
+        <Text size="sm" c="var(--vautn-bad-text)">
           {update.failure.phase && `While ${update.failure.phase}: `}
           {update.failure.message}
           {update.failure.element && (
@@ -82,7 +82,11 @@ function UpdateEntry({ update, tenant }: { update: UpdateRecord; tenant: string 
         </Text>
       )}
       <Text size="xs" c="dimmed">
-        <Link to="/t/$tenant/rollouts/$rollout" params={{ tenant, rollout: update.rolloutId }}>
+        <Link
+          underline="always"
+          to="/t/$tenant/rollouts/$rollout"
+          params={{ tenant, rollout: update.rolloutId }}
+        >
           {update.rolloutName}
         </Link>
         {update.format && ` · as ${update.format}`}

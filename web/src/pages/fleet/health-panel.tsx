@@ -93,7 +93,7 @@ function HealthBar({ row, largest, active, onClick }: HealthBarProps) {
         <Group gap={8} wrap="nowrap">
           {row.crashes24h > 0 && (
             <Tooltip label={`${plural(row.crashes24h, "crash").replace(/hs$/, "hes")} in 24 hours`}>
-              <Group gap={2} wrap="nowrap" c="var(--vautn-bad)">
+              <Group gap={2} wrap="nowrap" c="var(--vautn-bad-text)">
                 <IconBolt size={13} aria-hidden />
                 <Text size="xs" fw={600}>
                   {formatNumber(row.crashes24h)}

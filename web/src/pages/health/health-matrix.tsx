@@ -1,4 +1,4 @@
-import { Box, Group, ScrollArea, Table, Text, Tooltip } from "@mantine/core";
+import { Box, Group, ScrollArea, Table, Text, Tooltip, VisuallyHidden } from "@mantine/core";
 import type { GroupView, MatrixCell } from "../../api/index.ts";
 import { formatNumber } from "../../components/format.ts";
 import { Link } from "../../components/link.tsx";
@@ -35,7 +35,9 @@ export function HealthMatrix({ cells, by, across, groups }: MatrixProps) {
         <Table withRowBorders={false} verticalSpacing={3} horizontalSpacing={3} w="auto" miw="50%">
           <Table.Thead>
             <Table.Tr>
-              <Table.Th />
+              <Table.Th>
+                <VisuallyHidden>{by}</VisuallyHidden>
+              </Table.Th>
               {columns.map((column) => (
                 <Table.Th key={column} ta="center" fz="xs" c="dimmed" fw={550}>
                   {column || "none"}
@@ -115,7 +117,7 @@ function Cell({ cell, query }: { cell: MatrixCell; query: string }) {
 /** From quiet green to full red, readable on both grounds: the text stays the page's own. */
 function shadeOf(share: number): string {
   if (share === 0) return "color-mix(in srgb, var(--vautn-ok) 14%, transparent)";
-  const strength = Math.round(16 + 54 * Math.sqrt(share));
+  const strength = Math.round(16 + 44 * Math.sqrt(share));
   return `color-mix(in srgb, var(--vautn-bad) ${strength}%, transparent)`;
 }
 

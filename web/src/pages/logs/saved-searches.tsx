@@ -3,6 +3,7 @@ import { IconBookmark, IconTrash } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, type LogSearchFilter, logSearchesQuery, type SavedSearch } from "../../api/index.ts";
+import { FormButtons } from "../../components/form-buttons.tsx";
 import { useAction } from "../../components/use-action.ts";
 import { useMay, useTenantId } from "../../shell/use-tenant.ts";
 import type { LogFilter } from "./log-view.tsx";
@@ -121,14 +122,12 @@ function SaveDialog({ filter, taken, onClose }: SaveDialogProps) {
             description={isTaken ? "There is one of this name: it is replaced." : undefined}
             onChange={(event) => setName(event.currentTarget.value)}
           />
-          <Group justify="flex-end">
-            <Button variant="default" onClick={onClose}>
-              Cancel
-            </Button>
-            <Button type="submit" disabled={name.trim() === ""} loading={save.isPending}>
-              {isTaken ? "Replace" : "Save"}
-            </Button>
-          </Group>
+          <FormButtons
+            label={isTaken ? "Replace" : "Save"}
+            busy={save.isPending}
+            disabled={name.trim() === ""}
+            onClose={onClose}
+          />
         </Stack>
       </form>
     </Modal>

@@ -21,6 +21,7 @@ import {
   TENANT_ROLES,
   tenantsQuery,
 } from "../../api/index.ts";
+import { FormButtons } from "../../components/form-buttons.tsx";
 import { useAction } from "../../components/use-action.ts";
 
 const ID = /^[a-z0-9][a-z0-9-]{0,39}$/;
@@ -131,14 +132,7 @@ export function ProviderDialog({ provider, onClose, onCreated }: Props) {
               {...form.getInputProps("enabled", { type: "checkbox" })}
             />
           )}
-          <Group justify="flex-end">
-            <Button variant="default" onClick={onClose}>
-              Close
-            </Button>
-            <Button type="submit" loading={save.isPending}>
-              Save the provider
-            </Button>
-          </Group>
+          <FormButtons label="Save the provider" busy={save.isPending} onClose={onClose} />
         </Stack>
       </form>
     </Modal>

@@ -126,7 +126,7 @@ function DeltaRow({ delta, isSmallest }: { delta: DeltaView; isSmallest: boolean
           {delta.format}
         </Text>
         {note && (
-          <Text size="xs" c={delta.status === "failed" ? "var(--vautn-bad)" : "dimmed"}>
+          <Text size="xs" c={delta.status === "failed" ? "var(--vautn-bad-text)" : "dimmed"}>
             {note}
           </Text>
         )}

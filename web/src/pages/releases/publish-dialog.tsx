@@ -1,6 +1,7 @@
-import { Button, FileInput, Group, Modal, Stack, Text } from "@mantine/core";
+import { FileInput, Modal, Stack, Text } from "@mantine/core";
 import { useForm } from "@mantine/form";
 import { api } from "../../api/index.ts";
+import { FormButtons } from "../../components/form-buttons.tsx";
 import { useAction } from "../../components/use-action.ts";
 import { useTenantId } from "../../shell/use-tenant.ts";
 
@@ -49,14 +50,7 @@ export function PublishDialog({ opened, onClose }: { opened: boolean; onClose: (
             clearable
             {...form.getInputProps("image")}
           />
-          <Group justify="flex-end">
-            <Button variant="default" onClick={onClose}>
-              Close
-            </Button>
-            <Button type="submit" loading={publish.isPending}>
-              Publish
-            </Button>
-          </Group>
+          <FormButtons label="Publish" busy={publish.isPending} onClose={onClose} />
         </Stack>
       </form>
     </Modal>

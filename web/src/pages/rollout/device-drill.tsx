@@ -184,7 +184,7 @@ function WhatHappened({ device }: { device: RolloutDevice }) {
   const failure = failureOf(device);
   if (failure) {
     return (
-      <Text size="sm" c="var(--vautn-bad)">
+      <Text size="sm" c="var(--vautn-bad-text)">
         {failure.message}
         <Text span size="xs" c="dimmed">
           {" "}

@@ -10,7 +10,7 @@ export function ReplayVerdict({ rollout, seq }: { rollout: string; seq: number }
   if (replay.data) {
     const { agrees, replayed } = replay.data;
     return (
-      <Text size="xs" role="status" c={agrees ? "var(--vautn-ok)" : "var(--vautn-bad)"}>
+      <Text size="xs" role="status" c={agrees ? "var(--vautn-ok-text)" : "var(--vautn-bad-text)"}>
         {agrees
           ? "Judged again: the same, to the last number"
           : `Judged again: ${replayed.decision} by ${replayed.rule}: ${replayed.sentence}`}

@@ -45,7 +45,7 @@ export function Savings({ rollout }: { rollout: RolloutView }) {
             my={8}
             aria-label="Share of the full images' bytes"
           />
-          <Text size="sm" fw={600} c="var(--vautn-ok)">
+          <Text size="sm" fw={600} c="var(--vautn-ok-text)">
             {formatBytes(Math.max(0, bytesFull - bytesDownloaded))} saved by deltas (
             {formatPercent(Math.max(0, saved))})
           </Text>

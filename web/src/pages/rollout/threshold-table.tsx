@@ -50,7 +50,7 @@ export function ThresholdTable({ rollout }: { rollout: RolloutView }) {
                     {name}
                   </Table.Td>
                   <Table.Td ta="right">
-                    <Text span inherit fw={600} c={broken ? "var(--vautn-bad)" : undefined}>
+                    <Text span inherit fw={600} c={broken ? "var(--vautn-bad-text)" : undefined}>
                       {value === undefined ? "–" : text(value)}
                     </Text>
                   </Table.Td>

@@ -1,4 +1,4 @@
-import { Button, Group, Modal, Select, Stack, Text, TextInput } from "@mantine/core";
+import { Button, Modal, Select, Stack, Text, TextInput } from "@mantine/core";
 import { useForm } from "@mantine/form";
 import { IconUsers } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
@@ -7,6 +7,7 @@ import { api, membersQuery, type UserView } from "../../api/index.ts";
 import { ToneBadge } from "../../components/badges.tsx";
 import { Confirm } from "../../components/confirm.tsx";
 import { DataTable } from "../../components/data-table.tsx";
+import { FormButtons } from "../../components/form-buttons.tsx";
 import { EmptyState, Loaded } from "../../components/states.tsx";
 import { useAction } from "../../components/use-action.ts";
 import { useIsPlatformAdministrator, useMay, useTenantId } from "../../shell/use-tenant.ts";
@@ -181,14 +182,7 @@ function AddMember({ onClose }: { onClose: () => void }) {
             {...form.getInputProps("email")}
           />
           <RoleFields form={form} />
-          <Group justify="flex-end">
-            <Button variant="default" onClick={onClose}>
-              Close
-            </Button>
-            <Button type="submit" loading={add.isPending}>
-              Add
-            </Button>
-          </Group>
+          <FormButtons label="Add" busy={add.isPending} onClose={onClose} />
         </Stack>
       </form>
     </Modal>

@@ -1,6 +1,7 @@
-import { Button, Group, Modal, PasswordInput, Select, Stack, TextInput } from "@mantine/core";
+import { Modal, PasswordInput, Select, Stack, TextInput } from "@mantine/core";
 import { useForm } from "@mantine/form";
 import { api, TENANT_ROLES, type TenantRole } from "../../api/index.ts";
+import { FormButtons } from "../../components/form-buttons.tsx";
 import { useAction } from "../../components/use-action.ts";
 import { useTenantId } from "../../shell/use-tenant.ts";
 
@@ -43,14 +44,7 @@ export function NewPerson({ onClose }: { onClose: () => void }) {
             allowDeselect={false}
             {...form.getInputProps("role")}
           />
-          <Group justify="flex-end">
-            <Button variant="default" onClick={onClose}>
-              Close
-            </Button>
-            <Button type="submit" loading={create.isPending}>
-              Create the person
-            </Button>
-          </Group>
+          <FormButtons label="Create the person" busy={create.isPending} onClose={onClose} />
         </Stack>
       </form>
     </Modal>

@@ -16,6 +16,7 @@ import { useState } from "react";
 import { api, type RoleView, rolesQuery } from "../../api/index.ts";
 import { Confirm } from "../../components/confirm.tsx";
 import { DataTable } from "../../components/data-table.tsx";
+import { FormButtons } from "../../components/form-buttons.tsx";
 import { Loaded } from "../../components/states.tsx";
 import { useAction } from "../../components/use-action.ts";
 import { useMay, useTenantId } from "../../shell/use-tenant.ts";
@@ -191,14 +192,7 @@ function RoleDialog({ role, onClose }: { role: RoleView | undefined; onClose: ()
               </Stack>
             </ScrollArea.Autosize>
           </Checkbox.Group>
-          <Group justify="flex-end">
-            <Button variant="default" onClick={onClose}>
-              Close
-            </Button>
-            <Button type="submit" loading={save.isPending}>
-              Save the role
-            </Button>
-          </Group>
+          <FormButtons label="Save the role" busy={save.isPending} onClose={onClose} />
         </Stack>
       </form>
     </Modal>

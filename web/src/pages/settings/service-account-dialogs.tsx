@@ -14,6 +14,7 @@ import { useForm } from "@mantine/form";
 import { IconPlus, IconX } from "@tabler/icons-react";
 import { api, type ServiceAccountView, TENANT_ROLES, type TenantRole } from "../../api/index.ts";
 import { CopyBlock } from "../../components/copy-text.tsx";
+import { FormButtons } from "../../components/form-buttons.tsx";
 import { useAction } from "../../components/use-action.ts";
 import { useTenantId } from "../../shell/use-tenant.ts";
 
@@ -125,14 +126,11 @@ export function NewServiceAccount({ onClose, onMade }: NewProps) {
               {...form.getInputProps("lifetimeSeconds")}
             />
           </Group>
-          <Group justify="flex-end">
-            <Button variant="default" onClick={onClose}>
-              Close
-            </Button>
-            <Button type="submit" loading={create.isPending}>
-              Create the service account
-            </Button>
-          </Group>
+          <FormButtons
+            label="Create the service account"
+            busy={create.isPending}
+            onClose={onClose}
+          />
         </Stack>
       </form>
     </Modal>

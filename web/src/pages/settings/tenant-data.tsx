@@ -107,7 +107,7 @@ function End({ tenant }: { tenant: string }) {
               "Suspended at once and deleted after a grace, with a signed receipt of what was removed and that nothing is left."
             )}{" "}
             {isAdministrator ? (
-              <Link to="/t/$tenant/platform" params={{ tenant }}>
+              <Link underline="always" to="/t/$tenant/platform" params={{ tenant }}>
                 Tenants of the platform
               </Link>
             ) : (

@@ -66,7 +66,7 @@ function SpanRow({ row, color, left, width }: SpanRowProps) {
           <Text span size="sm" fw={500}>
             {span.name}
           </Text>
-          <Text span size="xs" c={failed ? "var(--vautn-bad)" : "dimmed"}>
+          <Text span size="xs" c={failed ? "var(--vautn-bad-text)" : "dimmed"}>
             {span.service} · {formatDuration(span.durationMs)}
           </Text>
         </span>
@@ -99,7 +99,7 @@ function LogRow({ row, left }: { row: TraceRow & { kind: "log" }; left: number }
         <Text span size="xs" className="mono clip" title={log.message}>
           {log.deviceId && (
             <>
-              <DeviceLink deviceId={log.deviceId} />{" "}
+              <DeviceLink deviceId={log.deviceId} underline="always" />{" "}
             </>
           )}
           {log.message}
