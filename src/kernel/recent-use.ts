@@ -6,6 +6,8 @@ export interface RecentUse {
   of(tenantId: string): number;
   /** The same of a tenant that has used more than all the others together; 0 for anybody else. */
   ofTheGreedy(tenantId: string): number;
+  /** The same of all others together. */
+  ofOthers(tenantId: string): number;
 }
 
 const MAX_TENANTS = 1_000;
@@ -21,12 +23,14 @@ export function createRecentUse(clock: Pick<Clock, "now">, halfLifeMs = 60_000):
     const use = uses.get(tenantId);
     return use ? left(use) : 0;
   };
+  const ofOthers = (tenantId: string) =>
+    [...uses].reduce((sum, [id, use]) => (id === tenantId ? sum : sum + left(use)), 0);
   return {
     of,
+    ofOthers,
     ofTheGreedy(tenantId) {
       const own = of(tenantId);
-      const all = [...uses.values()].reduce((sum, use) => sum + left(use), 0);
-      return own > all / 2 ? own : 0;
+      return own > ofOthers(tenantId) ? own : 0;
     },
     add(tenantId, seconds) {
       const sum = of(tenantId) + Math.max(0, seconds);

@@ -191,6 +191,7 @@ describe("what a tenant has used of late", () => {
     const recent = createRecentUse({ now: () => 0 });
     recent.add("acme", 8);
     expect(recent.ofTheGreedy("acme")).toBe(8);
+    expect([recent.ofOthers("acme"), recent.ofOthers("globex")]).toEqual([0, 8]);
     recent.add("globex", 5);
     recent.add("initech", 4);
     expect(recent.ofTheGreedy("acme")).toBe(0);
