@@ -3,11 +3,17 @@ import fs from "node:fs";
 import path from "node:path";
 import { type Browser, chromium, type Locator, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { accessProblems } from "../support/console-access.ts";
 import { type ConsoleScene, setConsoleScene } from "../support/console-scene.ts";
 
 const CHROMIUM = process.env.VAUTN_CHROMIUM ?? "/usr/bin/chromium";
 const DEVICES = 12;
 const PATIENCE_MS = 30_000;
+
+const ACCESSIBLE_PLACES = [
+  ...["fleet", "health", "telemetry", "rollouts", "releases", "certificates", "alerts", "logs"],
+  ...["audit", "settings", "settings?tab=roles", "platform", "account", "devices/hub-001"],
+];
 
 describe.skipIf(!fs.existsSync(CHROMIUM))("The console in Chromium", () => {
   let scene: ConsoleScene;
@@ -380,6 +386,22 @@ describe.skipIf(!fs.existsSync(CHROMIUM))("The console in Chromium", () => {
     await visible(page.getByRole("heading", { name: "Fleet" }));
     expect(complaints.filter((text) => !/\b401\b/.test(text))).toEqual([]);
     complaints.length = 0;
+  });
+
+  test("can be used by who hears it or sees little, light and dark", async () => {
+    const found: string[] = [];
+    for (const colorScheme of ["light", "dark"] as const) {
+      await page.emulateMedia({ colorScheme });
+      for (const place of ACCESSIBLE_PLACES) {
+        await page.goto(`${scene.platform.consoleUrl}/t/${scene.tenant}/${place}`);
+        await visible(page.getByRole("heading", { level: 1 }));
+        await expectCount(page.locator(".mantine-Skeleton-root"), 0);
+        const problems = await accessProblems(page);
+        found.push(...problems.map((problem) => `${colorScheme} ${place}: ${problem}`));
+      }
+    }
+    await page.emulateMedia({ colorScheme: null });
+    expect(found).toEqual([]);
   });
 
   test("lets nobody back in after signing out", async () => {

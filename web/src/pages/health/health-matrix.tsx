@@ -104,7 +104,7 @@ function Cell({ cell, query }: { cell: MatrixCell; query: string }) {
             <Text size="sm" fw={600} lh={1.2}>
               {formatNumber(cell.total)}
             </Text>
-            <Text size="xs" lh={1.2} c={sick > 0 ? undefined : "dimmed"}>
+            <Text size="xs" lh={1.2}>
               {sick > 0 ? `${Math.round(100 * share)} % not well` : "all well"}
             </Text>
           </Box>
