@@ -236,6 +236,8 @@ describe("the Prometheus API", () => {
     expect(Object.keys(await data("metadata"))).toEqual(["fuel", "odometer"]);
     expect(Object.keys(await data("metadata", [["limit", "1"]]))).toEqual(["fuel"]);
     expect((await data("labels", [["limit", "1"]])).length).toBe(1);
+    expect(await data("label/constructor/values")).toEqual([]);
+    expect(await data("series", [["match[]", 'fuel{constructor=~"x"}']])).toEqual([]);
     expect((await data("status/buildinfo")).version).toMatch(/^2\./);
     expect(await data("query_exemplars", [["query", "fuel"]])).toEqual([]);
     expect(await data("rules")).toEqual({ groups: [] });
@@ -266,6 +268,8 @@ describe("the Prometheus API", () => {
     ['fuel + "text"', /text/],
     ["fuel @ 1", /not supported/],
     ['fuel{device=~"("}', /regular expression/],
+    ['fuel{device="\\x00"}', /no character/],
+    ['fuel{device=~"truck-\\d+"}', /unknown escape sequence/],
     ["1 < 2", /BOOL/],
     [`${"(".repeat(60)}1${")".repeat(60)}`, /nested too deep/],
   ])("refuses %s and says why", async (query, why) => {
@@ -418,6 +422,16 @@ describe("the Prometheus API", () => {
     const started = process.cpuUsage();
     expect((await ask("query", [["query", evil]])).body.data.result).toEqual([]);
     expect(process.cpuUsage(started).user).toBeLessThan(20e6);
+    const fine = { start: String(FLEET_START / 1000), step: "1" };
+    const long = {
+      ...fine,
+      query: "sum_over_time((fuel)[2h:1s])",
+      end: String(FLEET_START / 1000 + 3_600),
+    };
+    const heavy = await ask("query_range", Object.entries(long));
+    expect([heavy.status, heavy.body.errorType]).toEqual([422, "execution"]);
+    expect(heavy.body.error).toMatch(/look at more than/);
+    expect(contractErrors("PrometheusError", heavy.body)).toEqual([]);
     expect((await ask("query", [["time", "x"]])).status).toBe(400);
     const step = { query: "fuel", start: "1", end: "2", step: "0" };
     expect((await ask("query_range", Object.entries(step))).body.error).toMatch(/step/);

@@ -6,6 +6,8 @@ import {
   present,
   signatureOf,
   type Value,
+  type Values,
+  valuesOf,
   withoutName,
 } from "./vectors.ts";
 
@@ -83,11 +85,12 @@ export function combine(operation: Operation, left: Value, right: Value): Value 
   const numbers = (scalar as { values: number[] }).values;
   const lines = (vector as { lines: Line[] }).lines.map(({ labels, values }) => ({
     labels: changes ? withoutName(labels) : labels,
-    values: values.map((value, step) =>
-      left.kind === "vector"
+    values: valuesOf(values.length, (step) => {
+      const value = values[step];
+      return left.kind === "vector"
         ? apply(value, numbers[step], value)
-        : apply(numbers[step], value, value),
-    ),
+        : apply(numbers[step], value, value);
+    }),
   }));
   return present(assertDistinct(lines));
 }
@@ -118,30 +121,34 @@ function matched(
     if (matching.many === null) {
       const why = "many-to-one matching must be explicit (group_left/group_right)";
       const own = joined(members, `multiple matches for labels: ${why}`);
-      const values = own.map((value, step) => apply(value, single[step], value));
+      const values = valuesOf(own.length, (step) => apply(own[step], single[step], own[step]));
       const labels = members[0]?.labels ?? {};
       return [{ labels: labelsOfPair(changes ? withoutName(labels) : labels, matching), values }];
     }
     const other = others[0]?.labels ?? {};
     return members.map(({ labels, values }) => ({
       labels: withIncluded(changes ? withoutName(labels) : labels, other, matching.include),
-      values: values.map((value, step) =>
+      values: valuesOf(values.length, (step) =>
         matching.many === "left"
-          ? apply(value, single[step], value)
-          : apply(single[step], value, single[step]),
+          ? apply(values[step], single[step], values[step])
+          : apply(single[step], values[step], single[step]),
       ),
     }));
   });
 }
 
 /** At each step the value of the one series that has any; two at once are refused. */
-function joined(lines: readonly Line[], refusal: string): (number | undefined)[] {
+function joined(lines: readonly Line[], refusal: string): Values {
   const [first, ...rest] = lines;
   if (!first || rest.length === 0) return first?.values ?? [];
-  return first.values.map((_, step) => {
-    const found = lines.flatMap(({ values }) => values[step] ?? []);
-    if (found.length > 1) throw new PromqlError(refusal, 0);
-    return found[0];
+  return valuesOf(first.values.length, (step) => {
+    let found: number | undefined;
+    for (const { values } of lines) {
+      if (values[step] === undefined) continue;
+      if (found !== undefined) throw new PromqlError(refusal, 0);
+      found = values[step];
+    }
+    return found;
   });
 }
 
@@ -154,14 +161,14 @@ function combineSets(operator: string, matching: Matching, left: Value, right: V
     throw new PromqlError(`no grouping allowed for "${operator}" operation`, 0);
   }
   const [kept, judges] = operator === "or" ? [right.lines, left.lines] : [left.lines, right.lines];
-  const there = Map.groupBy(judges, ({ labels }) => keyOf(labels, matching));
+  const there = stepsOf(judges, matching);
   const wanted = operator === "and";
   const chosen = kept.map(({ labels, values }) => {
-    const found = there.get(keyOf(labels, matching)) ?? [];
-    const isThere = (step: number) => found.some((line) => line.values[step] !== undefined);
+    const found = there.get(keyOf(labels, matching));
+    const isChosen = (step: number) => (found?.[step] === 1) === wanted;
     return {
       labels,
-      values: values.map((value, step) => (isThere(step) === wanted ? value : undefined)),
+      values: valuesOf(values.length, (step) => (isChosen(step) ? values[step] : undefined)),
     };
   });
   if (operator !== "or") return present(chosen);
@@ -169,14 +176,32 @@ function combineSets(operator: string, matching: Matching, left: Value, right: V
   const lines = new Map(left.lines.map((line) => [signatureOf(line.labels), line]));
   for (const line of chosen) {
     const known = lines.get(signatureOf(line.labels));
-    const values = known?.values.map((value, step) => value ?? line.values[step]) ?? line.values;
+    const values = known
+      ? valuesOf(line.values.length, (step) => known.values[step] ?? line.values[step])
+      : line.values;
     lines.set(signatureOf(line.labels), { labels: line.labels, values });
   }
   return present([...lines.values()]);
 }
 
+/** Of each match the steps at which any of its series has a value. */
+function stepsOf(lines: readonly Line[], matching: Matching): Map<string, Uint8Array> {
+  const there = new Map<string, Uint8Array>();
+  for (const { labels, values } of lines) {
+    const key = keyOf(labels, matching);
+    const steps = there.get(key) ?? new Uint8Array(values.length);
+    there.set(key, steps);
+    for (let step = 0; step < values.length; step += 1) {
+      if (values[step] !== undefined) steps[step] = 1;
+    }
+  }
+  return there;
+}
+
+/** The name counts where it is asked for. */
 function keyOf(labels: Labels, { on, labels: names }: Matching): string {
-  return signatureOf(pick(withoutName(labels), (name) => names.includes(name) === on));
+  const own = on ? labels : withoutName(labels);
+  return signatureOf(pick(own, (name) => names.includes(name) === on));
 }
 
 function labelsOfPair(labels: Labels, { on, labels: names }: Matching): Labels {

@@ -1,5 +1,5 @@
-import { AppError } from "../../kernel/index.ts";
 import { BY_ALL_LABELS, combine } from "./binary.ts";
+import { Budget } from "./budget.ts";
 import { PromqlError } from "./error.ts";
 import {
   absentLine,
@@ -18,9 +18,10 @@ import {
   type Line,
   present,
   type Value,
+  type Values,
   withoutName,
 } from "./vectors.ts";
-import { NUMBER_AT, type Samples, WINDOW_FUNCTIONS } from "./windows.ts";
+import { NUMBER_AT, type Samples, WINDOW_FUNCTIONS, type Window, workOf } from "./windows.ts";
 
 /** Moments of an evaluation, milliseconds since the epoch; one step where start is end. */
 export interface Steps {
@@ -56,18 +57,19 @@ export const LOOKBACK_MS = 5 * 60_000;
 /** Of a subquery that names none. */
 const SUBQUERY_STEP_MS = 60_000;
 const MAX_SUBQUERY_STEPS = 11_000;
-/** Values at a time, of all series and steps: what comes to an answer takes fewer. */
-const MAX_VALUES = 20_000_000;
 const FIRST_NUMBERS = ["topk", "bottomk", "quantile"];
 
 export class Evaluation {
   readonly #steps: Steps;
   readonly #load: LoadSeries;
+  readonly #budget: Budget;
   readonly #moments: number[] = [];
 
-  constructor(steps: Steps, load: LoadSeries) {
+  /** Throws, when it runs, `query-too-expensive` where the query takes more than `budget`. */
+  constructor(steps: Steps, load: LoadSeries, budget = new Budget()) {
     this.#steps = steps;
     this.#load = load;
+    this.#budget = budget;
     for (let at = steps.start; at <= steps.end; at += steps.stepMs) this.#moments.push(at);
   }
 
@@ -76,6 +78,15 @@ export class Evaluation {
   }
 
   async run(expression: Expression): Promise<Value> {
+    const { held } = this.#budget;
+    const value = await this.#valueOf(expression);
+    // What it was made of is let go.
+    this.#budget.settle(held + this.#sizeOf(value));
+    if (this.#budget.isPauseDue) await this.#budget.pause();
+    return value;
+  }
+
+  async #valueOf(expression: Expression): Promise<Value> {
     switch (expression.kind) {
       case "number":
         return this.#scalar(() => expression.value);
@@ -90,21 +101,38 @@ export class Evaluation {
         return this.#newest(expression, null, (samples, to) => samples.values[to - 1]);
       case "negate": {
         const minus = { operator: "-", bool: false, matching: BY_ALL_LABELS };
+        const operand = await this.#operand(expression.operand);
         return combine(
           minus,
           this.#scalar(() => 0),
-          await this.run(expression.operand),
+          operand,
         );
       }
       case "binary": {
-        const left = await this.run(expression.left);
-        return combine(expression, left, await this.run(expression.right));
+        const left = await this.#operand(expression.left);
+        return combine(expression, left, await this.#operand(expression.right));
       }
       case "aggregate":
         return this.#aggregate(expression);
       case "call":
         return this.#call(expression);
     }
+  }
+
+  /** A value that another of its size is made of. */
+  async #operand(expression: Expression): Promise<Value> {
+    const value = await this.run(expression);
+    this.#budget.hold(this.#sizeOf(value));
+    this.#budget.spend(this.#sizeOf(value));
+    return value;
+  }
+
+  async #lines(expression: Expression, call: Call): Promise<Line[]> {
+    return linesOf(await this.#operand(expression), call);
+  }
+
+  #sizeOf(value: Value): number {
+    return (value.kind === "vector" ? value.lines.length : 1) * this.#moments.length;
   }
 
   #scalar(valueAt: (moment: number) => number): Value {
@@ -114,14 +142,15 @@ export class Evaluation {
   async #aggregate(expression: Extract<Expression, { kind: "aggregate" }>): Promise<Value> {
     const { operator, without, labels, parameter } = expression;
     const needs = FIRST_NUMBERS.includes(operator);
-    if (needs !== (parameter !== null) || (parameter && parameter.kind !== "number")) {
-      throw new PromqlError(`${operator} takes ${needs ? "a number first" : "one argument"}`, 0);
-    }
+    const refused = () =>
+      new PromqlError(`${operator} takes ${needs ? "a number first" : "one argument"}`, 0);
+    if (needs !== (parameter !== null)) throw refused();
+    const number = parameter ? await this.run(parameter) : undefined;
+    if (number?.kind === "vector") throw refused();
     const operand = await this.run(expression.operand);
     if (operand.kind === "scalar") throw new PromqlError(`${operator} needs a vector`, 0);
-    const number = parameter?.kind === "number" ? parameter.value : 0;
-    const aggregation = { operator, without, labels, parameter: number };
-    return { kind: "vector", lines: aggregate(operand.lines, aggregation) };
+    const aggregation = { operator, without, labels, parameters: number?.values ?? [] };
+    return { kind: "vector", lines: await aggregate(operand.lines, aggregation, this.#budget) };
   }
 
   async #call(call: Call): Promise<Value> {
@@ -133,7 +162,8 @@ export class Evaluation {
     if (name === "time" && !first) return this.#scalar((moment) => moment / 1000);
     if (name === "pi" && !first) return this.#scalar(() => Math.PI);
     if (!first) throw unsupported(name, at);
-    if (name === "timestamp" && first.kind === "selector" && first.rangeMs === null) {
+    if (name === "timestamp" && rest.length === 0 && first.kind === "selector") {
+      if (first.rangeMs !== null) throw new PromqlError("timestamp needs a vector", at);
       const value = await this.#newest(
         first,
         name,
@@ -145,17 +175,22 @@ export class Evaluation {
       const texts = rest.map((arg) => textOf(arg, call));
       const fits = name === "label_replace" ? texts.length === 4 : texts.length >= 2;
       if (!fits) throw new PromqlError(`wrong number of arguments for ${name}`, at);
-      const lines = linesOf(await this.run(first), call);
+      const lines = await this.#lines(first, call);
       const change = name === "label_replace" ? replaceLabel : joinLabels;
-      return { kind: "vector", lines: change(lines, texts) };
+      return { kind: "vector", lines: await change(lines, texts) };
     }
     if (rest.length > 0) throw unsupported(name, at);
     const steps = this.#moments.length;
     switch (name) {
       case "absent":
-        return present([absentLine(linesOf(await this.run(first), call), labelsOf(first), steps)]);
+        return present([absentLine(await this.#lines(first, call), labelsOf(first), steps)]);
       case "scalar":
-        return { kind: "scalar", values: onlyValues(linesOf(await this.run(first), call), steps) };
+        return { kind: "scalar", values: onlyValues(await this.#lines(first, call), steps) };
+      case "timestamp":
+        // Of what is computed: when.
+        return applyToEach(await this.#lines(first, call), (_value, seconds) => seconds, [
+          this.#moments.map((moment) => moment / 1000),
+        ]);
       case "vector": {
         const value = await this.run(first);
         if (value.kind !== "scalar") throw new PromqlError("vector needs a number", at);
@@ -164,7 +199,7 @@ export class Evaluation {
       case "sort":
       case "sort_desc":
         // In an answer of one moment its series are put in order; in a range there is none.
-        return { kind: "vector", lines: linesOf(await this.run(first), call) };
+        return { kind: "vector", lines: await this.#lines(first, call) };
       default:
         throw unsupported(name, at);
     }
@@ -178,12 +213,10 @@ export class Evaluation {
     if (!first || rest.length < least || rest.length > most) {
       throw new PromqlError(`wrong number of arguments for ${name}`, at);
     }
-    const lines = linesOf(await this.run(first), call);
-    return applyToEach(
-      lines,
-      apply,
-      await Promise.all(rest.map((arg) => this.#numbers(arg, call))),
-    );
+    const lines = await this.#lines(first, call);
+    const given: (readonly number[])[] = [];
+    for (const arg of rest) given.push(await this.#numbers(arg, call));
+    return applyToEach(lines, apply, given);
   }
 
   async #calendar(call: Call): Promise<Value> {
@@ -192,7 +225,7 @@ export class Evaluation {
     const ofSeconds = (seconds: number) => of(new Date(seconds * 1000));
     if (args.length > 1) throw new PromqlError(`wrong number of arguments for ${name}`, at);
     const [only] = args;
-    if (only) return applyToEach(linesOf(await this.run(only), call), ofSeconds, []);
+    if (only) return applyToEach(await this.#lines(only, call), ofSeconds, []);
     const values = this.#moments.map((moment) => ofSeconds(moment / 1000));
     return { kind: "vector", lines: [{ labels: {}, values }] };
   }
@@ -210,10 +243,14 @@ export class Evaluation {
     take: (samples: Samples, to: number) => number | undefined,
   ): Promise<Value> {
     const load = this.#loadOf(matchers, offsetMs, LOOKBACK_MS, use);
-    const lines = this.#bounded(await this.#load(load)).map(({ labels, samples }) => ({
-      labels,
-      values: this.#slide(samples, offsetMs, LOOKBACK_MS, (_from, to) => take(samples, to)),
-    }));
+    const lines: Line[] = [];
+    for (const { labels, samples } of this.#bounded(await this.#load(load))) {
+      const window = { offsetMs, rangeMs: LOOKBACK_MS };
+      const values = await this.#slide(samples, window, "last_over_time", (_from, to) =>
+        take(samples, to),
+      );
+      lines.push({ labels, values });
+    }
     return present(lines);
   }
 
@@ -235,12 +272,14 @@ export class Evaluation {
         ? await this.#within(range)
         : await this.#load(this.#loadOf(range.matchers, range.offsetMs, rangeMs, name));
     const keepsName = name === "last_over_time";
-    const lines: Line[] = this.#bounded(series).map(({ labels, samples }) => ({
-      labels: keepsName ? labels : withoutName(labels),
-      values: this.#slide(samples, range.offsetMs, rangeMs, (from, to, window, step) =>
-        apply?.(samples, from, to, { ...window, parameter: parameters[step] ?? 0 }),
-      ),
-    }));
+    const lines: Line[] = [];
+    for (const { labels, samples } of this.#bounded(series)) {
+      const { offsetMs } = range;
+      const values = await this.#slide(samples, { offsetMs, rangeMs }, name, (from, to, at, step) =>
+        apply?.(samples, from, to, { ...at, parameter: parameters[step] ?? 0 }),
+      );
+      lines.push({ labels: keepsName ? labels : withoutName(labels), values });
+    }
     return present(keepsName ? lines : assertDistinct(lines));
   }
 
@@ -253,8 +292,11 @@ export class Evaluation {
     if ((end - start) / width > MAX_SUBQUERY_STEPS) {
       throw new PromqlError(`a subquery has more than ${MAX_SUBQUERY_STEPS} steps: widen them`, 0);
     }
-    const inner = new Evaluation({ start, end, stepMs: width }, this.#load);
+    const inner = new Evaluation({ start, end, stepMs: width }, this.#load, this.#budget);
     const value = await inner.run(operand);
+    // Each value once more, with its time.
+    this.#budget.hold(2 * inner.#sizeOf(value));
+    this.#budget.spend(inner.#sizeOf(value));
     const lines = value.kind === "scalar" ? [{ labels: {}, values: value.values }] : value.lines;
     return lines.map(({ labels, values }) => {
       const samples: Samples = { times: [], values: [] };
@@ -267,13 +309,10 @@ export class Evaluation {
     });
   }
 
+  /** Takes room for what becomes of them. */
   #bounded(series: LoadedSeries[]): LoadedSeries[] {
-    if (series.length * this.#moments.length <= MAX_VALUES) return series;
-    const what = `${series.length} series of ${this.#moments.length} steps`;
-    throw new AppError(
-      "query-too-expensive",
-      `the query would compute ${what}: choose fewer devices, a shorter time or a wider step`,
-    );
+    this.#budget.hold(series.length * this.#moments.length);
+    return series;
   }
 
   #loadOf(
@@ -288,26 +327,26 @@ export class Evaluation {
   }
 
   /** For each step the samples after `moment - range` up to `moment`, as places in `samples`. */
-  #slide(
+  async #slide(
     { times }: Samples,
-    offsetMs: number,
-    rangeMs: number,
-    take: (
-      from: number,
-      to: number,
-      window: { start: number; end: number },
-      step: number,
-    ) => number | undefined,
-  ): (number | undefined)[] {
+    { offsetMs, rangeMs }: { offsetMs: number; rangeMs: number },
+    name: string,
+    take: (from: number, to: number, window: Window, step: number) => number | undefined,
+  ): Promise<Values> {
+    const values: Values = new Array(this.#moments.length);
     let from = 0;
     let to = 0;
-    return this.#moments.map((moment, step) => {
+    for (const [step, moment] of this.#moments.entries()) {
       const end = moment - offsetMs;
       const start = end - rangeMs;
       while (to < times.length && (times[to] as number) <= end) to += 1;
       while (from < to && (times[from] as number) <= start) from += 1;
-      return to > from ? take(from, to, { start, end }, step) : undefined;
-    });
+      this.#budget.spend(to > from ? workOf(name, to - from) : 1);
+      if (this.#budget.isPauseDue) await this.#budget.pause();
+      const value = to > from ? take(from, to, { start, end, moment }, step) : undefined;
+      if (value !== undefined) values[step] = value;
+    }
+    return values;
   }
 }
 

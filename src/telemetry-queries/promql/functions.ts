@@ -1,8 +1,18 @@
-import { RE2JS, RE2JSException } from "re2js";
+import { type RE2JS, RE2JSException } from "re2js";
 import { PromqlError } from "./error.ts";
-import { assertDistinct, type Labels, type Line, type Value, withoutName } from "./vectors.ts";
+import { compiled, inTurns } from "./patterns.ts";
+import {
+  assertDistinct,
+  type Labels,
+  type Line,
+  labelOf,
+  present,
+  type Value,
+  valuesOf,
+  withoutName,
+} from "./vectors.ts";
 
-type OfEach = (value: number, ...numbers: number[]) => number;
+type OfEach = (value: number, ...numbers: number[]) => number | undefined;
 
 interface EachFunction {
   /** Numbers that may follow the vector: at least and at most. */
@@ -33,7 +43,8 @@ export const OF_EACH: Record<string, EachFunction> = {
   },
   clamp: {
     numbers: [2, 2],
-    apply: (value, least = 0, most = 0) => Math.max(least, Math.min(most, value)),
+    apply: (value, least = 0, most = 0) =>
+      most < least ? undefined : Math.max(least, Math.min(most, value)),
   },
   clamp_min: { numbers: [1, 1], apply: (value, least = 0) => Math.max(least, value) },
   clamp_max: { numbers: [1, 1], apply: (value, most = 0) => Math.min(most, value) },
@@ -56,13 +67,14 @@ export function applyToEach(
 ): Value {
   const changed = lines.map(({ labels, values }) => ({
     labels: withoutName(labels),
-    values: values.map((value, step) =>
-      value === undefined
+    values: valuesOf(values.length, (step) => {
+      const value = values[step];
+      return value === undefined
         ? undefined
-        : apply(value, ...numbers.map((of) => of[step] ?? Number.NaN)),
-    ),
+        : apply(value, ...numbers.map((of) => of[step] ?? Number.NaN));
+    }),
   }));
-  return { kind: "vector", lines: assertDistinct(changed) };
+  return present(assertDistinct(changed));
 }
 
 const LABEL = /^[A-Za-z_][A-Za-z0-9_]*$/;
@@ -70,7 +82,10 @@ const MAX_TEMPLATE = 1_000;
 const MAX_LABEL = 1_000;
 
 /** `label_replace(vector, target, template, source, pattern)`: the pattern fits the whole of the source. */
-export function replaceLabel(lines: readonly Line[], texts: readonly string[]): Line[] {
+export async function replaceLabel(
+  lines: readonly Line[],
+  texts: readonly string[],
+): Promise<Line[]> {
   const [target = "", template = "", source = "", pattern = ""] = texts;
   if (!LABEL.test(target)) {
     throw new PromqlError(`invalid destination label name in label_replace(): ${target}`, 0);
@@ -78,27 +93,32 @@ export function replaceLabel(lines: readonly Line[], texts: readonly string[]): 
   if (template.length > MAX_TEMPLATE) throw new PromqlError("the replacement is too long", 0);
   let expression: RE2JS;
   try {
-    expression = RE2JS.compile(`^(?s:${pattern})$`);
+    expression = compiled(`^(?s:${pattern})$`);
   } catch (error) {
     if (!(error instanceof RE2JSException)) throw error;
     throw new PromqlError(`invalid regular expression in label_replace(): ${pattern}`, 0);
   }
   const groups = expression.namedGroups();
-  const changed = lines.map(({ labels, values }) => {
-    const found = expression.matcher(labels[source] ?? "");
-    if (!found.matches()) return { labels, values };
+  const changed: Line[] = [];
+  await inTurns(lines, ({ labels, values }) => {
+    const found = expression.matcher(labelOf(labels, source));
+    if (!found.matches()) {
+      changed.push({ labels, values });
+      return;
+    }
     const text = template.replace(
       /\$(?:\$|\{(\w+)\}|(\w+))/g,
       (whole, braced?: string, bare?: string) => {
         const name = braced ?? bare;
         if (name === undefined) return whole === "$$" ? "$" : whole;
-        const number = /^\d+$/.test(name) ? Number(name) : groups[name];
+        const known = Object.hasOwn(groups, name) ? groups[name] : undefined;
+        const number = /^\d+$/.test(name) ? Number(name) : known;
         return number === undefined || number > found.groupCount()
           ? ""
           : (found.group(number) ?? "");
       },
     );
-    return { labels: withLabel(labels, target, text), values };
+    changed.push({ labels: withLabel(labels, target, text), values });
   });
   return assertDistinct(changed);
 }
@@ -110,7 +130,7 @@ export function joinLabels(lines: readonly Line[], texts: readonly string[]): Li
     throw new PromqlError(`invalid destination label name in label_join(): ${target}`, 0);
   }
   const changed = lines.map(({ labels, values }) => {
-    const text = sources.map((source) => labels[source] ?? "").join(separator);
+    const text = sources.map((source) => labelOf(labels, source)).join(separator);
     return { labels: withLabel(labels, target, text), values };
   });
   return assertDistinct(changed);
@@ -124,7 +144,7 @@ function withLabel(labels: Labels, name: string, text: string): Labels {
 
 /** 1 at the steps at which nothing is there. */
 export function absentLine(lines: readonly Line[], labels: Labels, steps: number): Line {
-  const values = Array.from({ length: steps }, (_, step) =>
+  const values = valuesOf(steps, (step) =>
     lines.some((line) => line.values[step] !== undefined) ? undefined : 1,
   );
   return { labels, values };

@@ -1,8 +1,9 @@
-import { RE2JS } from "re2js";
+import type { RE2JS } from "re2js";
 import type { Member } from "../selection.ts";
 import { PromqlError } from "./error.ts";
+import { compiled, inTurns } from "./patterns.ts";
 import type { Matcher } from "./syntax.ts";
-import type { Labels } from "./vectors.ts";
+import { type Labels, labelOf } from "./vectors.ts";
 
 /** A name as PromQL writes it: `engine.rpm` is `engine_rpm`. */
 export function promName(text: string): string {
@@ -24,25 +25,26 @@ export function labelsOf(member: Member): Labels {
   return Object.fromEntries(Object.entries(labels).filter(([, value]) => value !== ""));
 }
 
-/** Whether labels meet every matcher. A label that is missing is an empty one. */
+/** Whether labels meet every matcher. */
 export type Test = (labels: Labels) => boolean;
 
 export function testOf(matchers: readonly Matcher[]): Test {
   const tests = matchers.map(({ label, operator, value }) => {
     const meets = valueTest(operator, value);
-    return (labels: Labels) => meets(labels[label] ?? "");
+    return (labels: Labels) => meets(labelOf(labels, label));
   });
   return (labels) => tests.every((test) => test(labels));
 }
 
 /** Regular expressions are RE2's, as in Prometheus: their time is linear in what they read. */
-function valueTest(operator: Matcher["operator"], value: string): (text: string) => boolean {
+export function valueTest(operator: Matcher["operator"], value: string): (text: string) => boolean {
   if (operator === "=") return (text) => text === value;
   if (operator === "!=") return (text) => text !== value;
   let pattern: RE2JS;
   try {
-    pattern = RE2JS.compile(value);
+    pattern = compiled(value);
   } catch (error) {
+    if (error instanceof PromqlError) throw error;
     const why = error instanceof Error ? error.message : "";
     throw new PromqlError(`the regular expression "${value.slice(0, 60)}" is not valid: ${why}`, 0);
   }
@@ -64,12 +66,17 @@ export function splitMatchers(matchers: readonly Matcher[]): {
 }
 
 /** Metrics that are meant: by their own name, or as PromQL can write it. */
-export function matchingMetrics(known: readonly string[], matchers: readonly Matcher[]): string[] {
+export async function matchingMetrics(
+  known: readonly string[],
+  matchers: readonly Matcher[],
+): Promise<string[]> {
   const meets = testOf(matchers);
   // A name that is written out need not have been heard of lately.
   const written = matchers.filter(({ operator }) => operator === "=").map(({ value }) => value);
   const candidates = new Set([...known, ...written]);
-  return [...candidates].filter(
-    (metric) => meets({ [NAME]: metric }) || meets({ [NAME]: promName(metric) }),
-  );
+  const metrics: string[] = [];
+  await inTurns([...candidates], (metric) => {
+    if (meets({ [NAME]: metric }) || meets({ [NAME]: promName(metric) })) metrics.push(metric);
+  });
+  return metrics;
 }

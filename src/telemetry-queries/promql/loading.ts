@@ -10,6 +10,7 @@ import type { Reader } from "../series-store.ts";
 import { QUERY_LIMITS, type Source } from "../types.ts";
 import type { Load, LoadSeries } from "./evaluate.ts";
 import { labelsOf, matchingMetrics, promName, splitMatchers, testOf } from "./labels.ts";
+import { inTurns } from "./patterns.ts";
 import { MAX_SAMPLES, readSamples, type SampleQuery, type SampleRow } from "./samples-store.ts";
 import type { Matcher } from "./syntax.ts";
 import type { Labels } from "./vectors.ts";
@@ -69,14 +70,17 @@ export class Loading {
     only?: readonly string[],
   ): Promise<Chosen> {
     const { name, device } = splitMatchers(matchers);
-    const metrics = matchingMetrics(await this.metrics(tenantId), name);
+    const metrics = await matchingMetrics(await this.metrics(tenantId), name);
     const meets = testOf(device);
     const exactly = device.find(({ label, operator }) => label === "device" && operator === "=");
     const some = exactly ? (only ?? [exactly.value]).filter((id) => id === exactly.value) : only;
     const candidates = some
       ? await findMembers(this.#deps, tenantId, { devices: some })
       : await this.#members.load(viewOf(tenantId), () => findMembers(this.#deps, tenantId, {}));
-    const members = candidates.filter((member) => meets(labelsOf(member)));
+    const members: Member[] = [];
+    await inTurns(candidates, (member) => {
+      if (meets(labelsOf(member))) members.push(member);
+    });
     return { tenantId, metrics, members, isAll: !some && members.length === candidates.length };
   }
 
@@ -91,10 +95,12 @@ export class Loading {
     const ids = all.length <= DEVICES_IN_QUERY ? all : null;
     const query = { metrics, ids, now: clock.now(), most: MAX_KNOWN_SERIES };
     const known = await readKnownSeries(timeseries, tenantId, query);
+    const everyone = new Set(all);
+    // Where all stand for each, it is one set for all metrics.
+    if (!known) return new Map(metrics.map((metric) => [metric, everyone]));
     return new Map(
       metrics.flatMap((metric) => {
-        const devices = known?.get(metric);
-        const own = known ? all.filter((id) => devices?.has(id)) : all;
+        const own = [...everyone.intersection(known.get(metric) ?? new Set())].sort();
         return own.length > 0 ? [[metric, new Set(own)]] : [];
       }),
     );

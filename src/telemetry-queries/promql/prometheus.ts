@@ -6,7 +6,7 @@ import { Evaluation, type Steps } from "./evaluate.ts";
 import { labelsOf, promName } from "./labels.ts";
 import { Loading, type LoadingDeps } from "./loading.ts";
 import { type Expression, type Matcher, parsePromql } from "./syntax.ts";
-import type { Labels, Line, Value } from "./vectors.ts";
+import { type Labels, type Line, labelOf, numbersFirst, type Value } from "./vectors.ts";
 
 /** Answers in the shapes of Prometheus' HTTP API; see its documentation for `data`. */
 export interface Prometheus {
@@ -33,10 +33,15 @@ export const MAX_SELECTORS = 20;
 
 export function createPrometheus(deps: LoadingDeps, slots: FairSlots): Prometheus {
   const loading = new Loading(deps);
-  const evaluate = (tenantId: string, query: string, steps: Steps, only?: readonly string[]) =>
+  const evaluate = (
+    tenantId: string,
+    expression: Expression,
+    steps: Steps,
+    only?: readonly string[],
+  ) =>
     slots.run(tenantId, async () => {
       const evaluation = new Evaluation(steps, loading.loader(tenantId, only));
-      const value = await evaluation.run(parsePromql(query));
+      const value = await evaluation.run(expression);
       const count = value.kind === "vector" ? value.lines.length : 1;
       if (count * evaluation.moments.length > MAX_VALUES) {
         throw new AppError("query-too-expensive", `the answer has more than ${MAX_VALUES} values`);
@@ -48,13 +53,15 @@ export function createPrometheus(deps: LoadingDeps, slots: FairSlots): Prometheu
   return {
     async answerByDevice(tenantId, { query, at, deviceIds }) {
       const steps = { start: at, end: at, stepMs: 1 };
-      return valueByDevice((await evaluate(tenantId, query, steps, deviceIds)).value);
+      const expression = parsePromql(query);
+      return valueByDevice((await evaluate(tenantId, expression, steps, deviceIds)).value);
     },
 
     async query(tenantId, query, timeMs) {
       const at = Math.round(timeMs);
-      const { value } = await evaluate(tenantId, query, { start: at, end: at, stepMs: 1 });
-      return instantData(inOrder(value, parsePromql(query)), at);
+      const expression = parsePromql(query);
+      const { value } = await evaluate(tenantId, expression, { start: at, end: at, stepMs: 1 });
+      return instantData(inOrder(value, expression), at);
     },
 
     async queryRange(tenantId, query, steps) {
@@ -64,7 +71,7 @@ export function createPrometheus(deps: LoadingDeps, slots: FairSlots): Prometheu
       if ((end - start) / stepMs > MAX_STEPS) {
         throw new PromqlError(`more than ${MAX_STEPS} points in a series: widen the step`, 0);
       }
-      const { value, moments } = await evaluate(tenantId, query, steps);
+      const { value, moments } = await evaluate(tenantId, parsePromql(query), steps);
       return rangeData(value, moments);
     },
 
@@ -72,12 +79,14 @@ export function createPrometheus(deps: LoadingDeps, slots: FairSlots): Prometheu
       if (selectors.length === 0) throw new PromqlError("no match[] parameter provided", 0);
       const found: Labels[] = [];
       const known = new Set<string>();
-      for (const { members, measuredBy } of await chosen(tenantId, selectors)) {
+      for (const { measuring, measuredBy } of await chosen(tenantId, selectors)) {
+        const members = new Map(measuring.map((member) => [member.id, member]));
         for (const [metric, ids] of measuredBy) {
-          for (const member of members) {
+          for (const id of ids) {
             if (found.length >= limit) return found;
-            const name = `${metric}\n${member.id}`;
-            if (!ids.has(member.id) || known.has(name)) continue;
+            const name = `${metric}\n${id}`;
+            const member = members.get(id);
+            if (!member || known.has(name)) continue;
             known.add(name);
             found.push({ __name__: promName(metric), ...labelsOf(member) });
           }
@@ -100,7 +109,7 @@ export function createPrometheus(deps: LoadingDeps, slots: FairSlots): Prometheu
       for (const { measuredBy, measuring } of await chosen(tenantId, selectors)) {
         if (label === "__name__")
           for (const metric of measuredBy.keys()) values.add(promName(metric));
-        else for (const member of measuring) values.add(labelsOf(member)[label] ?? "");
+        else for (const member of measuring) values.add(labelOf(labelsOf(member), label));
       }
       values.delete("");
       return [...values].sort();
@@ -132,7 +141,8 @@ async function chooseAll(loading: Loading, tenantId: string, selectors: readonly
     sets.map(async (matchers) => {
       const found = await loading.choose(tenantId, matchers);
       const measuredBy = await loading.measuredBy(found);
-      const ids = new Set([...measuredBy.values()].flatMap((devices) => [...devices]));
+      const ids = new Set<string>();
+      for (const devices of new Set(measuredBy.values())) for (const id of devices) ids.add(id);
       return { ...found, measuredBy, measuring: found.members.filter(({ id }) => ids.has(id)) };
     }),
   );
@@ -146,11 +156,7 @@ function inOrder(value: Value, expression: Expression): Value {
   if (sign === undefined) return value;
   const rank = ({ values: [only = Number.NaN] }: Line) => only;
   const lines = value.lines.toSorted((left, right) => {
-    const [l, r] = [rank(left), rank(right)];
-    // What is no number comes last either way.
-    if (Number.isNaN(l) || Number.isNaN(r))
-      return Number(Number.isNaN(l)) - Number(Number.isNaN(r));
-    return sign * (l - r);
+    return numbersFirst(rank(left), rank(right), sign);
   });
   return { kind: "vector", lines };
 }

@@ -2,6 +2,8 @@ import type { SyntaxNode } from "@lezer/common";
 import { parser } from "@prometheus-io/lezer-promql";
 import { BY_ALL_LABELS, type Matching } from "./binary.ts";
 import { PromqlError } from "./error.ts";
+import { valueTest } from "./labels.ts";
+import { MAX_PATTERN_SIZE, patternSize } from "./patterns.ts";
 
 export interface Matcher {
   label: string;
@@ -42,10 +44,13 @@ export type Expression =
 
 const MAX_LENGTH = 8_000;
 const MAX_DEPTH = 50;
+/** Each is a question to the store. */
+const MAX_SELECTORS = 100;
 
 /** Understands PromQL as far as it is offered here; what is not is refused with its place. */
-export function parsePromql(text: string): Expression {
-  if (text.length > MAX_LENGTH) throw new PromqlError("the query is too long", 0);
+export function parsePromql(given: string): Expression {
+  if (given.length > MAX_LENGTH) throw new PromqlError("the query is too long", 0);
+  const text = withoutComments(given);
   const top = parser.parse(text).topNode;
   top.cursor().iterate((node) => {
     if (node.type.isError) {
@@ -60,8 +65,23 @@ export function parsePromql(text: string): Expression {
   return new Reader(text).expression(root, 0);
 }
 
+/** With spaces in their places. */
+function withoutComments(text: string): string {
+  if (!text.includes("#")) return text;
+  let rest = text;
+  parser.parse(text).iterate({
+    enter: ({ name, from, to }) => {
+      if (name !== "LineComment") return;
+      rest = rest.slice(0, from) + " ".repeat(to - from) + rest.slice(to);
+    },
+  });
+  return rest;
+}
+
 class Reader {
   readonly #text: string;
+  #selectors = 0;
+  #patternSize = 0;
   /** By the end of what they belong to. */
   readonly #offsets = new Map<number, number>();
 
@@ -85,7 +105,7 @@ class Reader {
         return this.#selector(vector, durationOf(this.#of(range), range.from), node.to);
       }
       case "StringLiteral":
-        return { kind: "string", text: unquoted(this.#of(node)), at: node.from };
+        return { kind: "string", text: this.#pattern(node), at: node.from };
       case "SubqueryExpr": {
         const [range, step] = node.getChildren("DurationExpr");
         const inner = this.#child(node);
@@ -139,7 +159,7 @@ class Reader {
     if (!takes || !duration) throw refused(node, this.#of(node));
     const text = this.#of(duration);
     const sign = text.startsWith("-") ? -1 : 1;
-    const offsetMs = sign * durationOf(text.replace(/^-\s*/, ""), duration.from);
+    const offsetMs = sign * durationOf(text.replace(/^-\s*/, ""), duration.from, 0);
     this.#offsets.set(target.to, offsetMs);
     return this.expression(this.#child(node), depth + 1);
   }
@@ -153,7 +173,7 @@ class Reader {
   }
 
   #aggregate(node: SyntaxNode, depth: number): Expression {
-    const operator = this.#of(node.getChild("AggregateOp") ?? node);
+    const operator = this.#of(node.getChild("AggregateOp") ?? node).toLowerCase();
     const modifier = node.getChild("AggregateModifier");
     const grouping = modifier?.getChild("GroupingLabels");
     const labels = grouping ? this.#children(grouping).map((label) => this.#label(label)) : [];
@@ -196,17 +216,17 @@ class Reader {
   }
 
   #selector(node: SyntaxNode, rangeMs: number | null, end = node.to): Expression {
+    this.#selectors += 1;
+    if (this.#selectors > MAX_SELECTORS) {
+      throw new PromqlError(`at most ${MAX_SELECTORS} selectors in a query`, node.from);
+    }
     const matchers: Matcher[] = [];
     const name = node.getChild("Identifier");
     if (name) matchers.push({ label: "__name__", operator: "=", value: this.#of(name) });
     for (const child of this.#children(node.getChild("LabelMatchers"))) {
       matchers.push(this.#matcher(child));
     }
-    const isBroad = matchers.every(({ operator, value }) => operator !== "=" || value === "");
-    if (
-      isBroad &&
-      !matchers.some(({ operator, value }) => operator === "=~" && !/^\.\*$/.test(value))
-    ) {
+    if (matchers.every(({ operator, value }) => valueTest(operator, value)(""))) {
       throw new PromqlError(
         "vector selector must contain at least one non-empty matcher",
         node.from,
@@ -218,18 +238,30 @@ class Reader {
   #matcher(node: SyntaxNode): Matcher {
     const literals = node.getChildren("StringLiteral");
     if (node.name === "QuotedLabelName") {
-      return { label: "__name__", operator: "=", value: unquoted(this.#of(node)) };
+      return { label: "__name__", operator: "=", value: unquoted(this.#of(node), node.from) };
     }
     const label = this.#label(node.firstChild ?? node);
     const operator = this.#of(node.getChild("MatchOp") ?? node) as Matcher["operator"];
     const value = literals.at(-1);
     if (!value || !["=", "!=", "=~", "!~"].includes(operator)) throw refused(node, this.#of(node));
-    return { label, operator, value: unquoted(this.#of(value)) };
+    const isPattern = operator.endsWith("~");
+    const text = isPattern ? this.#pattern(value) : unquoted(this.#of(value), value.from);
+    return { label, operator, value: text };
+  }
+
+  /** A text that is, or may be, a regular expression. */
+  #pattern(node: SyntaxNode): string {
+    const text = unquoted(this.#of(node), node.from);
+    this.#patternSize += patternSize(text);
+    if (this.#patternSize > MAX_PATTERN_SIZE) {
+      throw new PromqlError("the regular expressions of the query are too large", node.from);
+    }
+    return text;
   }
 
   #label(node: SyntaxNode): string {
     const text = this.#of(node);
-    return /^["'`]/.test(text) ? unquoted(text) : text;
+    return /^["'`]/.test(text) ? unquoted(text, node.from) : text;
   }
 
   #children(node: SyntaxNode | null): SyntaxNode[] {
@@ -257,14 +289,14 @@ const UNIT_MS: Record<string, number> = {
 const MAX_DURATION_MS = 10 * 365 * 86_400_000;
 
 /** Milliseconds of `1h30m`, or of seconds as a plain number. */
-export function durationOf(text: string, at: number): number {
+export function durationOf(text: string, at: number, leastMs = 1): number {
   const ms = DURATION.test(text)
     ? [...text.matchAll(/(\d+)(ms|[smhdwy])/g)].reduce(
         (sum, [, count, unit]) => sum + Number(count) * (UNIT_MS[unit ?? ""] ?? 0),
         0,
       )
     : Math.round(Number(text) * 1000);
-  if (!(ms > 0 && ms <= MAX_DURATION_MS)) {
+  if (!(ms >= leastMs && ms <= MAX_DURATION_MS)) {
     throw new PromqlError(`"${text}" is no duration that is supported here`, at);
   }
   return ms;
@@ -283,21 +315,29 @@ function numberOf(text: string, at: number): number {
 }
 
 const ESCAPES: Record<string, string> = {
-  n: "\n",
-  t: "\t",
-  r: "\r",
-  a: "\x07",
-  b: "\b",
-  f: "\f",
-  v: "\v",
+  ...{ n: "\n", t: "\t", r: "\r", a: "\x07", b: "\b", f: "\f", v: "\v" },
+  ...{ "\\": "\\", '"': '"', "'": "'" },
 };
+const ESCAPE = /\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{3}|[\s\S])/g;
 
-function unquoted(text: string): string {
+/** What Go, and so Prometheus, does not know is refused: `\d` is `d` to nobody. */
+function unquoted(text: string, at: number): string {
   const inner = text.slice(1, -1);
   if (text.startsWith("`")) return inner;
-  return inner.replace(/\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|[\s\S])/g, (_, code: string) =>
-    /^[xu]./.test(code)
-      ? String.fromCodePoint(Number.parseInt(code.slice(1), 16))
-      : (ESCAPES[code] ?? code),
-  );
+  return inner.replace(ESCAPE, (whole, code: string) => {
+    if (code.length === 1) {
+      const known = Object.hasOwn(ESCAPES, code) ? ESCAPES[code] : undefined;
+      if (known === undefined) throw new PromqlError(`unknown escape sequence ${whole}`, at);
+      return known;
+    }
+    const point = /^[0-7]/.test(code)
+      ? Number.parseInt(code, 8)
+      : Number.parseInt(code.slice(1), 16);
+    const isSurrogate = point >= 0xd800 && point <= 0xdfff;
+    // No text of ours holds the zero character: PostgreSQL has none.
+    if (point === 0 || point > 0x10ffff || isSurrogate) {
+      throw new PromqlError(`${whole} stands for no character`, at);
+    }
+    return String.fromCodePoint(point);
+  });
 }

@@ -14,8 +14,16 @@ export type WindowFunction = (
   samples: Samples,
   from: number,
   to: number,
-  window: { start: number; end: number; parameter: number },
+  window: Window & { parameter: number },
 ) => number | undefined;
+
+/** Milliseconds since the epoch. */
+export interface Window {
+  start: number;
+  end: number;
+  /** The step that it is looked at for: its end, but for an offset. */
+  moment: number;
+}
 
 export const WINDOW_FUNCTIONS: Record<string, WindowFunction> = {
   rate: (samples, from, to, window) => extrapolated(samples, from, to, window, true, true),
@@ -25,24 +33,47 @@ export const WINDOW_FUNCTIONS: Record<string, WindowFunction> = {
   idelta: (samples, from, to) => lastTwo(samples, from, to, false),
   avg_over_time: ({ values, counts }, from, to) =>
     sum(values, from, to) / (counts ? sum(counts, from, to) : to - from),
-  min_over_time: ({ values }, from, to) => fold(values, from, to, Math.min),
-  max_over_time: ({ values }, from, to) => fold(values, from, to, Math.max),
+  min_over_time: ({ values }, from, to) => fold(values, from, to, lesser),
+  max_over_time: ({ values }, from, to) => fold(values, from, to, greater),
   sum_over_time: ({ values }, from, to) => sum(values, from, to),
   count_over_time: ({ counts }, from, to) => (counts ? sum(counts, from, to) : to - from),
   last_over_time: ({ values }, _from, to) => values[to - 1],
   present_over_time: () => 1,
   stddev_over_time: ({ values }, from, to) => deviation(values.slice(from, to)),
   stdvar_over_time: ({ values }, from, to) => deviation(values.slice(from, to)) ** 2,
-  changes: ({ values }, from, to) => turns(values, from, to, (before, now) => now !== before),
+  changes: ({ values }, from, to) =>
+    turns(values, from, to, (before, now) => !Object.is(now + 0, before + 0)),
   resets: ({ values }, from, to) => turns(values, from, to, (before, now) => now < before),
   deriv: (samples, from, to) => trend(samples, from, to, samples.times[from] as number)?.slope,
-  predict_linear: (samples, from, to, { end, parameter }) => {
-    const line = trend(samples, from, to, end);
+  predict_linear: (samples, from, to, { moment, parameter }) => {
+    const line = trend(samples, from, to, moment);
     return line && line.value + line.slope * parameter;
   },
   quantile_over_time: ({ values }, from, to, { parameter }) =>
     quantile(values.slice(from, to), parameter),
 };
+
+/** Functions that look at no more than the edges of a window. */
+const OF_EDGES = ["last_over_time", "present_over_time", "irate", "idelta"];
+
+/** How many values a function looks at in a window of so many. */
+export function workOf(name: string, count: number): number {
+  if (OF_EDGES.includes(name)) return 1;
+  return name === "quantile_over_time" ? sortingWork(count) : count;
+}
+
+export function sortingWork(count: number): number {
+  return count * Math.ceil(Math.log2(count + 1));
+}
+
+/** What is no number gives way to any that is. */
+export function lesser(left: number, right: number): number {
+  return right < left || Number.isNaN(left) ? right : left;
+}
+
+export function greater(left: number, right: number): number {
+  return right > left || Number.isNaN(left) ? right : left;
+}
 
 /** Where the number of a function stands among its arguments. */
 export const NUMBER_AT: Record<string, 0 | 1> = { quantile_over_time: 0, predict_linear: 1 };
@@ -105,10 +136,16 @@ function turns(
   return count;
 }
 
+const undefinedTrend = { slope: Number.NaN, value: Number.NaN };
+
 /** The straight line of the least squares: its value at a moment, and what it rises by in a second. */
 function trend({ times, values }: Samples, from: number, to: number, at: number) {
   if (to - from < 2) return undefined;
   const count = to - from;
+  const first = values[from] as number;
+  if (turns(values, from, to, (before, now) => now !== before) === 0) {
+    return Number.isFinite(first) ? { slope: 0, value: first } : undefinedTrend;
+  }
   let [sumX, sumY, sumXX, sumXY] = [0, 0, 0, 0];
   for (let index = from; index < to; index += 1) {
     const x = ((times[index] as number) - at) / 1000;
@@ -152,8 +189,12 @@ export function quantile(values: readonly number[], q: number): number {
   if (values.length === 0 || Number.isNaN(q)) return Number.NaN;
   if (q < 0) return Number.NEGATIVE_INFINITY;
   if (q > 1) return Number.POSITIVE_INFINITY;
-  const sorted = [...values].sort((left, right) => left - right);
+  const sorted = new Float64Array(values).sort();
+  // What is no number is sorted to the end, and counts as the least.
+  let last = sorted.length;
+  while (last > 0 && Number.isNaN(sorted[last - 1])) last -= 1;
+  const at = (place: number) => sorted[(place + last) % sorted.length] as number;
   const place = q * (sorted.length - 1);
-  const [low, high] = [sorted[Math.floor(place)], sorted[Math.ceil(place)]] as [number, number];
+  const [low, high] = [at(Math.floor(place)), at(Math.ceil(place))];
   return low + (high - low) * (place - Math.floor(place));
 }
