@@ -2,7 +2,9 @@ import { describe, expect, it } from "vitest";
 
 // The console is a project of its own: its types are not seen from here.
 const page = new URL("../../web/src/pages/telemetry/", import.meta.url);
-const { requestBefore, shiftOf, withEarlier } = await import(new URL("comparison.ts", page).href);
+const { isSameQuestion, requestBefore, shiftOf, withEarlier } = await import(
+  new URL("comparison.ts", page).href
+);
 const { marksOf } = await import(new URL("marks.ts", page).href);
 
 const HOUR = 3_600_000;
@@ -38,6 +40,14 @@ describe("comparing a chart with an earlier time", () => {
     });
     const firmware = requestBefore({ ...request, groupBy: "firmware" }, series, DAY, time);
     expect(firmware).not.toHaveProperty("devices");
+  });
+
+  it("keeps what was drawn while time goes on, and not that of another question", () => {
+    const asked = { metric: "m", groupBy: "device", from: "1", to: "2", step: "1ms" };
+    expect(isSameQuestion(asked, { step: "1ms", ...asked, from: "3", to: "4" })).toBe(true);
+    for (const other of [{ groupBy: "region" }, { step: "2ms" }, { devices: "a" }]) {
+      expect(isSameQuestion(asked, { ...asked, ...other })).toBe(false);
+    }
   });
 
   it("draws each line of then beside its own, in its colour, and none that is not shown now", () => {

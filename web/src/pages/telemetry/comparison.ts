@@ -42,6 +42,13 @@ export function requestBefore(
   };
 }
 
+/** Whether an answer to one may stand for the other until that comes: they differ in their time alone. */
+export function isSameQuestion(one: SeriesRequest, other: SeriesRequest): boolean {
+  const bare = ({ from: _from, to: _to, ...rest }: SeriesRequest) =>
+    JSON.stringify(Object.entries(rest).sort(([left], [right]) => (left < right ? -1 : 1)));
+  return bare(one) === bare(other);
+}
+
 /** Lines of the other time, each behind the line that it is compared with. */
 export function withEarlier(
   lines: readonly Line[],

@@ -18,7 +18,7 @@ import {
 import { formatDuration } from "../../components/format.ts";
 import { EmptyState, ErrorState, Loaded } from "../../components/states.tsx";
 import { useTenantId } from "../../shell/use-tenant.ts";
-import { requestBefore, shiftOf, withEarlier } from "./comparison.ts";
+import { isSameQuestion, requestBefore, shiftOf, withEarlier } from "./comparison.ts";
 import { Controls } from "./controls.tsx";
 import { Legend } from "./legend.tsx";
 import { LiveTable } from "./live-table.tsx";
@@ -131,6 +131,7 @@ function Asked({ metrics }: { metrics: readonly FleetMetric[] }) {
               {...series.data}
               {...{ width, tenant, metric: metric ?? "", by: question.by }}
               compare={question.compare}
+              isStale={series.isPlaceholderData}
               request={requestOf(question, metric ?? "", points)}
               onZoom={zoom}
             />
@@ -148,6 +149,8 @@ interface DrawnProps {
   tenant: string;
   request: SeriesRequest;
   compare: string | undefined;
+  /** The answer is that of the question before. */
+  isStale: boolean;
   answer: FleetSeries;
   metric: string;
   by: string | undefined;
@@ -158,16 +161,23 @@ interface DrawnProps {
 }
 
 function Drawn(props: DrawnProps) {
-  const { tenant, answer, metric, by, from, to, width, compare, request, onZoom } = props;
+  const { tenant, answer, metric, by, from, to, width, compare, isStale, request, onZoom } = props;
   const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
   const [moment, setMoment] = useState<{ at: number; values: (number | null | undefined)[] }>();
   const rollouts = useQuery({ ...rolloutsQuery(tenant), retry: false, refetchInterval: 60_000 });
   const marks = useMemo(() => marksOf(rollouts.data?.items ?? [], from, to), [rollouts, from, to]);
   const shift = shiftOf(compare, { from, to, stepMs: answer.resolution.stepMs });
   const before = requestBefore(request, answer, shift ?? 0, { from, to });
+  const asked = fleetSeriesQuery(tenant, before, undefined);
   const earlier = useQuery({
-    ...fleetSeriesQuery(tenant, before, undefined),
-    enabled: shift !== undefined && answer.series.length > 0,
+    ...asked,
+    queryKey: [...asked.queryKey, { before, compare }],
+    enabled: shift !== undefined && answer.series.length > 0 && !isStale,
+    // A moment later the question is the same: of another one nothing is drawn until it is answered.
+    placeholderData: (held, query) => {
+      const of = query?.queryKey.at(-1) as { before: SeriesRequest; compare: string } | undefined;
+      return of && of.compare === compare && isSameQuestion(of.before, before) ? held : undefined;
+    },
   });
   const own = useMemo(
     () =>
