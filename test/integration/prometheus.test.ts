@@ -422,13 +422,13 @@ describe("the Prometheus API", () => {
     const started = process.cpuUsage();
     expect((await ask("query", [["query", evil]])).body.data.result).toEqual([]);
     expect(process.cpuUsage(started).user).toBeLessThan(20e6);
-    const fine = { start: String(FLEET_START / 1000), step: "1" };
-    const long = {
-      ...fine,
-      query: "sum_over_time((fuel)[2h:1s])",
-      end: String(FLEET_START / 1000 + 3_600),
-    };
-    const heavy = await ask("query_range", Object.entries(long));
+    const sum = "sum_over_time((fuel)[2h:1s])";
+    const heavy = await ask("query_range", [
+      ["query", Array(4).fill(sum).join(" + ")],
+      ["start", String(FLEET_START / 1000 + 3_600)],
+      ["end", String(FLEET_START / 1000 + 7_200)],
+      ["step", "1"],
+    ]);
     expect([heavy.status, heavy.body.errorType]).toEqual([422, "execution"]);
     expect(heavy.body.error).toMatch(/look at more than/);
     expect(contractErrors("PrometheusError", heavy.body)).toEqual([]);

@@ -117,6 +117,7 @@ describe("PromQL", () => {
     ["topk(a, a)", /a number first/],
     [Array(200).fill("a").join(","), /parse error/],
     [`a{${Array(20).fill('device=~"(x{100}){10}"').join(",")}}`, /too large/],
+    [`a{device=~"(?i)${"\\\\pL".repeat(600)}"}`, /too large/],
     [`label_replace(a, "x", "", "device", "(ab{900}){2}${"c".repeat(200)}")`, /too large/],
     [
       `sum(${Array(8)

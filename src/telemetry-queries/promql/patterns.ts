@@ -6,6 +6,8 @@ import { PromqlError } from "./error.ts";
 /** Of all patterns of one query: a repetition counts for what it is written out. */
 export const MAX_PATTERN_SIZE = 100_000;
 const MAX_REPEATS = 1_000;
+/** A class of Unicode is made of hundreds of ranges. */
+const CLASS_SIZE = 200;
 const KEPT = 50;
 const kept = new Map<string, RE2JS>();
 
@@ -15,7 +17,8 @@ export function patternSize(pattern: string): number {
   for (const [, least, most] of pattern.matchAll(/\{(\d+)(?:,(\d*))?\}/g)) {
     repeats = Math.min(MAX_REPEATS, repeats * Math.max(1, Number(least), Number(most || 0)));
   }
-  return pattern.length * repeats;
+  const classes = pattern.match(/\\[pP]/g)?.length ?? 0;
+  return (pattern.length + classes * CLASS_SIZE) * repeats;
 }
 
 /**
