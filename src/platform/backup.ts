@@ -4,6 +4,7 @@ import path from "node:path";
 import { stopLeftoverPostgres } from "../db/index.ts";
 import { AppError } from "../kernel/index.ts";
 import { createSealer, parseMasterKey } from "../kernel/sealing.ts";
+import { parseContents, refuseLinkOutside } from "./backup-contents.ts";
 import {
   type BackupContents,
   checkAll,
@@ -24,7 +25,8 @@ const FINGERPRINT_PURPOSE = "vautn backup fingerprint";
 /**
  * Copies the data folder of a platform that does not run to `target`, a folder that is made, with the
  * SHA-256 of each file. What is under way bears the name `<target>.partial`.
- * @throws AppError `conflict` where the platform runs, `already-exists`, `not-found`.
+ * @throws AppError `conflict` where the platform runs or a link leads out of the folder, `already-exists`,
+ * `not-found`.
  */
 export async function backUp(options: {
   dataDirectory: string;
@@ -38,16 +40,19 @@ export async function backUp(options: {
     throw new AppError("not-found", `${dataDirectory} holds no embedded stores to back up`);
   }
   refuseExisting(target);
-  refuseInside(target, dataDirectory);
-  const lock = await lockStopped(dataDirectory);
   const partial = `${target}.partial`;
+  refuseInside(target, dataDirectory, "the data folder");
+  // What bears that name is removed.
+  refuseInside(dataDirectory, partial, "what is under way");
+  const lock = await lockStopped(dataDirectory);
   try {
     await stopLeftoverPostgres(path.join(dataDirectory, "postgres"));
     await engineIsOver(path.join(dataDirectory, "clickhouse"));
-    fs.rmSync(partial, { recursive: true, force: true });
-    fs.mkdirSync(path.join(partial, "data"), { recursive: true, mode: 0o700 });
     const leftOut = new Set([...LEFT_OUT, ...(options.withKey ? [] : [KEY])]);
     const found = look(dataDirectory, leftOut);
+    refuseLinkOutside(dataDirectory, found.links);
+    fs.rmSync(partial, { recursive: true, force: true });
+    fs.mkdirSync(path.join(partial, "data"), { recursive: true, mode: 0o700 });
     const files = await copyAll(dataDirectory, path.join(partial, "data"), found, onProgress);
     const contents: BackupContents = {
       format: "vautn-backup-1",
@@ -73,18 +78,22 @@ export async function backUp(options: {
 /**
  * Compares a backup with what it says of itself and, where `dataDirectory` is named, puts it there: a
  * folder that is absent or empty. Nothing bears that name before all of it is right.
- * @throws AppError `invalid-content` for a backup that is damaged or a key that is another one.
+ * @throws AppError `invalid-content` for a backup that is damaged or a key that is another one;
+ * `already-exists`, `conflict` for a folder that it cannot be put to.
  */
 export async function restoreBackup(options: {
   source: string;
   dataDirectory?: string;
-  /** 64 hex digits; for a backup without its key. */
+  /** 64 hex digits; for a backup without its key. Put into the data folder. */
   masterKey?: string;
+  /** The same of a platform that may have it from its environment: put there only if one was. */
+  environmentKey?: string;
   onProgress?: OnBackupProgress;
 }): Promise<BackupContents> {
   const { source, dataDirectory, onProgress } = options;
   const contents = readContents(source);
-  const key = options.masterKey ? parseMasterKey(options.masterKey, "the master key") : undefined;
+  const given = options.masterKey ?? options.environmentKey;
+  const key = given ? parseMasterKey(given, "the master key") : undefined;
   if (key && contents.keyFingerprint && fingerprintOf(key) !== contents.keyFingerprint) {
     throw new AppError("invalid-content", "this is not the master key that the backup belongs to");
   }
@@ -96,16 +105,18 @@ export async function restoreBackup(options: {
     await checkAll(from, contents, onProgress);
     return contents;
   }
-  if (fs.existsSync(dataDirectory) && fs.readdirSync(dataDirectory).length > 0) {
-    throw new AppError("already-exists", `${dataDirectory} is not empty`);
-  }
   const partial = `${dataDirectory}.partial`;
+  refuseInside(dataDirectory, source, "the backup");
+  refuseInside(source, partial, "what is under way");
+  clearPlace(dataDirectory);
   fs.rmSync(partial, { recursive: true, force: true });
   try {
     fs.mkdirSync(partial, { recursive: true, mode: 0o700 });
     await checkAll(from, contents, onProgress, partial);
-    if (key && !contents.hasKey) writeSynced(path.join(partial, KEY), `${key.toString("hex")}\n`);
-    if (fs.existsSync(dataDirectory)) fs.rmdirSync(dataDirectory);
+    const isKeyKept = options.masterKey !== undefined || contents.keyFingerprint !== null;
+    if (key && isKeyKept && !contents.hasKey) {
+      writeSynced(path.join(partial, KEY), `${key.toString("hex")}\n`);
+    }
     fs.renameSync(partial, dataDirectory);
     syncFolder(path.dirname(path.resolve(dataDirectory)));
   } finally {
@@ -119,28 +130,7 @@ function readContents(source: string): BackupContents {
   if (!fs.existsSync(file)) {
     throw new AppError("not-found", `${source} is no backup: it has no ${CONTENTS}`);
   }
-  let contents: BackupContents;
-  try {
-    contents = JSON.parse(fs.readFileSync(file, "utf8")) as BackupContents;
-  } catch (cause) {
-    throw new AppError("invalid-content", `${file} is damaged`, {}, { cause });
-  }
-  if (contents?.format !== "vautn-backup-1") {
-    throw new AppError("invalid-content", `${file} is of a format that this version does not know`);
-  }
-  const names = [...contents.folders, ...contents.links, ...contents.files].map((one) => one.path);
-  if (names.some(leadsOutside) || contents.links.some(isLinkOutside)) {
-    throw new AppError("invalid-content", `${file} names a place outside of the backup`);
-  }
-  return contents;
-}
-
-function leadsOutside(name: string): boolean {
-  return path.posix.isAbsolute(name) || path.posix.normalize(name).startsWith("..");
-}
-
-function isLinkOutside({ path: name, target }: BackupContents["links"][number]): boolean {
-  return path.posix.isAbsolute(target) || leadsOutside(path.posix.join(name, "..", target));
+  return parseContents(fs.readFileSync(file, "utf8"), file);
 }
 
 async function lockStopped(directory: string): ReturnType<typeof lockDataDirectory> {
@@ -189,10 +179,33 @@ function refuseExisting(target: string): void {
   if (fs.existsSync(target)) throw new AppError("already-exists", `${target} exists already`);
 }
 
-function refuseInside(target: string, directory: string): void {
-  const relative = path.relative(path.resolve(directory), path.resolve(target));
+function refuseInside(inner: string, outer: string, what: string): void {
+  const relative = path.relative(realPath(outer), realPath(inner));
   if (relative === "" || !(relative.startsWith("..") || path.isAbsolute(relative))) {
-    throw new AppError("conflict", `${target} lies in the data folder itself`);
+    throw new AppError("conflict", `${inner} lies in ${what} itself`);
+  }
+}
+
+/** Where something lies, or will lie, whatever links lead there. */
+function realPath(name: string): string {
+  const absolute = path.resolve(name);
+  const parent = path.dirname(absolute);
+  if (fs.existsSync(absolute) || parent === absolute) return fs.realpathSync(absolute);
+  return path.join(realPath(parent), path.basename(absolute));
+}
+
+/** Before hours of copying: what is whole takes the place by its name. */
+function clearPlace(directory: string): void {
+  try {
+    fs.rmdirSync(directory);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === "ENOENT") return;
+    if (code === "ENOTEMPTY" || code === "EEXIST") {
+      throw new AppError("already-exists", `${directory} is not empty`, {}, { cause });
+    }
+    const message = `${directory} cannot be replaced (${code}): name a folder in it that is not there yet`;
+    throw new AppError("conflict", message, {}, { cause });
   }
 }
 

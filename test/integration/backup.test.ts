@@ -104,15 +104,91 @@ describe("a backup of the data folder", () => {
     await expect(restoreBackup({ source: at("damaged") })).rejects.toMatchObject(damaged);
   });
 
+  it("is refused where a link leads out of the folder: what lies there would be missing", async () => {
+    fs.mkdirSync(at("other-disk"));
+    fs.symlinkSync(at("other-disk"), at("data/journal"));
+    try {
+      const refused = { code: "conflict", message: expect.stringContaining("data/journal") };
+      await expect(take("led-out")).rejects.toMatchObject(refused);
+      expect(fs.readdirSync(root).filter((name) => name.startsWith("led-out"))).toEqual([]);
+    } finally {
+      fs.rmSync(at("data/journal"));
+    }
+  });
+
+  it("removes neither what it copies nor what it is put back from, whatever their names", async () => {
+    fs.symlinkSync(at("data"), at("elsewhere"));
+    await expect(take("elsewhere/inside")).rejects.toMatchObject({ code: "conflict" });
+    fs.renameSync(at("data"), at("kept.partial"));
+    const named = { dataDirectory: at("kept.partial"), version: "1", withKey: true };
+    const onto = backUp({ ...named, target: at("kept") });
+    await expect(onto).rejects.toMatchObject({ code: "conflict" });
+    fs.renameSync(at("kept.partial"), at("data"));
+    await take("again.partial", true);
+    const back = restoreBackup({ source: at("again.partial"), dataDirectory: at("again") });
+    await expect(back).rejects.toMatchObject({ code: "conflict" });
+    const into = restoreBackup({
+      source: at("again.partial"),
+      dataDirectory: at("again.partial/x"),
+    });
+    await expect(into).rejects.toMatchObject({ code: "conflict" });
+    expect(await restoreBackup({ source: at("again.partial") })).toMatchObject({ hasKey: true });
+  });
+
+  it("says before it copies that a folder cannot be replaced, and takes an empty one", async () => {
+    await take("placed", true);
+    fs.mkdirSync(at("real"));
+    fs.symlinkSync(at("real"), at("linked"));
+    const to = (name: string) =>
+      restoreBackup({
+        source: at("placed"),
+        dataDirectory: at(name),
+        onProgress: () => (copied += 1),
+      });
+    let copied = 0;
+    await expect(to("linked")).rejects.toMatchObject({ code: "conflict" });
+    expect(copied).toBe(0);
+    await to("real");
+    expect(fs.readdirSync(at("real"))).toContain("postgres");
+  });
+
+  it("puts a key that came from the environment into no folder that had none", async () => {
+    fs.renameSync(at("data/master.key"), at("master.key"));
+    await take("without");
+    fs.renameSync(at("master.key"), at("data/master.key"));
+    const back = (name: string, keys: object) =>
+      restoreBackup({ source: at("without"), dataDirectory: at(name), ...keys });
+    await back("from-environment", { environmentKey: key });
+    expect(fs.existsSync(at("from-environment/master.key"))).toBe(false);
+    await back("from-file", { masterKey: key });
+    expect(fs.readFileSync(at("from-file/master.key"), "utf8")).toBe(`${key}\n`);
+  });
+
   it("leads to no place outside", async () => {
     await take("crafted", true);
     const file = at("crafted/backup.json");
     const honest = JSON.parse(fs.readFileSync(file, "utf8"));
+    const image = honest.files.find((one: { path: string }) => one.path === "blobs/ab/image");
+    fs.mkdirSync(at("crafted/data/out"));
+    fs.copyFileSync(at("crafted/data/blobs/ab/image"), at("crafted/data/out/dropped"));
     const crafted = [
       { ...honest, files: [{ ...honest.files[0], path: "../outside" }] },
       { ...honest, folders: [{ path: "/etc/vautn", mode: 0o700 }] },
       { ...honest, links: [{ path: "blobs/link", target: "../../outside" }] },
       { ...honest, links: [{ path: "link", target: "/etc" }] },
+      // A link that leads in by its letters, and out through another one.
+      {
+        ...honest,
+        links: [
+          { path: "blobs/ab/up", target: "../../clickhouse" },
+          { path: "out", target: "blobs/ab/up/../.." },
+        ],
+        files: [{ ...image, path: "out/dropped" }],
+      },
+      { ...honest, files: [{ ...honest.files[0], path: "blobs/../../dropped" }] },
+      { ...honest, files: [{ ...honest.files[0], path: 7 }] },
+      { format: honest.format },
+      null,
       { ...honest, format: "vautn-backup-9" },
     ];
     for (const contents of crafted) {
@@ -120,6 +196,7 @@ describe("a backup of the data folder", () => {
       const refused = restoreBackup({ source: at("crafted"), dataDirectory: at("crafted-back") });
       await expect(refused).rejects.toMatchObject({ code: "invalid-content" });
     }
+    expect(fs.existsSync(at("dropped"))).toBe(false);
     fs.writeFileSync(file, "{");
     const torn = restoreBackup({ source: at("crafted") });
     await expect(torn).rejects.toMatchObject({ code: "invalid-content" });

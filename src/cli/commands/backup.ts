@@ -67,9 +67,8 @@ async function restore(cli: Cli, folder: string, options: RestoreOptions): Promi
   if (options.check ? options.data : !options.data) {
     throw misuse("give either --data DIRECTORY or --check");
   }
-  const masterKey = options.keyFile
-    ? readKeyFile(options.keyFile)
-    : cli.io.environment.VAUTN_MASTER_KEY;
+  const masterKey = options.keyFile && readKeyFile(options.keyFile);
+  const environmentKey = cli.io.environment.VAUTN_MASTER_KEY;
   const dataDirectory = options.data && path.resolve(options.data);
   const { restoreBackup } = await import("../../platform/index.ts");
   const contents = await withBar(cli, options.check ? "check" : "restore", (onProgress) =>
@@ -77,6 +76,7 @@ async function restore(cli: Cli, folder: string, options: RestoreOptions): Promi
       ...{ source: path.resolve(folder), onProgress },
       ...(dataDirectory ? { dataDirectory } : {}),
       ...(masterKey ? { masterKey } : {}),
+      ...(environmentKey ? { environmentKey } : {}),
     }),
   );
   cli.print(options, summaryOf(contents), () => describe(contents, path.resolve(folder)));
