@@ -3,7 +3,7 @@ import type { StorageClass } from "../tenancy/index.ts";
 import * as store from "./collection-store.ts";
 import type { FirmwareDeps } from "./deps.ts";
 import { bringOver, placesOf } from "./tenant-blobs.ts";
-import { bringUploads } from "./upload-moves.ts";
+import { bringUploads, leaveOldUploads } from "./upload-moves.ts";
 
 type MoveDeps = Pick<FirmwareDeps, "db" | "clock" | "blobs" | "logger">;
 
@@ -69,6 +69,7 @@ export async function leaveOldPlace(
   // The old place ends with what lies in it: whoever writes there is waited for.
   const busy = await bringUploads(deps, tenantId, to);
   if (busy > 0) throw new AppError("upload-locked", `${busy} uploads are being written to`);
+  await leaveOldUploads(deps, tenantId, to);
   const { right, other } = placesOf(blobs, tenantId, to);
   let removed = 0;
   for (const sha256 of await db.tenant(tenantId, (tx) => store.blobsOfTenant(tx, tenantId))) {

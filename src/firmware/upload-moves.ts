@@ -3,7 +3,7 @@ import type { StorageClass } from "../tenancy/index.ts";
 import type { FirmwareDeps } from "./deps.ts";
 import { stagingOf } from "./tenant-blobs.ts";
 import { whileHeld } from "./upload-writer.ts";
-import { uploadsElsewhere } from "./uploads-store.ts";
+import { uploadsElsewhere, uploadsIn } from "./uploads-store.ts";
 
 /** What is copied before it is synced: for a store of objects a piece of the upload. */
 const PIECE_BYTES = 8 * 1024 ** 2;
@@ -34,6 +34,18 @@ export async function bringUploads(
   return busy;
 }
 
+/** Removes what a process that was killed has left of them where they were, once all are in `to`. */
+export async function leaveOldUploads(
+  deps: Pick<FirmwareDeps, "db" | "blobs">,
+  tenantId: string,
+  to: StorageClass,
+): Promise<void> {
+  const other = to === "separate" ? "shared" : "separate";
+  const staging = stagingOf(deps.blobs, { tenant_id: tenantId, place: other });
+  const ids = await deps.db.tenant(tenantId, (tx) => uploadsIn(tx, tenantId, to));
+  for (const id of ids) await staging.remove(id);
+}
+
 function bringUpload(
   deps: Pick<FirmwareDeps, "db" | "clock" | "blobs">,
   tenantId: string,
@@ -59,6 +71,8 @@ function bringUpload(
       }
       state = await writer.sync();
     } catch (error) {
+      // Refused to whoever has taken too long: what lies there is somebody else's by now, and whole.
+      await change({ place: row.place });
       await target.remove(id);
       // It is a blob already, and whoever made it one could not say so any more.
       if (!isMissing(error)) throw error;

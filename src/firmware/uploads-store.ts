@@ -74,6 +74,17 @@ export async function uploadsElsewhere(
   return rows.map(({ id }) => id);
 }
 
+/** Those whose bytes lie in `place`, or did until they were complete. */
+export async function uploadsIn(tx: Tx, tenantId: string, place: StorageClass): Promise<string[]> {
+  const rows = await tx
+    .selectFrom("uploads")
+    .select("id")
+    .where("tenant_id", "=", tenantId)
+    .where("place", "=", place)
+    .execute();
+  return rows.map(({ id }) => id);
+}
+
 /** Takes the upload for one writer; undefined where another one has it, or there is none. */
 export function lockUpload(
   tx: Tx,

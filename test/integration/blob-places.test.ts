@@ -8,6 +8,7 @@ import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type BlobStore, openBlobStore } from "../../src/blobs/index.ts";
 import { createFirmware, type Firmware } from "../../src/firmware/index.ts";
+import { bringUploads } from "../../src/firmware/upload-moves.ts";
 import { moveJob } from "../../src/jobs/retention-jobs.ts";
 import { type Clock, systemClock } from "../../src/kernel/index.ts";
 import { createSealer } from "../../src/kernel/sealing.ts";
@@ -198,6 +199,60 @@ describe("where the blobs of a tenant lie", () => {
     expect(fs.existsSync(path.join(directory, own))).toBe(false);
     await firmware.uploads.terminate("parts", left, SYSTEM_ACTOR);
     await firmware.uploads.terminate("parts", id, SYSTEM_ACTOR);
+  });
+
+  it("keeps what a second mover has brought of an upload, whatever the first does that came too late", async () => {
+    await found("late", "shared");
+    const image = randomBytes(100_000);
+    const { id } = await firmware.uploads.create(
+      "late",
+      { sizeBytes: image.length, metadata: "", name: "image", expectedSha256: null },
+      SYSTEM_ACTOR,
+    );
+    const append = (from: number, to: number) => {
+      const content = Readable.from([image.subarray(from, to)]);
+      return firmware.uploads.append("late", id, { offset: from, content }, SYSTEM_ACTOR);
+    };
+    await append(0, 60_000);
+    const deps = { db: test.db, clock: systemClock, blobs };
+    const later: Clock = { ...systemClock, now: () => Date.now() + 10_000 };
+    // The first has the upload, and stands still until its lease is over and the second is done.
+    const slow: BlobStore = Object.create(blobs, {
+      staging: {
+        value: Object.create(blobs.staging, {
+          read: {
+            async *value(...what: Parameters<typeof blobs.staging.read>) {
+              expect(await bringUploads({ ...deps, clock: later }, "late", "separate")).toBe(0);
+              yield* blobs.staging.read(...what);
+            },
+          },
+        }),
+      },
+    });
+    Object.assign(slow, { own: (tenantId: string) => blobs.own(tenantId) });
+    expect(await bringUploads({ ...deps, blobs: slow }, "late", "separate")).toBe(1);
+    await append(60_000, 100_000);
+    const sha256 = hashOf(image);
+    expect(await firmware.uploads.get("late", id)).toMatchObject({ status: "complete", sha256 });
+    await firmware.uploads.terminate("late", id, SYSTEM_ACTOR);
+  });
+
+  it("ends with the bytes of an upload that whoever was killed had brought elsewhere", async () => {
+    await found("killed", "shared");
+    const { id } = await firmware.uploads.create(
+      "killed",
+      { sizeBytes: 10, metadata: "", name: "image", expectedSha256: null },
+      SYSTEM_ACTOR,
+    );
+    const left = path.join(directory, "uploads", id);
+    await tenancy.tenants.beginMove("killed", "separate", SYSTEM_ACTOR);
+    await move();
+    expect(fs.existsSync(left)).toBe(false);
+    // As if it had been killed before it removed them.
+    fs.writeFileSync(left, "1234");
+    await move({ at: 2 * LATER_MS });
+    expect(fs.existsSync(left)).toBe(false);
+    await firmware.uploads.terminate("killed", id, SYSTEM_ACTOR);
   });
 
   it("does not tell who else has an image: an upload is compared before anything is read", async () => {
