@@ -1,5 +1,10 @@
 /** Frames that nobody here believes cost a key and a decryption each; so many a second are looked at. */
 const MAX_REFUSED_FRAMES = 500;
+/**
+ * What those count that this installation did seal and that come at the wrong time: a machine whose clock is
+ * wrong says no more than others do, and must not cost these their server.
+ */
+const UNTIMELY_FRAME = 0.1;
 /** What may be read a second, on top of what is believed: pings, and frames that are on their way. */
 const FREE_BYTES = 4 * 1024 ** 2;
 const WINDOW_MS = 1_000;
@@ -27,12 +32,12 @@ export class FloodGuard {
     this.#unbelieved -= bytes + 256;
   }
 
-  refuse(): void {
+  refuse({ isUntimely = false } = {}): void {
     const now = performance.now();
     if (now - this.#since >= WINDOW_MS) [this.#since, this.#refused] = [now, 0];
-    this.#refused += 1;
-    if (this.#refused > MAX_REFUSED_FRAMES)
-      this.#flood("messages that are not of this installation");
+    this.#refused += isUntimely ? UNTIMELY_FRAME : 1;
+    if (this.#refused <= MAX_REFUSED_FRAMES) return;
+    this.#flood("messages that are not of this installation, or not of this time");
   }
 
   /** To be called once a second, with all that the line has brought so far. */

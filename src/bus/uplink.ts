@@ -52,9 +52,11 @@ const OF_DEVICES = /^device\./;
 /** Connects in the background, again and again; what is said meanwhile is lost. */
 export function connectUplink(options: UplinkOptions): Uplink {
   const { logger, channel, onState } = options;
-  const frames = createSealedFrames(options.key, options.now, (ms) =>
-    complain({ ms }, "a message of another machine is of another time: compare their clocks"),
-  );
+  let untimely = 0;
+  const frames = createSealedFrames(options.key, options.now, (ms) => {
+    untimely += 1;
+    complain({ ms }, "a message of another machine is of another time: compare their clocks");
+  });
   const closing = new AbortController();
   let connection: NatsConnection | undefined;
   let isUp = false;
@@ -199,8 +201,9 @@ export function connectUplink(options: UplinkOptions): Uplink {
       callback: (error, { data }) => {
         if (error) return refuse(error);
         if (guard.isFlooded) return;
+        const untimelyBefore = untimely;
         const opened = frames.open(data);
-        if (!opened) return guard.refuse();
+        if (!opened) return guard.refuse({ isUntimely: untimely > untimelyBefore });
         guard.believe(data.length);
         options.onMessage(opened.subject, opened.message);
       },

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import net from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { FloodGuard } from "../../src/bus/flood-guard.ts";
+import { createSealedFrames } from "../../src/bus/sealed-frames.ts";
 import { connectUplink, type Flood } from "../../src/bus/uplink.ts";
 import { createLogger } from "../../src/kernel/logger.ts";
 import { until } from "../support/gateway.ts";
@@ -119,6 +120,37 @@ describe("the bus between machines by a hostile server", () => {
     );
     expect(told.join("")).toContain("more than it has to say");
   });
+
+  it("stays with an honest one while a machine whose clock is wrong says much", async () => {
+    const key = randomBytes(32);
+    const [wrong, right] = [3_600_000, 0].map((ms) =>
+      createSealedFrames(key, () => Date.now() - ms),
+    );
+    const frame = (sealed: Buffer | undefined) =>
+      Buffer.concat([
+        Buffer.from(`MSG test 1 ${sealed?.length}\r\n`),
+        ...(sealed ? [sealed] : []),
+        Buffer.from("\r\n"),
+      ]);
+    const url = await hostileBroker((socket) => {
+      const late = Array.from({ length: 900 }, () => frame(wrong?.seal("device.acme", {})));
+      socket.write(Buffer.concat([...late, frame(right?.seal("device.acme", {}))]));
+    });
+    let heard = 0;
+    const states: boolean[] = [];
+    const onMessage = () => {
+      heard += 1;
+    };
+    const uplink = connectUplink({
+      ...{ url, key, channel: "test", now: Date.now, onMessage },
+      logger: createLogger({ level: "warn", destination: { write: () => {} } }),
+      onState: (isConnected) => states.push(isConnected),
+    });
+    onTestFinished(() => uplink.close());
+    await until(() => heard > 0, PATIENCE_MS);
+    expect(heard).toBe(1);
+    expect(states).not.toContain(false);
+  });
 });
 
 describe("what a line may bring", () => {
@@ -148,5 +180,8 @@ describe("what a line may bring", () => {
     expect(said).toEqual([]);
     for (let frame = 0; frame < 500; frame += 1) guard.refuse();
     expect(said).toHaveLength(1);
+    const untimely = new FloodGuard(0, (what) => said.push(what));
+    for (let frame = 0; frame < 50_000; frame += 1) untimely.refuse({ isUntimely: true });
+    expect(said).toHaveLength(2);
   });
 });
