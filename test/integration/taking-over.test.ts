@@ -1,7 +1,10 @@
+import { setTimeout } from "node:timers/promises";
 import { type ClickHouseClient, createClient } from "@clickhouse/client";
 import { afterAll, beforeAll, beforeEach, expect, it, vi } from "vitest";
 import { ROLLUP_LEVELS, type TelemetryRow } from "../../src/timeseries/index.ts";
-import { createTestTimeseries, type TestTimeseries } from "../support/timeseries.ts";
+import { readProgress, writeProgress } from "../../src/timeseries/rollup-progress.ts";
+import { takeOver } from "../../src/timeseries/taking-over.ts";
+import { createTestTimeseries, silentLogger, type TestTimeseries } from "../support/timeseries.ts";
 
 const START = Date.UTC(2026, 5, 10, 11, 58);
 const HOURS = 30;
@@ -106,6 +109,19 @@ async function asBefore(level: string): Promise<void> {
   await ordered("tenant_id, metric, toMonday(ts), device_id, ts");
 }
 
+/** A client that does as `work` likes where the tables change their names. */
+function atExchange(work: (exchange: () => Promise<unknown>) => Promise<void>): ClickHouseClient {
+  return new Proxy(client, {
+    get(target, name, receiver) {
+      if (name !== "command") return Reflect.get(target, name, receiver);
+      return (given: { query: string }) => {
+        const exchange = () => target.command(given);
+        return given.query.startsWith("EXCHANGE") ? work(exchange) : exchange();
+      };
+    },
+  });
+}
+
 beforeEach(async () => {
   expect(await names()).toEqual(["telemetry_1d", "telemetry_1h", "telemetry_1m"]);
 });
@@ -158,6 +174,40 @@ it("is done once by two that begin at once", async () => {
   expect(await everything()).toEqual(before);
 });
 
+it("changes the names once, whoever else is about to", async () => {
+  await asBefore("1d");
+  const came = Promise.withResolvers<void>();
+  const changed = Promise.withResolvers<void>();
+  const changedAgain = Promise.withResolvers<void>();
+  // Where both could come to it, both would have looked before either changed anything.
+  const second = atExchange(async (exchange) => {
+    came.resolve();
+    await changed.promise;
+    await exchange();
+    changedAgain.resolve();
+  });
+  let others: Promise<void> | undefined;
+  const first = atExchange(async (exchange) => {
+    others = takeOver(second, silentLogger);
+    await Promise.race([came.promise, setTimeout(1_000)]);
+    await exchange();
+    changed.resolve();
+    await Promise.race([changedAgain.promise, setTimeout(500)]);
+  });
+  await takeOver(first, silentLogger);
+  expect(others).toBeDefined();
+  await others;
+  expect(await keyOf("telemetry_1d")).toBe("tenant_id, metric, toMonday(ts), device_id, ts");
+});
+
+it("does not wait for one that was killed while it changed the names", async () => {
+  await asBefore("1d");
+  await command(`create table telemetry_taking_over (at UInt8) engine = MergeTree order by at
+    comment '${Date.now() - 600_000}'`);
+  await takeOver(client, silentLogger);
+  expect(await keyOf("telemetry_1d")).toBe("tenant_id, metric, toMonday(ts), device_id, ts");
+});
+
 it("computes once more what somebody else wrote into the old table meanwhile", async () => {
   await asBefore("1h");
   await store.timeseries.insert("telemetry", [
@@ -171,4 +221,40 @@ it("computes once more what somebody else wrote into the old table meanwhile", a
   await store.timeseries.migrate();
   await settled();
   expect(await everything()).toEqual(before);
+});
+
+it("computes once more what somebody else has taken from a backlog into the old table meanwhile", async () => {
+  const before = await everything();
+  await asBefore("1m");
+  const minutesAgo = (minutes: number) => Date.now() - minutes * 60_000;
+  const known = (await readProgress(client)).get("1m");
+  await writeProgress(client, "1m", {
+    ...{ pass: (known?.pass ?? 0) + 1, receivedUntil: minutesAgo(20), sourcePass: 0 },
+  });
+  await client.insert({
+    table: "telemetry",
+    columns: ["tenant_id", "device_id", "metric", "ts", "seq", "value", "received_at"],
+    values: [[TENANT, "d9", "heat", START, 1, 7, minutesAgo(10)]],
+    format: "JSONCompactEachRow",
+  });
+  const meanwhile = atExchange(async (exchange) => {
+    await store.timeseries.rollUp();
+    await exchange();
+  });
+  await takeOver(meanwhile, silentLogger);
+  await settled();
+  const after = await everything();
+  expect(after.map(({ length }) => length)).toEqual(before.map(({ length }) => length + 1));
+});
+
+it("computes once more what a pass was about to write that ends after the tables have changed", async () => {
+  await asBefore("1h");
+  // Another machine's: it writes into the table that goes, and says afterwards how far it has come.
+  const pass = Date.now();
+  await store.timeseries.insert("telemetry", [
+    { ...(points()[0] as TelemetryRow), deviceId: "d8" },
+  ]);
+  await takeOver(client, silentLogger);
+  await writeProgress(client, "1m", { pass, receivedUntil: Date.now() + 1, sourcePass: 0 });
+  await settled();
 });
