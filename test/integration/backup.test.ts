@@ -32,8 +32,14 @@ describe("a backup of the data folder", () => {
       await client.end();
     }
   };
-  const take = (name: string, withKey = false) =>
-    backUp({ dataDirectory: at("data"), target: at(name), version: "1.0.0", withKey });
+  const take = (name: string, withKey = false, data = "data") =>
+    backUp({ dataDirectory: at(data), target: at(name), version: "1.0.0", withKey });
+  /** A data folder of a few files: a server's own take their time, each forced to the disk. */
+  const small = (name: string) => {
+    fs.mkdirSync(at(`${name}/postgres/cluster`), { recursive: true });
+    fs.writeFileSync(at(`${name}/postgres/cluster/PG_VERSION`), "18\n");
+    fs.writeFileSync(at(`${name}/master.key`), `${key}\n`, { mode: 0o600 });
+  };
 
   beforeAll(async () => {
     // Others pass through the temporary folder, for PostgreSQL runs as somebody else.
@@ -105,26 +111,22 @@ describe("a backup of the data folder", () => {
   });
 
   it("is refused where a link leads out of the folder: what lies there would be missing", async () => {
+    small("linking");
     fs.mkdirSync(at("other-disk"));
-    fs.symlinkSync(at("other-disk"), at("data/journal"));
-    try {
-      const refused = { code: "conflict", message: expect.stringContaining("data/journal") };
-      await expect(take("led-out")).rejects.toMatchObject(refused);
-      expect(fs.readdirSync(root).filter((name) => name.startsWith("led-out"))).toEqual([]);
-    } finally {
-      fs.rmSync(at("data/journal"));
-    }
+    fs.symlinkSync(at("other-disk"), at("linking/journal"));
+    const refused = { code: "conflict", message: expect.stringContaining("linking/journal") };
+    await expect(take("led-out", false, "linking")).rejects.toMatchObject(refused);
+    expect(fs.readdirSync(root).filter((name) => name.startsWith("led-out"))).toEqual([]);
   });
 
   it("removes neither what it copies nor what it is put back from, whatever their names", async () => {
-    fs.symlinkSync(at("data"), at("elsewhere"));
-    await expect(take("elsewhere/inside")).rejects.toMatchObject({ code: "conflict" });
-    fs.renameSync(at("data"), at("kept.partial"));
-    const named = { dataDirectory: at("kept.partial"), version: "1", withKey: true };
-    const onto = backUp({ ...named, target: at("kept") });
+    small("kept.partial");
+    fs.symlinkSync(at("kept.partial"), at("elsewhere"));
+    const inside = take("elsewhere/inside", true, "kept.partial");
+    await expect(inside).rejects.toMatchObject({ code: "conflict" });
+    const onto = take("kept", true, "kept.partial");
     await expect(onto).rejects.toMatchObject({ code: "conflict" });
-    fs.renameSync(at("kept.partial"), at("data"));
-    await take("again.partial", true);
+    await take("again.partial", true, "kept.partial");
     const back = restoreBackup({ source: at("again.partial"), dataDirectory: at("again") });
     await expect(back).rejects.toMatchObject({ code: "conflict" });
     const into = restoreBackup({
@@ -136,7 +138,8 @@ describe("a backup of the data folder", () => {
   });
 
   it("says before it copies that a folder cannot be replaced, and takes an empty one", async () => {
-    await take("placed", true);
+    small("to-place");
+    await take("placed", true, "to-place");
     fs.mkdirSync(at("real"));
     fs.symlinkSync(at("real"), at("linked"));
     const to = (name: string) =>
@@ -153,9 +156,9 @@ describe("a backup of the data folder", () => {
   });
 
   it("puts a key that came from the environment into no folder that had none", async () => {
-    fs.renameSync(at("data/master.key"), at("master.key"));
-    await take("without");
-    fs.renameSync(at("master.key"), at("data/master.key"));
+    small("keyless");
+    fs.rmSync(at("keyless/master.key"));
+    await take("without", false, "keyless");
     const back = (name: string, keys: object) =>
       restoreBackup({ source: at("without"), dataDirectory: at(name), ...keys });
     await back("from-environment", { environmentKey: key });

@@ -53,7 +53,7 @@ async function settled(): Promise<void> {
       );
       expect(counts?.rolled).toBe(counts?.points);
     },
-    { timeout: 20_000, interval: 200 },
+    { timeout: 45_000, interval: 200 },
   );
 }
 
