@@ -62,6 +62,17 @@ describe("values that are words", () => {
     expect(brief(await list("devices=valve"))).toEqual([all[0]]);
     expect((await list("devices=nobody")).code).toBe("not-found");
     expect((await list("cursor=x")).code).toBe("invalid-cursor");
+    const readOn = (position: unknown) => {
+      const made = JSON.stringify(["texts:false", JSON.stringify(position)]);
+      return list(`cursor=${Buffer.from(made).toString("base64url")}`);
+    };
+    for (const position of [null, 1, [], [1.5, "a", "b"], [1, 2, "b"], ["1", "a", "b"]]) {
+      expect((await readOn(position)).code).toBe("invalid-cursor");
+    }
+    // Whoever makes one up reads on from there, whatever it holds.
+    const bold = "\u0000'\\\n) or 1=1 --";
+    expect((await readOn([1, bold, bold])).items).toEqual([]);
+    expect(brief(await readOn([-Number.MAX_SAFE_INTEGER, bold, bold]))).toEqual(all);
     expect((await list("from=2&to=1")).code).toBe("invalid-request");
   });
 

@@ -143,6 +143,7 @@ async function best(
   budget: Budget,
 ): Promise<Line[]> {
   const steps = lines[0]?.values.length ?? 0;
+  budget.hold(lines.length * steps);
   const kept = lines.map(({ labels }) => ({ labels, values: new Array(steps) as Values }));
   for (let step = 0; step < steps; step += 1) {
     const there: { index: number; value: number }[] = [];
