@@ -12,6 +12,8 @@ import { createTestPki } from "../support/device-pki.ts";
 const ROOT = path.resolve(import.meta.dirname, "../..");
 const SYSTEMD = "/lib/systemd/systemd";
 const UNIT = "vautn-agent.service";
+/** A manager that does not answer is a failure, and holds up nothing else. */
+const PATIENCE_MS = 60_000;
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "vautn-systemd-"));
 const at = (name: string) => path.join(folder, name);
@@ -33,7 +35,7 @@ const canRun =
 
 function fails(program: string, args: readonly string[]): boolean {
   try {
-    execFileSync(program, args, { stdio: "ignore", env: environment });
+    execFileSync(program, args, { stdio: "ignore", env: environment, timeout: PATIENCE_MS });
     return false;
   } catch {
     return true;
@@ -101,7 +103,8 @@ function installed(): void {
 
 function systemctl(...words: string[]): string {
   const args = ["--user", ...words];
-  return execFileSync("systemctl", args, { env: environment, encoding: "utf8", stdio: "pipe" });
+  const options = { env: environment, stdio: "pipe", timeout: PATIENCE_MS } as const;
+  return execFileSync("systemctl", args, { ...options, encoding: "utf8" });
 }
 
 function shown(property: string): string {

@@ -184,8 +184,8 @@ function comparisonRoute(api: Api, { clock, devices }: FleetHealthDeps): void {
   );
 }
 
-/** Seven days where nothing is asked for, and no more than is kept. */
+/** Seven days where nothing is asked for, no more than is kept, and nothing that is still to come. */
 function sinceOf(from: string | undefined, clock: Clock): number {
   const now = clock.now();
-  return Math.max(momentMs(from) ?? now - 7 * DAY_MS, now - LONGEST_MS);
+  return Math.min(now, Math.max(momentMs(from) ?? now - 7 * DAY_MS, now - LONGEST_MS));
 }
