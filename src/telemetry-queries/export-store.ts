@@ -13,7 +13,9 @@ export interface ExportRow {
 export interface ExportQuery {
   /** Null for all. */
   ids: readonly string[] | null;
+  /** Absent for every metric. */
   metrics?: readonly string[] | undefined;
+  /** Device times, `to` excluded. */
   from: number;
   to: number;
   /** What is kept still. */
@@ -35,7 +37,7 @@ export async function* exportPages(
       select: `device_id as device, metric, toUnixTimestamp64Milli(ts) as at, value as v,
         shift_ms as clockShiftMs`,
       where: [
-        ...conditions(query),
+        ...conditionsOf(query),
         ...(after
           ? [
               `(device_id, metric, ts) > ({afterDevice:String}, {afterMetric:String},
@@ -73,7 +75,7 @@ export async function countPoints(
   const rows = await timeseries.tenantQuery<{ n: number }>(tenantId, {
     table: "points",
     select: "count() as n",
-    where: conditions(query),
+    where: conditionsOf(query),
     final: true,
     limit: 1,
     cost: COST,
@@ -82,7 +84,8 @@ export async function countPoints(
   return rows[0]?.n ?? 0;
 }
 
-function conditions({ ids, metrics, kept }: ExportQuery): string[] {
+/** Conditions on rows of points or of texts. */
+export function conditionsOf({ ids, metrics, kept }: ExportQuery): string[] {
   return [
     ...kept.where,
     "ts >= fromUnixTimestamp64Milli({from:Int64})",
@@ -92,7 +95,8 @@ function conditions({ ids, metrics, kept }: ExportQuery): string[] {
   ];
 }
 
-function paramsOf({ ids, metrics, from, to, kept }: ExportQuery): Record<string, unknown> {
+/** And what stands in them. */
+export function paramsOf({ ids, metrics, from, to, kept }: ExportQuery): Record<string, unknown> {
   return {
     ...{ from, to, ...kept.params },
     ...(ids ? { devices: ids } : {}),

@@ -113,6 +113,21 @@ const POSITION = (type: string) =>
   `({afterKey:${type}}, {afterDevice:String}, {afterMetric:String})`;
 
 function readPosition(cursor: string, type: string) {
+  const [afterKey, afterDevice, afterMetric] = seriesPosition(
+    cursor,
+    (key): key is string | number =>
+      type === "String"
+        ? typeof key === "string"
+        : typeof key === "number" && (type !== "Int64" || Number.isSafeInteger(key)),
+  );
+  return { afterKey, afterDevice, afterMetric };
+}
+
+/** What a page ended with: a key, and the device and metric that make its place total. */
+export function seriesPosition<Key>(
+  cursor: string,
+  fits: (key: unknown) => key is Key,
+): [key: Key, device: string, metric: string] {
   const refused = new AppError("invalid-cursor", "the cursor belongs to no page of this list");
   let parts: unknown;
   try {
@@ -120,13 +135,9 @@ function readPosition(cursor: string, type: string) {
   } catch {
     throw refused;
   }
-  const [afterKey, afterDevice, afterMetric] = Array.isArray(parts) ? parts : [];
-  const fits =
-    type === "String"
-      ? typeof afterKey === "string"
-      : typeof afterKey === "number" && (type !== "Int64" || Number.isSafeInteger(afterKey));
-  if (!fits || typeof afterDevice !== "string" || typeof afterMetric !== "string") throw refused;
-  return { afterKey, afterDevice, afterMetric };
+  const [key, device, metric] = Array.isArray(parts) ? parts : [];
+  if (!fits(key) || typeof device !== "string" || typeof metric !== "string") throw refused;
+  return [key, device, metric];
 }
 
 const KNOWN_WINDOW_MS = 30 * 86_400_000;

@@ -1,5 +1,5 @@
-import { AppError } from "../kernel/index.ts";
-import type { Kept } from "./latest-store.ts";
+import { conditionsOf, type ExportQuery, paramsOf } from "./export-store.ts";
+import { seriesPosition } from "./latest-store.ts";
 import { COST, type Reader } from "./series-store.ts";
 
 /** A value that is words. */
@@ -12,18 +12,9 @@ export interface TextItem {
   clockShiftMs: number;
 }
 
-export interface TextQuery {
-  /** Null for every device. */
-  ids: readonly string[] | null;
-  /** Absent for every metric. */
-  metrics?: readonly string[] | undefined;
-  /** Device times, `to` excluded. */
-  from: number;
-  to: number;
+export interface TextQuery extends ExportQuery {
   /** The newest of each device and metric alone. */
   latest: boolean;
-  /** What is kept still. */
-  kept: Kept;
   cursor?: string | undefined;
   limit: number;
 }
@@ -42,7 +33,7 @@ export async function readTexts(
   const rows = await timeseries.tenantQuery<TextRow>(tenantId, {
     ...TABLE,
     select: FIELDS,
-    where: conditions(query),
+    where: conditionsOf(query),
     ...(query.latest ? { orderBy: "ts desc", limitBy: "1 by device_id, metric" } : {}),
     stages: [
       {
@@ -64,15 +55,13 @@ export async function readTexts(
   };
 }
 
-export interface TextExport extends Omit<TextQuery, "latest" | "cursor" | "limit"> {}
-
 const PAGE_ROWS = 10_000;
 
 /** All of them in the order of device, metric and time, page by page. */
 export async function* textPages(
   timeseries: Reader,
   tenantId: string,
-  query: TextExport,
+  query: ExportQuery,
 ): AsyncGenerator<TextItem[]> {
   let after: TextRow | undefined;
   for (;;) {
@@ -80,7 +69,7 @@ export async function* textPages(
       ...TABLE,
       select: FIELDS,
       where: [
-        ...conditions(query),
+        ...conditionsOf(query),
         ...(after
           ? [
               `(device_id, metric, ts) > ({afterDevice:String}, {afterMetric:String},
@@ -104,12 +93,12 @@ export async function* textPages(
 export async function countTexts(
   timeseries: Reader,
   tenantId: string,
-  query: TextExport,
+  query: ExportQuery,
 ): Promise<number> {
   const [row] = await timeseries.tenantQuery<{ n: number }>(tenantId, {
     ...TABLE,
     select: "count() as n",
-    where: conditions(query),
+    where: conditionsOf(query),
     limit: 1,
     params: paramsOf(query),
   });
@@ -128,34 +117,9 @@ function itemOf({ device, name, at, words, shift }: TextRow): TextItem {
   return { deviceId: device, metric: name, ts: at, text: words, clockShiftMs: shift };
 }
 
-function conditions({ ids, metrics, kept }: TextExport): string[] {
-  return [
-    ...kept.where,
-    "ts >= fromUnixTimestamp64Milli({from:Int64})",
-    "ts < fromUnixTimestamp64Milli({to:Int64})",
-    ...(ids ? ["device_id in {devices:Array(String)}"] : []),
-    ...(metrics ? ["metric in {metrics:Array(String)}"] : []),
-  ];
-}
-
-function paramsOf({ ids, metrics, from, to, kept }: TextExport): Record<string, unknown> {
-  return {
-    ...{ from, to, ...kept.params },
-    ...(ids ? { devices: ids } : {}),
-    ...(metrics ? { metrics } : {}),
-  };
-}
-
 function readPosition(cursor: string) {
-  const refused = new AppError("invalid-cursor", "the cursor belongs to no page of this list");
-  let parts: unknown;
-  try {
-    parts = JSON.parse(cursor);
-  } catch {
-    throw refused;
-  }
-  const [afterAt, afterDevice, afterMetric] = Array.isArray(parts) ? parts : [];
-  if (!Number.isSafeInteger(afterAt)) throw refused;
-  if (typeof afterDevice !== "string" || typeof afterMetric !== "string") throw refused;
+  const [afterAt, afterDevice, afterMetric] = seriesPosition(cursor, (at): at is number =>
+    Number.isSafeInteger(at),
+  );
   return { afterAt, afterDevice, afterMetric };
 }
