@@ -27,6 +27,7 @@ const COMMENT = "takes over";
  * the rollups had not seen when the copy began.
  */
 export async function takeOver(client: ClickHouseClient, logger: Logger): Promise<void> {
+  if (!(await isUnderWay(client))) return;
   const before = { progress: await readProgress(client), at: Date.now() - OVERLAP_MS };
   let hasChanged = false;
   for (const level of ROLLUP_LEVELS) {
@@ -53,6 +54,18 @@ export async function takeOver(client: ClickHouseClient, logger: Logger): Promis
   }
   // Passes that were under way until now have written to tables that are gone.
   if (hasChanged) await lookBack(client, before);
+}
+
+/** At nearly every start nothing is. */
+async function isUnderWay(client: ClickHouseClient): Promise<boolean> {
+  const rollups = ROLLUP_LEVELS.map((level) => `telemetry_${level}`);
+  const [found] = await readRows<{ n: number }>(
+    client,
+    `SELECT count() AS n FROM system.tables WHERE database = currentDatabase()
+      AND (name IN {next:Array(String)} OR name IN {rollups:Array(String)} AND comment = {comment:String})`,
+    { rollups, next: rollups.map((table) => `${table}_next`), comment: COMMENT },
+  );
+  return found?.n !== 0;
 }
 
 /** Of all that take over at once one at a time, by a table that is made and removed. */
